@@ -1,0 +1,1 @@
+"""The proxy: runs actions on the hosts of one customer network. Becomes /flageemonitor/runtime in the image."""

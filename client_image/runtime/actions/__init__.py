@@ -1,0 +1,1 @@
+"""One module an action, and the explicit registry that is the allow-list."""

@@ -1,0 +1,116 @@
+"""What an action declares, and what its decision may be. Actions are data plus one pure function; the engine does the rest."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from contracts.config import Effect, Level, Role
+from contracts.secret import Secret
+from runtime.core.facts import Facts
+from runtime.core.model import Host
+
+Target = Literal["terminal", "concentrator", "network"]
+Confirm = Literal["state", "gone", "receipt"]
+TERMINALS: frozenset[Role] = frozenset({"checkout", "self_checkout"})
+
+
+class Params(BaseModel):
+    """Base of typed parameters: unknown names are refused, texts like "yes" become booleans."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A POSIX sh step, run under ``set -eu`` as root. ``variables`` are assigned before it, quoted by the engine; never paste values."""
+
+    name: str
+    text: str
+    variables: Mapping[str, str | Secret] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WriteFile:
+    """Put exactly ``content`` at ``path``: temporary file beside it, mode, owner, rename. ``backup`` keeps dated copies of the old one."""
+
+    name: str
+    path: str
+    content: bytes
+    mode: int = 0o644
+    owner: str = "root:root"
+    backup: int = 0
+
+
+Step = Script | WriteFile
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Nothing (more) to do. ``report`` is what the action has to tell about the host."""
+
+    report: Mapping[str, Any] = field(default_factory=dict)
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The host is not as it should be, and this action cannot change that. ``code`` is recorded as detail."""
+
+    code: str
+    message: str
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The action itself declines: outside its window, an exception. ``code`` is recorded as detail."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Steps to apply now. ``settle``: seconds that confirmation may take. ``valid_until``: never start the steps after it."""
+
+    name: str
+    steps: tuple[Step, ...]
+    confirm: Confirm = "state"
+    settle: float = 10.0
+    valid_until: dt.datetime | None = None
+    summary: tuple[str, ...] = ()
+
+
+Decision = Done | Failed | Refused | Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One action. ``observe`` is a read-only POSIX sh script whose output arrives in ``Facts.observed`` (bytes as text).
+
+    ``needs_root``: observe and steps run elevated. ``available`` is False for names that this version only knows.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    version: str
+    summary: str
+    effect: Effect
+    target: Target = "terminal"
+    roles: frozenset[Role] = TERMINALS
+    minimum: Level = "L2"
+    params: type[Params] = Params
+    needs_root: bool = False
+    observe: str = ""
+    decide: Callable[[Facts, Any, Host], Decision] | None = None
+    stages: int = 4
+    legacy_flags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def available(self) -> bool:
+        return self.decide is not None

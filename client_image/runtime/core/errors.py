@@ -1,0 +1,53 @@
+"""Errors with a reason code. Two kinds carry meaning to the engine; the rest end a run before it touches a host."""
+
+from __future__ import annotations
+
+from runtime.core.model import Outcome, Reason
+
+
+class HostError(Exception):
+    """Something about one host went wrong; becomes its outcome in one place (process_one)."""
+
+    def __init__(self, outcome: Outcome, reason: Reason, message: str, detail: str = "") -> None:
+        super().__init__(message)
+        self.outcome, self.reason, self.message, self.detail = outcome, reason, message, detail
+
+
+class Transient(HostError):
+    """Worth another try later: the network, a busy server."""
+
+
+class Permanent(HostError):
+    """Will not heal by itself: a changed key, a refused login, an answer that makes no sense."""
+
+
+class RunError(Exception):
+    """The run cannot start. ``exit_code`` is the process's; ``advice`` says what to do next."""
+
+    exit_code = 2
+
+    def __init__(self, reason: str, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.reason, self.message, self.advice = reason, message, advice
+
+
+class UsageFault(RunError):
+    """Unknown or unavailable action, filter or parameter."""
+
+
+class NoConfiguration(RunError):
+    exit_code = 3
+
+
+class InventoryUnavailable(RunError):
+    """The inventory did not answer or answered with an error: never the same as "no hosts"."""
+
+    exit_code = 4
+
+
+class NoHostMatched(RunError):
+    exit_code = 5
+
+
+class JobStillRunning(RunError):
+    exit_code = 6

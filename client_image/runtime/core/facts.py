@@ -1,0 +1,51 @@
+"""What one look at a terminal told us: the engine's own facts and the output of the action's observe script."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Init = Literal["systemd", "upstart", "sysv", "bsd", "unknown"]
+Privilege = Literal["root", "sudo", "su", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """``distro`` is a canonical id (slackware, ubuntu, mint, debian, …) and ``version`` as the system writes it; both empty when unknown.
+
+    ``arch`` is the userland's (x86_64, i686, …), ``machine`` what the kernel says. ``privilege`` is how this session got, or failed
+    to get, root. ``epoch`` is the terminal's clock in Unix seconds (None: unreadable), ``observed_at`` the engine's, in the network's
+    zone. ``observed``: lines ``key=value`` of the action's observe script, in order; ``output``: all of its text.
+    """
+
+    distro: str = ""
+    version: str = ""
+    source: str = ""
+    machine: str = ""
+    arch: str = ""
+    bits: int = 0
+    kernel: str = ""
+    init: Init = "unknown"
+    user: str = ""
+    uid: int = -1
+    privilege: Privilege = "none"
+    hostname: str = ""
+    epoch: int | None = None
+    observed_at: dt.datetime = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    observed: Mapping[str, str] = field(default_factory=dict)
+    output: str = ""
+
+    def summary(self) -> dict[str, Any]:
+        """What goes into a result: short, and nothing an operator would not want to read."""
+        return {
+            "distro": self.distro or None,
+            "version": self.version or None,
+            "arch": self.arch or None,
+            "machine": self.machine or None,
+            "bits": self.bits or None,
+            "init": self.init,
+            "user": self.user,
+            "privilege": self.privilege,
+        }

@@ -1,0 +1,244 @@
+"""The words of a run: host, selector, job, gate answers, outcomes, results. Everything here is frozen data.
+
+Source of outcomes, reason codes and exit codes: the table in docs/architecture.md, which is the contract.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from contracts.config import Credential, Effect, Role
+
+__all__ = ["Credential", "Effect", "Role"]
+
+
+class Outcome(StrEnum):
+    OK = "ok"
+    CHANGED = "changed"
+    WOULD_CHANGE = "would_change"
+    SKIPPED = "skipped"
+    BLOCKED = "blocked"
+    UNREACHABLE = "unreachable"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    CANCELLED = "cancelled"
+
+    @property
+    def exit_code(self) -> int:
+        """0 nothing to worry about, 1 somebody should look, 130 cancelled."""
+        if self in (Outcome.OK, Outcome.CHANGED, Outcome.WOULD_CHANGE, Outcome.SKIPPED):
+            return 0
+        return 130 if self is Outcome.CANCELLED else 1
+
+
+class Reason(StrEnum):
+    """Why a host has its outcome. Codes are stable: alerts and reports are built on them."""
+
+    DONE = "done"
+    CONFIRMED = "confirmed"
+    DRY_RUN = "dry_run"
+    # skipped
+    ROLLOUT_EXCLUDED = "rollout_excluded"
+    FROZEN = "frozen"
+    PROTECTED_ROLE = "protected_role"
+    TERMINAL_BUSY = "terminal_busy"
+    HOST_LOCKED = "host_locked"
+    BACKOFF = "backoff"
+    REFUSED = "refused"
+    # blocked
+    COMPAT_UNKNOWN = "compat_unknown"
+    COMPAT_BELOW_MINIMUM = "compat_below_minimum"
+    HOST_KEY_CHANGED = "host_key_changed"
+    HOST_KEY_UNKNOWN = "host_key_unknown"
+    OUTSIDE_ALLOWED_NETWORKS = "outside_allowed_networks"
+    # unreachable
+    REFUSED_CONNECTION = "refused_connection"
+    TIMEOUT = "timeout"
+    AUTH_FAILED = "auth_failed"
+    NO_CREDENTIAL = "no_credential"
+    NO_ADDRESS = "no_address"
+    NO_COMMON_ALGORITHM = "no_common_algorithm"
+    # failed
+    STEP_FAILED = "step_failed"
+    NOT_CONVERGED = "not_converged"
+    DEADLINE = "deadline"
+    BAD_FACTS = "bad_facts"
+    PRIVILEGE_DENIED = "privilege_denied"
+    CHECK_FAILED = "check_failed"
+    INTERNAL = "internal"
+    # unknown
+    CONNECTION_LOST = "connection_lost"
+    KILLED = "killed"
+    # cancelled
+    OPERATOR = "operator"
+    STOPPED = "stopped"
+    NOT_STARTED = "not_started"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host as the inventory knows it. ``network``, ``store`` and ``terminal`` come from its name where that parses.
+
+    ``address`` is an IP address, or empty when the inventory has none that we may use (``problem`` then says why).
+    """
+
+    id: str
+    name: str
+    network: str
+    address: str
+    port: int = 22
+    display_name: str = ""
+    store: int | None = None
+    terminal: int | None = None
+    role: Role = "other"
+    provider: str = "arius"
+    groups: tuple[str, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+    agent_status: int | None = None
+    agent_port: int = 10050
+    credential: Credential | None = None
+    problem: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What the rollout hashes: stable when address, SSH user or display name change."""
+        if self.store is not None and self.terminal is not None:
+            return f"{self.network}/{self.store}/{self.terminal}"
+        return f"{self.network}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """Every given filter must hold. Names and groups compare without case; stores and terminals as numbers."""
+
+    stores: tuple[int, ...] = ()
+    terminals: tuple[int, ...] = ()
+    addresses: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+    trigger_ids: tuple[str, ...] = ()
+    trigger_names: tuple[str, ...] = ()
+    agent_status: int | None = None
+    provider: str | None = None
+    limit: int | None = None
+    all: bool = False
+
+    @property
+    def explicit(self) -> bool:
+        """Whether somebody said which hosts: what a disruptive action insists on."""
+        return self.all or any(
+            (
+                self.stores,
+                self.terminals,
+                self.addresses,
+                self.names,
+                self.groups,
+                self.tags,
+                self.trigger_ids,
+                self.trigger_names,
+            )
+        )
+
+    @property
+    def one_by_one(self) -> bool:
+        """Hosts named singly: the only way for a read action past the rollout."""
+        return bool(self.names or self.addresses)
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """A gate lets the host pass. ``note`` is recorded when passing deserves a word (warn mode, an exemption)."""
+
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    outcome: Outcome
+    reason: Reason
+    message: str
+    detail: str = ""
+
+
+Verdict = Allow | Deny
+
+
+@dataclass(frozen=True, slots=True)
+class GateRecord:
+    """What one gate said about one host: the ledger behind `why <host>`."""
+
+    gate: str
+    allowed: bool
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """A step that was sent to the host. ``status``: done, failed, or unknown (sent, and no answer came)."""
+
+    name: str
+    status: str
+    exit_code: int | None = None
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HostResult:
+    """The one record of what happened to one host in one run. Durations are seconds, instants are aware UTC."""
+
+    host: Host
+    outcome: Outcome
+    reason: Reason
+    message: str
+    detail: str = ""
+    gates: tuple[GateRecord, ...] = ()
+    steps: tuple[StepRecord, ...] = ()
+    plan: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    report: Mapping[str, Any] = field(default_factory=dict)
+    compatibility: Mapping[str, Any] = field(default_factory=dict)
+    durations: Mapping[str, float] = field(default_factory=dict)
+    started_at: dt.datetime | None = None
+    finished_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """Who asked for what. ``origin`` is manual, schedule:<job> or command:<id>."""
+
+    run_id: str
+    correlation_id: str
+    agent_id: str
+    network: str
+    action: str
+    action_version: str
+    provider: str | None
+    asked: str
+    origin: str
+    dry_run: bool
+    compat_mode: str
+    params: Mapping[str, Any]
+    selector: Selector
+    started_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    info: RunInfo
+    results: tuple[HostResult, ...]
+    finished_at: dt.datetime
+
+    @property
+    def exit_code(self) -> int:
+        return exit_code(result.outcome for result in self.results)
+
+
+def exit_code(outcomes: Iterable[Outcome]) -> int:
+    """The worst of the outcomes: 1 over 130 over 0. A cancelled run with a failed host still asks for a look."""
+    codes = {outcome.exit_code for outcome in outcomes}
+    return 1 if 1 in codes else 130 if 130 in codes else 0

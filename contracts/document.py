@@ -1,0 +1,230 @@
+"""Reads a configuration document from bytes: strict where a person writes it, lenient where an older proxy reads it.
+
+The server calls :func:`read_document` with ``strict=True`` before it stores one; the proxy with ``strict=False`` before it
+replaces its last valid one. First-generation documents (``PARAM_*``) are translated by :mod:`contracts.legacy` on the way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError
+
+from contracts.config import NetworkConfig
+from contracts.legacy import is_first_generation, translate
+from contracts.notes import Note
+from contracts.secret import MASK, Secret
+
+MAX_BYTES = 8 * 1024 * 1024
+
+# First-generation keys that hold secrets; masked when a document is shown. Source: domain.md section 4.
+_LEGACY_SECRETS = ("PARAM_TOKEN", "DB_PASS", "DB_PG_PASS", "DB_PASS_BI", "PARAM_TOKEN_BI")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a document. ``path`` is dotted, list positions in brackets; empty for the document itself."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+class DocumentError(Exception):
+    """The document cannot be used. ``reason`` is one of not_json, wrong_type, too_large, newer_version, must_understand, invalid."""
+
+    def __init__(self, reason: str, problems: tuple[Problem, ...]) -> None:
+        super().__init__("; ".join(map(str, problems)))
+        self.reason = reason
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A valid document. ``notes`` say what was ignored, translated or dropped; ``digest`` identifies its content."""
+
+    config: NetworkConfig
+    generation: Literal[1, 2]
+    notes: tuple[Note, ...]
+    digest: str
+
+
+def read_document(raw: bytes, *, strict: bool) -> Document:
+    """Parse and validate. Raises :class:`DocumentError`; every message names the path of the wrong value."""
+    data = _parse(raw)
+    digest = content_digest(data)
+    notes: list[Note] = []
+    generation: Literal[1, 2] = 2
+    if is_first_generation(data):
+        generation = 1
+        data, translated = translate(data)
+        notes += translated
+    _check_version(data)
+    unknown = _must_understand(data)
+    if unknown:
+        raise DocumentError(
+            "must_understand",
+            tuple(
+                Problem("must_understand", f"{path!r} is not known to this version; update it first")
+                for path in unknown
+            ),
+        )
+    if not strict:
+        data, ignored = _without_strangers(data)
+        notes += [Note("info", path, "not known to this version; ignored") for path in ignored]
+    try:
+        config = NetworkConfig.model_validate(data)
+    except ValidationError as error:
+        raise DocumentError("invalid", problems_of(error)) from None
+    return Document(config, generation, tuple(notes), digest)
+
+
+def problems_of(error: ValidationError) -> tuple[Problem, ...]:
+    """Validation errors as dotted paths. Wrong values are not repeated: one may be a misplaced secret."""
+    return tuple(Problem(_dotted(item["loc"]), item["msg"].removeprefix("Value error, ")) for item in error.errors())
+
+
+def content_digest(data: Any) -> str:
+    """SHA-256 (hex) of the canonical JSON text: sorted keys, no white space. White space and key order do not count."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def masked(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The document with every secret shown as ``***``: for `config show`, logs and diffs."""
+    return {key: MASK if key in _LEGACY_SECRETS and value else _masked(value, (key,)) for key, value in data.items()}
+
+
+def json_schema() -> dict[str, Any]:
+    """The published JSON Schema of schema version 2."""
+    schema = NetworkConfig.model_json_schema()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "config_bot.json, schema version 2",
+    }
+
+
+@cache
+def known_paths() -> frozenset[str]:
+    """Every dotted path of the schema, list positions and map keys left out; what ``must_understand`` may name."""
+    return frozenset(_paths(NetworkConfig, ""))
+
+
+def _parse(raw: bytes) -> dict[str, Any]:
+    if len(raw) > MAX_BYTES:
+        raise DocumentError("too_large", (Problem("", f"{len(raw)} bytes; at most {MAX_BYTES} are read"),))
+    try:
+        # Windows editors leave a byte order mark; everything else that is not UTF-8 JSON is a damaged document.
+        data = json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise DocumentError("not_json", (Problem("", f"not a complete JSON document: {error}"),)) from None
+    if not isinstance(data, dict):
+        raise DocumentError("wrong_type", (Problem("", f"a JSON object is expected, this is a {type(data).__name__}"),))
+    return data
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"key given twice: {next(n for n in names if names.count(n) > 1)!r}")
+    return result
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _check_version(data: Mapping[str, Any]) -> None:
+    version = data.get("schema_version", 2)
+    if isinstance(version, int) and not isinstance(version, bool) and version > 2:
+        raise DocumentError(
+            "newer_version", (Problem("schema_version", f"is {version}; this version reads up to 2: update it first"),)
+        )
+
+
+def _must_understand(data: Mapping[str, Any]) -> list[str]:
+    listed = data.get("must_understand", ())
+    if not isinstance(listed, list):
+        return []  # the wrong type is reported by validation, with its path
+    return [str(path) for path in listed if str(path) not in known_paths()]
+
+
+def _without_strangers(data: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Remove what validation calls an extra key. Removing is by reported place, so the models stay the only description."""
+    try:
+        NetworkConfig.model_validate(data)
+    except ValidationError as error:
+        extras = [item["loc"] for item in error.errors() if item["type"] == "extra_forbidden"]
+    else:
+        return data, []
+    if not extras:
+        return data, []
+    copy = json.loads(json.dumps(data))
+    for loc in extras:
+        _remove(copy, loc)
+    return copy, [_dotted(loc) for loc in extras]
+
+
+def _remove(data: Any, loc: tuple[int | str, ...]) -> None:
+    node = data
+    for step in loc[:-1]:
+        if isinstance(node, dict) and step not in node:
+            continue  # pydantic names the chosen member of a union in the location; it is not a key
+        node = node[step]
+    node.pop(loc[-1])
+
+
+def _dotted(loc: tuple[int | str, ...]) -> str:
+    text = ""
+    for step in loc:
+        if step in ("zabbix", "static") and text == "inventory":
+            continue
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+def _parts_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in typing.get_args(annotation):
+        yield from _parts_in(inner)
+
+
+def _paths(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        for part in _parts_in(field.annotation):
+            yield from _paths(part, f"{prefix}{name}.")
+
+
+@cache
+def _secret_paths() -> frozenset[str]:
+    return frozenset(_secrets(NetworkConfig, ""))
+
+
+def _secrets(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        if Secret in (field.annotation, *typing.get_args(field.annotation)):
+            yield prefix + name
+        for part in _parts_in(field.annotation):
+            yield from _secrets(part, f"{prefix}{name}.")
+
+
+def _masked(value: Any, path: tuple[str, ...]) -> Any:
+    if ".".join(path) in _secret_paths():
+        return MASK if value else value
+    if isinstance(value, dict):
+        return {key: _masked(inner, (*path, key)) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_masked(inner, path) for inner in value]
+    return value

@@ -1,0 +1,24 @@
+"""Identifiers that both sides make and check: UUIDv7 (RFC 9562) and the correlation id's grammar."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from uuid import UUID
+
+_CORRELATION = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+def uuid7(unix_ms: int | None = None) -> str:
+    """A UUID version 7: 48 bits of Unix milliseconds, then random bits. Sorts by time, which keeps indexes small on disk."""
+    ms = time.time_ns() // 1_000_000 if unix_ms is None else unix_ms
+    value = (ms & (2**48 - 1)) << 80 | secrets.randbits(80)
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    return str(UUID(int=value))
+
+
+def correlation_id(received: str | None) -> str:
+    """The received id when it is well formed, else a new one. Anything else could break a log line or a header."""
+    return received if received and _CORRELATION.fullmatch(received) else uuid7()

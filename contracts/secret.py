@@ -1,0 +1,56 @@
+"""A text that must never be seen: prints, logs and serialises as ``***``. Used by both sides for every credential."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+MASK = "***"
+
+
+class Secret:
+    """Holds one secret text. Only :meth:`reveal` gives it back, so a search for that word finds every use."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return MASK
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return format(MASK, spec)
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("a Secret is not pickled: it would leave the process in clear text")
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def parse(value: object) -> Secret:
+            return value if isinstance(value, Secret) else cls(str(value))
+
+        text = core_schema.union_schema([core_schema.is_instance_schema(cls), core_schema.str_schema()])
+        return core_schema.no_info_after_validator_function(
+            parse, text, serialization=core_schema.plain_serializer_function_ser_schema(lambda _: MASK)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "string", "format": "password", "writeOnly": True}
