@@ -12,8 +12,10 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from contracts.cron import cron_text
 from contracts.secret import Secret
 
 Mode = Literal["off", "warn", "enforce"]
@@ -28,7 +30,7 @@ PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 def _zone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (OSError, ValueError) as error:
+    except (KeyError, OSError, ValueError) as error:  # ZoneInfoNotFoundError is a KeyError
         raise ValueError(f"unknown time zone {name!r}; use an IANA name such as America/Sao_Paulo") from error
     return name
 
@@ -53,6 +55,15 @@ def _wall_instant(value: dt.datetime) -> dt.datetime:
     return value
 
 
+def _versions(text: str) -> str:
+    if text.strip() != "*":
+        try:
+            SpecifierSet(text)
+        except InvalidSpecifier as error:
+            raise ValueError('PEP 440 specifiers are expected, for example ">=18.04,<20", or "*"') from error
+    return text
+
+
 NetworkCode = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 ProviderId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
@@ -65,6 +76,8 @@ WallInstant = Annotated[dt.datetime, AfterValidator(_wall_instant)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Percent = Annotated[Decimal, Field(ge=0, le=100, decimal_places=2)]
 Text = Annotated[str, Field(min_length=1, max_length=255)]
+CronText = Annotated[Text, AfterValidator(cron_text)]
+Versions = Annotated[Text, AfterValidator(_versions)]
 
 
 class Part(BaseModel):
@@ -174,7 +187,7 @@ class MatrixRow(Part):
     """An additional compatibility row; looked up before the rows that the image ships."""
 
     distro: Identifier
-    versions: Text = Field(description='PEP 440 specifiers, for example ">=18.04,<20"; "*" is any version')
+    versions: Versions = Field(description='PEP 440 specifiers, for example ">=18.04,<20"; "*" is any version')
     arch: tuple[Literal["x86_64", "i686", "armv7", "aarch64"], ...]
     level: Level
 
@@ -204,7 +217,7 @@ class Job(Part):
 
     id: Identifier
     action: ActionName
-    cron: Text
+    cron: CronText
     enabled: bool = True
     timezone: ZoneName | None = None
     params: dict[str, Any] = Field(default_factory=dict)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,14 +18,19 @@ from typing import Any, Literal
 from pydantic import BaseModel, ValidationError
 
 from contracts.config import NetworkConfig
-from contracts.legacy import is_first_generation, translate
+from contracts.legacy import is_first_generation, origin, translate
+from contracts.legacy_keys import SECRET_KEYS
 from contracts.notes import Note
 from contracts.secret import MASK, Secret
 
 MAX_BYTES = 8 * 1024 * 1024
+MAX_DEPTH = 40
 
-# First-generation keys that hold secrets; masked when a document is shown. Source: domain.md section 4.
-_LEGACY_SECRETS = ("PARAM_TOKEN", "DB_PASS", "DB_PG_PASS", "DB_PASS_BI", "PARAM_TOKEN_BI")
+_MESSAGES = {"extra_forbidden": "unknown key; is it spelled right?", "missing": "is required"}
+
+# Where the schema does not say what a value is (parameters, misplaced or unknown keys), its key's name decides.
+_SOUNDS_SECRET = re.compile(r"pass(?!ive)|token|secret|senha|private.?key|api.?key", re.IGNORECASE)
+_URL_USER = re.compile(r"(?<=://)[^/?#\s]+@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,7 @@ class Problem:
 
 
 class DocumentError(Exception):
-    """The document cannot be used. ``reason`` is one of not_json, wrong_type, too_large, newer_version, must_understand, invalid."""
+    """The document cannot be used. ``reason``: not_json, wrong_type, too_large, newer_version, must_understand or invalid."""
 
     def __init__(self, reason: str, problems: tuple[Problem, ...]) -> None:
         super().__init__("; ".join(map(str, problems)))
@@ -83,24 +89,36 @@ def read_document(raw: bytes, *, strict: bool) -> Document:
     try:
         config = NetworkConfig.model_validate(data)
     except ValidationError as error:
-        raise DocumentError("invalid", problems_of(error)) from None
+        problems = problems_of(error)
+        if generation == 1:
+            problems = tuple(Problem(p.path, f"{p.message}{_written_as(p.path)}") for p in problems)
+        raise DocumentError("invalid", problems) from None
     return Document(config, generation, tuple(notes), digest)
 
 
 def problems_of(error: ValidationError) -> tuple[Problem, ...]:
     """Validation errors as dotted paths. Wrong values are not repeated: one may be a misplaced secret."""
-    return tuple(Problem(_dotted(item["loc"]), item["msg"].removeprefix("Value error, ")) for item in error.errors())
+    problems = []
+    for item in error.errors():
+        # A wrong key of a map is reported at the key, then "[key]".
+        loc = item["loc"][:-1] if item["loc"][-1:] == ("[key]",) and item["type"] != "extra_forbidden" else item["loc"]
+        message = _MESSAGES.get(item["type"], item["msg"]).removeprefix("Value error, ")
+        problems.append(Problem(_dotted(loc), message))
+    return tuple(problems)
 
 
 def content_digest(data: Any) -> str:
-    """SHA-256 (hex) of the canonical JSON text: sorted keys, no white space. White space and key order do not count."""
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    """SHA-256 (hex) of the canonical JSON text: sorted keys, no white space. White space and key order do not count.
+
+    Raises ValueError for what JSON text in UTF-8 cannot carry: NaN, infinity, half of a surrogate pair.
+    """
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def masked(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The document with every secret shown as ``***``: for `config show`, logs and diffs."""
-    return {key: MASK if key in _LEGACY_SECRETS and value else _masked(value, (key,)) for key, value in data.items()}
+    """The document with every secret shown as ``***``: for `config show`, logs and diffs. Valid or not, either generation."""
+    return {key: MASK if key in SECRET_KEYS and value else _masked(value, (key,)) for key, value in data.items()}
 
 
 def json_schema() -> dict[str, Any]:
@@ -124,11 +142,16 @@ def _parse(raw: bytes) -> dict[str, Any]:
         raise DocumentError("too_large", (Problem("", f"{len(raw)} bytes; at most {MAX_BYTES} are read"),))
     try:
         # Windows editors leave a byte order mark; everything else that is not UTF-8 JSON is a damaged document.
-        data = json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_unique_keys, parse_constant=_no_constant)
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        data = json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_unique_keys)
+        content_digest(data)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DocumentError("not_json", (Problem("", f"not a complete JSON document: {error}"),)) from None
+    except (ValueError, RecursionError) as error:
+        raise DocumentError("not_json", (Problem("", str(error)),)) from None
     if not isinstance(data, dict):
         raise DocumentError("wrong_type", (Problem("", f"a JSON object is expected, this is a {type(data).__name__}"),))
+    if _deeper_than(MAX_DEPTH, data):
+        raise DocumentError("wrong_type", (Problem("", f"nested more than {MAX_DEPTH} levels deep"),))
     return data
 
 
@@ -140,8 +163,21 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _no_constant(text: str) -> Any:
-    raise ValueError(f"{text} is not JSON")
+def _deeper_than(limit: int, data: Any) -> bool:
+    level = [data]
+    for _ in range(limit):
+        level = [
+            inner
+            for node in level
+            if isinstance(node, dict | list)
+            for inner in (node.values() if isinstance(node, dict) else node)
+        ]
+    return bool(level)
+
+
+def _written_as(path: str) -> str:
+    key = origin(path)
+    return f" (translated from {key})" if key else ""
 
 
 def _check_version(data: Mapping[str, Any]) -> None:
@@ -156,7 +192,7 @@ def _must_understand(data: Mapping[str, Any]) -> list[str]:
     listed = data.get("must_understand", ())
     if not isinstance(listed, list):
         return []  # the wrong type is reported by validation, with its path
-    return [str(path) for path in listed if str(path) not in known_paths()]
+    return [path for path in listed if isinstance(path, str) and path not in known_paths()]
 
 
 def _without_strangers(data: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -176,21 +212,22 @@ def _without_strangers(data: dict[str, Any]) -> tuple[dict[str, Any], list[str]]
 
 
 def _remove(data: Any, loc: tuple[int | str, ...]) -> None:
-    node = data
-    for step in loc[:-1]:
-        if isinstance(node, dict) and step not in node:
-            continue  # pydantic names the chosen member of a union in the location; it is not a key
-        node = node[step]
-    node.pop(loc[-1])
+    *way, last = _keys(loc)
+    for step in way:
+        data = data[step]
+    del data[last]
 
 
 def _dotted(loc: tuple[int | str, ...]) -> str:
     text = ""
-    for step in loc:
-        if step in ("zabbix", "static") and text == "inventory":
-            continue
+    for step in _keys(loc):
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
     return text
+
+
+def _keys(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """A reported place as keys and positions of the document: pydantic adds which member of the union it took."""
+    return (loc[0], *loc[2:]) if loc[:1] == ("inventory",) else loc
 
 
 def _parts_in(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -221,10 +258,11 @@ def _secrets(model: type[BaseModel], prefix: str) -> Iterator[str]:
 
 
 def _masked(value: Any, path: tuple[str, ...]) -> Any:
-    if ".".join(path) in _secret_paths():
+    dotted = ".".join(path)
+    if dotted in _secret_paths() or (dotted not in known_paths() and _SOUNDS_SECRET.search(path[-1])):
         return MASK if value else value
     if isinstance(value, dict):
         return {key: _masked(inner, (*path, key)) for key, inner in value.items()}
     if isinstance(value, list):
         return [_masked(inner, path) for inner in value]
-    return value
+    return _URL_USER.sub(f"{MASK}@", value) if isinstance(value, str) else value

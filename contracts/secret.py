@@ -43,12 +43,13 @@ class Secret:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        def parse(value: object) -> Secret:
-            return value if isinstance(value, Secret) else cls(str(value))
+        def parse(value: object, text: core_schema.ValidatorFunctionWrapHandler) -> Secret:
+            return value if isinstance(value, Secret) else cls(text(value))
 
-        text = core_schema.union_schema([core_schema.is_instance_schema(cls), core_schema.str_schema()])
-        return core_schema.no_info_after_validator_function(
-            parse, text, serialization=core_schema.plain_serializer_function_ser_schema(lambda _: MASK)
+        return core_schema.no_info_wrap_validator_function(
+            parse,
+            core_schema.str_schema(),
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda _: MASK),
         )
 
     @classmethod

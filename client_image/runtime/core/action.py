@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from contracts.config import Effect, Level, Role
+from contracts.config import Effect, NetworkConfig, Role
 from contracts.secret import Secret
 from runtime.core.facts import Facts
 from runtime.core.model import Host
@@ -27,7 +27,7 @@ class Params(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A POSIX sh step, run under ``set -eu`` as root. ``variables`` are assigned before it, quoted by the engine; never paste values."""
+    """A POSIX sh step, run under ``set -eu`` as root. ``variables`` are assigned before it, quoted: values are never pasted."""
 
     name: str
     text: str
@@ -36,7 +36,7 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class WriteFile:
-    """Put exactly ``content`` at ``path``: temporary file beside it, mode, owner, rename. ``backup`` keeps dated copies of the old one."""
+    """Put exactly ``content`` at ``path``: temporary file beside it, mode, owner, rename. ``backup``: dated copies to keep."""
 
     name: str
     path: str
@@ -91,9 +91,11 @@ Decision = Done | Failed | Refused | Stage
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One action. ``observe`` is a read-only POSIX sh script whose output arrives in ``Facts.observed`` (bytes as text).
+    """One action. ``observe`` is a read-only POSIX sh script; its ``key=value`` lines arrive in ``Facts.observed``.
 
-    ``needs_root``: observe and steps run elevated. ``available`` is False for names that this version only knows.
+    The engine assigns every parameter to ``P_<name>`` before it (booleans yes/no, None empty), quoted. ``needs_root``: observe
+    and steps run elevated. ``defaults``: parameters taken from the network's configuration. ``legacy_flags``: first-generation
+    options and the parameter each sets. ``available`` is False for names that this version only knows.
     """
 
     name: str
@@ -103,11 +105,11 @@ class Action:
     effect: Effect
     target: Target = "terminal"
     roles: frozenset[Role] = TERMINALS
-    minimum: Level = "L2"
     params: type[Params] = Params
     needs_root: bool = False
     observe: str = ""
     decide: Callable[[Facts, Any, Host], Decision] | None = None
+    defaults: Callable[[NetworkConfig], Mapping[str, Any]] | None = None
     stages: int = 4
     legacy_flags: Mapping[str, str] = field(default_factory=dict)
 

@@ -13,11 +13,11 @@ Privilege = Literal["root", "sudo", "su", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """``distro`` is a canonical id (slackware, ubuntu, mint, debian, …) and ``version`` as the system writes it; both empty when unknown.
+    """``distro`` is a canonical id (slackware, ubuntu, mint, …), ``version`` as the system writes it; empty when unknown.
 
-    ``arch`` is the userland's (x86_64, i686, …), ``machine`` what the kernel says. ``privilege`` is how this session got, or failed
-    to get, root. ``epoch`` is the terminal's clock in Unix seconds (None: unreadable), ``observed_at`` the engine's, in the network's
-    zone. ``observed``: lines ``key=value`` of the action's observe script, in order; ``output``: all of its text.
+    ``arch`` is the userland's (x86_64, i686, …), ``machine`` what the kernel says. ``privilege`` is how this session got, or
+    failed to get, root. ``epoch`` is the terminal's clock in Unix seconds (None: unreadable), ``observed_at`` the engine's, in
+    the network's zone. ``observed``: lines ``key=value`` of the action's observe script; ``output``: all of its text.
     """
 
     distro: str = ""

@@ -69,6 +69,7 @@ class Reason(StrEnum):
     BAD_FACTS = "bad_facts"
     PRIVILEGE_DENIED = "privilege_denied"
     CHECK_FAILED = "check_failed"
+    NOT_RECORDED = "not_recorded"
     INTERNAL = "internal"
     # unknown
     CONNECTION_LOST = "connection_lost"
@@ -84,6 +85,7 @@ class Host:
     """A host as the inventory knows it. ``network``, ``store`` and ``terminal`` come from its name where that parses.
 
     ``address`` is an IP address, or empty when the inventory has none that we may use (``problem`` then says why).
+    ``agent_status``: 0 unknown, 1 available, 2 unavailable, None where nobody knows; ``maintenance``: Zabbix has it in one now.
     """
 
     id: str
@@ -102,6 +104,7 @@ class Host:
     agent_port: int = 10050
     credential: Credential | None = None
     problem: str = ""
+    maintenance: bool = False
 
     @property
     def identity(self) -> str:
@@ -189,7 +192,10 @@ class StepRecord:
 
 @dataclass(frozen=True, slots=True)
 class HostResult:
-    """The one record of what happened to one host in one run. Durations are seconds, instants are aware UTC."""
+    """The one record of what happened to one host in one run. Durations are seconds, instants are aware UTC.
+
+    ``plan``: for people, what was applied, or under dry-run would be.
+    """
 
     host: Host
     outcome: Outcome

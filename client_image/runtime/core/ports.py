@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
+import hashlib
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from runtime.core.model import Host, HostResult, RunInfo, Selector, StepRecord
+from runtime.core.facts import Privilege
+from runtime.core.model import Host, HostResult, Reason, RunInfo, Selector, StepRecord
 
 
 class Clock(Protocol):
@@ -34,20 +37,24 @@ class Inventory(Protocol):
 class Answer:
     """Framed sections of one script. ``complete`` is False when the end marker never came, whatever the exit code said.
 
-    ``sections``: name -> output bytes, capped; ``codes``: name -> exit code, absent for a section that did not end.
+    ``sections``: name -> output bytes (stdout and stderr), capped; ``codes``: name -> exit code, absent for a section that did
+    not end. ``stopped``: why an incomplete answer ended: connection_lost; deadline, or killed for a flood, when the remote shell
+    was ended by us; None when it ended by itself. ``noise``: what was printed outside all sections (banners, shell errors).
     """
 
     sections: dict[str, bytes]
     codes: dict[str, int]
     complete: bool
     truncated: bool = False
+    stopped: Reason | None = None
+    noise: bytes = b""
 
 
 class Session(Protocol):
     """An open connection to one host. Raises HostError (Transient or Permanent) for everything that goes wrong."""
 
     elevated: bool
-    elevation: str
+    elevation: Privilege
 
     async def run(self, sections: Sequence[tuple[str, str]], *, timeout: float, privileged: bool) -> Answer:
         """Run named sections of POSIX sh in one round trip, each in its own ``set -eu`` subshell; stop at the first that fails
@@ -60,7 +67,58 @@ class Session(Protocol):
 
 
 class Remote(Protocol):
-    def connect(self, host: Host, *, deadline: float) -> AbstractAsyncContextManager[Session]: ...
+    def connect(self, host: Host, *, deadline: float) -> AbstractAsyncContextManager[Session]:
+        """``deadline``: seconds until the session must be open, waiting for a free place at its address included."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedKey:
+    """A host's public key, ``text`` as OpenSSH writes it: type and base64, no comment."""
+
+    text: str
+
+    @property
+    def algorithm(self) -> str:
+        return self.text.split(" ", 1)[0]
+
+    @property
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256(base64.b64decode(self.text.split(" ", 1)[1])).digest()
+        return "SHA256:" + base64.b64encode(digest).decode("ascii").rstrip("=")
+
+
+class HostKeyStore(Protocol):
+    """Which key a host had when we first logged in to it: one for (network, host name, port), whatever its address."""
+
+    async def load(self, host: Host) -> PinnedKey | None:
+        """The pinned key. May raise HostError where first use is not trusted at the moment."""
+        ...
+
+    async def pin(self, host: Host, key: PinnedKey) -> None:
+        """Durable when it returns. A key that is already pinned stays: only `hosts rekey` retires it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SshNotes:
+    """What logging in to a host took the last time. ``profile``: name of the algorithm set, empty before the first login.
+
+    ``needs``: the old algorithms without which it cannot be reached, each as "what: name,name"; ``credential``: id of the one
+    that was accepted.
+    """
+
+    profile: str = ""
+    needs: tuple[str, ...] = ()
+    credential: str = ""
+
+
+class HostMemory(Protocol):
+    async def recall(self, host: Host) -> SshNotes: ...
+
+    async def remember(self, host: Host, notes: SshNotes) -> None:
+        """Called only when the notes differ from what was recalled."""
+        ...
 
 
 class HostLocks(Protocol):
@@ -85,4 +143,17 @@ class Ledger(Protocol):
     async def finish(self, run_id: str, exit_code: int) -> None: ...
 
 
-__all__ = ["Answer", "Clock", "HostLocks", "Inventory", "Ledger", "Remote", "Session", "StepRecord"]
+__all__ = [
+    "Answer",
+    "Clock",
+    "HostKeyStore",
+    "HostLocks",
+    "HostMemory",
+    "Inventory",
+    "Ledger",
+    "PinnedKey",
+    "Remote",
+    "Session",
+    "SshNotes",
+    "StepRecord",
+]

@@ -1,0 +1,73 @@
+# Two commands to start from: `make demo` shows the product work, `make test` proves it. `make help` lists the rest.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/pip install -q --disable-pip-version-check --no-input
+# Tests share two cores with the real parts they start.
+PYTEST_ARGS ?= -q
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test unit integration check format lock schema bench clean
+
+help: ## List these targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.dev ## Prepare everything that demo, test, check and bench need
+	@sh tools/system-packages.sh demo tests
+
+demo: $(VENV)/.base ## The product at work on simulated terminals, in about a minute; needs no root, Docker or Zabbix
+	@sh tools/system-packages.sh --optional demo
+	@$(BIN)/python -m demo
+
+test: $(VENV)/.dev ## Every test that this machine can run, on real parts; says what it could not run and why
+	@sh tools/system-packages.sh tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+unit: $(VENV)/.dev ## The fast tests only
+	$(BIN)/python -m pytest -q tests/unit tests/contract
+
+check: $(VENV)/.dev ## Lint, types, import rules, shell, and generated documents that no longer match their source
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@sh tools/system-packages.sh check
+	git ls-files '*.sh' .ci/run | xargs shellcheck
+	$(BIN)/python -m tools.documents --check
+
+format: $(VENV)/.dev ## Format and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+schema: $(VENV)/.dev ## Write the generated documents: JSON Schema, settings, actions, reason codes
+	$(BIN)/python -m tools.documents
+
+lock: $(VENV)/.dev ## Resolve requirements/*.in again, with hashes
+	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --python-version 3.11 requirements/dev.in -o requirements/dev.txt
+	for part in server runtime build; do \
+	  $(BIN)/uv pip compile -q --generate-hashes --no-header --python-version 3.11 -c requirements/dev.txt requirements/$$part.in -o requirements/$$part.txt; \
+	done
+	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --python-version 3.11 requirements/bench.in -o requirements/bench.txt
+
+bench: $(VENV)/.dev ## Figures beside a peer, in one run
+	@sh tools/system-packages.sh demo bench
+	$(BIN)/python -m bench
+
+clean: ## Remove everything that was built or cached here
+	rm -rf $(VENV) .cache .demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; name one with: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
+	@sh tools/system-packages.sh python
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.base: $(VENV)/bin/python requirements/server.txt requirements/runtime.txt requirements/build.txt pyproject.toml
+	@echo "Preparing Python packages (once) ..."
+	@$(PIP) --require-hashes -r requirements/server.txt -r requirements/runtime.txt -r requirements/build.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base requirements/dev.txt
+	@echo "Preparing Python packages for development (once) ..."
+	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,225 @@
+"""The configuration endpoint, 304 and 200, beside a bare Flask view and a raw WSGI function under the same gunicorn settings.
+
+Run as ``python -m bench.config_endpoint [seconds a round] [rounds]`` from the repository's folder. One worker each; rounds take
+turns, so that other work on the machine weighs on all alike. Requests/s tell what a caller sees, CPU time what it costs.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import multiprocessing
+import os
+import secrets
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, request
+
+CALLERS = 4
+GOAL = 0.5  # of the raw WSGI function's requests/s, for 304
+NETWORK = "BENCH"
+
+DOCUMENT = json.dumps(
+    {
+        "schema_version": 2,
+        "network": NETWORK,
+        "inventory": {
+            "kind": "static",
+            "hosts": [{"name": f"BENCH_001_PDV{n:03}", "address": f"10.0.0.{n}"} for n in range(1, 56)],
+        },
+    }
+).encode()
+ETAG = f'"{hashlib.sha256(DOCUMENT).hexdigest()}"'
+
+
+def raw_wsgi(
+    environ: Mapping[str, Any], start_response: Callable[[str, list[tuple[str, str]]], object]
+) -> Iterable[bytes]:
+    """The least that could answer: no token, no database, no routing."""
+    if environ.get("HTTP_IF_NONE_MATCH") == ETAG:
+        start_response("304 NOT MODIFIED", [("ETag", ETAG)])
+        return []
+    start_response(
+        "200 OK", [("ETag", ETAG), ("Content-Type", "application/json"), ("Content-Length", str(len(DOCUMENT)))]
+    )
+    return [DOCUMENT]
+
+
+flask_view = Flask(__name__, static_folder=None)
+
+
+@flask_view.get("/api/ingest/bot/config")
+def _bare() -> Response:
+    """The same through Flask."""
+    if request.environ.get("HTTP_IF_NONE_MATCH") == ETAG:
+        return Response(status=304, headers={"ETag": ETAG})
+    return Response(DOCUMENT, content_type="application/json", headers={"ETag": ETAG})
+
+
+@dataclass(slots=True)
+class Server:
+    """One gunicorn with one worker. ``rates`` are requests/s, ``costs`` microseconds of CPU a request, both by status."""
+
+    name: str
+    port: int
+    worker: int
+    token: str
+    etag: str = ""
+    rates: dict[int, list[float]] = field(default_factory=lambda: {304: [], 200: []})
+    costs: dict[int, list[float]] = field(default_factory=lambda: {304: [], 200: []})
+
+    def request(self, status: int) -> bytes:
+        condition = f"If-None-Match: {self.etag}\r\n" if status == 304 else ""
+        return (
+            f"GET /api/ingest/bot/config?rede={NETWORK} HTTP/1.1\r\nHost: bench\r\nX-Bot-Token: {self.token}\r\n{condition}\r\n"
+        ).encode()
+
+    def measure(self, status: int, seconds: float) -> None:
+        used = _cpu_seconds(self.worker)
+        answered = _load(self.port, self.request(status), status, seconds)
+        self.rates[status].append(answered / seconds)
+        self.costs[status].append((_cpu_seconds(self.worker) - used) / answered * 1e6)
+
+
+def main(seconds: float = 1.0, rounds: int = 7) -> None:
+    """Measure and print the table; the last line says whether the goal is met."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        environ, token = _set_up(Path(folder))
+        servers = [
+            stack.enter_context(_serving(name, app, environ, token))
+            for name, app in (
+                ("raw WSGI", "bench.config_endpoint:raw_wsgi"),
+                ("bare Flask", "bench.config_endpoint:flask_view"),
+                ("flagee-server", "server.app:create_app()"),
+            )
+        ]
+        for _ in range(rounds):
+            for status in (304, 200):
+                for server in servers:
+                    server.measure(status, seconds)
+    for status in (304, 200):
+        _print_table(status, servers)
+    ratio = _median(servers[-1].rates[304]) / _median(servers[0].rates[304])
+    print(f"304: {ratio:.2f} x raw WSGI (goal: {GOAL} x or better): {'met' if ratio >= GOAL else 'MISSED'}")
+
+
+def _print_table(status: int, servers: list[Server]) -> None:
+    raw = servers[0]
+    print(f"{status:<14}{'requests/s':>12}{'x raw':>8}{'CPU us each':>14}{'x raw':>8}")
+    for server in servers:
+        rate, cost = _median(server.rates[status]), _median(server.costs[status])
+        print(
+            f"{server.name:<14}{rate:>12,.0f}{rate / _median(raw.rates[status]):>8.2f}"
+            f"{cost:>14,.0f}{cost / _median(raw.costs[status]):>8.2f}"
+        )
+    print()
+
+
+def _set_up(folder: Path) -> tuple[dict[str, str], str]:
+    """A database with one network, made through the product's own command line; the environment to serve it, and a token."""
+    environ = {
+        **os.environ,
+        "FLAGEE_DATABASE_URL": f"sqlite:///{folder}/bench.db",
+        "FLAGEE_SECRET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "FLAGEE_WORKERS": "1",
+        "FLAGEE_LOG_FORMAT": "json",
+    }
+    document = folder / "config_bot.json"
+    document.write_bytes(DOCUMENT)
+
+    def operate(*arguments: str) -> str:
+        command = [sys.executable, "-c", "from server.cli import main; main()", *arguments]
+        return subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout
+
+    operate("init-db")
+    operate("client", "add", "Bench")
+    operate("network", "add", "Bench", NETWORK)
+    operate("config", "set", "Bench", NETWORK, str(document))
+    return environ, operate("token", "issue", "Bench", "--network", NETWORK).splitlines()[-1]
+
+
+@contextmanager
+def _serving(name: str, app: str, environ: Mapping[str, str], token: str) -> Iterator[Server]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "-c",
+        "python:server.gunicorn_conf",
+        "--bind",
+        f"127.0.0.1:{port}",
+        app,
+    ]
+    process = subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL)
+    try:
+        server = Server(name, port, 0, token)
+        server.etag = _wait_for_etag(server)
+        server.worker = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
+        yield server
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_for_etag(server: Server) -> str:
+    for _ in range(300):
+        try:
+            with socket.create_connection(("127.0.0.1", server.port)) as connection:
+                connection.sendall(server.request(200))
+                head = connection.recv(4096).decode(errors="replace")
+        except OSError:
+            time.sleep(0.1)
+            continue
+        return next(line[6:] for line in head.split("\r\n") if line.lower().startswith("etag: "))
+    raise SystemExit(f"{server.name} did not start")
+
+
+def _load(port: int, request_bytes: bytes, status: int, seconds: float) -> int:
+    """Requests answered with ``status`` within ``seconds``, over a few connections that stay open."""
+    with multiprocessing.Pool(CALLERS) as pool:
+        return sum(pool.starmap(_call, [(port, request_bytes, status, seconds)] * CALLERS))
+
+
+def _call(port: int, request_bytes: bytes, status: int, seconds: float) -> int:
+    expected = f"HTTP/1.1 {status} ".encode()
+    count = 0
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            connection.sendall(request_bytes)
+            answer = connection.recv(65536)
+            assert answer.startswith(expected), answer[:200]
+            head, _, body = answer.partition(b"\r\n\r\n")
+            if status == 200:
+                length = int(head.lower().partition(b"content-length: ")[2].split()[0])
+                while len(body) < length:
+                    body += connection.recv(65536)
+            count += 1
+    return count
+
+
+def _cpu_seconds(pid: int) -> float:
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def _median(values: list[float]) -> float:
+    return statistics.median(values)
+
+
+if __name__ == "__main__":
+    main(*(kind(text) for kind, text in zip((float, int), sys.argv[1:], strict=False)))

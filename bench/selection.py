@@ -1,0 +1,149 @@
+"""Selection and gates for 10,000 hosts, beside the Zabbix call that lists them. Run by `python -m bench.selection`.
+
+The peer is pyzabbix asking a real Zabbix 6.0 for the same fields of the same hosts. Ours is everything after that call: rows
+checked and made into hosts, the filters, the gates that need no connection, and compatibility on facts that are given.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from pyzabbix.api import ZabbixAPI
+
+from contracts.config import NetworkConfig
+from runtime.actions.registry import catalogue
+from runtime.adapters import assets
+from runtime.adapters.inventory import open_inventory
+from runtime.core import gates
+from runtime.core.facts import Facts
+from runtime.core.model import Allow, Deny, Host, Selector
+from runtime.core.pipeline import Job, Knowledge, Request, resolve
+from runtime.core.selection import select
+from tests.harness import zabbix
+from tests.harness.zabbix_api import HostSpec, Interface
+
+Result = TypeVar("Result")
+
+NETWORK = "BENCH"
+STORES = 500
+TILLS = 20
+ROUNDS = 5
+FACTS = Facts(distro="ubuntu", version="22.04", machine="x86_64", arch="x86_64", bits=64)
+# A Tuesday afternoon, so that every freeze window is looked at and none is hit.
+NOW = dt.datetime(2026, 3, 10, 18, 0, tzinfo=dt.UTC)
+
+
+def document(running: zabbix.Zabbix) -> dict[str, Any]:
+    """A network with a rollout, its lists, and freeze windows: every gate has something to do."""
+    names = [f"{NETWORK}-LOJA{store:03}-PDV{store % TILLS + 200}" for store in range(1, 41)]
+    return {
+        "network": NETWORK,
+        "inventory": {"kind": "zabbix", "url": running.url, "token": running.token, "notes_credentials": True},
+        "rollout": {"arius": {"percent": 50, "pilot": names[:20], "never": names[20:]}, "zanthus": {"percent": 10}},
+        "freeze": [
+            {"id": "christmas", "start": "2026-12-20T00:00", "end": "2026-12-27T00:00"},
+            {"id": "saturday", "weekdays": ["sat"], "from_time": "08:00", "to_time": "22:00"},
+            {"id": "night", "from_time": "23:00", "to_time": "02:00", "stores": list(range(1, 100))},
+        ],
+    }
+
+
+def fill(running: zabbix.Zabbix) -> None:
+    running.create_hosts(
+        [
+            HostSpec(
+                f"{NETWORK}-LOJA{store:03}-PDV{200 + till}",
+                name=f"{NETWORK} (LOJA{store:03}) PDV{200 + till}",
+                groups=(NETWORK,),
+                interfaces=(Interface(f"10.{store // 250}.{store % 250}.{till + 1}"),),
+                tags=(("provider", "zanthus" if till % 4 == 0 else "arius"), ("pdv_tipo", "pdv_padrao")),
+                notes="operator,secret,22",
+            )
+            for store in range(1, STORES + 1)
+            for till in range(TILLS)
+        ]
+    )
+
+
+def bare_call(running: zabbix.Zabbix) -> int:
+    """What a script would do: log in, ask for the fields, take the rows as they are; how many there are."""
+    client = ZabbixAPI(running.url)
+    client.login(api_token=running.token)
+    groups = client.hostgroup.get(filter={"name": [NETWORK]}, output=["groupid"])
+    rows = client.host.get(
+        groupids=[group["groupid"] for group in groups],
+        filter={"status": 0},
+        output=["hostid", "host", "name", "status", "maintenance_status"],
+        selectInterfaces=["type", "main", "useip", "ip", "dns", "port", "available"],
+        selectTags=["tag", "value"],
+        selectGroups=["groupid", "name"],
+        selectInventory=["notes"],
+    )
+    client.session.close()
+    return len(rows)
+
+
+def before_connecting(hosts: list[Host], job: Job, rules: gates.Policy) -> Counter[str]:
+    """Every host through role, rollout and freeze, even after a refusal; how many were told what first."""
+    found: Counter[str] = Counter()
+    for host in hosts:
+        action = job.binding(host.provider).action
+        verdicts = (
+            gates.role(host, action, rules),
+            gates.rolled_out(host, action, job.info.selector, rules),
+            gates.frozen(host, action, rules, NOW),
+        )
+        denied = next((verdict for verdict in verdicts if isinstance(verdict, Deny)), None)
+        found[denied.reason.value if denied else "allowed"] += 1
+    return found
+
+
+def after_connecting(hosts: list[Host], job: Job, rules: gates.Policy) -> int:
+    """Compatibility of every host; how many are allowed."""
+    verdicts = (gates.compatible(FACTS, job.binding(host.provider), job, rules)[0] for host in hosts)
+    return sum(isinstance(verdict, Allow) for verdict in verdicts)
+
+
+def timed(work: Callable[[], Result]) -> tuple[float, Result]:
+    started = time.perf_counter()
+    result = work()
+    return time.perf_counter() - started, result
+
+
+def main() -> None:
+    """Prints medians and their ratios; differences under 15 % are noise."""
+    known = catalogue()
+    data = assets.load(assets.find_root(), known.names)
+    with zabbix.running() as running:
+        fill(running)
+        config = NetworkConfig.model_validate(document(running))
+        inventory = open_inventory(config, data.providers)
+        selector = Selector(all=True, stores=tuple(range(1, STORES + 1)), agent_status=0)
+        request = Request("update_endpoint_timezone", selector=selector)
+        job = resolve(request, config, Knowledge(known, data.providers, data.minimums), agent_id="bench", now=NOW)
+        rules = gates.policy(config, data.providers, data.rows)
+        rounds: list[tuple[float, ...]] = []
+        for _ in range(ROUNDS):
+            call_s, listed = timed(partial(bare_call, running))
+            read_s, found = timed(partial(inventory.hosts, selector))
+            select_s, hosts = timed(partial(select, found, selector))
+            gates_s, answers = timed(partial(before_connecting, hosts, job, rules))
+            compatible_s, allowed = timed(partial(after_connecting, hosts, job, rules))
+            assert listed == len(found) == len(hosts) == sum(answers.values()) == allowed == STORES * TILLS
+            rounds.append((call_s, read_s - call_s, select_s, gates_s, compatible_s))
+    call, *ours = (statistics.median(column) for column in zip(*rounds, strict=True))
+    print(f"selection and gates, {STORES * TILLS} hosts, medians of {ROUNDS}; {dict(answers)}")
+    print(f"  {'the call, bare pyzabbix':<38}{call:7.3f} s  1.00")
+    parts = ("rows checked and made into hosts", "select", "role, rollout, freeze", "compatibility")
+    for part, seconds in (*zip(parts, ours, strict=True), ("selection and gates, all of it (goal < 1)", sum(ours))):
+        print(f"  {part:<38}{seconds:7.3f} s  {seconds / call:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Actions whose names are fixed and which this version does not carry yet: known, explained, refused by name.
+
+Each leaves this table for a module of its own. Names, aliases and where each works: domain.md 2.1, which docs/actions.md
+is generated from.
+"""
+
+from __future__ import annotations
+
+from runtime.core.action import Action
+from runtime.core.model import Effect
+
+_TERMINAL: tuple[tuple[str, tuple[str, ...], Effect, str], ...] = (
+    (
+        "install_endpoint_agent",
+        ("pdv_install", "install_host_agent", "install_client_agent"),
+        "change",
+        "Put the monitoring agent on a terminal, or put it back.",
+    ),
+    (
+        "uninstall_endpoint_agent",
+        ("pdv_uninstall", "uninstall_host_agent", "uninstall_client_agent"),
+        "disrupt",
+        "Remove every trace of the monitoring agent.",
+    ),
+    (
+        "update_endpoint_config",
+        ("pdv_update_config", "update_host_config", "update_client_config"),
+        "change",
+        "Bring the agent's files and configuration to the desired state.",
+    ),
+    (
+        "update_payment_client_config",
+        ("pdv_update_clisitef",),
+        "change",
+        "Replace the payment client's configuration by the chain's template, keeping what belongs to the machine.",
+    ),
+    (
+        "update_fiscal_client_config",
+        ("pdv_update_kwnfce",),
+        "change",
+        "Bring the fiscal client's configuration to the desired state.",
+    ),
+    (
+        "update_agent_userparameters",
+        ("pdv_update_geral_conf",),
+        "change",
+        "Push the agent's user parameters and restart it where they changed.",
+    ),
+)
+
+_NETWORK: tuple[tuple[str, tuple[str, ...], Effect, str], ...] = (
+    (
+        "refresh_endpoint_printer",
+        ("pdv_atualiza_impressora", "refresh_host_printer"),
+        "change",
+        "Copy each checkout's printer from the concentrator to Zabbix macros.",
+    ),
+    (
+        "register_endpoints",
+        ("pdv_auto_register", "register_hosts"),
+        "change",
+        "Compare the concentrators' checkouts with Zabbix; list, create or rename hosts.",
+    ),
+)
+
+_CONCENTRATOR: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("collect_coupons", ("cupons",), "Send recent fiscal documents to the business back end."),
+    ("collect_coupon_details", ("cupons_detalhes",), "Reconcile sale headers day by day."),
+    ("collect_coupon_lv", ("cupons_lv",), "Send sale headers in near real time."),
+    ("collect_sat_config", ("sat_config",), "Send each store's SAT reconciliation key."),
+    ("collect_checkout_status", ("status_caixa",), "Tell Zabbix which cashier is on which till."),
+)
+
+ANNOUNCED: tuple[Action, ...] = (
+    *(Action(name, aliases, "0.0.0", summary, effect) for name, aliases, effect, summary in _TERMINAL),
+    *(
+        Action(name, aliases, "0.0.0", summary, effect, target="network", roles=frozenset())
+        for name, aliases, effect, summary in _NETWORK
+    ),
+    *(
+        Action(
+            name,
+            aliases,
+            "0.0.0",
+            summary,
+            "read",
+            target="concentrator",
+            roles=frozenset({"concentrator"}),
+        )
+        for name, aliases, summary in _CONCENTRATOR
+    ),
+)

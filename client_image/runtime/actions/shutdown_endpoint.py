@@ -1,0 +1,86 @@
+"""Power off a checkout at night, and prove that it went (domain.md 2.7).
+
+What must never be powered off is kept out three times: by the role gate (name, tag, concentrator addresses), by this action's
+exceptions, and by what the machine itself looks like.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from pydantic import Field
+
+from runtime.core.action import Action, Decision, Failed, Params, Refused, Script, Stage
+from runtime.core.clocks import inside_by_both
+from runtime.core.facts import Facts
+from runtime.core.model import Host
+from runtime.core.windows import Window
+
+_NIGHT = Window(start=dt.time(22), end=dt.time(6))
+
+
+class ShutdownParams(Params):
+    """``windows``: those that name a host's store replace the general ones for it. ``exceptions``: names or addresses."""
+
+    windows: tuple[Window, ...] = Field(
+        (_NIGHT,), min_length=1, description="wall times; one that names stores replaces the general ones there"
+    )
+    exceptions: tuple[str, ...] = Field((), description="names or addresses that are never powered off")
+    settle: float = Field(120.0, ge=5, le=900, description="seconds that the terminal may take to go")
+
+    def windows_for(self, store: int | None) -> tuple[Window, ...]:
+        own = tuple(window for window in self.windows if window.stores and store in window.stores)
+        return own or tuple(window for window in self.windows if not window.stores)
+
+
+_OBSERVE = r"""
+path=
+for file in /sbin/shutdown /usr/sbin/shutdown /bin/shutdown; do [ -n "$path" ] || [ ! -x "$file" ] || path=$file; done
+printf 'shutdown=%s\n' "$path"
+# A concentrator and a proxy host give themselves away, whatever they are called in the inventory.
+kind=
+[ ! -d /servidor/configuracao ] || kind=concentrator
+[ ! -d /etc/flageemonitor ] || kind=proxy
+printf 'looks_like=%s\n' "$kind"
+"""
+
+_POWER_OFF = r"""
+"$shutdown" -h now
+"""
+
+
+def _decide(facts: Facts, params: ShutdownParams, host: Host) -> Decision:
+    named = {text.lower() for text in params.exceptions}
+    if {host.name.lower(), host.display_name.lower(), host.address.lower()} & named:
+        return Refused("exception", "listed as an exception: never powered off")
+    looks_like = facts.observed.get("looks_like")
+    if looks_like:
+        return Refused("protected_machine", f"this machine looks like a {looks_like}, not like a checkout")
+    until = inside_by_both(params.windows_for(host.store), facts.observed_at, facts.epoch, host.store)
+    if isinstance(until, Refused):
+        return until
+    path = facts.observed.get("shutdown")
+    if not path:
+        return Failed("no_shutdown_command", "the terminal has no shutdown command")
+    return Stage(
+        "power off",
+        (Script("shut down", _POWER_OFF, {"shutdown": path}),),
+        confirm="gone",
+        settle=params.settle,
+        valid_until=until,
+        summary=(f"{path} -h now (window open until {until.astimezone(facts.observed_at.tzinfo):%H:%M %Z})",),
+    )
+
+
+ACTION = Action(
+    name="shutdown_endpoint",
+    aliases=("pdv_shutdown", "shutdown_host"),
+    version="2.0.0",
+    summary="Power off checkouts inside their window, confirmed by their going.",
+    effect="disrupt",
+    params=ShutdownParams,
+    needs_root=True,
+    observe=_OBSERVE,
+    decide=_decide,
+    stages=1,
+)

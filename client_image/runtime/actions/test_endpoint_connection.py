@@ -1,0 +1,28 @@
+"""Log in, run one command, say how it went. The whole proof is that the engine got this far."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from runtime.core.action import Action, Decision, Done, Params
+from runtime.core.facts import Facts
+from runtime.core.model import Host, Role
+
+
+def _decide(facts: Facts, params: Params, host: Host) -> Decision:
+    return Done(
+        report={"user": facts.user, "hostname": facts.hostname, "kernel": facts.kernel},
+        message=f"logged in as {facts.user or 'unknown user'}",
+    )
+
+
+ACTION = Action(
+    name="test_endpoint_connection",
+    aliases=("pdv_test_connection", "test_host_connection"),
+    version="2.0.0",
+    summary="Open a connection to a terminal, log in, run one command.",
+    effect="read",
+    roles=frozenset(get_args(Role)),  # looking is allowed everywhere
+    observe="",
+    decide=_decide,
+)

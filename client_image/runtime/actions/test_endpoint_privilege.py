@@ -1,0 +1,26 @@
+"""Whether the login can become root, the way this terminal does it: already root, sudo, or su (domain.md 2.8)."""
+
+from __future__ import annotations
+
+from runtime.core.action import Action, Decision, Done, Failed, Params
+from runtime.core.facts import Facts
+from runtime.core.model import Host
+
+
+def _decide(facts: Facts, params: Params, host: Host) -> Decision:
+    report = {"user": facts.user, "uid": facts.uid, "privilege": facts.privilege}
+    if facts.uid == 0:
+        how = "as root directly" if facts.privilege == "root" else f"through {facts.privilege}"
+        return Done(report=report, message=f"root reached {how}")
+    return Failed("not_root", f"the elevated shell runs as uid {facts.uid}, not as root", report=report)
+
+
+ACTION = Action(
+    name="test_endpoint_privilege",
+    aliases=("pdv_test_sudo", "test_host_privilege"),
+    version="2.0.0",
+    summary="Check that the login can become root.",
+    effect="read",
+    needs_root=True,
+    decide=_decide,
+)

@@ -1,0 +1,240 @@
+"""Time zone, local time file and, where asked, NTP, on everything from Slackware 13 to Ubuntu 24.04 (domain.md 2.6).
+
+Works on the files that every system reads, not through timedatectl: with a ``localtime_target`` the two disagree by design.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from contracts.config import NetworkConfig, ZoneName
+from runtime.core.action import Action, Decision, Done, Failed, Params, Script, Stage, Step, WriteFile
+from runtime.core.facts import Facts
+from runtime.core.model import Host
+
+ZONEINFO = "/usr/share/zoneinfo/"
+TIMESYNCD_CONF = "/etc/systemd/timesyncd.conf.d/90-flageemonitor.conf"
+TIMESYNCD_UNIT = "/etc/systemd/system/systemd-timesyncd.service.d/90-flageemonitor.conf"
+SKEW_LIMIT_S = 30
+
+
+def _zone_file(value: str) -> str:
+    """A zone's name or the path of its file, as a path. Nothing outside the zone database: W-65."""
+    path = value if value.startswith("/") else ZONEINFO + value
+    if not re.fullmatch(re.escape(ZONEINFO) + r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", path):
+        raise ValueError(f"must be a zone name or a file below {ZONEINFO}")
+    return path
+
+
+def _server(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?", value):
+        raise ValueError("must be a host name or an IP address")
+    return value
+
+
+class TimezoneParams(Params):
+    """Some software wants a fixed-offset zone in /etc/localtime while the displayed zone is a city: ``localtime_target``."""
+
+    timezone: ZoneName = Field(description="IANA name, for example America/Sao_Paulo")
+    localtime_target: Annotated[str, AfterValidator(_zone_file)] | None = Field(
+        None, description="another zone, or its file below /usr/share/zoneinfo, for /etc/localtime"
+    )
+    enable_ntp: bool = Field(False, description="see to it that the clock is synchronised")
+    ntp_server: Annotated[str, AfterValidator(_server)] | None = Field(None, description="host name or IP address")
+    force_timesyncd: bool = Field(
+        False, description="start systemd-timesyncd although another NTP program is installed"
+    )
+
+    @property
+    def target(self) -> str:
+        return self.localtime_target or ZONEINFO + self.timezone
+
+
+# P_<name> are the parameters, assigned and quoted by the engine.
+_OBSERVE = r"""
+zone_file="/usr/share/zoneinfo/$P_timezone"
+target=${P_localtime_target:-$zone_file}
+yes_no() { if "$@" >/dev/null 2>&1; then echo yes; else echo no; fi; }
+printf 'zone_file=%s\n' "$(yes_no test -f "$zone_file")"
+printf 'target_file=%s\n' "$(yes_no test -f "$target")"
+if [ -L /etc/localtime ]; then
+  printf 'localtime_kind=link\nlocaltime=%s\n' "$(readlink /etc/localtime)"
+elif [ -f /etc/localtime ]; then
+  printf 'localtime_kind=copy\n'
+else
+  printf 'localtime_kind=absent\n'
+fi
+printf 'localtime_same=%s\n' "$(yes_no cmp -s /etc/localtime "$target")"
+[ ! -L /etc/localtime-copied-from ] || printf 'copied_from=%s\n' "$(readlink /etc/localtime-copied-from)"
+if [ -f /etc/timezone ]; then printf 'timezone=%s\n' "$(head -n 1 /etc/timezone)"; fi
+if [ "$P_enable_ntp" = yes ]; then
+  timesyncd=no
+  for file in /lib/systemd/systemd-timesyncd /usr/lib/systemd/systemd-timesyncd; do [ ! -x "$file" ] || timesyncd=yes; done
+  [ -d /run/systemd/system ] || timesyncd=no
+  printf 'timesyncd=%s\n' "$timesyncd"
+  if [ "$timesyncd" = yes ]; then
+    printf 'timesyncd_active=%s\n' "$(systemctl is-active systemd-timesyncd 2>/dev/null || true)"
+    # One line a file; the values that we compare hold no blanks.
+    flat() { if [ -f "$1" ]; then tr '\n' ' ' <"$1"; fi; }
+    printf 'timesyncd_conf=%s\n' "$(flat /etc/systemd/timesyncd.conf.d/90-flageemonitor.conf)"
+    printf 'timesyncd_unit=%s\n' "$(flat /etc/systemd/system/systemd-timesyncd.service.d/90-flageemonitor.conf)"
+    printf 'timedatectl_ntp=%s\n' "$(LC_ALL=C timedatectl 2>/dev/null | sed -n \
+      -e 's/^ *NTP enabled: *//p' -e 's/^ *Network time on: *//p' -e 's/^ *NTP service: *//p' \
+      -e 's/^ *systemd-timesyncd.service active: *//p' | head -n 1 || true)"
+  fi
+  printf 'ntpdate=%s\n' "$(PATH="$PATH:/usr/sbin:/sbin" command -v ntpdate 2>/dev/null || true)"
+fi
+"""
+
+_RELINK = r"""
+new=/etc/.localtime.flageemonitor.$$
+trap 'rm -f "$new"' EXIT
+if [ "$kind" = copy ]; then
+  cp "$target" "$new"
+  chmod 644 "$new"
+else
+  ln -s "$target" "$new"
+fi
+mv -f "$new" /etc/localtime
+if [ -L /etc/localtime-copied-from ]; then
+  ln -s "$target" "$new"
+  mv -f "$new" /etc/localtime-copied-from
+fi
+"""
+
+_RESTART_TIMESYNCD = r"""
+systemctl daemon-reload
+timedatectl set-local-rtc 0
+timedatectl set-ntp true
+systemctl restart systemd-timesyncd
+"""
+
+_NTPDATE = r"""
+"$ntpdate" -u "$server"
+"""
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _timesyncd_files(params: TimezoneParams) -> tuple[tuple[str, str, str], ...]:
+    """(observed key, path, content). An empty NTP= first: later assignments append to the list of the main file."""
+    files = []
+    if params.ntp_server:
+        files.append(("timesyncd_conf", TIMESYNCD_CONF, f"[Time]\nNTP=\nNTP={params.ntp_server}\n"))
+    if params.force_timesyncd:
+        files.append(("timesyncd_unit", TIMESYNCD_UNIT, "[Unit]\nConditionFileIsExecutable=\n"))
+    return tuple(files)
+
+
+def _zone_stage(facts: Facts, params: TimezoneParams) -> Stage | None:
+    seen = facts.observed
+    if facts.distro == "slackware" or seen.get("timezone") == params.timezone:
+        return None
+    was = seen.get("timezone") or "absent"
+    write = WriteFile("write /etc/timezone", "/etc/timezone", f"{params.timezone}\n".encode())
+    return Stage("zone", (write,), summary=(f"/etc/timezone: {was} -> {params.timezone}",))
+
+
+def _localtime_stage(facts: Facts, params: TimezoneParams) -> Stage | None:
+    """A copy stays a copy: where /usr is a partition of its own a link would point nowhere during boot."""
+    seen = facts.observed
+    kind = seen.get("localtime_kind", "absent")
+    if kind == "copy":
+        right = seen.get("localtime_same") == "yes"
+    else:
+        current = seen.get("localtime", "")
+        right = current in (params.target, params.target.replace(ZONEINFO, "../usr/share/zoneinfo/"))
+    if right and seen.get("copied_from", params.target) == params.target:
+        return None
+    was = "a copy of another zone" if kind == "copy" else seen.get("localtime") or "absent"
+    step = Script("point /etc/localtime", _RELINK, {"target": params.target, "kind": kind})
+    return Stage("localtime", (step,), summary=(f"/etc/localtime: {was} -> {params.target}",))
+
+
+def _ntp_stage(facts: Facts, params: TimezoneParams) -> Stage | None:
+    seen = facts.observed
+    if seen.get("timesyncd") == "yes":
+        files = _timesyncd_files(params)
+        stale = [(path, content) for key, path, content in files if _flat(seen.get(key, "")) != _flat(content)]
+        running = seen.get("timesyncd_active") == "active" and seen.get("timedatectl_ntp", "") in ("yes", "active")
+        if running and not stale:
+            return None
+        steps: list[Step] = [WriteFile(f"write {path}", path, content.encode()) for path, content in stale]
+        steps.append(Script("restart timesyncd", _RESTART_TIMESYNCD))
+        summary = (*(f"{path}: write" for path, _ in stale), "systemd-timesyncd: enable and restart")
+        return Stage("ntp", tuple(steps), settle=20, summary=summary)
+    skew = _skew(facts)
+    if seen.get("ntpdate") and params.ntp_server and skew is not None and abs(skew) > SKEW_LIMIT_S:
+        step = Script("set the clock once", _NTPDATE, {"ntpdate": seen["ntpdate"], "server": params.ntp_server})
+        return Stage("ntp", (step,), summary=(f"clock: off by {skew} s -> one ntpdate from {params.ntp_server}",))
+    return None
+
+
+def _skew(facts: Facts) -> int | None:
+    return None if facts.epoch is None else round(facts.epoch - facts.observed_at.timestamp())
+
+
+def _ntp_state(
+    facts: Facts, params: TimezoneParams
+) -> Literal["off", "timesyncd", "ntpdate", "no_client", "no_server"]:
+    if not params.enable_ntp:
+        return "off"
+    if facts.observed.get("timesyncd") == "yes":
+        return "timesyncd"
+    if not facts.observed.get("ntpdate"):
+        return "no_client"  # installing packages is off by default (W-68); the report says so
+    return "ntpdate" if params.ntp_server else "no_server"
+
+
+def _decide(facts: Facts, params: TimezoneParams, host: Host) -> Decision:
+    seen = facts.observed
+    if seen.get("target_file") != "yes":
+        return Failed("no_zone_file", f"{params.target} does not exist on the terminal")
+    stage = _zone_stage(facts, params) or _localtime_stage(facts, params)
+    if stage is None and params.enable_ntp:
+        stage = _ntp_stage(facts, params)
+    if stage is not None:
+        return stage
+    ntp = _ntp_state(facts, params)
+    report = {
+        "timezone": params.timezone,
+        "localtime_target": params.target,
+        "localtime_kind": seen.get("localtime_kind"),
+        "ntp": ntp,
+        "clock_skew_s": _skew(facts),
+    }
+    note = {
+        "no_client": "; no NTP client on the terminal, nothing installed",
+        "no_server": "; ntp_server is not configured",
+    }
+    source = "" if params.target == ZONEINFO + params.timezone else f", local time from {params.target}"
+    return Done(report=report, message=f"time zone is {params.timezone}{source}{note.get(ntp, '')}")
+
+
+def _defaults(config: NetworkConfig) -> dict[str, object]:
+    return {"timezone": config.timezone}
+
+
+ACTION = Action(
+    name="update_endpoint_timezone",
+    aliases=("pdv_update_timezone", "update_host_timezone"),
+    version="2.0.0",
+    summary="Correct time zone, local time file and, where asked, NTP.",
+    effect="change",
+    params=TimezoneParams,
+    needs_root=True,
+    observe=_OBSERVE,
+    decide=_decide,
+    defaults=_defaults,
+    legacy_flags={
+        "--timezone": "timezone",
+        "--localtime-target": "localtime_target",
+        "--enable-ntp": "enable_ntp",
+        "--ntp-server": "ntp_server",
+    },
+)

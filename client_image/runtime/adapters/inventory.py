@@ -1,0 +1,22 @@
+"""Opens the inventory that a network's configuration names. Called by the composition roots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from contracts.config import NetworkConfig, StaticInventory
+from runtime.adapters.naming import naming
+from runtime.adapters.static_inventory import StaticHosts
+from runtime.core.ports import Inventory
+from runtime.core.providers import Provider
+
+
+def open_inventory(config: NetworkConfig, providers: Mapping[str, Provider]) -> Inventory:
+    """Nothing is read yet: every call of ``hosts`` reads afresh."""
+    reader = naming(config, providers)
+    if isinstance(config.inventory, StaticInventory):
+        credentials = {credential.id: credential for credential in config.credentials}
+        return StaticHosts(config.inventory.hosts, reader, config.ssh.port, credentials)
+    from runtime.adapters.zabbix.hosts import ZabbixHosts  # its HTTP client would slow every start down
+
+    return ZabbixHosts(config.inventory, reader, config.ssh.port)

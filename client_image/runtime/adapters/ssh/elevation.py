@@ -1,0 +1,101 @@
+"""The commands that become a shell on the host, as the login user or as root, and the talk with sudo and su. Used by the session.
+
+The password is typed when it is asked for, never part of a command or an environment. A shell that was started this way skips
+its input up to a start word, so that nothing of a script can be run when a login file has eaten its beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from runtime.adapters.ssh.shell import Shell
+from runtime.core.errors import Permanent
+from runtime.core.model import Outcome, Reason
+from runtime.core.script import quote
+
+_SKIP = 'while IFS= read -r l; do [ "$l" = {start} ] && exec /bin/sh -s; done; exit 97'
+# A terminal passes our bytes on only when it is raw, and has no end of input: so the script's size is told.
+_TYPED = 'stty raw -echo; printf "%s\\n" {start}go; eval "$(dd bs=1 count={size} 2>/dev/null)"'
+_PAD = b"\n\n\n"  # for login files that read a line or two
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How one shell is started. ``go``: what it says when it is root's; ``asks``: whether a greeting asks for the password."""
+
+    command: str
+    input: bytes
+    terminal: bool = False
+    go: bytes = b""
+    asks: Callable[[bytes], bool] = lambda _: False
+
+
+def plain(start: str, script: bytes) -> Way:
+    return Way(f"exec /bin/sh -c {quote(_SKIP.format(start=start))}", _skipped(start, script))
+
+
+def sudo(start: str, script: bytes) -> Way:
+    # Prompts are recognised by the start word. PAM replaces them by its own unless they are in English.
+    inner = f'printf "%s\\n" {start}go; ' + _SKIP.format(start=start)
+    command = f"exec env LC_ALL=C sudo -S -p {start}? -- /bin/sh -c {quote(inner)}"
+    return Way(command, _skipped(start, script), False, *_marks(start))
+
+
+def sudo_on_terminal(start: str, script: bytes) -> Way:
+    """For sudoers with requiretty."""
+    inner = _TYPED.format(start=start, size=len(script))
+    return Way(f"exec env LC_ALL=C sudo -p {start}? -- /bin/sh -c {quote(inner)}", script, True, *_marks(start))
+
+
+def su(start: str, script: bytes) -> Way:
+    """On a terminal, because some su read a password from nothing else. Its question ends with a colon in every language."""
+    inner = f"exec /bin/sh -c {quote(_TYPED.format(start=start, size=len(script)))}"
+    outer = f'printf "%s\\n" {start}su; exec env LC_ALL=C su root -c {quote(inner)}'
+    begun = f"{start}su".encode("ascii")
+
+    def asks(greeting: bytes) -> bool:
+        _, found, text = greeting.partition(begun)
+        return bool(found) and text.rstrip(b" ").endswith(b":")
+
+    return Way(f"exec /bin/sh -c {quote(outer)}", script, True, f"{start}go".encode("ascii"), asks)
+
+
+async def overcome(shell: Shell, way: Way, user: str, password: str | None) -> None:
+    """Get past the question for the password, in one attempt. Raises Permanent when root is denied, else TerminalWanted."""
+    answered = False
+    while True:
+        await shell.until(lambda: way.go in shell.greeting or way.asks(bytes(shell.greeting)))
+        if way.go in shell.greeting:
+            return
+        asked = not shell.closed and way.asks(bytes(shell.greeting))
+        if answered or not asked or not password:
+            break
+        answered = True
+        shell.greeting.clear()
+        shell.write(password.encode("utf-8", "surrogateescape") + b"\n")
+    shell.close()
+    if not way.terminal and b"have a tty" in shell.greeting:
+        raise TerminalWanted
+    why = _last_line(shell.greeting) or "no answer"
+    if asked:
+        why = "the password was not accepted" if answered else "a password is asked for, and the credential has none"
+    raise Permanent(Outcome.FAILED, Reason.PRIVILEGE_DENIED, f"{user} could not become root: {why}")
+
+
+class TerminalWanted(Exception):
+    """sudo runs only on a terminal here."""
+
+
+def _marks(start: str) -> tuple[bytes, Callable[[bytes], bool]]:
+    prompt = f"{start}?".encode("ascii")
+    return f"{start}go".encode("ascii"), lambda greeting: prompt in greeting
+
+
+def _skipped(start: str, script: bytes) -> bytes:
+    return _PAD + start.encode("ascii") + b"\n" + script
+
+
+def _last_line(greeting: bytearray) -> str:
+    lines = [line.strip() for line in greeting.decode("utf-8", "replace").splitlines() if line.strip()]
+    return lines[-1][:200] if lines else ""

@@ -1,0 +1,119 @@
+"""Logging in to hosts: allowed networks, host keys, credentials, old servers. The engine's ``Remote``; built by main."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import warnings
+from collections.abc import AsyncIterator, Sequence
+from weakref import WeakValueDictionary
+
+from cryptography.utils import CryptographyDeprecationWarning
+
+from contracts.config import Credential, Ssh
+from runtime.adapters.ssh.algorithms import LEGACY, MODERN, Profile
+from runtime.adapters.ssh.client import Client
+from runtime.adapters.ssh.credentials import KeyRing, candidates
+from runtime.adapters.ssh.login import log_in, needs_of
+from runtime.adapters.ssh.session import SshSession
+from runtime.core.errors import HostError, Permanent, Transient
+from runtime.core.model import Host, Outcome, Reason
+from runtime.core.ports import HostKeyStore, HostMemory, PinnedKey, SshNotes
+
+
+class SshRemote:
+    """One for a process. ``keys`` and ``memory`` are the local state's."""
+
+    def __init__(self, ssh: Ssh, credentials: Sequence[Credential], *, keys: HostKeyStore, memory: HostMemory) -> None:
+        self._ssh, self._credentials, self._keys, self._memory = ssh, tuple(credentials), keys, memory
+        self._networks = [ipaddress.ip_network(network) for network in ssh.allowed_networks]
+        self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._ring = KeyRing()
+        _quiet()
+
+    @contextlib.asynccontextmanager
+    async def connect(self, host: Host, *, deadline: float) -> AsyncIterator[SshSession]:
+        """As in the protocol. Raises HostError: blocked, unreachable."""
+        self._check_address(host)
+        place = self._places.get(host.address)
+        if place is None:
+            place = self._places[host.address] = asyncio.Semaphore(self._ssh.parallel_per_address)
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(deadline):
+                    await stack.enter_async_context(place)
+                    session = await self._session(host)
+            except TimeoutError:
+                text = f"no session with {host.name} within {deadline:.0f} s"
+                raise Transient(Outcome.UNREACHABLE, Reason.TIMEOUT, text) from None
+            stack.push_async_callback(session.close)
+            yield session
+
+    def _check_address(self, host: Host) -> None:
+        try:
+            address = ipaddress.ip_address(host.address)
+        except ValueError:
+            text = host.problem or f"{host.name} has no IP address: {host.address!r}"
+            raise Permanent(Outcome.UNREACHABLE, Reason.NO_ADDRESS, text) from None
+        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        if not any((mapped or address) in network for network in self._networks):
+            text = f"{host.address} is outside ssh.allowed_networks ({', '.join(self._ssh.allowed_networks)})"
+            raise Permanent(Outcome.BLOCKED, Reason.OUTSIDE_ALLOWED_NETWORKS, text)
+
+    async def _session(self, host: Host) -> SshSession:
+        pinned = await self._keys.load(host)
+        notes = await self._memory.recall(host)
+        profiles = self._profiles(notes)
+        credentials = list(candidates(host, self._credentials, pinned=pinned is not None, accepted=notes.credential))
+        while True:
+            credential = credentials[0]
+            client = await self._client(credential, pinned, profiles[0])
+            try:
+                connection = await log_in(host, credential.user, client, profiles[0], pinned, self._ssh)
+                break
+            except HostError as error:
+                if error.reason is Reason.NO_COMMON_ALGORITHM and len(profiles) > 1:
+                    del profiles[0]
+                elif error.reason is Reason.AUTH_FAILED and len(credentials) > 1:
+                    del credentials[0]
+                else:
+                    raise
+        try:
+            await self._learn(host, pinned, notes, client, credential)
+        except BaseException:
+            connection.abort()
+            raise
+        return SshSession(host, credential, client, connection, self._ssh.output_limit)
+
+    def _profiles(self, notes: SshNotes) -> list[Profile]:
+        if self._ssh.legacy_algorithms == "refuse":
+            return [MODERN]
+        return [LEGACY] if notes.profile == LEGACY.name else [MODERN, LEGACY]
+
+    async def _client(self, credential: Credential, pinned: PinnedKey | None, profile: Profile) -> Client:
+        return Client(
+            pinned,
+            trust_new=self._ssh.first_use == "pin",
+            password=credential.password.reveal() if credential.password else None,
+            keys=await self._ring.pairs(credential, old_signatures=profile is LEGACY),
+        )
+
+    async def _learn(
+        self, host: Host, pinned: PinnedKey | None, notes: SshNotes, client: Client, credential: Credential
+    ) -> None:
+        if pinned is None and client.presented is not None:
+            await self._keys.pin(host, client.presented)
+        needs = needs_of(client)
+        learned = SshNotes((LEGACY if needs else MODERN).name, needs, credential.id)
+        if learned != notes:
+            await self._memory.remember(host, learned)
+
+
+def _quiet() -> None:
+    """asyncssh writes a line for every command; cryptography warns that what old servers need will move one day."""
+    logging.getLogger("asyncssh").setLevel(logging.WARNING)
+    warnings.filterwarnings(
+        "ignore", message="Diffie-Hellman over finite fields", category=CryptographyDeprecationWarning
+    )

@@ -1,0 +1,157 @@
+"""An open connection to one host: scripts in, framed answers out. Made by :class:`runtime.adapters.ssh.remote.SshRemote`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import secrets
+from collections.abc import Callable, Sequence
+
+import asyncssh
+
+from contracts.config import Credential
+from runtime.adapters.ssh import elevation, presence
+from runtime.adapters.ssh.client import Client
+from runtime.adapters.ssh.elevation import TerminalWanted, Way
+from runtime.adapters.ssh.shell import Shell
+from runtime.core import script
+from runtime.core.errors import Permanent
+from runtime.core.facts import Privilege
+from runtime.core.model import Host, Outcome, Reason
+from runtime.core.ports import Answer
+
+WATCHDOG_LATER_S = 3
+KILL_S = 5.0
+CLOSE_S = 2.0
+WINDOW = 256 * 1024
+
+
+class SshSession:
+    """Implements the engine's ``Session``. ``elevation`` is how root was reached: root, sudo, su, or none so far."""
+
+    def __init__(
+        self, host: Host, credential: Credential, client: Client, connection: asyncssh.SSHClientConnection, limit: int
+    ) -> None:
+        self._host, self._credential = host, credential
+        self._client, self._connection, self._limit = client, connection, limit
+        self._on_terminal = False
+        self._over = False
+        self._denied: Permanent | None = None
+        self.elevated = credential.user == "root"
+        self.elevation: Privilege = "root" if self.elevated else "none"
+
+    async def run(self, sections: Sequence[tuple[str, str]], *, timeout: float, privileged: bool) -> Answer:
+        """As in the protocol. After a deadline, a flood or a loss the session is over: what is run later has an empty answer."""
+        marker = secrets.token_hex(8)
+        text = script.render(sections, marker, math.ceil(timeout) + WATCHDOG_LATER_S)
+        reader = script.Reader(marker, self._limit)
+        try:
+            async with asyncio.timeout(timeout):
+                stopped = await self._converse(text, reader, privileged)
+        except TimeoutError:
+            stopped = Reason.DEADLINE
+        if stopped in (Reason.DEADLINE, Reason.KILLED):
+            await self._kill(reader.group, privileged)
+        return reader.answer(stopped)
+
+    async def wait_gone(self, timeout: float) -> bool:
+        return await presence.wait_gone(self._host.address, self._host.port, timeout)
+
+    async def close(self) -> None:
+        self._connection.close()
+        with contextlib.suppress(TimeoutError, asyncssh.Error, OSError):
+            async with asyncio.timeout(CLOSE_S):
+                await self._connection.wait_closed()
+        self._over = True
+        self._connection.abort()
+
+    async def _converse(self, text: bytes, reader: script.Reader, privileged: bool) -> Reason | None:
+        """Run the script to its end; else say why it has none. None: the shell ended by itself."""
+        way_of = self._way_of(privileged)
+        try:
+            return await self._through(way_of(secrets.token_hex(8), text), reader)
+        except TerminalWanted:
+            self._on_terminal = True
+            return await self._through(elevation.sudo_on_terminal(secrets.token_hex(8), text), reader)
+
+    async def _through(self, way: Way, reader: script.Reader) -> Reason | None:
+        shell = await self._start(way, reader)
+        if shell is None:
+            return Reason.CONNECTION_LOST
+        try:
+            if way.go and not await self._elevate(shell, way):
+                return Reason.CONNECTION_LOST
+            shell.begin()
+            shell.write(way.input, last=not way.terminal)
+            await shell.until(lambda: reader.complete)
+        finally:
+            shell.close()
+        if shell.flooded:
+            return Reason.KILLED
+        return Reason.CONNECTION_LOST if self._lost else None
+
+    async def _start(self, way: Way, reader: script.Reader) -> Shell | None:
+        shell = Shell(reader, self._limit)
+        try:
+            await self._connection.create_session(
+                lambda: shell,
+                way.command,
+                encoding=None,
+                window=WINDOW,
+                term_type="dumb" if way.terminal else None,
+                request_pty="force" if way.terminal else False,
+            )
+        except asyncssh.ChannelOpenError as error:
+            if self._lost:
+                return None
+            text = f"{self._host.name} lets {self._credential.user} log in, but runs no commands: {error}"
+            raise Permanent(Outcome.FAILED, Reason.BAD_FACTS, text) from None
+        except (asyncssh.Error, OSError):
+            return None
+        return shell
+
+    async def _elevate(self, shell: Shell, way: Way) -> bool:
+        """Whether the shell is root's now; not when the connection was lost. Raises Permanent when root is denied."""
+        password = self._credential.elevation_password or self._credential.password
+        try:
+            await elevation.overcome(shell, way, self._credential.user, password.reveal() if password else None)
+        except Permanent as denied:
+            if self._lost:
+                return False
+            self._denied = denied  # a wrong password is not tried again
+            raise
+        self.elevated, self.elevation = True, self._method
+        return True
+
+    @property
+    def _lost(self) -> bool:
+        return self._over or self._client.lost
+
+    @property
+    def _method(self) -> Privilege:
+        if self._credential.user == "root":
+            return "root"
+        return "sudo" if self._credential.elevation == "auto" else self._credential.elevation
+
+    def _way_of(self, privileged: bool) -> Callable[[str, bytes], Way]:
+        if not privileged or self._method == "root":
+            return elevation.plain
+        if self._denied is not None:
+            raise self._denied
+        if self._method == "none":
+            text = f"{self._credential.user} is not root, and its credential names no way to become root"
+            raise Permanent(Outcome.FAILED, Reason.PRIVILEGE_DENIED, text)
+        if self._method == "su":
+            return elevation.su
+        return elevation.sudo_on_terminal if self._on_terminal else elevation.sudo
+
+    async def _kill(self, group: int | None, privileged: bool) -> None:
+        """End what still runs on the host, then the connection. What this cannot reach is left to the script's own watchdog."""
+        if group is not None and group > 1:
+            text = f"kill -KILL -{group}\n".encode("ascii")
+            with contextlib.suppress(TimeoutError, Permanent):
+                async with asyncio.timeout(KILL_S):
+                    await self._converse(text, script.Reader(secrets.token_hex(8), 0), privileged)
+        self._over = True
+        self._connection.abort()

@@ -1,0 +1,68 @@
+"""One command's channel: its output is read as it comes, kept within limits, and can be waited for. Used by the session."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import asyncssh
+
+from runtime.core.script import Reader
+
+GREETING_KEPT = 8192
+FLOOD = 64  # times the output limit; a step may be wordy, and is not cut for that
+
+
+class Shell(asyncssh.SSHClientSession[bytes]):
+    """Output goes to ``greeting`` until :meth:`begin`, then to the reader, what is on stderr aside."""
+
+    def __init__(self, reader: Reader, limit: int) -> None:
+        self._reader, self._most = reader, limit * FLOOD
+        self._begun = False
+        self._received = 0
+        self._wake = asyncio.Event()
+        self.greeting = bytearray()
+        self.closed = False
+        self.channel: asyncssh.SSHClientChannel[bytes] | None = None
+
+    @property
+    def flooded(self) -> bool:
+        return self._received > self._most
+
+    def begin(self) -> None:
+        """From now on stdout is the script's."""
+        self._begun = True
+
+    def write(self, data: bytes, *, last: bool = False) -> None:
+        if self.channel is not None and not self.closed:
+            self.channel.write(data)
+            if last:
+                self.channel.write_eof()
+
+    def close(self) -> None:
+        if self.channel is not None:
+            self.channel.close()
+
+    async def until(self, ready: Callable[[], bool]) -> None:
+        """Return when ``ready``, or when nothing more will come."""
+        while not (ready() or self.closed or self.flooded):
+            self._wake.clear()
+            await self._wake.wait()
+
+    def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
+        self.channel = chan
+
+    def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
+        self._received += len(data)
+        if not self._begun:
+            self.greeting += data
+            del self.greeting[:-GREETING_KEPT]
+        elif datatype is None:
+            self._reader.feed(data)
+        else:
+            self._reader.aside(data)
+        self._wake.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        self._wake.set()

@@ -1,0 +1,158 @@
+"""Opens the SQLite file of the local state: private, migrated, trusted. Called by :mod:`runtime.adapters.state.store`.
+
+WAL with synchronous FULL: a commit that returned survives a power cut. A file that is damaged is moved aside, so that the proxy
+goes on; what must not be lost with it is kept in a second file, see :mod:`runtime.adapters.state.keepsake`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from runtime.adapters.state import keepsake
+from runtime.adapters.state.errors import CORRUPT, StateUnavailable, suspicion, translated, unavailable
+from runtime.adapters.state.files import locked, open_private, private_folder
+from runtime.adapters.state.migrations import HEAD
+
+FILE = "state.db"
+BUSY_S = 30.0
+_MIGRATION_WAIT_S = 120.0
+
+
+@contextlib.contextmanager
+def transaction(engine: Engine, folder: Path, *, write: bool) -> Iterator[Connection]:
+    """A transaction with typed errors. A writing one takes the write lock at once, so that it cannot lose it half-way."""
+    with translated(folder), engine.connect().execution_options(write=write) as connection, connection.begin():
+        yield connection
+
+
+def open_database(folder: Path, now: dt.datetime) -> tuple[Engine, tuple[str, ...]]:
+    """The engine, and what an operator must be told. Raises StateUnavailable."""
+    with translated(folder):
+        private_folder(folder, ours=FILE)
+        engine = _engine(folder)
+        try:
+            if _current(engine, folder):
+                return engine, ()
+            with locked(folder / "state.lock", timeout=_MIGRATION_WAIT_S) as held:
+                return engine, _prepare(engine, folder, now, held=held is not None)
+        except BaseException:
+            engine.dispose()
+            raise
+
+
+def _engine(folder: Path) -> Engine:
+    url = URL.create("sqlite", database=str(folder / FILE))
+    engine = create_engine(url, connect_args={"timeout": BUSY_S, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: object, _entry: ConnectionPoolEntry) -> None:
+        # The driver's own transaction handling would begin late and commit early; `begin` below does it instead.
+        connection.isolation_level = None  # type: ignore[attr-defined]
+        cursor = connection.cursor()  # type: ignore[attr-defined]
+        for pragma in ("synchronous = FULL", "foreign_keys = ON", "journal_size_limit = 16777216"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        write = connection.get_execution_options().get("write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    @event.listens_for(engine, "commit")
+    def _on_commit(connection: Connection) -> None:
+        keepsake.flush(connection, folder)
+
+    event.listen(engine, "rollback", keepsake.drop)
+    return engine
+
+
+def _current(engine: Engine, folder: Path) -> bool:
+    """Whether the database is there, trusted, and at our schema or a later one. Damage counts as no."""
+    if not (folder / FILE).exists() or suspicion(folder).exists():
+        return False
+    try:
+        return _revision(engine, folder) >= HEAD
+    except StateUnavailable as error:
+        if error.reason == CORRUPT:
+            return False
+        raise
+
+
+def _revision(engine: Engine, folder: Path) -> str:
+    """The newest step that was applied, also one that only a later release knows; empty before the first."""
+    with transaction(engine, folder, write=False) as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return ""
+        return str(connection.exec_driver_sql("SELECT max(version_num) FROM alembic_version").scalar() or "")
+
+
+def _prepare(engine: Engine, folder: Path, now: dt.datetime, *, held: bool) -> tuple[str, ...]:
+    """Under the lock: move a damaged file aside, bring the schema up to date, restore what outlives a database."""
+    if not held:
+        raise unavailable("state_busy", folder, "another process is preparing the database")
+    notices: list[str] = []
+    damaged = (folder / FILE).exists() and not _sound(engine, folder)
+    if damaged:
+        notices.append(_move_aside(engine, folder, now))
+    suspicion(folder).unlink(missing_ok=True)
+    with open_private(folder / FILE, os.O_RDWR):
+        pass  # SQLite would make it with the process's umask; WAL and shared memory take the mode from it
+    revision = _revision(engine, folder)
+    if revision >= HEAD:
+        return tuple(notices)  # another process was faster
+    if not revision:
+        _settle_format(engine)
+    with transaction(engine, folder, write=True) as connection:
+        _upgrade(connection)
+        if not revision:
+            notices += keepsake.restore(connection, folder, damaged=damaged, notice=" ".join(notices), now=now)
+    return tuple(notices)
+
+
+def _sound(engine: Engine, folder: Path) -> bool:
+    try:
+        with transaction(engine, folder, write=False) as connection:
+            return connection.exec_driver_sql("PRAGMA quick_check(1)").scalar() == "ok"
+    except StateUnavailable as error:
+        if error.reason == CORRUPT:
+            return False
+        raise
+
+
+def _move_aside(engine: Engine, folder: Path, now: dt.datetime) -> str:
+    """Keep the damaged files for whoever wants to look, only the last ones: a bad disk must not fill itself with them."""
+    engine.dispose()
+    for old in folder.glob(f"{FILE}.corrupt-*"):
+        old.unlink()
+    aside = f"{FILE}.corrupt-{now.astimezone(dt.UTC):%Y%m%dT%H%M%SZ}"
+    for suffix in ("-wal", "-shm", ""):
+        source = folder / f"{FILE}{suffix}"
+        if source.exists():
+            source.rename(folder / f"{aside}{suffix}")
+    return f"the database was damaged; it was moved to {folder / aside} and a new one begun: earlier results are only in there."
+
+
+def _settle_format(engine: Engine) -> None:
+    """What only an empty file takes, and no transaction. auto_vacuum lets retention give space back without a full copy."""
+    with contextlib.closing(engine.raw_connection()) as connection:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.close()
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

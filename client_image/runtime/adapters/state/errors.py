@@ -1,0 +1,90 @@
+"""What can go wrong with the state's files, each with what to do about it. Every SQLite or OS error passes through here once."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy.exc import DBAPIError
+
+from runtime.core.errors import RunError
+
+CORRUPT = "state_corrupt"
+
+_ADVICE = {
+    "state_full": "free space on the volume of {path}, then start again; nothing that was recorded is lost",
+    "state_read_only": "let uid {uid} write to {path}: check its owner, its mode and that the volume is not mounted read-only",
+    CORRUPT: "start again: the damaged database is then moved aside and a new one begun; check the disk of {path}",
+    "state_busy": "another process has held the database in {path} for too long; see `flageemonitor-run runs`, then try again",
+    "state_failed": "check the volume of {path}; `flageemonitor-run doctor` tells more",
+}
+
+_BY_ERRNO = {
+    errno.ENOSPC: "state_full",
+    errno.EDQUOT: "state_full",
+    errno.EFBIG: "state_full",
+    errno.EROFS: "state_read_only",
+    errno.EACCES: "state_read_only",
+    errno.EPERM: "state_read_only",
+    errno.ENOTDIR: "state_read_only",
+    errno.EEXIST: "state_read_only",
+}
+
+# Primary result codes of SQLite, the low byte of the extended ones.
+_BY_SQLITE = {
+    sqlite3.SQLITE_FULL: "state_full",
+    sqlite3.SQLITE_READONLY: "state_read_only",
+    sqlite3.SQLITE_CANTOPEN: "state_read_only",
+    sqlite3.SQLITE_PERM: "state_read_only",
+    sqlite3.SQLITE_CORRUPT: CORRUPT,
+    sqlite3.SQLITE_NOTADB: CORRUPT,
+    sqlite3.SQLITE_BUSY: "state_busy",
+    sqlite3.SQLITE_LOCKED: "state_busy",
+    sqlite3.SQLITE_IOERR: "state_failed",
+}
+
+
+class StateUnavailable(RunError):
+    """The local state cannot be read or written, so no host may be touched: what happens could not be recorded.
+
+    ``reason`` is one of state_full, state_read_only, state_corrupt, state_busy, state_failed.
+    """
+
+    exit_code = 1
+
+
+def unavailable(reason: str, path: Path, cause: object) -> StateUnavailable:
+    advice = _ADVICE[reason].format(path=path, uid=os.geteuid())
+    return StateUnavailable(reason, f"local state in {path}: {cause}", advice)
+
+
+@contextlib.contextmanager
+def translated(folder: Path) -> Iterator[None]:
+    """Turn what SQLite and the system say into StateUnavailable. Errors of the program itself (constraints, types) pass."""
+    try:
+        yield
+    except (DBAPIError, sqlite3.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        code = getattr(cause, "sqlite_errorcode", None)
+        reason = _BY_SQLITE.get(code & 0xFF) if isinstance(code, int) else None
+        if reason is None:
+            raise
+        if reason == CORRUPT:
+            suspect(folder)
+        raise unavailable(reason, folder, cause) from error
+    except OSError as error:
+        raise unavailable(_BY_ERRNO.get(error.errno or 0, "state_failed"), folder, error) from error
+
+
+def suspicion(folder: Path) -> Path:
+    return folder / "state.db.suspect"
+
+
+def suspect(folder: Path) -> None:
+    """Leave a mark, so that the next start looks through the whole database before it trusts it again."""
+    with contextlib.suppress(OSError):
+        suspicion(folder).touch(0o600)

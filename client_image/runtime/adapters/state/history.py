@@ -1,0 +1,230 @@
+"""Questions to the local state: `runs`, `why <host>`, `doctor`. Plain dataclasses for the command line and its JSON.
+
+Outcomes and reasons are texts here: a later release may have written ones that this one does not know.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
+
+from runtime.adapters.state.codec import loads
+from runtime.adapters.state.ledger import DONE, RUNNING
+from runtime.adapters.state.store import State
+from runtime.adapters.state.tables import host_keys, meta, outbox, run_hosts, runs
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run. ``outcomes`` counts its hosts by outcome, ``open`` those without one yet."""
+
+    run_id: str
+    correlation_id: str
+    network: str
+    action: str
+    asked: str
+    provider: str | None
+    origin: str
+    dry_run: bool
+    state: str
+    exit_code: int | None
+    cancel_requested_by: str | None
+    hosts: int
+    open: int
+    outcomes: Mapping[str, int]
+    params: Mapping[str, Any]
+    selector: Mapping[str, Any]
+    started_at: dt.datetime
+    finished_at: dt.datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class HostRecord:
+    """One host in one run. ``result`` is the whole result in the shape of core.wire, empty while ``state`` is not done."""
+
+    run_id: str
+    action: str
+    asked: str
+    origin: str
+    dry_run: bool
+    name: str
+    display_name: str
+    network: str
+    address: str
+    store: int | None
+    terminal: int | None
+    provider: str
+    state: str
+    stage: str | None
+    outcome: str | None
+    reason: str | None
+    message: str | None
+    started_at: dt.datetime | None
+    finished_at: dt.datetime | None
+    result: Mapping[str, Any]
+
+    @property
+    def gates(self) -> tuple[Mapping[str, Any], ...]:
+        """What each gate said: ``gate``, ``allowed``, ``text``, in the order they were asked."""
+        return tuple(self.result.get("gates", ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How full the state is. ``outbox_dropped``: rows that were never delivered and had to go, since the state was made."""
+
+    runs: int
+    running: int
+    results: int
+    host_keys: int
+    outbox_waiting: int
+    outbox_delivered: int
+    outbox_dropped: int
+    oldest_waiting: dt.datetime | None
+    first_use_blocked: str | None
+
+
+def list_runs(state: State, *, limit: int = 20) -> tuple[RunRecord, ...]:
+    """The last runs, newest first."""
+    with state.read() as connection:
+        newest = select(runs).order_by(runs.c.started_at.desc(), runs.c.run_id.desc()).limit(limit)
+        return _run_records(connection, newest)
+
+
+def find_run(state: State, run_id: str) -> tuple[RunRecord, tuple[HostRecord, ...]] | None:
+    """A run and its hosts in the order of its selection; None when it is not known (any more)."""
+    with state.read() as connection:
+        found = _run_records(connection, select(runs).where(runs.c.run_id == run_id))
+        if not found:
+            return None
+        return found[0], _host_records(connection, run_hosts.c.run_id == run_id)
+
+
+def why(
+    state: State,
+    *,
+    name: str | None = None,
+    address: str | None = None,
+    store: int | None = None,
+    terminal: int | None = None,
+    network: str | None = None,
+    limit: int = 5,
+) -> tuple[HostRecord, ...]:
+    """What was decided about a host in its last runs, newest first. Every given part must fit; names without case, also the
+    display name."""
+    given: list[ColumnElement[bool]] = [
+        column == value
+        for column, value in (
+            (run_hosts.c.address, address),
+            (run_hosts.c.store, store),
+            (run_hosts.c.terminal, terminal),
+            (run_hosts.c.network, network),
+        )
+        if value is not None
+    ]
+    if name is not None:
+        given.append(or_(run_hosts.c.name == name, func.lower(run_hosts.c.display_name) == name.lower()))
+    if not given:
+        return ()
+    with state.read() as connection:
+        return _host_records(connection, and_(*given), newest=limit)
+
+
+def count(state: State) -> Counts:
+    with state.read() as connection:
+
+        def number(query: Select[Any]) -> int:
+            return int(connection.scalar(query) or 0)
+
+        rows = select(func.count())
+        facts: dict[str, str] = dict(connection.execute(select(meta.c.key, meta.c.value)).all())
+        waiting = outbox.c.delivered_at.is_(None)
+        oldest = select(outbox.c.created_at).where(waiting).order_by(outbox.c.id).limit(1)
+        return Counts(
+            runs=number(rows.select_from(runs)),
+            running=number(rows.select_from(runs).where(runs.c.state == RUNNING)),
+            results=number(rows.select_from(run_hosts).where(run_hosts.c.state == DONE)),
+            host_keys=number(rows.select_from(host_keys).where(host_keys.c.retired_at.is_(None))),
+            outbox_waiting=number(rows.select_from(outbox).where(waiting)),
+            outbox_delivered=number(rows.select_from(outbox).where(outbox.c.delivered_at.is_not(None))),
+            outbox_dropped=int(facts.get("outbox_dropped", 0)),
+            oldest_waiting=connection.scalar(oldest),
+            first_use_blocked=facts.get("first_use_blocked"),
+        )
+
+
+def _run_records(connection: Connection, query: Select[Any]) -> tuple[RunRecord, ...]:
+    rows = connection.execute(query).all()
+    ids = [row.run_id for row in rows]
+    counted = (
+        select(run_hosts.c.run_id, run_hosts.c.outcome, func.count().label("number"))
+        .where(run_hosts.c.run_id.in_(ids))
+        .group_by(run_hosts.c.run_id, run_hosts.c.outcome)
+    )
+    outcomes: dict[str, dict[str, int]] = {run_id: {} for run_id in ids}
+    still_open = dict.fromkeys(ids, 0)
+    for row in connection.execute(counted):
+        if row.outcome is None:
+            still_open[row.run_id] = row.number
+        else:
+            outcomes[row.run_id][row.outcome] = row.number
+    return tuple(_run_record(row, still_open[row.run_id], outcomes[row.run_id]) for row in rows)
+
+
+def _run_record(row: Row[Any], still_open: int, outcomes: Mapping[str, int]) -> RunRecord:
+    return RunRecord(
+        run_id=row.run_id,
+        correlation_id=row.correlation_id,
+        network=row.network,
+        action=row.action,
+        asked=row.asked,
+        provider=row.provider,
+        origin=row.origin,
+        dry_run=row.dry_run,
+        state=row.state,
+        exit_code=row.exit_code,
+        cancel_requested_by=row.cancel_requested_by,
+        hosts=row.hosts,
+        open=still_open,
+        outcomes=outcomes,
+        params=loads(row.params) or {},
+        selector=loads(row.selector) or {},
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def _host_records(
+    connection: Connection, where: ColumnElement[bool], *, newest: int | None = None
+) -> tuple[HostRecord, ...]:
+    query = select(run_hosts, runs.c.action, runs.c.asked, runs.c.origin, runs.c.dry_run).join(runs).where(where)
+    ordered = query.order_by(run_hosts.c.id) if newest is None else query.order_by(run_hosts.c.id.desc()).limit(newest)
+    return tuple(
+        HostRecord(
+            run_id=row.run_id,
+            action=row.action,
+            asked=row.asked,
+            origin=row.origin,
+            dry_run=row.dry_run,
+            name=row.name,
+            display_name=row.display_name,
+            network=row.network,
+            address=row.address,
+            store=row.store,
+            terminal=row.terminal,
+            provider=row.provider,
+            state=row.state,
+            stage=row.stage,
+            outcome=row.outcome,
+            reason=row.reason,
+            message=row.message,
+            started_at=row.started_at,
+            finished_at=row.finished_at,
+            result=loads(row.result) or {},
+        )
+        for row in connection.execute(ordered)
+    )

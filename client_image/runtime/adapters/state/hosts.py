@@ -1,0 +1,160 @@
+"""What is known about hosts from one run to the next: their pinned keys, and what logging in to them takes.
+
+Implements HostKeyStore and HostMemory for the SSH adapter; the functions serve `hosts`, `hosts rekey` and `doctor`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from runtime.adapters.state import keepsake
+from runtime.adapters.state.codec import dumps, loads
+from runtime.adapters.state.store import State
+from runtime.adapters.state.tables import host_keys, host_memory, meta
+from runtime.core.errors import Permanent
+from runtime.core.model import Host, Outcome, Reason
+from runtime.core.ports import Clock, PinnedKey, SshNotes
+
+
+def _same_place(table: Table) -> ColumnElement[bool]:
+    return and_(*(table.c[column] == bindparam(column) for column in ("network", "name", "port")))
+
+
+_PINNED = select(host_keys.c.key).where(_same_place(host_keys), host_keys.c.retired_at.is_(None))
+_LOST = select(meta.c.value).where(meta.c.key == keepsake.FIRST_USE_BLOCKED)
+_NOTES = select(host_memory.c.notes).where(_same_place(host_memory))
+_insert_notes = upsert(host_memory)
+_REMEMBER = _insert_notes.on_conflict_do_update(
+    index_elements=[host_memory.c.network, host_memory.c.name, host_memory.c.port],
+    set_={"notes": _insert_notes.excluded.notes},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """A key that a host has or had. ``retired_at`` None: pinned now."""
+
+    network: str
+    name: str
+    port: int
+    key: PinnedKey
+    first_seen: dt.datetime
+    retired_at: dt.datetime | None
+    retired_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Acquaintance:
+    """A host as it was last seen. ``facts`` are those of its last result that had some."""
+
+    name: str
+    port: int
+    notes: SshNotes
+    facts: Mapping[str, Any]
+    last_seen: dt.datetime | None
+
+
+class SqlHostKeys:
+    """Keys by network, host name (without case) and port. Raises StateUnavailable."""
+
+    def __init__(self, state: State, clock: Clock) -> None:
+        self._state, self._clock = state, clock
+
+    async def load(self, host: Host) -> PinnedKey | None:
+        """Raises Permanent for a host without a key while first use is blocked because keys were lost."""
+        with self._state.read() as connection:  # a look-up by index, well under a millisecond: not worth a thread
+            text = connection.scalar(_PINNED, _place(host))
+            if text is not None:
+                return PinnedKey(text)
+            lost = connection.scalar(_LOST)
+        if lost is not None:
+            text = f"{lost}; confirm with `flageemonitor-run hosts rekey --all` that keys may be learnt anew"
+            raise Permanent(Outcome.BLOCKED, Reason.HOST_KEY_UNKNOWN, text)
+        return None
+
+    async def pin(self, host: Host, key: PinnedKey) -> None:
+        await self._state.awrite(partial(_pin, host, key, self._clock.now()))
+
+
+class SqlHostMemory:
+    """Notes by network, host name (without case) and port. Raises StateUnavailable."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def recall(self, host: Host) -> SshNotes:
+        with self._state.read() as connection:
+            return _notes(connection.scalar(_NOTES, _place(host)))
+
+    async def remember(self, host: Host, notes: SshNotes) -> None:
+        values = {**_place(host), "notes": dumps(notes)}
+        await self._state.awrite(lambda connection: connection.execute(_REMEMBER, values))
+
+
+def retire_keys(state: State, network: str, name: str, *, by: str, now: dt.datetime) -> tuple[KeyRecord, ...]:
+    """Forget the pinned keys of a host (all its ports), so that the next login pins what it then meets. Returns the retired
+    ones, which stay in its history; none when nothing was pinned."""
+
+    def work(connection: Connection) -> tuple[KeyRecord, ...]:
+        named = and_(host_keys.c.network == network, host_keys.c.name == name.lower(), host_keys.c.retired_at.is_(None))
+        ids = [row.id for row in connection.execute(select(host_keys.c.id, host_keys.c.port).where(named))]
+        connection.execute(update(host_keys).where(host_keys.c.id.in_(ids)).values(retired_at=now, retired_by=by))
+        retired = _records(connection, host_keys.c.id.in_(ids))
+        for record in retired:
+            keepsake.keep(connection, "retire", network=network, name=record.name, port=record.port, by=by, at=now)
+        return retired
+
+    return state.write(work)
+
+
+def key_history(state: State, network: str, name: str) -> tuple[KeyRecord, ...]:
+    """Every key the host is known to have had, oldest first."""
+    with state.read() as connection:
+        return _records(connection, and_(host_keys.c.network == network, host_keys.c.name == name.lower()))
+
+
+def accept_lost_keys(state: State) -> bool:
+    """An operator confirms that pinned keys were lost: first use works again. False when nothing was blocked."""
+    statement = delete(meta).where(meta.c.key == keepsake.FIRST_USE_BLOCKED)
+    return state.write(lambda connection: connection.execute(statement).rowcount > 0)
+
+
+def acquaintances(state: State, network: str) -> dict[str, Acquaintance]:
+    """Known hosts by lower-case name."""
+    with state.read() as connection:
+        rows = connection.execute(select(host_memory).where(host_memory.c.network == network))
+        return {
+            row.name: Acquaintance(row.name, row.port, _notes(row.notes), loads(row.facts) or {}, row.last_seen)
+            for row in rows
+        }
+
+
+def _pin(host: Host, key: PinnedKey, now: dt.datetime, connection: Connection) -> None:
+    values = {**_place(host), "key": key.text, "fingerprint": key.fingerprint, "first_seen": now}
+    if connection.execute(upsert(host_keys).on_conflict_do_nothing(), values).rowcount:
+        keepsake.keep(connection, "pin", **values)
+
+
+def _records(connection: Connection, where: ColumnElement[bool]) -> tuple[KeyRecord, ...]:
+    return tuple(
+        KeyRecord(r.network, r.name, r.port, PinnedKey(r.key), r.first_seen, r.retired_at, r.retired_by)
+        for r in connection.execute(select(host_keys).where(where).order_by(host_keys.c.id))
+    )
+
+
+def _place(host: Host) -> dict[str, Any]:
+    return {"network": host.network, "name": host.name.lower(), "port": host.port}
+
+
+def _notes(text: str | None) -> SshNotes:
+    found = loads(text)
+    if not isinstance(found, dict):
+        return SshNotes()
+    return SshNotes(str(found.get("profile", "")), tuple(found.get("needs", ())), str(found.get("credential", "")))

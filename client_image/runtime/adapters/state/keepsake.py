@@ -1,0 +1,117 @@
+"""A small second file beside the database, for what a damaged database must not take with it: the agent's id, pinned keys.
+
+``keepsake.jsonl`` is only ever appended to, one JSON object a line, on disk just before the database commits the same. A new
+database starts with what it says. When a damaged database had no readable keepsake, the keys are truly lost: then a host without
+a pinned key is not trusted on first use until an operator has confirmed that (``first_use_blocked`` in the table ``meta``).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, insert
+
+from contracts.ids import uuid7
+from runtime.adapters.state.codec import dumps
+from runtime.adapters.state.files import append_durably
+from runtime.adapters.state.tables import host_keys, meta, outbox
+
+FILE = "keepsake.jsonl"
+FIRST_USE_BLOCKED = "first_use_blocked"
+_PENDING = "keepsake"
+
+Place = tuple[str, str, int]
+
+
+@dataclass(slots=True)
+class Keepsake:
+    """``keys``: (network, name, port) -> columns of the pinned key. ``complete``: the file was there, every line readable."""
+
+    agent_id: str | None = None
+    keys: dict[Place, dict[str, Any]] = field(default_factory=dict)
+    complete: bool = False
+
+
+def keep(connection: Connection, event: str, **fields: Any) -> None:
+    """Have a line written when this transaction commits."""
+    connection.info.setdefault(_PENDING, []).append(dumps({"event": event, **fields}))
+
+
+def flush(connection: Connection, folder: Path) -> None:
+    """Called by the database just before a commit. Raises OSError, and then nothing is committed.
+
+    The line feed in front ends a line that a power cut left open.
+    """
+    lines = connection.info.pop(_PENDING, [])
+    if lines:
+        append_durably(folder / FILE, ("\n" + "\n".join(lines) + "\n").encode())
+
+
+def drop(connection: Connection) -> None:
+    """Called by the database at a rollback."""
+    connection.info.pop(_PENDING, None)
+
+
+def recall(folder: Path) -> Keepsake:
+    found = Keepsake()
+    try:
+        lines = (folder / FILE).read_bytes().splitlines()
+    except FileNotFoundError:
+        return found
+    found.complete = True
+    for line in lines:
+        if line.strip():
+            found.complete &= _replay(found, line)
+    return found
+
+
+def restore(connection: Connection, folder: Path, *, damaged: bool, notice: str, now: dt.datetime) -> list[str]:
+    """Fill a new database. Returns what an operator must be told; the control plane is told through the outbox."""
+    found = recall(folder)
+    notices = []
+    if found.agent_id:
+        connection.execute(insert(meta), {"key": "agent_id", "value": found.agent_id})
+    if found.keys:
+        connection.execute(insert(host_keys), list(found.keys.values()))
+        notices.append(f"{len(found.keys)} pinned host keys were restored from {folder / FILE}.")
+    if not found.complete and (damaged or found.keys or found.agent_id):
+        text = f"pinned host keys were lost with the database; {folder / FILE} is missing or damaged"
+        connection.execute(insert(meta), {"key": FIRST_USE_BLOCKED, "value": text})
+        notices.append(
+            f"{text}: hosts without a pinned key are refused until `flageemonitor-run hosts rekey --all` confirms it."
+        )
+    if damaged or notices:
+        event = {"kind": "state_replaced", "notices": [notice, *notices]}
+        connection.execute(
+            insert(outbox),
+            {
+                "id": uuid7(),
+                "kind": "state_replaced",
+                "correlation_id": uuid7(),
+                "payload": dumps(event),
+                "created_at": now,
+            },
+        )
+    return notices
+
+
+def _replay(found: Keepsake, line: bytes) -> bool:
+    try:
+        event = json.loads(line)
+        kind = event.pop("event")
+        if kind == "agent_id":
+            found.agent_id = str(event["agent_id"])
+        elif kind == "pin":
+            key = {**event, "port": int(event["port"]), "first_seen": dt.datetime.fromisoformat(event["first_seen"])}
+            found.keys[key["network"], key["name"], key["port"]] = {
+                column: key[column] for column in ("network", "name", "port", "key", "fingerprint", "first_seen")
+            }
+        elif kind == "retire":
+            found.keys.pop((event["network"], event["name"], int(event["port"])), None)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return True

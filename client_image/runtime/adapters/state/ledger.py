@@ -1,0 +1,237 @@
+"""Implements the engine's Ledger: every host's way through a run, committed before and after it is touched.
+
+Built by the composition roots, called by process_one; :func:`close_run` also by the reaper in :mod:`runtime.adapters.state.runs`.
+What is awaited here is on disk when the await returns; a host's result and its outbox row are one transaction. A host that is
+done stays as it is: whoever records first has the say, so that a late or second record cannot make two outcomes of one.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from contracts.ids import uuid7
+from runtime.adapters.state.codec import clean, dumps, encode_result, loads
+from runtime.adapters.state.store import State
+from runtime.adapters.state.tables import host_memory, outbox, run_hosts, runs
+from runtime.core import wire
+from runtime.core.model import Host, HostResult, Outcome, Reason, RunInfo, Selector
+from runtime.core.ports import Clock
+
+PENDING, AT_WORK, DONE = "pending", "at_work", "done"
+RUNNING, FINISHED = "running", "finished"
+
+_insert_host = upsert(run_hosts)
+_RECORD = _insert_host.on_conflict_do_update(
+    index_elements=[run_hosts.c.run_id, run_hosts.c.host_id],
+    set_={
+        **{
+            name: _insert_host.excluded[name]
+            for name in ("state", "outcome", "reason", "message", "result", "finished_at")
+        },
+        "started_at": func.coalesce(run_hosts.c.started_at, _insert_host.excluded.started_at),
+    },
+    where=run_hosts.c.state != DONE,
+)
+_AT_WORK = (
+    update(run_hosts)
+    .where(
+        run_hosts.c.run_id == bindparam("of_run"),
+        run_hosts.c.host_id == bindparam("of_host"),
+        run_hosts.c.state != DONE,
+    )
+    .values(
+        state=AT_WORK,
+        stage=bindparam("now_stage"),
+        started_at=func.coalesce(run_hosts.c.started_at, bindparam("now", type_=run_hosts.c.started_at.type)),
+    )
+)
+_insert_seen = upsert(host_memory)
+_SEEN = _insert_seen.on_conflict_do_update(
+    index_elements=[host_memory.c.network, host_memory.c.name, host_memory.c.port],
+    set_={"facts": _insert_seen.excluded.facts, "last_seen": _insert_seen.excluded.last_seen},
+)
+
+
+class SqlLedger:
+    """One ledger serves any number of runs of this process at the same time. All methods raise StateUnavailable."""
+
+    def __init__(self, state: State, clock: Clock) -> None:
+        self._state, self._clock = state, clock
+        self._runs: dict[str, RunInfo] = {}
+
+    async def begin(self, info: RunInfo, hosts: Sequence[Host]) -> None:
+        """The run and all its hosts, pending, in one commit."""
+        self._runs[info.run_id] = info
+        rows = [{**_host_columns(host), "run_id": info.run_id, "state": PENDING} for host in hosts]
+        await self._state.awrite(partial(_begin, info, rows))
+
+    async def at_work(self, run_id: str, host: Host, stage: str) -> None:
+        """Raises RuntimeError when the host has its outcome already: then nothing may be sent to it any more."""
+        values = {"of_run": run_id, "of_host": host.id, "now_stage": clean(stage), "now": self._clock.now()}
+        touched = await self._state.awrite(lambda connection: connection.execute(_AT_WORK, values).rowcount)
+        if not touched:
+            raise RuntimeError(f"host {host.name} is not open in run {run_id}")
+
+    async def record(self, run_id: str, result: HostResult) -> None:
+        await self._state.awrite_item(_record, (self._runs[run_id], result, self._clock.now()))
+
+    async def finish(self, run_id: str, exit_code: int) -> None:
+        """Hosts that got no result are closed as the reaper would do it: every host considered has exactly one outcome."""
+        await self._state.awrite(partial(close_run, run_id=run_id, now=self._clock.now(), exit_code=exit_code))
+        self._runs.pop(run_id, None)
+
+
+def close_run(connection: Connection, *, run_id: str, now: dt.datetime, exit_code: int | None = None) -> int | None:
+    """Give every open host its outcome and end the run. Returns how many hosts were open, None when it had ended before.
+
+    ``exit_code`` None: by the worst of the outcomes.
+    """
+    run = connection.execute(select(runs).where(runs.c.run_id == run_id, runs.c.state == RUNNING)).one_or_none()
+    if run is None:
+        return None
+    info = _info(run)
+    open_hosts = select(run_hosts).where(run_hosts.c.run_id == run_id, run_hosts.c.state != DONE)
+    still_open = connection.execute(open_hosts).all()
+    _record(connection, [(info, _cut_short(row, now), now) for row in still_open])
+    counted = select(run_hosts.c.outcome, func.count()).where(run_hosts.c.run_id == run_id)
+    outcomes: dict[str, int] = dict(connection.execute(counted.group_by(run_hosts.c.outcome)).all())
+    code = _exit_code(outcomes) if exit_code is None else exit_code
+    ended = {"state": FINISHED, "exit_code": code, "finished_at": now}
+    connection.execute(update(runs).where(runs.c.run_id == run_id).values(ended))
+    payload = {"run_id": run_id, "exit_code": code, "summary": outcomes, "finished_at": wire.instant(now)}
+    connection.execute(insert(outbox), _outbox_row("run_finished", info, dumps(payload), now))
+    return len(still_open)
+
+
+def _begin(info: RunInfo, rows: list[dict[str, Any]], connection: Connection) -> None:
+    described = wire.run_json(info)
+    values = {
+        **described,
+        "params": dumps(described["params"]),
+        "selector": dumps(described["selector"]),
+        "pid": os.getpid(),
+        "hosts": len(rows),
+        "state": RUNNING,
+        "started_at": info.started_at,
+    }
+    connection.execute(insert(runs), values)
+    if rows:
+        connection.execute(insert(run_hosts), rows)
+    payload = dumps({**described, "hosts": len(rows)})
+    connection.execute(insert(outbox), _outbox_row("run_started", info, payload, info.started_at))
+
+
+def _record(connection: Connection, records: Sequence[tuple[RunInfo, HostResult, dt.datetime]]) -> None:
+    """Results, their outbox rows, and what was seen of the hosts. Raises when one of several hosts is done already."""
+    results, rows, seen = [], [], []
+    for info, result, now in records:
+        encoded, host = encode_result(info, result), result.host
+        results.append(
+            {
+                **_host_columns(host),
+                "run_id": info.run_id,
+                "state": DONE,
+                "outcome": result.outcome.value,
+                "reason": result.reason.value,
+                "message": clean(result.message),
+                "result": encoded,
+                "started_at": result.started_at,
+                "finished_at": result.finished_at or now,
+            }
+        )
+        rows.append(_outbox_row("host_result", info, encoded, now))
+        if result.facts:
+            place = {"network": host.network, "name": host.name.lower(), "port": host.port}
+            seen.append({**place, "facts": dumps(result.facts), "last_seen": now})
+    if not results:
+        return
+    written = connection.execute(_RECORD, results).rowcount
+    if written == len(results):
+        connection.execute(insert(outbox), rows)
+        if seen:
+            connection.execute(_SEEN, seen)
+    elif len(results) > 1:
+        raise RuntimeError("some of these hosts are done already")  # the writer then asks for each alone
+
+
+def _outbox_row(kind: str, info: RunInfo, payload: str, now: dt.datetime) -> dict[str, Any]:
+    return {
+        "id": uuid7(),
+        "kind": kind,
+        "run_id": info.run_id,
+        "correlation_id": info.correlation_id,
+        "payload": payload,
+        "created_at": now,
+    }
+
+
+def _host_columns(host: Host) -> dict[str, Any]:
+    return {
+        "host_id": host.id,
+        "name": clean(host.name),
+        "display_name": clean(host.display_name),
+        "network": host.network,
+        "address": host.address,
+        "port": host.port,
+        "store": host.store,
+        "terminal": host.terminal,
+        "role": host.role,
+        "provider": host.provider,
+    }
+
+
+def _info(row: Row[Any]) -> RunInfo:
+    """The run of a row, as far as its results tell of it; the selector stays in its column."""
+    return RunInfo(
+        run_id=row.run_id,
+        correlation_id=row.correlation_id,
+        agent_id=row.agent_id,
+        network=row.network,
+        action=row.action,
+        action_version=row.action_version,
+        provider=row.provider,
+        asked=row.asked,
+        origin=row.origin,
+        dry_run=row.dry_run,
+        compat_mode=row.compat_mode,
+        params=loads(row.params) or {},
+        selector=Selector(),
+        started_at=row.started_at,
+    )
+
+
+def _cut_short(row: Row[Any], now: dt.datetime) -> HostResult:
+    """The outcome of a host whose process ended: what had begun is unknown, the rest was only looked at."""
+    host = Host(
+        id=row.host_id,
+        name=row.name,
+        network=row.network,
+        address=row.address,
+        port=row.port,
+        display_name=row.display_name,
+        store=row.store,
+        terminal=row.terminal,
+        role=row.role,
+        provider=row.provider,
+    )
+    if row.state == AT_WORK:
+        text = f"the process ended during {row.stage}; what the terminal did with it is not known"
+        outcome, reason = Outcome.UNKNOWN, Reason.KILLED
+    else:
+        text = "the process ended before anything was sent to this host"
+        outcome, reason = Outcome.CANCELLED, Reason.NOT_STARTED
+    return HostResult(host, outcome, reason, text, detail=row.stage or "", started_at=row.started_at, finished_at=now)
+
+
+def _exit_code(outcomes: dict[str, int]) -> int:
+    """As core's exit_code, over texts: an outcome that only a later release knows asks for a look."""
+    known = {str(outcome): outcome.exit_code for outcome in Outcome}
+    codes = {known.get(outcome, 1) for outcome in outcomes}
+    return 1 if 1 in codes else 130 if 130 in codes else 0

@@ -1,0 +1,83 @@
+"""Kernel file locks on hosts and jobs, across processes and within one. Content says who. The kernel frees what the dead held.
+
+Handed to process_one (HostLocks) and to the daemon (overlap of scheduled jobs) by the composition roots.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import hashlib
+import json
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+from runtime.adapters.state.codec import dumps
+from runtime.adapters.state.errors import translated
+from runtime.adapters.state.files import locked, private_folder, write_all
+from runtime.core.model import Host
+from runtime.core.ports import Clock
+
+_POLL_S = 0.5
+
+
+class FileLocks:
+    """Lock files below ``<data>/locks``. They stay when free: removing one while another process takes it would make two."""
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        """``folder``: the data folder. Raises StateUnavailable."""
+        self._data, self._folder, self._clock = folder, folder / "locks", clock
+        with translated(folder):
+            private_folder(self._folder)
+
+    @contextlib.asynccontextmanager
+    async def try_lock(self, host: Host, owner: str) -> AsyncIterator[str | None]:
+        """One holder for each host identity, whatever the action. None when it is ours, else who holds it since when."""
+        with self._hold("host", host.identity.lower(), owner) as holder:
+            yield holder
+
+    @contextlib.asynccontextmanager
+    async def job(self, job_id: str, owner: str, *, wait: bool = False) -> AsyncIterator[str | None]:
+        """The same for a scheduled job. ``wait``: until its previous run is over (overlap: wait); cancel to give up."""
+        while True:
+            with self._hold("job", job_id, owner) as holder:
+                if holder is None or not wait:
+                    yield holder
+                    return
+            await asyncio.sleep(_POLL_S)
+
+    @contextlib.contextmanager
+    def _hold(self, kind: str, name: str, owner: str) -> Iterator[str | None]:
+        path = self._folder / f"{kind}-{hashlib.blake2b(name.encode(), digest_size=12).hexdigest()}.lock"
+        with contextlib.ExitStack() as stack:
+            with translated(self._data):
+                handle = stack.enter_context(locked(path))
+                if handle is not None:
+                    content = {"name": name, "owner": owner, "pid": os.getpid(), "since": self._clock.now()}
+                    _rewrite(handle, dumps(content).encode())
+            if handle is None:
+                yield _sentence(path)
+                return
+            try:
+                yield None
+            finally:
+                _rewrite(handle, b"")
+
+
+def _rewrite(handle: int, content: bytes) -> None:
+    """The words are for people; the lock holds without them, also on a full disk."""
+    with contextlib.suppress(OSError):
+        os.ftruncate(handle, 0)
+        os.lseek(handle, 0, os.SEEK_SET)
+        write_all(handle, content)
+
+
+def _sentence(path: Path) -> str:
+    try:
+        content = json.loads(path.read_bytes())
+        since = dt.datetime.fromisoformat(content["since"])
+        return f"locked by {content['owner']}, pid {content['pid']}, since {since:%Y-%m-%d %H:%M:%S %Z}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "locked by another run"

@@ -1,0 +1,190 @@
+"""Which runs live in which process: registered under a kernel lock, listed, cancelled, and closed when their process died.
+
+Called by main and daemon. A run is alive while the lock on ``<data>/runs/<run id>.lock`` is held; nothing else counts, so
+neither a pid that the system gave to somebody else nor a file that a killed process left can mislead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy import func, select, update
+
+from runtime.adapters.state.codec import dumps
+from runtime.adapters.state.errors import translated
+from runtime.adapters.state.files import is_locked, locked, private_folder, write_all
+from runtime.adapters.state.ledger import RUNNING, close_run
+from runtime.adapters.state.store import State
+from runtime.adapters.state.tables import runs
+from runtime.core.model import RunInfo
+
+_OTHERS_LOOK_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRun:
+    """A run whose process lives. Every run has a process of its own, so that a signal to it stops just this run."""
+
+    run_id: str
+    pid: int
+    action: str
+    origin: str
+    started_at: dt.datetime
+
+
+class Cancelled(StrEnum):
+    """What became of a request to cancel."""
+
+    SIGNALLED = "signalled"
+    NOTED = (
+        "noted"  # the process cannot be signalled from here (another container): the note is all, see cancel_requested
+    )
+    NOT_RUNNING = "not_running"
+
+
+@contextlib.contextmanager
+def register(folder: Path, info: RunInfo) -> Iterator[None]:
+    """Hold the run's lock; enter before the ledger's begin, leave after its finish. Raises StateUnavailable."""
+    content = dumps(
+        {
+            "run_id": info.run_id,
+            "pid": os.getpid(),
+            "action": info.action,
+            "origin": info.origin,
+            "started_at": info.started_at,
+        }
+    )
+    with contextlib.ExitStack() as stack:
+        with translated(folder):
+            path = private_folder(folder / "runs") / f"{info.run_id}.lock"
+            handle = stack.enter_context(_held_for_good(path))
+            os.ftruncate(handle, 0)
+            write_all(handle, content.encode())
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # what stays is swept by the next reaper
+                path.unlink()
+
+
+@contextlib.contextmanager
+def _held_for_good(path: Path) -> Iterator[int]:
+    """The lock on the file that the name stands for: a reaper may look at, or remove, what was there a moment ago."""
+    while True:
+        with locked(path, timeout=_OTHERS_LOOK_S) as handle:
+            if handle is None:
+                raise OSError(f"{path} is held by another process")
+            if path.exists() and path.stat().st_ino == os.fstat(handle).st_ino:
+                yield handle
+                return
+
+
+def live_runs(folder: Path) -> tuple[LiveRun, ...]:
+    """Runs of any process on this data folder, oldest first."""
+    found = [run for path in (folder / "runs").glob("*.lock") if (run := _live(path)) is not None]
+    return tuple(sorted(found, key=lambda run: run.started_at))
+
+
+def signal_run(folder: Path, run: LiveRun, number: signal.Signals = signal.SIGTERM) -> bool:
+    """Signal the process only while it holds the run's lock. False when it does not, or is not in our pid namespace."""
+    path = folder / "runs" / f"{run.run_id}.lock"
+    try:
+        process = os.pidfd_open(run.pid)
+    except OSError:  # gone; or a kernel before 5.3, where the time between look and signal is all that is left open
+        process = None
+    try:
+        if not is_locked(path) or not _has_open(run.pid, path):
+            return False
+        if process is None:
+            os.kill(run.pid, number)
+        else:
+            signal.pidfd_send_signal(process, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    finally:
+        if process is not None:
+            os.close(process)
+    return True
+
+
+def cancel(state: State, run_id: str, *, by: str) -> Cancelled:
+    """Note who wants the run to stop, then signal its process where that is right. Raises StateUnavailable."""
+    wanted = update(runs).where(runs.c.run_id == run_id, runs.c.state == RUNNING)
+    noted = wanted.values(cancel_requested_by=func.coalesce(runs.c.cancel_requested_by, by))
+    state.write(lambda connection: connection.execute(noted))
+    run = _live(state.folder / "runs" / f"{run_id}.lock")
+    if run is None:
+        return Cancelled.NOT_RUNNING
+    return Cancelled.SIGNALLED if signal_run(state.folder, run) else Cancelled.NOTED
+
+
+def cancel_requested(state: State, run_id: str) -> str | None:
+    """Who asked for the run to stop: a run that is signalled looks here for why."""
+    with state.read() as connection:
+        return connection.scalar(select(runs.c.cancel_requested_by).where(runs.c.run_id == run_id))
+
+
+def reap(state: State, now: dt.datetime) -> dict[str, int]:
+    """Close the runs whose process died: run id -> how many of its hosts were open. Called at the start of every process.
+
+    Hosts at work become unknown (killed), pending ones cancelled (not_started). Any number of processes may reap at once: each
+    run is closed in one transaction that looks again whether it is still open. Raises StateUnavailable.
+    """
+    with state.read() as connection:
+        candidates: Sequence[str] = connection.scalars(select(runs.c.run_id).where(runs.c.state == RUNNING)).all()
+    reaped = {}
+    for run_id in candidates:
+        path = state.folder / "runs" / f"{run_id}.lock"
+        if is_locked(path):
+            continue
+        closed = state.write(partial(close_run, run_id=run_id, now=now))
+        if closed is not None:
+            reaped[run_id] = closed
+    with translated(state.folder):
+        for path in (state.folder / "runs").glob("*.lock"):
+            _sweep(path)
+    return reaped
+
+
+def _live(path: Path) -> LiveRun | None:
+    if not is_locked(path):
+        return None
+    try:
+        content = json.loads(path.read_bytes())
+        return LiveRun(
+            run_id=content["run_id"],
+            pid=content["pid"],
+            action=content["action"],
+            origin=content["origin"],
+            started_at=dt.datetime.fromisoformat(content["started_at"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # just being registered, or just over
+
+
+def _sweep(path: Path) -> None:
+    """Remove what a killed process left. Under its lock, which tells a run that registers at this moment to begin again."""
+    with locked(path) as handle:
+        if handle is not None:
+            path.unlink(missing_ok=True)
+
+
+def _has_open(pid: int, path: Path) -> bool:
+    """Whether the process has this file open: with the lock held, that is the holder."""
+    try:
+        for opened in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if opened.samefile(path):
+                    return True
+    except OSError:
+        return False
+    return False

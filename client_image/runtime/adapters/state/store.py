@@ -1,0 +1,57 @@
+"""The open local state: one object a process, handed to ledger, registry, key store and queries by the composition roots."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection
+
+from runtime.adapters.state.database import open_database, transaction
+from runtime.adapters.state.writer import Bulk, T, Work, Writer
+
+DEFAULT_FOLDER = Path("/flageemonitor/data")
+
+
+class State:
+    """Reads go through connections of their own and never wait for a writer; all writes of the process go through one thread."""
+
+    def __init__(self, folder: Path, *, now: dt.datetime) -> None:
+        """Open ``<folder>/state.db``; made and migrated when needed. ``notices`` are for the operator's eyes: a database that
+        was damaged and replaced. Raises StateUnavailable with advice."""
+        self.folder = folder
+        self._engine, self.notices = open_database(folder, now)
+        self._writer = Writer(partial(transaction, self._engine, folder, write=True))
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """One consistent view. Raises StateUnavailable."""
+        return transaction(self._engine, self.folder, write=False)
+
+    def write(self, work: Work[T]) -> T:
+        """Run ``work`` in a write transaction and wait for its commit. Blocks: not for the event loop."""
+        return self._writer.submit(work).result()
+
+    async def awrite(self, work: Work[T]) -> T:
+        """The same for the event loop. Cancelling the wait does not take the work back."""
+        return await asyncio.wrap_future(self._writer.submit(work))
+
+    async def awrite_item(self, bulk: Bulk[T], item: T) -> None:
+        """The same for one of many alike: ``bulk`` gets those that wait together. Name one function, not a new one each time."""
+        await asyncio.wrap_future(self._writer.submit_item(bulk, item))
+
+    def close(self) -> None:
+        self._writer.close()
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

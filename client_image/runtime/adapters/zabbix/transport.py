@@ -1,0 +1,179 @@
+"""One HTTP session to one Zabbix that cannot be led astray or held up. Called by :mod:`runtime.adapters.zabbix.api`.
+
+pyzabbix sends through it. TLS is always verified, no redirect is followed (the token would go along), a ``.netrc`` is not
+read (requests would replace the token by it), and an answer is bounded in time and size. Every failure is InventoryUnavailable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.exceptions import ConnectionError as ConnectionFailed
+from requests.exceptions import HTTPError, ReadTimeout, RequestException, SSLError
+from requests.utils import get_environ_proxies
+from urllib3.exceptions import HTTPError as BodyError
+from urllib3.exceptions import ReadTimeoutError
+from urllib3.util import Retry
+
+from runtime.core.errors import InventoryUnavailable
+
+_PIECE = 65_536
+_LARGEST = 256 * 1024 * 1024  # bytes of one answer; 10,000 hosts take about 6 million
+_CONNECT_S = 10.0
+_PATIENCE = 10  # an answer that keeps coming may take this many times the time that silence may
+
+# Only what surely did nothing yet, or what a gateway says for a server that restarts. Silence is not asked again: a busy
+# Zabbix would work on both.
+_RETRY = Retry(
+    total=2,
+    read=False,
+    other=0,
+    redirect=0,
+    backoff_factor=0.3,
+    status_forcelist=(502, 503, 504),
+    allowed_methods=None,
+    raise_on_status=False,
+    respect_retry_after_header=False,
+)
+
+
+class BoundedSession(requests.Session):
+    """``silence``: seconds without a byte; ``where``: the address as it may be shown."""
+
+    def __init__(self, url: str, *, ca_path: str | None, silence: float) -> None:
+        super().__init__()
+        self.where, self.silence = shown(url), silence
+        self.trust_env = False
+        self.proxies.update(get_environ_proxies(url))
+        self.verify = ca_path or True
+        self.stream = True
+        for scheme in ("https://", "http://"):
+            self.mount(scheme, HTTPAdapter(max_retries=_RETRY))
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """The whole answer. Raises InventoryUnavailable, or what :func:`translated` makes of it."""
+        response = super().send(request, **{**kwargs, "timeout": (min(_CONNECT_S, self.silence), self.silence)})
+        with contextlib.closing(response.raw) as raw:
+            if response.is_redirect:
+                raise InventoryUnavailable(
+                    "zabbix_redirect",
+                    f"{self.where} sends us on to {shown(response.headers['location'])}",
+                    "set inventory.url to the address that answers in the end; a redirect would take the token along",
+                )
+            response.raw = io.BytesIO(self._body(raw))
+        return response
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: nothing is followed, nor even looked at."""
+
+    def _body(self, raw: Any) -> bytes:
+        body = bytearray()
+        deadline = time.monotonic() + _PATIENCE * self.silence
+        while piece := raw.read1(_PIECE, decode_content=True):
+            body += piece
+            if time.monotonic() > deadline:
+                raise too_slow(self.where, _PATIENCE * self.silence)
+            if len(body) > _LARGEST:
+                raise InventoryUnavailable(
+                    "zabbix_bad_answer", f"{self.where} answered more than {_LARGEST} bytes", "check inventory.url"
+                )
+        return bytes(body)
+
+
+def shown(url: str) -> str:
+    """A URL without user, password and query."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "an address that cannot be read"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else parts.path
+
+
+def too_slow(where: str, seconds: float) -> InventoryUnavailable:
+    return InventoryUnavailable(
+        "zabbix_timeout",
+        f"{where} did not answer within {seconds:g} s",
+        "check the load of Zabbix's frontend and database; raise inventory.timeout where the network is that large",
+    )
+
+
+@contextlib.contextmanager
+def translated(where: str, silence: float) -> Iterator[None]:
+    """Turn what requests and urllib3 say into InventoryUnavailable, with what to do about it."""
+    try:
+        yield
+    except (RequestException, BodyError) as error:
+        raise _explained(error, where, silence) from None
+
+
+def _explained(error: Exception, where: str, silence: float) -> InventoryUnavailable:
+    cause = _innermost(error)
+    match error:
+        case SSLError():
+            return InventoryUnavailable(
+                "zabbix_tls",
+                f"{where}: {cause}",
+                "set inventory.ca_path to the CA that signed its certificate, and use a name that the certificate carries; "
+                "there is no way to switch verification off",
+            )
+        case ReadTimeout() | ReadTimeoutError():
+            return too_slow(where, silence)
+        case HTTPError():
+            return _status(error.response.status_code, where)
+        case ConnectionFailed() | BodyError():
+            return InventoryUnavailable(
+                "zabbix_unreachable",
+                f"{where}: {cause}",
+                "check that Zabbix's frontend runs and that this host reaches it; `flageemonitor-run doctor` tells more",
+            )
+    return InventoryUnavailable("zabbix_unreachable", f"{where}: {cause}", "check inventory.url")
+
+
+def _status(status: int, where: str) -> InventoryUnavailable:
+    if status == 404:
+        return not_zabbix(where, "it answered HTTP 404")
+    advice = (
+        "something before Zabbix asks for a login of its own: let the API through"
+        if status in (401, 403, 407)
+        else "look into the log of Zabbix's web server and PHP (memory_limit, max_execution_time)"
+    )
+    return InventoryUnavailable("zabbix_http_error", f"{where} answered HTTP {status}", advice)
+
+
+def not_zabbix(where: str, why: str) -> InventoryUnavailable:
+    return InventoryUnavailable(
+        "not_zabbix",
+        f"{where} does not answer like Zabbix's API: {why}",
+        "set inventory.url to the frontend's base address, or to its api_jsonrpc.php",
+    )
+
+
+def check(url: str, ca_path: str | None) -> None:
+    """Raises InventoryUnavailable for what requests would answer with a bare ValueError or OSError."""
+    try:
+        urlsplit(url)
+    except ValueError as error:
+        raise InventoryUnavailable(
+            "zabbix_bad_url", f"inventory.url cannot be read: {error}", "write it as https://zabbix.example/zabbix"
+        ) from None
+    if ca_path is not None and not os.access(ca_path, os.R_OK):
+        raise InventoryUnavailable(
+            "zabbix_ca",
+            f"inventory.ca_path {ca_path} cannot be read",
+            "put the CA bundle there, readable for this user",
+        )
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """The cause below all wrappers: "Connection refused" instead of the pool's whole story."""
+    while below := error.__cause__ or error.__context__:
+        error = below
+    return error

@@ -1,0 +1,168 @@
+"""`doctor`: everything that a run needs, looked at one by one, each with what to do about it. Touches no terminal."""
+
+from __future__ import annotations
+
+import datetime as dt
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from rich.text import Text
+
+from contracts.config import NetworkConfig
+from contracts.ids import uuid7
+from runtime.adapters.control_plane import Refused, Unavailable
+from runtime.adapters.state.history import count
+from runtime.adapters.state.meta import read_daemon_status
+from runtime.adapters.state.runs import live_runs
+from runtime.console.configuration import problems
+from runtime.console.output import Out
+from runtime.core.errors import RunError
+from runtime.core.model import Selector
+from runtime.wiring import Installation
+
+Status = Literal["ok", "warning", "bad"]
+_STYLE = {"ok": "green", "warning": "yellow", "bad": "bold red"}
+STALE_CONFIG = dt.timedelta(hours=24)
+SILENT_DAEMON = dt.timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    name: str
+    status: Status
+    text: str
+    advice: str = ""
+
+
+def examine(installation: Installation, out: Out) -> int:
+    """0 when nothing is bad; 1 else. Warnings do not count."""
+    checks = [check for look in _LOOKS for check in _safely(look, installation)]
+    config = _config(installation)
+    if config is not None:
+        checks += _safely(lambda i: _network(i, config), installation)
+    data = [asdict(check) for check in checks]
+    rows = []
+    for check in checks:
+        mark = Text(check.status, style=_STYLE[check.status]) if out.form == "table" else check.status
+        advice = f"{check.text}\n  try: {check.advice}" if check.advice and out.form == "table" else check.text
+        rows.append((check.name, mark, Text(advice) if out.form == "table" else advice))
+    out.table(("", "", ""), rows, data)
+    return 1 if any(check.status == "bad" for check in checks) else 0
+
+
+Look = Callable[[Installation], Iterator[Check]]
+
+
+def _safely(look: Look, installation: Installation) -> list[Check]:
+    """A look that cannot even be made is a finding as well, and the others go on."""
+    checks: list[Check] = []
+    try:
+        checks.extend(look(installation))
+    except RunError as error:
+        checks.append(Check(error.reason, "bad", error.message, error.advice))
+    return checks
+
+
+def _config(installation: Installation) -> NetworkConfig | None:
+    try:
+        return installation.document().config
+    except RunError:
+        return None
+
+
+def _image(installation: Installation) -> Iterator[Check]:
+    known, assets = installation.known, installation.assets
+    here = sum(action.available for action in known.catalogue.actions.values())
+    text = f"{here} actions, {len(known.providers)} providers, {len(assets.rows)} matrix rows, Python {platform.python_version()}"
+    yield Check("image", "ok", f"{text}, data {assets.digest[:12]}")
+
+
+def _configuration(installation: Installation) -> Iterator[Check]:
+    stored = installation.store.load()
+    config = stored.document.config
+    now = installation.clock.now()
+    zone = ZoneInfo(config.timezone)
+    text = f"{config.network}, digest {stored.document.digest[:12]}"
+    if stored.checked_at is None:
+        yield Check("configuration", "warning", f"{text}, of unknown origin", "flageemonitor-run config refresh")
+    elif now - stored.checked_at > STALE_CONFIG:
+        age = now - stored.checked_at
+        yield Check("configuration", "warning", f"{text}, not confirmed for {age}", "flageemonitor-run config refresh")
+    else:
+        yield Check(
+            "configuration", "ok", f"{text}, confirmed {stored.checked_at.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+        )
+    for warning in stored.warnings:
+        yield Check("configuration", "warning", warning)
+    yield Check("clock", "ok", f"{now.astimezone(zone):%Y-%m-%d %H:%M:%S %Z} in {config.timezone}")
+    for finding in problems(installation, config):
+        level: Status = "bad" if finding.level == "error" else "warning"
+        yield Check(finding.path, level, finding.text, "flageemonitor-run config check")
+
+
+def _control_plane(installation: Installation) -> Iterator[Check]:
+    plane = installation.plane
+    answer = plane.fetch_config(None, correlation_id=uuid7(), now=installation.clock.now())
+    if isinstance(answer, Refused):
+        yield Check("control plane", "bad", f"refused ({answer.status}): {answer.reason}", "check token and network")
+    elif isinstance(answer, Unavailable):
+        yield Check(
+            "control plane", "bad", answer.reason, f"check {plane.url or 'FLAGEEMONITOR_API_BASE'} from this machine"
+        )
+    else:
+        yield Check("control plane", "ok", plane.url)
+    if warning := plane.login().warning:
+        yield Check("token", "warning", warning)
+
+
+def _state(installation: Installation) -> Iterator[Check]:
+    counts = count(installation.state)
+    text = f"{counts.runs} runs, {counts.results} results, {counts.host_keys} pinned keys"
+    yield Check("local state", "ok", f"{installation.settings.data_path}: {text}")
+    waiting = f"{counts.outbox_waiting} waiting, {counts.outbox_delivered} delivered"
+    dropped = counts.outbox_dropped
+    yield Check(
+        "outbox", "warning" if dropped else "ok", f"{waiting}, {dropped} dropped undelivered" if dropped else waiting
+    )
+    if counts.first_use_blocked:
+        yield Check("host keys", "bad", counts.first_use_blocked, "flageemonitor-run hosts rekey --all")
+    for notice in installation.state.notices:
+        yield Check("local state", "warning", notice)
+
+
+def _daemon(installation: Installation) -> Iterator[Check]:
+    status = read_daemon_status(installation.state)
+    if status is None or status.heartbeat_at is None:
+        yield Check("daemon", "warning", "has never run on this state", "start flageemonitor-daemon")
+        return
+    silent = installation.clock.now() - status.heartbeat_at
+    if silent > SILENT_DAEMON:
+        yield Check(
+            "daemon", "bad", f"last seen {silent} ago: nothing is started on schedule", "start it again, read its log"
+        )
+    else:
+        yield Check("daemon", "ok", f"pid {status.pid}, last seen {silent.seconds} s ago")
+    live = live_runs(installation.settings.data_path)
+    yield Check("runs", "ok", ", ".join(f"{run.action} ({run.origin})" for run in live) or "none at the moment")
+
+
+def _network(installation: Installation, config: NetworkConfig) -> Iterator[Check]:
+    hosts = installation.inventory(config).hosts(Selector())
+    broken = [host for host in hosts if host.problem]
+    text = f"{config.inventory.kind}: {len(hosts)} hosts"
+    if not hosts:
+        yield Check("inventory", "warning", text, "check the network's groups and host names")
+    else:
+        yield Check("inventory", "ok", text)
+    for host in broken[:5]:
+        yield Check("inventory", "warning", f"{host.name}: {host.problem}")
+    if len(broken) > 5:
+        yield Check(
+            "inventory", "warning", f"and {len(broken) - 5} more hosts with a problem", "flageemonitor-run hosts"
+        )
+
+
+_LOOKS: tuple[Look, ...] = (_image, _configuration, _control_plane, _state, _daemon)

@@ -1,0 +1,135 @@
+"""`why`, `runs` and `cancel`: what the local state remembers of runs and hosts."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import ipaddress
+from collections.abc import Iterable
+from typing import Any
+
+from rich.text import Text
+
+from runtime.adapters.state.history import HostRecord, RunRecord, find_run, list_runs, why
+from runtime.adapters.state.runs import Cancelled, cancel
+from runtime.adapters.state.store import State
+from runtime.console.output import Out, clean, styled
+from runtime.core.errors import NoHostMatched, UsageFault
+
+
+def plain(record: Any) -> dict[str, Any]:
+    """A record as JSON values; instants as RFC 3339 text."""
+    values: dict[str, Any] = dataclasses.asdict(record)
+    return {name: value.isoformat() if isinstance(value, dt.datetime) else value for name, value in values.items()}
+
+
+def _when(value: dt.datetime | None) -> str:
+    return "" if value is None else value.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def show_why(state: State, host: str, last: int, out: Out) -> int:
+    records = why(state, address=host, limit=last) if _is_address(host) else why(state, name=host, limit=last)
+    if not records:
+        raise NoHostMatched(
+            "never_considered",
+            f"no run has considered {host} as far back as the local state goes",
+            "`flageemonitor-run hosts` shows which hosts this proxy knows, by their exact names",
+        )
+    if out.form in ("json", "ndjson"):
+        out.table((), (), [plain(record) for record in records])
+        return 0
+    if out.form == "lines":
+        out.table((), (_why_row(record) for record in records), ())
+        return 0
+    for record in records:
+        _why_block(record, out)
+    return 0
+
+
+def _why_row(record: HostRecord) -> tuple[Any, ...]:
+    outcome = record.outcome or record.state
+    return (_when(record.started_at), record.action, outcome, record.reason, record.message, record.run_id)
+
+
+def _why_block(record: HostRecord, out: Out) -> None:
+    outcome = record.outcome or record.state
+    title = Text(f"\n{_when(record.started_at)}  ", style="dim") + Text(record.action, style="bold") + Text(" on ")
+    title += Text(clean(record.name), style="bold") + Text(": ") + styled(outcome)
+    title += Text(f" ({record.reason})" if record.reason else "")
+    out.console.print(title)
+    if record.message:
+        out.console.print(Text(f"  {clean(record.message)}"))
+    rows: list[tuple[object, ...]] = []
+    for gate in record.gates:
+        mark = Text("passed", style="green") if gate.get("allowed") else Text("refused", style="yellow")
+        rows.append((f"  {gate.get('gate')}", mark, gate.get("text", "")))
+    for step in record.result.get("steps", ()):
+        mark = Text(str(step.get("status")), style="green" if step.get("status") == "done" else "bold red")
+        rows.append(("  step", mark, step.get("name", "")))
+    out.table(("  gate", "", ""), rows, ())
+    asked = "" if record.asked == record.action else f", asked for as {record.asked}"
+    dry = ", dry-run" if record.dry_run else ""
+    out.console.print(Text(f"  {record.origin}{asked}{dry}, run {record.run_id}", style="dim"))
+
+
+def show_runs(state: State, last: int, out: Out) -> int:
+    records = list_runs(state, limit=last)
+    rows = [_run_row(record) for record in records]
+    out.table(("started", "action", "origin", "hosts", "outcomes", "exit", "run"), rows, [plain(r) for r in records])
+    if not records and out.form == "table":
+        out.say("no run yet on this proxy")
+    return 0
+
+
+def _run_row(record: RunRecord) -> tuple[Any, ...]:
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(record.outcomes.items()))
+    if record.open:
+        outcomes = f"{outcomes}, {record.open} open".lstrip(", ")
+    code = record.state if record.exit_code is None else record.exit_code
+    action = f"{record.action} (dry-run)" if record.dry_run else record.action
+    return (_when(record.started_at), action, record.origin, record.hosts, outcomes, code, record.run_id)
+
+
+def show_run(state: State, run_id: str, out: Out) -> int:
+    found = find_run(state, run_id)
+    if found is None:
+        raise UsageFault("unknown_run", f"no run {run_id} in the local state", "`flageemonitor-run runs` lists them")
+    record, hosts = found
+    if out.form in ("json", "ndjson"):
+        out.json({**plain(record), "results": [plain(host) for host in hosts]})
+        return 0
+    if out.form == "table":
+        out.table(("started", "action", "origin", "hosts", "outcomes", "exit", "run"), [_run_row(record)], ())
+        out.console.print()
+    out.table(("host", "address", "outcome", "reason", "what happened"), _host_rows(hosts, out), ())
+    return 0
+
+
+def _host_rows(hosts: Iterable[HostRecord], out: Out) -> Iterable[tuple[Any, ...]]:
+    for host in hosts:
+        outcome = host.outcome or host.state
+        yield (host.name, host.address, styled(outcome) if out.form == "table" else outcome, host.reason, host.message)
+
+
+def cancel_run(state: State, run_id: str, by: str, out: Out) -> int:
+    if find_run(state, run_id) is None:
+        raise UsageFault("unknown_run", f"no run {run_id} in the local state", "`flageemonitor-run runs` lists them")
+    result = cancel(state, run_id, by=by)
+    texts = {
+        Cancelled.SIGNALLED: "asked to stop: no further host is started, hosts at work get the grace time",
+        Cancelled.NOTED: "noted: the process that runs it stops it at its next look",
+        Cancelled.NOT_RUNNING: "is not running any more",
+    }
+    if out.form in ("json", "ndjson"):
+        out.json({"run_id": run_id, "result": result.value})
+    else:
+        out.say(f"run {run_id}: {texts[result]}")
+    return 0

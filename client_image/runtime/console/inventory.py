@@ -1,0 +1,79 @@
+"""`hosts` and `hosts rekey`: what the inventory lists, what the rollout says of each host, which key is pinned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.text import Text
+
+from runtime.adapters.state.hosts import accept_lost_keys, acquaintances, key_history, retire_keys
+from runtime.console.output import Out
+from runtime.core import gates, rollout, wire
+from runtime.core.errors import NoHostMatched, UsageFault
+from runtime.core.model import Allow, Selector
+from runtime.core.selection import select
+from runtime.wiring import Installation
+
+
+def show_hosts(installation: Installation, selector: Selector, out: Out) -> int:
+    config = installation.document().config
+    rules = gates.policy(config, installation.known.providers, installation.assets.rows)
+    found = select(installation.inventory(config).hosts(selector), selector)
+    known = acquaintances(installation.state, config.network)
+    data, rows = [], []
+    for host in found:
+        verdict = rollout.decide(rules.rollout_of(host.provider), host.provider, host)
+        inside = isinstance(verdict, Allow)
+        why = verdict.note if isinstance(verdict, Allow) else verdict.message
+        met = known.get(host.name.lower())
+        data.append(
+            {
+                **wire.host_json(host),
+                "agent_status": host.agent_status,
+                "groups": list(host.groups),
+                "tags": dict(host.tags),
+                "problem": host.problem or None,
+                "rolled_out": inside,
+                "rollout": why,
+                "ssh_needs": list(met.notes.needs) if met else [],
+            }
+        )
+        mark: Any = Text("in", style="green") if inside else Text("out", style="yellow")
+        rows.append(
+            (
+                host.name,
+                host.address or host.problem,
+                host.role,
+                host.provider,
+                mark if out.form == "table" else mark.plain,
+                why,
+            )
+        )
+    out.table(("host", "address", "role", "provider", "rollout", "why"), rows, data)
+    if out.form == "table":
+        out.say(f"{len(found)} hosts of {config.network}", "dim")
+    return 0
+
+
+def rekey_host(installation: Installation, host: str | None, everything: bool, by: str, out: Out) -> int:
+    if everything:
+        confirmed = accept_lost_keys(installation.state)
+        out.say(
+            "first use works again: keys are pinned at the next login"
+            if confirmed
+            else "no keys were lost, nothing to confirm"
+        )
+        return 0
+    if host is None:
+        raise UsageFault("no_host", "which host?", "flageemonitor-run hosts rekey <host>")
+    network = installation.document().config.network
+    retired = retire_keys(installation.state, network, host, by=by, now=installation.clock.now())
+    if not retired:
+        known = key_history(installation.state, network, host)
+        hint = "its last key was already retired" if known else "use the host's exact technical name"
+        raise NoHostMatched("no_pinned_key", f"no key is pinned for {host}", hint)
+    data = [{"name": record.name, "port": record.port, "retired": record.key.fingerprint} for record in retired]
+    out.table(("host", "port", "retired key"), [(d["name"], d["port"], d["retired"]) for d in data], data)
+    if out.form == "table":
+        out.say("the next login pins the key that the host then shows: make sure that it is the right machine")
+    return 0

@@ -1,0 +1,111 @@
+"""A run as it is seen: a progress bar while it goes, then a table, plain lines, JSON or NDJSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from runtime.console.output import Out, clean, styled
+from runtime.core import wire
+from runtime.core.model import Host, HostResult, Outcome, RunReport
+from runtime.core.pipeline import Job
+
+_QUIET = (Outcome.OK, Outcome.CHANGED, Outcome.WOULD_CHANGE)
+
+
+class RunView:
+    """Told of a run by its Listener. One instance a run."""
+
+    def __init__(self, out: Out) -> None:
+        self._out = out
+        self._job: Job | None = None
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._counts: dict[str, int] = {}
+
+    def selected(self, job: Job, hosts: list[Host]) -> None:
+        self._job = job
+        info = job.info
+        what = f"{info.action} on {len(hosts)} host{'s' if len(hosts) != 1 else ''} of {info.network}"
+        mode = "dry-run, nothing is written; " if info.dry_run else ""
+        if self._out.form == "table" or job.effect == "disrupt":
+            self._out.say(f"{what} ({mode}compatibility {info.compat_mode}, run {info.run_id})", "bold")
+        if self._out.form == "table" and self._out.stderr.isatty():
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            self._progress = Progress(*columns, console=self._out.notes, transient=True)
+            self._task = self._progress.add_task("working", total=len(hosts))
+            self._progress.start()
+
+    def result(self, result: HostResult) -> None:
+        self._counts[result.outcome.value] = self._counts.get(result.outcome.value, 0) + 1
+        if self._progress is not None and self._task is not None:
+            text = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self._counts.items()))
+            self._progress.update(self._task, advance=1, description=text)
+        if self._job is None:
+            return
+        if self._out.form == "ndjson":
+            self._out.json({"type": "host", **wire.result_json(self._job.info, result)})
+        elif self._out.form == "lines":
+            self._out.stdout.write(_line(result) + "\n")
+            self._out.stdout.flush()
+
+    def close(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def report(self, report: RunReport) -> None:
+        self.close()
+        body = wire.report_json(report)
+        if self._out.form == "json":
+            self._out.json(body)
+        elif self._out.form == "ndjson":
+            self._out.json({"type": "run", **body["run"], "summary": body["summary"], "exit_code": body["exit_code"]})
+        elif self._out.form == "table":
+            _table(self._out, report)
+
+
+def _reason(result: HostResult) -> str:
+    return f"{result.reason}:{result.detail}" if result.detail else result.reason.value
+
+
+def _line(result: HostResult) -> str:
+    cells = (result.outcome, _reason(result), result.host.name, result.host.address, result.message)
+    return "\t".join(clean(cell) for cell in cells)
+
+
+def _table(out: Out, report: RunReport) -> None:
+    rows: list[tuple[Any, ...]] = []
+    for result in report.results:
+        seconds = result.durations.get("total", 0.0)
+        reason = "" if result.outcome in _QUIET else _reason(result)
+        message = Text(clean(result.message))
+        for line in result.plan:
+            message.append(f"\n  {clean(line)}", style="cyan")
+        rows.append(
+            (result.host.name, result.host.address, styled(result.outcome), reason, message, f"{seconds:.1f} s")
+        )
+    out.table(("host", "address", "outcome", "reason", "what happened", "time"), rows, ())
+    if len(report.results) == 1 and report.results[0].report:
+        _details(out, report.results[0])
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in wire.summary(report.results).items())
+    style = "green" if report.exit_code == 0 else "bold red" if report.exit_code == 1 else "yellow"
+    out.console.print(Text(f"\n{len(report.results)} hosts: {counts}. Exit code {report.exit_code}.", style=style))
+    if report.exit_code == 1:
+        out.console.print(Text(f"More: flageemonitor-run runs {report.info.run_id}, or why <host>", style="dim"))
+
+
+def _details(out: Out, result: HostResult) -> None:
+    out.console.print()
+    rows = [(f"  {name}", _value(value)) for name, value in result.report.items()]
+    out.table(("", ""), rows, ())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={_value(inner)}" for name, inner in value.items() if inner is not None)
+    if isinstance(value, list | tuple):
+        return ", ".join(str(item) for item in value)
+    return "-" if value is None else str(value)

@@ -1,0 +1,205 @@
+"""From what somebody asked for to a job: provider, canonical action, checked parameters, mode. Pure; raises UsageFault.
+
+Called by main for every run, by `explain` and `config check` for what a run would be. Nothing here knows a host yet, so actions
+are bound for each provider: hosts of one run may belong to several, and each may override the action.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from contracts.config import Effect, Level, Mode, NetworkConfig
+from contracts.document import problems_of
+from contracts.ids import correlation_id, uuid7
+from runtime.core import compatibility_guard
+from runtime.core.action import Action, Params
+from runtime.core.catalogue import Catalogue
+from runtime.core.errors import UsageFault
+from runtime.core.model import RunInfo, Selector
+from runtime.core.providers import Provider
+
+_STRENGTH: Mapping[Effect, int] = {"read": 0, "change": 1, "disrupt": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked, as written. ``params`` are texts from a command line or values from a schedule."""
+
+    action: str
+    provider: str | None = None
+    network: str | None = None
+    selector: Selector = Selector()
+    params: Mapping[str, Any] = field(default_factory=dict)
+    compat_mode: str | None = None
+    dry_run: bool = False
+    origin: str = "manual"
+    run_id: str | None = None
+    correlation_id: str | None = None
+    not_after: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """An action as it applies to one provider's hosts."""
+
+    action: Action
+    params: Params
+    minimum: Level
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A run ready to select its hosts. ``bindings`` by provider id; other providers get ``default``."""
+
+    info: RunInfo
+    default: Binding
+    bindings: Mapping[str, Binding]
+    mode: Mode
+    not_after: dt.datetime | None
+
+    def binding(self, provider: str) -> Binding:
+        return self.bindings.get(provider, self.default)
+
+    @property
+    def effect(self) -> Effect:
+        """The strongest effect that any host of this run may see."""
+        effects = [self.default.action.effect, *(binding.action.effect for binding in self.bindings.values())]
+        return max(effects, key=lambda effect: _STRENGTH[effect])
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What the image carries: actions, providers, and the minimum level of each action."""
+
+    catalogue: Catalogue
+    providers: Mapping[str, Provider]
+    minimums: Mapping[str, Level]
+
+
+def resolve(request: Request, config: NetworkConfig, known: Knowledge, *, agent_id: str, now: dt.datetime) -> Job:
+    """Raises UsageFault with the reason and what to do; after this only the inventory can stop the run."""
+    if request.network is not None and request.network.lower() != config.network.lower():
+        raise UsageFault(
+            "other_network",
+            f"this proxy serves the network {config.network}, not {request.network}",
+            "run it on the proxy of that network, or leave --rede out",
+        )
+    provider = request.provider.lower() if request.provider else None
+    if provider is not None and provider not in known.providers:
+        raise UsageFault(
+            "unknown_provider", f"unknown provider {request.provider!r}", f"known: {', '.join(sorted(known.providers))}"
+        )
+    asked = known.catalogue.resolve(request.action, provider, _external(known, provider), {})
+    default = _bind(asked, request, config, known)
+    names = [provider] if provider is not None else sorted(known.providers)
+    bindings = {name: _bind(_overridden(asked, name, config, known), request, config, known) for name in names}
+    mode = compatibility_guard.effective_mode(
+        config.compatibility.mode, request.compat_mode, config.compatibility.allow_loosening
+    )
+    selector = request.selector
+    info = RunInfo(
+        run_id=request.run_id or uuid7(),
+        correlation_id=correlation_id(request.correlation_id),
+        agent_id=agent_id,
+        network=config.network,
+        action=asked.name,
+        action_version=asked.version,
+        provider=provider,
+        asked=request.action,
+        origin=request.origin,
+        dry_run=request.dry_run,
+        compat_mode=mode,
+        params=_printable(default.params),
+        selector=selector,
+        started_at=now,
+    )
+    job = Job(info, default, bindings, mode, request.not_after)
+    require_target(job)
+    return job
+
+
+def require_target(job: Job) -> None:
+    """A disruptive action wants to be told which hosts. Raises UsageFault."""
+    if job.effect == "disrupt" and not job.info.selector.explicit:
+        raise UsageFault(
+            "no_target",
+            f"{job.info.action} disrupts terminals, so it wants to be told which",
+            "name them (--host, --ip, --loja, --pdv, --group, --tag), or say --all",
+        )
+
+
+def _external(known: Knowledge, provider: str | None) -> Mapping[str, str]:
+    """The provider's own action names; without ``--provider`` every provider's, as far as they agree."""
+    if provider is not None:
+        return known.providers[provider].actions
+    merged: dict[str, str] = {}
+    for candidate in known.providers.values():
+        for name, canonical in candidate.actions.items():
+            if merged.setdefault(name, canonical) != canonical:
+                raise UsageFault("ambiguous_action", f"{name!r} means different actions", "say whose with --provider")
+    return merged
+
+
+def _overridden(asked: Action, provider: str, config: NetworkConfig, known: Knowledge) -> Action:
+    overrides = {**known.providers[provider].overrides, **config.overrides.get(provider, {})}
+    action = known.catalogue.override(asked.name, overrides)
+    if _STRENGTH[action.effect] > _STRENGTH[asked.effect]:
+        raise UsageFault(
+            "bad_override",
+            f"provider {provider} overrides {asked.name} ({asked.effect}) by {action.name}, which does more: {action.effect}",
+            "an override may not be stronger than what was asked for; correct `overrides`",
+        )
+    return action
+
+
+def _bind(action: Action, request: Request, config: NetworkConfig, known: Knowledge) -> Binding:
+    if not action.available:
+        raise UsageFault(
+            "not_available",
+            f"{action.name} is not available in this version",
+            "`flageemonitor-run actions` shows what is; a newer image may carry it",
+        )
+    settings = config.actions.get(action.name)
+    if settings is not None and not settings.enabled:
+        raise UsageFault(
+            "action_disabled",
+            f"{action.name} is switched off for the network {config.network}",
+            f"set actions.{action.name}.enabled in its configuration",
+        )
+    values: dict[str, Any] = dict(action.defaults(config)) if action.defaults else {}
+    values.update(settings.params if settings else {})
+    values.update({name: _value(value) for name, value in request.params.items()})
+    try:
+        params = action.params.model_validate(values)
+    except ValidationError as error:
+        known_names = ", ".join(sorted(action.params.model_fields)) or "none"
+        raise UsageFault(
+            "bad_parameter",
+            f"{action.name}: {'; '.join(map(str, problems_of(error)))}",
+            f"parameters of this action: {known_names}",
+        ) from None
+    return Binding(action, params, known.minimums[action.name])
+
+
+def _value(value: Any) -> Any:
+    """Lists and maps come from a command line as JSON; everything else stays text for the parameter's own type."""
+    if isinstance(value, str) and value[:1] in ("[", "{"):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _printable(params: Params) -> dict[str, Any]:
+    printable: dict[str, Any] = params.model_dump(mode="json")
+    return printable
+
+
+__all__ = ["Binding", "Job", "Knowledge", "Request", "resolve"]

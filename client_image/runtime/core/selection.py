@@ -1,0 +1,49 @@
+"""Which of the inventory's hosts a selector means: the one place where filters are applied, whatever the source (W-01..04)."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable
+
+from runtime.core.model import Host, Selector
+
+Test = Callable[[Host], bool]
+
+
+def select(hosts: Iterable[Host], selector: Selector) -> list[Host]:
+    """Hosts that pass every given filter, by store, terminal and name, cut at the limit. The same host never twice."""
+    tests = _tests(selector)
+    chosen = {host.name.lower(): host for host in hosts if all(test(host) for test in tests)}
+    ordered = sorted(chosen.values(), key=_order)
+    return ordered if selector.limit is None else ordered[: selector.limit]
+
+
+def _order(host: Host) -> tuple[bool, int, int, str]:
+    return (host.store is None, host.store or 0, host.terminal or 0, host.name.lower())
+
+
+def _tests(selector: Selector) -> list[Test]:
+    tests: list[Test] = []
+    if selector.stores:
+        stores = frozenset(selector.stores)
+        tests.append(lambda host: host.store in stores)
+    if selector.terminals:
+        terminals = frozenset(selector.terminals)
+        tests.append(lambda host: host.terminal in terminals)
+    if selector.addresses:
+        addresses = frozenset(ipaddress.ip_address(address) for address in selector.addresses)
+        tests.append(lambda host: bool(host.address) and ipaddress.ip_address(host.address) in addresses)
+    if selector.names:
+        names = frozenset(name.lower() for name in selector.names)
+        tests.append(lambda host: host.name.lower() in names or host.display_name.lower() in names)
+    if selector.groups:
+        groups = frozenset(group.lower() for group in selector.groups)
+        tests.append(lambda host: any(group.lower() in groups for group in host.groups))
+    if selector.tags:
+        wanted = frozenset(selector.tags)
+        tests.append(lambda host: wanted <= frozenset(host.tags))
+    if selector.agent_status is not None:
+        tests.append(lambda host: host.agent_status == selector.agent_status)
+    if selector.provider is not None:
+        tests.append(lambda host: host.provider == selector.provider)
+    return tests

@@ -1,0 +1,112 @@
+"""Windows of wall time: when an action may work, and when hosts are left alone. Used by actions and by the freeze gate.
+
+One rule for every clock change: a window holds whenever the clock on the wall, in either pass of a repeated hour, shows a
+time inside it. The start belongs to it, the end does not, and one over midnight belongs to the day on which it starts.
+``now`` must carry the zone in which the windows are written, as a ZoneInfo, else ValueError: judged by UTC, a night's window
+would open in the evening (W-07). Instants that come back are aware UTC.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Self
+from zoneinfo import ZoneInfo
+
+from pydantic import model_validator
+
+from contracts.config import Effect, FreezeWindow, Part, WallTime, Weekday
+from runtime.core.walltime import occurrences, offset_change, wall_of
+
+_DAY = dt.timedelta(days=1)
+_WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+Span = tuple[dt.datetime, dt.datetime]  # naive wall times, the end exclusive
+
+
+class Window(Part):
+    """A daily or weekly window, as a parameter of actions. An ``end`` before ``start`` is on the next day; empty: every."""
+
+    start: WallTime
+    end: WallTime
+    weekdays: tuple[Weekday, ...] = ()
+    stores: tuple[int, ...] = ()
+
+    @model_validator(mode="after")
+    def _lasts(self) -> Self:
+        if self.start == self.end:
+            raise ValueError("start and end are equal; for a whole day use 00:00 and 23:59:59.999999")
+        return self
+
+    def __str__(self) -> str:
+        days = f" {','.join(self.weekdays)}" if self.weekdays else ""
+        return f"{self.start:%H:%M}-{self.end:%H:%M}{days}"
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """A freeze window that holds now, and the instant at which it ends."""
+
+    window: FreezeWindow
+    until: dt.datetime
+
+
+def inside(windows: Iterable[Window], now: dt.datetime, store: int | None = None) -> dt.datetime | None:
+    """The instant until which one of the windows holds, the latest if several do; None outside all of them.
+
+    A window for some stores does not hold for a host whose store is not known: a permission must be certain.
+    """
+    untils = [
+        _until(_daily(window.start, window.end, window.weekdays, now), now)
+        for window in windows
+        if not window.stores or store in window.stores
+    ]
+    return max((until for until in untils if until is not None), default=None)
+
+
+def frozen(freezes: Iterable[FreezeWindow], effect: Effect, store: int | None, now: dt.datetime) -> Frozen | None:
+    """The freeze that lasts longest among those that hold now for an effect at a store; None when nothing is frozen.
+
+    A freeze of some stores also holds for a host whose store is not known: it may be one of them.
+    """
+    held = [
+        Frozen(freeze, until)
+        for freeze in freezes
+        if effect in freeze.effects and (not freeze.stores or store is None or store in freeze.stores)
+        if (until := _until(_spans(freeze, now), now)) is not None
+    ]
+    return max(held, key=lambda entry: entry.until, default=None)
+
+
+def _spans(freeze: FreezeWindow, now: dt.datetime) -> Iterable[Span]:
+    if freeze.start is not None and freeze.end is not None:
+        return [(freeze.start, freeze.end)]
+    if freeze.from_time is not None and freeze.to_time is not None:
+        return _daily(freeze.from_time, freeze.to_time, freeze.weekdays, now)
+    raise ValueError(f"freeze window {freeze.id} has no times")  # the model does not let one through
+
+
+def _daily(start: dt.time, end: dt.time, weekdays: tuple[Weekday, ...], now: dt.datetime) -> Iterator[Span]:
+    """The spans that may hold now: one that starts today, and one from yesterday over midnight."""
+    for day in (now.date(), now.date() - _DAY):
+        if not weekdays or _WEEKDAYS[day.weekday()] in weekdays:
+            last = day if start < end else day + _DAY
+            yield dt.datetime.combine(day, start), dt.datetime.combine(last, end)
+
+
+def _until(spans: Iterable[Span], now: dt.datetime) -> dt.datetime | None:
+    zone = now.tzinfo
+    if not isinstance(zone, ZoneInfo):
+        raise ValueError(f"{now!r} must be given in the zone of the windows: now.astimezone(ZoneInfo(...))")  # noqa: TRY004
+    wall = wall_of(now, zone)
+    held = [(start, end) for start, end in spans if start <= wall < end]
+    return max((_leaves(span, now.astimezone(dt.UTC), zone) for span in held), default=None)
+
+
+def _leaves(span: Span, now: dt.datetime, zone: ZoneInfo) -> dt.datetime:
+    """When the clock, inside a span now, first shows a time outside it: at the end, or put back to before the start."""
+    start, end = span
+    leaves = next(instant for instant in occurrences(end, zone) if instant > now)
+    jump = offset_change(zone, now, min(leaves, now + _DAY))
+    return leaves if jump is None or start <= wall_of(jump, zone) else jump

@@ -1,0 +1,171 @@
+"""`flageemonitor-daemon`: runs the schedule, keeps the configuration current, says that it lives, and stops cleanly.
+
+Every job runs as a process of its own (`python -m runtime.main run --job …`), through the very path of a run by hand: one that
+crashes, leaks or is killed takes nothing else with it. Registry, locks and local state are shared with all other runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from contracts.document import Document
+from runtime.adapters.control_plane import MAX_PAUSE_S, MIN_PAUSE_S, RefreshResult, next_pause, refresh
+from runtime.adapters.state.meta import note_heartbeat, note_refresh
+from runtime.adapters.state.retention import maintain
+from runtime.adapters.state.runs import reap
+from runtime.core.errors import RunError
+from runtime.execution import GRACE_S
+from runtime.jobs import Jobs
+from runtime.logs import configure
+from runtime.settings import read_settings
+from runtime.wiring import Installation
+
+HEARTBEAT_S = 15.0
+MAINTENANCE_S = 3600.0
+
+log = structlog.get_logger("daemon")
+
+
+class Daemon:
+    """One a process: what it does besides its jobs is to refresh, to say that it lives, and to stop."""
+
+    def __init__(self, installation: Installation, *, grace: float = GRACE_S) -> None:
+        self._installation = installation
+        self._grace = grace
+        self._jobs = Jobs(installation)
+        self._digest = ""
+        self._stamp: object = None
+        self._stopping = asyncio.Event()
+        self._started_at = installation.clock.now()
+
+    async def run(self) -> int:
+        """Until SIGTERM or SIGINT. Returns the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        log.info("started", agent_id=self._installation.agent_id, data=str(self._installation.settings.data_path))
+        for notice in self._installation.state.notices:
+            log.warning("local_state", notice=notice)
+        self._take_configuration()
+        self._jobs.start()
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._every(HEARTBEAT_S, self._beat)),
+                group.create_task(self._every(MAINTENANCE_S, self._maintain)),
+                group.create_task(self._refresh_forever()),
+            ]
+            await self._stopping.wait()
+            for task in tasks:
+                task.cancel()
+        killed = await self._jobs.wind_down(self._grace)
+        reap(self._installation.state, self._installation.clock.now())
+        log.info("stopped", runs_killed=killed)
+        return 1 if killed else 0
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        """Repeat, whatever happens: a full disk at noon must not be the end of the schedule at night."""
+        while True:
+            try:
+                await work()
+            except Exception as error:
+                log.error("housekeeping_failed", work=work.__name__, error=f"{type(error).__name__}: {error}")
+            await asyncio.sleep(seconds)
+
+    async def _beat(self) -> None:
+        clock, state = self._installation.clock, self._installation.state
+        now = clock.now()
+        await asyncio.to_thread(note_heartbeat, state, pid=os.getpid(), started_at=self._started_at, now=now)
+        reaped = await asyncio.to_thread(reap, state, now)
+        for run_id, hosts in reaped.items():
+            log.warning("run_died", run_id=run_id, open_hosts=hosts)
+        if self._installation.store.stamp() != self._stamp:
+            self._take_configuration()  # written by another process: `config refresh`, the installer
+        self._jobs.wake()
+
+    async def _maintain(self) -> None:
+        document = self._document()
+        if document is None:
+            return
+        delivery = document.config.delivery
+        done = await asyncio.to_thread(
+            maintain,
+            self._installation.state,
+            keep_days=delivery.keep_days,
+            outbox_limit=delivery.outbox_limit,
+            now=self._installation.clock.now(),
+        )
+        log.info("maintained", done=str(done))
+
+    def _document(self) -> Document | None:
+        try:
+            return self._installation.document()
+        except RunError as error:
+            log.error(error.reason, message=error.message, advice=error.advice)
+            return None
+
+    async def _refresh_forever(self) -> None:
+        failures = 0
+        while True:
+            pause = MAX_PAUSE_S / 12
+            try:
+                result = await asyncio.to_thread(
+                    refresh, self._installation.store, self._installation.plane, self._installation.clock
+                )
+                await asyncio.to_thread(note_refresh, self._installation.state, result, result.at)
+                failures = 0 if result.current else failures + 1
+                self._tell(result)
+                interval = self._take_configuration()
+                pause = next_pause(result, interval=interval, failures=failures, spread=random.random())  # noqa: S311
+            except Exception as error:
+                log.error("refresh_failed", error=f"{type(error).__name__}: {error}")
+            await asyncio.sleep(pause)
+
+    def _tell(self, result: RefreshResult) -> None:
+        level = log.debug if result.reason == "unchanged" else log.info if result.current else log.error
+        extra = {} if result.current else {"in_force": result.in_force, "age": result.age}
+        level(
+            "configuration", reason=result.reason, message=result.message, correlation_id=result.correlation_id, **extra
+        )
+        for warning in result.warnings:
+            log.warning("configuration", warning=warning)
+
+    def _take_configuration(self) -> float:
+        """Schedule what the stored document says; the seconds between refreshes."""
+        self._stamp = self._installation.store.stamp()
+        document = self._document()
+        if document is None:
+            return MIN_PAUSE_S
+        if document.digest != self._digest:
+            for note in document.notes:
+                if note.level != "info":
+                    log.warning("configuration_note", level_of_note=note.level, path=note.path, note=note.text)
+            jobs = self._jobs.take(document.config)
+            self._digest = document.digest
+            network = document.config.network
+            log.info("configuration_in_force", network=network, digest=document.digest[:12], jobs=jobs)
+        return float(document.config.refresh_interval)
+
+
+def main() -> None:
+    """Entry point of the console script and of the image."""
+    settings = read_settings(os.environ)
+    configure(settings.log_format, debug=False, stream=sys.stdout)
+    with Installation(settings) as installation:
+        try:
+            installation.state  # noqa: B018  # opened here, so that a broken disk is said in one line
+            code = asyncio.run(Daemon(installation).run())
+        except RunError as error:
+            log.error(error.reason, message=error.message, advice=error.advice)
+            code = error.exit_code
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

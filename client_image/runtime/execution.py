@@ -1,0 +1,78 @@
+"""One run from a job to its report: inventory, selection, ledger, fan-out. Called by main; effects arrive as arguments."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from contracts.config import NetworkConfig
+from runtime.core import wire
+from runtime.core.errors import NoHostMatched, RunError
+from runtime.core.fan_out import fan_out
+from runtime.core.model import Host, HostResult, Reason, RunReport, Selector
+from runtime.core.pipeline import Job
+from runtime.core.ports import Inventory
+from runtime.core.selection import select
+from runtime.process_one import Context, process_one
+
+GRACE_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who watches a run: told how many hosts there are, then each result as it comes."""
+
+    selected: Callable[[Job, list[Host]], None]
+    result: Callable[[HostResult], None]
+
+
+async def find_hosts(inventory: Inventory, selector: Selector, network: str) -> list[Host]:
+    """The hosts a selector means. Raises InventoryUnavailable, or NoHostMatched with what was asked."""
+    candidates = await asyncio.to_thread(inventory.hosts, selector)
+    hosts = select(candidates, selector)
+    if not hosts:
+        asked = ", ".join(f"{name}={value}" for name, value in wire.selector_json(selector).items()) or "every host"
+        raise NoHostMatched(
+            "no_host_matched",
+            f"no host of {network} matches {asked}",
+            "`flageemonitor-run hosts` shows which hosts this network has, by their exact names",
+        )
+    return hosts
+
+
+async def execute(
+    job: Job, context: Context, inventory: Inventory, config: NetworkConfig, listener: Listener, grace: float = GRACE_S
+) -> tuple[RunReport, RunError | None]:
+    """Run the job on every selected host. Each has one result when this returns, recorded unless ``trouble`` says otherwise.
+
+    When the local state fails (a full disk), the run stops: no further host is started, those at work may finish, and their
+    results are still shown.
+    """
+    hosts = await find_hosts(inventory, job.info.selector, config.network)
+    listener.selected(job, hosts)
+    await context.ledger.begin(job.info, hosts)
+
+    async def work(host: Host) -> HostResult:
+        return await process_one(host, context)
+
+    trouble: list[RunError] = []
+
+    async def record(result: HostResult) -> None:
+        try:
+            await context.ledger.record(job.info.run_id, result)
+        except RunError as error:
+            trouble.append(error)
+            context.stop.request(Reason.STOPPED, f"results cannot be recorded: {error.message}")
+        listener.result(result)
+
+    limits = config.ssh
+    results = await fan_out(
+        hosts, work, record, parallel=limits.parallel, stop=context.stop, grace=grace, deadline=limits.run_deadline
+    )
+    report = RunReport(job.info, tuple(results), context.clock.now())
+    try:
+        await context.ledger.finish(job.info.run_id, report.exit_code)
+    except RunError as error:
+        trouble.append(error)
+    return report, trouble[0] if trouble else None

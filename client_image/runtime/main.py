@@ -1,0 +1,366 @@
+"""`flageemonitor-run`: argv to exit code. The composition root of every command; what each does lives in run_command and console.
+
+An unknown first word is taken as the name of an action, so `flageemonitor-run diagnose_env --loja 1` needs no verb.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import getpass
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from runtime.console.output import Out, choose
+from runtime.core.errors import RunError, UsageFault
+from runtime.core.model import Selector
+from runtime.core.names import parse_store, parse_terminal
+from runtime.core.pipeline import Request
+from runtime.settings import read_settings
+from runtime.wiring import Installation
+
+PROGRAM = "flageemonitor-run"
+
+# First-generation options of actions that this version does not carry: refused by name, never ignored.
+_REFUSED = {
+    "--dtini": "collect_coupons, collect_coupon_details and collect_coupon_lv",
+    "--dtfim": "collect_coupons, collect_coupon_details and collect_coupon_lv",
+    "--cnpj-contribuinte": "the SAT signature, which no action uses",
+    "--chave-assinatura": "the SAT signature, which no action uses",
+    "--autoregister": "register_endpoints",
+    "--fix-divergent": "register_endpoints",
+    "--list-missing": "register_endpoints",
+    "--list-zabbix-only": "register_endpoints",
+}
+_LEGACY_VALUES = ("--timezone", "--localtime-target", "--ntp-server")
+_LEGACY_FLAGS = ("--enable-ntp",)
+_REFUSED_FLAGS = ("--autoregister", "--fix-divergent", "--list-missing", "--list-zabbix-only")
+
+
+class Program(click.Group):
+    """Commands first; any other first word is an action's name."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            return "run", self.commands["run"], args
+        return super().resolve_command(ctx, args)
+
+
+def _output(function: Callable[..., Any]) -> Callable[..., Any]:
+    help_text = "Default: a table on a terminal, tab-separated lines in a pipe."
+    return click.option("--output", type=click.Choice(["table", "json", "ndjson"]), help=help_text)(function)
+
+
+def _selection(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Filters: every one that is given must hold. Several values: repeat the option, or separate by commas."""
+    options = [
+        click.option("--provider", metavar="ID", help="Read names as this provider's, and keep only its hosts."),
+        click.option(
+            "--rede", "--network", "network", metavar="CODE", help="Must be the network that this proxy serves."
+        ),
+        click.option("--loja", "--store", "stores", multiple=True, metavar="N", help="Store: 1, 001 or LOJA001."),
+        click.option("--pdv", "--terminal", "terminals", multiple=True, metavar="N", help="Terminal: 201 or PDV201."),
+        click.option("--ip", "--pdv-ip", "addresses", multiple=True, metavar="IP", help="Address of a host."),
+        click.option("--host", "names", multiple=True, metavar="NAME", help="Technical or visible name of a host."),
+        click.option("--group", "groups", multiple=True, metavar="NAME", help="Host group."),
+        click.option("--tag", "tags", multiple=True, metavar="K=V", help="Host tag; all given ones must be there."),
+        click.option(
+            "--trigger-id", "trigger_ids", multiple=True, metavar="ID", help="Hosts with this trigger in problem."
+        ),
+        click.option(
+            "--trigger-name", "trigger_names", multiple=True, metavar="TEXT", help="The same by exact description."
+        ),
+        click.option(
+            "--agent-status", type=click.IntRange(0, 2), help="Agent as Zabbix sees it: 0 unknown, 1 up, 2 down."
+        ),
+        click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many hosts, in order of store."),
+        click.option("--all", "everything", is_flag=True, help="Every host of the network, said on purpose."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def _words(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(word.strip() for value in values for word in value.split(",") if word.strip())
+
+
+def _pairs(values: tuple[str, ...], what: str) -> dict[str, str]:
+    pairs = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not equals or not name.strip():
+            raise UsageFault(f"bad_{what}", f"{value!r} is not {what}=value", f"for example --{what} name=value")
+        pairs[name.strip()] = text
+    return pairs
+
+
+def _selector(values: dict[str, Any]) -> Selector:
+    import ipaddress
+
+    addresses = _words(values["addresses"])
+    for address in addresses:
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            raise UsageFault("bad_address", f"{address!r} is not an IP address", "names go to --host") from None
+    return Selector(
+        stores=tuple(parse_store(text) for text in _words(values["stores"])),
+        terminals=tuple(parse_terminal(text) for text in _words(values["terminals"])),
+        addresses=addresses,
+        names=tuple(values["names"]),
+        groups=tuple(values["groups"]),
+        tags=tuple(sorted(_pairs(values["tags"], "tag").items())),
+        trigger_ids=_words(values["trigger_ids"]),
+        trigger_names=tuple(values["trigger_names"]),
+        agent_status=values["agent_status"],
+        provider=values["provider"].lower() if values["provider"] else None,
+        limit=values["limit"],
+        all=values["everything"],
+    )
+
+
+def _guarded(output: str | None, work: Callable[[Installation, Out], int]) -> None:
+    """Run a command with its surroundings; every error becomes a message, advice and an exit code, here and nowhere else."""
+    out = choose(output)
+    try:
+        with Installation(read_settings(os.environ)) as installation:
+            code = work(installation, out)
+    except RunError as error:
+        out.error(error)
+        code = error.exit_code
+    except BrokenPipeError:
+        # The reader of our pipe went away (head, less): nothing to say, and nobody to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    sys.exit(code)
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="flageemonitor-proxy", prog_name=PROGRAM)
+def cli() -> None:
+    """Run actions on the terminals of this proxy's network, and see what was decided about each.
+
+    \b
+    flageemonitor-run diagnose_env --loja 1             look at every terminal of store 1
+    flageemonitor-run update_endpoint_timezone --loja 1 --dry-run
+    flageemonitor-run shutdown_endpoint --host ACME-LOJA001-PDV201
+    flageemonitor-run why ACME-LOJA001-PDV201           why was it touched, or left alone?
+
+    `flageemonitor-run actions` lists the actions, `flageemonitor-run run --help` the filters.
+
+    Exit codes: 0 all well, 1 some host needs a look, 2 usage, 3 no valid configuration, 4 inventory unavailable, 5 no host
+    matched, 6 job still running, 130 cancelled.
+    """
+
+
+@cli.command("run", short_help="Run an action (the word `run` may be left out).")
+@click.argument("action")
+@_selection
+@click.option(
+    "--param", "params", multiple=True, metavar="K=V", help="Parameter of the action; lists and maps as JSON."
+)
+@click.option("--compat-mode", metavar="MODE", help="off, warn or enforce; may tighten the configured mode.")
+@click.option("--dry-run", is_flag=True, help="Look and decide, write nothing: the plan of the first stage is shown.")
+@_output
+@click.option("--debug", is_flag=True, help="Say more on stderr.")
+@click.option("--job", "job_id", hidden=True)
+@click.option("--planned", hidden=True)
+@click.option("--run-id", hidden=True)
+@click.option("--correlation-id", hidden=True)
+@click.pass_context
+def run_action(context: click.Context, /, **values: Any) -> None:
+    """Run ACTION on the hosts that match every given filter.
+
+    Names of actions: canonical, first-generation or a provider's own; see `flageemonitor-run actions`. Every considered
+    host gets one outcome with a reason. Actions that disrupt (power off, remove) want their hosts named, or --all.
+    """
+
+    def work(installation: Installation, out: Out) -> int:
+        from runtime.logs import configure
+        from runtime.run_command import Scheduled, run
+
+        configure(installation.settings.log_format, debug=values["debug"], stream=sys.stderr)
+        given = {
+            name: values[name.lstrip("-").replace("-", "_")] for name in (*_REFUSED, *_LEGACY_VALUES, *_LEGACY_FLAGS)
+        }
+        for name, where in _REFUSED.items():
+            if given[name]:
+                raise UsageFault(
+                    "unused_option", f"{name} belongs to {where}: not available in this version", "leave it out"
+                )
+        request = Request(
+            action=values["action"],
+            provider=values["provider"],
+            network=values["network"],
+            selector=_selector(values),
+            params={**_legacy_params(installation, values["action"], given), **_pairs(values["params"], "param")},
+            compat_mode=values["compat_mode"],
+            dry_run=values["dry_run"],
+            run_id=values["run_id"],
+            correlation_id=values["correlation_id"],
+        )
+        scheduled = None
+        if values["job_id"]:
+            planned = dt.datetime.fromisoformat(values["planned"]) if values["planned"] else installation.clock.now()
+            scheduled = Scheduled(values["job_id"], planned)
+        return run(installation, request, out, scheduled)
+
+    _guarded(values["output"], work)
+
+
+for _name in (*_REFUSED, *_LEGACY_VALUES, *_LEGACY_FLAGS):
+    _is_flag = _name in (*_REFUSED_FLAGS, *_LEGACY_FLAGS)
+    run_action.params.append(click.Option([_name], hidden=True, is_flag=_is_flag, default=None))
+
+
+def _legacy_params(installation: Installation, action: str, given: dict[str, Any]) -> dict[str, Any]:
+    """First-generation options of an action as parameters; refused for an action that does not know them."""
+    used = {name: value for name, value in given.items() if value not in (None, False)}
+    if not used:
+        return {}
+    known = installation.known.catalogue
+    canonical = known.names.get(action.lower())
+    flags = known.actions[canonical].legacy_flags if canonical else {}
+    for name in used:
+        if name not in flags:
+            raise UsageFault(
+                "unused_option", f"{action} has no option {name}", "give its own parameters with --param name=value"
+            )
+    return {flags[name]: value for name, value in used.items()}
+
+
+@cli.command("actions")
+@_output
+def list_actions(output: str | None) -> None:
+    """Every action: names, effect, where it may run, whether this version carries it."""
+    from runtime.console.knowledge import show_actions
+
+    _guarded(output, lambda installation, out: show_actions(installation.known, out))
+
+
+@cli.command()
+@click.argument("action")
+@click.option("--provider", metavar="ID", help="Only this provider.")
+@_output
+def explain(action: str, provider: str | None, output: str | None) -> None:
+    """What ACTION would do for each provider, side by side: names, parameters, gates, and the script it looks with."""
+    from runtime.console.knowledge import show_explanation
+
+    _guarded(output, lambda i, out: show_explanation(i.known, i.document().config, action, provider, out))
+
+
+@cli.command()
+@click.argument("host")
+@click.option("--last", default=5, type=click.IntRange(1, 100), show_default=True, help="How many runs to tell of.")
+@_output
+def why(host: str, last: int, output: str | None) -> None:
+    """Why HOST (name, visible name or address) was touched or left alone in its last runs, gate by gate."""
+    from runtime.console.history import show_why
+
+    _guarded(output, lambda i, out: show_why(i.state, host, last, out))
+
+
+@cli.command()
+@click.argument("run_id", required=False)
+@click.option("--last", default=20, type=click.IntRange(1, 1000), show_default=True, help="How many runs to list.")
+@_output
+def runs(run_id: str | None, last: int, output: str | None) -> None:
+    """The last runs, or one run with all its hosts."""
+    from runtime.console.history import show_run, show_runs
+
+    _guarded(output, lambda i, out: show_run(i.state, run_id, out) if run_id else show_runs(i.state, last, out))
+
+
+@cli.command()
+@click.argument("run_id")
+@_output
+def cancel(run_id: str, output: str | None) -> None:
+    """Stop a run: no further host is started, hosts at work get the grace time, what is cut after that is `unknown`."""
+    from runtime.console.history import cancel_run
+
+    _guarded(output, lambda i, out: cancel_run(i.state, run_id, getpass.getuser(), out))
+
+
+@cli.group(invoke_without_command=True)
+@_selection
+@_output
+@click.pass_context
+def hosts(context: click.Context, /, output: str | None, **values: Any) -> None:
+    """The hosts of the network as the inventory lists them, with what the rollout says of each."""
+    if context.invoked_subcommand is None:
+        from runtime.console.inventory import show_hosts
+
+        _guarded(output, lambda i, out: show_hosts(i, _selector(values), out))
+
+
+@hosts.command()
+@click.argument("host", required=False)
+@click.option(
+    "--all", "everything", is_flag=True, help="Confirm that all pinned keys were lost, so that first use works again."
+)
+@_output
+def rekey(host: str | None, everything: bool, output: str | None) -> None:
+    """Forget HOST's pinned key after it was reinstalled; the next login pins the key that it then meets."""
+    from runtime.console.inventory import rekey_host
+
+    _guarded(output, lambda i, out: rekey_host(i, host, everything, getpass.getuser(), out))
+
+
+@cli.group()
+def config() -> None:
+    """The network's configuration as this proxy has it."""
+
+
+@config.command("check")
+@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False))
+@_output
+def config_check(file: str | None, output: str | None) -> None:
+    """Read the stored configuration (or FILE) as a run would: values, jobs, parameters, providers, what was ignored."""
+    from runtime.console.configuration import check
+
+    _guarded(output, lambda i, out: check(i, file, out))
+
+
+@config.command("refresh")
+@_output
+def config_refresh(output: str | None) -> None:
+    """Fetch the configuration from the control plane now; the last valid one stays if that fails."""
+    from runtime.console.configuration import refresh_now
+
+    _guarded(output, refresh_now)
+
+
+@cli.command()
+@click.option(
+    "--next", "span", default="24h", show_default=True, metavar="SPAN", help="How far to look ahead: 90m, 24h, 7d."
+)
+@_output
+def schedule(span: str, output: str | None) -> None:
+    """What the schedule will start, in the network's zone."""
+    from runtime.console.configuration import show_schedule
+
+    _guarded(output, lambda i, out: show_schedule(i, span, out))
+
+
+@cli.command()
+@_output
+def doctor(output: str | None) -> None:
+    """Check everything that a run needs, and say what to do about what is missing."""
+    from runtime.console.doctor import examine
+
+    _guarded(output, examine)
+
+
+def main() -> None:
+    """Entry point of the console script and of `python -m runtime.main`."""
+    cli(prog_name=PROGRAM)
+
+
+if __name__ == "__main__":
+    main()

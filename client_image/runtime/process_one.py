@@ -1,0 +1,216 @@
+"""One host: the gates in their order, then the action. Every path ends in exactly one HostResult; errors become outcomes here.
+
+Called by :mod:`runtime.core.fan_out` through :mod:`runtime.execution`, once for every selected host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from runtime.core import clocks, gates
+from runtime.core.action import Stage
+from runtime.core.convergence import Limits, Progress, Surroundings, Verified, converge
+from runtime.core.errors import HostError, RunError
+from runtime.core.facts import Facts
+from runtime.core.gates import Policy
+from runtime.core.model import Allow, Deny, GateRecord, Host, HostResult, Outcome, Reason, Verdict
+from runtime.core.pipeline import Binding, Job
+from runtime.core.ports import Clock, HostLocks, Ledger, Remote
+from runtime.core.stop import Stop
+
+CLOCK_JUMP_LIMIT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Everything one run shares between its hosts. Effects arrive here; ``busy`` maps a provider to its busy check script."""
+
+    job: Job
+    policy: Policy
+    remote: Remote
+    locks: HostLocks
+    ledger: Ledger
+    clock: Clock
+    stop: Stop
+    anchor: clocks.Anchor
+    busy: Mapping[str, str]
+    command_timeout: float
+    host_deadline: float
+
+
+@dataclass(slots=True)
+class _Trail:
+    """What is recorded while a host is processed."""
+
+    gates: list[GateRecord] = field(default_factory=list)
+    compatibility: Mapping[str, object] = field(default_factory=dict)
+    progress: Progress = field(default_factory=Progress)
+
+    def note(self, gate: str, verdict: Verdict) -> Verdict:
+        allowed = isinstance(verdict, Allow)
+        text = verdict.note if isinstance(verdict, Allow) else verdict.message
+        self.gates.append(GateRecord(gate, allowed, text))
+        return verdict
+
+
+async def process_one(host: Host, context: Context) -> HostResult:
+    """Never raises: what happens to a host is its outcome. A cut one is ``cancelled`` or, if a stage was sent, ``unknown``."""
+    trail = _Trail()
+    started_at, started = context.clock.now(), context.clock.monotonic()
+    try:
+        ended = await _guarded(host, context, trail)
+    except asyncio.CancelledError:
+        if not context.stop.requested:
+            raise  # not ours: the event loop itself is going down
+        ended = _cut(context, trail)
+    except HostError as error:
+        ended = Verified(error.outcome, error.reason, error.message, error.detail)
+    except RunError as error:
+        text = f"not touched, because it could not be recorded first: {error.message}"
+        ended = Verified(Outcome.FAILED, Reason.NOT_RECORDED, text, error.reason)
+    except Exception as error:
+        ended = Verified(Outcome.FAILED, Reason.INTERNAL, f"{type(error).__name__}: {error}", type(error).__name__)
+        if trail.progress.in_flight:
+            ended = Verified(Outcome.UNKNOWN, Reason.CONNECTION_LOST, ended.message, trail.progress.in_flight)
+    trail.progress.spent("total", context.clock.monotonic() - started)
+    return _result(host, ended, trail, started_at, context.clock.now())
+
+
+async def _guarded(host: Host, context: Context, trail: _Trail) -> Verified:
+    if context.stop.requested:
+        return _not_started(context)
+    try:
+        async with asyncio.timeout(context.host_deadline):
+            return await _gates_then_action(host, context, trail)
+    except TimeoutError:
+        text = f"not finished within the host deadline of {context.host_deadline:.0f} s"
+        if trail.progress.in_flight:
+            return Verified(
+                Outcome.UNKNOWN, Reason.DEADLINE, f"{text}, cut during {trail.progress.in_flight}", "in_flight"
+            )
+        return Verified(Outcome.FAILED, Reason.DEADLINE, text)
+
+
+async def _gates_then_action(host: Host, context: Context, trail: _Trail) -> Verified:
+    binding = context.job.binding(host.provider)
+    denied = _early_gates(host, binding, context, trail)
+    if denied is not None:
+        return denied
+    if binding.action.effect == "read":
+        # Two looks at once do no harm, and a look must not make the night's change skip the host.
+        return await _on_host(host, binding, context, trail)
+    async with context.locks.try_lock(host, f"run {context.job.info.run_id} ({binding.action.name})") as holder:
+        if holder is not None:
+            return _denied(trail.note("lock", Deny(Outcome.SKIPPED, Reason.HOST_LOCKED, holder)))
+        trail.note("lock", Allow())
+        return await _on_host(host, binding, context, trail)
+
+
+def _early_gates(host: Host, binding: Binding, context: Context, trail: _Trail) -> Verified | None:
+    job, rules = context.job, context.policy
+    checks: tuple[tuple[str, Callable[[], Verdict]], ...] = (
+        ("role", lambda: gates.role(host, binding.action, rules)),
+        ("rollout", lambda: gates.rolled_out(host, binding.action, job.info.selector, rules)),
+        ("freeze", lambda: gates.frozen(host, binding.action, rules, context.clock.now())),
+        ("time", lambda: _in_time(binding, context)),
+    )
+    for name, check in checks:
+        verdict = trail.note(name, check())
+        if isinstance(verdict, Deny):
+            return _denied(verdict)
+    return None
+
+
+def _in_time(binding: Binding, context: Context) -> Verdict:
+    """A run past its ``not_after`` starts no host; nothing that writes runs on a clock that jumped since the run began."""
+    now = context.clock.now()
+    not_after = context.job.not_after
+    if not_after is not None and now >= not_after:
+        return Deny(
+            Outcome.SKIPPED, Reason.REFUSED, f"not to be started after {not_after:%Y-%m-%d %H:%M:%S %Z}", "not_after"
+        )
+    if binding.action.effect == "read":
+        return Allow()
+    jump = context.anchor.jumped(context.clock, CLOCK_JUMP_LIMIT_S)
+    if jump is not None:
+        return Deny(Outcome.SKIPPED, Reason.REFUSED, f"{jump}, so no window can be trusted", "clock_jumped")
+    return Allow()
+
+
+async def _on_host(host: Host, binding: Binding, context: Context, trail: _Trail) -> Verified:
+    def check_facts(facts: Facts, busy: str) -> Verdict:
+        verdict, trail.compatibility = gates.compatible(facts, binding, context.job, context.policy)
+        first = not any(record.gate == "compatibility" for record in trail.gates)
+        for name, answer in (("compatibility", verdict), ("busy", gates.busy(binding.action, busy))):
+            if first or isinstance(answer, Deny):
+                trail.note(name, answer)
+            if isinstance(answer, Deny):
+                return answer
+        return Allow()
+
+    async def before_stage(stage: Stage) -> Verdict:
+        if context.stop.requested:
+            ended = _not_started(context)
+            return Deny(ended.outcome, ended.reason, f"stopped before {stage.name}")
+        for verdict in (
+            gates.frozen(host, binding.action, context.policy, context.clock.now()),
+            _in_time(binding, context),
+        ):
+            if isinstance(verdict, Deny):
+                return verdict
+        await context.ledger.at_work(context.job.info.run_id, host, stage.name)
+        return Allow()
+
+    around = Surroundings(
+        clock=context.clock,
+        zone=context.policy.zone,
+        limits=Limits(context.command_timeout),
+        dry_run=context.job.info.dry_run,
+        busy_script="" if binding.action.effect == "read" else context.busy.get(host.provider, ""),
+        check_facts=check_facts,
+        before_stage=before_stage,
+    )
+    begun = context.clock.monotonic()
+    async with context.remote.connect(host, deadline=context.host_deadline) as session:
+        trail.progress.spent("connect", context.clock.monotonic() - begun)
+        return await converge(session, host, binding, around, trail.progress)
+
+
+def _denied(verdict: Verdict) -> Verified:
+    if isinstance(verdict, Allow):
+        raise TypeError("only a refusal ends a host")
+    return Verified(verdict.outcome, verdict.reason, verdict.message, verdict.detail)
+
+
+def _not_started(context: Context) -> Verified:
+    return Verified(Outcome.CANCELLED, context.stop.reason, f"not started: {context.stop.text}")
+
+
+def _cut(context: Context, trail: _Trail) -> Verified:
+    if trail.progress.in_flight:
+        text = f"cut after the grace time during {trail.progress.in_flight}: {context.stop.text}"
+        return Verified(Outcome.UNKNOWN, Reason.KILLED, text, trail.progress.in_flight)
+    return Verified(Outcome.CANCELLED, context.stop.reason, f"cut before anything was changed: {context.stop.text}")
+
+
+def _result(host: Host, ended: Verified, trail: _Trail, begun: dt.datetime, finished: dt.datetime) -> HostResult:
+    facts = trail.progress.facts
+    return HostResult(
+        host=host,
+        outcome=ended.outcome,
+        reason=ended.reason,
+        message=ended.message,
+        detail=ended.detail,
+        gates=tuple(trail.gates),
+        steps=tuple(trail.progress.steps),
+        plan=tuple(trail.progress.plan),
+        facts=facts.summary() if facts else {},
+        report=ended.report,
+        compatibility=trail.compatibility,
+        durations=dict(trail.progress.durations),
+        started_at=begun,
+        finished_at=finished,
+    )

@@ -1,0 +1,81 @@
+"""The runtime's environment, read once at start: frozen, typed, documented in docs/settings.md from the fields below.
+
+``FLAGEEMONITOR_*`` names; the first generation's ``ARIUSMONITOR_*`` are read where the new one is absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from contracts.secret import Secret
+
+ROOT = "/flageemonitor"
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSettings:
+    """Paths and addresses. ``token`` is the text of ``FLAGEEMONITOR_TOKEN`` (first generation); the file is preferred."""
+
+    config_path: Path
+    data_path: Path
+    network: str
+    api_base: str
+    config_url: str
+    token_file: Path | None
+    token: Secret | None
+    agent_id: str
+    runtime_name: str
+    ca_path: str
+    insecure: bool
+    log_format: str
+
+
+# name -> what it is for; the order of docs/settings.md
+NAMES: Mapping[str, str] = {
+    "FLAGEEMONITOR_REDE": "Network code; asked of the control plane with ?rede= when set.",
+    "FLAGEEMONITOR_API_BASE": "Base address of the control plane, for example https://control.example/api/ingest.",
+    "FLAGEEMONITOR_CONFIG_URL": "Full address of the configuration; default: API base + /bot/config.",
+    "FLAGEEMONITOR_CONFIG_PATH": "Folder of config_bot.json, token and their metadata (a path to the file is accepted).",
+    "FLAGEEMONITOR_DATA_PATH": "Folder of the local state.",
+    "FLAGEEMONITOR_TOKEN_FILE": "File that holds the token; default: `token` in the configuration folder.",
+    "FLAGEEMONITOR_TOKEN": "The token itself; only read when there is no file.",
+    "FLAGEEMONITOR_AGENT_ID": "Identity of this installation; default: made once and kept in the local state.",
+    "FLAGEEMONITOR_RUNTIME_NAME": "Name of this runtime on its host.",
+    "FLAGEEMONITOR_CA_PATH": "Private CA bundle for the control plane.",
+    "FLAGEEMONITOR_INSECURE": "`plain-http` allows http to a host that is not loopback. Tokens then travel in clear text.",
+    "FLAGEEMONITOR_LOG_FORMAT": "json or console; default: console on a terminal, else json.",
+}
+
+
+def read_settings(environ: Mapping[str, str]) -> RuntimeSettings:
+    """Never fails: what a value means is checked where it is used, with advice."""
+
+    def get(name: str, default: str = "", legacy: str = "") -> str:
+        names = (f"FLAGEEMONITOR_{name}", f"ARIUSMONITOR_{legacy or name}")
+        return next((environ[key].strip() for key in names if environ.get(key, "").strip()), default)
+
+    config_path = Path(get("CONFIG_PATH", f"{ROOT}/config"))
+    if config_path.suffix == ".json":
+        config_path = config_path.parent  # first generation named the file
+    api_base = get("API_BASE", legacy="API_URL").rstrip("/")
+    token_file = get("TOKEN_FILE")
+    default_token_file = config_path / "token"
+    token = get("TOKEN")
+    if not token_file and (default_token_file.exists() or not token):
+        token_file = str(default_token_file)
+    return RuntimeSettings(
+        config_path=config_path,
+        data_path=Path(get("DATA_PATH", f"{ROOT}/data")),
+        network=get("REDE"),
+        api_base=api_base,
+        config_url=get("CONFIG_URL", f"{api_base}/bot/config" if api_base else ""),
+        token_file=Path(token_file) if token_file else None,
+        token=Secret(token) if token else None,
+        agent_id=get("AGENT_ID"),
+        runtime_name=get("RUNTIME_NAME", "flageemonitor"),
+        ca_path=get("CA_PATH"),
+        insecure=get("INSECURE") == "plain-http",
+        log_format=get("LOG_FORMAT"),
+    )

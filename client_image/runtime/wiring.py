@@ -1,0 +1,132 @@
+"""Puts the parts together: state, configuration, inventory, SSH, and the context of a run. Used by main and daemon only."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Mapping
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from contracts.config import NetworkConfig
+from contracts.document import Document
+from runtime.actions.registry import catalogue
+from runtime.adapters import assets
+from runtime.adapters.config_store import ConfigStore
+from runtime.adapters.control_plane import ControlPlane
+from runtime.adapters.inventory import open_inventory
+from runtime.adapters.state.meta import agent_id
+from runtime.adapters.state.runs import reap
+from runtime.adapters.state.store import State
+from runtime.core import gates
+from runtime.core.clocks import Anchor
+from runtime.core.pipeline import Job, Knowledge
+from runtime.core.ports import Clock, Inventory
+from runtime.core.stop import Stop
+from runtime.settings import RuntimeSettings
+
+if TYPE_CHECKING:
+    from runtime.process_one import Context
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now(self) -> dt.datetime:
+        return dt.datetime.now(dt.UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class Installation:
+    """This proxy as its settings describe it. Parts are made when first asked for, so that looking at one costs only that one."""
+
+    def __init__(self, settings: RuntimeSettings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+
+    @cached_property
+    def known(self) -> Knowledge:
+        """Raises DataFault."""
+        actions = catalogue()
+        return Knowledge(actions, self.assets.providers, self.assets.minimums)
+
+    @cached_property
+    def assets(self) -> assets.Assets:
+        return assets.load(assets.find_root(), catalogue().names)
+
+    @cached_property
+    def state(self) -> State:
+        """Opened once; runs whose process died are closed on the way in. Raises StateUnavailable."""
+        state = State(self.settings.data_path, now=self.clock.now())
+        reap(state, self.clock.now())
+        return state
+
+    @cached_property
+    def store(self) -> ConfigStore:
+        return ConfigStore(self.settings.config_path)
+
+    @cached_property
+    def agent_id(self) -> str:
+        return agent_id(self.state, self.settings.agent_id)
+
+    def document(self) -> Document:
+        """The last valid configuration. Raises NoConfiguration."""
+        return self.store.load().document
+
+    @property
+    def plane(self) -> ControlPlane:
+        settings = self.settings
+        return ControlPlane(
+            url=settings.config_url,
+            network=settings.network,
+            token_file=settings.token_file,
+            token=settings.token,
+            ca_path=settings.ca_path,
+            insecure=settings.insecure,
+        )
+
+    def inventory(self, config: NetworkConfig) -> Inventory:
+        return open_inventory(config, self.known.providers)
+
+    def context(self, job: Job, config: NetworkConfig, stop: Stop) -> Context:
+        """Everything that one run shares between its hosts."""
+        from runtime.adapters.ssh.remote import SshRemote
+        from runtime.adapters.state.hosts import SqlHostKeys, SqlHostMemory
+        from runtime.adapters.state.ledger import SqlLedger
+        from runtime.adapters.state.locks import FileLocks
+        from runtime.process_one import Context
+
+        busy: Mapping[str, str] = {name: provider.busy_check for name, provider in self.known.providers.items()}
+        return Context(
+            job=job,
+            policy=gates.policy(config, self.known.providers, self.assets.rows),
+            remote=SshRemote(
+                config.ssh,
+                config.credentials,
+                keys=SqlHostKeys(self.state, self.clock),
+                memory=SqlHostMemory(self.state),
+            ),
+            locks=FileLocks(self.settings.data_path, self.clock),
+            ledger=SqlLedger(self.state, self.clock),
+            clock=self.clock,
+            stop=stop,
+            anchor=Anchor.take(self.clock),
+            busy=busy,
+            command_timeout=config.ssh.command_timeout,
+            host_deadline=config.ssh.host_deadline,
+        )
+
+    def close(self) -> None:
+        if "state" in self.__dict__:
+            self.state.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,176 @@
+"""The demo's stage: starts control plane and terminals, runs commands of operator and proxy, takes everything down again."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.text import Text
+
+from demo import terminals
+
+_REPOSITORY = Path(__file__).resolve().parents[1]
+_PROGRAMS = Path(sys.executable).parent
+_START_S = 30.0
+_STOP_S = 10.0
+
+
+class StageError(Exception):
+    """Something that the story needs did not start or did not end as it should."""
+
+
+class Stage:
+    """``folder`` holds everything; nothing outside it is written. Processes are stopped in reverse order."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        width = shutil.get_terminal_size((132, 40)).columns if sys.stdout.isatty() else 132
+        self.console = Console(width=width, highlight=False)
+        self._width = width
+        self._stack = contextlib.ExitStack()
+        self._environment = {key: value for key, value in os.environ.items() if not key.startswith("FLAGEE")}
+        self.url = ""
+        self.ready: terminals.Ready | None = None
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    # -- what the audience sees
+
+    def chapter(self, title: str, *sentences: str) -> None:
+        self.console.print()
+        self.console.rule(Text(f" {title} ", style="bold cyan"), align="left", style="cyan")
+        for sentence in sentences:
+            self.console.print(Text(sentence))
+
+    def say(self, text: str, style: str = "") -> None:
+        self.console.print(Text(text, style=style))
+
+    # -- what runs
+
+    def server(self, *arguments: str) -> None:
+        """A command of the operator at the control plane, shown as it is."""
+        self._command("flagee-server", arguments, self._server_environment())
+
+    def issue_token(self, *arguments: str) -> str:
+        """The token is the last line of stdout, which is not shown; what is said for people is."""
+        output = self._command("flagee-server", ("token", "issue", *arguments), self._server_environment(), kept=True)
+        return output.strip().splitlines()[-1]
+
+    def proxy(self, *arguments: str, expected: int = 0) -> None:
+        """A command of an operator at the proxy, shown as it is on a terminal."""
+        self._command("flageemonitor-run", arguments, self._proxy_environment(), expected=expected)
+
+    def _command(
+        self,
+        program: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        expected: int = 0,
+        kept: bool = False,
+    ) -> str:
+        shown = " ".join(argument if " " not in argument else f"'{argument}'" for argument in arguments)
+        self.console.print(Text("\n$ ", style="bold green") + Text(f"{program} {shown}", style="bold"))
+        self.console.file.flush()
+        argv = (str(_PROGRAMS / program), *arguments)
+        done = subprocess.run(
+            argv, cwd=self.folder, env=environment, check=False, stdout=subprocess.PIPE if kept else None, text=True
+        )
+        if done.returncode != expected:
+            raise StageError(f"{program} {shown} ended with {done.returncode}, {expected} was expected")
+        return done.stdout or ""
+
+    def _server_environment(self) -> dict[str, str]:
+        key = self.folder / "secret.key"
+        if not key.exists():
+            key.touch(mode=0o600)
+            key.write_bytes(base64.urlsafe_b64encode(secrets.token_bytes(32)))
+        return {
+            **self._environment,
+            "FLAGEE_DATABASE_URL": f"sqlite:///{self.folder / 'control-plane.db'}",
+            "FLAGEE_SECRET_KEY_FILE": str(key),
+            "FLAGEE_LOG_FORMAT": "json",
+        }
+
+    def _proxy_environment(self) -> dict[str, str]:
+        return {
+            **self._environment,
+            "COLUMNS": str(self._width),
+            "FLAGEEMONITOR_CONFIG_PATH": str(self.folder / "proxy" / "config"),
+            "FLAGEEMONITOR_DATA_PATH": str(self.folder / "proxy" / "data"),
+            "FLAGEEMONITOR_API_BASE": f"{self.url}/api/ingest",
+            "FLAGEEMONITOR_REDE": "DEMO",
+            "FLAGEEMONITOR_ROOT": str(_REPOSITORY),
+            **({"FORCE_COLOR": "1"} if sys.stdout.isatty() else {}),
+        }
+
+    def start_control_plane(self) -> None:
+        """gunicorn on a free loopback port, through the very command an operator uses."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        log = self._stack.enter_context((self.folder / "control-plane.log").open("wb"))
+        argv = (str(_PROGRAMS / "flagee-server"), "serve", "--bind", f"127.0.0.1:{port}")
+        process = subprocess.Popen(argv, cwd=self.folder, env=self._server_environment(), stdout=log, stderr=log)
+        self._stack.callback(_stop, process)
+        deadline = time.monotonic() + _START_S
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.url}/health", timeout=2) as answer:  # noqa: S310  # our own loopback server
+                    if answer.status == 200:
+                        return
+            except (urllib.error.URLError, OSError):
+                pass
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise StageError(
+                    f"the control plane did not start:\n{(self.folder / 'control-plane.log').read_text()[-2000:]}"
+                )
+            time.sleep(0.1)
+
+    def start_terminals(self, only: Sequence[str]) -> terminals.Ready:
+        self.ready = self._stack.enter_context(
+            terminals.running(
+                self.folder / "terminals", "--only", ",".join(only), "--cache", str(_REPOSITORY / ".cache" / "demo")
+            )
+        )
+        return self.ready
+
+    def keep_token(self, token: str) -> None:
+        """Where the installer puts it: a file that only the proxy reads."""
+        folder = self.folder / "proxy" / "config"
+        folder.mkdir(parents=True, mode=0o700)
+        path = folder / "token"
+        path.touch(mode=0o600)
+        path.write_text(token, encoding="ascii")
+        path.chmod(0o400)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

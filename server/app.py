@@ -1,0 +1,34 @@
+"""The Flask application: wiring only. Called by gunicorn as ``server.app:create_app()``, by tests with their own settings."""
+
+from __future__ import annotations
+
+import os
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from server import errors
+from server.api import bot_config, health, requests
+from server.api.shortcut import Shortcut
+from server.context import EXTENSION, Clock, build_context, utc_now
+from server.logs import configure_logging
+from server.settings import Settings, read_settings
+
+
+def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> Flask:
+    """Build the application; settings come from the environment unless given. Raises SettingsError; connects to nothing yet."""
+    settings = settings or read_settings(os.environ)
+    configure_logging(settings.log_format, settings.log_level)
+    app = Flask(__name__, static_folder=None)
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.extensions[EXTENSION] = build_context(settings, clock)
+    requests.register(app)
+    errors.register(app)
+    for module in (health, bot_config):
+        app.register_blueprint(module.blueprint)
+    if settings.log_level != "debug":  # there every poll has its line
+        app.wsgi_app = Shortcut(app.wsgi_app, app.extensions[EXTENSION])  # type: ignore[method-assign]
+    hops = settings.trusted_proxies
+    if hops:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    return app

@@ -1,0 +1,103 @@
+"""``flagee-server``: the operator's command line.
+
+Exit codes: 0 done, 1 it could not be done (the message names the fix), 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from server.commands.base import settings_from, working
+from server.commands.clients import client, network
+from server.commands.configurations import config
+from server.commands.output import Output, emit_json, output_option, say
+from server.commands.tokens import token
+
+_MIGRATION_WAIT = 120.0  # seconds that a second init-db waits for the first
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="flageemonitor-proxy", prog_name="flagee-server")
+def cli() -> None:
+    """The control plane of FlageeMonitor Proxy: registers clients and networks, hands out configuration to their proxies.
+
+    \b
+    From nothing to a first answer:
+      export FLAGEE_DATABASE_URL=sqlite:////var/lib/flagee/flagee.db
+      export FLAGEE_SECRET_KEY_FILE=/etc/flagee/secret.key
+      openssl rand -base64 32 | tr '+/' '-_' > /etc/flagee/secret.key
+      flagee-server init-db
+      flagee-server client add "Mercado Sol"
+      flagee-server network add "Mercado Sol" SOL
+      flagee-server config set "Mercado Sol" SOL config_bot.json
+      flagee-server token issue "Mercado Sol" --network SOL
+      flagee-server serve
+
+    All settings are environment variables, described in docs/settings.md.
+    """
+
+
+@cli.command("init-db")
+@output_option
+def init_db(output: Output) -> None:
+    """Create the database, or bring it up to this version. Safe to repeat; run it after every update, before serve."""
+    with working(timeout=_MIGRATION_WAIT) as context:
+        from server.storage.schema import inspect_schema, upgrade
+
+        database = context.database
+        before = inspect_schema(database)
+        if before.state == "newer":
+            raise click.ClickException(f"{database.location}: {before.advice()}")
+        upgrade(database)
+        after = inspect_schema(database)
+    if output == "json":
+        emit_json({"database": database.location, "before": before.revision, "revision": after.revision})
+    elif before.state == "current":
+        click.echo(f"{database.location} is up to date (revision {after.revision})")
+    else:
+        click.echo(f"{database.location} is ready (revision {after.revision})")
+
+
+@cli.command()
+@click.option("--bind", metavar="HOST:PORT", help="Where to listen; default: FLAGEE_BIND, else 127.0.0.1:8080.")
+@click.option("--workers", metavar="N", help="Processes; default: FLAGEE_WORKERS, else 2.")
+@click.option("--threads", metavar="N", help="Requests at once in each process; default: FLAGEE_THREADS, else 8.")
+def serve(bind: str | None, workers: str | None, threads: str | None) -> None:
+    """Serve proxies until stopped by SIGTERM or Ctrl-C. Put a reverse proxy with TLS in front, and set FLAGEE_TRUSTED_PROXIES=1.
+
+    \b
+    Examples:
+      flagee-server serve
+      flagee-server serve --bind 0.0.0.0:8080 --workers 4
+    """
+    given = {"FLAGEE_BIND": bind, "FLAGEE_WORKERS": workers, "FLAGEE_THREADS": threads}
+    environ = {**os.environ, **{name: value for name, value in given.items() if value is not None}}
+    settings_from()  # so that whatever is wrong below was given on this command line
+    try:
+        settings = settings_from(environ)
+    except click.ClickException as error:
+        raise click.UsageError(error.message) from None
+    with working(settings) as context:
+        from server.services.health import check
+        from server.settings import unknown_settings
+
+        health = check(context.database, context.vault)
+    if health.status == "error":
+        raise click.ClickException("cannot serve\n" + "\n".join(health.problems))
+
+    for warning in (*health.problems, *unknown_settings(environ)):
+        say(f"Warning: {warning}")
+    # Replaced, not called: signals of the service manager reach gunicorn itself.
+    os.execve(sys.executable, [sys.executable, "-m", "gunicorn", "-c", "python:server.gunicorn_conf"], environ)  # noqa: S606
+
+
+for group in (client, network, token, config):
+    cli.add_command(group)
+
+
+def main() -> None:
+    """Entry of the console script."""
+    cli(prog_name="flagee-server")

@@ -1,0 +1,1 @@
+"""The commands of ``flagee-server``, one module for each noun. Put together in :mod:`server.cli`."""

@@ -1,0 +1,56 @@
+"""What every command of ``flagee-server`` stands on: settings, the open database, and errors as messages.
+
+Modules that cost start-up time are imported in the functions that need them, here and in all commands.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from server.context import Context
+    from server.settings import Settings
+
+
+@contextmanager
+def working(settings: Settings | None = None, *, timeout: float | None = None) -> Iterator[Context]:
+    """What a command works with. Refusals and database errors inside the block end the command with their message."""
+    import sqlite3
+
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from server.context import build_context
+    from server.services.refusal import Refusal
+    from server.storage.faults import explain
+    from server.storage.session import DatabaseAbsent
+
+    settings = settings or settings_from()
+    if timeout:
+        settings = settings.model_copy(update={"database_timeout": timeout})
+    try:
+        context = build_context(settings)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    try:
+        yield context
+    except Refusal as refusal:
+        raise click.ClickException(refusal.message) from None
+    except (SQLAlchemyError, sqlite3.Error, DatabaseAbsent, OSError) as error:
+        raise click.ClickException(explain(error, context.database)) from None
+    finally:
+        context.close()
+
+
+def settings_from(environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings; what is wrong with them ends the command."""
+    from server.settings import SettingsError, read_settings
+
+    try:
+        return read_settings(environ)
+    except SettingsError as error:
+        raise click.ClickException(f"wrong settings\n{error}") from None

@@ -1,0 +1,68 @@
+"""How the CLI prints: a table on a terminal, tab-separated lines in a pipe, JSON when asked. Used by all commands."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar
+
+import click
+
+Output = Literal["text", "json"]
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def output_option(command: _Command) -> _Command:
+    """``--output text|json``, passed on as ``output``."""
+    option = click.option(
+        "--output",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="How to print the result.",
+    )
+    return option(command)
+
+
+def say(text: str) -> None:
+    """For people, beside the result: stderr, so that stdout can be piped."""
+    click.echo(text, err=True)
+
+
+def emit_json(value: Any) -> None:
+    click.echo(json.dumps(value, default=_plain, indent=2, ensure_ascii=False))
+
+
+def emit_rows(rows: Sequence[Any], columns: Sequence[str], output: Output) -> None:
+    """Dataclasses as rows; ``columns`` are the fields to show."""
+    if output == "json":
+        emit_json([{name: getattr(row, name) for name in columns} for row in rows])
+    elif not sys.stdout.isatty():
+        for row in rows:
+            click.echo("\t".join(_text(getattr(row, name)) for name in columns))
+    else:
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table(*(name.replace("_", " ") for name in columns), box=None, header_style="bold", pad_edge=False)
+        for row in rows:
+            table.add_row(*(escape(_text(getattr(row, name))) for name in columns))
+        Console().print(table)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "-"
+    return str(_plain(value)) if isinstance(value, dt.datetime) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dt.datetime):
+        return value.astimezone(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return dataclasses.asdict(value)

@@ -1,0 +1,42 @@
+"""What one process works with. Built by :func:`server.app.create_app` for request handlers, and by each command of the CLI."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from server.services.last_use import LastUse
+from server.settings import Settings
+from server.storage.crypto import Vault
+from server.storage.session import Database, open_database
+
+EXTENSION = "flagee"
+
+Clock = Callable[[], dt.datetime]
+
+
+def utc_now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """``vault`` is None without a secret key; ``clock`` gives aware instants."""
+
+    database: Database
+    vault: Vault | None
+    last_use: LastUse
+    clock: Clock
+
+    def close(self) -> None:
+        """Write what is still in memory and let the database go."""
+        self.last_use.close()
+        self.database.close()
+
+
+def build_context(settings: Settings, clock: Clock = utc_now) -> Context:
+    """Nothing is connected or started yet, so a process may fork after this."""
+    database = open_database(settings.database_url, timeout=settings.database_timeout, connections=2 * settings.threads)
+    key = settings.key()
+    return Context(database, Vault(key) if key else None, LastUse(database, settings.last_use_interval), clock)

@@ -1,0 +1,120 @@
+"""Every error becomes one ``application/problem+json`` answer here. Registered by :func:`server.app.create_app`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+from flask import Flask, Response, current_app, g
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as BaseResponse
+
+from server.context import EXTENSION, Context
+from server.problem import CONTENT_TYPE, INTERNAL_ERROR, problem_body
+from server.services.refusal import Reason, Refusal
+from server.storage.faults import explain
+from server.storage.session import DatabaseAbsent
+
+_log = structlog.get_logger("server.errors")
+
+# Reasons that are not listed come from the CLI's use cases only.
+_STATUS: dict[Reason, int] = {
+    "token_missing": 401,
+    "token_unknown": 401,
+    "token_revoked": 403,
+    "token_expired": 403,
+    "scope_missing": 403,
+    "network_not_allowed": 403,
+    "network_required": 400,
+    "configuration_missing": 404,
+    "configuration_damaged": 503,
+    "secret_key_missing": 503,
+    "secret_key_mismatch": 503,
+}
+_RETRY_AFTER = "30"  # seconds; a proxy keeps its last valid configuration meanwhile
+
+
+class ApiError(Exception):
+    """An answer that is an error. ``reason`` is for programs; ``detail`` tells the caller what to do next."""
+
+    def __init__(self, status: int, reason: str, detail: str, *, networks: Sequence[str] = ()) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.reason = reason
+        self.detail = detail
+        self.networks = networks
+
+
+def register(app: Flask) -> None:
+    app.register_error_handler(ApiError, _answer)
+    app.register_error_handler(Refusal, _refused)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(SQLAlchemyError, _database)
+    app.register_error_handler(DatabaseAbsent, _database)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _answer(error: ApiError) -> Response:
+    g.reason = error.reason
+    body = problem_body(error.status, error.reason, error.detail, g.correlation_id, error.networks)
+    response = Response(body, status=error.status, content_type=CONTENT_TYPE)
+    response.headers["Cache-Control"] = "no-store"
+    if error.status == 401:
+        invalid = ', error="invalid_token"' if error.reason == "token_unknown" else ""
+        response.headers["WWW-Authenticate"] = f'Bearer realm="flageemonitor"{invalid}'
+    if error.status == 503:
+        response.headers["Retry-After"] = _RETRY_AFTER
+    return response
+
+
+def _refused(refusal: Refusal) -> Response:
+    status = _STATUS[refusal.reason]
+    if status == 503:  # the operator's to mend: say it in the log, and only the outline to the caller
+        _log.error("cannot serve", reason=refusal.reason, cause=refusal.message)
+        return _answer(
+            ApiError(status, refusal.reason, "the server's operator has to mend this; the server's log says how")
+        )
+    return _answer(ApiError(status, refusal.reason, refusal.message, networks=refusal.networks))
+
+
+def _http(error: HTTPException) -> BaseResponse:
+    """Errors of routing and parsing. Their own headers stay, such as Allow."""
+    status = error.code or 500
+    if status < 400:
+        return error.get_response()  # a redirect, from //health to /health
+    reason, detail = _ROUTING.get(status, ("bad_request", error.description or "the request cannot be understood"))
+    response = _answer(ApiError(status, reason, detail))
+    for name, value in error.get_headers():
+        if name.lower() not in ("content-type", "content-length"):
+            response.headers[name] = value
+    return response
+
+
+_ROUTING = {
+    404: ("not_found", "there is nothing at this path; check the address that the proxy was given"),
+    405: ("method_not_allowed", "this path takes other methods, see the Allow header"),
+}
+
+
+def _database(error: Exception) -> Response:
+    context: Context = current_app.extensions[EXTENSION]
+    _log.error("database failed", cause=explain(error, context.database))
+    return _answer(
+        ApiError(
+            503,
+            "database_unavailable",
+            "the database cannot be used just now; try again later, the server's log says why",
+        )
+    )
+
+
+def _unexpected(error: Exception) -> Response:
+    _log.error("unexpected error", exc_info=error)
+    return _answer(
+        ApiError(
+            500,
+            "internal_error",
+            INTERNAL_ERROR,
+        )
+    )

@@ -1,0 +1,27 @@
+"""The shape of every error answer: ``application/problem+json`` (RFC 9457). Used by :mod:`server.errors` and, below Flask, by
+:mod:`server.worker`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from http import HTTPStatus
+
+CONTENT_TYPE = "application/problem+json"
+INTERNAL_ERROR = "this is a fault of the server; report it with the correlation id, which is in its log"
+CORRELATION_HEADER = "x-correlation-id"
+
+
+def problem_body(status: int, reason: str, detail: str, correlation: str, networks: Sequence[str] = ()) -> bytes:
+    """``reason`` is stable and for programs, ``detail`` says what to do next, ``networks`` are the ones to choose from."""
+    body: dict[str, object] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "reason": reason,
+        "detail": detail,
+        "correlation_id": correlation,
+    }
+    if networks:
+        body["networks"] = list(networks)
+    return json.dumps(body, ensure_ascii=False).encode()

@@ -1,0 +1,221 @@
+"""Configuration documents: store, find the one to serve, open. Called by the API for every poll, and by the CLI.
+
+Documents are served byte for byte as they were stored, so that a proxy of the first generation keeps working.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import shlex
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Row, bindparam, func, select, tuple_
+from sqlalchemy.orm import Session, aliased
+
+from contracts.document import Document, DocumentError, read_document
+from contracts.notes import Note
+from server.services.refusal import Refusal
+from server.services.registry import NetworkRow, Reader, find_network, is_network_code
+from server.services.tokens import Principal
+from server.settings import MAKE_A_KEY
+from server.storage.crypto import Damaged, Vault
+from server.storage.models import Configuration, Network
+
+_LatestRow = Row[int, str, int, int, str, str, dt.datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The version that is served. ``digest`` is the SHA-256 (hex) of the canonical plaintext."""
+
+    id: int
+    client: str
+    network_id: int
+    network: str
+    version: int
+    digest: str
+    key_id: str
+    created_at: dt.datetime
+
+    @property
+    def etag(self) -> str:
+        return f'"{self.digest}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What :func:`store` did. ``changed`` is False when the served version had this content already."""
+
+    version: int
+    digest: str
+    changed: bool
+    notes: tuple[Note, ...]
+
+
+def checked(raw: bytes) -> Document:
+    """Validate as strictly as :func:`store` does. Refusal: configuration_invalid, one line for each wrong value."""
+    try:
+        return read_document(raw, strict=True)
+    except DocumentError as error:
+        raise Refusal("configuration_invalid", "\n".join(map(str, error.problems))) from None
+
+
+def store(session: Session, vault: Vault | None, *, client: str, code: str, raw: bytes, now: dt.datetime) -> Stored:
+    """Validate, encrypt and append a version; earlier ones stay. ``raw`` is kept as it is.
+
+    Refusals: configuration_invalid, client_unknown, network_unknown, secret_key_missing.
+    """
+    vault = _present(vault)
+    document = checked(raw)
+    network = find_network(session, client, code)
+    if document.config.network != code:
+        raise Refusal(
+            "configuration_invalid",
+            f"network: the document is for {document.config.network!r}, not for {code!r}; correct the document or the command",
+        )
+    # Two at once wait for each other here: on PostgreSQL by this row lock, on SQLite by the transaction itself.
+    session.execute(select(Network.id).where(Network.id == network.id).with_for_update())
+    served = latest(session, network)
+    if served and served.digest == document.digest and served.key_id == vault.key_id:
+        return Stored(served.version, served.digest, changed=False, notes=document.notes)
+    version = served.version + 1 if served else 1
+    session.add(
+        Configuration(
+            network_id=network.id,
+            version=version,
+            digest=document.digest,
+            key_id=vault.key_id,
+            sealed=vault.seal(raw, _bound_to(network.id, version, document.digest)),
+            created_at=now,
+        )
+    )
+    return Stored(version, document.digest, changed=True, notes=document.notes)
+
+
+def latest(reader: Reader, network: NetworkRow) -> Current | None:
+    """The served version of a network, None when nothing is stored."""
+    row = reader.execute(_BY_ID, {"network_id": network.id}).one()
+    return _current(network.client, row)
+
+
+def current_of(reader: Reader, client: str, code: str) -> Current:
+    """The served version, for an operator. Refusals: client_unknown, network_unknown, configuration_missing."""
+    current = latest(reader, find_network(reader, client, code))
+    if current is None:
+        raise _missing(client, code)
+    return current
+
+
+def served(connection: Connection, principal: Principal, code: str | None) -> Current:
+    """The version to hand out, for the network asked for or, with ``code`` None, the only one that the token allows.
+
+    One indexed query. Refusals: network_not_allowed, network_required, configuration_missing.
+    """
+    parameters = {"client_id": principal.client_id, "code": code}
+    if code is None:
+        rows = [row for row in connection.execute(_OF_CLIENT, parameters) if principal.allows(row.network_id)]
+        if len(rows) != 1:
+            raise _choice([row.code for row in rows])
+        row = rows[0]
+    else:
+        # A malformed code cannot be anybody's, and some (with a NUL) a database does not even take.
+        found = connection.execute(_BY_CODE, parameters).first() if is_network_code(code) else None
+        if found is None or not principal.allows(found.network_id):
+            raise Refusal(
+                "network_not_allowed",
+                f"token {principal.public_id} is not for this network; ask for a token that is, or correct rede=",
+            )
+        row = found
+    current = _current(principal.client, row)
+    if current is None:
+        raise _missing(principal.client, row.code)
+    return current
+
+
+def plaintext(reader: Reader, vault: Vault | None, current: Current) -> bytes:
+    """The document as it was stored. Refusals: secret_key_missing, secret_key_mismatch, configuration_damaged."""
+    vault = _present(vault)
+    if vault.key_id != current.key_id:
+        raise Refusal("secret_key_mismatch", key_mismatch(vault, current.key_id))
+    sealed = reader.execute(_SEALED, {"id": current.id}).scalar_one()
+    try:
+        return vault.open(sealed, _bound_to(current.network_id, current.version, current.digest))
+    except Damaged:
+        raise Refusal(
+            "configuration_damaged",
+            f"version {current.version} for network {current.network} was changed in the database; store the document again",
+        ) from None
+
+
+def foreign_keys(reader: Reader, vault: Vault) -> list[str]:
+    """Ids of other keys than the vault's that served configurations are stored under; empty when all can be opened."""
+    served_versions = select(Configuration.network_id, func.max(Configuration.version)).group_by(
+        Configuration.network_id
+    )
+    query = (
+        select(Configuration.key_id)
+        .where(tuple_(Configuration.network_id, Configuration.version).in_(served_versions))
+        .where(Configuration.key_id != vault.key_id)
+        .distinct()
+    )
+    return sorted(reader.execute(query).scalars())
+
+
+def key_mismatch(vault: Vault, stored_under: str) -> str:
+    return (
+        f"FLAGEE_SECRET_KEY is the key {vault.key_id}, but stored configurations need the key {stored_under}; "
+        "set that one, or store the documents again"
+    )
+
+
+def _choice(networks: list[str]) -> Refusal:
+    if not networks:
+        return Refusal("network_required", "this token allows no network yet; add one with: flagee-server network add")
+    return Refusal(
+        "network_required", f"this token allows {len(networks)} networks; name one with ?rede=", networks=networks
+    )
+
+
+def _missing(client: str, code: str) -> Refusal:
+    command = shlex.join(["flagee-server", "config", "set", client, code, "FILE"])
+    return Refusal(
+        "configuration_missing", f"no configuration is stored for network {code} yet; store one with: {command}"
+    )
+
+
+def _present(vault: Vault | None) -> Vault:
+    if vault is None:
+        raise Refusal(
+            "secret_key_missing",
+            "FLAGEE_SECRET_KEY is not set; set it to the key that configurations are stored under, "
+            f"or for a new database make one with: {MAKE_A_KEY}",
+        )
+    return vault
+
+
+def _current(client: str, row: _LatestRow) -> Current | None:
+    if row.id is None:
+        return None
+    return Current(row.id, client, row.network_id, row.code, row.version, row.digest, row.key_id, row.created_at)
+
+
+def _bound_to(network_id: int, version: int, digest: str) -> str:
+    return f"configuration/{network_id}/{version}/{digest}"
+
+
+# Built once: a poll pays for running a statement, not for composing it.
+_other = aliased(Configuration)
+_highest = select(func.max(_other.version)).where(_other.network_id == Network.id).scalar_subquery()
+_LATEST = select(
+    Network.id.label("network_id"),
+    Network.code,
+    Configuration.id,
+    Configuration.version,
+    Configuration.digest,
+    Configuration.key_id,
+    Configuration.created_at,
+).outerjoin(Configuration, (Configuration.network_id == Network.id) & (Configuration.version == _highest))
+_BY_ID = _LATEST.where(Network.id == bindparam("network_id"))
+_OF_CLIENT = _LATEST.where(Network.client_id == bindparam("client_id")).order_by(Network.code)
+_BY_CODE = _LATEST.where(Network.client_id == bindparam("client_id"), Network.code == bindparam("code"))
+_SEALED = select(Configuration.sealed).where(Configuration.id == bindparam("id"))

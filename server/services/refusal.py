@@ -1,0 +1,35 @@
+"""How a use case says no. :mod:`server.errors` turns it into an HTTP status, :mod:`server.cli` into an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+Reason = Literal[
+    "token_missing",
+    "token_unknown",
+    "token_revoked",
+    "token_expired",
+    "scope_missing",
+    "network_not_allowed",
+    "network_required",
+    "configuration_missing",
+    "configuration_invalid",
+    "configuration_damaged",
+    "secret_key_missing",
+    "secret_key_mismatch",
+    "name_invalid",
+    "name_taken",
+    "client_unknown",
+    "network_unknown",
+]
+
+
+class Refusal(Exception):
+    """``reason`` is stable and for programs, ``message`` tells people what to do. ``networks`` are the ones to choose from."""
+
+    def __init__(self, reason: Reason, message: str, *, networks: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.networks = tuple(networks)

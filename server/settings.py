@@ -1,0 +1,187 @@
+"""The control plane's settings: environment to one frozen :class:`Settings`. Read by :mod:`server.app` and :mod:`server.cli`.
+
+Every setting is ``FLAGEE_<NAME>``; ``FLAGEE_<NAME>_FILE`` names a file that holds the value instead, which is how secrets get in.
+``docs/settings.md`` is generated from this module by :mod:`server.settings_doc`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import difflib
+import ipaddress
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from contracts.document import problems_of
+from contracts.secret import Secret
+
+PREFIX = "FLAGEE_"
+FILE_SUFFIX = "_FILE"
+KEY_BYTES = 32
+MAKE_A_KEY = "openssl rand -base64 32 | tr '+/' '-_'"
+
+
+class SettingsError(Exception):
+    """The environment cannot be used. The text names each wrong variable and what it should hold, one a line."""
+
+
+def _database_url(url: Secret) -> Secret:
+    text = url.reveal()
+    if text.startswith("sqlite:///") and len(text) > len("sqlite:///") and ":memory:" not in text:
+        return url
+    if text.startswith(("postgresql://", "postgresql+psycopg://")):
+        return url
+    raise ValueError("give sqlite:///relative.db, sqlite:////absolute.db or postgresql://user:password@host/database")
+
+
+def _secret_key(key: Secret) -> Secret:
+    try:
+        decoded = decode_key(key)
+    except (binascii.Error, ValueError):
+        decoded = b""
+    if len(decoded) != KEY_BYTES:
+        raise ValueError(f"{KEY_BYTES} random bytes in base64url are expected; make them with: {MAKE_A_KEY}")
+    return key
+
+
+def _bind(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError("give HOST:PORT, for example 127.0.0.1:8080 or [::1]:8080")
+    return text
+
+
+class Settings(BaseModel):
+    """Each field's description is its documentation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    database_url: Annotated[Secret, AfterValidator(_database_url)] = Field(
+        Secret("sqlite:///flagee.db"),
+        description="Where everything is stored. A relative SQLite path counts from the folder the command runs in, so name an "
+        "absolute one (`sqlite:////var/lib/flagee/flagee.db`) for a service. PostgreSQL: `postgresql://user:password@host/database`.",
+    )
+    database_timeout: float = Field(
+        5.0,
+        gt=0,
+        le=60,
+        description="Seconds to wait for a locked or silent database before a request is answered with 503.",
+    )
+    secret_key: Annotated[Secret, AfterValidator(_secret_key)] | None = Field(
+        None,
+        description="Encrypts stored configurations (AES-256-GCM): 32 random bytes in base64url. `serve`, `config set` and "
+        "`config show` need it. Keep a copy apart from the database: without it stored configurations cannot be read. "
+        f"Make one with `{MAKE_A_KEY}`.",
+    )
+    public_url: str | None = Field(
+        None,
+        description="Address under which proxies reach this server. Must be https, unless it is loopback or "
+        "`FLAGEE_INSECURE` is set.",
+    )
+    insecure: bool = Field(
+        False, description="Accept a `FLAGEE_PUBLIC_URL` without TLS. Tokens and passwords then travel in clear text."
+    )
+    trusted_proxies: int = Field(
+        0,
+        ge=0,
+        le=10,
+        description="How many reverse proxies stand in front. Only then are `X-Forwarded-For`, `-Proto` and `-Host` believed, "
+        "that many hops deep.",
+    )
+    bind: Annotated[str, AfterValidator(_bind)] = Field(
+        "127.0.0.1:8080", description="`HOST:PORT` that `serve` listens on."
+    )
+    workers: int = Field(2, ge=1, le=64, description="Server processes; one for each core is a good start.")
+    threads: int = Field(8, ge=1, le=256, description="Requests served at once by each process.")
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="`json` is one object a line; `auto` is `console` on a terminal and `json` elsewhere."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="`debug` adds a line for every poll that found nothing new, and for every health check."
+    )
+    last_use_interval: int = Field(
+        300,
+        ge=1,
+        le=86400,
+        description="Seconds between writes of when tokens were last used, for each process. Requests themselves write nothing.",
+    )
+
+    @model_validator(mode="after")
+    def _public_url_is_safe(self) -> Self:
+        if self.public_url is None:
+            return self
+        url = urlsplit(self.public_url)
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise ValueError("public_url: give a full address, for example https://control.example.com")
+        if url.scheme == "http" and not self.insecure and not _is_loopback(url.hostname):
+            raise ValueError(
+                "public_url: must be https, because tokens and passwords travel over it; "
+                "to go without TLS on purpose set FLAGEE_INSECURE=true"
+            )
+        return self
+
+    def key(self) -> bytes | None:
+        """The decoded secret key, or None when there is none."""
+        return decode_key(self.secret_key) if self.secret_key else None
+
+
+def decode_key(key: Secret) -> bytes:
+    """Bytes of a base64url text, with or without padding. Raises binascii.Error or ValueError."""
+    text = key.reveal()
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+
+
+def variable(field: str) -> str:
+    """The environment variable of a field of :class:`Settings`."""
+    return PREFIX + field.upper()
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Settings from the environment; an empty variable counts as not set. Raises :class:`SettingsError`."""
+    values = {name: value for name in Settings.model_fields if (value := _value(environ, variable(name)))}
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_readable(str(problem)) for problem in problems_of(error))) from None
+
+
+def unknown_settings(environ: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable that looks like a setting and is none: most likely a typing error."""
+    known = {variable(name) + suffix for name in Settings.model_fields for suffix in ("", FILE_SUFFIX)}
+    strangers = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
+    return [
+        f"{name} is not a setting"
+        + (f"; did you mean {near[0]}?" if (near := difflib.get_close_matches(name, known, 1)) else "")
+        for name in strangers
+    ]
+
+
+def _value(environ: Mapping[str, str], name: str) -> str | None:
+    direct, path = environ.get(name), environ.get(name + FILE_SUFFIX)
+    if direct and path:
+        raise SettingsError(f"{name} and {name}{FILE_SUFFIX} are both set; keep one of them")
+    if not path:
+        return direct
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise SettingsError(f"{name}{FILE_SUFFIX}: cannot read {path}: {reason}") from None
+
+
+def _readable(problem: str) -> str:
+    """``database_url: …`` becomes ``FLAGEE_DATABASE_URL: …``: the reader set a variable, not a field."""
+    field, colon, text = problem.partition(": ")
+    return f"{variable(field)}{colon}{text}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,95 @@
+"""Gunicorn's worker and logger in our shapes: what fails before Flask is problem+json too.
+
+Named by :mod:`server.gunicorn_conf`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from gunicorn import glogging
+from gunicorn.http import errors
+from gunicorn.util import write_nonblock
+from gunicorn.workers.gthread import ThreadWorker
+
+from contracts.ids import correlation_id
+from server.logs import configure_logging
+from server.problem import CONTENT_TYPE, CORRELATION_HEADER, INTERNAL_ERROR, problem_body
+from server.settings import read_settings
+
+_log = structlog.get_logger("server.worker")
+
+_REFUSED: dict[type[Exception], tuple[int, str, str]] = {
+    errors.LimitRequestLine: (414, "uri_too_long", "the address is too long; send rede and nothing else"),
+    errors.LimitRequestHeaders: (
+        431,
+        "headers_too_large",
+        "the headers are too large; a token has about sixty characters",
+    ),
+    errors.UnsupportedTransferCoding: (
+        501,
+        "transfer_coding",
+        "this transfer coding is not taken; send a Content-Length",
+    ),
+}
+
+
+class Worker(ThreadWorker):
+    """Requests that cannot be parsed are answered here: no Flask has seen them."""
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        status, reason, detail = _classify(exc)
+        correlation = correlation_id(_received_id(req))
+        with structlog.contextvars.bound_contextvars(correlation_id=correlation):
+            if status == 500:
+                _log.error("unexpected error", exc_info=exc)
+            else:
+                # Only the kind of error: its text repeats the header, and that may be a token.
+                _log.warning(
+                    "request refused", status=status, reason=reason, kind=type(exc).__name__, address=addr and addr[0]
+                )
+        body = problem_body(status, reason, detail, correlation)
+        head = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nConnection: close\r\nContent-Type: {CONTENT_TYPE}\r\n"
+            f"Content-Length: {len(body)}\r\n{CORRELATION_HEADER}: {correlation}\r\n\r\n"
+        )
+        try:
+            write_nonblock(client, head.encode() + body)
+        except OSError:
+            _log.debug("caller has gone")
+
+
+class Logger(glogging.Logger):
+    """Hands gunicorn's lines to our logging. Its access log stays off: :mod:`server.api.requests` writes one line a request."""
+
+    def setup(self, cfg: Any) -> None:
+        settings = read_settings(os.environ)
+        configure_logging(settings.log_format, settings.log_level)
+        self.error_log.propagate = True
+        self.error_log.setLevel(logging.INFO)
+
+
+def _classify(error: BaseException) -> tuple[int, str, str]:
+    for kind, answer in _REFUSED.items():
+        if isinstance(error, kind):
+            return answer
+    if isinstance(error, errors.ParseException):
+        return (
+            400,
+            "bad_request",
+            "this is not a well-formed HTTP request; check what is between the proxy and this server",
+        )
+    return (
+        500,
+        "internal_error",
+        INTERNAL_ERROR,
+    )
+
+
+def _received_id(request: Any) -> str | None:
+    """The caller's correlation id, when the headers were read that far. Gunicorn gives names in capitals."""
+    return dict(getattr(request, "headers", None) or ()).get(CORRELATION_HEADER.upper())

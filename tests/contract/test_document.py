@@ -1,0 +1,416 @@
+"""Reading a configuration document: damaged, wrong, strange, from the future; what it says then, and what it never shows."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from contracts import export
+from contracts.config import NetworkConfig
+from contracts.document import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    DocumentError,
+    content_digest,
+    json_schema,
+    known_paths,
+    masked,
+    read_document,
+)
+
+COMPLETE = (Path(__file__).parent / "documents" / "complete.json").read_bytes()
+SMALL: dict[str, Any] = {"network": "REDE", "inventory": {"kind": "static", "hosts": []}}
+ZABBIX = {"kind": "zabbix", "url": "https://zabbix.example", "token": "example-token"}
+
+
+def small(**keys: Any) -> bytes:
+    return json.dumps({**SMALL, **keys}).encode()
+
+
+def refused(raw: bytes, *, strict: bool = True) -> DocumentError:
+    with pytest.raises(DocumentError) as caught:
+        read_document(raw, strict=strict)
+    assert caught.value.problems
+    return caught.value
+
+
+# --- a good one ---
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_complete_document_reads_without_a_note(strict: bool) -> None:
+    read = read_document(COMPLETE, strict=strict)
+    assert (read.generation, read.notes) == (2, ())
+    assert read.config.network == "MERCADOSUL"
+
+
+def test_the_complete_document_shows_every_key() -> None:
+    assert known_paths() - set(shown_paths(json.loads(COMPLETE))) == {
+        # the two kinds of inventory, and of freeze window, exclude each other
+        *("inventory.ca_path", "inventory.exclude_templates", "inventory.groups", "inventory.notes_credentials"),
+        *("inventory.timeout", "inventory.token", "inventory.url"),
+    }
+
+
+def shown_paths(node: Any, prefix: str = "") -> Iterator[str]:
+    """Dotted paths of a document as the schema counts them: positions and map keys left out."""
+    if isinstance(node, list):
+        for item in node:
+            yield from shown_paths(item, prefix)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            path = f"{prefix}.{key}" if prefix else key
+            # a map's key is no part of the path, its value's keys are
+            known = path if path in known_paths() else prefix
+            yield known
+            yield from shown_paths(value, known)
+
+
+def test_a_small_document_has_defaults() -> None:
+    config = read_document(small(), strict=True).config
+    assert (config.provider, config.timezone, config.compatibility.mode) == ("arius", "America/Sao_Paulo", "warn")
+
+
+# --- damaged ---
+
+
+def test_a_document_cut_anywhere_is_refused() -> None:
+    text = small(timezone="America/Bahia", must_understand=["freeze"])
+    assert {refused(text[:length], strict=False).reason for length in range(len(text))} == {"not_json"}
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason", "says"),
+    [
+        pytest.param(b"", "not_json", "not a complete JSON document", id="empty"),
+        pytest.param(b"<html>502</html>", "not_json", "not a complete JSON document", id="an error page"),
+        pytest.param(small() + b"{}", "not_json", "not a complete JSON document", id="something after it"),
+        pytest.param(small().replace(b"REDE", b"RED\xc9"), "not_json", "not a complete JSON document", id="Latin-1"),
+        pytest.param(small().decode().encode("utf-16"), "not_json", "not a complete JSON document", id="UTF-16"),
+        pytest.param(b"\0" * 512, "not_json", "not a complete JSON document", id="zeros, as after a power cut"),
+        pytest.param(b"[]", "wrong_type", "this is a list", id="a list"),
+        pytest.param(b'"REDE"', "wrong_type", "this is a str", id="a text"),
+        pytest.param(b"null", "wrong_type", "this is a NoneType", id="null"),
+        pytest.param(b'{"network": "A", "network": "B"}', "not_json", "key given twice: 'network'", id="a key twice"),
+        pytest.param(b'{"a": [{"b": {"c": 1, "c": 1}}]}', "not_json", "key given twice: 'c'", id="a key twice, deep"),
+        pytest.param(b'{"network": NaN}', "not_json", "not JSON compliant", id="NaN"),
+        pytest.param(b'{"network": 1e999}', "not_json", "not JSON compliant", id="infinity"),
+        pytest.param(b'{"network": "\\ud800"}', "not_json", "surrogates not allowed", id="half a surrogate pair"),
+        pytest.param(b'{"network": ' + b"9" * 5000 + b"}", "not_json", "", id="an enormous number"),
+        pytest.param(b"[" * 100_000, "not_json", "recursion", id="a tower of brackets"),
+        pytest.param(
+            b'{"actions":' + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b"}",
+            "wrong_type",
+            "levels deep",
+            id="nested too deep",
+        ),
+        pytest.param(b" " * (MAX_BYTES + 1), "too_large", f"at most {MAX_BYTES}", id="too large"),
+    ],
+)
+@pytest.mark.parametrize("strict", [True, False])
+def test_what_is_no_document_is_refused_with_its_reason(raw: bytes, reason: str, says: str, strict: bool) -> None:
+    error = refused(raw, strict=strict)
+    assert error.reason == reason
+    assert says in str(error)
+
+
+def test_a_byte_order_mark_is_read_over() -> None:
+    assert read_document(b"\xef\xbb\xbf" + small(), strict=True).digest == read_document(small(), strict=True).digest
+
+
+# --- wrong ---
+
+
+@pytest.mark.parametrize(
+    ("keys", "path", "says"),
+    [
+        ({"network": None}, "network", "valid string"),
+        ({"network": "../x"}, "network", "pattern"),
+        ({"inventory": {"kind": "ldap"}}, "inventory", "'zabbix', 'static'"),
+        ({"inventory": {"kind": "zabbix", "url": "https://z"}}, "inventory.token", "is required"),
+        ({"inventory": {**ZABBIX, "token": 5}}, "inventory.token", "valid string"),
+        ({"inventory": {"kind": "static", "hosts": [{"name": "a"}]}}, "inventory.hosts[0].address", "is required"),
+        ({"timezone": "America/Sao_Paul"}, "timezone", "use an IANA name"),
+        ({"timezone": "../../etc/passwd"}, "timezone", "use an IANA name"),
+        ({"timezone": ""}, "timezone", "use an IANA name"),
+        ({"ssh": {"allowed_networks": ["10.0.0.0/33"]}}, "ssh.allowed_networks[0]", "10.0.0.0/33"),
+        ({"rollout": {"arius": {"percent": 101}}}, "rollout.arius.percent", "less than or equal to 100"),
+        ({"rollout": {"Arius": {"percent": 1}}}, "rollout.Arius", "pattern"),
+        (
+            {"schedule": [{"id": "a", "action": "b", "cron": "0 25 * * *"}]},
+            "schedule[0].cron",
+            "hour: 25 is outside 0-23",
+        ),
+        ({"schedule": [{"id": "a", "action": "b", "cron": "@reboot"}]}, "schedule[0].cron", "not known here"),
+        (
+            {"schedule": [{"id": "a", "action": "b", "cron": "@daily", "not_after": 23}]},
+            "schedule[0].not_after",
+            "for example 23:50",
+        ),
+        ({"freeze": [{"id": "a", "from_time": "08:00"}]}, "freeze[0]", "give either start and end"),
+        (
+            {"freeze": [{"id": "a", "start": "2026-12-24T10:00Z", "end": "2026-12-25T10:00Z"}]},
+            "freeze[0].start",
+            "offset",
+        ),
+        ({"credentials": [{"id": "a", "user": "root"}]}, "credentials[0]", "needs a password or a private_key"),
+        ({"credentials": [{"id": "a", "user": "root", "password": 5}]}, "credentials[0].password", "valid string"),
+        ({"must_understand": "freeze"}, "must_understand", "valid tuple"),
+        ({"schema_version": 1}, "schema_version", "should be 2"),
+        ({"schema_version": "3"}, "schema_version", "should be 2"),
+    ],
+)
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_wrong_value_is_named_by_its_path(keys: dict[str, Any], path: str, says: str, strict: bool) -> None:
+    error = refused(small(**keys), strict=strict)
+    assert error.reason == "invalid"
+    found = {problem.path: problem.message for problem in error.problems}
+    assert says in found.get(path, str(found))
+    assert path in found
+
+
+def test_every_wrong_value_is_named_at_once() -> None:
+    error = refused(small(network=1, provider="No", refresh_interval=1))
+    assert [problem.path for problem in error.problems] == ["network", "provider", "refresh_interval"]
+
+
+@pytest.mark.parametrize(
+    ("place", "secret"),
+    [
+        ({"inventory": {**ZABBIX, "token": ["hunter2-token"]}}, "hunter2-token"),
+        ({"credentials": [{"id": "a", "user": "root", "password": {"is": "hunter2-word"}}]}, "hunter2-word"),
+        ({"delivery": {"business_api": {"url": "https://b", "token": ["hunter2-bi"]}}}, "hunter2-bi"),
+    ],
+)
+def test_a_refusal_does_not_repeat_a_secret(place: dict[str, Any], secret: str) -> None:
+    error = refused(small(**place))
+    assert secret not in f"{error!r}{error}{error.problems!r}"
+
+
+# --- strangers ---
+
+
+STRANGERS = [
+    ({"refresh": 5}, "refresh"),
+    ({"[key]": 5}, "[key]"),
+    ({"ssh": {"ports": 22}}, "ssh.ports"),
+    ({"inventory": {**SMALL["inventory"], "static": {"a": 1}}}, "inventory.static"),
+    ({"inventory": {**ZABBIX, "zabbix": 1}}, "inventory.zabbix"),
+    (
+        {"inventory": {"kind": "static", "hosts": [{"name": "a", "address": "10.0.0.1", "mac": "x"}]}},
+        "inventory.hosts[0].mac",
+    ),
+    ({"rollout": {"arius": {"percent": 1, "[key]": 1}}}, "rollout.arius.[key]"),
+    ({"schedule": [{"id": "a", "action": "b", "cron": "@daily", "when": 1}]}, "schedule[0].when"),
+    ({"concentrators": [{"address": "10.0.0.1", "oracle": {"user": "x"}}]}, "concentrators[0].oracle"),
+]
+
+
+@pytest.mark.parametrize(("keys", "path"), STRANGERS, ids=[path for _, path in STRANGERS])
+def test_an_unknown_key_is_an_error_where_a_person_writes_it(keys: dict[str, Any], path: str) -> None:
+    error = refused(small(**keys))
+    assert [(problem.path, problem.message) for problem in error.problems] == [
+        (path, "unknown key; is it spelled right?")
+    ]
+
+
+@pytest.mark.parametrize(("keys", "path"), STRANGERS, ids=[path for _, path in STRANGERS])
+def test_an_unknown_key_is_ignored_with_a_note_where_a_proxy_reads_it(keys: dict[str, Any], path: str) -> None:
+    read = read_document(small(**keys), strict=False)
+    assert [(note.level, note.path) for note in read.notes] == [("info", path)]
+
+
+def test_ignoring_strangers_changes_nothing_else() -> None:
+    data = json.loads(COMPLETE)
+    with_strangers = json.loads(COMPLETE)
+    with_strangers["later"] = with_strangers["ssh"]["later"] = with_strangers["schedule"][0]["selector"]["later"] = {
+        "a": [1]
+    }
+    read = read_document(json.dumps(with_strangers).encode(), strict=False)
+    assert read.config == read_document(json.dumps(data).encode(), strict=True).config
+    assert len(read.notes) == 3
+
+
+def test_an_unknown_key_does_not_excuse_a_wrong_value() -> None:
+    error = refused(small(later=1, network=1), strict=False)
+    assert [problem.path for problem in error.problems] == ["network"]
+
+
+# --- from the future ---
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_document_from_the_future_is_refused_as_such(strict: bool) -> None:
+    error = refused(json.dumps({"schema_version": 3, "sites": []}).encode(), strict=strict)
+    assert error.reason == "newer_version"
+    assert "update it first" in str(error)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_what_must_be_understood_and_is_not_refuses_the_document(strict: bool) -> None:
+    error = refused(small(maintenance=[], must_understand=["freeze", "maintenance", "ssh.jump_host"]), strict=strict)
+    assert error.reason == "must_understand"
+    assert ["'maintenance'" in str(error), "'ssh.jump_host'" in str(error), "'freeze'" in str(error)] == [
+        True,
+        True,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(
+    "path", ["freeze", "freeze.stores", "schedule.selector.agent_status", "inventory.token", "ssh.port"]
+)
+def test_what_must_be_understood_and_is_known_is_no_obstacle(path: str) -> None:
+    assert read_document(small(must_understand=[path]), strict=False).config.must_understand == (path,)
+
+
+# --- digest ---
+
+
+def test_the_digest_knows_content_and_not_form() -> None:
+    data = json.loads(COMPLETE)
+    shuffled = dict(reversed(list(data.items())))
+    forms = [
+        json.dumps(data).encode(),
+        json.dumps(shuffled, indent=4).encode(),
+        json.dumps(data, ensure_ascii=False).encode(),
+    ]
+    assert len({read_document(form, strict=True).digest for form in forms}) == 1
+    assert content_digest({**data, "client": "Other"}) != content_digest(data)
+
+
+def test_the_digest_stays_what_it_is() -> None:
+    """Proxies compare it with what an earlier release stored."""
+    digest = content_digest({"b": [1, 2.5, None, True], "a": {"é": "ç", "A": "\u2028"}})
+    assert digest == "85c752777749a097579837ecd6d1b6f5d42c7708f72a04ecc6cb6790d22e2266"
+
+
+def test_the_digest_of_a_first_generation_document_is_that_of_what_was_written() -> None:
+    written = {"PARAM_REDE": "A", "PARAM_ZABBIX_SERVER": "z.example", "PARAM_TOKEN": "t"}
+    assert read_document(json.dumps(written).encode(), strict=True).digest == content_digest(written)
+
+
+# --- masked ---
+
+
+def test_masking_shows_everything_but_secrets() -> None:
+    data = json.loads(COMPLETE)
+    text = json.dumps(masked(data))
+    assert "example-" not in text
+    unmasked = json.loads(re.sub(r"example-[a-z-]+", "***", COMPLETE.decode()))
+    assert masked(data) == unmasked
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ({"inventory": {"token": "hunter2"}}, {"inventory": {"token": "***"}}),
+        ({"inventory": {"token": ""}}, {"inventory": {"token": ""}}),
+        ({"inventory": {"token": ["hunter2", {"a": "hunter2"}]}}, {"inventory": {"token": "***"}}),
+        ({"token": "hunter2"}, {"token": "***"}),
+        ({"DB_PASS": "hunter2", "DB_USER": "reader"}, {"DB_PASS": "***", "DB_USER": "reader"}),
+        ({"PARAM_SSH_SENHA": "hunter2"}, {"PARAM_SSH_SENHA": "***"}),
+        (
+            {"actions": {"a": {"params": {"wifi_password": "hunter2"}}}},
+            {"actions": {"a": {"params": {"wifi_password": "***"}}}},
+        ),
+        (
+            {"agent": {"assets_url": "https://u:hunter2@a.example/x"}},
+            {"agent": {"assets_url": "https://***@a.example/x"}},
+        ),
+        (
+            {"credentials": [{"id": "a", "private_key": "hunter2"}]},
+            {"credentials": [{"id": "a", "private_key": "***"}]},
+        ),
+        ({"client": "Passos & Token", "ssh": {"port": 22}}, {"client": "Passos & Token", "ssh": {"port": 22}}),
+    ],
+)
+def test_masking_a_document_that_may_be_wrong(written: dict[str, Any], shown: dict[str, Any]) -> None:
+    assert masked(written) == shown
+
+
+def secret_places(node: Any, schema: dict[str, Any], path: str = "") -> Iterator[str]:
+    """Dotted paths of what the published schema calls write-only."""
+    if isinstance(node, list):
+        for item in node:
+            yield from secret_places(item, schema, path)
+    elif isinstance(node, dict):
+        if node.get("writeOnly"):
+            yield path
+        if "$ref" in node:
+            yield from secret_places(schema["$defs"][node["$ref"].rpartition("/")[2]], schema, path)
+        for name, inner in node.get("properties", {}).items():
+            yield from secret_places(inner, schema, f"{path}.{name}" if path else name)
+        for name in ("anyOf", "oneOf", "items", "additionalProperties"):
+            yield from secret_places(node.get(name), schema, path)
+
+
+SECRET_PLACES = sorted(set(secret_places(json_schema(), json_schema())))
+SECRET = "0123456789-this-is-secret"
+SHAPES = st.sampled_from(
+    [SECRET, [SECRET], {"nested": SECRET}, {"a": {"b": [SECRET]}}, f"https://user:{SECRET}@host.example/path"]
+)
+LISTS = ("credentials", "concentrators", "schedule")
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    places=st.sets(
+        st.sampled_from([*SECRET_PLACES, "actions.a.params.password", "schedule.params.api_key", "extra.senha"])
+    ),
+    shape=SHAPES,
+)
+def test_masking_leaves_no_secret_anywhere(places: set[str], shape: Any) -> None:
+    document: dict[str, Any] = {}
+    for place in sorted(places):
+        *way, last = place.split(".")
+        node = document
+        for step in way:
+            inner = node.setdefault(step, [{}] if step in LISTS else {})
+            node = inner[0] if isinstance(inner, list) else inner
+        node[last] = shape
+    text = json.dumps(masked(document))
+    assert SECRET not in text
+    assert text.count("***") == len(places)
+
+
+def test_the_schema_marks_its_secrets() -> None:
+    assert {place.rpartition(".")[2] for place in SECRET_PLACES} == {
+        *("token", "password", "private_key", "passphrase", "elevation_password"),
+    }
+    assert len(SECRET_PLACES) == 8
+
+
+# --- what is published ---
+
+
+def test_the_published_documents_are_those_of_the_code(capsys: pytest.CaptureFixture[str]) -> None:
+    assert export.main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_a_wrong_argument_of_the_export_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert export.main(["--chekc"]) == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_the_published_schema_accepts_what_the_code_accepts_and_refuses_strangers() -> None:
+    schema = Draft202012Validator(json_schema())
+    Draft202012Validator.check_schema(json_schema())
+    assert schema.is_valid(json.loads(COMPLETE))
+    assert schema.is_valid(SMALL)
+    assert not schema.is_valid({**SMALL, "refresh": 5})
+    assert not schema.is_valid({"inventory": SMALL["inventory"]})
+
+
+def test_what_a_config_says_of_itself_shows_no_secret() -> None:
+    config = read_document(COMPLETE, strict=True).config
+    assert isinstance(config, NetworkConfig)
+    assert "example-" not in f"{config!r}{config.model_dump_json()}"

@@ -1,0 +1,78 @@
+"""The data that the image carries, against the action registry: everything loads, everything is named, every row is used."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import yaml
+
+from runtime.actions.registry import ACTIONS, catalogue
+from runtime.adapters.assets import find_root, load
+from runtime.core.compatibility_guard import lookup
+from runtime.core.facts import Facts
+
+ROOT = find_root()
+ASSETS = load(ROOT, catalogue().names)
+LEVELS = yaml.safe_load((Path(__file__).parents[1] / "cases/compatibility/levels.yaml").read_text(encoding="utf-8"))
+# Provider's name -> canonical name, as the field knows them. Source: domain.md 2.1.
+ZANTHUS = {
+    "install_terminal_agent": "install_endpoint_agent",
+    "remove_terminal_agent": "uninstall_endpoint_agent",
+    "sync_terminal_config": "update_endpoint_config",
+    "sync_terminal_timezone": "update_endpoint_timezone",
+    "terminal_shutdown": "shutdown_endpoint",
+    "terminal_ping": "test_endpoint_connection",
+    "terminal_privilege_check": "test_endpoint_privilege",
+    "terminal_printer_refresh": "refresh_endpoint_printer",
+    "terminals_register": "register_endpoints",
+}
+L3_ACTIONS = {
+    "diagnose_env",
+    "collect_coupons",
+    "collect_coupon_details",
+    "collect_coupon_lv",
+    "collect_sat_config",
+    "collect_checkout_status",
+}
+
+
+def facts_of(system: str) -> Facts:
+    distro, version, arch = system.split("|")
+    return Facts(distro=distro, version=version, arch=arch)
+
+
+def test_every_action_has_a_level_and_every_level_an_action() -> None:
+    assert set(ASSETS.minimums) == {action.name for action in ACTIONS}
+    assert len(ASSETS.minimums) == 18
+
+
+def test_only_looking_and_collecting_need_no_more_than_best_effort() -> None:
+    assert {name for name, level in ASSETS.minimums.items() if level == "L3"} == L3_ACTIONS
+    assert {level for name, level in ASSETS.minimums.items() if name not in L3_ACTIONS} == {"L2"}
+
+
+@pytest.mark.parametrize("system", LEVELS)
+def test_a_system_has_the_level_that_its_source_gives_it(system: str) -> None:
+    assert lookup(ASSETS.rows, facts_of(system)) == LEVELS[system]
+
+
+@pytest.mark.parametrize("row", ASSETS.rows, ids=lambda row: f"{row.distro} {row.versions} {row.arch}")
+def test_no_row_is_idle(row: object) -> None:
+    others = [other for other in ASSETS.rows if other is not row]
+
+    assert any(lookup(others, facts_of(system)) != level for system, level in LEVELS.items())
+
+
+def test_arius_is_on_and_every_other_provider_waits_to_be_asked() -> None:
+    shares = {name: provider.default_rollout for name, provider in ASSETS.providers.items()}
+
+    assert shares.pop("arius") == Decimal(100)
+    assert set(shares.values()) == {Decimal(0)}
+
+
+def test_zanthus_names_mean_the_fields_actions() -> None:
+    assert ASSETS.providers["zanthus"].actions == ZANTHUS
+
+
+def test_data_folders_hold_no_code() -> None:
+    assert [path for folder in ("providers", "compat_matrix") for path in (ROOT / folder).rglob("*.py")] == []

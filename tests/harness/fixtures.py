@@ -1,0 +1,79 @@
+"""Pytest fixtures over the harness: what is slow to start lives as long as the session, the rest as long as the test.
+
+Named by tests/conftest.py in `pytest_plugins`.
+"""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.harness import faults, postgres, ssh_offer, terminals, zabbix
+
+StartTerminal = Callable[[terminals.TerminalSpec], terminals.Terminal]
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster() -> Iterator[postgres.Cluster]:
+    """A private PostgreSQL cluster."""
+    with postgres.cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def _database_names() -> Iterator[str]:
+    return (f"test_{number}" for number in itertools.count(1))
+
+
+@pytest.fixture
+def postgres_url(postgres_cluster: postgres.Cluster, _database_names: Iterator[str]) -> str:
+    """SQLAlchemy URL of a new empty database."""
+    return postgres_cluster.create_database(next(_database_names))
+
+
+@pytest.fixture(scope="session")
+def zabbix_running() -> Iterator[zabbix.Zabbix]:
+    """A real Zabbix, shared by the session: give your hosts a network (group) of their own."""
+    with zabbix.running() as running:
+        yield running
+
+
+@pytest.fixture
+def zabbix_faults(zabbix_running: zabbix.Zabbix) -> Iterator[faults.FaultProxy]:
+    """A fault injector in front of the Zabbix API."""
+    with zabbix_running.behind_faults() as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def client_key(tmp_path_factory: pytest.TempPathFactory) -> ssh_offer.KeyPair:
+    """An SSH key to log in with."""
+    return ssh_offer.key_pair(tmp_path_factory.mktemp("client-key"))
+
+
+@pytest.fixture(scope="session")
+def client_rsa_key(tmp_path_factory: pytest.TempPathFactory) -> ssh_offer.KeyPair:
+    """An RSA key, the only kind that old servers know."""
+    return ssh_offer.key_pair(tmp_path_factory.mktemp("client-key"), "rsa")
+
+
+@pytest.fixture
+def start_terminal() -> Iterator[StartTerminal]:
+    """Start a terminal of this test's own: `start_terminal(TerminalSpec(…))`."""
+    with contextlib.ExitStack() as stack:
+        yield lambda spec: stack.enter_context(terminals.start(spec))
+
+
+@pytest.fixture(scope="session")
+def shared_terminal() -> Iterator[StartTerminal]:
+    """The session's one terminal of this kind, for tests that only look; it is started at the first request."""
+    started: dict[str, terminals.Terminal] = {}
+    with contextlib.ExitStack() as stack:
+
+        def give(spec: terminals.TerminalSpec) -> terminals.Terminal:
+            if repr(spec) not in started:
+                started[repr(spec)] = stack.enter_context(terminals.start(spec))
+            return started[repr(spec)]
+
+        yield give

@@ -1,0 +1,260 @@
+"""`flagee-server` as an operator uses it: what it prints, where, and its exit codes."""
+
+import json
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.harness.control_plane import CLIENT, COMMAND, ControlPlane, document, empty, new_key, prepared
+
+
+@pytest.fixture
+def plane(tmp_path: Path) -> ControlPlane:
+    return prepared(tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> ControlPlane:
+    """On both databases, for commands that write."""
+    if request.param == "sqlite":
+        return prepared(tmp_path)
+    return prepared(tmp_path, request.getfixturevalue("postgres_url"))
+
+
+def test_clients_and_networks_are_listed_as_they_were_added(either: ControlPlane) -> None:
+    either.must("client", "add", "Açougue & Cia. 2")
+    clients = json.loads(either.must("client", "list", "--output", "json"))
+    assert [(row["name"], row["networks"]) for row in clients] == [("Açougue & Cia. 2", 0), (CLIENT, 2)]
+    networks = json.loads(either.must("network", "list", CLIENT, "--output", "json"))
+    assert [row["network"] for row in networks] == ["LUA", "SOL"]
+    assert len(json.loads(either.must("network", "list", "--output", "json"))) == 2
+
+
+def test_in_a_pipe_lists_are_plain_lines(plane: ControlPlane) -> None:
+    lines = plane.must("network", "list").splitlines()
+    assert [line.split("\t")[:2] for line in lines] == [[CLIENT, "LUA"], [CLIENT, "SOL"]]
+
+
+def test_on_a_terminal_lists_are_tables(plane: ControlPlane) -> None:
+    main, other = pty.openpty()
+    command = [*COMMAND, "network", "list"]
+    subprocess.run(command, stdout=other, check=True, env={**os.environ, **plane.environ, "TERM": "xterm"})
+    os.close(other)
+    printed = os.read(main, 65536).decode()
+    os.close(main)
+    assert "client" in printed.splitlines()[0]
+    assert "\t" not in printed
+
+
+def test_a_token_is_alone_on_the_last_line_of_stdout(either: ControlPlane) -> None:
+    result = either.run("token", "issue", CLIENT, "--network", "SOL", "--scope", "config", "--expires", "90d")
+    assert result.exit_code == 0
+    token = result.stdout.strip()
+    assert token.startswith("fm1.")
+    assert token not in result.stderr
+    assert "SOL" in result.stderr
+    [row] = json.loads(either.must("token", "list", "--output", "json"))
+    assert (row["id"], row["networks"], row["scopes"], row["state"]) == (
+        token.split(".")[1],
+        ["SOL"],
+        ["config"],
+        "active",
+    )
+    assert row["last_used_at"] is None
+
+
+def test_a_token_is_for_all_four_scopes_and_all_networks_unless_told_otherwise(plane: ControlPlane) -> None:
+    issued = json.loads(plane.must("token", "issue", CLIENT, "--output", "json"))
+    assert issued["scopes"] == ["bootstrap", "config", "ingest", "commands"]
+    assert (issued["networks"], issued["expires_at"]) == ("all", None)
+    assert issued["token"].split(".")[1] == issued["id"]
+
+
+def test_the_secret_of_a_token_is_stored_nowhere(plane: ControlPlane) -> None:
+    secret = plane.token().split(".")[2]
+    stored = b"".join(path.read_bytes() for path in plane.folder.iterdir())
+    assert secret.encode() not in stored
+
+
+def test_a_token_can_be_revoked_by_its_id_or_its_text_and_again(either: ControlPlane) -> None:
+    first, second = either.token(), either.token()
+    assert "revoked" in either.must("token", "revoke", first.split(".")[1])
+    assert "revoked" in either.must("token", "revoke", second)
+    assert "was revoked before" in either.must("token", "revoke", second)
+    states = [row["state"] for row in json.loads(either.must("token", "list", "--output", "json"))]
+    assert states == ["revoked", "revoked"]
+
+
+def test_documents_are_stored_encrypted_and_as_versions(either: ControlPlane) -> None:
+    raw = either.publish("LUA", credentials=[{"id": "main", "user": "root", "password": "hunter2"}])
+    again = either.run("config", "set", CLIENT, "LUA", "-", "--output", "json", stdin=raw)
+    assert (json.loads(again.stdout)["version"], json.loads(again.stdout)["changed"]) == (1, False)
+    either.publish("LUA", timezone="America/Manaus")
+    shown = json.loads(either.must("config", "show", CLIENT, "LUA", "--output", "json"))
+    assert (shown["version"], shown["document"]["timezone"]) == (2, "America/Manaus")
+
+
+def test_nothing_of_a_document_can_be_read_in_the_database(plane: ControlPlane) -> None:
+    plane.publish("LUA", credentials=[{"id": "main", "user": "root", "password": "hunter2"}])
+    stored = b"".join(path.read_bytes() for path in plane.folder.iterdir())
+    assert b"hunter2" not in stored
+    assert b"schema_version" not in stored
+
+
+def test_a_shown_document_hides_its_secrets_unless_asked(plane: ControlPlane) -> None:
+    raw = plane.publish("LUA", credentials=[{"id": "main", "user": "root", "password": "hunter2"}])
+    for output in ("text", "json"):
+        shown = plane.run("config", "show", CLIENT, "LUA", "--output", output)
+        assert "***" in shown.stdout
+        assert "hunter2" not in shown.output
+    assert plane.run("config", "show", CLIENT, "LUA", "--reveal").stdout_bytes == raw
+    revealed = json.loads(plane.must("config", "show", CLIENT, "LUA", "--reveal", "--output", "json"))
+    assert revealed["document"]["credentials"][0]["password"] == "hunter2"
+
+
+def test_a_document_of_the_first_generation_is_kept_as_it_is_with_notes(plane: ControlPlane) -> None:
+    legacy = {"PARAM_REDE": "LUA", "PARAM_ZABBIX_SERVER": "zabbix.example", "PARAM_TOKEN": "hunter2"}
+    raw = json.dumps(legacy).encode()
+    result = plane.run("config", "set", CLIENT, "LUA", "-", stdin=raw)
+    assert result.exit_code == 0, result.output
+    assert plane.run("config", "show", CLIENT, "LUA", "--reveal").stdout_bytes == raw
+    assert "hunter2" not in plane.run("config", "show", CLIENT, "LUA").output
+
+
+def test_validate_needs_no_database_and_no_settings(tmp_path: Path) -> None:
+    path = tmp_path / "config_bot.json"
+    path.write_bytes(document("SOL"))
+    nowhere = empty(tmp_path, f"sqlite:///{tmp_path}/none/none.db")
+    assert "network SOL" in nowhere.must("config", "validate", str(path))
+    assert json.loads(nowhere.must("config", "validate", str(path), "--output", "json"))["valid"] is True
+    assert nowhere.run("config", "validate", str(path), DATABASE_URL="nonsense").exit_code == 0
+
+
+WRONG_DOCUMENTS = [
+    (b"", "not a complete JSON document"),
+    (document("SOL")[:-8], "not a complete JSON document"),
+    (b"[1]", "a JSON object is expected"),
+    (b"\xff\xfe", "not a complete JSON document"),
+    (document("SOL", timezone="Mars/Base"), "timezone: "),
+    (document("SOL", ssh={"port": 0}), "ssh.port: "),
+    (document("SOL", ssh={"prot": 22}), "ssh.prot: "),
+    (document("SOL", schema_version=3), "schema_version: "),
+    (document("SOL", must_understand=["warp.drive"]), "must_understand: "),
+    (document("SOL", schema_version="2"), "schema_version: "),
+]
+
+
+@pytest.mark.parametrize(("raw", "said"), WRONG_DOCUMENTS)
+def test_a_wrong_document_is_refused_with_the_path_of_the_value(plane: ControlPlane, raw: bytes, said: str) -> None:
+    for command in (("config", "validate", "-"), ("config", "set", CLIENT, "SOL", "-")):
+        result = plane.run(*command, stdin=raw)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert said in result.stderr
+    problems = json.loads(plane.run("config", "validate", "-", "--output", "json", stdin=raw).stdout)["problems"]
+    assert said.rstrip(": ") in json.dumps(problems)
+    assert json.loads(plane.must("config", "show", CLIENT, "SOL", "--output", "json"))["version"] == 1
+
+
+FAILURES = [
+    (("client", "add", CLIENT), "exists already"),
+    (("client", "add", "-x"), "client name"),
+    (("client", "add", "a\nb"), "client name"),
+    (("network", "add", "Nobody", "X"), "flagee-server client add Nobody"),
+    (("network", "add", CLIENT, "SOL"), "already"),
+    (("network", "add", CLIENT, "two words"), "network 'two words'"),
+    (("network", "list", "No body"), "flagee-server client add 'No body'"),
+    (("token", "issue", "Nobody"), "flagee-server client add Nobody"),
+    (("token", "issue", CLIENT, "--network", "MAR"), f"flagee-server network add '{CLIENT}' MAR"),
+    (("token", "revoke", "0123456789ab"), "flagee-server token list"),
+    (("config", "show", CLIENT, "LUA"), "flagee-server config set"),
+    (("config", "show", CLIENT, "MAR"), "flagee-server network add"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), FAILURES)
+def test_what_cannot_be_done_ends_with_1_and_the_fix(
+    plane: ControlPlane, arguments: tuple[str, ...], said: str
+) -> None:
+    *words, last = arguments
+    result = plane.run(*words, *(("--", last) if last.startswith("-") else (last,)))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert said in result.stderr
+
+
+def test_a_document_of_another_network_is_refused(plane: ControlPlane) -> None:
+    result = plane.run("config", "set", CLIENT, "LUA", "-", stdin=document("SOL"))
+    assert result.exit_code == 1
+    assert "network: the document is for 'SOL', not for 'LUA'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nonsense",),
+        ("client", "add"),
+        ("token", "issue", CLIENT, "--scope", "everything"),
+        ("token", "issue", CLIENT, "--expires", "soon"),
+        ("config", "set", CLIENT, "SOL", "/no/such/file"),
+        ("client", "list", "--output", "xml"),
+        ("serve", "--bind", "nowhere"),
+        ("serve", "--workers", "none"),
+    ],
+)
+def test_wrong_usage_ends_with_2(plane: ControlPlane, arguments: tuple[str, ...]) -> None:
+    result = plane.run(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--help" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [("client", "list"), ("token", "issue", CLIENT), ("config", "show", CLIENT, "SOL"), ("serve",)]
+)
+def test_before_init_db_every_command_says_to_run_it(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    result = empty(tmp_path).run(*arguments)
+    assert result.exit_code == 1
+    assert "flagee-server init-db" in result.stderr
+    assert not list(tmp_path.iterdir()), "no empty database must be left behind"
+
+
+def test_before_init_db_postgresql_says_so_too(tmp_path: Path, postgres_url: str) -> None:
+    for arguments in (("client", "list"), ("serve",)):
+        result = empty(tmp_path, postgres_url).run(*arguments)
+        assert result.exit_code == 1
+        assert "flagee-server init-db" in result.stderr
+
+
+def test_without_a_secret_key_nothing_is_stored_shown_or_served(plane: ControlPlane) -> None:
+    for arguments in (("config", "set", CLIENT, "SOL", "-"), ("config", "show", CLIENT, "SOL"), ("serve",)):
+        result = plane.run(*arguments, stdin=document("SOL"), SECRET_KEY="")
+        assert result.exit_code == 1
+        assert "FLAGEE_SECRET_KEY is not set" in result.stderr
+
+
+def test_with_another_secret_key_the_right_one_is_named_and_storing_again_helps(plane: ControlPlane) -> None:
+    other = new_key()
+    result = plane.run("config", "show", CLIENT, "SOL", SECRET_KEY=other)
+    assert result.exit_code == 1
+    assert "stored configurations need the key" in result.stderr
+    stored = plane.run("config", "set", CLIENT, "SOL", "-", "--output", "json", stdin=document("SOL"), SECRET_KEY=other)
+    assert json.loads(stored.stdout)["changed"] is True
+    assert plane.run("config", "show", CLIENT, "SOL", SECRET_KEY=other).exit_code == 0
+
+
+def test_wrong_settings_end_with_1_and_their_names(plane: ControlPlane) -> None:
+    result = plane.run("client", "list", THREADS="many", LOG_LEVEL="loud")
+    assert result.exit_code == 1
+    assert "FLAGEE_THREADS: " in result.stderr
+    assert "FLAGEE_LOG_LEVEL: " in result.stderr
+
+
+def test_every_command_teaches(plane: ControlPlane) -> None:
+    for group in ("client", "network", "token", "config"):
+        listed = plane.must(group, "--help").partition("Commands:")[2]
+        for line in listed.strip().splitlines():
+            command = line.split()[0]
+            text = plane.must(group, command, "--help")
+            assert "--output" in text
+            assert command in ("list",) or "Example" in text

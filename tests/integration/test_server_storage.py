@@ -1,0 +1,131 @@
+"""The schema of the control plane: migrations and models agree, init-db can be repeated and raced, damage is noticed."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text, update
+from sqlalchemy.exc import IntegrityError
+
+from server.storage.models import Base, Configuration, Network
+from server.storage.schema import inspect_schema
+from server.storage.session import Database, open_database
+from tests.harness.control_plane import CLIENT, COMMAND, ControlPlane, empty, prepared
+from tests.harness.process import start, wait_until
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def bare(request: pytest.FixtureRequest, tmp_path: Path) -> ControlPlane:
+    """Before init-db."""
+    return empty(tmp_path, None if request.param == "sqlite" else request.getfixturevalue("postgres_url"))
+
+
+@contextmanager
+def opened(plane: ControlPlane) -> Iterator[Database]:
+    database = open_database(plane.settings().database_url, timeout=5)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def test_the_migrations_make_what_the_models_describe(bare: ControlPlane) -> None:
+    bare.must("init-db")
+    with opened(bare) as database, database.reading() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_init_db_can_be_repeated(bare: ControlPlane) -> None:
+    with opened(bare) as database:
+        assert inspect_schema(database).state == "absent"
+    assert "is ready" in bare.must("init-db")
+    bare.must("client", "add", CLIENT)
+    assert "is up to date" in bare.must("init-db")
+    assert CLIENT in bare.must("client", "list")
+
+
+def test_init_db_in_several_processes_at_once_works_in_all(bare: ControlPlane) -> None:
+    children = [
+        start([*COMMAND, "init-db"], name=f"init-{number}", folder=bare.folder, env=bare.environ) for number in range(4)
+    ]
+    wait_until(lambda: not any(child.alive() for child in children), within=120, what="init-db in four processes")
+    assert [child.stop() for child in children] == [0, 0, 0, 0], "\n".join(child.log_tail() for child in children)
+    bare.must("client", "add", CLIENT)
+
+
+def test_a_database_of_a_newer_version_is_left_alone(bare: ControlPlane) -> None:
+    bare.must("init-db")
+    with opened(bare) as database, database.writing() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    for command in ("init-db", "serve"):
+        result = bare.run(command)
+        assert result.exit_code == 1
+        assert "install the newer version" in result.stderr
+
+
+def test_a_failed_migration_leaves_nothing_behind(bare: ControlPlane) -> None:
+    bare.must("init-db")
+    with opened(bare) as database, database.writing() as session:
+        for table in ("configurations", "token_networks", "tokens", "networks", "alembic_version"):
+            session.execute(text(f"DROP TABLE {table}"))  # "clients" stays, so that the first step fails
+    assert bare.run("init-db").exit_code == 1
+    with opened(bare) as database:
+        assert inspect_schema(database).state == "absent"
+        with database.writing() as session:
+            session.execute(text("DROP TABLE clients"))
+    bare.must("init-db")
+
+
+def test_the_sqlite_file_is_private_durable_and_checks_its_references(tmp_path: Path) -> None:
+    plane = prepared(tmp_path)
+    assert (tmp_path / "flagee.db").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith("flagee.db")] == []
+    with opened(plane) as database:
+        with database.reading() as connection:
+            pragmas = {
+                name: connection.scalar(text(f"PRAGMA {name}"))
+                for name in ("journal_mode", "synchronous", "foreign_keys")
+            }
+        assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+        with pytest.raises(IntegrityError), database.writing() as session:
+            session.execute(update(Network).values(client_id=999))
+
+
+def test_sealed_bytes_moved_to_another_row_do_not_open(tmp_path: Path) -> None:
+    plane = prepared(tmp_path)
+    plane.publish("SOL", timezone="America/Manaus")
+    with opened(plane) as database, database.writing() as session:
+        first, second = session.query(Configuration).order_by(Configuration.version)
+        second.sealed = first.sealed
+    result = plane.run("config", "show", CLIENT, "SOL")
+    assert result.exit_code == 1
+    assert "store the document again" in result.stderr
+
+
+def test_documents_stored_at_once_get_versions_without_gaps(bare: ControlPlane) -> None:
+    bare.must("init-db")
+    bare.must("client", "add", CLIENT)
+    bare.must("network", "add", CLIENT, "SOL")
+    zones = ["America/Manaus", "America/Bahia", "America/Belem", "America/Recife"]
+    commands = []
+    for number, zone in enumerate(zones):
+        path = bare.folder / f"{number}.json"
+        path.write_text(f'{{"schema_version":2,"network":"SOL","timezone":"{zone}","inventory":{{"kind":"static"}}}}')
+        command = [*COMMAND, "config", "set", CLIENT, "SOL", str(path)]
+        commands.append(start(command, name=f"set-{number}", folder=bare.folder, env=bare.environ))
+    wait_until(lambda: not any(child.alive() for child in commands), within=120, what="four config set at once")
+    assert [child.stop() for child in commands] == [0, 0, 0, 0], "\n".join(child.log_tail() for child in commands)
+    with opened(bare) as database, database.reading() as connection:
+        versions = connection.execute(text("SELECT version FROM configurations ORDER BY version")).scalars().all()
+    assert versions == [1, 2, 3, 4]
+
+
+def test_the_package_can_be_used_from_any_folder(tmp_path: Path) -> None:
+    # Migrations are found through the package, not through the folder that the command runs in.
+    environ = {**empty(tmp_path).environ, "PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2])}
+    subprocess.run([*COMMAND, "init-db"], cwd=tmp_path, env=environ, check=True, capture_output=True)

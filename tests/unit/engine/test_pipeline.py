@@ -1,0 +1,100 @@
+"""From what was asked to a job: names, parameters, modes, overrides, and every refusal with its reason."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from runtime.core.errors import UsageFault
+from runtime.core.model import Selector
+from runtime.core.pipeline import Job, Request
+from tests.unit.engine import world
+
+ALL = Selector(all=True)
+
+
+def resolve(action: str, document: dict[str, Any] | None = None, known: Any = None, **request: Any) -> Job:
+    request.setdefault("selector", ALL)
+    return world.job(Request(action, **request), world.config(**(document or {})), known=known)
+
+
+@pytest.mark.parametrize("name", ["set_value", "old_set", "SET_VALUE", "term_set"])
+def test_canonical_legacy_and_provider_names_are_one_action(name: str) -> None:
+    assert resolve(name).info.action == "set_value"
+
+
+def test_a_provider_name_with_its_provider_keeps_only_that_providers_hosts() -> None:
+    job = resolve("term_set", provider="zanthus", selector=Selector(all=True, provider="zanthus"))
+    assert job.info.provider == "zanthus"
+    assert set(job.bindings) == {"zanthus"}
+
+
+def test_a_provider_name_is_not_known_to_another_provider() -> None:
+    with pytest.raises(UsageFault) as caught:
+        resolve("term_set", provider="arius")
+    assert caught.value.reason == "unknown_action"
+
+
+REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "unknown action": ({"action": "no_such"}, {}, "unknown_action"),
+    "not available": ({"action": "later"}, {}, "not_available"),
+    "another network": ({"action": "look_at_value", "network": "OTHER"}, {}, "other_network"),
+    "unknown provider": ({"action": "look_at_value", "provider": "nobody"}, {}, "unknown_provider"),
+    "unknown parameter": ({"action": "set_value", "params": {"wnted": "x"}}, {}, "bad_parameter"),
+    "no target": ({"action": "power_off", "selector": Selector()}, {}, "no_target"),
+    "bad mode": ({"action": "set_value", "compat_mode": "maybe"}, {}, "bad_compat_mode"),
+    "looser mode": ({"action": "set_value", "compat_mode": "off"}, {}, "compat_mode_loosened"),
+    "switched off": ({"action": "set_value"}, {"actions": {"set_value": {"enabled": False}}}, "action_disabled"),
+    "override to nowhere": ({"action": "set_value"}, {"overrides": {"arius": {"set_value": "gone"}}}, "bad_override"),
+    "override that does more": (
+        {"action": "look_at_value"},
+        {"overrides": {"arius": {"look_at_value": "power_off"}}},
+        "bad_override",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_done_is_refused_with_a_reason_and_advice(case: str) -> None:
+    request, document, reason = REFUSED[case]
+    with pytest.raises(UsageFault) as caught:
+        resolve(**request, document=document)
+    assert caught.value.reason == reason
+    assert caught.value.exit_code == 2
+    assert caught.value.advice
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_one() -> None:
+    with pytest.raises(UsageFault) as caught:
+        resolve("set_valu")
+    assert "set_value" in caught.value.advice
+
+
+def test_parameters_come_from_the_action_then_the_network_then_the_command_line() -> None:
+    document = {"actions": {"set_value": {"params": {"wanted": "from network"}}}}
+    assert resolve("set_value").info.params == {"wanted": "new"}
+    assert resolve("set_value", document).info.params == {"wanted": "from network"}
+    assert resolve("set_value", document, params={"wanted": "from argv"}).info.params == {"wanted": "from argv"}
+
+
+def test_an_override_replaces_the_action_for_that_provider_only() -> None:
+    job = resolve("set_value", {"overrides": {"zanthus": {"set_value": "look_at_value"}}})
+    assert job.binding("arius").action.name == "set_value"
+    assert job.binding("zanthus").action.name == "look_at_value"
+    assert job.binding("unheard of").action.name == "set_value"
+
+
+def test_two_actions_cannot_share_a_name() -> None:
+    twin = dataclasses.replace(world.LOOK, name="twin")
+    with pytest.raises(ValueError, match="old_look"):
+        world.knowledge(world.LOOK, twin)
+
+
+def test_the_command_line_may_tighten_the_mode() -> None:
+    assert resolve("set_value", compat_mode="enforce").mode == "enforce"
+
+
+def test_the_network_may_be_named_in_any_case() -> None:
+    assert resolve("set_value", network="acme").info.network == "ACME"

@@ -1,0 +1,269 @@
+"""One host's way through gates and action: every outcome has a case, and what must not be written is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from runtime.core.action import Stage
+from runtime.core.errors import Permanent, Transient
+from runtime.core.model import HostResult, Outcome, Reason, Selector
+from runtime.process_one import process_one
+from tests.unit.engine import world
+from tests.unit.engine.world import NOON, Terminal, World
+
+NAME = "ACME-LOJA001-PDV201"
+
+
+def run(one: World, action: str = "set_value", host: Any = None, **request: Any) -> HostResult:
+    return asyncio.run(process_one(host or world.host(), one.context(action, **request)))
+
+
+def verdict(result: HostResult) -> tuple[str, str, str]:
+    return result.outcome.value, result.reason.value, result.detail
+
+
+def test_a_host_that_is_right_is_ok_and_nothing_is_written() -> None:
+    terminal = Terminal(value="new")
+    result = run(World({NAME: terminal}))
+    assert verdict(result) == ("ok", "done", "")
+    assert terminal.written == 0
+    assert result.report == {"value": "new"}
+
+
+def test_a_host_that_is_wrong_is_changed_confirmed_and_recorded_before_the_first_byte() -> None:
+    one = World({NAME: Terminal()})
+    seen: list[list[tuple[str, str]]] = []
+    one.terminals[NAME].on_step = lambda: seen.append(list(one.ledger.intents))
+    result = run(one)
+    assert verdict(result) == ("changed", "confirmed", "")
+    assert [(step.name, step.status) for step in result.steps] == [("set value", "done")]
+    assert seen == [[(NAME, "set")]]
+
+
+def test_a_dry_run_tells_the_first_stage_and_writes_nothing() -> None:
+    one = World({NAME: Terminal()})
+    result = run(one, dry_run=True)
+    assert verdict(result) == ("would_change", "dry_run", "")
+    assert result.plan == ("value -> new",)
+    assert one.terminals[NAME].written == 0
+    assert one.ledger.intents == []
+
+
+def freeze(**fields: Any) -> dict[str, Any]:
+    return {"id": "sale", "start": "2026-03-10T08:00", "end": "2026-03-10T20:00", "reason": "sales day", **fields}
+
+
+REFUSALS: dict[str, tuple[Callable[[World], dict[str, Any]], str, tuple[str, str, str]]] = {
+    "a concentrator by role": (
+        lambda one: {"host": world.host(role="concentrator")},
+        "set_value",
+        ("skipped", "protected_role", ""),
+    ),
+    "a role nobody named": (
+        lambda one: {"host": world.host(role="other")},
+        "set_value",
+        ("skipped", "protected_role", ""),
+    ),
+    "no usable address": (
+        lambda one: {"host": world.host(address="", problem="no agent interface")},
+        "set_value",
+        ("unreachable", "no_address", ""),
+    ),
+    "a provider at 0 %": (
+        lambda one: {"host": world.host(provider="zanthus")},
+        "set_value",
+        ("skipped", "rollout_excluded", ""),
+    ),
+    "an unknown provider": (
+        lambda one: {"host": world.host(provider="who")},
+        "set_value",
+        ("skipped", "rollout_excluded", ""),
+    ),
+    "a read on many at 0 %": (
+        lambda one: {"host": world.host(provider="zanthus")},
+        "look_at_value",
+        ("skipped", "rollout_excluded", ""),
+    ),
+    "after not_after": (
+        lambda one: {"not_after": NOON - dt.timedelta(seconds=1)},
+        "set_value",
+        ("skipped", "refused", "not_after"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_a_gate_refuses_before_any_connection(case: str) -> None:
+    prepare, action, expected = REFUSALS[case]
+    one = World({NAME: Terminal()})
+    request = prepare(one)
+    host = request.pop("host", world.host())
+    context = one.context(action, **request)
+    result = asyncio.run(process_one(host, context))
+    assert verdict(result) == expected
+    assert context.remote.connected == []  # type: ignore[attr-defined]
+    assert not result.gates[-1].allowed
+    assert result.message
+
+
+def test_a_frozen_store_is_left_alone_but_may_be_looked_at() -> None:
+    one = World({NAME: Terminal()}, document=world.config(freeze=[freeze()]))
+    assert verdict(run(one)) == ("skipped", "frozen", "sale")
+    assert verdict(run(one, "look_at_value")) == ("ok", "done", "")
+
+
+def test_a_freeze_that_begins_during_the_run_stops_the_next_stage() -> None:
+    one = World({NAME: Terminal()}, document=world.config(freeze=[freeze(start="2026-03-10T12:00:30")]))
+    one.terminals[NAME].on_look = lambda: one.clock.advance(60)
+    assert verdict(run(one)) == ("skipped", "frozen", "sale")
+    assert one.terminals[NAME].written == 0
+
+
+def test_a_configured_concentrator_is_protected_by_address_and_by_name_whatever_its_role_says() -> None:
+    by_address = World({NAME: Terminal()}, document=world.config(concentrators=[{"address": "10.0.0.1"}]))
+    by_name = World(
+        {NAME: Terminal()}, document=world.config(concentrators=[{"address": "10.9.9.9", "name": NAME.lower()}])
+    )
+    for one in (by_address, by_name):
+        assert verdict(run(one)) == ("skipped", "protected_role", "")
+
+
+def test_a_read_on_a_host_named_by_itself_passes_without_the_rollout_and_says_so() -> None:
+    one = World({NAME: Terminal(value="x")})
+    result = run(one, "look_at_value", host=world.host(provider="zanthus"), selector=Selector(names=(NAME,)))
+    assert verdict(result) == ("ok", "done", "")
+    assert "without the rollout" in next(gate.text for gate in result.gates if gate.gate == "rollout")
+
+
+def test_a_locked_host_is_skipped_with_the_holders_name_and_a_read_needs_no_lock() -> None:
+    one = World({NAME: Terminal()}, locks=world.MemoryLocks({NAME: "held by run 7"}))
+    result = run(one)
+    assert verdict(result) == ("skipped", "host_locked", "")
+    assert "run 7" in result.message
+    assert verdict(run(one, "look_at_value")) == ("ok", "done", "")
+
+
+@pytest.mark.parametrize(
+    ("mode", "effect_action", "expected"),
+    [
+        ("off", "set_value", ("changed", "confirmed", "")),
+        ("warn", "set_value", ("changed", "confirmed", "")),
+        ("enforce", "set_value", ("blocked", "compat_unknown", "")),
+        ("enforce", "look_at_value", ("ok", "done", "")),
+    ],
+)
+def test_the_compatibility_mode_decides_about_unknown_systems(
+    mode: str, effect_action: str, expected: tuple[str, str, str]
+) -> None:
+    one = World({NAME: Terminal()}, document=world.config(compatibility={"mode": mode}))
+    result = run(one, effect_action)
+    assert (result.outcome.value, result.reason.value) == expected[:2]
+    assert result.compatibility["mode"] == mode
+
+
+def test_a_busy_terminal_is_left_alone_and_a_failing_busy_check_counts_as_busy() -> None:
+    one = World({NAME: Terminal(busy=b"sale 4711 is open\n")}, busy={"arius": "check"})
+    result = run(one)
+    assert verdict(result) == ("skipped", "terminal_busy", "")
+    assert "4711" in result.message
+    idle = World({NAME: Terminal(busy=b"\n")}, busy={"arius": "check"})
+    assert run(idle).outcome is Outcome.CHANGED
+
+
+TROUBLE: dict[str, tuple[dict[str, Any], tuple[str, str, str]]] = {
+    "refused": (
+        {"refuse": Transient(Outcome.UNREACHABLE, Reason.REFUSED_CONNECTION, "refused")},
+        ("unreachable", "refused_connection", ""),
+    ),
+    "key changed": (
+        {"refuse": Permanent(Outcome.BLOCKED, Reason.HOST_KEY_CHANGED, "changed")},
+        ("blocked", "host_key_changed", ""),
+    ),
+    "lost while looking": ({"lose_on": "facts"}, ("unreachable", "connection_lost", "")),
+    "lost in a stage": ({"lose_on": "step"}, ("unknown", "connection_lost", "set")),
+    "garbage for facts": ({"facts": b"\x00\xffwelcome"}, ("failed", "bad_facts", "")),
+    "look fails": ({"observe_code": 3}, ("failed", "bad_facts", "observe")),
+    "step fails": ({"step_code": 9}, ("failed", "step_failed", "set")),
+    "never settles": ({"wants_ignored": True}, ("failed", "not_converged", "set")),
+}
+
+
+@pytest.mark.parametrize("case", TROUBLE)
+def test_trouble_on_the_way_has_its_own_outcome(case: str) -> None:
+    fields, expected = TROUBLE[case]
+    result = run(World({NAME: Terminal(**fields)}))
+    assert (result.outcome.value, result.reason.value) == expected[:2]
+    if expected[2]:
+        assert result.detail == expected[2]
+    assert result.message
+
+
+def test_a_stage_whose_connection_was_lost_lists_its_step_as_unknown() -> None:
+    result = run(World({NAME: Terminal(lose_on="step")}))
+    assert [(step.name, step.status) for step in result.steps] == [("set value", "unknown")]
+
+
+def test_a_hanging_host_ends_at_its_deadline() -> None:
+    result = run(World({NAME: Terminal(hang=True)}, host_deadline=0.05))
+    assert verdict(result) == ("failed", "deadline", "")
+
+
+@pytest.mark.parametrize(("gone", "expected"), [(True, ("changed", "confirmed")), (False, ("failed", "not_converged"))])
+def test_powering_off_is_proven_by_going(gone: bool, expected: tuple[str, str]) -> None:
+    result = run(World({NAME: Terminal(gone_after_step=gone)}), "power_off")
+    assert (result.outcome.value, result.reason.value) == expected
+
+
+def test_a_clock_that_jumps_during_the_run_stops_what_writes_and_not_what_reads() -> None:
+    one = World({NAME: Terminal()})
+    writing, reading = one.context(), one.context("look_at_value")
+    one.clock.jump(3 * 3600)
+    assert verdict(asyncio.run(process_one(world.host(), writing))) == ("skipped", "refused", "clock_jumped")
+    assert asyncio.run(process_one(world.host(), reading)).outcome is Outcome.OK
+    assert one.terminals[NAME].written == 0
+
+
+def test_after_a_stop_no_host_is_started() -> None:
+    one = World({NAME: Terminal()})
+    context = one.context()
+
+    async def stopped() -> HostResult:
+        context.stop.request(Reason.OPERATOR, "cancelled by ana")
+        return await process_one(world.host(), context)
+
+    result = asyncio.run(stopped())
+    assert verdict(result) == ("cancelled", "operator", "")
+    assert "ana" in result.message
+
+
+def test_an_error_of_ours_is_a_failed_host_and_not_a_crash() -> None:
+    def broken(*_: Any) -> Any:
+        raise KeyError("oops")
+
+    action = dataclasses.replace(world.SET, decide=broken)
+    one = World({NAME: Terminal()}, known=world.knowledge(action))
+    result = run(one)
+    assert verdict(result) == ("failed", "internal", "KeyError")
+
+
+def test_a_read_action_cannot_write_even_if_it_wants_to() -> None:
+    liar = dataclasses.replace(world.LOOK, decide=world.decide, params=world.Settings)
+    one = World({NAME: Terminal()}, known=world.knowledge(liar))
+    assert verdict(run(one, "look_at_value")) == ("failed", "internal", "")
+    assert one.terminals[NAME].written == 0
+
+
+def test_a_stage_that_lost_its_window_is_not_begun() -> None:
+    def late(facts: Any, params: Any, host: Any) -> Any:
+        stage = world.decide(facts, params, host)
+        return dataclasses.replace(stage, valid_until=NOON) if isinstance(stage, Stage) else stage
+
+    one = World({NAME: Terminal()}, known=world.knowledge(dataclasses.replace(world.SET, decide=late)))
+    assert verdict(run(one)) == ("skipped", "refused", "too_late")
+    assert one.terminals[NAME].written == 0

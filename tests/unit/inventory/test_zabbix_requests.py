@@ -1,0 +1,200 @@
+"""What is asked of each Zabbix version, and what is believed of its answers. The server is a stand-in on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from runtime.core.errors import InventoryUnavailable, UsageFault
+from runtime.core.model import Selector
+from tests.unit.inventory.stand_in import TOKEN, StandIn, host_row, inventory_at, results, standing_in
+
+
+@pytest.fixture
+def stand_in() -> Iterator[StandIn]:
+    with standing_in(StandIn()) as server:
+        yield server
+
+
+VERSIONS = {
+    # version: where the token goes, how groups are asked for, how they are answered
+    "5.4.12": ("body", "selectGroups", "groups"),
+    "6.0.14": ("body", "selectGroups", "groups"),
+    "6.2.9": ("body", "selectHostGroups", "hostgroups"),
+    "6.4.0": ("header", "selectHostGroups", "hostgroups"),
+    "7.0.5": ("header", "selectHostGroups", "hostgroups"),
+    "7.2.0": ("header", "selectHostGroups", "hostgroups"),
+    "7.4.0rc1": ("header", "selectHostGroups", "hostgroups"),
+}
+
+
+def answered(version: str, row: dict[str, Any]) -> dict[str, Any]:
+    """The row as this version answers it."""
+    groups = row.pop("groups")
+    return {**row, VERSIONS[version][2]: groups}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_each_version_is_asked_in_its_own_words(stand_in: StandIn, version: str) -> None:
+    place, select, _ = VERSIONS[version]
+    stand_in.results = results(version, answered(version, host_row("1", "ACME-LOJA001-PDV201")))
+    (host,) = inventory_at(stand_in.url).hosts(Selector())
+    assert (host.name, host.groups) == ("ACME-LOJA001-PDV201", ("ACME",))
+    assert [one.method for one in stand_in.asked] == ["apiinfo.version", "hostgroup.get", "host.get"]
+    version_call, *others = stand_in.asked
+    assert (version_call.auth, version_call.bearer) == (None, None)
+    for one in others:
+        assert (one.auth, one.bearer) == ((TOKEN, None) if place == "body" else (None, f"Bearer {TOKEN}"))
+    (call,) = stand_in.of("host.get")
+    assert {name for name in call.params if name.endswith("Groups")} == {select}
+    assert call.params["groupids"] == ["20"]
+    assert call.params["filter"] == {"status": 0}
+    assert "hostids" not in call.params
+
+
+def test_what_is_not_needed_is_not_asked_for(stand_in: StandIn) -> None:
+    stand_in.results = results("6.0.14")
+    inventory_at(stand_in.url).hosts(Selector())
+    (call,) = stand_in.of("host.get")
+    assert not {"selectInventory", "selectParentTemplates"} & call.params.keys()
+
+
+@pytest.mark.parametrize("end", ["", "/", "/api_jsonrpc.php", "/api_jsonrpc.php/"])
+@pytest.mark.parametrize("base", ["", "/zabbix"])
+def test_the_url_may_be_the_base_or_the_entry_itself(stand_in: StandIn, base: str, end: str) -> None:
+    stand_in.results = results("7.0.0")
+    inventory_at(stand_in.url + base + end).hosts(Selector())
+    assert {one.path for one in stand_in.asked} == {f"{base}/api_jsonrpc.php"}
+
+
+def test_triggers_are_asked_within_the_network_and_their_hosts_again(stand_in: StandIn) -> None:
+    trigger = {"triggerid": "9", "description": "Down", "value": "1", "hosts": [{"hostid": "2"}]}
+    rows = (host_row("1", "ACME-LOJA001-PDV201"), host_row("2", "ACME-LOJA001-PDV202"))
+    stand_in.results = results("6.0.14", *rows, trigger_get=[trigger])
+    selector = Selector(trigger_ids=("9",), trigger_names=("Down",))
+    # The stand-in ignores hostids, as Zabbix ignores what it does not know: what it answers is checked again.
+    assert [host.id for host in inventory_at(stand_in.url).hosts(selector)] == ["2"]
+    (call,) = stand_in.of("trigger.get")
+    assert call.params["groupids"] == ["20"]
+    assert call.params["triggerids"] == ["9"]
+    assert call.params["filter"] == {"value": 1, "description": ["Down"]}
+    assert stand_in.of("host.get")[0].params["hostids"] == ["2"]
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        {"triggerid": "8", "description": "Down", "value": "1"},
+        {"triggerid": "9", "description": "Down too", "value": "1"},
+        {"triggerid": "9", "description": "down", "value": "1"},
+        {"triggerid": "9", "description": "Down", "value": "0"},
+    ],
+)
+def test_a_trigger_that_does_not_match_names_nobody(stand_in: StandIn, trigger: dict[str, Any]) -> None:
+    row = host_row("1", "ACME-LOJA001-PDV201")
+    stand_in.results = results("6.0.14", row, trigger_get=[{**trigger, "hosts": [{"hostid": "1"}]}])
+    assert inventory_at(stand_in.url).hosts(Selector(trigger_ids=("9",), trigger_names=("Down",))) == []
+    assert stand_in.of("host.get") == []
+
+
+def test_a_trigger_id_that_is_no_number_is_refused_before_anything_is_asked(stand_in: StandIn) -> None:
+    with pytest.raises(UsageFault):
+        inventory_at(stand_in.url).hosts(Selector(trigger_ids=("9 or 1=1",)))
+    assert stand_in.asked == []
+
+
+def test_hosts_that_the_api_should_have_left_out_are_left_out(stand_in: StandIn) -> None:
+    elsewhere = [{"groupid": "21", "name": "OTHER"}]
+    stand_in.results = results(
+        "6.0.14",
+        host_row("1", "ACME-LOJA001-PDV201"),
+        host_row("2", "ACME-LOJA001-PDV202", status="1"),
+        host_row("3", "ACME-LOJA001-PDV203", groups=elsewhere),
+        host_row("4", "OTHER-LOJA001-PDV204"),
+        host_row("5", "ACME2-LOJA001-PDV205"),
+    )
+    assert [host.id for host in inventory_at(stand_in.url).hosts(Selector())] == ["1"]
+
+
+def test_an_excluded_template_excludes_what_inherits_it(stand_in: StandIn) -> None:
+    templates = [
+        {"templateid": "100", "host": "base", "name": "Base", "parentTemplates": []},
+        {"templateid": "101", "host": "middle", "name": "Middle", "parentTemplates": [{"templateid": "100"}]},
+        {"templateid": "102", "host": "top", "name": "Top", "parentTemplates": [{"templateid": "101"}]},
+        {"templateid": "103", "host": "other", "name": "Other", "parentTemplates": []},
+    ]
+    rows = [
+        host_row(one, f"ACME-LOJA001-PDV{one}", parentTemplates=[{"templateid": one}]) for one in ("100", "102", "103")
+    ]
+    stand_in.results = results("6.0.14", *rows, template_get=templates)
+    inventory = inventory_at(stand_in.url, exclude_templates=["Base"])
+    assert [host.terminal for host in inventory.hosts(Selector())] == [103]
+
+
+def test_an_answer_without_templates_is_not_taken_for_no_templates(stand_in: StandIn) -> None:
+    template = {"templateid": "100", "host": "base", "name": "Base", "parentTemplates": []}
+    stand_in.results = results("6.0.14", host_row("1", "ACME-LOJA001-PDV201"), template_get=[template])
+    with pytest.raises(InventoryUnavailable) as caught:
+        inventory_at(stand_in.url, exclude_templates=["100"]).hosts(Selector())
+    assert caught.value.reason == "zabbix_bad_answer"
+
+
+def interface(**more: str) -> dict[str, str]:
+    return {
+        "type": "1",
+        "main": "1",
+        "useip": "1",
+        "ip": "10.0.0.1",
+        "dns": "",
+        "port": "10050",
+        "available": "1",
+        **more,
+    }
+
+
+INTERFACES: list[tuple[list[dict[str, str]], str, str, int | None, int]] = [
+    ([interface(type="2", ip="10.0.0.9"), interface(main="0", ip="10.0.0.8"), interface()], "10.0.0.1", "", 1, 10050),
+    ([interface(available="2", port="10051")], "10.0.0.1", "", 2, 10051),
+    ([interface(port="{$PORT}")], "10.0.0.1", "", 1, 10050),
+    ([interface(ip="::ffff:10.0.0.1")], "10.0.0.1", "", 1, 10050),
+    ([interface(ip="2001:DB8::0:1")], "2001:db8::1", "", 1, 10050),
+    ([], "", "no agent interface", None, 10050),
+    ([interface(type="2")], "", "no agent interface", None, 10050),
+    ([interface(main="0")], "", "no agent interface", None, 10050),
+    ([interface(useip="0", dns="pdv201.example")], "", "DNS name 'pdv201.example'", 1, 10050),
+    ([interface(ip="{$ADDRESS}")], "", "no IP address", 1, 10050),
+    ([interface(ip="")], "", "no IP address", 1, 10050),
+    ([interface(ip="010.0.0.1")], "", "no IP address", 1, 10050),
+]
+
+
+@pytest.mark.parametrize(("interfaces", "address", "problem", "status", "port"), INTERFACES)
+def test_the_main_agent_interface_counts_or_there_is_a_problem(
+    stand_in: StandIn, interfaces: list[dict[str, str]], address: str, problem: str, status: int | None, port: int
+) -> None:
+    stand_in.results = results("6.0.14", host_row("1", "ACME-LOJA001-PDV201", interfaces=interfaces))
+    (host,) = inventory_at(stand_in.url).hosts(Selector())
+    assert (host.address, host.agent_status, host.agent_port) == (address, status, port)
+    assert problem in host.problem
+    assert bool(host.problem) != bool(host.address)
+
+
+@pytest.mark.parametrize(
+    ("inventory", "user", "port"),
+    [
+        ({"notes": "op,s,2222"}, "op", 2222),
+        ({"notes": "op,s"}, "op", 22),
+        ({"notes": "see manual"}, None, 22),
+        ([], None, 22),
+    ],
+)
+def test_notes_give_a_credential_and_port_when_the_configuration_says_so(
+    stand_in: StandIn, inventory: object, user: str | None, port: int
+) -> None:
+    stand_in.results = results("6.0.14", host_row("1", "ACME-LOJA001-PDV201", inventory=inventory))
+    (host,) = inventory_at(stand_in.url, notes_credentials=True).hosts(Selector())
+    assert (host.credential.user if host.credential else None, host.port) == (user, port)
+    (host,) = inventory_at(stand_in.url).hosts(Selector())
+    assert (host.credential, host.port) == (None, 22)

@@ -1,0 +1,88 @@
+"""Questions of the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from runtime.adapters.state.history import count, find_run, list_runs, why
+from runtime.adapters.state.ledger import SqlLedger
+from runtime.adapters.state.store import State
+from runtime.adapters.state.tables import run_hosts
+from runtime.core.model import Outcome, Reason
+from tests.unit.state.support import NOON, StillClock, complete_run, make_hosts, make_info, make_result
+
+HOSTS = make_hosts(45)
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ({"name": "ACME-loja001-pdv03"}, ["acme-Loja001-PDV03"]),
+        ({"name": "till 23"}, ["acme-Loja001-PDV03"]),
+        ({"address": "10.1.0.4"}, ["acme-Loja000-PDV04"]),
+        ({"store": 1, "terminal": 3}, ["acme-Loja001-PDV03"]),
+        ({"store": 2}, [f"acme-Loja002-PDV0{n}" for n in (4, 3, 2, 1, 0)]),
+        ({"store": 1, "terminal": 3, "network": "other"}, []),
+        ({"name": "acme-Loja001-PDV0"}, []),
+        ({}, []),
+    ],
+)
+def test_why_finds_a_host_by_what_people_know_of_it(state: State, asked: dict[str, Any], names: list[str]) -> None:
+    asyncio.run(complete_run(state, make_info(), [make_result(host) for host in HOSTS]))
+    assert [record.name for record in why(state, **asked)] == names
+
+
+def test_why_tells_the_last_runs_first_and_no_more_than_asked(state: State) -> None:
+    async def three() -> list[str]:
+        ids = []
+        for hour in range(3):
+            info = make_info(started_at=NOON + dt.timedelta(hours=hour))
+            await complete_run(state, info, [make_result(HOSTS[0])])
+            ids.append(info.run_id)
+        return ids
+
+    ids = asyncio.run(three())
+    assert [record.run_id for record in why(state, name=HOSTS[0].name, limit=2)] == [ids[2], ids[1]]
+    assert [run.run_id for run in list_runs(state)] == ids[::-1]
+    assert [run.run_id for run in list_runs(state, limit=1)] == [ids[2]]
+
+
+def test_a_run_that_is_going_on_shows_what_is_open(state: State) -> None:
+    async def half() -> None:
+        ledger = SqlLedger(state, StillClock())
+        await ledger.begin(info, HOSTS[:3])
+        await ledger.at_work(info.run_id, HOSTS[0], "set zone")
+        await ledger.record(info.run_id, make_result(HOSTS[1], Outcome.SKIPPED, Reason.FROZEN))
+
+    info = make_info()
+    asyncio.run(half())
+    run, hosts = find_run(state, info.run_id) or pytest.fail("the run is not there")
+    assert (run.state, run.open, run.outcomes, run.exit_code) == ("running", 2, {"skipped": 1}, None)
+    assert [(host.state, host.stage) for host in hosts] == [("at_work", "set zone"), ("done", None), ("pending", None)]
+    assert hosts[0].gates == ()
+
+
+def test_an_unknown_run_is_none(state: State) -> None:
+    assert find_run(state, "no such run") is None
+
+
+def test_outcomes_of_a_later_release_can_be_read(state: State) -> None:
+    info = make_info()
+    asyncio.run(complete_run(state, info, [make_result(HOSTS[0])]))
+    state.write(lambda connection: connection.execute(update(run_hosts).values(outcome="postponed", result="{broken")))
+    [record] = why(state, name=HOSTS[0].name)
+    assert (record.outcome, record.result) == ("postponed", {})
+    assert list_runs(state)[0].outcomes == {"postponed": 1}
+
+
+def test_counts_tell_how_full_the_state_is(state: State) -> None:
+    asyncio.run(complete_run(state, make_info(), [make_result(host) for host in HOSTS]))
+    counts = count(state)
+    assert (counts.runs, counts.running, counts.results, counts.outbox_waiting) == (1, 0, 45, 47)
+    assert (counts.outbox_delivered, counts.outbox_dropped, counts.first_use_blocked) == (0, 0, None)
+    assert counts.oldest_waiting == NOON

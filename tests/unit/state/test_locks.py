@@ -1,0 +1,81 @@
+"""Locks within one process; tests/integration/test_state_processes.py has those across processes."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+
+from runtime.adapters.state.locks import FileLocks
+from tests.unit.state.support import StillClock, make_hosts
+
+
+def test_one_holder_for_each_host_and_the_second_is_told_who(tmp_path: Path) -> None:
+    async def two() -> None:
+        locks = FileLocks(tmp_path, StillClock())
+        async with locks.try_lock(host, "run A (shutdown_endpoint)") as first:
+            assert first is None
+            async with locks.try_lock(dataclasses.replace(host, address="10.9.9.9"), "run B") as second:
+                assert second == (
+                    f"locked by run A (shutdown_endpoint), pid {os.getpid()}, since 2026-03-14 12:00:00 UTC"
+                )
+            async with locks.try_lock(neighbour, "run B") as other:
+                assert other is None
+        async with locks.try_lock(host, "run B") as free:
+            assert free is None
+
+    host, neighbour = make_hosts(2)
+    asyncio.run(two())
+
+
+def test_a_failing_holder_lets_go(tmp_path: Path) -> None:
+    async def fail_then_take() -> str | None:
+        locks = FileLocks(tmp_path, StillClock())
+        with pytest.raises(ZeroDivisionError):
+            async with locks.try_lock(host, "run A"):
+                _ = 1 / 0
+        async with locks.try_lock(host, "run B") as holder:
+            return holder
+
+    [host] = make_hosts(1)
+    assert asyncio.run(fail_then_take()) is None
+
+
+def test_a_job_waits_for_its_previous_run_or_is_told_of_it(tmp_path: Path) -> None:
+    async def overlap() -> list[str]:
+        locks, order = FileLocks(tmp_path, StillClock()), []
+
+        async def waiting() -> None:
+            async with locks.job("night", "second", wait=True) as holder:
+                assert holder is None
+                order.append("second")
+
+        async with locks.job("night", "first") as holder:
+            assert holder is None
+            task = asyncio.create_task(waiting())
+            await asyncio.sleep(0.05)
+            async with locks.job("night", "third") as told:
+                order.append(told or "")
+            async with locks.job("noon", "other job") as other:
+                assert other is None
+            order.append("first over")
+        await task
+        return order
+
+    told, *rest = asyncio.run(overlap())
+    assert told.startswith("locked by first, pid ")
+    assert rest == ["first over", "second"]
+
+
+def test_lock_files_are_private(tmp_path: Path) -> None:
+    async def lock() -> None:
+        async with FileLocks(tmp_path, StillClock()).try_lock(host, "run A"):
+            modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "locks").iterdir()}
+            assert modes == {0o600}
+
+    [host] = make_hosts(1)
+    asyncio.run(lock())
+    assert (tmp_path / "locks").stat().st_mode & 0o777 == 0o700

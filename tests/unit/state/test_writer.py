@@ -1,0 +1,88 @@
+"""The writer thread: what waits together is committed together, and nobody pays for somebody else's mistake."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from runtime.adapters.state.store import State
+from runtime.adapters.state.tables import meta
+from runtime.adapters.state.writer import Writer
+from tests.unit.state.support import open_state
+
+
+def _put(key: str) -> Callable[[Connection], object]:
+    return lambda connection: connection.execute(insert(meta), {"key": key, "value": "x"})
+
+
+def _keys(state: State) -> set[str]:
+    with state.read() as connection:
+        return set(connection.scalars(select(meta.c.key)))
+
+
+def _blocked(state: State) -> tuple[Writer, threading.Event]:
+    """The state's writer with one job at work that ends when the event is set, so that what follows waits together."""
+    writer, gate = state._writer, threading.Event()
+    started = threading.Event()
+
+    def wait(_connection: Connection) -> None:
+        started.set()
+        gate.wait()
+
+    writer.submit(wait)
+    started.wait()
+    return writer, gate
+
+
+def test_work_that_fails_takes_nothing_else_with_it(state: State) -> None:
+    writer, gate = _blocked(state)
+    futures = [writer.submit(_put(key)) for key in ("a", "b", "a", "c")]
+    gate.set()
+    with pytest.raises(IntegrityError):
+        futures[2].result()
+    for future in (*futures[:2], futures[3]):
+        future.result()
+    assert _keys(state) >= {"a", "b", "c"}
+
+
+def test_items_that_wait_together_are_written_in_one_go(state: State) -> None:
+    calls: list[int] = []
+
+    def bulk(connection: Connection, keys: Sequence[str]) -> None:
+        calls.append(len(keys))
+        connection.execute(insert(meta), [{"key": key, "value": "x"} for key in keys])
+
+    writer, gate = _blocked(state)
+    futures = [writer.submit_item(bulk, key) for key in ("a", "b", "c")]
+    gate.set()
+    for future in futures:
+        future.result()
+    assert calls == [3]
+
+    writer, gate = _blocked(state)
+    futures = [writer.submit_item(bulk, key) for key in ("d", "a", "e")]
+    gate.set()
+    futures[0].result()
+    with pytest.raises(IntegrityError):
+        futures[1].result()
+    futures[2].result()
+    assert calls == [3, 3, 1, 1, 1]
+    assert _keys(state) >= {"a", "b", "c", "d", "e"}
+
+
+def test_closing_writes_what_was_handed_over(tmp_path: Path) -> None:
+    state = open_state(tmp_path)
+    writer, gate = _blocked(state)
+    futures = [writer.submit(_put(str(number))) for number in range(20)]
+    gate.set()
+    state.close()
+    assert all(future.done() for future in futures)
+    with pytest.raises(RuntimeError, match="closed"):
+        state.write(lambda connection: None)
+    with open_state(tmp_path) as again:
+        assert _keys(again) >= {str(number) for number in range(20)}
