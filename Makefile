@@ -17,6 +17,7 @@ setup: $(VENV)/.dev ## Prepare everything that demo, test, check and bench need
 
 demo: $(VENV)/.base ## The product at work on simulated terminals, in about a minute; needs no root, Docker or Zabbix
 	@sh tools/system-packages.sh --optional demo
+	@$(BIN)/python -m demo.terminals.userland .cache/demo >/dev/null
 	@$(BIN)/python -m demo
 
 test: $(VENV)/.dev ## Every test that this machine can run, on real parts; says what it could not run and why

@@ -1,7 +1,7 @@
 """Every key of a first-generation document, and what becomes of it: the table that the translation and its page are made from.
 
 Read by :mod:`contracts.legacy` (notes, unknown keys), :mod:`contracts.document` (which keys hold secrets) and
-:mod:`contracts.export` (docs/first-generation.md). Source: docs of the first generation, domain facts section 4.
+`make schema` (docs/first-generation.md). Source: docs of the first generation, domain facts section 4.
 """
 
 from __future__ import annotations

@@ -7,12 +7,12 @@ Everything runs as separate processes from this checkout, exactly as an operator
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 
 from demo.stage import Stage, StageError
 from demo.story import tell
+from demo.terminals.tree import erase
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="leave .demo/ (databases, logs, documents) for a look")
     options = parser.parse_args()
     folder = _REPOSITORY / ".demo"
-    shutil.rmtree(folder, ignore_errors=True)
+    erase(folder)
     try:
         with Stage(folder) as stage:
             return tell(stage)
@@ -34,7 +34,7 @@ def main() -> int:
         return 130
     finally:
         if not options.keep:
-            shutil.rmtree(folder, ignore_errors=True)
+            erase(folder)
 
 
 if __name__ == "__main__":

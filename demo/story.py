@@ -45,8 +45,9 @@ def _fleet(stage: Stage) -> None:
 def _isolation(ready: terminals.Ready) -> str:
     way = ready.document.get("isolation")
     if way in (None, "none"):
-        return "Without bubblewrap or unshare their answers are recorded ones, not live."
-    return f"Each answers real shell scripts inside its own tree ({way}); none can reach this machine's files."
+        return "Without bubblewrap or unshare they cannot answer scripts here: install bubblewrap to see more."
+    notes = "".join(f" {note}" for note in ready.document.get("notes", ()))
+    return f"Each answers real shell scripts inside its own tree ({way}); none can reach this machine's files.{notes}"
 
 
 def _control_plane(stage: Stage) -> None:

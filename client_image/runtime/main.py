@@ -86,6 +86,19 @@ def _selection(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+_FILTERS = {
+    "provider": "--provider",
+    "network": "--rede",
+    "stores": "--loja",
+    "terminals": "--pdv",
+    "addresses": "--ip",
+    "names": "--host",
+    "groups": "--group",
+    "trigger_ids": "--trigger-id",
+    "trigger_names": "--trigger-name",
+}
+
+
 def _words(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(word.strip() for value in values for word in value.split(",") if word.strip())
 
@@ -96,6 +109,8 @@ def _pairs(values: tuple[str, ...], what: str) -> dict[str, str]:
         name, equals, text = value.partition("=")
         if not equals or not name.strip():
             raise UsageFault(f"bad_{what}", f"{value!r} is not {what}=value", f"for example --{what} name=value")
+        if name.strip() in pairs:
+            raise UsageFault(f"bad_{what}", f"--{what} {name.strip()} is given twice", "say which one is meant")
         pairs[name.strip()] = text
     return pairs
 
@@ -103,6 +118,11 @@ def _pairs(values: tuple[str, ...], what: str) -> dict[str, str]:
 def _selector(values: dict[str, Any]) -> Selector:
     import ipaddress
 
+    for name, option in _FILTERS.items():
+        given = values[name] if isinstance(values[name], tuple) else (values[name],)
+        if any(text is not None and not text.strip(" ,") for text in given):
+            # A variable that a script forgot to set must not widen the run to everything.
+            raise UsageFault("empty_filter", f"{option} is given without a value", "give one, or leave the option out")
     addresses = _words(values["addresses"])
     for address in addresses:
         try:
@@ -134,10 +154,8 @@ def _guarded(output: str | None, work: Callable[[Installation, Out], int]) -> No
     except RunError as error:
         out.error(error)
         code = error.exit_code
-    except BrokenPipeError:
-        # The reader of our pipe went away (head, less): nothing to say, and nobody to say it to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
+    except KeyboardInterrupt:
+        code = 130  # before a run listens to it itself
     sys.exit(code)
 
 
@@ -235,7 +253,7 @@ def _legacy_params(installation: Installation, action: str, given: dict[str, Any
     return {flags[name]: value for name, value in used.items()}
 
 
-@cli.command("actions")
+@cli.command("actions", short_help="Every action, its names and effect.")
 @_output
 def list_actions(output: str | None) -> None:
     """Every action: names, effect, where it may run, whether this version carries it."""
@@ -244,7 +262,7 @@ def list_actions(output: str | None) -> None:
     _guarded(output, lambda installation, out: show_actions(installation.known, out))
 
 
-@cli.command()
+@cli.command(short_help="What an action would do, for each provider.")
 @click.argument("action")
 @click.option("--provider", metavar="ID", help="Only this provider.")
 @_output
@@ -255,7 +273,7 @@ def explain(action: str, provider: str | None, output: str | None) -> None:
     _guarded(output, lambda i, out: show_explanation(i.known, i.document().config, action, provider, out))
 
 
-@cli.command()
+@cli.command(short_help="Why a host was touched or left alone.")
 @click.argument("host")
 @click.option("--last", default=5, type=click.IntRange(1, 100), show_default=True, help="How many runs to tell of.")
 @_output
@@ -277,7 +295,7 @@ def runs(run_id: str | None, last: int, output: str | None) -> None:
     _guarded(output, lambda i, out: show_run(i.state, run_id, out) if run_id else show_runs(i.state, last, out))
 
 
-@cli.command()
+@cli.command(short_help="Stop a run.")
 @click.argument("run_id")
 @_output
 def cancel(run_id: str, output: str | None) -> None:
@@ -287,7 +305,7 @@ def cancel(run_id: str, output: str | None) -> None:
     _guarded(output, lambda i, out: cancel_run(i.state, run_id, getpass.getuser(), out))
 
 
-@cli.group(invoke_without_command=True)
+@cli.group(invoke_without_command=True, short_help="The hosts that the inventory lists.")
 @_selection
 @_output
 @click.pass_context
@@ -296,10 +314,10 @@ def hosts(context: click.Context, /, output: str | None, **values: Any) -> None:
     if context.invoked_subcommand is None:
         from runtime.console.inventory import show_hosts
 
-        _guarded(output, lambda i, out: show_hosts(i, _selector(values), out))
+        _guarded(output, lambda i, out: show_hosts(i, values["network"], _selector(values), out))
 
 
-@hosts.command()
+@hosts.command(short_help="Forget a pinned key, after a reinstallation.")
 @click.argument("host", required=False)
 @click.option(
     "--all", "everything", is_flag=True, help="Confirm that all pinned keys were lost, so that first use works again."
@@ -312,12 +330,12 @@ def rekey(host: str | None, everything: bool, output: str | None) -> None:
     _guarded(output, lambda i, out: rekey_host(i, host, everything, getpass.getuser(), out))
 
 
-@cli.group()
+@cli.group(short_help="The network's configuration.")
 def config() -> None:
     """The network's configuration as this proxy has it."""
 
 
-@config.command("check")
+@config.command("check", short_help="Read it as a run would, say what is wrong.")
 @click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False))
 @_output
 def config_check(file: str | None, output: str | None) -> None:
@@ -327,7 +345,7 @@ def config_check(file: str | None, output: str | None) -> None:
     _guarded(output, lambda i, out: check(i, file, out))
 
 
-@config.command("refresh")
+@config.command("refresh", short_help="Fetch it from the control plane now.")
 @_output
 def config_refresh(output: str | None) -> None:
     """Fetch the configuration from the control plane now; the last valid one stays if that fails."""
@@ -336,7 +354,7 @@ def config_refresh(output: str | None) -> None:
     _guarded(output, refresh_now)
 
 
-@cli.command()
+@cli.command(short_help="What will be started, and when.")
 @click.option(
     "--next", "span", default="24h", show_default=True, metavar="SPAN", help="How far to look ahead: 90m, 24h, 7d."
 )
@@ -348,7 +366,7 @@ def schedule(span: str, output: str | None) -> None:
     _guarded(output, lambda i, out: show_schedule(i, span, out))
 
 
-@cli.command()
+@cli.command(short_help="Check everything that a run needs.")
 @_output
 def doctor(output: str | None) -> None:
     """Check everything that a run needs, and say what to do about what is missing."""
@@ -359,6 +377,9 @@ def doctor(output: str | None) -> None:
 
 def main() -> None:
     """Entry point of the console script and of `python -m runtime.main`."""
+    if not any(os.environ.get(name) for name in ("LOGNAME", "USER")):
+        # The container's uid 10001 has no entry among the system's users; asyncssh and getpass ask for its name.
+        os.environ["LOGNAME"] = "flageemonitor"
     cli(prog_name=PROGRAM)
 
 

@@ -16,7 +16,7 @@ from runtime.core.errors import JobStillRunning, RunError, UsageFault
 from runtime.core.model import Reason, RunReport, Selector
 from runtime.core.pipeline import Job, Request, resolve
 from runtime.core.stop import Stop
-from runtime.execution import Listener, execute
+from runtime.execution import GRACE_S, Listener, execute
 from runtime.wiring import Installation
 
 CANCEL_POLL_S = 2.0
@@ -42,11 +42,7 @@ def run(installation: Installation, request: Request, out: Out, scheduled: Sched
         report, trouble = asyncio.run(_run(installation, job, config, view, scheduled, wait=wait))
     finally:
         view.close()
-    view.report(report)
-    if trouble is not None:
-        out.error(trouble)
-        return 1
-    return report.exit_code
+    return view.report(report, trouble)
 
 
 def from_schedule(config: NetworkConfig, scheduled: Scheduled, agent: str, base: Request) -> tuple[Request, bool]:
@@ -95,8 +91,8 @@ async def _run(
     wait: bool,
 ) -> tuple[RunReport, RunError | None]:
     stop = Stop()
-    _listen_to_signals(installation, job, stop)
-    watch = asyncio.create_task(_watch_for_cancel(installation, job, stop))
+    _listen_to_signals(installation, job, stop, view)
+    watch = asyncio.create_task(_watch_for_cancel(installation, job, stop, view))
     context = installation.context(job, config, stop)
     listener = Listener(selected=view.selected, result=view.result)
     inventory = installation.inventory(config)
@@ -113,30 +109,36 @@ async def _run(
         watch.cancel()
 
 
-async def _watch_for_cancel(installation: Installation, job: Job, stop: Stop) -> None:
+async def _watch_for_cancel(installation: Installation, job: Job, stop: Stop, view: RunView) -> None:
     """A cancel from another pid namespace leaves only a note: nobody there can signal us."""
     while not stop.requested:
         await asyncio.sleep(CANCEL_POLL_S)
         who = await asyncio.to_thread(cancel_requested, installation.state, job.info.run_id)
         if who:
-            stop.request(Reason.OPERATOR, f"cancelled by {who}")
+            _request(stop, view, Reason.OPERATOR, f"cancelled by {who}")
 
 
-def _listen_to_signals(installation: Installation, job: Job, stop: Stop) -> None:
+def _listen_to_signals(installation: Installation, job: Job, stop: Stop, view: RunView) -> None:
     """Ctrl-C and SIGTERM ask the run to stop; the second Ctrl-C gives up the grace time."""
     loop = asyncio.get_running_loop()
 
     def interrupted() -> None:
         if stop.requested:
             stop.hurry()
-        stop.request(Reason.OPERATOR, "interrupted from the keyboard")
+        _request(stop, view, Reason.OPERATOR, "interrupted from the keyboard")
 
     def terminated() -> None:
         who = cancel_requested(installation.state, job.info.run_id)
         if who:
-            stop.request(Reason.OPERATOR, f"cancelled by {who}")
+            _request(stop, view, Reason.OPERATOR, f"cancelled by {who}")
         else:
-            stop.request(Reason.STOPPED, "the proxy is being stopped")
+            _request(stop, view, Reason.STOPPED, "the proxy is being stopped")
 
     loop.add_signal_handler(signal.SIGINT, interrupted)
     loop.add_signal_handler(signal.SIGTERM, terminated)
+
+
+def _request(stop: Stop, view: RunView, reason: Reason, text: str) -> None:
+    if not stop.requested:
+        view.stopping(text, GRACE_S)
+    stop.request(reason, text)

@@ -50,7 +50,7 @@ def emit_rows(rows: Sequence[Any], columns: Sequence[str], output: Output) -> No
 
         table = Table(*(name.replace("_", " ") for name in columns), box=None, header_style="bold", pad_edge=False)
         for row in rows:
-            table.add_row(*(escape(_text(getattr(row, name))) for name in columns))
+            table.add_row(*(escape(_cell(getattr(row, name))) for name in columns))
         Console().print(table)
 
 
@@ -60,6 +60,13 @@ def _text(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value)) or "-"
     return str(_plain(value)) if isinstance(value, dt.datetime) else str(value)
+
+
+def _cell(value: Any) -> str:
+    """As :func:`_text`, so that it fits a table: times to the minute, lists that can be broken."""
+    if isinstance(value, dt.datetime):
+        return f"{value.astimezone(dt.UTC):%Y-%m-%d %H:%M}"
+    return _text(value).replace(",", ", ") if isinstance(value, tuple) else _text(value)
 
 
 def _plain(value: Any) -> Any:

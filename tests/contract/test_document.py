@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from contracts import export
 from contracts.config import NetworkConfig
 from contracts.document import (
     MAX_BYTES,
@@ -25,6 +24,7 @@ from contracts.document import (
     masked,
     read_document,
 )
+from tools import documents
 
 COMPLETE = (Path(__file__).parent / "documents" / "complete.json").read_bytes()
 SMALL: dict[str, Any] = {"network": "REDE", "inventory": {"kind": "static", "hosts": []}}
@@ -393,11 +393,11 @@ def test_the_schema_marks_its_secrets() -> None:
 
 
 def test_the_published_documents_are_those_of_the_code(capsys: pytest.CaptureFixture[str]) -> None:
-    assert export.main(["--check"]) == 0, capsys.readouterr().err
+    assert documents.main(["--check"]) == 0, capsys.readouterr().err
 
 
-def test_a_wrong_argument_of_the_export_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert export.main(["--chekc"]) == 2
+def test_a_wrong_argument_to_the_generator_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert documents.main(["--chekc"]) == 2
     assert "usage" in capsys.readouterr().err
 
 

@@ -74,7 +74,7 @@ class ControlPlane:
         return read_settings(self._environ(changes))
 
     @contextlib.contextmanager
-    def app(self, *, clock: Clock = utc_now, **changes: str) -> Iterator[Flask]:
+    def app(self, clock: Clock = utc_now, /, **changes: str) -> Iterator[Flask]:
         """The application in this process; the process's logging is as before afterwards."""
         root = logging.getLogger()
         handlers, level = root.handlers[:], root.level

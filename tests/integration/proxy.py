@@ -220,7 +220,7 @@ class Shop:
 
 @contextlib.contextmanager
 def shop(folder: Path, *tills: Mapping[str, Any]) -> Iterator[Shop]:
-    """Run these terminals (see `till`) in `folder`: SHOP-LOJA001-PDV201 and so on, in their order, unless they have a hostname."""
+    """Run these terminals (see `till`) in `folder`. They are SHOP-LOJA001-PDV201, 202 and so on, if they have no hostname."""
     need_program("busybox", "busybox")
     systems = yaml.safe_load(DEFAULT_PROFILES.read_text(encoding="utf-8"))["systems"]
     listed = [

@@ -2,15 +2,16 @@
 
 import datetime as dt
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
+from werkzeug.test import Client, TestResponse
 
 from contracts.document import content_digest
+from server.api.shortcut import Shortcut
 from tests.harness.control_plane import CLIENT, ControlPlane, context_of, prepared
 
 PATH = "/api/ingest/bot/config"
@@ -71,6 +72,11 @@ def world(request: pytest.FixtureRequest, plane: ControlPlane, tokens: dict[str,
     raw = plane.publish("SOL")
     with plane.app(LOG_LEVEL=request.param) as app:
         yield World(plane, app.test_client(), raw, tokens)
+
+
+def at(now: dt.datetime) -> Callable[[], dt.datetime]:
+    """A clock that stands still."""
+    return lambda: now
 
 
 def test_the_document_is_served_byte_for_byte(world: World) -> None:
@@ -189,7 +195,7 @@ def test_an_expired_token_is_refused_from_its_last_second_on(plane: ControlPlane
     )
     seen = []
     for now in (expires - dt.timedelta(seconds=1), expires + dt.timedelta(seconds=1)):
-        with plane.app(clock=lambda now=now: now) as app:  # type: ignore[misc]
+        with plane.app(at(now)) as app:
             headers = {"X-Bot-Token": tokens["expiring"]}
             answer = app.test_client().get(f"{PATH}?rede=SOL", headers=headers)
             headers["If-None-Match"] = answer.headers.get("ETag", '"' + "0" * 64 + '"')
@@ -271,6 +277,19 @@ def test_a_malformed_correlation_id_is_replaced(world: World, received: str) -> 
         assert len(given) == 36
 
 
+@pytest.mark.parametrize("token", ["all", "sol", "both", "expiring"])
+def test_the_usual_poll_never_reaches_flask(plane: ControlPlane, tokens: dict[str, str], token: str) -> None:
+    etag = f'"{content_digest(json.loads(plane.publish("SOL")))}"'
+
+    def flask(*_: object) -> Iterable[bytes]:
+        raise AssertionError("the long way was taken")
+
+    with plane.app() as app:
+        headers = {"X-Bot-Token": tokens[token], "If-None-Match": etag}
+        shortcut = Client(Shortcut(flask, context_of(app)))
+        assert shortcut.get(f"{PATH}?rede=SOL", headers=headers).status_code == 304
+
+
 def test_health_tells_that_all_is_well(world: World) -> None:
     for path in ("/health", "/api/bootstrap/health"):
         answer = world.http.get(path)
@@ -303,7 +322,7 @@ def test_an_older_use_never_replaces_a_newer_one(plane: ControlPlane) -> None:
     plane.publish("SOL")
     token = plane.token("--network", "SOL")
     for now in (NOW, NOW - dt.timedelta(hours=1)):
-        with plane.app(clock=lambda now=now: now) as app:  # type: ignore[misc]
+        with plane.app(at(now)) as app:
             assert app.test_client().get(PATH, headers={"X-Bot-Token": token}).status_code == 200
     assert _last_use(plane, token) == "2026-03-01T12:00:00Z"
 

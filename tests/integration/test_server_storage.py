@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from server.storage.models import Base, Configuration, Network
@@ -121,7 +121,7 @@ def test_documents_stored_at_once_get_versions_without_gaps(bare: ControlPlane) 
     wait_until(lambda: not any(child.alive() for child in commands), within=120, what="four config set at once")
     assert [child.stop() for child in commands] == [0, 0, 0, 0], "\n".join(child.log_tail() for child in commands)
     with opened(bare) as database, database.reading() as connection:
-        versions = connection.execute(text("SELECT version FROM configurations ORDER BY version")).scalars().all()
+        versions = connection.scalars(select(Configuration.version).order_by(Configuration.version)).all()
     assert versions == [1, 2, 3, 4]
 
 

@@ -1,6 +1,7 @@
 """Who is contacted, with which credential, and which host key is believed: against real servers and one that keeps a list."""
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -117,6 +118,17 @@ def test_keys_agents_and_files_of_this_machine_take_no_part(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
     run(scene())
+
+
+def test_an_account_without_a_name_can_connect() -> None:
+    program = (
+        "import sys; from tests.integration.ssh_parts import *\n"
+        "error = run(refusal(a_remote(password('root', 'x')), a_host('127.0.0.1', int(sys.argv[1]))))\n"
+        "print(error.reason)"
+    )
+    nobody = [need_program("unshare", "util-linux"), "--user", "--map-user=54321", "env", "-i"]
+    said = process.run([*nobody, f"PYTHONPATH={':'.join(sys.path)}", sys.executable, "-c", program, str(free_port())])
+    assert said.strip() == Reason.REFUSED_CONNECTION
 
 
 @pytest.mark.parametrize("prompt", ["Password: ", "Senha: ", "Digite o código de root:"])

@@ -47,11 +47,13 @@ async def rest_of(place: Place, group: bytes) -> str:
     return left
 
 
-def test_sections_steps_and_files_in_one_session(place: Place) -> None:
+def test_sections_steps_and_files_in_one_session(server: sshd.SshServer, place: Place) -> None:
+    path = server.child.log.with_name("home") / "file"
+    content = bytes(range(256)) * 400
+    write = script.render_step(WriteFile("w", str(path), content, 0o600, owner=server.user))
+
     async def scene() -> None:
         remote, host = place
-        content = bytes(range(256)) * 400
-        write = script.render_step(WriteFile("w", "/tmp/flagee-test-file", content, 0o600, owner="terminal"))
         async with remote.connect(host, deadline=20) as session:
             answer = await session.run(
                 [("look", "id -un; echo oops >&2"), ("step:0", write), ("step:1", "exit 5"), ("step:2", "echo no")],
@@ -61,10 +63,21 @@ def test_sections_steps_and_files_in_one_session(place: Place) -> None:
             assert answer.complete
             assert answer.sections == {"look": b"terminal\noops\n", "step:0": b"written\n", "step:1": b""}
             assert answer.codes == {"look": 0, "step:0": 0, "step:1": 5}
-            clean = [("read", "cat /tmp/flagee-test-file"), ("step:0", "rm /tmp/flagee-test-file")]
-            answer = await session.run(clean, timeout=20, privileged=False)
-            assert answer.sections["read"] == content
+            again = await session.run([("step:0", write), ("read", f"cat {path}")], timeout=20, privileged=False)
+            assert again.sections == {"step:0": b"unchanged\n", "read": content}
             assert (session.elevated, session.elevation) == (False, "none")
+
+    run(scene())
+    assert path.read_bytes() == content
+
+
+def test_one_session_takes_any_number_of_scripts(place: Place) -> None:
+    async def scene() -> None:
+        remote, host = place
+        async with remote.connect(host, deadline=20) as session:
+            for number in range(12):
+                answer = await session.run([("n", f"echo {number}")], timeout=20, privileged=False)
+                assert answer.sections == {"n": f"{number}\n".encode()}
 
     run(scene())
 

@@ -267,7 +267,7 @@ def test_a_path_that_cannot_be_a_folder_is_told_with_advice(tmp_path: Path) -> N
         open_state(tmp_path / "file")
     assert caught.value.reason == "state_read_only"
     assert str(tmp_path / "file") in caught.value.advice
-    assert caught.value.exit_code == 1
+    assert caught.value.exit_code == 3
 
 
 # Runs in a mount namespace of its own, so that nothing stays mounted whatever happens. {0}: the mount point.

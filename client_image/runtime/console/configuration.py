@@ -169,7 +169,9 @@ def show_schedule(installation: Installation, span: str, out: Out) -> int:
         )
         limit = f"{deadline.astimezone(zone):%H:%M}" if deadline else ""
         rows.append((f"{local:%a %Y-%m-%d %H:%M:%S %Z}", job.id, job.action, limit, _selector_text(job)))
-    out.table(("when", "job", "action", "not after", "hosts"), rows, data)
+    out.table(("when", "job", "action", "not after", "hosts"), rows, data, whole=("when", "job", "action"))
+    if not rows:
+        out.say(f"nothing is due within {span}")
     off = [job.id for job in config.schedule if not job.enabled and job.id not in bad]
     if off:
         out.say(f"switched off: {', '.join(off)}", "dim")

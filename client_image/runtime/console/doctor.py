@@ -18,7 +18,7 @@ from runtime.adapters.state.history import count
 from runtime.adapters.state.meta import read_daemon_status
 from runtime.adapters.state.runs import live_runs
 from runtime.console.configuration import problems
-from runtime.console.output import Out
+from runtime.console.output import Out, clean, counted
 from runtime.core.errors import RunError
 from runtime.core.model import Selector
 from runtime.wiring import Installation
@@ -44,11 +44,13 @@ def examine(installation: Installation, out: Out) -> int:
     if config is not None:
         checks += _safely(lambda i: _network(i, config), installation)
     data = [asdict(check) for check in checks]
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for check in checks:
-        mark = Text(check.status, style=_STYLE[check.status]) if out.form == "table" else check.status
-        advice = f"{check.text}\n  try: {check.advice}" if check.advice and out.form == "table" else check.text
-        rows.append((check.name, mark, Text(advice) if out.form == "table" else advice))
+        if out.form == "table":
+            advice = f"\n  try: {clean(check.advice)}" if check.advice else ""
+            rows.append((check.name, Text(check.status, style=_STYLE[check.status]), Text(clean(check.text) + advice)))
+        else:
+            rows.append((check.name, check.status, check.text, check.advice))
     out.table(("", "", ""), rows, data)
     return 1 if any(check.status == "bad" for check in checks) else 0
 
@@ -120,7 +122,9 @@ def _control_plane(installation: Installation) -> Iterator[Check]:
 
 def _state(installation: Installation) -> Iterator[Check]:
     counts = count(installation.state)
-    text = f"{counts.runs} runs, {counts.results} results, {counts.host_keys} pinned keys"
+    text = (
+        f"{counted(counts.runs, 'run')}, {counted(counts.results, 'result')}, {counted(counts.host_keys, 'pinned key')}"
+    )
     yield Check("local state", "ok", f"{installation.settings.data_path}: {text}")
     waiting = f"{counts.outbox_waiting} waiting, {counts.outbox_delivered} delivered"
     dropped = counts.outbox_dropped
@@ -152,7 +156,7 @@ def _daemon(installation: Installation) -> Iterator[Check]:
 def _network(installation: Installation, config: NetworkConfig) -> Iterator[Check]:
     hosts = installation.inventory(config).hosts(Selector())
     broken = [host for host in hosts if host.problem]
-    text = f"{config.inventory.kind}: {len(hosts)} hosts"
+    text = f"{config.inventory.kind}: {counted(len(hosts), 'host')}"
     if not hosts:
         yield Check("inventory", "warning", text, "check the network's groups and host names")
     else:

@@ -16,6 +16,9 @@ from runtime.adapters.state.store import State
 from runtime.console.output import Out, clean, styled
 from runtime.core.errors import NoHostMatched, UsageFault
 
+_RUN = ("started", "action", "origin", "hosts", "outcomes", "exit", "run")
+_RUN_WHOLE = ("started", "action", "run")
+
 
 def plain(record: Any) -> dict[str, Any]:
     """A record as JSON values; instants as RFC 3339 text."""
@@ -83,7 +86,7 @@ def _why_block(record: HostRecord, out: Out) -> None:
 def show_runs(state: State, last: int, out: Out) -> int:
     records = list_runs(state, limit=last)
     rows = [_run_row(record) for record in records]
-    out.table(("started", "action", "origin", "hosts", "outcomes", "exit", "run"), rows, [plain(r) for r in records])
+    out.table(_RUN, rows, [plain(r) for r in records], whole=_RUN_WHOLE)
     if not records and out.form == "table":
         out.say("no run yet on this proxy")
     return 0
@@ -107,9 +110,10 @@ def show_run(state: State, run_id: str, out: Out) -> int:
         out.json({**plain(record), "results": [plain(host) for host in hosts]})
         return 0
     if out.form == "table":
-        out.table(("started", "action", "origin", "hosts", "outcomes", "exit", "run"), [_run_row(record)], ())
+        out.table(_RUN, [_run_row(record)], (), whole=_RUN_WHOLE)
         out.console.print()
-    out.table(("host", "address", "outcome", "reason", "what happened"), _host_rows(hosts, out), ())
+    columns = ("host", "address", "outcome", "reason", "what happened")
+    out.table(columns, _host_rows(hosts, out), (), whole=columns[:4])
     return 0
 
 

@@ -7,16 +7,19 @@ from typing import Any
 from rich.text import Text
 
 from runtime.adapters.state.hosts import accept_lost_keys, acquaintances, key_history, retire_keys
-from runtime.console.output import Out
+from runtime.console.output import Out, counted
 from runtime.core import gates, rollout, wire
 from runtime.core.errors import NoHostMatched, UsageFault
 from runtime.core.model import Allow, Selector
+from runtime.core.pipeline import known_provider, require_network
 from runtime.core.selection import select
 from runtime.wiring import Installation
 
 
-def show_hosts(installation: Installation, selector: Selector, out: Out) -> int:
+def show_hosts(installation: Installation, network: str | None, selector: Selector, out: Out) -> int:
     config = installation.document().config
+    require_network(network, config)
+    known_provider(selector.provider, installation.known)
     rules = gates.policy(config, installation.known.providers, installation.assets.rows)
     found = select(installation.inventory(config).hosts(selector), selector)
     known = acquaintances(installation.state, config.network)
@@ -49,9 +52,10 @@ def show_hosts(installation: Installation, selector: Selector, out: Out) -> int:
                 why,
             )
         )
-    out.table(("host", "address", "role", "provider", "rollout", "why"), rows, data)
+    columns = ("host", "address", "role", "provider", "rollout", "why")
+    out.table(columns, rows, data, whole=columns[:5])
     if out.form == "table":
-        out.say(f"{len(found)} hosts of {config.network}", "dim")
+        out.say(f"{counted(len(found), 'host')} of {config.network}", "dim")
     return 0
 
 
@@ -73,7 +77,8 @@ def rekey_host(installation: Installation, host: str | None, everything: bool, b
         hint = "its last key was already retired" if known else "use the host's exact technical name"
         raise NoHostMatched("no_pinned_key", f"no key is pinned for {host}", hint)
     data = [{"name": record.name, "port": record.port, "retired": record.key.fingerprint} for record in retired]
-    out.table(("host", "port", "retired key"), [(d["name"], d["port"], d["retired"]) for d in data], data)
+    columns = ("host", "port", "retired key")
+    out.table(columns, [(d["name"], d["port"], d["retired"]) for d in data], data, whole=columns)
     if out.form == "table":
         out.say("the next login pins the key that the host then shows: make sure that it is the right machine")
     return 0

@@ -11,8 +11,7 @@ from rich.text import Text
 from contracts.config import NetworkConfig, Rollout
 from runtime.console.output import Out, clean
 from runtime.core.action import Action
-from runtime.core.errors import UsageFault
-from runtime.core.pipeline import Knowledge
+from runtime.core.pipeline import Knowledge, known_provider
 
 
 def _external(known: Knowledge, action: Action) -> dict[str, list[str]]:
@@ -49,7 +48,8 @@ def show_actions(known: Knowledge, out: Out) -> int:
         state = Text("yes", style="green") if item["available"] else Text("not yet", style="dim")
         cells = (item["name"], state if out.form == "table" else state.plain, item["effect"], item["minimum_level"])
         rows.append((*cells, item["summary"], ", ".join(names)))
-    out.table(("action", "here", "effect", "level", "what it does", "other names"), rows, data)
+    columns = ("action", "here", "effect", "level", "what it does", "other names")
+    out.table(columns, rows, data, whole=columns[:4])
     return 0
 
 
@@ -87,10 +87,7 @@ def _explain_one(known: Knowledge, config: NetworkConfig, asked: Action, provide
 
 
 def show_explanation(known: Knowledge, config: NetworkConfig, name: str, provider: str | None, out: Out) -> int:
-    if provider is not None and provider not in known.providers:
-        raise UsageFault(
-            "unknown_provider", f"unknown provider {provider!r}", f"known: {', '.join(sorted(known.providers))}"
-        )
+    provider = known_provider(provider, known)
     chosen = [provider] if provider else sorted(known.providers)
     external = {n: c for one in chosen for n, c in known.providers[one].actions.items()}
     asked = known.catalogue.resolve(name, provider, external, {})
@@ -98,7 +95,8 @@ def show_explanation(known: Knowledge, config: NetworkConfig, name: str, provide
     if out.form in ("json", "ndjson"):
         out.table((), (), data)
         return 0
-    out.table(("", *chosen), _rows(data), ())
+    head = [] if out.form == "table" else [("provider", *chosen)]
+    out.table(("", *chosen), [*head, *_rows(data)], ())
     _scripts(data, out)
     return 0
 
@@ -146,6 +144,6 @@ def _scripts(data: list[dict[str, Any]], out: Out) -> None:
     for item in data:
         by_text.setdefault(item["observe"].strip(), []).append(item["provider"])
     for text, providers in by_text.items():
-        out.say(f"\nwhat it looks at first, read-only ({', '.join(providers)}), after the engine's own facts:", "bold")
-        for line in text.splitlines() or ["(nothing of its own)"]:
-            out.stdout.write(f"  {clean(line)}\n")
+        title = f"what it looks at first, read-only ({', '.join(providers)}), after the engine's own facts:"
+        lines = (f"  {clean(line)}\n" for line in text.splitlines() or ["(nothing of its own)"])
+        out.write(f"\n{title}\n{''.join(lines)}")

@@ -6,13 +6,14 @@ Results go to stdout, everything said about the work to stderr, so that a pipe c
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, TextIO
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -22,6 +23,8 @@ Form = Literal["table", "lines", "json", "ndjson"]
 
 # C0 and C1 controls, and the characters that reorder text: a host's name or answer must not drive the operator's terminal.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+LEAST = 24  # columns of text that may be folded still read well with so many characters
 
 STYLES: Mapping[str, str] = {
     "ok": "green",
@@ -41,39 +44,71 @@ def clean(text: object) -> str:
     return _CONTROL.sub("?", str(text).replace("\n", " ").replace("\t", " "))
 
 
+def counted(number: int, what: str) -> str:
+    """3 hosts, 1 host."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _cell(value: object) -> Text:
+    return value if isinstance(value, Text) else Text(clean("" if value is None else value))
+
+
 def styled(outcome: str) -> Text:
     return Text(outcome, style=STYLES.get(outcome, ""))
 
 
-@dataclass(frozen=True, slots=True)
+class _Console(Console):
+    """rich would end the process, and with it a run, when the reader of its output goes away."""
+
+    def on_broken_pipe(self) -> None:
+        _hush(self.file)
+
+
+def _hush(stream: Any) -> None:
+    """The reader of this stream went away (head, less): what is still to be said is dropped, and the work goes on."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
 class Out:
-    """Both streams and the chosen form."""
+    """Both streams and the chosen form. ``console`` and ``notes`` write on them as rich does, for people."""
 
-    form: Form
-    stdout: TextIO
-    stderr: TextIO
+    def __init__(self, form: Form, stdout: TextIO, stderr: TextIO) -> None:
+        self.form, self.stdout, self.stderr = form, stdout, stderr
+        self.console = _Console(file=stdout, highlight=False)
+        self.notes = _Console(file=stderr, highlight=False)
 
-    @property
-    def console(self) -> Console:
-        return Console(file=self.stdout, highlight=False, soft_wrap=False)
-
-    @property
-    def notes(self) -> Console:
-        return Console(file=self.stderr, highlight=False)
+    def write(self, text: str) -> None:
+        """Plain text to stdout, at once."""
+        try:
+            self.stdout.write(text)
+            self.stdout.flush()
+        except BrokenPipeError:
+            _hush(self.stdout)
 
     def json(self, value: Any) -> None:
         indent = 2 if self.form == "json" and self.stdout.isatty() else None
-        self.stdout.write(json.dumps(value, ensure_ascii=False, indent=indent, default=str) + "\n")
-        self.stdout.flush()
+        text = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
+        # What would drive a terminal stands only inside strings, where JSON has another way to write it.
+        self.write(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
     def say(self, text: str, style: str = "") -> None:
         """A remark for a person, on stderr."""
         self.notes.print(Text(clean(text), style=style), soft_wrap=True)
 
     def table(
-        self, columns: Sequence[str], rows: Iterable[Sequence[object]], data: Sequence[Mapping[str, Any]]
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[object]],
+        data: Sequence[Mapping[str, Any]],
+        whole: Collection[str] = (),
     ) -> None:
-        """Rows for a person or a pipe (tab-separated), ``data`` for JSON."""
+        """Rows for a person or a pipe (tab-separated), ``data`` for JSON.
+
+        ``whole``: columns whose words are copied or searched for, so they are never broken; where a terminal is too narrow for
+        them, what is in the others goes below.
+        """
         if self.form == "json":
             self.json(list(data))
         elif self.form == "ndjson":
@@ -81,26 +116,53 @@ class Out:
                 self.json(item)
         elif self.form == "lines":
             for row in rows:
-                self.stdout.write("\t".join(clean(cell) if cell is not None else "" for cell in row) + "\n")
+                self.write("\t".join(clean("" if cell is None else cell) for cell in row) + "\n")
         else:
-            table = Table(box=None, header_style="bold", pad_edge=False)
-            for column in columns:
-                table.add_column(column, overflow="fold")
-            for row in rows:
-                table.add_row(
-                    *(cell if isinstance(cell, Text) else Text(clean("" if cell is None else cell)) for cell in row)
-                )
+            self._table(columns, [[_cell(cell) for cell in row] for row in rows], whole)
+
+    def _table(self, columns: Sequence[str], rows: Sequence[Sequence[Text]], whole: Collection[str]) -> None:
+        taken = sum(
+            max((row[number].cell_len for row in rows), default=0) + 2
+            for number, column in enumerate(columns)
+            if column in whole
+        )
+        if whole and taken + LEAST * (len(columns) - len(whole)) > self.console.width:
+            self._blocks(columns, rows, whole)
+            return
+        table = Table(box=None, header_style="bold", pad_edge=False, show_header=any(columns))
+        for column in columns:
+            table.add_column(column, overflow="fold", no_wrap=column in whole)
+        for row in rows:
+            table.add_row(*row)
+        if rows:
             self.console.print(table)
+
+    def _blocks(self, columns: Sequence[str], rows: Sequence[Sequence[Text]], whole: Collection[str]) -> None:
+        for row in rows:
+            cells = list(zip(columns, row, strict=True))
+            kept = [cell for column, cell in cells if column in whole and cell]
+            self.console.print(Text("  ").join(kept), soft_wrap=True)
+            for column, cell in cells:
+                if column not in whole and cell:
+                    label = f"{column}: " if len(columns) - len(whole) > 1 else ""
+                    self.console.print(Padding(Text(label, style="dim") + cell, (0, 0, 0, 2)))
 
     def error(self, error: RunError) -> None:
         """What went wrong and what to do next. In a JSON form it is on stdout too, so that a program sees it."""
         if self.form in ("json", "ndjson"):
-            body = {"reason": error.reason, "message": error.message, "advice": error.advice or None}
-            self.json({"error": body, "exit_code": error.exit_code})
+            self.json({"error": error_json(error), "exit_code": error.exit_code})
+        self.explain(error)
+
+    def explain(self, error: RunError) -> None:
+        """The same for a person only."""
         text = Text("error: ", style="bold red") + Text(clean(error.message)) + Text(f" [{error.reason}]", style="dim")
         self.notes.print(text, soft_wrap=True)
         if error.advice:
             self.notes.print(Text("  try: ", style="bold") + Text(clean(error.advice)), soft_wrap=True)
+
+
+def error_json(error: RunError) -> dict[str, Any]:
+    return {"reason": error.reason, "message": error.message, "advice": error.advice or None}
 
 
 def choose(asked: str | None, stdout: TextIO | None = None, stderr: TextIO | None = None) -> Out:

@@ -7,8 +7,9 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from runtime.console.output import Out, clean, styled
+from runtime.console.output import Out, clean, counted, error_json, styled
 from runtime.core import wire
+from runtime.core.errors import RunError
 from runtime.core.model import Host, HostResult, Outcome, RunReport
 from runtime.core.pipeline import Job
 
@@ -28,7 +29,7 @@ class RunView:
     def selected(self, job: Job, hosts: list[Host]) -> None:
         self._job = job
         info = job.info
-        what = f"{info.action} on {len(hosts)} host{'s' if len(hosts) != 1 else ''} of {info.network}"
+        what = f"{info.action} on {counted(len(hosts), 'host')} of {info.network}"
         mode = "dry-run, nothing is written; " if info.dry_run else ""
         if self._out.form == "table" or job.effect == "disrupt":
             self._out.say(f"{what} ({mode}compatibility {info.compat_mode}, run {info.run_id})", "bold")
@@ -48,23 +49,32 @@ class RunView:
         if self._out.form == "ndjson":
             self._out.json({"type": "host", **wire.result_json(self._job.info, result)})
         elif self._out.form == "lines":
-            self._out.stdout.write(_line(result) + "\n")
-            self._out.stdout.flush()
+            self._out.write(_line(result) + "\n")
+
+    def stopping(self, why: str, grace: float) -> None:
+        text = f"stopping ({why}): no further host is started; those at work get up to {grace:.0f} s"
+        self._out.say(f"{text}, Ctrl-C cuts them now", "yellow")
 
     def close(self) -> None:
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
 
-    def report(self, report: RunReport) -> None:
+    def report(self, report: RunReport, trouble: RunError | None) -> int:
+        """The exit code. ``trouble``: why not all of it could be recorded, if so."""
         self.close()
-        body = wire.report_json(report)
+        code = report.exit_code if trouble is None else 1
+        end = {"exit_code": code} if trouble is None else {"exit_code": code, "error": error_json(trouble)}
+        body = {**wire.report_json(report), **end}
         if self._out.form == "json":
             self._out.json(body)
         elif self._out.form == "ndjson":
-            self._out.json({"type": "run", **body["run"], "summary": body["summary"], "exit_code": body["exit_code"]})
+            self._out.json({"type": "run", **body["run"], "summary": body["summary"], **end})
         elif self._out.form == "table":
-            _table(self._out, report)
+            _table(self._out, report, code)
+        if trouble is not None:
+            self._out.explain(trouble)
+        return code
 
 
 def _reason(result: HostResult) -> str:
@@ -76,7 +86,7 @@ def _line(result: HostResult) -> str:
     return "\t".join(clean(cell) for cell in cells)
 
 
-def _table(out: Out, report: RunReport) -> None:
+def _table(out: Out, report: RunReport, code: int) -> None:
     rows: list[tuple[Any, ...]] = []
     for result in report.results:
         seconds = result.durations.get("total", 0.0)
@@ -87,13 +97,14 @@ def _table(out: Out, report: RunReport) -> None:
         rows.append(
             (result.host.name, result.host.address, styled(result.outcome), reason, message, f"{seconds:.1f} s")
         )
-    out.table(("host", "address", "outcome", "reason", "what happened", "time"), rows, ())
+    columns = ("host", "address", "outcome", "reason", "what happened", "time")
+    out.table(columns, rows, (), whole=("host", "address", "outcome", "reason", "time"))
     if len(report.results) == 1 and report.results[0].report:
         _details(out, report.results[0])
     counts = ", ".join(f"{count} {outcome}" for outcome, count in wire.summary(report.results).items())
-    style = "green" if report.exit_code == 0 else "bold red" if report.exit_code == 1 else "yellow"
-    out.console.print(Text(f"\n{len(report.results)} hosts: {counts}. Exit code {report.exit_code}.", style=style))
-    if report.exit_code == 1:
+    style = "green" if code == 0 else "bold red" if code == 1 else "yellow"
+    out.console.print(Text(f"\n{counted(len(report.results), 'host')}: {counts}. Exit code {code}.", style=style))
+    if code == 1:
         out.console.print(Text(f"More: flageemonitor-run runs {report.info.run_id}, or why <host>", style="dim"))
 
 
@@ -104,8 +115,10 @@ def _details(out: Out, result: HostResult) -> None:
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, dict):
         return ", ".join(f"{name}={_value(inner)}" for name, inner in value.items() if inner is not None)
     if isinstance(value, list | tuple):
-        return ", ".join(str(item) for item in value)
+        return ", ".join(str(item) for item in value) or "-"
     return "-" if value is None else str(value)

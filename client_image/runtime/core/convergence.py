@@ -143,8 +143,7 @@ async def _observe(session: Session, binding: Binding, around: Surroundings, see
     answer = await session.run(sections, timeout=around.limits.command, privileged=action.needs_root)
     seen.spent("observe", around.clock.monotonic() - started)
     if not answer.complete:
-        text = "the connection ended before the terminal had answered"
-        raise Transient(Outcome.UNREACHABLE, Reason.CONNECTION_LOST, text)
+        raise _unanswered(answer, around.limits)
     facts = probe.parse_probe(answer.sections.get("facts", b""))
     code = answer.codes.get("observe")
     output = answer.sections.get("observe", b"").decode("utf-8", "replace")
@@ -160,6 +159,22 @@ async def _observe(session: Session, binding: Binding, around: Surroundings, see
         output=output,
     )
     return facts, _busy_answer(answer)
+
+
+def _unanswered(answer: Answer, limits: Limits) -> HostError:
+    """A look that came to no end, and why. Nothing was changed by it."""
+    if answer.stopped is Reason.DEADLINE:
+        text = f"the terminal had not answered after {limits.command:.0f} s"
+        return Transient(Outcome.FAILED, Reason.DEADLINE, text, "observe")
+    if answer.stopped is Reason.KILLED:
+        text = "the terminal floods: far more output than any answer, so it was cut"
+        return Permanent(Outcome.FAILED, Reason.BAD_FACTS, text, "flood")
+    if answer.stopped is None:
+        said = _last_line(answer.noise.decode("utf-8", "replace")) or "nothing"
+        text = f"the login shell ended without having run the script; it said: {said}"
+        return Permanent(Outcome.FAILED, Reason.BAD_FACTS, text, "shell")
+    text = "the connection ended before the terminal had answered"
+    return Transient(Outcome.UNREACHABLE, Reason.CONNECTION_LOST, text)
 
 
 def _privilege(session: Session, facts: Facts, *, elevated: bool) -> Privilege:
@@ -197,8 +212,13 @@ async def _apply(
         return Verified(Outcome.FAILED, Reason.STEP_FAILED, text, stage.name)
     if len(records) == len(stage.steps) and all(record.status == "done" for record in records):
         return None
-    text = f"the connection was lost during {stage.name}; what the terminal did with it is not known"
-    return Verified(Outcome.UNKNOWN, Reason.CONNECTION_LOST, text, stage.name)
+    how = {
+        Reason.DEADLINE: f"{stage.name} was not finished after {around.limits.command:.0f} s and was cut",
+        Reason.KILLED: f"{stage.name} flooded its output and was cut",
+    }
+    said = how.get(answer.stopped or Reason.CONNECTION_LOST, f"the connection was lost during {stage.name}")
+    reason = Reason.DEADLINE if answer.stopped is Reason.DEADLINE else Reason.CONNECTION_LOST
+    return Verified(Outcome.UNKNOWN, reason, f"{said}; what the terminal did with it is not known", stage.name)
 
 
 def _records(stage: Stage, answer: Answer) -> list[StepRecord]:
@@ -236,8 +256,8 @@ async def _settle(
         try:
             decision = await _look(session, host, binding, around, seen)
         except HostError as error:
-            if error.reason in (Reason.CONNECTION_LOST, Reason.TIMEOUT):
-                text = f"{stage.name} was applied, then the connection was lost before it could be confirmed"
+            if error.reason in (Reason.CONNECTION_LOST, Reason.TIMEOUT, Reason.DEADLINE):
+                text = f"{stage.name} was applied, then the terminal was lost before it could be confirmed"
                 raise Transient(Outcome.UNKNOWN, Reason.CONNECTION_LOST, text, stage.name) from error
             raise
         if not (isinstance(decision, Stage) and decision.name == stage.name):

@@ -84,17 +84,8 @@ class Knowledge:
 
 def resolve(request: Request, config: NetworkConfig, known: Knowledge, *, agent_id: str, now: dt.datetime) -> Job:
     """Raises UsageFault with the reason and what to do; after this only the inventory can stop the run."""
-    if request.network is not None and request.network.lower() != config.network.lower():
-        raise UsageFault(
-            "other_network",
-            f"this proxy serves the network {config.network}, not {request.network}",
-            "run it on the proxy of that network, or leave --rede out",
-        )
-    provider = request.provider.lower() if request.provider else None
-    if provider is not None and provider not in known.providers:
-        raise UsageFault(
-            "unknown_provider", f"unknown provider {request.provider!r}", f"known: {', '.join(sorted(known.providers))}"
-        )
+    require_network(request.network, config)
+    provider = known_provider(request.provider, known)
     asked = known.catalogue.resolve(request.action, provider, _external(known, provider), {})
     default = _bind(asked, request, config, known)
     names = [provider] if provider is not None else sorted(known.providers)
@@ -122,6 +113,25 @@ def resolve(request: Request, config: NetworkConfig, known: Knowledge, *, agent_
     job = Job(info, default, bindings, mode, request.not_after)
     require_target(job)
     return job
+
+
+def require_network(asked: str | None, config: NetworkConfig) -> None:
+    """Raises UsageFault for any network but the proxy's own."""
+    if asked is not None and asked.lower() != config.network.lower():
+        raise UsageFault(
+            "other_network",
+            f"this proxy serves the network {config.network}, not {asked}",
+            "run it on the proxy of that network, or leave --rede out",
+        )
+
+
+def known_provider(asked: str | None, known: Knowledge) -> str | None:
+    """The provider's id, however it was written. Raises UsageFault for one that nobody knows."""
+    provider = asked.lower() if asked is not None else None
+    if provider is not None and provider not in known.providers:
+        known_ones = ", ".join(sorted(known.providers))
+        raise UsageFault("unknown_provider", f"unknown provider {asked!r}", f"known: {known_ones}")
+    return provider
 
 
 def require_target(job: Job) -> None:

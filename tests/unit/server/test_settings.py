@@ -105,7 +105,7 @@ def test_wrong_values_are_not_repeated() -> None:
 
 
 def test_the_published_document_is_current() -> None:
-    path = Path(__file__).parents[3] / settings_doc.PATH
+    path = Path(__file__).parents[3] / "docs" / "settings.md"
     assert path.read_text(encoding="utf-8") == settings_doc.render()
 
 

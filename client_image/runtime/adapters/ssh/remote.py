@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import getpass
 import ipaddress
 import logging
+import os
 import warnings
 from collections.abc import AsyncIterator, Sequence
 from weakref import WeakValueDictionary
@@ -31,7 +33,7 @@ class SshRemote:
         self._networks = [ipaddress.ip_network(network) for network in ssh.allowed_networks]
         self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._ring = KeyRing()
-        _quiet()
+        _prepare_libraries()
 
     @contextlib.asynccontextmanager
     async def connect(self, host: Host, *, deadline: float) -> AsyncIterator[SshSession]:
@@ -111,9 +113,15 @@ class SshRemote:
             await self._memory.remember(host, learned)
 
 
-def _quiet() -> None:
-    """asyncssh writes a line for every command; cryptography warns that what old servers need will move one day."""
+def _prepare_libraries() -> None:
+    """asyncssh writes a line for every command, and asks for name and home of our own account, which in a container may have
+    neither; cryptography warns that what old servers need will move one day."""
     logging.getLogger("asyncssh").setLevel(logging.WARNING)
     warnings.filterwarnings(
         "ignore", message="Diffie-Hellman over finite fields", category=CryptographyDeprecationWarning
     )
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = "flageemonitor"
+        os.environ.setdefault("HOME", "/")

@@ -35,6 +35,7 @@ class SshSession:
     ) -> None:
         self._host, self._credential = host, credential
         self._client, self._connection, self._limit = client, connection, limit
+        self._shell: Shell | None = None
         self._on_terminal = False
         self._over = False
         self._denied: Permanent | None = None
@@ -79,20 +80,20 @@ class SshSession:
         shell = await self._start(way, reader)
         if shell is None:
             return Reason.CONNECTION_LOST
-        try:
-            if way.go and not await self._elevate(shell, way):
-                return Reason.CONNECTION_LOST
-            shell.begin()
-            shell.write(way.input, last=not way.terminal)
-            await shell.until(lambda: reader.complete)
-        finally:
-            shell.close()
+        if way.go and not await self._elevate(shell, way):
+            return Reason.CONNECTION_LOST
+        shell.begin()
+        shell.write(way.input, last=not way.terminal)
+        await shell.until(lambda: reader.complete)
         if shell.flooded:
             return Reason.KILLED
+        shell.close()
         return Reason.CONNECTION_LOST if self._lost else None
 
     async def _start(self, way: Way, reader: script.Reader) -> Shell | None:
-        shell = Shell(reader, self._limit)
+        if self._shell is not None:  # dropbear confuses a new channel with one that is still closing
+            await self._shell.wait_closed(CLOSE_S)
+        self._shell = shell = Shell(reader, self._limit)
         try:
             await self._connection.create_session(
                 lambda: shell,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import asyncssh
@@ -23,6 +24,7 @@ class Shell(asyncssh.SSHClientSession[bytes]):
         self._wake = asyncio.Event()
         self.greeting = bytearray()
         self.closed = False
+        self._closing = False
         self.channel: asyncssh.SSHClientChannel[bytes] | None = None
 
     @property
@@ -40,8 +42,17 @@ class Shell(asyncssh.SSHClientSession[bytes]):
                 self.channel.write_eof()
 
     def close(self) -> None:
+        self._closing = True
         if self.channel is not None:
             self.channel.close()
+
+    async def wait_closed(self, timeout: float) -> None:
+        """Return when the server has closed its side too, if it does so in time. At once when nobody has called :meth:`close`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while self._closing and not self.closed:
+                    self._wake.clear()
+                    await self._wake.wait()
 
     async def until(self, ready: Callable[[], bool]) -> None:
         """Return when ``ready``, or when nothing more will come."""
@@ -54,6 +65,8 @@ class Shell(asyncssh.SSHClientSession[bytes]):
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         self._received += len(data)
+        if self.flooded and self.channel is not None:
+            self.channel.pause_reading()
         if not self._begun:
             self.greeting += data
             del self.greeting[:-GREETING_KEPT]

@@ -54,7 +54,7 @@ class StateUnavailable(RunError):
     ``reason`` is one of state_full, state_read_only, state_corrupt, state_busy, state_failed.
     """
 
-    exit_code = 1
+    exit_code = 3
 
 
 def unavailable(reason: str, path: Path, cause: object) -> StateUnavailable:

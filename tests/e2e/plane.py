@@ -1,0 +1,84 @@
+"""The control plane as an operator runs it: the console script for every command, gunicorn behind `flagee-server serve`.
+
+Called by the end-to-end tests, on SQLite or on a database of the harness's PostgreSQL.
+"""
+
+import base64
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.harness import process
+from tests.harness.ports import LOOPBACK, accepts, free_port
+
+CLIENT = "Mercado Sol"
+PROGRAMS = Path(sys.executable).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """A running control plane with the client CLIENT. `environment` is what its operator has set."""
+
+    url: str
+    environment: Mapping[str, str]
+    child: process.Child
+
+    def command(self, *arguments: str, stdin: bytes = b"") -> str:
+        """`flagee-server ARGUMENTS`, which has to work: its stdout."""
+        return _command(self.environment, *arguments, stdin=stdin)
+
+    def add_network(self, code: str) -> None:
+        """Register a network of the client."""
+        self.command("network", "add", CLIENT, code)
+
+    def publish(self, code: str, document: Mapping[str, Any]) -> None:
+        """Store the network's configuration."""
+        self.command("config", "set", CLIENT, code, "-", stdin=json.dumps(document).encode())
+
+    def token(self, *options: str) -> str:
+        """A new token of the client."""
+        return self.command("token", "issue", CLIENT, *options).splitlines()[-1]
+
+    def log(self) -> list[dict[str, Any]]:
+        """What it has logged so far, one object a line."""
+        return [json.loads(line) for line in self.child.log.read_text().splitlines() if line.startswith("{")]
+
+
+@contextlib.contextmanager
+def running(folder: Path, database_url: str | None = None) -> Iterator[Plane]:
+    """From nothing to a server that answers; SQLite in `folder` unless `database_url` is given."""
+    key = folder / "secret.key"
+    key.write_bytes(base64.urlsafe_b64encode(os.urandom(32)))
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("FLAGEE")},
+        "FLAGEE_DATABASE_URL": database_url or f"sqlite:///{folder}/flagee.db",
+        "FLAGEE_SECRET_KEY_FILE": str(key),
+        "FLAGEE_LOG_FORMAT": "json",
+    }
+    _command(environment, "init-db")
+    _command(environment, "client", "add", CLIENT)
+    port = free_port()
+    serve: list[str | Path] = [PROGRAMS / "flagee-server", "serve", "--bind", f"{LOOPBACK}:{port}"]
+    with process.running(
+        serve,
+        name="control-plane",
+        folder=folder,
+        env=environment,
+        ready=lambda: accepts(LOOPBACK, port),
+        within=60,
+    ) as child:
+        yield Plane(f"http://{LOOPBACK}:{port}", environment, child)
+
+
+def _command(environment: Mapping[str, str], *arguments: str, stdin: bytes = b"") -> str:
+    done = subprocess.run(
+        [PROGRAMS / "flagee-server", *arguments], env=environment, input=stdin, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()

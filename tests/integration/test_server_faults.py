@@ -1,0 +1,274 @@
+"""The control plane when something around it is broken: the right answer, the fix in the log, and work again afterwards."""
+
+import contextlib
+import datetime as dt
+import json
+import os
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import create_engine, text, update
+
+from server.storage.models import Configuration
+from tests.harness.control_plane import CLIENT, ControlPlane, context_of, empty, new_key, prepared
+from tests.harness.need import need_root
+
+PATH = "/api/ingest/bot/config"
+
+
+@pytest.fixture
+def plane(tmp_path: Path) -> ControlPlane:
+    return prepared(tmp_path)
+
+
+@contextlib.contextmanager
+def asking(plane: ControlPlane, **changes: str) -> Iterator[FlaskClient]:
+    with plane.app(DATABASE_TIMEOUT="0.2", **changes) as app:
+        yield app.test_client()
+
+
+def database_file(plane: ControlPlane) -> Path:
+    return plane.folder / "flagee.db"
+
+
+def outcomes(http: FlaskClient, token: str, etag: str) -> list[tuple[int, str | None]]:
+    """Status and reason for a fetch, for a poll, and the health answer's status."""
+    fetch = http.get(f"{PATH}?rede=SOL", headers={"X-Bot-Token": token})
+    poll = http.get(f"{PATH}?rede=SOL", headers={"X-Bot-Token": token, "If-None-Match": etag})
+    health = http.get("/health")
+    return [
+        (fetch.status_code, fetch.json and fetch.json.get("reason")),
+        (poll.status_code, poll.json["reason"] if poll.is_json and poll.json else None),
+        (health.status_code, health.json and health.json["status"]),
+    ]
+
+
+def etag_of(plane: ControlPlane) -> str:
+    shown: str = json.loads(plane.must("config", "show", CLIENT, "SOL", "--output", "json"))["etag"]
+    return shown
+
+
+WELL: list[tuple[int, str | None]] = [(200, None), (304, None), (200, "ok")]
+UNAVAILABLE: list[tuple[int, str | None]] = [
+    (503, "database_unavailable"),
+    (503, "database_unavailable"),
+    (503, "error"),
+]
+
+
+def test_a_locked_database_is_503_until_it_is_free(plane: ControlPlane, capfd: pytest.CaptureFixture[str]) -> None:
+    token, etag = plane.token(), etag_of(plane)
+    with contextlib.closing(sqlite3.connect(database_file(plane), isolation_level=None)) as locker:
+        locker.execute("PRAGMA locking_mode = EXCLUSIVE")
+        locker.execute("BEGIN IMMEDIATE")
+        with asking(plane) as http:
+            assert outcomes(http, token, etag) == UNAVAILABLE
+            assert http.get(PATH, headers={"X-Bot-Token": token}).headers["Retry-After"] == "30"
+            locker.execute("ROLLBACK")
+            locker.close()
+            assert outcomes(http, token, etag) == WELL
+    assert "it is locked by another process; end that process" in capfd.readouterr().err
+
+
+def test_a_long_write_disturbs_no_reader(plane: ControlPlane) -> None:
+    token, etag = plane.token(), etag_of(plane)
+    with (
+        contextlib.closing(sqlite3.connect(database_file(plane), isolation_level=None)) as writer,
+        asking(plane) as http,
+    ):
+        writer.execute("BEGIN IMMEDIATE")
+        assert outcomes(http, token, etag) == WELL
+        result = plane.run("client", "add", "Late", DATABASE_TIMEOUT="0.2")
+        assert result.exit_code == 1
+        assert "locked by another process" in result.stderr
+
+
+def test_uses_that_cannot_be_written_are_kept_and_written_later(
+    plane: ControlPlane, capfd: pytest.CaptureFixture[str]
+) -> None:
+    token = plane.token()
+    with (
+        contextlib.closing(sqlite3.connect(database_file(plane), isolation_level=None)) as writer,
+        asking(plane) as http,
+    ):
+        writer.execute("BEGIN IMMEDIATE")
+        http.get(f"{PATH}?rede=SOL", headers={"X-Bot-Token": token})
+        context_of(http.application).last_use.flush()
+        assert "last use of tokens not written" in capfd.readouterr().err
+        writer.execute("ROLLBACK")
+        context_of(http.application).last_use.flush()
+    [row] = json.loads(plane.must("token", "list", "--output", "json"))
+    assert row["last_used_at"] is not None
+
+
+def test_a_missing_database_is_told_with_its_place(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    plane = empty(tmp_path)
+    with asking(plane) as http:
+        health = http.get("/health")
+        assert health.json
+        assert (health.status_code, health.json["migrations"]["status"]) == (503, "absent")
+        assert str(tmp_path) not in health.text, "health is for strangers too"
+        assert http.get(PATH, headers={"X-Bot-Token": "fm1.0123456789ab." + "a" * 43}).status_code == 503
+    assert f"there is no database at {tmp_path}/flagee.db; run: flagee-server init-db" in capfd.readouterr().err
+
+
+def test_tables_that_are_not_there_yet_are_told_with_the_fix(
+    tmp_path: Path, postgres_url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with asking(empty(tmp_path, postgres_url)) as http:
+        assert http.get("/health").status_code == 503
+        assert http.get(PATH, headers={"X-Bot-Token": "fm1.0123456789ab." + "a" * 43}).status_code == 503
+    assert "run: flagee-server init-db" in capfd.readouterr().err
+
+
+def test_a_file_that_is_no_database_is_told(plane: ControlPlane, capfd: pytest.CaptureFixture[str]) -> None:
+    token, etag = plane.token(), etag_of(plane)
+    for path in plane.folder.glob("flagee.db*"):
+        path.unlink()
+    database_file(plane).write_bytes(b"not a database " * 1000)
+    with asking(plane) as http:
+        assert outcomes(http, token, etag) == UNAVAILABLE
+    assert "it is not an SQLite database" in capfd.readouterr().err
+    assert "it is not an SQLite database" in plane.run("client", "list").stderr
+
+
+def test_postgresql_that_does_not_answer_is_told_without_the_password(tmp_path: Path) -> None:
+    plane = empty(tmp_path, "postgresql://user:hunter2@127.0.0.1:1/flagee")
+    for command in (("client", "list"), ("init-db",), ("serve",)):
+        result = plane.run(*command)
+        assert result.exit_code == 1
+        assert "FLAGEE_DATABASE_URL" in result.stderr
+        assert "hunter2" not in result.output
+
+
+def test_an_address_that_cannot_be_read_is_told_without_the_password(tmp_path: Path) -> None:
+    result = empty(tmp_path, "postgresql://user:hunter2@host:port/flagee").run("client", "list")
+    assert result.exit_code == 1
+    assert "FLAGEE_DATABASE_URL cannot be read" in result.stderr
+    assert "hunter2" not in result.output
+
+
+def test_connections_that_postgresql_closed_cost_no_request(tmp_path: Path, postgres_url: str) -> None:
+    plane = prepared(tmp_path, postgres_url)
+    token, etag = plane.token(), etag_of(plane)
+    engine = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    with asking(plane) as http:
+        assert outcomes(http, token, etag) == WELL
+        with engine.connect() as connection:
+            connection.execute(
+                text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'flagee-server'")
+            )
+        assert outcomes(http, token, etag) == WELL
+    engine.dispose()
+
+
+def test_without_the_secret_key_polls_are_answered_and_documents_are_not(
+    plane: ControlPlane, capfd: pytest.CaptureFixture[str]
+) -> None:
+    token, etag = plane.token(), etag_of(plane)
+    with asking(plane, SECRET_KEY="") as http:
+        assert outcomes(http, token, etag) == [(503, "secret_key_missing"), (304, None), (503, "error")]
+        assert http.get("/health").json["secret_key"] == {"status": "missing"}  # type: ignore[index]
+    assert "FLAGEE_SECRET_KEY is not set" in capfd.readouterr().err
+
+
+def test_with_another_secret_key_health_says_so(plane: ControlPlane, capfd: pytest.CaptureFixture[str]) -> None:
+    token, etag = plane.token(), etag_of(plane)
+    with asking(plane, SECRET_KEY=new_key()) as http:
+        assert outcomes(http, token, etag) == [(503, "secret_key_mismatch"), (304, None), (200, "degraded")]
+        assert http.get("/health").json["secret_key"] == {"status": "mismatch"}  # type: ignore[index]
+    assert "set that one, or store the documents again" in capfd.readouterr().err
+
+
+def test_a_damaged_document_is_not_served(plane: ControlPlane, capfd: pytest.CaptureFixture[str]) -> None:
+    token, etag = plane.token(), etag_of(plane)
+    with asking(plane) as http:
+        with context_of(http.application).database.writing() as session:
+            session.execute(update(Configuration).values(sealed=b"\0" * 100))
+        assert outcomes(http, token, etag)[0] == (503, "configuration_damaged")
+    assert "store the document again" in capfd.readouterr().err
+
+
+def test_a_fault_of_ours_is_500_with_a_traceback_in_the_log_only(
+    plane: ControlPlane, capfd: pytest.CaptureFixture[str]
+) -> None:
+    token = plane.token()
+
+    def broken_clock() -> dt.datetime:
+        raise RuntimeError("the clock is broken")
+
+    with plane.app(broken_clock) as app:
+        app.testing = False
+        answer = app.test_client().get(PATH, headers={"X-Bot-Token": token, "x-correlation-id": "find-me"})
+    assert (answer.status_code, answer.json and answer.json["reason"]) == (500, "internal_error")
+    assert "clock" not in answer.text
+    [line] = [
+        line for line in map(json.loads, capfd.readouterr().err.splitlines()) if line["event"] == "unexpected error"
+    ]
+    assert line["correlation_id"] == "find-me"
+    assert "the clock is broken" in line["exception"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    need_root("a small disk")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=True)
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def test_on_a_full_disk_proxies_are_served_and_writes_say_why_they_fail(
+    small_disk: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plane = prepared(small_disk)
+    token, etag = plane.token(), etag_of(plane)
+    with asking(plane) as http:
+        assert outcomes(http, token, etag) == WELL
+        filler = small_disk / "filler"
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(os.urandom(4096))
+        assert outcomes(http, token, etag) == WELL
+        result = plane.run("config", "set", CLIENT, "LUA", "-", stdin=_large_document("LUA"))
+        assert result.exit_code == 1
+        assert "the disk is full; free some space" in result.stderr
+        filler.unlink()
+        assert plane.run("config", "set", CLIENT, "LUA", "-", stdin=_large_document("LUA")).exit_code == 0
+        assert outcomes(http, token, etag) == WELL
+
+
+def test_a_database_that_cannot_be_written_is_told(small_disk: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    plane = prepared(small_disk)
+    token, etag = plane.token(), etag_of(plane)
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    result = plane.run("client", "add", "Late")
+    assert result.exit_code == 1
+    assert "owner and mode" in result.stderr
+    with asking(plane) as http:
+        assert outcomes(http, token, etag) == UNAVAILABLE
+    assert "owner and mode" in capfd.readouterr().err
+    subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
+    with asking(plane) as http:
+        assert outcomes(http, token, etag) == WELL
+
+
+def test_init_db_says_what_is_wrong_with_the_folder(tmp_path: Path) -> None:
+    result = empty(tmp_path, f"sqlite:///{tmp_path}/none/flagee.db").run("init-db")
+    assert result.exit_code == 1
+    assert "check that the folder exists" in result.stderr
+
+
+def _large_document(network: str) -> bytes:
+    hosts = [{"name": f"{network}_PDV{number:04}", "address": "10.0.0.1"} for number in range(1000)]
+    return json.dumps(
+        {"schema_version": 2, "network": network, "inventory": {"kind": "static", "hosts": hosts}}
+    ).encode()

@@ -1,0 +1,191 @@
+"""The control plane as it runs: `flagee-server serve`, gunicorn, real sockets, its log, its end."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from contracts.document import content_digest
+from tests.harness.control_plane import CLIENT, ControlPlane, prepared
+from tests.harness.ports import LOOPBACK
+from tests.harness.process import Child, wait_until
+
+PATH = "/api/ingest/bot/config"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def plane(request: pytest.FixtureRequest, tmp_path: Path) -> ControlPlane:
+    return prepared(tmp_path, None if request.param == "sqlite" else request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Child]]:
+    """A server for tests that only ask it something."""
+    plane = prepared(tmp_path_factory.mktemp("plane"))
+    with plane.serving(LOG_LEVEL="debug", TRUSTED_PROXIES="1") as served:
+        yield served
+
+
+def log_lines(child: Child) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in child.log.read_text().splitlines()]
+
+
+def exchange(url: str, request: bytes) -> tuple[str, dict[str, str], bytes]:
+    """Status line, headers and body that gunicorn sends for these bytes."""
+    host, port = url.removeprefix("http://").split(":")
+    answer = b""
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(request)
+        while chunk := connection.recv(65536):
+            answer += chunk
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    return status, {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}, body
+
+
+def test_a_proxy_gets_its_document_and_then_304(plane: ControlPlane) -> None:
+    raw = plane.publish("SOL")
+    headers = {"X-Bot-Token": plane.token("--network", "SOL")}
+    with plane.serving() as (url, _):
+        answer = requests.get(url + PATH, headers=headers, timeout=10)
+        assert (answer.status_code, answer.content) == (200, raw)
+        headers["If-None-Match"] = answer.headers["ETag"]
+        for query in ("", "?rede=SOL"):
+            again = requests.get(url + PATH + query, headers=headers, timeout=10)
+            assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", answer.headers["ETag"])
+        assert requests.get(url + PATH, timeout=10).status_code == 401
+        assert requests.get(url + "/health", timeout=10).json()["status"] == "ok"
+
+
+def test_documents_can_be_stored_while_they_are_fetched(plane: ControlPlane) -> None:
+    headers = {"X-Bot-Token": plane.token("--network", "SOL")}
+    stop = threading.Event()
+    seen: list[tuple[int, bool]] = []
+
+    def fetch(url: str) -> None:
+        with requests.Session() as session:
+            while not stop.is_set():
+                answer = session.get(url + PATH, headers=headers, timeout=10)
+                whole = answer.status_code == 200 and answer.headers["ETag"] == f'"{content_digest(answer.json())}"'
+                seen.append((answer.status_code, whole))
+
+    with plane.serving(WORKERS="2") as (url, _):
+        fetchers = [threading.Thread(target=fetch, args=(url,)) for _ in range(3)]
+        for fetcher in fetchers:
+            fetcher.start()
+        for zone in ("America/Manaus", "America/Bahia", "America/Recife", "America/Belem"):
+            raw = plane.publish("SOL", timezone=zone)
+            assert requests.get(url + PATH, headers=headers, timeout=10).content == raw
+        stop.set()
+        for fetcher in fetchers:
+            fetcher.join()
+    assert set(seen) == {(200, True)}
+
+
+def test_the_last_use_of_a_token_is_written_now_and_then(plane: ControlPlane) -> None:
+    token = plane.token("--network", "SOL")
+
+    def last_use() -> object:
+        rows = json.loads(plane.must("token", "list", CLIENT, "--output", "json"))
+        return next(row["last_used_at"] for row in rows if row["id"] == token.split(".")[1])
+
+    with plane.serving(LAST_USE_INTERVAL="1") as (url, _):
+        assert requests.get(url + PATH, headers={"X-Bot-Token": token}, timeout=10).status_code == 200
+        wait_until(last_use, within=30, what="last use written by the timer")
+
+
+def test_the_last_use_of_a_token_is_written_at_the_end(plane: ControlPlane) -> None:
+    token = plane.token("--network", "SOL")
+    with plane.serving() as (url, child):
+        assert requests.get(url + PATH, headers={"X-Bot-Token": token}, timeout=10).status_code == 200
+        assert child.stop() == 0
+    [row] = json.loads(plane.must("token", "list", CLIENT, "--output", "json"))
+    assert row["last_used_at"] is not None
+
+
+def test_serve_becomes_gunicorn_so_that_signals_reach_it(shared: tuple[str, Child]) -> None:
+    _, child = shared
+    assert b"gunicorn" in Path(f"/proc/{child.pid}/cmdline").read_bytes()
+
+
+REFUSED_BEFORE_FLASK = [
+    (b"GET /health HTTP/1.1\r\nX-Bot-Token: fm1.hunter2" + b"x" * 9000 + b"\r\n\r\n", 431, "headers_too_large"),
+    (
+        b"GET /health HTTP/1.1\r\n" + b"".join(b"X-%d: 1\r\n" % n for n in range(200)) + b"\r\n",
+        431,
+        "headers_too_large",
+    ),
+    (b"GET /health?rede=hunter2" + b"x" * 5000 + b" HTTP/1.1\r\n\r\n", 414, "uri_too_long"),
+    (b"hunter2\r\n\r\n", 400, "bad_request"),
+    (b"GET /health HTTP/9.9\r\nX-Bot-Token: fm1.hunter2\r\n\r\n", 400, "bad_request"),
+    (b"GET /health HTTP/1.1\r\nX-Bot-Token fm1.hunter2\r\n\r\n", 400, "bad_request"),
+    (b"GET /health HTTP/1.1\r\nX-Bot-Token: fm1.hunter2\0\r\n\r\n", 400, "bad_request"),
+    (b"POST /health HTTP/1.1\r\nTransfer-Encoding: hunter2\r\n\r\n", 501, "transfer_coding"),
+]
+
+
+@pytest.mark.parametrize(("request_bytes", "status", "reason"), REFUSED_BEFORE_FLASK)
+def test_what_gunicorn_refuses_is_a_problem_with_a_correlation_id(
+    shared: tuple[str, Child], request_bytes: bytes, status: int, reason: str
+) -> None:
+    url, child = shared
+    status_line, headers, body = exchange(url, request_bytes)
+    assert status_line.startswith(f"HTTP/1.1 {status} ")
+    assert headers["content-type"] == "application/problem+json"
+    problem = json.loads(body)
+    assert (problem["status"], problem["reason"]) == (status, reason)
+    assert problem["correlation_id"] == headers["x-correlation-id"]
+    [line] = [line for line in log_lines(child) if line.get("correlation_id") == headers["x-correlation-id"]]
+    assert (line["event"], line["status"]) == ("request refused", status)
+    assert "hunter2" not in child.log.read_text()
+
+
+def test_every_line_of_the_log_is_an_object_and_requests_carry_their_correlation_id(shared: tuple[str, Child]) -> None:
+    url, child = shared
+    requests.get(url + PATH, headers={"x-correlation-id": "find-me"}, timeout=10)
+    lines = [line for line in log_lines(child) if line.get("correlation_id") == "find-me"]
+    assert [(line["event"], line["status"], line["reason"]) for line in lines] == [("request", 401, "token_missing")]
+    assert all({"timestamp", "level", "event", "logger"} <= line.keys() for line in log_lines(child))
+
+
+@pytest.mark.parametrize("hops", [0, 1, 2])
+def test_forwarded_addresses_are_believed_as_many_hops_as_told(tmp_path: Path, hops: int) -> None:
+    plane = prepared(tmp_path)
+    with plane.serving(TRUSTED_PROXIES=str(hops)) as (url, child):
+        headers = {"X-Forwarded-For": "192.0.2.1, 192.0.2.2, 192.0.2.3"}
+        requests.get(url + "/nowhere", headers=headers, timeout=10)
+        [line] = [line for line in log_lines(child) if line["event"] == "request"]
+    assert line["address"] == (LOOPBACK, "192.0.2.3", "192.0.2.2")[hops]
+
+
+def test_no_secret_is_ever_logged(plane: ControlPlane) -> None:
+    plane.publish("SOL", credentials=[{"id": "main", "user": "root", "password": "hunter2"}])
+    token = plane.token("--network", "SOL")
+    foreign = "fm1.0123456789ab." + "s" * 43
+    with plane.serving(LOG_LEVEL="debug") as (url, child):
+        etag = requests.get(url + PATH, headers={"X-Bot-Token": token}, timeout=10).headers["ETag"]
+        for headers in (
+            {"X-Bot-Token": token, "If-None-Match": etag},
+            {"Authorization": f"Bearer {token}"},
+            {"Authorization": f"Bearer {foreign}"},
+            {"X-Bot-Token": token, "Authorization": f"Bearer {foreign}"},
+            {"X-Bot-Token": foreign * 150},
+        ):
+            requests.get(f"{url}{PATH}?rede=SOL&token={token}", headers=headers, timeout=10)
+        requests.post(url + PATH, data=token, headers={"X-Bot-Token": token}, timeout=10)
+        child.stop()
+        log = child.log.read_text()
+    assert token.split(".")[1] in log, "the public id is logged, so the test looked at the right place"
+    for secret in (token.split(".")[2], "s" * 43, "hunter2", plane.environ["FLAGEE_SECRET_KEY"]):
+        assert secret not in log
+
+
+def test_a_mistyped_setting_is_told_at_the_start(tmp_path: Path) -> None:
+    plane = prepared(tmp_path)
+    with plane.serving(TREADS="4") as (_, child):
+        assert "FLAGEE_TREADS is not a setting; did you mean FLAGEE_THREADS?" in child.log.read_text()
