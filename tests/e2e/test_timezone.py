@@ -1,6 +1,5 @@
 """The time zone, changed on real terminals that a real Zabbix lists: what is asserted is what the terminals' own trees hold."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -99,7 +98,7 @@ def is_in_zone(terminal: Terminal, *, copy: bool) -> None:
     if copy:
         assert not localtime.is_symlink()
         assert localtime.read_bytes() == (root_of(terminal) / FILE.lstrip("/")).read_bytes()
-        assert os.readlink(root_of(terminal) / "etc/localtime-copied-from") == FILE
+        assert terminal.link("/etc/localtime-copied-from") == FILE
         assert not (root_of(terminal) / "etc/timezone").exists()
     else:
         assert terminal.link("/etc/localtime") == FILE

@@ -108,7 +108,7 @@ class Proxy:
         self, folder: Path, document: Mapping[str, Any] | bytes | None = None, *, root: Path = REPOSITORY
     ) -> None:
         self.config, self.data = folder / "config", folder / "data"
-        self._logs = folder / "logs"
+        self._logs, self._started = folder / "logs", list[Going]()
         for path in (self.config, self.data, self._logs):
             path.mkdir(parents=True, exist_ok=True)
         self.environment = {
@@ -133,7 +133,15 @@ class Proxy:
 
     def start(self, *arguments: str, **environment: str) -> Going:
         """The same, left at work."""
-        return Going((PROGRAM, *arguments), {**self.environment, **environment}, self._logs)
+        going = Going((PROGRAM, *arguments), {**self.environment, **environment}, self._logs)
+        self._started.append(going)
+        return going
+
+    def close(self) -> None:
+        """End what a test that failed has left at work."""
+        for going in self._started:
+            going.process.kill()
+            going.process.wait()
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What the local state holds, read past the product."""

@@ -3,6 +3,7 @@
 One table: what is played, and what must come of it. `test_the_table_is_complete` holds it against the contract.
 """
 
+import contextlib
 import datetime as dt
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from tests.harness.ports import LOOPBACK, free_port
 from tests.harness.process import wait_until
 from tests.integration.proxy import (
     LONG_S,
+    REPOSITORY,
     WAITS,
     ZONE,
     Going,
@@ -71,13 +73,19 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Where a play is played: the shop, and a folder of its own for the proxy."""
+    """Where a play is played: the shop, and a folder of its own for the proxy, which is closed with `stack`."""
 
     shop: Shop
     folder: Path
+    stack: contextlib.ExitStack
 
-    def proxy(self, *tills: str, **parts: Any) -> Proxy:
-        return Proxy(self.folder, self.shop.document(*tills, **parts))
+    def proxy(self, *tills: str, root: Path = REPOSITORY, **parts: Any) -> Proxy:
+        return self.proxy_with(self.shop.document(*tills, **parts), root)
+
+    def proxy_with(self, document: dict[str, Any] | None, root: Path = REPOSITORY) -> Proxy:
+        proxy = Proxy(self.folder, document, root=root)
+        self.stack.callback(proxy.close)
+        return proxy
 
     def run(self, tills: Sequence[str], *arguments: str, **parts: Any) -> Seen:
         return seen(self.proxy(*tills, **parts).run(*arguments, "--output", "json"))
@@ -123,8 +131,7 @@ def plain(*tills: str, **parts: Any) -> Callable[..., Play]:
 
 def a_night_in_the_shop(scene: Scene) -> Seen:
     """One run over everything that a shop has to offer; nobody's trouble is anybody else's."""
-    tills = ("hung", "wrong", "old", "strange", "below", "off", "locked", "flood", "no-sudo", "zanthus", "office")
-    tills += ("crashes", "stuck", "broken", "right")
+    strangers = ("off", "hung", "locked", "flood", "no-sudo", "zanthus", "office", "crashes", "stuck", "broken")
     off = scene.shop.host("off")
     hosts = (
         {**off, "name": "SHOP-LOJA009-PDV1"},
@@ -134,7 +141,7 @@ def a_night_in_the_shop(scene: Scene) -> Seen:
         {**off, "name": "SHOP-LOJA001-PDV994", "credential": None},
     )
     document = scene.shop.document(
-        *tills,
+        *("wrong", "old", "right", "strange", "below", *strangers),
         hosts=hosts,
         ssh={"connect_timeout": 15},
         rollout={"arius": {"percent": 100, "never": ["SHOP-LOJA001-PDV991"]}},
@@ -143,7 +150,7 @@ def a_night_in_the_shop(scene: Scene) -> Seen:
     )
     for credential in document["credentials"]:
         credential["match_hosts"] = ["nobody"]
-    return seen(Proxy(scene.folder, document).run(TIMEZONE, "--all", "--output", "json"))
+    return seen(scene.proxy_with(document).run(TIMEZONE, "--all", "--output", "json"))
 
 
 def _row(distro: str, versions: str, level: str) -> dict[str, Any]:
@@ -266,7 +273,7 @@ def in_use(scene: Scene) -> Seen:
         for number, provider in enumerate(checks)
     ]
     document = scene.shop.document(hosts=hosts, ssh={"command_timeout": 8})
-    return seen(Proxy(scene.folder, document, root=root).run(TIMEZONE, "--all", "--output", "json"))
+    return seen(scene.proxy_with(document, root).run(TIMEZONE, "--all", "--output", "json"))
 
 
 def lost_keys(scene: Scene) -> Seen:
@@ -288,7 +295,7 @@ def without_zabbix(scene: Scene) -> Seen:
 
 
 def without_configuration(scene: Scene) -> Seen:
-    return seen(Proxy(scene.folder).run("diagnose_env", "--output", "json"))
+    return seen(scene.proxy_with(None).run("diagnose_env", "--output", "json"))
 
 
 CASES: dict[str, Case] = {
@@ -389,9 +396,9 @@ def plays(
     """The plays that were asked for, several at a time: most of their time is waiting."""
     wanted = [item.callspec.params["case"] for item in request.session.items if hasattr(item, "callspec")]
     folder = tmp_path_factory.mktemp("shop")
-    with shop(folder, *TILLS) as tills, ThreadPoolExecutor(4) as pool:
+    with shop(folder, *TILLS) as tills, contextlib.ExitStack() as stack, ThreadPoolExecutor(4) as pool:
         yield {
-            name: pool.submit(CASES[name].play, Scene(tills, tmp_path_factory.mktemp("proxy")))
+            name: pool.submit(CASES[name].play, Scene(tills, tmp_path_factory.mktemp("proxy"), stack))
             for name in CASES
             if name in wanted
         }

@@ -150,7 +150,7 @@ async def _observe(session: Session, binding: Binding, around: Surroundings, see
     if code != 0:
         text = f"the {action.name} look at the terminal failed with exit {code}: {_last_line(output)}"
         raise Permanent(Outcome.FAILED, Reason.BAD_FACTS, text, "observe")
-    observed = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
+    observed = dict(line.split("=", 1) for line in output.split("\n") if "=" in line)
     facts = replace(
         facts,
         privilege=_privilege(session, facts, elevated=action.needs_root),
