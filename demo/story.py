@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from demo import terminals
-from demo.stage import Stage
+from demo.stage import Stage, StageError
 
 NETWORK = "DEMO"
 ZONE = "America/Sao_Paulo"
@@ -43,9 +43,13 @@ def _fleet(stage: Stage) -> None:
 
 
 def _isolation(ready: terminals.Ready) -> str:
+    """Where nothing can be isolated, scripts could not be run honestly, so there is nothing to show."""
     way = ready.document.get("isolation")
     if way in (None, "none"):
-        return "Without bubblewrap or unshare they cannot answer scripts here: install bubblewrap to see more."
+        raise StageError(
+            "this machine lets us make no isolated terminals. Install bubblewrap and allow user namespaces "
+            "(sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces > 0), or run it outside of the container or chroot"
+        )
     notes = "".join(f" {note}" for note in ready.document.get("notes", ()))
     return f"Each answers real shell scripts inside its own tree ({way}); none can reach this machine's files.{notes}"
 

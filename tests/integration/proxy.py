@@ -127,6 +127,11 @@ class Proxy:
         raw = document if isinstance(document, bytes) else json.dumps(document).encode()
         (self.config / "config_bot.json").write_bytes(raw)
 
+    def use_data(self, folder: Path) -> None:
+        """Keep the local state there from now on."""
+        self.data = folder
+        self.environment["FLAGEEMONITOR_DATA_PATH"] = str(folder)
+
     def run(self, *arguments: str, **environment: str) -> Said:
         """`flageemonitor-run ARGUMENTS`, to its end; `environment` adds to the proxy's own."""
         return self.start(*arguments, **environment).ended()

@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 
 from runtime.core.model import Outcome, Reason
+from tests.harness.need import need_root
 from tests.harness.ports import LOOPBACK, free_port
 from tests.harness.process import wait_until
+from tests.harness.workdir import in_memory, workdir
 from tests.integration.proxy import (
     LONG_S,
     REPOSITORY,
@@ -35,6 +37,7 @@ from tests.integration.proxy import (
 
 TIMEZONE = "update_endpoint_timezone"
 EXIT_CODES = {0, 1, 2, 3, 4, 5, 6, 130}
+OLD_SERVER = "key exchange: diffie-hellman-group14-sha1,diffie-hellman-group1-sha1; host key: ssh-rsa; cipher: aes128-cbc,3des-cbc"
 # backoff: nothing waits between tries yet. internal: only a mistake of ours makes it.
 UNSEEN = {Reason.BACKOFF, Reason.INTERNAL}
 
@@ -42,7 +45,7 @@ UNSEEN = {Reason.BACKOFF, Reason.INTERNAL}
 TILLS = (
     till("hung", behaviour="hangs"),
     *(till(name, files=WAITS) for name in ("held", "job", "interrupted", "hurried", "stopped", "cancelled", "killed")),
-    *(till(name, files=WAITS) for name in ("late", "slow")),
+    *(till(name, files=WAITS) for name in ("late", "slow", "full")),
     till("wrong", "ubuntu-22.04", user="pdv", auth="key", privilege="nopasswd"),
     till("old", "slackware-13.37"),
     till("strange", "tillos"),
@@ -96,18 +99,19 @@ Play = Callable[[Scene], Seen]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """``hosts``: till (or host name) → verdict."""
+    """``hosts``: till (or host name) → verdict; ``root``: whether it can only be played by root."""
 
     play: Play
     code: int
     hosts: Mapping[str, str] = field(default_factory=dict)
     refusal: str = ""
+    root: bool = False
 
 
 def seen(said: Said) -> Seen:
     """Of `--output json`."""
     assert "Traceback" not in said.stderr
-    if "error" in said.json:
+    if "hosts" not in said.json:
         assert said.json["exit_code"] == said.code
         return Seen(said.code, {}, said.json["error"]["reason"])
     return Seen(said.code, said.outcomes)
@@ -280,13 +284,33 @@ def lost_keys(scene: Scene) -> Seen:
     """The state with its pinned keys was lost in part: first use is not trusted until an operator says so."""
     proxy = scene.proxy("right")
     assert proxy.run("test_endpoint_connection").code == 0
-    for path in (proxy.data / "state.db", proxy.data / "host_keys.jsonl"):
+    for path in (proxy.data / "state.db", proxy.data / "keepsake.jsonl"):
         assert path.exists()
         path.write_bytes(b"garbage" * 100)
     blocked = seen(proxy.run("test_endpoint_connection", "--output", "json"))
     assert proxy.run("hosts", "rekey", "--all").code == 0
     assert proxy.run("test_endpoint_connection").code == 0
     return blocked
+
+
+def a_full_disk(scene: Scene) -> Seen:
+    """What cannot be recorded is not done; what was done is told by the next command, once there is space again."""
+    with workdir("full-disk") as folder:
+        proxy = scene.proxy("full", "right", ssh={"parallel": 1})
+        proxy.use_data(in_memory(folder / "data", "4m"))
+        going = proxy.start(TIMEZONE, "--all", "--output", "json")
+        scene.shop.wait_reached("full")
+        ballast = folder / "data" / "ballast"
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        scene.shop.let_go("full")
+        said = going.ended()
+        assert said.json["error"]["reason"] == "state_full"
+        ballast.unlink()
+        (run,) = proxy.run("runs", "--output", "json").json
+        assert (run["state"], run["outcomes"]) == ("finished", {"unknown": 1, "cancelled": 1})
+    return seen(said)
 
 
 def without_zabbix(scene: Scene) -> Seen:
@@ -322,7 +346,7 @@ CASES: dict[str, Case] = {
             "SHOP-LOJA001-PDV991": "skipped rollout_excluded",
             "SHOP-LOJA001-PDV992": "blocked outside_allowed_networks",
             "OTHER-LOJA001-PDV993": "unreachable no_address",
-            "SHOP-LOJA001-PDV994": "unreachable no_credential:add one to credentials whose match_* fit this host",
+            "SHOP-LOJA001-PDV994": "unreachable no_credential",
         },
     ),
     "only skipped": Case(
@@ -336,7 +360,7 @@ CASES: dict[str, Case] = {
     "nothing old, nobody new": Case(
         plain("old", "right", ssh={"legacy_algorithms": "refuse", "first_use": "refuse"})("diagnose_env"),
         1,
-        {"old": "unreachable no_common_algorithm", "right": "blocked host_key_unknown:ssh-ed25519"},
+        {"old": f"unreachable no_common_algorithm:{OLD_SERVER}", "right": "blocked host_key_unknown:ssh-ed25519"},
     ),
     "a reinstalled till": Case(a_reinstalled_till, 1, {"right": "blocked host_key_changed:ssh-ed25519 -> ssh-ed25519"}),
     "lost keys": Case(lost_keys, 1, {"right": "blocked host_key_unknown"}),
@@ -369,7 +393,7 @@ CASES: dict[str, Case] = {
     "power off": Case(
         plain(
             "night", actions={"shutdown_endpoint": {"params": {"windows": [{"start": "00:00", "end": "23:59:59.999"}]}}}
-        )("shutdown_endpoint", "--pdv", "224"),
+        )("shutdown_endpoint", "--pdv", "225"),
         0,
         {"night": "changed confirmed"},
     ),
@@ -381,9 +405,12 @@ CASES: dict[str, Case] = {
         cancelled_by_another_process, 130, dict.fromkeys(("cancelled", "right"), "cancelled operator")
     ),
     "killed": Case(killed, 1, {"killed": "unknown killed:zone", "right": "cancelled not_started"}),
+    "a full disk": Case(
+        a_full_disk, 1, {"full": "failed not_recorded:state_full", "right": "cancelled stopped"}, root=True
+    ),
     "one job twice": Case(one_job_twice, 6, refusal="job_still_running"),
     "no host": Case(plain("right")("diagnose_env", "--loja", "77"), 5, refusal="no_host_matched"),
-    "no Zabbix": Case(without_zabbix, 4, refusal="inventory_unavailable"),
+    "no Zabbix": Case(without_zabbix, 4, refusal="zabbix_unreachable"),
     "no configuration": Case(without_configuration, 3, refusal="no_configuration"),
     "no such action": Case(plain("right")("dance"), 2, refusal="unknown_action"),
 }
@@ -406,7 +433,10 @@ def plays(
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_command_line_says_what_became_of_every_host(case: str, plays: dict[str, Future[Seen]]) -> None:
-    got, expected = plays[case].result(), CASES[case]
+    expected = CASES[case]
+    if expected.root:
+        need_root(case)
+    got = plays[case].result()
     names = {entry["id"]: number for number, entry in enumerate(TILLS, start=1)}
     hosts = {_name(name, names): said for name, said in expected.hosts.items()}
     assert got == Seen(expected.code, hosts, expected.refusal)

@@ -16,6 +16,9 @@ from runtime.core.pipeline import Job
 _QUIET = (Outcome.OK, Outcome.CHANGED, Outcome.WOULD_CHANGE)
 
 
+DETAIL = 20
+
+
 class RunView:
     """Told of a run by its Listener. One instance a run."""
 
@@ -78,7 +81,8 @@ class RunView:
 
 
 def _reason(result: HostResult) -> str:
-    return f"{result.reason}:{result.detail}" if result.detail else result.reason.value
+    """With the detail where that is a code; what is longer stands in the message too."""
+    return f"{result.reason}:{result.detail}" if 0 < len(result.detail) <= DETAIL else result.reason.value
 
 
 def _line(result: HostResult) -> str:

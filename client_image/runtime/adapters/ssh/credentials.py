@@ -24,10 +24,8 @@ def candidates(host: Host, configured: Sequence[Credential], *, pinned: bool, ac
         return (host.credential,)
     matching = [credential for credential in configured if _is_for(credential, host)]
     if not matching:
-        text = f"no credential is configured for {host.name}"
-        raise Permanent(
-            Outcome.UNREACHABLE, Reason.NO_CREDENTIAL, text, "add one to credentials whose match_* fit this host"
-        )
+        text = f"no credential is configured for {host.name}: add one to credentials whose match_* fit it"
+        raise Permanent(Outcome.UNREACHABLE, Reason.NO_CREDENTIAL, text)
     if not pinned:
         return (matching[0],)
     matching.sort(key=lambda credential: credential.id != accepted)
