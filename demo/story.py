@@ -48,7 +48,7 @@ def _isolation(ready: terminals.Ready) -> str:
     if way in (None, "none"):
         raise StageError(
             "this machine lets us make no isolated terminals. Install bubblewrap and allow user namespaces "
-            "(sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces > 0), or run it outside of the container or chroot"
+            "(sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces > 0), or leave the container or chroot"
         )
     notes = "".join(f" {note}" for note in ready.document.get("notes", ()))
     return f"Each answers real shell scripts inside its own tree ({way}); none can reach this machine's files.{notes}"

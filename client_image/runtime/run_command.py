@@ -32,7 +32,10 @@ class Scheduled:
 
 def run(installation: Installation, request: Request, out: Out, scheduled: Scheduled | None = None) -> int:
     """Run and show it; returns the exit code. Raises RunError when no host was considered."""
-    config = installation.document().config
+    stored = installation.store.load()
+    for warning in stored.warnings:  # above all, that an older document had to do
+        out.say(f"warning: {warning}", "yellow")
+    config = stored.document.config
     wait = False
     if scheduled is not None:
         request, wait = from_schedule(config, scheduled, installation.agent_id, request)

@@ -3,8 +3,6 @@
 A program of the terminal is put before the one of the same name; it says that it was reached, and goes on when it is let.
 """
 
-from pathlib import Path
-
 from tests.e2e.site import root_of
 from tests.harness.process import wait_until
 from tests.harness.terminals import Terminal
@@ -14,13 +12,20 @@ _MARKS = ("run/brake-reached", "run/brake-off")
 
 
 def brake(terminal: Terminal, program: str) -> None:
-    """From now on `program`, a full path such as /usr/bin/chown, waits before it does its work."""
-    real = root_of(terminal) / "usr/local/lib" / Path(program).name
-    path = root_of(terminal) / program.lstrip("/")
-    if path.exists() and not real.exists():
-        path.rename(real)
-    script = "#!/bin/sh\n: >/run/brake-reached\nuntil [ -e /run/brake-off ]; do sleep 0.1; done\n"
-    terminal.write(program, f'{script}exec /usr/local/lib/{real.name} "$@"\n')
+    """From now on `program` of /usr/bin waits before it does its work."""
+    _put_before(terminal, program, ":>/run/brake-reached\nuntil [ -e /run/brake-off ]; do sleep 0.1; done")
+
+
+def hang_up_once(terminal: Terminal, program: str) -> None:
+    """When `program` of /usr/bin is called for the first time, the connection that it is called through is broken off."""
+    up = "while read -r name </proc/$p/comm; [ $name != sshd ]; do read -r _ _ _ p _ </proc/$p/stat; done"
+    _put_before(terminal, program, f"p=$$\nif mkdir /run/hung-up; then {up}; kill -9 $p; exit 1; fi")
+
+
+def _put_before(terminal: Terminal, program: str, text: str) -> None:
+    real = root_of(terminal) / "usr/local/lib" / program
+    (root_of(terminal) / "usr/bin" / program).rename(real)
+    terminal.write(f"/usr/bin/{program}", f'#!/bin/sh\n{text}\nexec /usr/local/lib/{program} "$@"\n')
 
 
 def wait_held(terminal: Terminal) -> None:
@@ -32,9 +37,3 @@ def wait_held(terminal: Terminal) -> None:
 def release(terminal: Terminal) -> None:
     """Let whoever waits, and whoever comes later, go on."""
     (root_of(terminal) / _MARKS[1]).touch()
-
-
-def hold_again(terminal: Terminal) -> None:
-    """As before the first time."""
-    for mark in _MARKS:
-        (root_of(terminal) / mark).unlink(missing_ok=True)

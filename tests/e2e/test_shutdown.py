@@ -18,8 +18,8 @@ from tests.e2e.clocks import date_off_by, movable_clock
 from tests.e2e.site import SUDO, SUDOER, TILL, Site, zone_where_it_is
 from tests.harness.fixtures import StartTerminal
 from tests.harness.process import wait_until
-from tests.harness.terminals import Account, Terminal, TerminalSpec
-from tests.integration.proxy import Proxy, Said
+from tests.harness.terminals import Account, Terminal
+from tests.integration.proxy import Proxy
 
 NOON = zone_where_it_is(12)
 OPEN = {"start": "09:00", "end": "17:00"}
@@ -141,7 +141,7 @@ def test_when_the_proxy_s_clock_jumps_during_the_run_nothing_is_powered_off(
     shop: Store, start_terminal: StartTerminal, tmp_path: Path, seconds: int
 ) -> None:
     terminal = start_terminal(TILL)
-    brake(terminal, "/usr/bin/date")
+    brake(terminal, "date")
     host = shop.site.add_host(f"LOJA001-PDV{320 + (seconds > 0)}", terminal.address)
     before, clock = terminal.listing_hash(), movable_clock(tmp_path)
     going = shop.proxy.start("shutdown_endpoint", "--host", host, "--output", "json", **clock.environment)
@@ -159,9 +159,8 @@ def test_when_the_proxy_s_clock_jumps_during_the_run_nothing_is_powered_off(
         (331, date_off_by(HALF_A_DAY), "clocks_disagree"),
         (332, date_off_by(-HALF_A_DAY), "clocks_disagree"),
         (333, "#!/bin/sh\nexit 1\n", "no_clock"),
-        (334, "#!/bin/sh\necho 99999999999\n", "clocks_disagree"),
     ],
-    ids=["ahead", "behind", "none", "far future"],
+    ids=["ahead", "behind", "none"],
 )
 def test_a_terminal_whose_clock_is_not_in_the_window_stays_on(
     shop: Store, start_terminal: StartTerminal, number: int, date: str, detail: str

@@ -11,11 +11,13 @@ Called by the tests of the command line; of use to every test that wants the pro
 import contextlib
 import json
 import os
+import pty
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,6 +143,26 @@ class Proxy:
         going = Going((PROGRAM, *arguments), {**self.environment, **environment}, self._logs)
         self._started.append(going)
         return going
+
+    def on_terminal(self, *arguments: str, columns: int) -> Said:
+        """The same on a terminal of its own, so wide; all that it shows, stderr too, is in `stdout`."""
+        ours, theirs = pty.openpty()
+        with os.fdopen(ours, "rb", buffering=0) as screen:
+            termios.tcsetwinsize(theirs, (50, columns))
+            process = subprocess.Popen(
+                (PROGRAM, *arguments),
+                env={**self.environment, "TERM": "xterm-256color"},
+                stdin=theirs,
+                stdout=theirs,
+                stderr=theirs,
+                start_new_session=True,
+            )
+            os.close(theirs)
+            shown = bytearray()
+            with contextlib.suppress(OSError):  # how the end of a terminal looks from outside
+                while part := screen.read(65536):
+                    shown += part
+            return Said(process.wait(LONG_S), shown.decode("utf-8"), "")
 
     def close(self) -> None:
         """End what a test that failed has left at work."""

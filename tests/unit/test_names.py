@@ -88,6 +88,7 @@ def test_two_spellings_mean_one_host_only_when_every_number_is_the_same(one: str
         ("10084", "ABC (LOJA001) PDV201", {}, "other"),
         # every sign of a concentrator or proxy wins
         ("ABC-LOJA001-PDV201", "ABC (LOJA001) CONCENTRADOR", {}, "concentrator"),
+        ("ABC-LOJA001-PDV201", "Antigo CONCENTRADOR loja 1", {}, "concentrator"),
         ("ABC-LOJA001-PDV201", "", {"tipo_dispositivo": "Concentrador"}, "concentrator"),
         ("ABC-LOJA001-CONCENTRADOR", "", {"role": "checkout"}, "concentrator"),
         ("ABC-PROXY", "", {"role": "checkout"}, "proxy"),

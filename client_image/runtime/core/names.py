@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import get_args
 
@@ -65,7 +65,14 @@ def parse_name(name: str, extra: RoleWords | None = None) -> HostName:
 @lru_cache(maxsize=1024)
 def _parsed(name: str, extra: tuple[tuple[Role, tuple[str, ...]], ...]) -> HostName:
     """Cached, because inventory, rollout and gates ask for the same name one after the other."""
-    words = _vocabulary(extra)
+    said = _read(name, _vocabulary(extra))
+    # "Old CONCENTRADOR LOJA9": only the fleet's own word counts there, a provider's may be part of a network's code.
+    if any(word in said.network.upper() for word in WORDS["concentrator"]):
+        return replace(said, terminal=None, role="concentrator")
+    return said
+
+
+def _read(name: str, words: Mapping[str, Role]) -> HostName:
     if match := _WITH_STORE.fullmatch(name):
         role, terminal = _rest(match["rest"], words)
         return HostName(match["network"].strip(" _-("), int(match["store"]), terminal, role)

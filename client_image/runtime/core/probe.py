@@ -18,16 +18,24 @@ from runtime.core.model import Outcome, Reason
 # Runs under dash, busybox ash and bash 3, with `set -eu` or without, as root or not, needing only dd, tr, id, uname and date:
 # what is missing leaves an empty value. Files are read up to 16 kB, so an odd link in /etc cannot flood or hang the probe.
 # The userland's bits are the ELF class of the shell that runs this, because `uname -m` tells the kernel's side only.
+# Old terminals are slow and a fleet is large: few processes, and what was found is printed at once, since every print is a packet.
 SCRIPT = r"""{
 PATH=/usr/bin:/bin:/usr/sbin:/sbin:${PATH:-}
 LC_ALL=C
 export PATH LC_ALL
 nl='
 '
-say() { printf '%s=%s\n' "$1" "${2%%"$nl"*}"; }
+said=
+say() { said=$said$1=${2%%"$nl"*}$nl; }
+tell() { printf '%s' "$said"; said=; }
 lines() {
   if [ -f "$2" ] && [ -r "$2" ]; then
-    dd if="$2" bs=16384 count=1 | while IFS= read -r line || [ -n "$line" ]; do say "$1" "$line"; done || :
+    text=$(dd if="$2" bs=16384 count=1) || :
+    while [ -n "$text" ]; do
+      say "$1" "$text"
+      case $text in (*"$nl"*) text=${text#*"$nl"} ;; (*) text= ;; esac
+    done
+    [ ${#said} -lt 32768 ] || tell
   fi
 }
 say facts begin
@@ -51,13 +59,16 @@ elif [ -f /etc/rc.d/rc.M ] || [ -f /etc/rc.d/rc.S ]; then init=bsd
 elif [ -f /etc/inittab ] || [ -d /etc/init.d ]; then init=sysv
 else init=unknown; fi
 say init "$init"
-say machine "$(uname -m)"
-say kernel "$(uname -r)"
-say hostname "$(uname -n)"
+system=$(uname -nrm) || system=
+say machine "${system##* }"
+system=${system% *}
+say kernel "${system##* }"
+say hostname "${system% *}"
 say user "$(id -un)"
 say uid "$(id -u)"
 say epoch "$(date +%s)"
 say facts end
+tell
 } 2>/dev/null
 """
 

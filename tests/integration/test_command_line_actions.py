@@ -1,0 +1,234 @@
+"""The actions as an operator meets them: named in every way, planned, done, repeated, and kept from what they must not touch."""
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from tests.harness.fixtures import StartTerminal
+from tests.harness.terminals import Account, TerminalSpec
+from tests.integration.proxy import NETWORK, ZONE, Proxy, Shop, shop, till
+
+TIMEZONE = "update_endpoint_timezone"
+ALWAYS = {"start": "00:00", "end": "23:59:59.999999"}
+NIGHT = {"start": "22:00", "end": "06:00"}
+NOWHERE = "127.77.7.250"
+
+
+@pytest.fixture(scope="module")
+def tills(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with shop(
+        tmp_path_factory.mktemp("shop"),
+        till("arius", "ubuntu-22.04", user="pdv", auth="key", privilege="nopasswd"),
+        till("zanthus", "ubuntu-14.04", provider="zanthus", user="pdv", auth="keyboard", privilege="password"),
+        till("fixed", "slackware-13.37"),
+        till("excluded", provider="zanthus"),
+        till("stays"),
+        till("goes"),
+        till("spared"),
+        till("office", files={"/servidor/configuracao/termcons.ini": {"text": "[Terminal-1]\n"}}),
+    ) as running:
+        yield running
+
+
+def shutting_down(**params: Any) -> dict[str, Any]:
+    return {"shutdown_endpoint": {"params": params}}
+
+
+# -- the time zone
+
+
+def test_a_zone_is_planned_then_changed_then_right_under_every_name_of_the_action(tills: Shop, tmp_path: Path) -> None:
+    proxy = Proxy(tmp_path, tills.document("arius", "zanthus", rollout={"zanthus": {"percent": 100}}))
+    arius, zanthus = tills.name("arius"), tills.name("zanthus")
+    assert proxy.run("pdv_test_connection").code == 0
+    before = tills.fingerprint("arius"), tills.fingerprint("zanthus")
+
+    def told(name: str, *arguments: str) -> dict[str, str]:
+        said = proxy.run(name, *arguments, "--output", "json")
+        assert (said.code, said.json["run"]["action"], said.json["run"]["asked"]) == (0, TIMEZONE, name)
+        return said.outcomes
+
+    assert told(TIMEZONE, "--dry-run") == dict.fromkeys((arius, zanthus), "would_change dry_run")
+    assert (tills.fingerprint("arius"), tills.fingerprint("zanthus")) == before
+    assert told("pdv_update_timezone", "--provider", "arius") == {arius: "changed confirmed"}
+    assert told("sync_terminal_timezone", "--provider", "zanthus") == {zanthus: "changed confirmed"}
+    assert "command" in tills.events("zanthus")
+    done = tills.fingerprint("arius"), tills.fingerprint("zanthus")
+    assert done != before
+    for name in (TIMEZONE, "update_host_timezone", "sync_terminal_timezone"):
+        assert told(name) == dict.fromkeys((arius, zanthus), "ok done")
+    assert (tills.fingerprint("arius"), tills.fingerprint("zanthus")) == done
+    assert (tills.tree("arius") / "etc/timezone").read_text() == f"{ZONE}\n"
+    assert str((tills.tree("arius") / "etc/localtime").readlink()) == f"/usr/share/zoneinfo/{ZONE}"
+
+
+def test_first_generation_options_are_the_parameters_of_their_action(tills: Shop, tmp_path: Path) -> None:
+    proxy = Proxy(tmp_path, tills.document("fixed"))
+    address = tills.host("fixed")["address"]
+    options = ("--timezone", ZONE, "--localtime-target", "/usr/share/zoneinfo/Etc/GMT+3", "--enable-ntp")
+    said = proxy.run("pdv_update_timezone", "--pdv-ip", address, *options, "--output", "json")
+    (result,) = said.json["hosts"]
+    assert (said.code, result["outcome"], result["report"]["ntp"]) == (0, "changed", "no_client")
+    assert result["report"]["localtime_target"] == "/usr/share/zoneinfo/Etc/GMT+3"
+    assert not (tills.tree("fixed") / "etc/localtime").is_symlink()
+
+
+# -- the rollout
+
+
+def test_a_provider_at_zero_is_not_even_contacted_and_at_a_hundred_it_is_run(tills: Shop, tmp_path: Path) -> None:
+    name, proxy = tills.name("excluded"), Proxy(tmp_path)
+
+    def at(**rollout: Any) -> str:
+        proxy.configure(tills.document("excluded", rollout={"zanthus": rollout} if rollout else {}))
+        said = proxy.run(TIMEZONE, "--dry-run", "--output", "json")
+        assert said.code == 0
+        return said.outcomes[name]
+
+    assert at() == at(percent=0) == at(percent=100, never=[name.lower()]) == "skipped rollout_excluded"
+    assert proxy.run("diagnose_env", "--loja", "1", "--output", "json").outcomes == {name: "skipped rollout_excluded"}
+    assert tills.events("excluded") == []
+    assert at(percent=100) == at(percent=0, pilot=[f"{NETWORK} (LOJA01) PDV204"]) == "would_change dry_run"
+    proxy.configure(tills.document("excluded"))
+    looked_at = proxy.run("diagnose_env", "--host", name, "--output", "json").result(name)
+    assert looked_at["outcome"] == "ok"
+    assert any("passes without the rollout" in gate["text"] for gate in looked_at["gates"])
+
+
+# -- the power
+
+
+def test_only_the_till_that_may_go_goes(tills: Shop, tmp_path: Path) -> None:
+    """Every other one is kept by a reason of its own, all in the same run."""
+    stays = tills.host("stays")
+
+    def other(name: str, **changes: Any) -> dict[str, Any]:
+        return {**stays, "name": f"{NETWORK}-{name}", **changes}
+
+    hosts = {
+        "skipped protected_role": (
+            other("LOJA001-PDV301", role="concentrator"),
+            other("LOJA001-PDV302", tags={"role": "concentrator"}),
+            other("LOJA001-CONCENTRADOR"),
+            other("LOJA001-PDV303", display_name="Concentrador da loja 1"),
+            other("LOJA001-PDV304", address=NOWHERE),
+            other("LOJA001-PDV305"),
+            other("LOJA001-TC1"),
+            other("PROXY"),
+            other("printer"),
+        ),
+        "skipped refused:exception": (
+            other("LOJA001-PDV306"),
+            other("LOJA001-PDV307", display_name="The manager's own"),
+            tills.host("spared"),
+        ),
+        "skipped refused:outside_window": (other("LOJA003-PDV1"),),
+        "skipped refused:protected_machine": (tills.host("office"),),
+        "skipped rollout_excluded": (other("LOJA001-PDV308", provider="zanthus"),),
+        "skipped frozen:audit": (other("LOJA004-PDV1"),),
+        "changed confirmed": (tills.host("goes"),),
+    }
+    soon = dt.datetime.now(ZoneInfo(ZONE)) + dt.timedelta(hours=6)
+    later = {"start": f"{soon:%H:%M}", "end": f"{soon + dt.timedelta(hours=1):%H:%M}", "stores": [3]}
+    document = tills.document(
+        hosts=[host for group in hosts.values() for host in group],
+        concentrators=[{"address": NOWHERE}, {"address": "127.77.7.251", "name": f"{NETWORK}-loja001-pdv305"}],
+        freeze=[{"id": "audit", "from_time": "00:00", "to_time": "23:59:59.999999", "stores": [4]}],
+        actions=shutting_down(
+            windows=[ALWAYS, later],
+            exceptions=[f"{NETWORK}-loja001-pdv306", "the manager's OWN", tills.host("spared")["address"]],
+        ),
+    )
+    proxy = Proxy(tmp_path, document)
+    said = proxy.run("pdv_shutdown", "--all", "--output", "json")
+    assert said.outcomes == {host["name"]: verdict for verdict, group in hosts.items() for host in group}
+    assert [name for name in ("stays", "goes", "spared", "office") if "power off" in tills.events(name)] == ["goes"]
+    gone = proxy.run("test_endpoint_connection", "--host", tills.name("goes"), "--output", "json")
+    assert gone.outcomes == {tills.name("goes"): "unreachable refused_connection"}
+
+
+def zone_where_it_is(hour: int) -> ZoneInfo:
+    """A zone in whose clocks this hour is now."""
+    ahead = (hour - dt.datetime.now(dt.UTC).hour + 12) % 24 - 12
+    return ZoneInfo(f"Etc/GMT{-ahead:+d}")
+
+
+# Which stores may be powered off: 1 by the night's window, 2 by its weekday today, 3 by that of yesterday, 4 by no other.
+@pytest.mark.parametrize(("hour", "open_stores"), [(23, {1, 2}), (2, {1, 3}), (12, set()), (7, set())])
+def test_a_window_over_midnight_belongs_to_the_day_it_starts_on_in_the_networks_own_zone(
+    tills: Shop, tmp_path: Path, hour: int, open_stores: set[int]
+) -> None:
+    zone = zone_where_it_is(hour)
+    today = dt.datetime.now(zone)
+    days = [f"{today - dt.timedelta(days=back):%a}".lower() for back in (0, 1)]
+    windows = [
+        {**NIGHT, "stores": [1]},
+        {**NIGHT, "stores": [2], "weekdays": [days[0]]},
+        {**NIGHT, "stores": [3], "weekdays": [days[1]]},
+        {"start": "14:00", "end": "22:30"},
+    ]
+    names = {store: f"{NETWORK}-LOJA{store:03d}-PDV1" for store in (1, 2, 3, 4)}
+    hosts = [tills.host("stays", name=name) for name in names.values()]
+    document = tills.document(hosts=hosts, timezone=zone.key, actions=shutting_down(windows=windows))
+    said = Proxy(tmp_path, document).run("shutdown_endpoint", "--all", "--dry-run", "--output", "json")
+    assert said.code == 0
+    assert {store for store, name in names.items() if said.outcomes[name] == "would_change dry_run"} == open_stores
+    closed = {said.outcomes[names[store]] for store in names.keys() - open_stores}
+    assert closed == {"skipped refused:outside_window"}
+    assert "power off" not in tills.events("stays")
+
+
+@pytest.mark.parametrize("arguments", [(), ("--limit", "1"), ("--provider", "arius"), ("--dry-run",)])
+def test_nothing_is_powered_off_unless_somebody_says_which(
+    tills: Shop, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    proxy = Proxy(tmp_path, tills.document("stays", actions=shutting_down(windows=[ALWAYS])))
+    said = proxy.run("shutdown_endpoint", *arguments, "--output", "json")
+    assert (said.code, said.json["error"]["reason"]) == (2, "no_target")
+    assert "power off" not in tills.events("stays")
+
+
+def test_a_till_whose_clock_says_another_time_is_left_on_and_a_right_one_goes(
+    start_terminal: StartTerminal, tmp_path: Path
+) -> None:
+    """On real machines: their own `date`, their own shutdown, and an account without a shell."""
+    accounts = (Account("root", "terminal"), Account("ana", "secret"))
+    ahead = "#!/bin/bash\necho $(($(printf '%(%s)T' -1) + 43200))\n"
+    odd = start_terminal(TerminalSpec(accounts=accounts, files={"/usr/bin/date": ahead}))
+    even = start_terminal(TerminalSpec())
+    odd.write("/etc/passwd", odd.read("/etc/passwd").replace("/home/ana:/bin/bash", "/home/ana:/usr/sbin/nologin"))
+    now = dt.datetime.now(ZoneInfo(ZONE))
+    window = {"start": f"{now - dt.timedelta(hours=1):%H:%M}", "end": f"{now + dt.timedelta(hours=3):%H:%M}"}
+    names = {name: f"{NETWORK}-LOJA001-PDV{number}" for number, name in enumerate(("odd", "even", "shut"), start=1)}
+
+    def host(name: str, address: str, credential: str = "root") -> dict[str, Any]:
+        return {"name": names[name], "address": address, "credential": credential}
+
+    hosts = [host("odd", odd.address), host("even", even.address), host("shut", odd.address, "ana")]
+    logins = [
+        {"id": "root", "user": "root", "password": "terminal"},
+        {"id": "ana", "user": "ana", "password": "secret"},
+    ]
+    document = {
+        "network": NETWORK,
+        "timezone": ZONE,
+        "inventory": {"kind": "static", "hosts": hosts},
+        "credentials": logins,
+        "actions": shutting_down(windows=[window]),
+        "compatibility": {"rows": [{"distro": "debian", "versions": "*", "arch": ["x86_64"], "level": "L1"}]},
+    }
+    proxy = Proxy(tmp_path, document)
+    looked = proxy.run("test_endpoint_connection", "--host", names["shut"], "--output", "json")
+    assert looked.outcomes == {names["shut"]: "failed bad_facts:shell"}
+    assert "not available" in looked.result(names["shut"])["message"]
+    said = proxy.run("shutdown_endpoint", "--host", names["odd"], "--host", names["even"], "--output", "json")
+    assert said.outcomes == {names["odd"]: "skipped refused:clocks_disagree", names["even"]: "changed confirmed"}
+    assert (odd.ended(), even.ended()) == (None, "halted")
+    odd.write("/usr/bin/date", "#!/bin/sh\nexit 1\n")
+    said = proxy.run("shutdown_endpoint", "--host", names["odd"], "--output", "json")
+    assert said.outcomes == {names["odd"]: "skipped refused:no_clock"}
+    assert odd.alive()

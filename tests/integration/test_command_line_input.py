@@ -1,0 +1,238 @@
+"""Bad input, one piece at a time: what is not understood is refused by name, and touches nothing."""
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.need import need_program
+from tests.harness.process import wait_until
+from tests.integration.proxy import LONG_S, NETWORK, PROGRAM, Going, Proxy, Said, Shop, shop, till, verdict
+
+TIMEZONE = "update_endpoint_timezone"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One proxy with its till, for every command that must not get as far as it."""
+
+    shop: Shop
+    proxy: Proxy
+
+    def together(self, commands: list[tuple[str, ...]]) -> list[Said]:
+        """Each command's end; they run a few at a time."""
+        with ThreadPoolExecutor(3) as pool:
+            return list(pool.map(lambda command: self.proxy.run(*command), commands))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    tills = (till("plain"), till("second"), till("hung", behaviour="hangs"), till("flood", behaviour="flood"))
+    with shop(tmp_path_factory.mktemp("shop"), *tills) as running:
+        document = running.document("plain", actions={"test_endpoint_privilege": {"enabled": False}})
+        proxy = Proxy(tmp_path_factory.mktemp("proxy"), document)
+        proxy.run("runs")  # makes the state
+        yield Place(running, proxy)
+
+
+# command → the reason it is refused with, and what the message must name
+REFUSED: dict[tuple[str, ...], tuple[str, str]] = {
+    ("dance",): ("unknown_action", "dance"),
+    ("update_endpoint_timezon",): ("unknown_action", TIMEZONE),
+    ("explain", "dance"): ("unknown_action", "dance"),
+    ("collect_coupons",): ("not_available", "collect_coupons"),
+    ("pdv_install",): ("not_available", "install_endpoint_agent"),
+    ("pdv_test_sudo",): ("action_disabled", "test_endpoint_privilege"),
+    ("diagnose_env", "--pdv", "twenty"): ("bad_terminal", "twenty"),
+    ("diagnose_env", "--pdv", ""): ("empty_filter", "--pdv"),
+    ("diagnose_env", "--loja", "1", "--pdv", " , "): ("empty_filter", "--pdv"),
+    ("diagnose_env", "--loja", "LOJA"): ("bad_store", "LOJA"),
+    ("diagnose_env", "--host", ""): ("empty_filter", "--host"),
+    ("diagnose_env", "--provider", ""): ("empty_filter", "--provider"),
+    ("diagnose_env", "--provider", "nobody"): ("unknown_provider", "nobody"),
+    ("hosts", "--provider", "nobody"): ("unknown_provider", "nobody"),
+    ("diagnose_env", "--rede", "OTHER"): ("other_network", "OTHER"),
+    ("hosts", "--rede", "OTHER"): ("other_network", "OTHER"),
+    ("diagnose_env", "--ip", "10.0.0"): ("bad_address", "10.0.0"),
+    ("diagnose_env", "--tag", "colour"): ("bad_tag", "colour"),
+    ("diagnose_env", "--tag", "a=1", "--tag", "a=2"): ("bad_tag", "a"),
+    ("diagnose_env", "--trigger-id", "7"): ("needs_zabbix", "--trigger-id"),
+    ("diagnose_env", "--agent-status", "1"): ("needs_zabbix", "--agent-status"),
+    ("diagnose_env", "--compat-mode", "loud"): ("bad_compat_mode", "loud"),
+    ("diagnose_env", "--compat-mode", "off"): ("compat_mode_loosened", "enforce"),
+    (TIMEZONE, "--param", "colour"): ("bad_param", "colour"),
+    (TIMEZONE, "--param", "colour=red"): ("bad_parameter", "colour"),
+    (TIMEZONE, "--param", "timezone=Mars/Olympus"): ("bad_parameter", "timezone"),
+    (TIMEZONE, "--param", "timezone=UTC", "--param", "timezone=Etc/UTC"): ("bad_param", "timezone"),
+    (TIMEZONE, "--param", "localtime_target=../../etc/passwd"): ("bad_parameter", "localtime_target"),
+    (TIMEZONE, "--param", "ntp_server=$(reboot)"): ("bad_parameter", "ntp_server"),
+    ("shutdown_endpoint", "--all", "--param", "windows=[{]"): ("bad_parameter", "windows"),
+    ("shutdown_endpoint",): ("no_target", "shutdown_endpoint"),
+    ("diagnose_env", "--timezone", "UTC"): ("unused_option", "--timezone"),
+    ("diagnose_env", "--dtini", "2024-01-01"): ("unused_option", "collect_coupons"),
+    ("diagnose_env", "--dtfim", "2024-01-01"): ("unused_option", "--dtfim"),
+    ("diagnose_env", "--cnpj-contribuinte", "1"): ("unused_option", "--cnpj-contribuinte"),
+    ("diagnose_env", "--chave-assinatura", "1"): ("unused_option", "--chave-assinatura"),
+    ("diagnose_env", "--autoregister"): ("unused_option", "register_endpoints"),
+    ("diagnose_env", "--fix-divergent"): ("unused_option", "--fix-divergent"),
+    ("diagnose_env", "--list-missing"): ("unused_option", "--list-missing"),
+    ("diagnose_env", "--list-zabbix-only"): ("unused_option", "--list-zabbix-only"),
+    ("run", "diagnose_env", "--job", "nightly"): ("unknown_job", "nightly"),
+    ("schedule", "--next", "soon"): ("bad_span", "soon"),
+    ("runs", "no-such-run"): ("unknown_run", "no-such-run"),
+    ("cancel", "no-such-run"): ("unknown_run", "no-such-run"),
+    ("hosts", "rekey"): ("no_host", "hosts rekey"),
+}
+
+# What the option parser itself refuses: command → what it must name
+MISSPELT: dict[tuple[str, ...], str] = {
+    ("diagnose_env", "--pvd", "201"): "--pdv",
+    ("diagnose_env", "--agent-status", "9"): "--agent-status",
+    ("diagnose_env", "--limit", "0"): "--limit",
+    ("diagnose_env", "--output", "xml"): "ndjson",
+    ("diagnose_env", "test_endpoint_connection"): "test_endpoint_connection",
+    ("hosts", "forget"): "forget",
+    ("config",): "check",
+    ("--loja", "1", "diagnose_env"): "--loja",
+}
+
+
+def test_what_is_not_understood_is_refused_by_name_and_touches_nothing(place: Place) -> None:
+    met = place.shop.events("plain")
+    commands = [(*command, "--output", "json") for command in REFUSED]
+    for (command, (reason, name)), said in zip(REFUSED.items(), place.together(commands), strict=True):
+        error = said.json["error"]
+        assert (said.code, error["reason"]) == (2, reason), command
+        assert name in f"{error['message']} {error['advice']}", command
+        assert error["advice"], command
+        assert error["message"] in said.stderr, command
+    for (command, name), said in zip(MISSPELT.items(), place.together(list(MISSPELT)), strict=True):
+        assert (said.code, name in said.stderr) == (2, True), (command, said)
+    assert place.shop.events("plain") == met
+
+
+def test_names_with_shell_characters_name_nothing_and_run_nothing(place: Place, tmp_path: Path) -> None:
+    trap = tmp_path / "trap"
+    names = (f"$(touch {trap})", f"`touch {trap}`", f"x; touch {trap}", f"x' ; touch {trap} '", "*", "%", "..", "-rf")
+    said = place.together([(TIMEZONE, f"--host={name}", "--output", "json") for name in names])
+    assert [(one.code, one.json["error"]["reason"]) for one in said] == [(5, "no_host_matched")] * len(names)
+    assert not trap.exists()
+
+
+def test_a_host_whose_own_name_holds_shell_characters_is_looked_at_like_any_other(place: Place, tmp_path: Path) -> None:
+    trap = tmp_path / "trap"
+    name = f"{NETWORK}-LOJA001-PDV301 $(touch {trap}); touch {trap} '"
+    proxy = Proxy(tmp_path / "proxy", place.shop.document(hosts=[place.shop.host("plain", name=name)]))
+    said = proxy.run("diagnose_env", "--host", name, "--output", "json")
+    assert (said.code, said.outcomes) == (0, {name: "ok done"})
+    assert proxy.run("hosts", "rekey", name).code == 0
+    assert not trap.exists()
+    assert not (place.shop.tree("plain") / str(trap).lstrip("/")).exists()
+
+
+def test_terminal_20_is_not_terminal_201(place: Place, tmp_path: Path) -> None:
+    hosts = [place.shop.host("plain", name=f"{NETWORK}-LOJA001-PDV{number}") for number in (2, 20, 201, 2001)]
+    proxy = Proxy(tmp_path, place.shop.document(hosts=hosts))
+    for given, number in (("20", 20), ("020", 20), ("PDV201", 201), ("pdv-2", 2)):
+        run = proxy.run("test_endpoint_connection", "--pdv", given, "--output", "json")
+        assert list(run.outcomes) == [f"{NETWORK}-LOJA001-PDV{number}"]
+    listed = proxy.run("hosts", "--pdv", "20,2", "--output", "json").json
+    assert [host["terminal"] for host in listed] == [2, 20]
+
+
+# -- the configuration
+
+BAD_DOCUMENTS: dict[str, tuple[Callable[[dict[str, Any]], bytes], str]] = {
+    "empty": (lambda _: b"", "not_json"),
+    "cut": (lambda good: json.dumps(good).encode()[:-40], "not_json"),
+    "not JSON": (lambda _: b"<html>Bad Gateway</html>", "not_json"),
+    "not UTF-8": (
+        lambda good: json.dumps({**good, "client": "Jos\xe9"}, ensure_ascii=False).encode("latin-1"),
+        "not_json",
+    ),
+    "a list": (lambda good: json.dumps([good]).encode(), "wrong_type"),
+    "a wrong type inside": (lambda good: json.dumps({**good, "credentials": "none"}).encode(), "credentials"),
+    "a zone nobody knows": (lambda good: json.dumps({**good, "timezone": "Mars/Olympus"}).encode(), "timezone"),
+    "from the future": (lambda good: json.dumps({**good, "schema_version": 9}).encode(), "newer_version"),
+    "more than is understood": (
+        lambda good: json.dumps({**good, "teleport": True, "must_understand": ["teleport"]}).encode(),
+        "teleport",
+    ),
+}
+
+
+def test_a_configuration_that_cannot_be_used_is_exit_3_with_the_place_that_is_wrong(
+    place: Place, tmp_path: Path
+) -> None:
+    met, good = place.shop.events("plain"), place.shop.document("plain")
+    proxies = [Proxy(tmp_path / str(number), spoil(good)) for number, (spoil, _) in enumerate(BAD_DOCUMENTS.values())]
+    with ThreadPoolExecutor(3) as pool:
+        ended = list(pool.map(lambda proxy: proxy.run("diagnose_env", "--output", "json"), proxies))
+    for (kind, (_, named)), said in zip(BAD_DOCUMENTS.items(), ended, strict=True):
+        assert (said.code, said.json["error"]["reason"]) == (3, "damaged_configuration"), kind
+        assert named in said.json["error"]["message"], kind
+    assert place.shop.events("plain") == met
+
+
+def test_the_last_valid_configuration_stays_in_force_and_a_run_says_so(place: Place, tmp_path: Path) -> None:
+    good = place.shop.document("plain")
+    proxy = Proxy(tmp_path, json.dumps(good).encode()[:-40])
+    (proxy.config / "config_bot.json.1").write_text(json.dumps(good))
+    said = proxy.run("diagnose_env", "--output", "json")
+    assert (said.code, list(said.outcomes.values())) == (0, ["ok done"])
+    assert f"using {proxy.config / 'config_bot.json.1'} instead" in said.stderr
+
+
+def test_without_a_configuration_every_command_that_needs_one_says_so(tmp_path: Path) -> None:
+    proxy = Proxy(tmp_path)
+    commands = (("diagnose_env",), ("hosts",), ("schedule",), ("config", "check"), ("explain", "diagnose_env"))
+    with ThreadPoolExecutor(3) as pool:
+        said = list(pool.map(lambda command: proxy.run(*command, "--output", "json"), commands))
+    assert {(one.code, one.json["error"]["reason"]) for one in said} == {(3, "no_configuration")}
+    assert all("flageemonitor-update-config" in one.stderr for one in said)
+    assert [proxy.run(command).code for command in ("actions", "runs")] == [0, 0]
+
+
+# -- the local state
+
+
+def test_a_state_that_cannot_be_written_is_said_before_any_terminal_is_touched(place: Place, tmp_path: Path) -> None:
+    unshare = need_program("unshare", "util-linux")
+    proxy = Proxy(tmp_path, place.shop.document("plain"))
+    met = place.shop.events("plain")
+    read_only = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+    apart = [unshare, "--map-root-user", "--mount", "sh", "-c", read_only, str(proxy.data)]
+    said = Going((*apart, PROGRAM, "diagnose_env", "--output", "json"), proxy.environment, tmp_path).ended()
+    assert (said.code, said.json["error"]["reason"]) == (3, "state_read_only"), said
+    assert str(proxy.data) in said.json["error"]["advice"]
+    proxy.use_data(proxy.config / "config_bot.json")
+    said = proxy.run("diagnose_env", "--output", "json")
+    assert (said.code, said.json["error"]["reason"]) == (3, "state_read_only")
+    assert place.shop.events("plain") == met
+
+
+# -- terminals that misbehave
+
+
+def test_one_that_never_answers_and_one_that_floods_delay_no_other(place: Place, tmp_path: Path) -> None:
+    """While the one hangs, and would for a minute more, everybody else has been done with."""
+    proxy = Proxy(tmp_path, place.shop.document("hung", "flood", "plain", "second"))
+    going = proxy.start("diagnose_env", "--output", "ndjson")
+    wait_until(lambda: len(going.so_far.events) == 3, within=LONG_S, what="three results")
+    told = {event["host"]["name"]: verdict(event) for event in going.so_far.events}
+    assert told == {
+        place.shop.name("flood"): "failed bad_facts:flood",
+        place.shop.name("plain"): "ok done",
+        place.shop.name("second"): "ok done",
+    }
+    for _ in range(2):
+        going.signal(signal.SIGINT)
+        wait_until(lambda: "stopping" in going.so_far.stderr, within=LONG_S, what="the first Ctrl-C is heard")
+    last, run = going.ended().events[3:]
+    assert (verdict(last), last["host"]["name"]) == ("cancelled operator", place.shop.name("hung"))
+    assert run["summary"] == {"failed": 1, "ok": 2, "cancelled": 1}

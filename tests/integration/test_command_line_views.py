@@ -1,0 +1,282 @@
+"""What an operator sees: every view in a pipe, as JSON, as NDJSON and on a terminal, and what a terminal's text cannot do to it."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.integration.proxy import LONG_S, NETWORK, PROGRAM, WAITS, Proxy, Said, Shop, program, shop, till
+
+TIMEZONE = "update_endpoint_timezone"
+# A window's title, a colour, a cursor that goes home, a bell, C1's way to say the same, and letters that run backwards.
+EVIL = "\x1b]0;owned\x07\x1b[31mred\x1b[H\x9b2J\u202eevil\u2066\r"
+EVIL_IN_PRINTF = r"printf '\033]0;owned\007\033[31mred\033[H\302\2332J\342\200\256evil\342\201\246\r\n'; exit 3"
+FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+PROGRESS = re.compile(
+    r"\x1b\[\?25[lh]|\x1b\[2K|\x1b\[1A|\r"
+)  # hide and show the cursor, clear the line, go up, go left
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    shop: Shop
+    proxy: Proxy
+    run_id: str
+
+    def __call__(self, *arguments: str) -> Said:
+        return self.proxy.run(*arguments)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A proxy that has run once, on a till that is right, one that is off, and one that prints what it should not."""
+    tills = (
+        till("right", zone="America/Sao_Paulo"),
+        till("off", behaviour="off"),
+        till("evil", files=program("/usr/local/bin/mv", EVIL_IN_PRINTF)),
+        *(till(name, files=WAITS) for name in ("first", "second")),
+    )
+    with shop(tmp_path_factory.mktemp("shop"), *tills) as running:
+        document = running.document(
+            "right",
+            "off",
+            hosts=[running.host("evil", display_name=f"till {EVIL}", tags={f"tag{EVIL}": EVIL})],
+            client="Jos\xe9",
+            rollout={"zanthus": {"percent": 5, "pilot": ["SHOP-LOJA009-PDV1"]}},
+            schedule=[
+                {"id": "zone", "action": TIMEZONE, "cron": "30 * * * *", "selector": {"stores": [1]}},
+                {"id": "night", "action": "shutdown_endpoint", "cron": "50 23 * * *", "enabled": False},
+                {"id": "coupons", "action": "collect_coupons", "cron": "0 3 * * *"},
+            ],
+        )
+        proxy = Proxy(tmp_path_factory.mktemp("proxy"), document)
+        proxy.run(TIMEZONE, "--all")
+        (run,) = proxy.run("runs", "--output", "json").json
+        yield Place(running, proxy, run["run_id"])
+
+
+def views(place: Place) -> dict[str, tuple[tuple[str, ...], int]]:
+    """Every view: its command and exit code."""
+    return {
+        "actions": (("actions",), 0),
+        "explain": (("explain", "pdv_update_timezone"), 0),
+        "explain one": (("explain", "terminal_shutdown", "--provider", "zanthus"), 0),
+        "why": (("why", place.shop.name("evil")), 0),
+        "why by address": (("why", place.shop.host("off")["address"]), 0),
+        "runs": (("runs",), 0),
+        "one run": (("runs", place.run_id), 0),
+        "cancel": (("cancel", place.run_id), 0),
+        "hosts": (("hosts",), 0),
+        "config check": (("config", "check"), 0),
+        "schedule": (("schedule", "--next", "3h"), 0),
+        "doctor": (("doctor",), 1),
+        "a run": ((TIMEZONE, "--all", "--dry-run"), 1),
+    }
+
+
+def shown(place: Place, *form: str) -> dict[str, Said]:
+    """Every view in this form; each ends with the exit code that it should."""
+    commands = views(place)
+    with ThreadPoolExecutor(3) as pool:
+        ended = dict(zip(commands, pool.map(lambda view: place(*view[0], *form), commands.values()), strict=True))
+    assert {name: said.code for name, said in ended.items()} == {name: code for name, (_, code) in commands.items()}
+    assert not [name for name, said in ended.items() if "Traceback" in said.stderr]
+    return ended
+
+
+def test_a_pipe_gets_plain_lines_with_the_same_columns_and_nothing_else(place: Place) -> None:
+    said = shown(place)
+    assert not {name: one for name, one in said.items() if FORBIDDEN.search(one.stdout + one.stderr)}
+    columns = {name: {line.count("\t") + 1 for line in one.stdout.splitlines()} for name, one in said.items()}
+    assert {name: columns[name] for name in ("actions", "why", "runs", "one run", "hosts", "schedule", "a run")} == {
+        "actions": {6},
+        "why": {6},
+        "runs": {7},
+        "one run": {5},
+        "hosts": {6},
+        "schedule": {5},
+        "a run": {5},
+    }
+    assert f"would_change\tdry_run\t{place.shop.name('evil')}\t" in said["a run"].stdout
+    assert said["hosts"].stdout.count("\n") == 3
+
+
+def test_json_is_one_document_and_ndjson_one_a_line_and_both_say_the_same(place: Place) -> None:
+    whole, lines = shown(place, "--output", "json"), shown(place, "--output", "ndjson")
+    for name, said in (*whole.items(), *lines.items()):
+        assert not FORBIDDEN.search(said.stdout), name
+    for name in ("actions", "explain", "explain one", "why", "why by address", "runs", "hosts", "schedule"):
+        assert lines[name].events == whole[name].json, name
+    assert lines["one run"].events == [whole["one run"].json]
+    *hosts, run = lines["a run"].events
+    assert {host["host"]["name"] for host in hosts} == {host["host"]["name"] for host in whole["a run"].json["hosts"]}
+    assert (run["type"], run["summary"]) == ("run", whole["a run"].json["summary"])
+    assert len(whole["actions"].json) == 18
+    assert [check["status"] for check in whole["doctor"].json if check["name"] == "control plane"] == ["bad"]
+    assert whole["config check"].json["errors"] == 0
+
+
+def test_what_a_terminal_says_is_kept_as_it_was_and_cannot_drive_the_operators(place: Place) -> None:
+    name = place.shop.name("evil")
+    listed = next(host for host in place("hosts", "--output", "json").json if host["name"] == name)
+    assert (listed["display_name"], listed["tags"]) == (f"till {EVIL}", {f"tag{EVIL}": EVIL})
+    (told,) = place("why", name, "--output", "json", "--last", "1").json
+    assert EVIL.strip() in told["result"]["steps"][0]["output"] + "\r"
+    for command in (("hosts",), ("why", name), ("runs", place.run_id), (TIMEZONE, "--host", name)):
+        seen = place.proxy.on_terminal(*command, columns=100)
+        assert not FORBIDDEN.search(PROGRESS.sub("", COLOUR.sub("", seen.stdout)).replace("\r\n", "\n")), command
+
+
+@pytest.mark.parametrize("columns", [80, 110, 200])
+def test_on_a_terminal_words_that_one_copies_are_never_broken(place: Place, columns: int) -> None:
+    words = {
+        ("runs",): (place.run_id, TIMEZONE),
+        ("runs", place.run_id): (place.shop.name("evil"), "step_failed", "refused_connection"),
+        ("hosts",): (place.shop.name("right"), "checkout"),
+        ("actions",): (TIMEZONE, "update_payment_client_config"),
+        ("schedule", "--next", "2h"): (TIMEZONE, "stores=1"),
+        (TIMEZONE, "--all", "--dry-run"): (place.shop.name("off"), "refused_connection", "Exit code 1"),
+    }
+    with ThreadPoolExecutor(3) as pool:
+        screens = list(pool.map(lambda command: place.proxy.on_terminal(*command, columns=columns), words))
+    for (command, wanted), seen in zip(words.items(), screens, strict=True):
+        text = COLOUR.sub("", seen.stdout)
+        assert [word for word in wanted if word not in text] == [], (command, text)
+        assert "\x1b[" in seen.stdout, command
+        lines = PROGRESS.sub("", text.replace("\r\n", "\n")).split("\n")
+        assert command[0] != "hosts" or max(map(len, lines)) <= columns
+
+
+def test_a_run_on_a_terminal_shows_its_progress_and_in_a_pipe_it_does_not(place: Place) -> None:
+    seen = place.proxy.on_terminal("diagnose_env", "--all", columns=120).stdout
+    assert "\x1b[?25l" in seen
+    assert "3/3" in COLOUR.sub("", seen)
+    piped = place("diagnose_env", "--all")
+    assert (piped.stderr, piped.stdout.count("\n")) == ("", 3)
+
+
+def test_why_tells_the_gates_and_the_step_that_failed(place: Place) -> None:
+    (told,) = place("why", place.shop.name("evil"), "--last", "1", "--output", "json").json
+    assert [gate["gate"] for gate in told["gates"]][:5] == ["role", "rollout", "freeze", "time", "lock"]
+    assert (told["outcome"], told["reason"], told["result"]["steps"][0]["status"]) == (
+        "failed",
+        "step_failed",
+        "failed",
+    )
+    never = place("why", f"{NETWORK}-LOJA009-PDV9", "--output", "json")
+    assert (never.code, never.json["error"]["reason"]) == (5, "never_considered")
+
+
+def test_explain_sets_the_providers_side_by_side(place: Place) -> None:
+    arius, zanthus = place("explain", TIMEZONE, "--output", "json").json
+    assert (arius["provider"], zanthus["provider"]) == ("arius", "zanthus")
+    assert (arius["rollout_percent"], zanthus["rollout_percent"]) == ("100", "5")
+    assert (zanthus["own_names"], zanthus["pilot"]) == (["sync_terminal_timezone"], ["SHOP-LOJA009-PDV1"])
+    assert "/etc/localtime" in arius["observe"]
+    assert place("explain", TIMEZONE).stdout.startswith("provider\tarius\tzanthus\n")
+
+
+def test_the_schedule_is_told_ahead_and_what_is_not_started_too(place: Place) -> None:
+    said = place("schedule", "--next", "3h", "--output", "json")
+    assert {(entry["job"], entry["action"]) for entry in said.json} == {("zone", TIMEZONE)}
+    assert len(said.json) == 3
+    assert re.search("switched off: night", said.stderr)
+    assert re.search("coupons: collect_coupons is not available", said.stderr)
+
+
+def test_config_check_finds_what_the_document_alone_cannot_tell(place: Place, tmp_path: Path) -> None:
+    document = place.shop.document(
+        "right",
+        actions={"dance": {}},
+        schedule=[
+            {"id": "a", "action": TIMEZONE, "cron": "61 * * * *"},
+            {"id": "b", "action": "shutdown_endpoint", "cron": "0 1 * * *"},
+            {"id": "c", "action": TIMEZONE, "cron": "0 1 * * *", "params": {"colour": "red"}},
+        ],
+        teleport=True,
+    )
+    proxy = Proxy(tmp_path, document)
+    found = proxy.run("config", "check", "--output", "json")
+    assert found.code == 3
+    assert {(finding["level"], finding["path"]) for finding in found.json["findings"]} == {
+        ("error", "actions.dance"),
+        ("error", "schedule.a"),
+        ("error", "schedule.b"),
+        ("error", "schedule.c"),
+        ("info", "teleport"),
+    }
+    strict = proxy.run("config", "check", str(proxy.config / "config_bot.json"))
+    assert (strict.code, "teleport: unknown key" in strict.stderr) == (3, True)
+
+
+def test_cancelling_what_is_over_says_so(place: Place) -> None:
+    assert place("cancel", place.run_id, "--output", "json").json["result"] == "not_running"
+
+
+def test_rekey_forgets_one_key_and_says_which(place: Place) -> None:
+    name = place.shop.name("right")
+    (retired,) = place("hosts", "rekey", name.lower(), "--output", "json").json
+    assert retired["retired"].startswith("SHA256:")
+    again = place("hosts", "rekey", name, "--output", "json")
+    assert (again.code, again.json["error"]["reason"]) == (5, "no_pinned_key")
+    assert place("test_endpoint_connection", "--host", name).code == 0
+
+
+# -- readers that go away
+
+
+@pytest.mark.parametrize("form", ["table", "json", "ndjson", None])
+def test_a_reader_that_goes_away_is_nobodys_trouble(place: Place, form: str | None) -> None:
+    for command in (("actions",), ("explain", TIMEZONE), ("--help",), ("hosts",)):
+        asked = [*command, *(["--output", form] if form and command != ("--help",) else [])]
+        shell = ["sh", "-c", '"$@" 2>&1 | { head -c 1; echo; }', "sh", str(PROGRAM), *asked]
+        done = subprocess.run(shell, env=place.proxy.environment, capture_output=True, check=False, text=True)
+        assert (len(done.stdout.strip()) <= 1, done.stderr) == (True, ""), command
+
+
+def test_a_run_whose_reader_goes_away_goes_on_to_its_end(place: Place, tmp_path: Path) -> None:
+    proxy = Proxy(tmp_path, place.shop.document("off", "first", "second", ssh={"parallel": 1}))
+    with subprocess.Popen(
+        [PROGRAM, TIMEZONE, "--all"], env=proxy.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        assert run.stdout.readline().startswith(b"unreachable\t")
+        run.stdout.close()
+        for name in ("first", "second"):
+            place.shop.wait_reached(name)
+            place.shop.let_go(name)
+        assert (run.wait(LONG_S), run.stderr.read()) == (1, b"")
+    (told,) = proxy.run("runs", "--output", "json").json
+    assert (told["state"], told["outcomes"]) == ("finished", {"changed": 2, "unreachable": 1})
+
+
+# -- help
+
+COMMANDS = (
+    *("", "run", "actions", "explain", "why", "runs", "cancel", "hosts", "hosts rekey", "config", "config check"),
+    *("config refresh", "schedule", "doctor"),
+)
+
+
+def test_help_of_every_command_works_and_teaches(tmp_path: Path) -> None:
+    proxy = Proxy(tmp_path)
+    with ThreadPoolExecutor(3) as pool:
+        texts = dict(
+            zip(COMMANDS, pool.map(lambda command: proxy.run(*command.split(), "--help"), COMMANDS), strict=True)
+        )
+    for command, said in texts.items():
+        assert said.code == 0, command
+        assert said.stdout.startswith(f"Usage: flageemonitor-run {command}".rstrip()), command
+        assert len(said.stdout.split("\n\n")[1]) > 40, command  # a sentence of what it does
+        assert "..." not in said.stdout.replace("]...", ""), command  # no help that is cut short
+        options = re.findall(r"^  -.*?(?=^  -|\Z)", said.stdout, re.DOTALL | re.MULTILINE)
+        assert not [option for option in options if len(option.split()) < 4], command
+    assert "Exit codes: 0" in texts[""].stdout
+    first_generation = ("--dtini", "--autoregister", "--job", "--planned")
+    assert not [word for word in first_generation if word in texts["run"].stdout]
