@@ -85,7 +85,7 @@ def read_document(raw: bytes, *, strict: bool) -> Document:
         )
     if not strict:
         data, ignored = _without_strangers(data)
-        notes += [Note("info", path, "not known to this version; ignored") for path in ignored]
+        notes += ignored
     try:
         config = NetworkConfig.model_validate(data)
     except ValidationError as error:
@@ -195,8 +195,11 @@ def _must_understand(data: Mapping[str, Any]) -> list[str]:
     return [path for path in listed if isinstance(path, str) and path not in known_paths()]
 
 
-def _without_strangers(data: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Remove what validation calls an extra key. Removing is by reported place, so the models stay the only description."""
+def _without_strangers(data: dict[str, Any]) -> tuple[dict[str, Any], list[Note]]:
+    """Remove what validation calls an extra key. Removing is by reported place, so the models stay the only description.
+
+    A job whose selector has one is switched off: without a filter that we do not know it would mean more hosts than it says.
+    """
     try:
         NetworkConfig.model_validate(data)
     except ValidationError as error:
@@ -206,9 +209,17 @@ def _without_strangers(data: dict[str, Any]) -> tuple[dict[str, Any], list[str]]
     if not extras:
         return data, []
     copy = json.loads(json.dumps(data))
+    notes = []
     for loc in extras:
         _remove(copy, loc)
-    return copy, [_dotted(loc) for loc in extras]
+        match loc:
+            case ("schedule", int() as number, "selector", *_):
+                copy["schedule"][number]["enabled"] = False
+                text = "a filter that this version does not know: the job is switched off, so that it does not reach too many"
+                notes.append(Note("danger", _dotted(loc), text))
+            case _:
+                notes.append(Note("info", _dotted(loc), "not known to this version; ignored"))
+    return copy, notes
 
 
 def _remove(data: Any, loc: tuple[int | str, ...]) -> None:

@@ -7,16 +7,20 @@ crashes, leaks or is killed takes nothing else with it. Registry, locks and loca
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import structlog
 
 from contracts.document import Document
 from runtime.adapters.control_plane import MAX_PAUSE_S, MIN_PAUSE_S, RefreshResult, next_pause, refresh
+from runtime.adapters.state.files import locked
 from runtime.adapters.state.meta import note_heartbeat, note_refresh
 from runtime.adapters.state.retention import maintain
 from runtime.adapters.state.runs import reap
@@ -29,6 +33,8 @@ from runtime.wiring import Installation
 
 HEARTBEAT_S = 15.0
 MAINTENANCE_S = 3600.0
+
+T = TypeVar("T")
 
 log = structlog.get_logger("daemon")
 
@@ -58,6 +64,8 @@ class Daemon:
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(self._every(HEARTBEAT_S, self._beat)),
+                group.create_task(self._every(HEARTBEAT_S, self._reap)),
+                group.create_task(self._every(HEARTBEAT_S, self._tend)),
                 group.create_task(self._every(MAINTENANCE_S, self._maintain)),
                 group.create_task(self._refresh_forever()),
             ]
@@ -79,15 +87,19 @@ class Daemon:
             await asyncio.sleep(seconds)
 
     async def _beat(self) -> None:
-        clock, state = self._installation.clock, self._installation.state
-        now = clock.now()
+        now = self._installation.clock.now()
+        state = self._installation.state
         await asyncio.to_thread(note_heartbeat, state, pid=os.getpid(), started_at=self._started_at, now=now)
-        reaped = await asyncio.to_thread(reap, state, now)
+
+    async def _reap(self) -> None:
+        reaped = await asyncio.to_thread(reap, self._installation.state, self._installation.clock.now())
         for run_id, hosts in reaped.items():
             log.warning("run_died", run_id=run_id, open_hosts=hosts)
+
+    async def _tend(self) -> None:
         if self._installation.store.stamp() != self._stamp:
             self._take_configuration()  # written by another process: `config refresh`, the installer
-        self._jobs.wake()
+        await self._jobs.look()
 
     async def _maintain(self) -> None:
         document = self._document()
@@ -115,8 +127,9 @@ class Daemon:
         while True:
             pause = MAX_PAUSE_S / 12
             try:
-                result = await asyncio.to_thread(
-                    refresh, self._installation.store, self._installation.plane, self._installation.clock
+                installation = self._installation
+                result = await in_background(
+                    lambda: refresh(installation.store, installation.plane, installation.clock)  # noqa: B023
                 )
                 await asyncio.to_thread(note_refresh, self._installation.state, result, result.at)
                 failures = 0 if result.current else failures + 1
@@ -153,14 +166,43 @@ class Daemon:
         return float(document.config.refresh_interval)
 
 
+async def in_background(work: Callable[[], T]) -> T:
+    """Like asyncio.to_thread, in a thread that nobody waits for: a control plane that hangs must not hold up our exit."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if done.done():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = work()
+        except BaseException as caught:
+            error = caught
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is interested any more
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await done
+
+
 def main() -> None:
     """Entry point of the console script and of the image."""
     settings = read_settings(os.environ)
     configure(settings.log_format, debug=False, stream=sys.stdout)
     with Installation(settings) as installation:
         try:
-            installation.state  # noqa: B018  # opened here, so that a broken disk is said in one line
-            code = asyncio.run(Daemon(installation).run())
+            state = installation.state  # opened here, so that a broken disk is said in one line
+            with locked(state.folder / "daemon.lock") as held:
+                if held is None:
+                    log.error("daemon_running", message=f"another daemon runs on {state.folder}", advice="one is enough")
+                code = 6 if held is None else asyncio.run(Daemon(installation).run())
         except RunError as error:
             log.error(error.reason, message=error.message, advice=error.advice)
             code = error.exit_code

@@ -50,21 +50,33 @@ async def execute(
     results are still shown.
     """
     hosts = await find_hosts(inventory, job.info.selector, config.network)
-    listener.selected(job, hosts)
+    trouble: list[RunError] = []
+
+    def tell(told: Callable[[], None]) -> None:
+        """What a person sees must never be what stops the work: a full disk behind a redirection, a character it cannot show."""
+        try:
+            told()
+        except Exception as error:
+            if not trouble:
+                advice = f"the results are in the local state: flageemonitor-run runs {job.info.run_id}"
+                trouble.append(RunError("output_failed", f"the output could not be written: {error}", advice))
+
+    tell(lambda: listener.selected(job, hosts))
     await context.ledger.begin(job.info, hosts)
 
     async def work(host: Host) -> HostResult:
         return await process_one(host, context)
 
-    trouble: list[RunError] = []
+    unrecorded: list[HostResult] = []
 
     async def record(result: HostResult) -> None:
         try:
             await context.ledger.record(job.info.run_id, result)
         except RunError as error:
+            unrecorded.append(result)
             trouble.append(error)
             context.stop.request(Reason.STOPPED, f"results cannot be recorded: {error.message}")
-        listener.result(result)
+        tell(lambda: listener.result(result))
 
     limits = config.ssh
     results = await fan_out(
@@ -72,6 +84,8 @@ async def execute(
     )
     report = RunReport(job.info, tuple(results), context.clock.now())
     try:
+        for result in unrecorded:  # the disk may be back, and the ledger should say what was shown
+            await context.ledger.record(job.info.run_id, result)
         await context.ledger.finish(job.info.run_id, report.exit_code)
     except RunError as error:
         trouble.append(error)

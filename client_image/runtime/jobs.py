@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import datetime as dt
 import sys
+from collections import deque
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,10 +18,12 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from contracts.config import Effect, Job, NetworkConfig
 from contracts.ids import uuid7
 from runtime.adapters.state.history import find_run
-from runtime.adapters.state.meta import job_fires_seen, note_job_fire
+from runtime.adapters.state.ledger import post_event
+from runtime.adapters.state.meta import job_fires_seen, note_job_fire, reset_job_fire
 from runtime.adapters.state.runs import live_runs, signal_run
-from runtime.adapters.triggers import PlanTrigger
+from runtime.adapters.triggers import LOOK_BACK, PlanTrigger
 from runtime.console.configuration import problems
+from runtime.core.errors import RunError
 from runtime.core.lateness import Drop, judge
 from runtime.core.model import Selector
 from runtime.core.pipeline import Request, resolve
@@ -29,8 +32,8 @@ from runtime.wiring import Installation
 
 # What a run needs to record its results after its own grace time is over.
 LAST_WORDS_S = 15.0
-# How long ago a missed fire may lie and still be looked at, after the daemon was away.
-LOOK_BACK = dt.timedelta(days=2)
+# How far ahead of the clock a noted fire may lie: more, and it was noted by a clock that ran ahead.
+CLOCK_BACK = dt.timedelta(minutes=10)
 
 log = structlog.get_logger("jobs")
 
@@ -40,7 +43,7 @@ class Active:
     """A job of the configuration as it is scheduled. Equality tells whether a new configuration changed it."""
 
     job: Job
-    zone: str
+    plan: Plan
     effect: Effect
 
 
@@ -55,13 +58,10 @@ class Jobs:
         self._children: dict[asyncio.subprocess.Process, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._first = True
 
     def start(self) -> None:
         self._scheduler.start()
-
-    def wake(self) -> None:
-        """A wall clock that was set forward is noticed by nobody else: the scheduler sleeps on the monotonic one."""
-        self._scheduler.wakeup()
 
     def take(self, config: NetworkConfig) -> tuple[str, ...]:
         """Schedule what the document says; the ids of the jobs in force. Only jobs that changed are touched: replacing one that
@@ -71,10 +71,41 @@ class Jobs:
             self._scheduler.remove_job(job_id)
             log.info("job_removed", job=job_id)
         for job_id, active in wanted.items():
-            if self._active.get(job_id) != active:
-                self._schedule(active)
-        self._active = wanted
+            before = self._active.get(job_id)
+            if before == active:
+                continue
+            if before is not None:
+                self._spawn(
+                    job_id, self._fire(replace(active, plan=before.plan))
+                )  # what was due by the old plan is not lost
+            self._schedule(active)
+            if before is None and not self._first:
+                # Switched on just now: what it would have done while it was off was not missed.
+                self._spawn(job_id, self._begin(job_id))
+        for job in config.schedule:
+            if job.id not in wanted:
+                self._spawn(job.id, self._begin(job.id))
+        self._active, self._first = wanted, False
         return tuple(sorted(wanted))
+
+    async def look(self) -> None:
+        """Start what is due and was not started: missed while no daemon was there, or while the clock or the disk were wrong.
+
+        The scheduler only makes fires punctual. It sleeps on the monotonic clock, so it is also woken here.
+        """
+        seen = await asyncio.to_thread(job_fires_seen, self._installation.state)
+        now = self._installation.clock.now()
+        for job_id, active in tuple(self._active.items()):
+            noted = seen.get(job_id)
+            if noted is None:
+                await self._begin(job_id)
+            elif noted > now + CLOCK_BACK:
+                log.warning("clock_went_back", job=job_id, noted=noted.isoformat(), now=now.isoformat())
+                await asyncio.to_thread(reset_job_fire, self._installation.state, job_id, now)
+                self._schedule(active)
+            elif self._last_due(active.plan, noted) is not None:
+                self._spawn(job_id, self._fire(active))
+        self._scheduler.wakeup()
 
     async def wind_down(self, grace: float) -> int:
         """Start nothing more, signal every registered run, whoever started it, wait, kill what is left of ours. How many were."""
@@ -86,15 +117,17 @@ class Jobs:
         for child in self._children:
             with contextlib.suppress(ProcessLookupError):
                 child.terminate()  # also those that have not registered yet
-        deadline = asyncio.get_running_loop().time() + grace + LAST_WORDS_S
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace + LAST_WORDS_S
         # A poll, because runs of other processes raise no event here.
-        while (self._children or live_runs(folder)) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
+        while (self._tasks or live_runs(folder)) and loop.time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.2)
         left = tuple(self._children)
         for child in left:
             with contextlib.suppress(ProcessLookupError):
                 child.kill()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=LAST_WORDS_S)
         self._scheduler.shutdown(wait=False)
         return len(left)
 
@@ -106,7 +139,9 @@ class Jobs:
             if trouble is not None:
                 log.warning("job_not_started", job=job.id, why=trouble)
             elif job.enabled:
-                wanted[job.id] = Active(job, job.timezone or config.timezone, self._effect(config, job))
+                zone = ZoneInfo(config.timezone)
+                plan = plan_of(job, zone, self._installation.agent_id)
+                wanted[job.id] = Active(job, plan, self._effect(config, job))
         return wanted
 
     def _effect(self, config: NetworkConfig, job: Job) -> Effect:
@@ -116,74 +151,63 @@ class Jobs:
         return resolve(request, config, installation.known, agent_id="", now=installation.clock.now()).effect
 
     def _schedule(self, active: Active) -> None:
-        plan = plan_of(active.job, ZoneInfo(active.zone), self._installation.agent_id)
-        job_id = active.job.id
         # No misfire grace of the library's: a late fire reaches _fire, which judges it and says so.
         self._scheduler.add_job(
             self._fire,
-            PlanTrigger(plan),
-            args=(active, plan),
-            id=job_id,
+            PlanTrigger(active.plan),
+            args=(active,),
+            id=active.job.id,
             replace_existing=True,
             misfire_grace_time=None,
             coalesce=True,
             max_instances=1000,
         )
-        log.info(
-            "job_scheduled", job=job_id, action=active.job.action, next=str(plan.next(self._installation.clock.now()))
-        )
-        if job_id not in self._active:
-            self._catch_up(active, plan)
+        due = active.plan.next(self._installation.clock.now())
+        log.info("job_scheduled", job=active.job.id, action=active.job.action, next=due.isoformat() if due else None)
 
-    def _catch_up(self, active: Active, plan: Plan) -> None:
-        """A fire that came due while no daemon was there is judged as any other late one. A job never seen before missed none."""
-        seen = job_fires_seen(self._installation.state).get(active.job.id)
-        if seen is None:
-            note_job_fire(self._installation.state, active.job.id, self._installation.clock.now())
-            return
-        if self._last_due(plan, seen) is not None:
-            self._spawn(self._fire(active, plan))
+    async def _begin(self, job_id: str) -> None:
+        """From now on: nothing before this moment was missed."""
+        await asyncio.to_thread(note_job_fire, self._installation.state, job_id, self._installation.clock.now())
 
-    def _last_due(self, plan: Plan, seen: dt.datetime | None) -> dt.datetime | None:
+    def _last_due(self, plan: Plan, seen: dt.datetime) -> dt.datetime | None:
         now = self._installation.clock.now()
-        start = max(seen, now - LOOK_BACK) if seen else now - LOOK_BACK
-        last = None
-        for last in plan.between(start, now):  # noqa: B007  # the last one is what we want
-            pass
-        return last
+        return next(iter(deque(plan.between(max(seen, now - LOOK_BACK), now), maxlen=1)), None)
 
-    async def _fire(self, active: Active, plan: Plan) -> None:
-        """Start the job for its last planned instant, or say why not. Noted first, so that nothing fires twice."""
-        job, state = active.job, self._installation.state
-        planned = self._last_due(plan, job_fires_seen(state).get(job.id))
-        if planned is None or self._closed:
+    async def _fire(self, active: Active) -> None:
+        """Start the job for its last planned instant, or say why not. Only the caller that notes the instant first goes on."""
+        job, state, clock = active.job, self._installation.state, self._installation.clock
+        try:
+            seen = (await asyncio.to_thread(job_fires_seen, state)).get(job.id)
+            planned = self._last_due(active.plan, seen) if seen is not None else None
+            if planned is None or self._closed or not await asyncio.to_thread(note_job_fire, state, job.id, planned):
+                return
+        except RunError as error:
+            # Nothing may run that cannot be noted; `look` tries again while the fire is due.
+            log.error("job_not_noted", job=job.id, reason=error.reason, message=error.message, advice=error.advice)
             return
-        await asyncio.to_thread(note_job_fire, state, job.id, planned)
-        zone = ZoneInfo(active.zone)
-        verdict = judge(
-            job,
-            active.effect,
-            planned.astimezone(zone),
-            self._installation.clock.now(),
-            not_after=plan.deadline(planned),
-        )
+        local = planned.astimezone(active.plan.zone)
+        verdict = judge(job, active.effect, local, clock.now(), not_after=active.plan.deadline(planned))
         if isinstance(verdict, Drop):
             log.warning("job_missed", job=job.id, reason=verdict.reason, message=verdict.message)
+            told = {"job": job.id, "action": job.action, "reason": verdict.reason, "message": verdict.message}
+            await asyncio.to_thread(post_event, state, "job_missed", told, clock.now())
             return
         # A task of ours: the scheduler cancels its own when it is shut down.
-        self._spawn(self._start(job, planned, verdict.late))
+        self._spawn(job.id, self._start(job, planned, verdict.late))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _spawn(self, job_id: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=job_id)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("job_not_started", error=f"{type(error).__name__}: {error}")
+            log.error("job_failed", job=task.get_name(), error=f"{type(error).__name__}: {error}")
 
     async def _start(self, job: Job, planned: dt.datetime, late: float) -> None:
+        if self._closed:
+            return
         run_id = uuid7()
         command = (sys.executable, "-m", "runtime.main", "run", job.action, "--output", "ndjson", "--job", job.id)
         process = await asyncio.create_subprocess_exec(
@@ -197,6 +221,8 @@ class Jobs:
             start_new_session=True,  # a Ctrl-C at the daemon must reach runs through the registry, in order
         )
         self._children[process] = job.id
+        if self._closed:
+            process.terminate()  # the stop came between the decision and the process
         log.info(
             "job_started", job=job.id, run_id=run_id, pid=process.pid, planned=planned.isoformat(), late=round(late, 1)
         )
@@ -206,5 +232,10 @@ class Jobs:
             self._children.pop(process, None)
         found = await asyncio.to_thread(find_run, self._installation.state, run_id)
         level = log.info if code == 0 else log.warning
-        outcomes = dict(found[0].outcomes) if found else {}  # none: it ended before it considered a host
-        level("job_ended", job=job.id, run_id=run_id, exit_code=code, outcomes=outcomes)
+        level("job_ended", job=job.id, run_id=run_id, exit_code=code, outcomes=dict(found[0].outcomes) if found else {})
+        if found is None:
+            # It ended before it considered a host (usage, inventory, still running), so no run in the ledger tells of it.
+            told = {"job": job.id, "action": job.action, "run_id": run_id, "exit_code": code}
+            await asyncio.to_thread(
+                post_event, self._installation.state, "job_without_run", told, self._installation.clock.now()
+            )

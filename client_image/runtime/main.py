@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import click
 
@@ -18,7 +19,7 @@ from runtime.console.output import Out, choose
 from runtime.core.errors import RunError, UsageFault
 from runtime.core.model import Selector
 from runtime.core.names import parse_store, parse_terminal
-from runtime.core.pipeline import Request
+from runtime.core.pipeline import Request, known_provider, named
 from runtime.settings import read_settings
 from runtime.wiring import Installation
 
@@ -120,7 +121,7 @@ def _selector(values: dict[str, Any]) -> Selector:
 
     for name, option in _FILTERS.items():
         given = values[name] if isinstance(values[name], tuple) else (values[name],)
-        if any(text is not None and not text.strip(" ,") for text in given):
+        if any(text is not None and not text.replace(",", " ").strip() for text in given):
             # A variable that a script forgot to set must not widen the run to everything.
             raise UsageFault("empty_filter", f"{option} is given without a value", "give one, or leave the option out")
     addresses = _words(values["addresses"])
@@ -217,16 +218,13 @@ def run_action(context: click.Context, /, **values: Any) -> None:
             provider=values["provider"],
             network=values["network"],
             selector=_selector(values),
-            params={**_legacy_params(installation, values["action"], given), **_pairs(values["params"], "param")},
+            params=_params(installation, values, given),
             compat_mode=values["compat_mode"],
             dry_run=values["dry_run"],
-            run_id=values["run_id"],
+            run_id=_run_id(values["run_id"]),
             correlation_id=values["correlation_id"],
         )
-        scheduled = None
-        if values["job_id"]:
-            planned = dt.datetime.fromisoformat(values["planned"]) if values["planned"] else installation.clock.now()
-            scheduled = Scheduled(values["job_id"], planned)
+        scheduled = Scheduled(values["job_id"], _instant(values["planned"], installation)) if values["job_id"] else None
         return run(installation, request, out, scheduled)
 
     _guarded(values["output"], work)
@@ -237,20 +235,42 @@ for _name in (*_REFUSED, *_LEGACY_VALUES, *_LEGACY_FLAGS):
     run_action.params.append(click.Option([_name], hidden=True, is_flag=_is_flag, default=None))
 
 
-def _legacy_params(installation: Installation, action: str, given: dict[str, Any]) -> dict[str, Any]:
-    """First-generation options of an action as parameters; refused for an action that does not know them."""
+def _params(installation: Installation, values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """``--param`` and first-generation options, which are refused for an action that does not know them."""
+    params: dict[str, Any] = dict(_pairs(values["params"], "param"))
     used = {name: value for name, value in given.items() if value not in (None, False)}
-    if not used:
-        return {}
-    known = installation.known.catalogue
-    canonical = known.names.get(action.lower())
-    flags = known.actions[canonical].legacy_flags if canonical else {}
-    for name in used:
-        if name not in flags:
-            raise UsageFault(
-                "unused_option", f"{action} has no option {name}", "give its own parameters with --param name=value"
-            )
-    return {flags[name]: value for name, value in used.items()}
+    if used:
+        provider = known_provider(values["provider"], installation.known)
+        flags = named(installation.known, values["action"], provider).legacy_flags
+        for name, value in used.items():
+            if name not in flags:
+                advice = "give its own parameters with --param name=value"
+                raise UsageFault("unused_option", f"{values['action']} has no option {name}", advice)
+            if flags[name] in params:
+                raise UsageFault(
+                    "bad_param", f"{name} and --param {flags[name]} are the same", "say which one is meant"
+                )
+            params[flags[name]] = value
+    return params
+
+
+def _instant(text: str | None, installation: Installation) -> dt.datetime:
+    try:
+        instant: dt.datetime | None = dt.datetime.fromisoformat(text) if text else installation.clock.now()
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise UsageFault(
+            "bad_planned", f"{text!r} is not an instant with an offset", "for example 2026-03-10T23:50:00+00:00"
+        )
+    return instant
+
+
+def _run_id(text: str | None) -> str | None:
+    try:
+        return str(UUID(text)) if text else None
+    except ValueError:
+        raise UsageFault("bad_run_id", f"{text!r} is not a run id", "leave --run-id out") from None
 
 
 @cli.command("actions", short_help="Every action, its names and effect.")

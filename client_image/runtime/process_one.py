@@ -63,18 +63,16 @@ async def process_one(host: Host, context: Context) -> HostResult:
     try:
         ended = await _guarded(host, context, trail)
     except asyncio.CancelledError:
-        if not context.stop.requested:
+        if not context.stop.requested and _being_cancelled():
             raise  # not ours: the event loop itself is going down
-        ended = _cut(context, trail)
+        ended = _cut(context, trail) if context.stop.requested else _broken(trail, "the connection was cancelled")
     except HostError as error:
         ended = Verified(error.outcome, error.reason, error.message, error.detail)
     except RunError as error:
-        text = f"not touched, because it could not be recorded first: {error.message}"
+        text = f"{_so_far(trail)} because it could not be recorded first: {error.message}"
         ended = Verified(Outcome.FAILED, Reason.NOT_RECORDED, text, error.reason)
     except Exception as error:
-        ended = Verified(Outcome.FAILED, Reason.INTERNAL, f"{type(error).__name__}: {error}", type(error).__name__)
-        if trail.progress.in_flight:
-            ended = Verified(Outcome.UNKNOWN, Reason.CONNECTION_LOST, ended.message, trail.progress.in_flight)
+        ended = _broken(trail, f"{type(error).__name__}: {error}", type(error).__name__)
     trail.progress.spent("total", context.clock.monotonic() - started)
     return _result(host, ended, trail, started_at, context.clock.now())
 
@@ -86,11 +84,9 @@ async def _guarded(host: Host, context: Context, trail: _Trail) -> Verified:
         async with asyncio.timeout(context.host_deadline):
             return await _gates_then_action(host, context, trail)
     except TimeoutError:
-        text = f"not finished within the host deadline of {context.host_deadline:.0f} s"
-        if trail.progress.in_flight:
-            return Verified(
-                Outcome.UNKNOWN, Reason.DEADLINE, f"{text}, cut during {trail.progress.in_flight}", "in_flight"
-            )
+        text = f"{_so_far(trail)} within the host deadline of {context.host_deadline:.0f} s"
+        if trail.progress.unconfirmed:
+            return Verified(Outcome.UNKNOWN, Reason.DEADLINE, text, trail.progress.unconfirmed)
         return Verified(Outcome.FAILED, Reason.DEADLINE, text)
 
 
@@ -155,12 +151,12 @@ async def _on_host(host: Host, binding: Binding, context: Context, trail: _Trail
         if context.stop.requested:
             ended = _not_started(context)
             return Deny(ended.outcome, ended.reason, f"stopped before {stage.name}")
-        for verdict in (
-            gates.frozen(host, binding.action, context.policy, context.clock.now()),
-            _in_time(binding, context),
+        for name, verdict in (
+            ("freeze", gates.frozen(host, binding.action, context.policy, context.clock.now())),
+            ("time", _in_time(binding, context)),
         ):
             if isinstance(verdict, Deny):
-                return verdict
+                return trail.note(name, verdict)
         await context.ledger.at_work(context.job.info.run_id, host, stage.name)
         return Allow()
 
@@ -185,15 +181,46 @@ def _denied(verdict: Verdict) -> Verified:
     return Verified(verdict.outcome, verdict.reason, verdict.message, verdict.detail)
 
 
+def _stopped(context: Context) -> Outcome:
+    """The run's own deadline is a failure of the run; everything else is somebody's wish."""
+    return Outcome.FAILED if context.stop.reason is Reason.DEADLINE else Outcome.CANCELLED
+
+
 def _not_started(context: Context) -> Verified:
-    return Verified(Outcome.CANCELLED, context.stop.reason, f"not started: {context.stop.text}")
+    return Verified(_stopped(context), context.stop.reason, f"not started: {context.stop.text}")
 
 
 def _cut(context: Context, trail: _Trail) -> Verified:
-    if trail.progress.in_flight:
-        text = f"cut after the grace time during {trail.progress.in_flight}: {context.stop.text}"
-        return Verified(Outcome.UNKNOWN, Reason.KILLED, text, trail.progress.in_flight)
-    return Verified(Outcome.CANCELLED, context.stop.reason, f"cut before anything was changed: {context.stop.text}")
+    text = f"{_so_far(trail)}, then cut: {context.stop.text}"
+    if trail.progress.unconfirmed:
+        return Verified(Outcome.UNKNOWN, Reason.KILLED, text, trail.progress.unconfirmed)
+    return Verified(_stopped(context), context.stop.reason, text)
+
+
+def _broken(trail: _Trail, message: str, detail: str = "") -> Verified:
+    """A fault of ours. After a stage was sent nobody knows what became of it."""
+    if trail.progress.unconfirmed:
+        return Verified(
+            Outcome.UNKNOWN, Reason.CONNECTION_LOST, f"{_so_far(trail)}: {message}", trail.progress.unconfirmed
+        )
+    return Verified(Outcome.FAILED, Reason.INTERNAL, message, detail)
+
+
+def _so_far(trail: _Trail) -> str:
+    """How far the host came, in words that are true at any moment."""
+    progress = trail.progress
+    if progress.unconfirmed in progress.applied:
+        return f"{progress.unconfirmed} was applied but not confirmed"
+    if progress.unconfirmed:
+        return f"{progress.unconfirmed} was sent but not finished"
+    if progress.applied:
+        return f"{' and '.join(progress.applied)} done, the rest not begun"
+    return "nothing was changed"
+
+
+def _being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _result(host: Host, ended: Verified, trail: _Trail, begun: dt.datetime, finished: dt.datetime) -> HostResult:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import signal
 from dataclasses import dataclass, replace
+from zoneinfo import ZoneInfo
 
 from contracts.config import NetworkConfig
+from contracts.ids import uuid7
 from runtime.adapters.state.locks import FileLocks
 from runtime.adapters.state.runs import cancel_requested, register
 from runtime.console.output import Out
 from runtime.console.run_view import RunView
-from runtime.core.errors import JobStillRunning, RunError, UsageFault
+from runtime.core.errors import JobStillRunning, RunCancelled, RunError, UsageFault
+from runtime.core.lateness import Drop, judge
 from runtime.core.model import Reason, RunReport, Selector
 from runtime.core.pipeline import Job, Request, resolve
+from runtime.core.schedule import plan_of
 from runtime.core.stop import Stop
 from runtime.execution import GRACE_S, Listener, execute
 from runtime.wiring import Installation
@@ -32,33 +37,28 @@ class Scheduled:
 
 def run(installation: Installation, request: Request, out: Out, scheduled: Scheduled | None = None) -> int:
     """Run and show it; returns the exit code. Raises RunError when no host was considered."""
-    stored = installation.store.load()
-    for warning in stored.warnings:  # above all, that an older document had to do
-        out.say(f"warning: {warning}", "yellow")
-    config = stored.document.config
-    wait = False
-    if scheduled is not None:
-        request, wait = from_schedule(config, scheduled, installation.agent_id, request)
-    job = resolve(request, config, installation.known, agent_id=installation.agent_id, now=installation.clock.now())
     view = RunView(out)
     try:
-        report, trouble = asyncio.run(_run(installation, job, config, view, scheduled, wait=wait))
+        report, trouble = asyncio.run(_run(installation, request, view, scheduled))
     finally:
         view.close()
     return view.report(report, trouble)
 
 
-def from_schedule(config: NetworkConfig, scheduled: Scheduled, agent: str, base: Request) -> tuple[Request, bool]:
-    """The job as a request, and whether it waits for its previous run. Raises UsageFault when the document has no such job."""
-    from zoneinfo import ZoneInfo
+def from_schedule(config: NetworkConfig, scheduled: Scheduled, agent: str, base: Request) -> Request:
+    """The job as a request. Raises UsageFault when the document has no such job, or not any more.
 
-    from runtime.core.schedule import plan_of
-
+    Besides the job nothing may be asked for: a filter or parameter that were silently ignored would widen the run.
+    """
     job = next((job for job in config.schedule if job.id == scheduled.job_id), None)
-    if job is None:
+    if job is None or not job.enabled:
+        state = "switches the job off:" if job else "has no job"
         raise UsageFault(
-            "unknown_job", f"the configuration has no job {scheduled.job_id!r}", "see `flageemonitor-run schedule`"
+            "unknown_job", f"the configuration {state} {scheduled.job_id}", "see `flageemonitor-run schedule`"
         )
+    if base.action != job.action or base.params or base.selector != Selector() or base.provider:
+        advice = f"the job {job.id} says itself what runs where: {job.action}"
+        raise UsageFault("beside_job", "--job goes with the job's own action and nothing else", advice)
     asked = job.selector
     selector = Selector(
         stores=asked.stores,
@@ -71,58 +71,92 @@ def from_schedule(config: NetworkConfig, scheduled: Scheduled, agent: str, base:
         provider=asked.provider,
         all=asked.all,
     )
-    request = replace(
+    return replace(
         base,
-        action=job.action,
         provider=asked.provider,
         selector=selector,
         params=job.params,
-        dry_run=job.dry_run,
+        dry_run=base.dry_run or job.dry_run,
         origin=f"schedule:{job.id}",
         not_after=plan_of(job, ZoneInfo(config.timezone), agent).deadline(scheduled.planned),
     )
-    return request, job.overlap == "wait"
 
 
 async def _run(
-    installation: Installation,
-    job: Job,
-    config: NetworkConfig,
-    view: RunView,
-    scheduled: Scheduled | None,
-    *,
-    wait: bool,
+    installation: Installation, request: Request, view: RunView, scheduled: Scheduled | None
 ) -> tuple[RunReport, RunError | None]:
+    request = replace(request, run_id=request.run_id or uuid7())
     stop = Stop()
-    _listen_to_signals(installation, job, stop, view)
-    watch = asyncio.create_task(_watch_for_cancel(installation, job, stop, view))
-    context = installation.context(job, config, stop)
-    listener = Listener(selected=view.selected, result=view.result)
-    inventory = installation.inventory(config)
-    try:
-        with register(installation.settings.data_path, job.info):
-            if scheduled is None:
-                return await execute(job, context, inventory, config, listener)
-            locks = FileLocks(installation.settings.data_path, installation.clock)
-            async with locks.job(scheduled.job_id, f"run {job.info.run_id}", wait=wait) as holder:
-                if holder is not None:
-                    raise JobStillRunning("job_still_running", f"job {scheduled.job_id} is still running: {holder}")
-                return await execute(job, context, inventory, config, listener)
-    finally:
-        watch.cancel()
+    _listen_to_signals(installation, request, stop, view)
+    async with contextlib.AsyncExitStack() as stack:
+        if scheduled is not None:
+            await _take_turn(installation, request, scheduled, stop, stack)
+        stored = installation.store.load()  # after the wait: what holds now is what counts
+        for warning in stored.warnings:
+            view.warn(warning)  # above all, that an older document had to do
+        config = stored.document.config
+        if scheduled is not None:
+            request = from_schedule(config, scheduled, installation.agent_id, request)
+        job = resolve(request, config, installation.known, agent_id=installation.agent_id, now=installation.clock.now())
+        if scheduled is not None:
+            _judge(installation, config, job, scheduled)
+        watch = asyncio.create_task(_watch_for_cancel(installation, request, stop, view))
+        stack.callback(watch.cancel)
+        stack.enter_context(register(installation.settings.data_path, job.info))
+        context = installation.context(job, config, stop)
+        listener = Listener(selected=view.selected, result=view.result)
+        return await execute(job, context, installation.inventory(config), config, listener)
 
 
-async def _watch_for_cancel(installation: Installation, job: Job, stop: Stop, view: RunView) -> None:
+async def _take_turn(
+    installation: Installation, request: Request, scheduled: Scheduled, stop: Stop, stack: contextlib.AsyncExitStack
+) -> None:
+    """Hold the job's lock until the stack ends. Raises JobStillRunning; RunCancelled when stopped while waiting."""
+    config = installation.document().config
+    wait = any(job.id == scheduled.job_id and job.overlap == "wait" for job in config.schedule)
+    locks = FileLocks(installation.settings.data_path, installation.clock)
+    lock = locks.job(scheduled.job_id, f"run {request.run_id}", wait=wait)
+    turn = asyncio.create_task(stack.enter_async_context(lock))
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({turn, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not turn.done():
+        turn.cancel()
+        await asyncio.gather(turn, return_exceptions=True)
+        raise RunCancelled("cancelled", f"{stop.text}, while it waited for the previous run of {scheduled.job_id}")
+    holder = turn.result()
+    if holder is not None:
+        raise JobStillRunning("job_still_running", f"job {scheduled.job_id} is still running: {holder}")
+
+
+def _judge(installation: Installation, config: NetworkConfig, job: Job, scheduled: Scheduled) -> None:
+    """Once more, because the wait for the previous run may have taken long. Raises UsageFault for a run that came too late."""
+    listed = next(one for one in config.schedule if one.id == scheduled.job_id)
+    if listed.overlap == "wait":
+        verdict = judge(listed, job.effect, scheduled.planned, installation.clock.now(), not_after=job.not_after)
+        if isinstance(verdict, Drop):
+            raise UsageFault(verdict.reason, f"job {listed.id} is not started: {verdict.message}")
+
+
+async def _watch_for_cancel(installation: Installation, request: Request, stop: Stop, view: RunView) -> None:
     """A cancel from another pid namespace leaves only a note: nobody there can signal us."""
     while not stop.requested:
         await asyncio.sleep(CANCEL_POLL_S)
-        who = await asyncio.to_thread(cancel_requested, installation.state, job.info.run_id)
+        who = await asyncio.to_thread(_cancelled_by, installation, request)
         if who:
             _request(stop, view, Reason.OPERATOR, f"cancelled by {who}")
 
 
-def _listen_to_signals(installation: Installation, job: Job, stop: Stop, view: RunView) -> None:
-    """Ctrl-C and SIGTERM ask the run to stop; the second Ctrl-C gives up the grace time."""
+def _cancelled_by(installation: Installation, request: Request) -> str | None:
+    """A note that cannot be read is none: a stop must not fail for it."""
+    try:
+        return cancel_requested(installation.state, request.run_id or "")
+    except RunError:
+        return None
+
+
+def _listen_to_signals(installation: Installation, request: Request, stop: Stop, view: RunView) -> None:
+    """Ctrl-C, SIGTERM and a closed terminal ask the run to stop; the second Ctrl-C gives up the grace time."""
     loop = asyncio.get_running_loop()
 
     def interrupted() -> None:
@@ -131,7 +165,7 @@ def _listen_to_signals(installation: Installation, job: Job, stop: Stop, view: R
         _request(stop, view, Reason.OPERATOR, "interrupted from the keyboard")
 
     def terminated() -> None:
-        who = cancel_requested(installation.state, job.info.run_id)
+        who = _cancelled_by(installation, request)
         if who:
             _request(stop, view, Reason.OPERATOR, f"cancelled by {who}")
         else:
@@ -139,9 +173,12 @@ def _listen_to_signals(installation: Installation, job: Job, stop: Stop, view: R
 
     loop.add_signal_handler(signal.SIGINT, interrupted)
     loop.add_signal_handler(signal.SIGTERM, terminated)
+    loop.add_signal_handler(signal.SIGHUP, lambda: _request(stop, view, Reason.STOPPED, "its terminal was closed"))
 
 
 def _request(stop: Stop, view: RunView, reason: Reason, text: str) -> None:
-    if not stop.requested:
-        view.stopping(text, GRACE_S)
+    first = not stop.requested
     stop.request(reason, text)
+    if first:
+        with contextlib.suppress(OSError, ValueError):  # whoever should read it may be gone
+            view.stopping(text, GRACE_S)

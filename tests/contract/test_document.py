@@ -414,3 +414,16 @@ def test_what_a_config_says_of_itself_shows_no_secret() -> None:
     config = read_document(COMPLETE, strict=True).config
     assert isinstance(config, NetworkConfig)
     assert "example-" not in f"{config!r}{config.model_dump_json()}"
+
+
+def test_a_job_with_a_filter_that_an_older_proxy_does_not_know_is_switched_off_there() -> None:
+    jobs = [
+        {"id": "south", "action": "x", "cron": "0 2 * * *", "selector": {"regions": ["south"], "all": True}},
+        {"id": "all", "action": "x", "cron": "0 2 * * *", "priority": 5},
+    ]
+    document = read_document(json.dumps({**SMALL, "schedule": jobs}).encode(), strict=False)
+    assert [(job.id, job.enabled) for job in document.config.schedule] == [("south", False), ("all", True)]
+    assert [(note.level, note.path) for note in document.notes] == [
+        ("danger", "schedule[0].selector.regions"),
+        ("info", "schedule[1].priority"),
+    ]

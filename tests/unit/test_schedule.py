@@ -318,10 +318,15 @@ def test_the_scheduler_takes_its_times_from_the_plan() -> None:
 def test_the_trigger_goes_on_after_the_previous_fire_so_that_missed_ones_are_seen() -> None:
     trigger = PlanTrigger(plan_of(job(), SAO_PAULO, "agent"))
     now = utc("2026-05-05 12:00")
-    seen = [trigger.get_next_fire_time(utc("2026-05-02 02:50"), now)]
+    seen = [trigger.get_next_fire_time(utc("2026-05-03 02:50"), now)]
     while seen[-1] is not None and seen[-1] <= now:
         seen.append(trigger.get_next_fire_time(seen[-1], now))
-    assert [f"{fire:%d %H:%M}" for fire in seen if fire] == ["03 02:50", "04 02:50", "05 02:50", "06 02:50"]
+    assert [f"{fire:%d %H:%M}" for fire in seen if fire] == ["04 02:50", "05 02:50", "06 02:50"]
+
+
+def test_the_trigger_does_not_walk_through_years_of_missed_fires_when_a_dead_clock_is_corrected() -> None:
+    trigger = PlanTrigger(plan_of(job(), SAO_PAULO, "agent"))
+    assert trigger.get_next_fire_time(utc("2009-01-01 00:00"), utc("2026-05-05 12:00")) == utc("2026-05-04 02:50")
 
 
 def test_the_trigger_never_repeats_a_fire_in_the_repeated_hour() -> None:

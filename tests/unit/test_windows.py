@@ -161,9 +161,8 @@ def shown(given: Window, now: dt.datetime) -> bool:
 @given(
     spec=windows(),
     zone=st.sampled_from(ZONES).map(ZoneInfo),
-    day=st.sampled_from(
-        ["2018-02-17", "2018-11-03", "2024-03-09", "2024-04-06", "2024-11-02", "2011-12-29", "2026-05-04"]
-    ),
+    # Not the day that Samoa left out in 2011: where a whole date is missing, the clock's face alone does not tell the day.
+    day=st.sampled_from(["2018-02-17", "2018-11-03", "2024-03-09", "2024-04-06", "2024-11-02", "2026-05-04"]),
     seconds=st.integers(0, 3 * 86400),
 )
 def test_a_window_holds_by_the_clocks_face_and_ends_when_it_says(

@@ -62,7 +62,7 @@ printf 'listening_hex=%s\n' "${ports# }"
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isdigit() else None
+    return int(text) if text.isascii() and text.isdecimal() else None
 
 
 def _ports(text: str) -> list[int]:

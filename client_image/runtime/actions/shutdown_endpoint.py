@@ -7,6 +7,8 @@ exceptions, and by what the machine itself looks like.
 from __future__ import annotations
 
 import datetime as dt
+import ipaddress
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -14,6 +16,7 @@ from runtime.core.action import Action, Decision, Failed, Params, Refused, Scrip
 from runtime.core.clocks import inside_by_both
 from runtime.core.facts import Facts
 from runtime.core.model import Host
+from runtime.core.names import host_key
 from runtime.core.windows import Window
 
 _NIGHT = Window(start=dt.time(22), end=dt.time(6))
@@ -21,6 +24,8 @@ _NIGHT = Window(start=dt.time(22), end=dt.time(6))
 
 class ShutdownParams(Params):
     """``windows``: those that name a host's store replace the general ones for it. ``exceptions``: names or addresses."""
+
+    ADDS: ClassVar[frozenset[str]] = frozenset({"exceptions"})
 
     windows: tuple[Window, ...] = Field(
         (_NIGHT,), min_length=1, description="wall times; one that names stores replaces the general ones there"
@@ -50,10 +55,11 @@ _POWER_OFF = r"""
 
 
 def _decide(facts: Facts, params: ShutdownParams, host: Host) -> Decision:
-    named = {text.lower() for text in params.exceptions}
-    if {host.name.lower(), host.display_name.lower(), host.address.lower()} & named:
+    if _excepted(host, params.exceptions):
         return Refused("exception", "listed as an exception: never powered off")
     looks_like = facts.observed.get("looks_like")
+    if looks_like is None:
+        return Failed("incomplete_look", "the terminal did not say whether it is a server, so it counts as one")
     if looks_like:
         return Refused("protected_machine", f"this machine looks like a {looks_like}, not like a checkout")
     until = inside_by_both(params.windows_for(host.store), facts.observed_at, facts.epoch, host.store)
@@ -70,6 +76,21 @@ def _decide(facts: Facts, params: ShutdownParams, host: Host) -> Decision:
         valid_until=until,
         summary=(f"{path} -h now (window open until {until.astimezone(facts.observed_at.tzinfo):%H:%M %Z})",),
     )
+
+
+def _excepted(host: Host, exceptions: tuple[str, ...]) -> bool:
+    """Names in any spelling of the same host, addresses in any form: an exception must not fail for a padding."""
+    names = {host_key(host.name), host_key(host.display_name)}
+    addresses = {_address(host.address)} - {None}
+    return any(host_key(text.strip()) in names or _address(text.strip()) in addresses for text in exceptions)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 ACTION = Action(

@@ -58,7 +58,6 @@ _OBSERVE = r"""
 zone_file="/usr/share/zoneinfo/$P_timezone"
 target=${P_localtime_target:-$zone_file}
 yes_no() { if "$@" >/dev/null 2>&1; then echo yes; else echo no; fi; }
-printf 'zone_file=%s\n' "$(yes_no test -f "$zone_file")"
 printf 'target_file=%s\n' "$(yes_no test -f "$target")"
 if [ -L /etc/localtime ]; then
   printf 'localtime_kind=link\nlocaltime=%s\n' "$(readlink /etc/localtime)"

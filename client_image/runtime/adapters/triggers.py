@@ -12,6 +12,8 @@ from apscheduler.triggers.base import BaseTrigger
 
 from runtime.core.schedule import Plan
 
+LOOK_BACK = dt.timedelta(days=2)
+
 
 class PlanTrigger(BaseTrigger):  # type: ignore[misc]  # the library has no types
     """Fires at a plan's instants. Jitter is part of the plan; APScheduler's own is not used."""
@@ -22,8 +24,11 @@ class PlanTrigger(BaseTrigger):  # type: ignore[misc]  # the library has no type
         self.plan = plan
 
     def get_next_fire_time(self, previous_fire_time: dt.datetime | None, now: dt.datetime) -> dt.datetime | None:
-        """Strictly after the previous fire, so that a late scheduler sees what it missed; the first time, after now."""
-        return self.plan.next(previous_fire_time or now)
+        """Strictly after the previous fire, so that a late scheduler sees what it missed; the first time, after now.
+
+        Not further back than LOOK_BACK: the library walks every missed fire, years of them when a dead clock is corrected.
+        """
+        return self.plan.next(max(previous_fire_time or now, now - LOOK_BACK))
 
     def __repr__(self) -> str:
         return f"<PlanTrigger {self.plan.cron.text!r} {self.plan.zone} +{self.plan.offset}>"

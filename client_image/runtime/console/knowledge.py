@@ -9,9 +9,10 @@ from typing import Any
 from rich.text import Text
 
 from contracts.config import NetworkConfig, Rollout
+from contracts.document import masked
 from runtime.console.output import Out, clean
 from runtime.core.action import Action
-from runtime.core.pipeline import Knowledge, known_provider
+from runtime.core.pipeline import Knowledge, known_provider, named
 
 
 def _external(known: Knowledge, action: Action) -> dict[str, list[str]]:
@@ -79,7 +80,7 @@ def _explain_one(known: Knowledge, config: NetworkConfig, asked: Action, provide
         "never": list(rollout.never),
         "compat_mode": config.compatibility.mode,
         "parameters": _parameters(action),
-        "configured": _defaults(action, config),
+        "configured": masked(_defaults(action, config)),
         "stages": action.stages,
         "busy_check": known.providers[provider].busy_check,
         "observe": action.observe,
@@ -89,8 +90,7 @@ def _explain_one(known: Knowledge, config: NetworkConfig, asked: Action, provide
 def show_explanation(known: Knowledge, config: NetworkConfig, name: str, provider: str | None, out: Out) -> int:
     provider = known_provider(provider, known)
     chosen = [provider] if provider else sorted(known.providers)
-    external = {n: c for one in chosen for n, c in known.providers[one].actions.items()}
-    asked = known.catalogue.resolve(name, provider, external, {})
+    asked = named(known, name, provider)
     data = [_explain_one(known, config, asked, one) for one in chosen]
     if out.form in ("json", "ndjson"):
         out.table((), (), data)

@@ -54,6 +54,9 @@ class RunView:
         elif self._out.form == "lines":
             self._out.write(_line(result) + "\n")
 
+    def warn(self, text: str) -> None:
+        self._out.say(f"warning: {text}", "yellow")
+
     def stopping(self, why: str, grace: float) -> None:
         text = f"stopping ({why}): no further host is started; those at work get up to {grace:.0f} s"
         self._out.say(f"{text}, Ctrl-C cuts them now", "yellow")

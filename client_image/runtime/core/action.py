@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -20,9 +20,13 @@ TERMINALS: frozenset[Role] = frozenset({"checkout", "self_checkout"})
 
 
 class Params(BaseModel):
-    """Base of typed parameters: unknown names are refused, texts like "yes" become booleans."""
+    """Base of typed parameters: unknown names are refused, texts like "yes" become booleans.
+
+    ``ADDS``: lists to which a job or the command line adds, and never takes away from what the network says.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    ADDS: ClassVar[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,18 +21,15 @@ class Catalogue:
     actions: Mapping[str, Action]
     names: Mapping[str, str]
 
-    def resolve(
-        self, asked: str, provider: str | None, external: Mapping[str, str], overrides: Mapping[str, str]
-    ) -> Action:
-        """The action to run. ``external``: the provider's own names; ``overrides``: canonical -> replacement.
-
-        Raises UsageFault for a name nobody knows (with the nearest ones) and for an override that leads nowhere.
-        """
+    def resolve(self, asked: str, external: Mapping[str, str]) -> Action:
+        """The action that is meant. ``external``: providers' own names. Raises UsageFault with the nearest ones."""
         name = asked.strip().lower()
         canonical = self.names.get(name) or external.get(name)
         if canonical is None:
-            raise UsageFault("unknown_action", f"unknown action {asked!r}", self._advice(name, provider, external))
-        return self.override(canonical, overrides)
+            near = difflib.get_close_matches(name, [*self.names, *external], n=3, cutoff=0.6)
+            advice = f"did you mean {' or '.join(near)}?" if near else "`flageemonitor-run actions` lists every name"
+            raise UsageFault("unknown_action", f"unknown action {asked!r}", advice)
+        return self.actions[canonical]
 
     def override(self, canonical: str, overrides: Mapping[str, str]) -> Action:
         """The replacement that a network or provider names for an action, or the action itself. One step only, so no loops."""
@@ -45,13 +42,6 @@ class Catalogue:
                 "correct `overrides`",
             )
         return self.actions[target]
-
-    def _advice(self, name: str, provider: str | None, external: Mapping[str, str]) -> str:
-        near = difflib.get_close_matches(name, [*self.names, *external], n=3, cutoff=0.6)
-        if near:
-            return f"did you mean {' or '.join(near)}?"
-        where = f" of provider {provider}" if provider and not external else ""
-        return f"`flageemonitor-run actions` lists every name{where}"
 
 
 def build(actions: Iterable[Action]) -> Catalogue:

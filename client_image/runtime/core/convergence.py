@@ -44,13 +44,17 @@ class Verified:
 
 @dataclass(slots=True)
 class Progress:
-    """What is known so far; kept outside the loop so that a deadline or a stop can still tell it."""
+    """What is known so far; kept outside the loop so that a deadline or a stop can still tell it.
+
+    ``applied``: names of the stages whose steps were all done; ``unconfirmed``: the stage that was sent and not proven yet.
+    """
 
     facts: Facts | None = None
     steps: list[StepRecord] = field(default_factory=list)
     plan: list[str] = field(default_factory=list)
     durations: dict[str, float] = field(default_factory=dict)
-    in_flight: str = ""
+    applied: list[str] = field(default_factory=list)
+    unconfirmed: str = ""
 
     def spent(self, what: str, seconds: float) -> None:
         self.durations[what] = round(self.durations.get(what, 0.0) + seconds, 4)
@@ -71,18 +75,17 @@ class Surroundings:
 
 async def converge(session: Session, host: Host, binding: Binding, around: Surroundings, seen: Progress) -> Verified:
     """Drive the host until its action is decided. Raises HostError for what the connection did."""
-    applied = 0
     decision = await _look(session, host, binding, around, seen)
     while isinstance(decision, Stage):
-        ended = await _held_back(binding, decision, applied, around, seen)
+        ended = await _held_back(binding, decision, around, seen)
         ended = ended or await _apply(session, binding, decision, around, seen)
         if ended is not None:
-            return ended
-        applied += 1
+            return _after_stages(ended, seen)
         if decision.confirm == "gone":
             return await _confirm_gone(session, decision, around, seen)
         decision = await _settle(session, host, binding, decision, around, seen)
-    return _final(decision, changed=applied > 0)
+        seen.unconfirmed = ""
+    return _after_stages(_final(decision, changed=bool(seen.applied)), seen)
 
 
 def _final(decision: Done | Failed | Refused | Deny, *, changed: bool) -> Verified:
@@ -96,9 +99,17 @@ def _final(decision: Done | Failed | Refused | Deny, *, changed: bool) -> Verifi
     return Verified(outcome, reason, decision.message, report=decision.report)
 
 
-async def _held_back(
-    binding: Binding, stage: Stage, applied: int, around: Surroundings, seen: Progress
-) -> Verified | None:
+def _after_stages(ended: Verified, seen: Progress) -> Verified:
+    """A host that was changed and then left half-way is not "skipped": somebody should look at it."""
+    if not seen.applied or ended.outcome not in (Outcome.SKIPPED, Outcome.CANCELLED):
+        return ended
+    text = f"stopped after {' and '.join(seen.applied)}: {ended.message}"
+    if ended.outcome is Outcome.CANCELLED:
+        return replace(ended, message=text)
+    return Verified(Outcome.FAILED, Reason.NOT_CONVERGED, text, ended.detail or ended.reason.value)
+
+
+async def _held_back(binding: Binding, stage: Stage, around: Surroundings, seen: Progress) -> Verified | None:
     """Why the stage is not applied; None when it may be. The intent is recorded last, right before the first byte."""
     action = binding.action
     if action.effect == "read":
@@ -106,8 +117,9 @@ async def _held_back(
     if around.dry_run:
         seen.plan.extend(_plan(stage))
         return Verified(Outcome.WOULD_CHANGE, Reason.DRY_RUN, f"would apply: {stage.name}")
-    if applied == action.stages:
-        return Verified(Outcome.FAILED, Reason.NOT_CONVERGED, f"still wants {stage.name} after {applied} stages")
+    if len(seen.applied) == action.stages:
+        text = f"still wants {stage.name} after {len(seen.applied)} stages"
+        return Verified(Outcome.FAILED, Reason.NOT_CONVERGED, text)
     verdict = await around.before_stage(stage)
     if isinstance(verdict, Deny):
         return Verified(verdict.outcome, verdict.reason, verdict.message, verdict.detail)
@@ -144,6 +156,10 @@ async def _observe(session: Session, binding: Binding, around: Surroundings, see
     seen.spent("observe", around.clock.monotonic() - started)
     if not answer.complete:
         raise _unanswered(answer, around.limits)
+    if answer.truncated:
+        raise Permanent(
+            Outcome.FAILED, Reason.BAD_FACTS, "it said more than any look asks for, so it was cut short", "flood"
+        )
     facts = probe.parse_probe(answer.sections.get("facts", b""))
     code = answer.codes.get("observe")
     output = answer.sections.get("observe", b"").decode("utf-8", "replace")
@@ -196,21 +212,21 @@ def _busy_answer(answer: Answer) -> str:
 async def _apply(
     session: Session, binding: Binding, stage: Stage, around: Surroundings, seen: Progress
 ) -> Verified | None:
-    """Send the stage. None when every step said it was done, or when only going silent was to be expected."""
-    seen.in_flight = stage.name
-    seen.plan.extend(_plan(stage))
+    """Send the stage. None when every step said that it was done; it still has to be confirmed."""
     sections = [(f"step:{number}", script.render_step(step)) for number, step in enumerate(stage.steps)]
+    seen.unconfirmed = stage.name
+    seen.plan.extend(_plan(stage))
     started = around.clock.monotonic()
     answer = await session.run(sections, timeout=around.limits.command, privileged=binding.action.needs_root)
     seen.spent("apply", around.clock.monotonic() - started)
     records = _records(stage, answer)
     seen.steps.extend(records)
-    seen.in_flight = ""
     broken = next((record for record in records if record.status == "failed"), None)
     if broken is not None:
         text = f"{stage.name}: {broken.name} failed with exit {broken.exit_code}: {_last_line(broken.output) or 'no output'}"
         return Verified(Outcome.FAILED, Reason.STEP_FAILED, text, stage.name)
     if len(records) == len(stage.steps) and all(record.status == "done" for record in records):
+        seen.applied.append(stage.name)
         return None
     how = {
         Reason.DEADLINE: f"{stage.name} was not finished after {around.limits.command:.0f} s and was cut",

@@ -51,3 +51,9 @@ class NoHostMatched(RunError):
 
 class JobStillRunning(RunError):
     exit_code = 6
+
+
+class RunCancelled(RunError):
+    """Stopped before it had a host to consider."""
+
+    exit_code = 130

@@ -42,6 +42,10 @@ async def fan_out(
     finally:
         watch.cancel()
         await asyncio.gather(watch, return_exceptions=True)
+    if len(results) != len(hosts):
+        raise RuntimeError(
+            f"{len(hosts) - len(results)} hosts have no result"
+        )  # a mistake of ours that must not stay silent
     return [results[number] for number in sorted(results)]
 
 

@@ -15,6 +15,7 @@ from runtime.core import compatibility_guard, rollout, windows
 from runtime.core.action import Action
 from runtime.core.facts import Facts
 from runtime.core.model import Allow, Deny, Host, Outcome, Reason, Selector, Verdict
+from runtime.core.names import HostKey, host_key
 from runtime.core.pipeline import Binding, Job
 from runtime.core.providers import Provider
 
@@ -27,7 +28,7 @@ class Policy:
     freezes: tuple[FreezeWindow, ...]
     rollouts: Mapping[str, Rollout]
     protected_addresses: frozenset[str]
-    protected_names: frozenset[str]
+    protected_names: frozenset[HostKey]
     rows: tuple[MatrixRow, ...]
 
     def rollout_of(self, provider: str) -> Rollout:
@@ -43,7 +44,7 @@ def policy(config: NetworkConfig, providers: Mapping[str, Provider], rows: tuple
         freezes=config.freeze,
         rollouts={**rollouts, **config.rollout},
         protected_addresses=frozenset(concentrator.address for concentrator in config.concentrators),
-        protected_names=frozenset(c.name.lower() for c in config.concentrators if c.name),
+        protected_names=frozenset(host_key(c.name) for c in config.concentrators if c.name),
         rows=(*config.compatibility.rows, *rows),
     )
 
@@ -52,7 +53,8 @@ def role(host: Host, action: Action, rules: Policy) -> Verdict:
     """Concentrators are protected by configured address and name as well: an inventory may call one a checkout (W-05)."""
     if host.problem:
         return Deny(Outcome.UNREACHABLE, Reason.NO_ADDRESS, host.problem)
-    listed = host.address in rules.protected_addresses or host.name.lower() in rules.protected_names
+    keys = {host_key(host.name), host_key(host.display_name)}
+    listed = host.address in rules.protected_addresses or bool(keys & rules.protected_names)
     if listed and "concentrator" not in action.roles:
         return Deny(
             Outcome.SKIPPED, Reason.PROTECTED_ROLE, "a concentrator of the configuration: never touched by this action"

@@ -17,6 +17,7 @@ from contracts.config import Role
 from runtime.core.errors import UsageFault
 
 RoleWords = Mapping[Role, tuple[str, ...]]
+HostKey = tuple[str | int, ...]
 
 WORDS: RoleWords = {
     "checkout": ("PDV",),
@@ -89,7 +90,7 @@ def belongs(name: str, network: str, extra: RoleWords | None = None) -> bool:
     return not said or said.lower() == network.lower()
 
 
-def host_key(name: str) -> tuple[str | int, ...]:
+def host_key(name: str) -> HostKey:
     """Equal for two spellings of one host: the numbers, network and role that a whole name says, else the name without case."""
     said = parse_name(name)
     if not said.network or said.store is None or said.terminal is None:

@@ -86,7 +86,7 @@ def resolve(request: Request, config: NetworkConfig, known: Knowledge, *, agent_
     """Raises UsageFault with the reason and what to do; after this only the inventory can stop the run."""
     require_network(request.network, config)
     provider = known_provider(request.provider, known)
-    asked = known.catalogue.resolve(request.action, provider, _external(known, provider), {})
+    asked = named(known, request.action, provider)
     default = _bind(asked, request, config, known)
     names = [provider] if provider is not None else sorted(known.providers)
     bindings = {name: _bind(_overridden(asked, name, config, known), request, config, known) for name in names}
@@ -144,16 +144,17 @@ def require_target(job: Job) -> None:
         )
 
 
-def _external(known: Knowledge, provider: str | None) -> Mapping[str, str]:
-    """The provider's own action names; without ``--provider`` every provider's, as far as they agree."""
-    if provider is not None:
-        return known.providers[provider].actions
-    merged: dict[str, str] = {}
-    for candidate in known.providers.values():
-        for name, canonical in candidate.actions.items():
-            if merged.setdefault(name, canonical) != canonical:
-                raise UsageFault("ambiguous_action", f"{name!r} means different actions", "say whose with --provider")
-    return merged
+def named(known: Knowledge, name: str, provider: str | None) -> Action:
+    """The action that a name means: any provider's own names count, unless ``provider`` says whose. Raises UsageFault."""
+    chosen = [known.providers[provider]] if provider is not None else list(known.providers.values())
+    own = name.strip().lower()
+    meanings = {one.actions[own] for one in chosen if own in one.actions}
+    if len(meanings) > 1 and own not in known.catalogue.names:
+        raise UsageFault(
+            "ambiguous_action", f"{name!r} means {' or '.join(sorted(meanings))}", "say whose with --provider"
+        )
+    external = {spelled: canonical for one in chosen for spelled, canonical in one.actions.items()}
+    return known.catalogue.resolve(name, external)
 
 
 def _overridden(asked: Action, provider: str, config: NetworkConfig, known: Knowledge) -> Action:
@@ -184,7 +185,11 @@ def _bind(action: Action, request: Request, config: NetworkConfig, known: Knowle
         )
     values: dict[str, Any] = dict(action.defaults(config)) if action.defaults else {}
     values.update(settings.params if settings else {})
-    values.update({name: _value(value) for name, value in request.params.items()})
+    for name, value in request.params.items():
+        given, base = _value(value), values.get(name)
+        if name in action.params.ADDS and isinstance(given, list | tuple) and isinstance(base, list | tuple):
+            given = [*base, *given]
+        values[name] = given
     try:
         params = action.params.model_validate(values)
     except ValidationError as error:
@@ -202,7 +207,7 @@ def _value(value: Any) -> Any:
     if isinstance(value, str) and value[:1] in ("[", "{"):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
     return value
 

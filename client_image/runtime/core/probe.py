@@ -16,7 +16,7 @@ from runtime.core.facts import Facts, Init
 from runtime.core.model import Outcome, Reason
 
 # Runs under dash, busybox ash and bash 3, with `set -eu` or without, as root or not, needing only dd, tr, id, uname and date:
-# what is missing leaves an empty value. Files are read up to 16 kB, so an odd link in /etc cannot flood or hang the probe.
+# what is missing leaves an empty value. Files are read up to 16 kB and 200 lines, so an odd link in /etc cannot flood or hang the probe.
 # The userland's bits are the ELF class of the shell that runs this, because `uname -m` tells the kernel's side only.
 # Old terminals are slow and a fleet is large: few processes, and what was found is printed at once, since every print is a packet.
 SCRIPT = r"""{
@@ -31,7 +31,9 @@ tell() { printf '%s' "$said"; said=; }
 lines() {
   if [ -f "$2" ] && [ -r "$2" ]; then
     text=$(dd if="$2" bs=16384 count=1) || :
-    while [ -n "$text" ]; do
+    left=200
+    while [ -n "$text" ] && [ $left -gt 0 ]; do
+      left=$((left-1))
       say "$1" "$text"
       case $text in (*"$nl"*) text=${text#*"$nl"} ;; (*) text= ;; esac
     done

@@ -188,6 +188,9 @@ WINDOWS: dict[str, tuple[dt.datetime, dict[str, Any], str | None]] = {
     "inside the store's own": (at(23, 45), STORE_ONE_LATER, None),
     "excepted by name": (at(23), {"exceptions": ["acme-loja001-pdv201"]}, "exception"),
     "excepted by address": (at(23), {"exceptions": ["10.0.0.1"]}, "exception"),
+    "excepted in another padding": (at(23), {"exceptions": ["ACME-LOJA1-PDV201"]}, "exception"),
+    "excepted with a space": (at(23), {"exceptions": ["10.0.0.1 "]}, "exception"),
+    "excepted as a mapped address": (at(23), {"exceptions": ["::ffff:10.0.0.1"]}, "exception"),
 }
 
 
@@ -224,6 +227,12 @@ def test_a_machine_that_looks_like_a_server_is_refused_whatever_it_is_called(kin
     decision = power_off(at(23), {**MACHINE, "looks_like": kind})
     assert isinstance(decision, Refused)
     assert decision.code == "protected_machine"
+
+
+def test_a_machine_that_does_not_say_what_it_is_is_not_powered_off() -> None:
+    decision = power_off(at(23), {"shutdown": "/sbin/shutdown"})
+    assert isinstance(decision, Failed)
+    assert decision.code == "incomplete_look"
 
 
 def test_a_window_of_a_whole_day_is_not_accepted() -> None:

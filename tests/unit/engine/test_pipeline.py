@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from runtime.actions import shutdown_endpoint
 from runtime.core.errors import UsageFault
 from runtime.core.model import Selector
 from runtime.core.pipeline import Job, Request
+from runtime.core.providers import Provider
 from tests.unit.engine import world
 
 ALL = Selector(all=True)
@@ -98,3 +100,26 @@ def test_the_command_line_may_tighten_the_mode() -> None:
 
 def test_the_network_may_be_named_in_any_case() -> None:
     assert resolve("set_value", network="acme").info.network == "ACME"
+
+
+def test_exceptions_are_added_to_the_networks_and_never_taken_away() -> None:
+    document = {"actions": {"shutdown_endpoint": {"params": {"exceptions": ["ACME-LOJA001-PDV201"]}}}}
+    known = world.knowledge(shutdown_endpoint.ACTION)
+    job = resolve("shutdown_endpoint", document, known, params={"exceptions": '["10.0.0.9"]'})
+    assert job.info.params["exceptions"] == ["ACME-LOJA001-PDV201", "10.0.0.9"]
+
+
+def test_a_name_that_two_providers_use_differently_is_ambiguous_and_stops_no_other_run() -> None:
+    known = world.knowledge()
+    other = Provider(id="other", display_name="Other", actions={"term_set": "look_at_value"})
+    known = dataclasses.replace(known, providers={**known.providers, "other": other})
+    assert resolve("set_value", known=known).info.action == "set_value"
+    assert resolve("term_set", known=known, provider="other").info.action == "look_at_value"
+    with pytest.raises(UsageFault) as caught:
+        resolve("term_set", known=known)
+    assert caught.value.reason == "ambiguous_action"
+
+
+def test_a_deeply_nested_parameter_stays_text_and_is_no_crash() -> None:
+    deep = "[" * 100_000
+    assert resolve("set_value", params={"wanted": deep}).info.params["wanted"] == deep

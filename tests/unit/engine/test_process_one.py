@@ -267,3 +267,90 @@ def test_a_stage_that_lost_its_window_is_not_begun() -> None:
     one = World({NAME: Terminal()}, known=world.knowledge(dataclasses.replace(world.SET, decide=late)))
     assert verdict(run(one)) == ("skipped", "refused", "too_late")
     assert one.terminals[NAME].written == 0
+
+
+# -- what was begun is never called untouched
+
+
+def test_two_stages_are_both_confirmed_and_told() -> None:
+    one = World({NAME: Terminal()})
+    result = run(one, "climb_up")
+    assert verdict(result) == ("changed", "confirmed", "")
+    assert [stage for _, stage in one.ledger.intents] == ["first", "second"]
+    assert len(result.steps) == 2
+
+
+def test_a_freeze_that_begins_between_two_stages_leaves_a_failed_host_not_a_skipped_one() -> None:
+    one = World({NAME: Terminal()}, document=world.config(freeze=[freeze(start="2026-03-10T12:00:30")]))
+    one.terminals[NAME].on_step = lambda: one.clock.advance(60)
+    result = run(one, "climb_up")
+    assert verdict(result) == ("failed", "not_converged", "sale")
+    assert "stopped after first" in result.message
+    assert (result.gates[-1].gate, result.gates[-1].allowed) == ("freeze", False)
+
+
+def test_a_stop_between_two_stages_says_what_was_done() -> None:
+    one = World({NAME: Terminal()})
+    one.terminals[NAME].on_step = lambda: one.stop.request(Reason.OPERATOR, "cancelled by ana")
+    result = run(one, "climb_up")
+    assert verdict(result)[:2] == ("cancelled", "operator")
+    assert "stopped after first" in result.message
+
+
+def test_a_stage_that_cannot_be_recorded_is_not_sent() -> None:
+    one = World({NAME: Terminal()})
+    one.ledger.refuses = {"set"}
+    result = run(one)
+    assert verdict(result) == ("failed", "not_recorded", "state_full")
+    assert one.terminals[NAME].written == 0
+    assert "nothing was changed" in result.message
+
+
+def test_a_second_stage_that_cannot_be_recorded_does_not_hide_the_first() -> None:
+    one = World({NAME: Terminal()})
+    one.ledger.refuses = {"second"}
+    result = run(one, "climb_up")
+    assert verdict(result) == ("failed", "not_recorded", "state_full")
+    assert "first done" in result.message
+
+
+def test_a_deadline_after_the_steps_and_before_the_proof_is_unknown() -> None:
+    one = World({NAME: Terminal(hang_on_confirm=True)}, host_deadline=0.1)
+    result = run(one, "power_off")
+    assert verdict(result) == ("unknown", "deadline", "power off")
+    assert "applied but not confirmed" in result.message
+
+
+def test_a_cut_after_the_steps_and_before_the_proof_is_unknown() -> None:
+    async def cut() -> HostResult:
+        one = World({NAME: Terminal(hang_on_confirm=True)})
+        task = asyncio.create_task(process_one(world.host(), one.context("power_off")))
+        await asyncio.sleep(0.05)
+        one.stop.request(Reason.OPERATOR, "cancelled by ana")
+        task.cancel()
+        return await task
+
+    result = asyncio.run(cut())
+    assert verdict(result) == ("unknown", "killed", "power off")
+    assert "applied but not confirmed" in result.message
+
+
+def test_a_cancellation_from_inside_a_library_is_an_outcome_and_not_a_vanished_host() -> None:
+    def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    one = World({NAME: Terminal(on_look=cancelled)})
+    assert verdict(run(one))[:2] == ("failed", "internal")
+
+
+def test_a_cut_answer_is_not_taken_for_a_whole_look() -> None:
+    class Short(world.MemorySession):
+        async def run(self, *args: Any, **kwargs: Any) -> Any:
+            return dataclasses.replace(await super().run(*args, **kwargs), truncated=True)
+
+    one = World({NAME: Terminal()})
+    context = one.context()
+    context = dataclasses.replace(context, remote=world.MemoryRemote(one.terminals, session=Short))
+    result = asyncio.run(process_one(world.host(), context))
+    assert verdict(result) == ("failed", "bad_facts", "flood")
+    assert one.terminals[NAME].written == 0

@@ -20,7 +20,7 @@ from contracts.config import NetworkConfig
 from runtime.core import clocks, gates
 from runtime.core.action import Action, Decision, Done, Params, Script, Stage
 from runtime.core.catalogue import build
-from runtime.core.errors import HostError
+from runtime.core.errors import HostError, RunError
 from runtime.core.facts import Facts, Privilege
 from runtime.core.model import Host, HostResult, Reason, RunInfo, Selector
 from runtime.core.pipeline import Job, Knowledge, Request, resolve
@@ -76,6 +76,7 @@ class Terminal:
     refuse: HostError | None = None
     hang: bool = False
     hang_on_step: bool = False
+    hang_on_confirm: bool = False
     slow: float = 0.0
 
     @property
@@ -118,16 +119,18 @@ class MemorySession:
                 if terminal.step_code:
                     break
                 if not terminal.wants_ignored:
-                    terminal.value = "new"
+                    terminal.value = "newest" if terminal.value == "new" else "new"
         return Answer(outputs, codes, complete=True)
 
     async def wait_gone(self, timeout: float) -> bool:
+        if self.terminal.hang_on_confirm:
+            await asyncio.sleep(3600)
         return self.terminal.gone_after_step
 
 
 class MemoryRemote:
-    def __init__(self, terminals: Mapping[str, Terminal]) -> None:
-        self.terminals = terminals
+    def __init__(self, terminals: Mapping[str, Terminal], session: type[MemorySession] = MemorySession) -> None:
+        self.terminals, self.session = terminals, session
         self.connected: list[str] = []
 
     @contextlib.asynccontextmanager
@@ -136,7 +139,7 @@ class MemoryRemote:
         self.connected.append(host.name)
         if terminal.refuse is not None:
             raise terminal.refuse
-        yield MemorySession(terminal)
+        yield self.session(terminal)
 
 
 class MemoryLocks:
@@ -156,11 +159,14 @@ class MemoryLedger:
         self.intents: list[tuple[str, str]] = []
         self.results: list[HostResult] = []
         self.finished: list[int] = []
+        self.refuses: set[str] = set()
 
     async def begin(self, info: RunInfo, hosts: Sequence[Host]) -> None:
         self.begun.append(info.run_id)
 
     async def at_work(self, run_id: str, host: Host, stage: str) -> None:
+        if stage in self.refuses:
+            raise RunError("state_full", "the disk is full", "free some")
         self.intents.append((host.name, stage))
 
     async def record(self, run_id: str, result: HostResult) -> None:
@@ -189,9 +195,18 @@ def power_off(facts: Facts, params: BaseModel, host: Host) -> Decision:
     return Stage("power off", (Script("off", "off\n"),), confirm="gone", settle=1.0)
 
 
+def climb(facts: Facts, params: BaseModel, host: Host) -> Decision:
+    """Two stages: old, new, newest."""
+    value = facts.observed.get("value")
+    if value == "newest":
+        return Done(message="on top")
+    return Stage("first" if value == "old" else "second", (Script("climb", "climb\n"),), settle=0.0)
+
+
 LOOK = Action("look_at_value", ("old_look",), "1.0.0", "Look.", "read", observe="look", decide=look)
 SET = Action("set_value", ("old_set",), "1.0.0", "Set.", "change", params=Settings, observe="look", decide=decide)
 OFF = Action("power_off", (), "1.0.0", "Off.", "disrupt", observe="look", decide=power_off, stages=1)
+CLIMB = Action("climb_up", (), "1.0.0", "Climb.", "change", observe="look", decide=climb)
 LATER = Action("later", (), "0.0.0", "Not yet.", "change")
 
 
@@ -200,7 +215,7 @@ def knowledge(*actions: Action) -> Knowledge:
         "arius": Provider(id="arius", display_name="Arius", default_rollout=100),
         "zanthus": Provider(id="zanthus", display_name="Zanthus", actions={"term_set": "set_value"}),
     }
-    chosen = actions or (LOOK, SET, OFF, LATER)
+    chosen = actions or (LOOK, SET, OFF, CLIMB, LATER)
     return Knowledge(build(chosen), providers, {action.name: "L2" for action in chosen})
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -108,6 +108,18 @@ def close_run(connection: Connection, *, run_id: str, now: dt.datetime, exit_cod
     payload = {"run_id": run_id, "exit_code": code, "summary": outcomes, "finished_at": wire.instant(now)}
     connection.execute(insert(outbox), _outbox_row("run_finished", info, dumps(payload), now))
     return len(still_open)
+
+
+def post_event(state: State, kind: str, payload: Mapping[str, Any], now: dt.datetime) -> None:
+    """Tell the control plane of something that is no run: a fire that was missed, a job that never came to a host. Blocks."""
+    row = {
+        "id": uuid7(),
+        "kind": kind,
+        "correlation_id": uuid7(),
+        "payload": dumps({**payload, "at": now}),
+        "created_at": now,
+    }
+    state.write(lambda connection: connection.execute(insert(outbox), row))
 
 
 def _begin(info: RunInfo, rows: list[dict[str, Any]], connection: Connection) -> None:

@@ -34,8 +34,11 @@ class FileLocks:
 
     @contextlib.asynccontextmanager
     async def try_lock(self, host: Host, owner: str) -> AsyncIterator[str | None]:
-        """One holder for each host identity, whatever the action. None when it is ours, else who holds it since when."""
-        with self._hold("host", host.identity.lower(), owner) as holder:
+        """One holder for each host, whatever the action. None when it is ours, else who holds it since when.
+
+        By name, not by the rollout's identity, which a PDV001 and a SELF001 of one store share.
+        """
+        with self._hold("host", f"{host.network}/{host.name}".lower(), owner) as holder:
             yield holder
 
     @contextlib.asynccontextmanager

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from contracts.ids import uuid7
@@ -54,15 +54,22 @@ def job_fires_seen(state: State) -> dict[str, dt.datetime]:
         return {row.job_id: row.planned_at for row in connection.execute(select(job_fires))}
 
 
-def note_job_fire(state: State, job_id: str, planned: dt.datetime) -> None:
-    """Blocks until it is durable: noted before the job starts, a killed daemon never fires the same instant twice."""
+def note_job_fire(state: State, job_id: str, planned: dt.datetime) -> bool:
+    """True for the one caller that notes this instant first: it alone may start the job. Blocks until it is durable, so that
+    a killed daemon never fires the same instant twice."""
     insert = upsert(job_fires).values(job_id=job_id, planned_at=planned)
     newer = insert.on_conflict_do_update(
         index_elements=[job_fires.c.job_id],
         set_={"planned_at": insert.excluded.planned_at},
         where=job_fires.c.planned_at < insert.excluded.planned_at,
     )
-    state.write(lambda connection: connection.execute(newer))
+    return state.write(lambda connection: connection.execute(newer).rowcount > 0)
+
+
+def reset_job_fire(state: State, job_id: str, instant: dt.datetime) -> None:
+    """Put the note back: it was made by a clock that ran ahead."""
+    statement = update(job_fires).where(job_fires.c.job_id == job_id).values(planned_at=instant)
+    state.write(lambda connection: connection.execute(statement))
 
 
 def note_heartbeat(state: State, *, pid: int, started_at: dt.datetime, now: dt.datetime) -> None:

@@ -1,0 +1,233 @@
+"""The daemon at work: what it starts, what it drops, what it shares with runs by hand, and how it ends."""
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e import daemon as daemons
+from tests.e2e.brake import brake, release, wait_held
+from tests.e2e.clocks import movable_clock
+from tests.e2e.conftest import NewSite
+from tests.e2e.daemon import daily, minutes_ago, seen
+from tests.e2e.site import TILL, Site, zone_where_it_is
+from tests.harness.fixtures import StartTerminal
+from tests.harness.process import wait_until
+from tests.harness.terminals import Terminal
+from tests.integration.proxy import Proxy
+
+ZONE = "America/Sao_Paulo"
+CHANGE = ("update_endpoint_timezone", "--output", "json")
+LATE = {"missed": "once"}
+
+
+def origins(proxy: Proxy) -> dict[str, list[dict[str, Any]]]:
+    """The ledger's runs by who asked for them."""
+    runs: dict[str, list[dict[str, Any]]] = {}
+    for run in proxy.run("runs", "--output", "json").json:
+        runs.setdefault(run["origin"], []).append(run)
+    return runs
+
+
+def test_a_job_runs_on_time_or_late_as_it_says_and_a_disruptive_one_is_never_run_late(
+    new_site: NewSite, start_terminal: StartTerminal, tmp_path: Path
+) -> None:
+    site, terminal = new_site(), start_terminal(TILL)
+    host = site.add_host("LOJA001-PDV201", terminal.address)
+    past = minutes_ago(10)
+    always = {"start": "00:00", "end": "23:59:59"}
+    proxy = site.proxy(
+        timezone=ZONE,
+        actions={"shutdown_endpoint": {"params": {"windows": [always]}}},
+        schedule=[
+            {"id": "minutely", "action": "diagnose_env", "cron": "* * * * *"},
+            daily("late", "update_endpoint_timezone", past, **LATE),
+            daily("skipped", "update_endpoint_timezone", past),
+            daily("night", "shutdown_endpoint", past, **LATE),
+            daily("new", "update_endpoint_timezone", past, **LATE),
+            daily("too-late", "update_endpoint_timezone", past, not_after=f"{past:%H:%M}", **LATE),
+            daily("off", "update_endpoint_timezone", past, enabled=False, **LATE),
+        ],
+    )
+    seen(proxy, "late", "skipped", "night", "too-late", "off")
+    clock = movable_clock(tmp_path)
+    with daemons.running(proxy, clock.environment) as daemon:
+        ended = daemon.wait("job_ended", job="late")
+        assert (ended["exit_code"], ended["outcomes"]) == (0, {"changed": 1})
+        dropped = {line["job"]: line["reason"] for line in daemon.events("job_missed")}
+        assert dropped == {"skipped": "too_late", "night": "disruptive", "too-late": "not_after"}
+
+        # A clock that is set forward by somebody else is noticed: the next minute comes at once, and not twice.
+        clock.set_off_by(90)
+        ended = daemon.wait("job_ended", job="minutely")
+        assert (ended["exit_code"], ended["outcomes"]) == (0, {"ok": 1})
+        daemon.terminate()
+        assert daemon.ended() == 0
+        started = [line["job"] for line in daemon.events("job_started")]
+        assert started.count("late") == 1
+        assert set(started) == {"late", "minutely"}
+    runs = origins(proxy)
+    assert set(runs) == {"schedule:late", "schedule:minutely"}
+    assert terminal.read("/etc/timezone") == f"{ZONE}\n"
+    assert terminal.alive()
+    (told,) = [
+        record for record in proxy.run("why", host, "--output", "json").json if record["action"] != "diagnose_env"
+    ]
+    assert (told["origin"], told["outcome"]) == ("schedule:late", "changed")
+
+
+@dataclass(frozen=True)
+class Held:
+    """A proxy whose job `hold` is in the middle of a stage at `till`, parallel 1; `others` wait behind it."""
+
+    site: Site
+    proxy: Proxy
+    daemon: daemons.Daemon
+    till: Terminal
+    name: str
+    others: tuple[str, ...]
+
+
+@pytest.fixture
+def held(new_site: NewSite, start_terminal: StartTerminal) -> Iterator[Held]:
+    site = new_site()
+    terminals = [start_terminal(TILL) for _ in range(3)]
+    names = [site.add_host(f"LOJA001-PDV{201 + n}", terminal.address) for n, terminal in enumerate(terminals)]
+    brake(terminals[0], "chown")
+    past = minutes_ago(10)
+    proxy = site.proxy(
+        timezone=ZONE, ssh={"parallel": 1}, schedule=[daily("hold", "update_endpoint_timezone", past, **LATE)]
+    )
+    seen(proxy, "hold")
+    with daemons.running(proxy) as daemon:
+        try:
+            wait_held(terminals[0])
+            yield Held(site, proxy, daemon, terminals[0], names[0], tuple(names[1:]))
+        finally:
+            release(terminals[0])
+
+
+def outcomes(proxy: Proxy, origin: str) -> dict[str, str]:
+    """Host → outcome and reason in the only run of this origin."""
+    (run,) = origins(proxy)[origin]
+    results = proxy.run("runs", run["run_id"], "--output", "json").json["results"]
+    return {result["name"]: f"{result['outcome']} {result['reason']}" for result in results}
+
+
+def test_sigterm_lets_hosts_at_work_finish_and_starts_no_other(held: Held, start_terminal: StartTerminal) -> None:
+    # A run by hand is at work as well: it is asked to stop like every other.
+    by_hand, waiting = start_terminal(TILL), start_terminal(TILL)
+    brake(by_hand, "chown")
+    mine = held.site.add_host("LOJA002-PDV201", by_hand.address)
+    behind = held.site.add_host("LOJA002-PDV202", waiting.address)
+    untouched = waiting.listing_hash()
+    going = held.proxy.start(*CHANGE, "--loja", "2")
+    wait_held(by_hand)
+
+    held.daemon.terminate()
+    held.daemon.wait("stopping_run", times=2)
+    assert held.daemon.child.alive()
+    assert going.process.poll() is None
+    release(held.till)
+    release(by_hand)
+    assert held.daemon.ended() == 0
+    said = going.ended()
+    assert (said.code, said.outcomes) == (130, {mine: "changed confirmed", behind: "cancelled stopped"})
+    assert waiting.listing_hash() == untouched
+    expected = {held.name: "changed confirmed", **dict.fromkeys(held.others, "cancelled stopped")}
+    assert outcomes(held.proxy, "schedule:hold") == expected
+    assert held.daemon.events("stopped")[-1]["runs_killed"] == 0
+
+
+def test_a_run_by_hand_and_a_job_never_work_on_one_host_together(held: Held) -> None:
+    refused = held.proxy.run(*CHANGE, "--host", held.name)
+    assert (refused.code, refused.outcomes) == (0, {held.name: "skipped host_locked"})
+    assert "schedule" in refused.json["hosts"][0]["message"] or "run " in refused.json["hosts"][0]["message"]
+    looked = held.proxy.run("test_endpoint_connection", "--host", held.name, "--output", "json")
+    assert looked.outcomes == {held.name: "ok done"}
+    # The same job a second time: still running.
+    again = held.proxy.run("run", "update_endpoint_timezone", "--job", "hold", "--output", "json")
+    assert (again.code, again.json["error"]["reason"]) == (6, "job_still_running")
+    release(held.till)
+    assert held.daemon.wait("job_ended", job="hold")["exit_code"] == 0
+
+
+def test_cancel_stops_a_job_s_run_and_says_who_wanted_it(held: Held) -> None:
+    (run,) = origins(held.proxy)["schedule:hold"]
+    assert run["open"] == 3
+    said = held.proxy.run("cancel", run["run_id"], "--output", "json")
+    assert (said.code, said.json["result"]) == (0, "signalled")
+    release(held.till)
+    assert held.daemon.wait("job_ended", job="hold")["exit_code"] == 130
+    expected = {held.name: "changed confirmed", **dict.fromkeys(held.others, "cancelled operator")}
+    assert outcomes(held.proxy, "schedule:hold") == expected
+
+
+@pytest.mark.parametrize("also_the_run", [False, True], ids=["only the daemon", "its run too"])
+def test_after_a_kill_nothing_fires_twice(held: Held, also_the_run: bool) -> None:
+    started = held.daemon.wait("job_started", job="hold")
+    held.daemon.kill()
+    if also_the_run:
+        os.kill(started["pid"], signal.SIGKILL)
+    # A second job that was missed shows when the restarted daemon has looked at what it missed.
+    past = minutes_ago(10)
+    jobs = [daily("hold", "update_endpoint_timezone", past, **LATE), daily("mark", "diagnose_env", past, **LATE)]
+    held.site.publish(timezone=ZONE, ssh={"parallel": 1}, schedule=jobs)
+    assert held.proxy.run("config", "refresh").code == 0
+    seen(held.proxy, "mark")
+    with daemons.running(held.proxy) as daemon:
+        assert daemon.wait("job_ended", job="mark")["exit_code"] == 0
+        assert daemon.events("job_started", job="hold") == []
+        if not also_the_run:
+            release(held.till)  # its run lives on by itself, and comes to its end
+            wait_until(
+                lambda: origins(held.proxy)["schedule:hold"][0]["state"] == "finished",
+                within=60,
+                what="the run's end",
+                every=1,
+            )
+        daemon.terminate()
+        assert daemon.ended() == 0
+    found = outcomes(held.proxy, "schedule:hold")
+    if also_the_run:
+        assert found == {held.name: "unknown killed", **dict.fromkeys(held.others, "cancelled not_started")}
+    else:
+        assert found == dict.fromkeys((held.name, *held.others), "changed confirmed")
+
+
+def test_a_second_daemon_on_one_state_says_so_and_leaves_the_work_to_the_first(held: Held) -> None:
+    with daemons.starting(held.proxy) as second:
+        assert second.ended() != 0
+        assert second.events("daemon_running")
+        assert second.events("job_started") == []
+    release(held.till)
+    assert held.daemon.wait("job_ended", job="hold")["exit_code"] == 0
+    assert len(origins(held.proxy)["schedule:hold"]) == 1
+
+
+def test_a_scheduled_shutdown_takes_a_terminal_down_in_its_window(
+    new_site: NewSite, start_terminal: StartTerminal, tmp_path: Path
+) -> None:
+    site, terminal, hub = new_site(), start_terminal(TILL), start_terminal(TILL)
+    host = site.add_host("LOJA001-PDV201", terminal.address)
+    concentrator = site.add_host("LOJA001-CONCENTRADOR", hub.address)
+    window = {"start": "09:00", "end": "17:00"}
+    soon = minutes_ago(-2)
+    proxy = site.proxy(
+        timezone=zone_where_it_is(12),
+        actions={"shutdown_endpoint": {"params": {"windows": [window], "settle": 60}}},
+        schedule=[daily("night", "pdv_shutdown", soon)],
+    )
+    clock = movable_clock(tmp_path)
+    with daemons.running(proxy, clock.environment) as daemon:
+        daemon.wait("job_scheduled", job="night")
+        clock.set_off_by(125)
+        assert daemon.wait("job_ended", job="night")["exit_code"] == 0
+    assert outcomes(proxy, "schedule:night") == {host: "changed confirmed", concentrator: "skipped protected_role"}
+    wait_until(lambda: terminal.ended() is not None, within=30, what="the terminal's end")
+    assert terminal.ended() == "halted"
+    assert hub.alive()
