@@ -231,9 +231,7 @@ def test_an_unknown_key_is_ignored_with_a_note_where_a_proxy_reads_it(keys: dict
 def test_ignoring_strangers_changes_nothing_else() -> None:
     data = json.loads(COMPLETE)
     with_strangers = json.loads(COMPLETE)
-    with_strangers["later"] = with_strangers["ssh"]["later"] = with_strangers["schedule"][0]["selector"]["later"] = {
-        "a": [1]
-    }
+    with_strangers["later"] = with_strangers["ssh"]["later"] = with_strangers["schedule"][0]["later"] = {"a": [1]}
     read = read_document(json.dumps(with_strangers).encode(), strict=False)
     assert read.config == read_document(json.dumps(data).encode(), strict=True).config
     assert len(read.notes) == 3

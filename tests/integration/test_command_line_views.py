@@ -124,9 +124,7 @@ def test_json_is_one_document_and_ndjson_one_a_line_and_both_say_the_same(place:
 
 def test_a_run_is_told_host_by_host_and_then_as_a_whole(place: Place) -> None:
     asked = (TIMEZONE, "--all", "--dry-run")
-    with ThreadPoolExecutor(3) as pool:
-        forms = ((), ("--output", "json"), ("--output", "ndjson"))
-        lines, whole, events = pool.map(lambda form: place(*asked, *form), forms)
+    lines, whole, events = (place(*asked, *form) for form in ((), ("--output", "json"), ("--output", "ndjson")))
     assert [said.code for said in (lines, whole, events)] == [1, 1, 1]
     assert not [said for said in (lines, whole, events) if FORBIDDEN.search(said.stdout + said.stderr)]
     assert {line.count("\t") for line in lines.stdout.splitlines()} == {4}
@@ -152,7 +150,7 @@ def told_of_evil(place: Place) -> Any:
     return next(record for record in told if record["run_id"] == place.run_id)
 
 
-@pytest.mark.parametrize("columns", [80, 110, 200])
+@pytest.mark.parametrize("columns", [80, 200])
 def test_on_a_terminal_words_that_one_copies_are_never_broken(place: Place, columns: int) -> None:
     words = {
         ("runs",): (place.run_id, TIMEZONE),
@@ -250,13 +248,16 @@ def test_rekey_forgets_one_key_and_says_which(place: Place) -> None:
 # -- readers that go away
 
 
-@pytest.mark.parametrize("form", ["table", "json", "ndjson", None])
-def test_a_reader_that_goes_away_is_nobodys_trouble(place: Place, form: str | None) -> None:
-    for command in (("actions",), ("explain", TIMEZONE), ("--help",), ("hosts",)):
-        asked = [*command, *(["--output", form] if form and command != ("--help",) else [])]
-        shell = ["sh", "-c", '"$@" 2>&1 | { head -c 1; echo; }', "sh", str(PROGRAM), *asked]
-        done = subprocess.run(shell, env=place.proxy.environment, capture_output=True, check=False, text=True)
-        assert (len(done.stdout.strip()) <= 1, done.stderr) == (True, ""), command
+@pytest.mark.parametrize(
+    "command",
+    ["actions", "actions --output json", f"explain {TIMEZONE} --output table", "hosts --output ndjson", "--help"],
+)
+def test_a_reader_that_goes_away_is_nobodys_trouble(place: Place, command: str) -> None:
+    shell = ["sh", "-c", '{ "$@"; echo "ended with $?" >&3; } 3>&2 2>&1 | head -c 1', "sh", str(PROGRAM)]
+    argv = [*shell, *command.split()]
+    done = subprocess.run(argv, env=place.proxy.environment, capture_output=True, check=False, text=True)
+    assert len(done.stdout) == 1
+    assert done.stderr in ("ended with 0\n", "ended with 1\n"), command  # the parser of options has its own way
 
 
 def test_a_run_whose_reader_goes_away_goes_on_to_its_end(place: Place, tmp_path: Path) -> None:
