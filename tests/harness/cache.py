@@ -18,8 +18,16 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """`$FLAGEE_TEST_CACHE`, else `.cache/test-parts` in the repository (ignored by git)."""
-    return Path(environ.get("FLAGEE_TEST_CACHE") or REPOSITORY / ".cache" / "test-parts").absolute()
+    """`$FLAGEE_TEST_CACHE`, else `.cache/test-parts` in the repository (ignored by git).
+
+    A checkout in a private folder (/root, say) is closed to the users that databases run as: then one in /var/tmp.
+    """
+    if given := environ.get("FLAGEE_TEST_CACHE"):
+        return Path(given).absolute()
+    if os.geteuid() == 0 and not all(folder.stat().st_mode & 0o001 for folder in (REPOSITORY, *REPOSITORY.parents)):
+        mark = hashlib.sha256(str(REPOSITORY).encode()).hexdigest()[:12]
+        return Path(f"/var/tmp/flageemonitor-test-parts-{mark}")  # made and owned by root
+    return REPOSITORY / ".cache" / "test-parts"
 
 
 def cached(name: str, recipe: Mapping[str, object], build: Callable[[Path], None], folder: Path | None = None) -> Path:
