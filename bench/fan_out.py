@@ -60,11 +60,11 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What a client is started with. ``count_answers``: how many hosts answered, by its stdout; None: its exit status tells."""
+    """What a client is started with. ``count_answers``: how many hosts answered, by its output; None: its exit status tells."""
 
     argv: Sequence[str | Path]
     environment: Mapping[str, str] = field(default_factory=dict)
-    count_answers: Callable[[str], int] | None = None
+    count_answers: Callable[[str, str], int] | None = None
 
 
 @dataclass(slots=True)
@@ -79,23 +79,26 @@ class Client:
 
     def visit(self, visit: Visit) -> None:
         command = self.prepare(visit)
-        with (visit.folder / "stdout").open("w+") as out, (visit.folder / "stderr").open("w+") as err:
+        paths = [visit.folder / "stdout", visit.folder / "stderr"]
+        with paths[0].open("wb") as out, paths[1].open("wb") as err:
             started = time.perf_counter()
-            environment = {**_environment(), **command.environment}
             process = subprocess.Popen(
-                command.argv, env=environment, cwd=visit.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+                command.argv,
+                env={**_environment(), **command.environment},
+                cwd=visit.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
             )
             _, status, used = os.wait4(process.pid, 0)
             seconds = time.perf_counter() - started
-            process.returncode = os.waitstatus_to_exitcode(status)
-            out.seek(0)
-            said = out.read()
-            answers = command.count_answers(said) if command.count_answers else len(visit.hosts)
-            if process.returncode or answers != len(visit.hosts):
-                err.seek(0)
-                raise SystemExit(
-                    f"{self.name} ended with {process.returncode}, {answers} answers:\n{said[-2000:]}{err.read()[-2000:]}"
-                )
+        process.returncode = os.waitstatus_to_exitcode(status)  # so that nobody waits for it again
+        said, complained = (path.read_text(encoding="utf-8", errors="replace") for path in paths)
+        answers = command.count_answers(said, complained) if command.count_answers else len(visit.hosts)
+        if process.returncode or answers != len(visit.hosts):
+            raise SystemExit(
+                f"{self.name}: exit {process.returncode}, {answers} answers\n{said[-2000:]}\n{complained[-2000:]}"
+            )
         self.seconds.setdefault(len(visit.hosts), []).append(seconds)
         self.cpu.setdefault(len(visit.hosts), []).append(used.ru_utime + used.ru_stime)
 
@@ -130,7 +133,7 @@ def ours(empty_state: Path) -> Callable[[Visit], Command]:
         shutil.copytree(empty_state, data)
         (config / "config_bot.json").write_text(json.dumps(_document(visit)))
         argv = (_beside_python(OURS), "test_endpoint_connection", "--all", "--output", "json")
-        return Command(argv, _settings(config, data), lambda said: json.loads(said)["summary"].get("ok", 0))
+        return Command(argv, _settings(config, data), lambda said, _: int(json.loads(said)["summary"].get("ok", 0)))
 
     return prepare
 
@@ -167,12 +170,12 @@ def ansible(visit: Visit) -> Command:
         f"{host.name} ansible_host={host.address} ansible_port={host.port} ansible_user={host.user}\n"
         for host in visit.hosts
     ]
-    inventory, settings, variables = (visit.folder / name for name in ("hosts.ini", "ansible.cfg", "variables.json"))
+    inventory, settings, variables = (visit.folder / name for name in ("hosts.ini", "ansible.cfg", "variables.yml"))
     inventory.write_text("".join(lines))
     settings.write_text(ANSIBLE_CFG.format(parallel=PARALLEL, key=visit.key, folder=visit.folder))
-    variables.write_text(json.dumps({"look": visit.look}))
+    variables.write_text(f"look: !unsafe {json.dumps(visit.look)}\n")  # no template, whatever is in it
     argv = (PEERS / "bin/ansible", "all", "-i", inventory, "-m", "raw", "-a", " {{ look }}", "-e", f"@{variables}")
-    return Command(argv, {"ANSIBLE_CONFIG": str(settings)}, lambda said: said.count(EXPECTED))
+    return Command(argv, {"ANSIBLE_CONFIG": str(settings)}, lambda said, _: said.count(EXPECTED))
 
 
 def pyinfra(visit: Visit) -> Command:
@@ -184,8 +187,8 @@ def pyinfra(visit: Visit) -> Command:
     inventory = visit.folder / "inventory.py"
     inventory.write_text(f"hosts = {hosts!r}\n")
     (visit.folder / "known_hosts").touch()
-    argv = (PEERS / "bin/pyinfra", "-y", "-vvv", "--parallel", str(PARALLEL), inventory, "exec", "--", visit.look)
-    return Command(argv)
+    argv = (PEERS / "bin/pyinfra", "-y", "--parallel", str(PARALLEL), inventory, "exec", "--", visit.look)
+    return Command(argv, count_answers=lambda _, complained: complained.count("] Success"))
 
 
 def ssh2_python(visit: Visit) -> Command:

@@ -132,16 +132,17 @@ class Daemon:
                     lambda: refresh(installation.store, installation.plane, installation.clock)  # noqa: B023
                 )
                 await asyncio.to_thread(note_refresh, self._installation.state, result, result.at)
+                self._tell(result, recovered=result.current and failures > 0)
                 failures = 0 if result.current else failures + 1
-                self._tell(result)
                 interval = self._take_configuration()
                 pause = next_pause(result, interval=interval, failures=failures, spread=random.random())  # noqa: S311
             except Exception as error:
                 log.error("refresh_failed", error=f"{type(error).__name__}: {error}")
             await asyncio.sleep(pause)
 
-    def _tell(self, result: RefreshResult) -> None:
-        level = log.debug if result.reason == "unchanged" else log.info if result.current else log.error
+    def _tell(self, result: RefreshResult, *, recovered: bool) -> None:
+        quiet = result.reason == "unchanged" and not recovered
+        level = log.debug if quiet else log.info if result.current else log.error
         extra = {} if result.current else {"in_force": result.in_force, "age": result.age}
         level(
             "configuration", reason=result.reason, message=result.message, correlation_id=result.correlation_id, **extra
@@ -201,7 +202,9 @@ def main() -> None:
             state = installation.state  # opened here, so that a broken disk is said in one line
             with locked(state.folder / "daemon.lock") as held:
                 if held is None:
-                    log.error("daemon_running", message=f"another daemon runs on {state.folder}", advice="one is enough")
+                    log.error(
+                        "daemon_running", message=f"another daemon runs on {state.folder}", advice="one is enough"
+                    )
                 code = 6 if held is None else asyncio.run(Daemon(installation).run())
         except RunError as error:
             log.error(error.reason, message=error.message, advice=error.advice)

@@ -7,9 +7,9 @@ import contextlib
 import datetime as dt
 import sys
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -47,16 +47,44 @@ class Active:
     effect: Effect
 
 
+class Child(Protocol):
+    """A run that was started; asyncio's Process is one."""
+
+    @property
+    def pid(self) -> int: ...
+
+    async def wait(self) -> int: ...
+
+    def terminate(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+Launch = Callable[[Sequence[str]], Awaitable[Child]]
+
+
+async def launch_run(arguments: Sequence[str]) -> Child:
+    """`flageemonitor-run ARGUMENTS` as a process of its own."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "runtime.main", *arguments),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        start_new_session=True,  # a Ctrl-C at the daemon must reach runs through the registry, in order
+    )
+
+
 class Jobs:
     """What is scheduled, and which child processes run. Lives on the daemon's event loop."""
 
-    def __init__(self, installation: Installation) -> None:
+    def __init__(self, installation: Installation, launch: Launch = launch_run) -> None:
         self._installation = installation
+        self._launch = launch
         # UTC: APScheduler compares instants of one zone wrongly in a repeated hour; the zones are in the plans.
         self._scheduler = AsyncIOScheduler(timezone=dt.UTC)
         self._active: dict[str, Active] = {}
-        self._children: dict[asyncio.subprocess.Process, str] = {}
+        self._children: set[Child] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._settling: set[str] = set()  # jobs whose past is being put in order: not yet for `look`
         self._closed = False
         self._first = True
 
@@ -74,14 +102,10 @@ class Jobs:
             before = self._active.get(job_id)
             if before == active:
                 continue
-            if before is not None:
-                self._spawn(
-                    job_id, self._fire(replace(active, plan=before.plan))
-                )  # what was due by the old plan is not lost
             self._schedule(active)
-            if before is None and not self._first:
-                # Switched on just now: what it would have done while it was off was not missed.
-                self._spawn(job_id, self._begin(job_id))
+            if before is not None or not self._first:
+                self._settling.add(job_id)
+                self._spawn(job_id, self._settle(before, active))
         for job in config.schedule:
             if job.id not in wanted:
                 self._spawn(job.id, self._begin(job.id))
@@ -97,6 +121,8 @@ class Jobs:
         now = self._installation.clock.now()
         for job_id, active in tuple(self._active.items()):
             noted = seen.get(job_id)
+            if job_id in self._settling:
+                continue
             if noted is None:
                 await self._begin(job_id)
             elif noted > now + CLOCK_BACK:
@@ -107,7 +133,7 @@ class Jobs:
                 self._spawn(job_id, self._fire(active))
         self._scheduler.wakeup()
 
-    async def wind_down(self, grace: float) -> int:
+    async def wind_down(self, grace: float, last_words: float = LAST_WORDS_S) -> int:
         """Start nothing more, signal every registered run, whoever started it, wait, kill what is left of ours. How many were."""
         self._closed = True
         self._scheduler.pause()
@@ -118,7 +144,7 @@ class Jobs:
             with contextlib.suppress(ProcessLookupError):
                 child.terminate()  # also those that have not registered yet
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + grace + LAST_WORDS_S
+        deadline = loop.time() + grace + last_words
         # A poll, because runs of other processes raise no event here.
         while (self._tasks or live_runs(folder)) and loop.time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.2)
@@ -127,7 +153,7 @@ class Jobs:
             with contextlib.suppress(ProcessLookupError):
                 child.kill()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=LAST_WORDS_S)
+            await asyncio.wait(self._tasks, timeout=last_words)
         self._scheduler.shutdown(wait=False)
         return len(left)
 
@@ -165,6 +191,15 @@ class Jobs:
         due = active.plan.next(self._installation.clock.now())
         log.info("job_scheduled", job=active.job.id, action=active.job.action, next=due.isoformat() if due else None)
 
+    async def _settle(self, before: Active | None, active: Active) -> None:
+        """For a job that came or changed while we were there: what was due by its old times is not lost, no more was missed."""
+        try:
+            if before is not None:
+                await self._fire(replace(active, plan=before.plan))
+            await self._begin(active.job.id)
+        finally:
+            self._settling.discard(active.job.id)
+
     async def _begin(self, job_id: str) -> None:
         """From now on: nothing before this moment was missed."""
         await asyncio.to_thread(note_job_fire, self._installation.state, job_id, self._installation.clock.now())
@@ -188,12 +223,17 @@ class Jobs:
         local = planned.astimezone(active.plan.zone)
         verdict = judge(job, active.effect, local, clock.now(), not_after=active.plan.deadline(planned))
         if isinstance(verdict, Drop):
-            log.warning("job_missed", job=job.id, reason=verdict.reason, message=verdict.message)
-            told = {"job": job.id, "action": job.action, "reason": verdict.reason, "message": verdict.message}
-            await asyncio.to_thread(post_event, state, "job_missed", told, clock.now())
+            await self._missed(job, verdict.reason, verdict.message)
             return
         # A task of ours: the scheduler cancels its own when it is shut down.
         self._spawn(job.id, self._start(job, planned, verdict.late))
+
+    async def _missed(self, job: Job, reason: str, message: str) -> None:
+        log.warning("job_missed", job=job.id, reason=reason, message=message)
+        told = {"job": job.id, "action": job.action, "reason": reason, "message": message}
+        await asyncio.to_thread(
+            post_event, self._installation.state, "job_missed", told, self._installation.clock.now()
+        )
 
     def _spawn(self, job_id: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name=job_id)
@@ -207,20 +247,14 @@ class Jobs:
 
     async def _start(self, job: Job, planned: dt.datetime, late: float) -> None:
         if self._closed:
+            await self._missed(
+                job, "stopping", f"planned for {planned:%Y-%m-%d %H:%M:%S %Z}, when the proxy was stopped"
+            )
             return
         run_id = uuid7()
-        command = (sys.executable, "-m", "runtime.main", "run", job.action, "--output", "ndjson", "--job", job.id)
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            "--planned",
-            planned.isoformat(),
-            "--run-id",
-            run_id,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            start_new_session=True,  # a Ctrl-C at the daemon must reach runs through the registry, in order
-        )
-        self._children[process] = job.id
+        words = ("run", job.action, "--output", "ndjson", "--job", job.id, "--planned", planned.isoformat())
+        process = await self._launch((*words, "--run-id", run_id))
+        self._children.add(process)
         if self._closed:
             process.terminate()  # the stop came between the decision and the process
         log.info(
@@ -229,7 +263,7 @@ class Jobs:
         try:
             code = await process.wait()
         finally:
-            self._children.pop(process, None)
+            self._children.discard(process)
         found = await asyncio.to_thread(find_run, self._installation.state, run_id)
         level = log.info if code == 0 else log.warning
         level("job_ended", job=job.id, run_id=run_id, exit_code=code, outcomes=dict(found[0].outcomes) if found else {})

@@ -14,7 +14,6 @@ from contracts.document import Document
 from runtime.actions.registry import catalogue
 from runtime.adapters import assets
 from runtime.adapters.config_store import ConfigStore
-from runtime.adapters.control_plane import ControlPlane
 from runtime.adapters.inventory import open_inventory
 from runtime.adapters.state.meta import agent_id
 from runtime.adapters.state.runs import reap
@@ -27,6 +26,7 @@ from runtime.core.stop import Stop
 from runtime.settings import RuntimeSettings
 
 if TYPE_CHECKING:
+    from runtime.adapters.control_plane import ControlPlane
     from runtime.process_one import Context
 
 
@@ -78,6 +78,8 @@ class Installation:
 
     @property
     def plane(self) -> ControlPlane:
+        from runtime.adapters.control_plane import ControlPlane  # its HTTP client would slow every run's start down
+
         settings = self.settings
         return ControlPlane(
             url=settings.config_url,

@@ -69,7 +69,7 @@ def test_a_connection_lost_in_the_middle_of_a_stage_is_unknown_and_the_next_run_
     brake(cut, "chown")
     hang_up_once(hung_up, "chown")
     hosts = [site.add_host(f"LOJA001-PDV{201 + n}", t.address) for n, t in enumerate((cut, hung_up, fine))]
-    proxy = site.proxy(ssh={"command_timeout": 5})
+    proxy = site.proxy(ssh={"command_timeout": 8})
     going = proxy.start(*CHANGE, "--all")
     wait_held(cut)
     cut.cut()  # a pulled cable: nobody is told, so only the deadline ends the wait
@@ -78,9 +78,6 @@ def test_a_connection_lost_in_the_middle_of_a_stage_is_unknown_and_the_next_run_
     assert (said.code, said.outcomes) == (1, dict(zip(hosts, expected, strict=True)))
     for host in hosts[:2]:
         assert [step["status"] for step in said.result(host)["steps"]] == ["unknown"]
-
-    silent = proxy.run(*CHANGE, "--host", hosts[0])
-    assert (silent.code, silent.outcomes) == (1, {hosts[0]: "unreachable timeout"})
 
     cut.heal()
     release(cut)

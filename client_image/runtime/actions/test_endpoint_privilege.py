@@ -10,8 +10,8 @@ from runtime.core.model import Host
 def _decide(facts: Facts, params: Params, host: Host) -> Decision:
     report = {"user": facts.user, "uid": facts.uid, "privilege": facts.privilege}
     if facts.uid == 0:
-        how = "as root directly" if facts.privilege == "root" else f"through {facts.privilege}"
-        return Done(report=report, message=f"root reached {how}")
+        how = "logs in as root" if facts.privilege == "root" else f"root reached through {facts.privilege}"
+        return Done(report=report, message=how)
     return Failed("not_root", f"the elevated shell runs as uid {facts.uid}, not as root", report=report)
 
 

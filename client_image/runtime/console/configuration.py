@@ -182,5 +182,8 @@ def show_schedule(installation: Installation, span: str, out: Out) -> int:
 
 def _selector_text(job: Job) -> str:
     given = job.selector.model_dump(exclude_defaults=True, mode="json")
-    text = ", ".join(f"{name}={','.join(map(str, v)) if isinstance(v, list) else v}" for name, v in given.items())
-    return text or "every host"
+    parts = (
+        name if v is True else f"{name}={','.join(map(str, v)) if isinstance(v, list) else v}"
+        for name, v in given.items()
+    )
+    return ", ".join(parts) or "every host"

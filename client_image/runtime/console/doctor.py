@@ -111,9 +111,7 @@ def _control_plane(installation: Installation) -> Iterator[Check]:
     if isinstance(answer, Refused):
         yield Check("control plane", "bad", f"refused ({answer.status}): {answer.reason}", "check token and network")
     elif isinstance(answer, Unavailable):
-        yield Check(
-            "control plane", "bad", answer.reason, f"check {plane.url or 'FLAGEEMONITOR_API_BASE'} from this machine"
-        )
+        yield Check("control plane", "bad", answer.reason, f"check {plane.url} from this machine" if plane.url else "")
     else:
         yield Check("control plane", "ok", plane.url)
     if warning := plane.login().warning:

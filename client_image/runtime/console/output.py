@@ -24,7 +24,8 @@ Form = Literal["table", "lines", "json", "ndjson"]
 # C0 and C1 controls, and the characters that reorder text: a host's name or answer must not drive the operator's terminal.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
-LEAST = 24  # columns of text that may be folded still read well with so many characters
+GAP = 2  # between two columns
+LEAST = 20  # text that may be folded still reads well in so many characters, the gap to the next column included
 
 STYLES: Mapping[str, str] = {
     "ok": "green",
@@ -121,12 +122,11 @@ class Out:
             self._table(columns, [[_cell(cell) for cell in row] for row in rows], whole)
 
     def _table(self, columns: Sequence[str], rows: Sequence[Sequence[Text]], whole: Collection[str]) -> None:
-        taken = sum(
-            max((row[number].cell_len for row in rows), default=0) + 2
-            for number, column in enumerate(columns)
-            if column in whole
+        widths = (max(cell.cell_len for cell in cells) + GAP for cells in zip(map(Text, columns), *rows, strict=True))
+        needed = sum(
+            width if column in whole else min(width, LEAST) for column, width in zip(columns, widths, strict=True)
         )
-        if whole and taken + LEAST * (len(columns) - len(whole)) > self.console.width:
+        if whole and needed - GAP > self.console.width:
             self._blocks(columns, rows, whole)
             return
         table = Table(box=None, header_style="bold", pad_edge=False, show_header=any(columns))
@@ -138,14 +138,17 @@ class Out:
             self.console.print(table)
 
     def _blocks(self, columns: Sequence[str], rows: Sequence[Sequence[Text]], whole: Collection[str]) -> None:
+        """A line of what stays whole, and below it the rest, each with its column's name where there are several."""
+        labelled = len(columns) - len(whole) > 1
         for row in rows:
-            cells = list(zip(columns, row, strict=True))
-            kept = [cell for column, cell in cells if column in whole and cell]
-            self.console.print(Text("  ").join(kept), soft_wrap=True)
-            for column, cell in cells:
-                if column not in whole and cell:
-                    label = f"{column}: " if len(columns) - len(whole) > 1 else ""
-                    self.console.print(Padding(Text(label, style="dim") + cell, (0, 0, 0, 2)))
+            cells = [(column, cell) for column, cell in zip(columns, row, strict=True) if cell]
+            self.console.print(Text("  ").join(cell for column, cell in cells if column in whole), soft_wrap=True)
+            rest = [
+                Text(f"{column}: " if labelled else "", style="dim") + cell
+                for column, cell in cells
+                if column not in whole
+            ]
+            self.console.print(Padding(Text("  ").join(rest), (0, 0, 0, 2)))
 
     def error(self, error: RunError) -> None:
         """What went wrong and what to do next. In a JSON form it is on stdout too, so that a program sees it."""

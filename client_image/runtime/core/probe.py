@@ -16,9 +16,10 @@ from runtime.core.facts import Facts, Init
 from runtime.core.model import Outcome, Reason
 
 # Runs under dash, busybox ash and bash 3, with `set -eu` or without, as root or not, needing only dd, tr, id, uname and date:
-# what is missing leaves an empty value. Files are read up to 16 kB and 200 lines, so an odd link in /etc cannot flood or hang the probe.
+# what is missing leaves an empty value. Files are read up to 16 kB and 200 lines, so an odd link in /etc cannot flood or hang
+# the probe.
 # The userland's bits are the ELF class of the shell that runs this, because `uname -m` tells the kernel's side only.
-# Old terminals are slow and a fleet is large: few processes, and what was found is printed at once, since every print is a packet.
+# Terminals are slow and many: few processes are started, and what was found is printed at once, since every print is a packet.
 SCRIPT = r"""{
 PATH=/usr/bin:/bin:/usr/sbin:/sbin:${PATH:-}
 LC_ALL=C
@@ -144,7 +145,7 @@ def _said(output: bytes) -> Said:
 
 def _text(value: bytes) -> str:
     """Readable text of whatever a file held: no control characters, no carriage returns, no byte order marks."""
-    return "".join(char for char in value.decode("utf-8", "replace") if char.isprintable()).strip()
+    return "".join(filter(str.isprintable, value.decode("utf-8", "replace"))).strip()
 
 
 def _slackware(said: Said) -> Found | None:

@@ -1,0 +1,64 @@
+"""The daemon in this process: what it notes of itself, and that nothing outside can hold up its end."""
+
+import asyncio
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from runtime.adapters.state.meta import DaemonStatus, read_daemon_status
+from runtime.daemon import Daemon, in_background
+from runtime.settings import read_settings
+from runtime.wiring import Installation
+
+DOCUMENT = b'{"schema_version": 2, "network": "ACME", "inventory": {"kind": "static"}}'
+
+
+@pytest.mark.parametrize("stored", [None, DOCUMENT], ids=["without a configuration", "with one"])
+def test_it_notes_that_it_lives_and_how_the_refresh_went_and_ends_when_asked(
+    tmp_path: Path, stored: bytes | None
+) -> None:
+    paths = {f"FLAGEEMONITOR_{name}_PATH": str(tmp_path / name.lower()) for name in ("CONFIG", "DATA")}
+    if stored is not None:
+        (tmp_path / "config").mkdir()
+        (tmp_path / "config/config_bot.json").write_bytes(stored)
+
+    async def story(installation: Installation) -> tuple[DaemonStatus, int]:
+        running = asyncio.create_task(Daemon(installation).run())
+        while True:
+            status = await asyncio.to_thread(read_daemon_status, installation.state)
+            if status is not None and status.heartbeat_at is not None and status.refreshed_at is not None:
+                break
+            await asyncio.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return status, await running
+
+    with Installation(read_settings(paths)) as installation:
+        status, code = asyncio.run(story(installation))
+    assert code == 0
+    assert status.pid == os.getpid()
+    assert (status.refresh["reason"], status.refresh["in_force"]) == ("unavailable", stored is not None)
+
+
+def test_work_in_the_background_gives_its_result_or_its_error() -> None:
+    def fail() -> None:
+        raise OSError("no such thing")
+
+    assert asyncio.run(in_background(lambda: 7)) == 7
+    with pytest.raises(OSError, match="no such thing"):
+        asyncio.run(in_background(fail))
+
+
+def test_work_in_the_background_that_hangs_holds_up_nobody() -> None:
+    never = threading.Event()
+
+    async def give_up() -> None:
+        task = asyncio.create_task(in_background(never.wait))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(give_up())  # would wait for a thread of the loop's own
+    never.set()
