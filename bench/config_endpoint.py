@@ -1,7 +1,7 @@
 """The configuration endpoint, 304 and 200, beside a bare Flask view and a raw WSGI function under the same gunicorn settings.
 
-Run as ``python -m bench.config_endpoint [seconds a round] [rounds]`` from the repository's folder. One worker each; rounds take
-turns, so that other work on the machine weighs on all alike. Requests/s tell what a caller sees, CPU time what it costs.
+Run by `python -m bench config_endpoint`, or `python -m bench.config_endpoint [seconds a round] [rounds]`. One worker each; rounds
+take turns, so that other work on the machine weighs on all alike. Requests/s tell what a caller sees, CPU time what it costs.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, request
+
+from bench import report
 
 CALLERS = 4
 GOAL = 0.5  # of the raw WSGI function's requests/s, for 304
@@ -93,7 +95,7 @@ class Server:
 
 
 def main(seconds: float = 1.0, rounds: int = 7) -> None:
-    """Measure and print the table; the last line says whether the goal is met."""
+    """Measure and print."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         environ, token = _set_up(Path(folder))
         servers = [
@@ -109,21 +111,21 @@ def main(seconds: float = 1.0, rounds: int = 7) -> None:
                 for server in servers:
                     server.measure(status, seconds)
     for status in (304, 200):
-        _print_table(status, servers)
-    ratio = _median(servers[-1].rates[304]) / _median(servers[0].rates[304])
-    print(f"304: {ratio:.2f} x raw WSGI (goal: {GOAL} x or better): {'met' if ratio >= GOAL else 'MISSED'}")
+        _print_table(status, servers, rounds)
 
 
-def _print_table(status: int, servers: list[Server]) -> None:
+def _print_table(status: int, servers: list[Server], rounds: int) -> None:
     raw = servers[0]
-    print(f"{status:<14}{'requests/s':>12}{'x raw':>8}{'CPU us each':>14}{'x raw':>8}")
+    rows = []
     for server in servers:
         rate, cost = _median(server.rates[status]), _median(server.costs[status])
-        print(
-            f"{server.name:<14}{rate:>12,.0f}{rate / _median(raw.rates[status]):>8.2f}"
-            f"{cost:>14,.0f}{cost / _median(raw.costs[status]):>8.2f}"
+        goal = f">= {GOAL:g}" if server is servers[-1] and status == 304 else ""
+        ratios = (rate / _median(raw.rates[status]), cost / _median(raw.costs[status]))
+        rows.append(
+            (server.name, report.ratio(ratios[0]), goal, report.ratio(ratios[1]), f"{rate:,.0f}", f"{cost:,.0f}")
         )
-    print()
+    columns = (f"answer {status}", "requests/s, x raw", "goal", "CPU, x raw", "requests/s", "CPU us each")
+    report.table(f"Configuration endpoint, {status}, one worker, medians of {rounds}", columns, rows)
 
 
 def _set_up(folder: Path) -> tuple[dict[str, str], str]:

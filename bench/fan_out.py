@@ -2,8 +2,8 @@
 
 Everybody visits the same real OpenSSH servers on loopback, 32 at a time, with the same private key, pins host keys on first use,
 and runs the very script that our action sends. Every round each client visits one host, then all of them: what the second costs
-more than the first is the price of a further host, without what a program needs to start. Clients take turns, so that other
-work on the machine weighs on all alike.
+more than the first is the price of the further hosts, without what a program needs to start. Clients take turns, so that other
+work on the machine weighs on all alike; ratios are made within a round.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 from bench import report
 from bench.targets import Target, targets
@@ -28,6 +29,8 @@ from tests.harness.ssh_offer import key_pair
 HOSTS = 100
 ROUNDS = 3
 PARALLEL = 32
+LIMIT_S = 300.0  # for a client that hangs
+SETTLE_S = 1.0  # what a visit leaves on the terminals is gone by then
 NETWORK = "BENCH"
 EXPECTED = "facts=end"
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -67,17 +70,46 @@ class Command:
     count_answers: Callable[[str, str], int] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Seconds of one visit: how long it took, and the client's own CPU time with that of its children."""
+
+    wall: float
+    cpu: float
+
+
 @dataclass(slots=True)
 class Client:
-    """``goal``: how many times as fast as this one we want to be. Seconds and CPU seconds by number of hosts, of every round."""
+    """``goal``: how many times as fast as this one we want to be. ``alone``, ``many``: visits of one and all hosts, by round."""
 
     name: str
     prepare: Callable[[Visit], Command]
-    goal: float | None = None
-    seconds: dict[int, list[float]] = field(default_factory=dict)
-    cpu: dict[int, list[float]] = field(default_factory=dict)
+    goal: str = ""
+    alone: list[Spent] = field(default_factory=list)
+    many: list[Spent] = field(default_factory=list)
 
-    def visit(self, visit: Visit) -> None:
+    @property
+    def walls(self) -> list[float]:
+        """Seconds of the whole run, by round."""
+        return [spent.wall for spent in self.many]
+
+    @property
+    def further_walls(self) -> list[float]:
+        """Seconds of all hosts but the first, by round."""
+        return [many.wall - alone.wall for alone, many in zip(self.alone, self.many, strict=True)]
+
+    @property
+    def cpu(self) -> float:
+        """Median CPU seconds of the whole run."""
+        return median(spent.cpu for spent in self.many)
+
+    @property
+    def further_cpu(self) -> float:
+        """Median CPU seconds of all hosts but the first."""
+        return median(many.cpu - alone.cpu for alone, many in zip(self.alone, self.many, strict=True))
+
+    def visit(self, visit: Visit) -> Spent:
+        """Raises SystemExit unless every host answered."""
         command = self.prepare(visit)
         paths = [visit.folder / "stdout", visit.folder / "stderr"]
         with paths[0].open("wb") as out, paths[1].open("wb") as err:
@@ -90,8 +122,11 @@ class Client:
                 stdout=out,
                 stderr=err,
             )
+            limit = threading.Timer(LIMIT_S, process.kill)
+            limit.start()
             _, status, used = os.wait4(process.pid, 0)
             seconds = time.perf_counter() - started
+            limit.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)  # so that nobody waits for it again
         said, complained = (path.read_text(encoding="utf-8", errors="replace") for path in paths)
         answers = command.count_answers(said, complained) if command.count_answers else len(visit.hosts)
@@ -99,24 +134,7 @@ class Client:
             raise SystemExit(
                 f"{self.name}: exit {process.returncode}, {answers} answers\n{said[-2000:]}\n{complained[-2000:]}"
             )
-        self.seconds.setdefault(len(visit.hosts), []).append(seconds)
-        self.cpu.setdefault(len(visit.hosts), []).append(used.ru_utime + used.ru_stime)
-
-    def rate(self, hosts: int) -> float:
-        """Hosts/s of the whole command."""
-        return hosts / statistics.median(self.seconds[hosts])
-
-    def further(self, hosts: int) -> float:
-        """Hosts/s beyond the first."""
-        return (hosts - 1) / (statistics.median(self.seconds[hosts]) - statistics.median(self.seconds[1]))
-
-    def cpu_ms(self, hosts: int) -> float:
-        """CPU milliseconds a host, of the whole command."""
-        return statistics.median(self.cpu[hosts]) / hosts * 1000
-
-    def further_cpu_ms(self, hosts: int) -> float:
-        """CPU milliseconds of a host beyond the first."""
-        return (statistics.median(self.cpu[hosts]) - statistics.median(self.cpu[1])) / (hosts - 1) * 1000
+        return Spent(seconds, used.ru_utime + used.ru_stime)
 
 
 def _environment() -> dict[str, str]:
@@ -210,7 +228,14 @@ def install_peers() -> None:
         return
     print("Installing the peers (once) ...", file=sys.stderr)
     subprocess.run([sys.executable, "-m", "venv", "--clear", PEERS], check=True)
-    pip = [PEERS / "bin/pip", "install", "-q", "--disable-pip-version-check", "--no-input", "--require-hashes"]
+    pip: list[str | Path] = [
+        PEERS / "bin/pip",
+        "install",
+        "-q",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--require-hashes",
+    ]
     subprocess.run([*pip, "-r", wanted], check=True)
     done.write_bytes(wanted.read_bytes())
 
@@ -218,55 +243,37 @@ def install_peers() -> None:
 def main(hosts: int = HOSTS, rounds: int = ROUNDS) -> None:
     """Measure and print."""
     install_peers()
-    clients: list[Client] = []
     look = script.render([("facts", probe.SCRIPT), ("observe", "")], "bench", 60).decode()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         key = key_pair(folder)
         clients = [
             Client(OURS, ours(make_empty_state(folder))),
-            Client("ssh2-python, threads", ssh2_python, goal=0.85),
-            Client("pyinfra exec", pyinfra, goal=1.4),
-            Client("ansible raw", ansible, goal=5),
+            Client("ssh2-python, 32 threads", ssh2_python, goal="0.85 further"),
+            Client("pyinfra exec", pyinfra, goal="1.4"),
+            Client("ansible raw, 32 forks", ansible, goal="5"),
         ]
         with targets(hosts, key.public) as visited:
             for number in range(rounds):
-                for size in (1, hosts):
-                    for client in clients:
-                        place = folder / f"{number}-{size}-{clients.index(client)}"
+                for client in clients if number % 2 else reversed(clients):
+                    for visits, size in ((client.alone, 1), (client.many, hosts)):
+                        place = folder / f"{number}-{clients.index(client)}-{size}"
                         place.mkdir()
-                        client.visit(Visit(visited[:size], key.path, look, place))
+                        visits.append(client.visit(Visit(visited[:size], key.path, look, place)))
+                        time.sleep(SETTLE_S)
     _print(clients, hosts, rounds)
 
 
 def _print(clients: Sequence[Client], hosts: int, rounds: int) -> None:
-    us = clients[0]
-    report.table(
-        f"Cold fan-out to {hosts} hosts, {PARALLEL} at a time, medians of {rounds}",
-        (
-            "client",
-            "ours : it",
-            "goal",
-            "a further host, ours : it",
-            "hosts/s",
-            "further hosts/s",
-            "CPU ms a host",
-            "further",
-        ),
-        [
-            (
-                client.name,
-                report.ratio(us.rate(hosts) / client.rate(hosts)),
-                "" if client.goal is None else f">= {client.goal:g}",
-                report.ratio(us.further(hosts) / client.further(hosts)),
-                f"{client.rate(hosts):.1f}",
-                f"{client.further(hosts):.1f}",
-                f"{client.cpu_ms(hosts):.1f}",
-                f"{client.further_cpu_ms(hosts):.1f}",
-            )
-            for client in clients
-        ],
-    )
+    us, rows = clients[0], []
+    for client in clients:
+        faster = [(client.walls, us.walls), (client.further_walls, us.further_walls)]
+        rates = (hosts / median(client.walls), (hosts - 1) / median(client.further_walls))
+        costs = (client.cpu / hosts * 1000, client.further_cpu / (hosts - 1) * 1000)
+        ratios = (report.ratio(median(their / our for their, our in zip(*both, strict=True))) for both in faster)
+        rows.append((client.name, *ratios, client.goal, *(f"{value:.1f}" for value in (*rates, *costs))))
+    columns = ("client", "ours : it", "further", "goal", "hosts/s", "further", "CPU ms a host", "further")
+    report.table(f"Cold fan-out to {hosts} hosts, {PARALLEL} at a time, medians of {rounds} rounds", columns, rows)
 
 
 if __name__ == "__main__":

@@ -19,13 +19,13 @@ def ratio(value: float) -> str:
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """The first column is a name, the others are figures."""
-    shown = Table(title=title, title_justify="left", title_style="bold", box=None, header_style="bold", pad_edge=False)
+    shown = Table(box=None, header_style="dim", pad_edge=False)
     for number, column in enumerate(columns):
         shown.add_column(column, justify="right" if number else "left")
     for row in rows:
         shown.add_row(*row)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
-    console.print()
+    console.print(f"\n[bold]{title}[/bold]")
     console.print(shown)
 
 

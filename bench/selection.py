@@ -1,4 +1,4 @@
-"""Selection and gates for 10,000 hosts, beside the Zabbix call that lists them. Run by `python -m bench.selection`.
+"""Selection and gates for 10,000 hosts, beside the Zabbix call that lists them. Run by `python -m bench selection`.
 
 The peer is pyzabbix asking a real Zabbix 6.0 for the same fields of the same hosts. Ours is everything after that call: rows
 checked and made into hosts, the filters, the gates that need no connection, and compatibility on facts that are given.
@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from pyzabbix.api import ZabbixAPI
 
+from bench import report
 from contracts.config import NetworkConfig
 from runtime.actions.registry import catalogue
 from runtime.adapters import assets
@@ -138,11 +139,12 @@ def main() -> None:
             assert listed == len(found) == len(hosts) == sum(answers.values()) == allowed == STORES * TILLS
             rounds.append((call_s, read_s - call_s, select_s, gates_s, compatible_s))
     call, *ours = (statistics.median(column) for column in zip(*rounds, strict=True))
-    print(f"selection and gates, {STORES * TILLS} hosts, medians of {ROUNDS}; {dict(answers)}")
-    print(f"  {'the call, bare pyzabbix':<38}{call:7.3f} s  1.00")
     parts = ("rows checked and made into hosts", "select", "role, rollout, freeze", "compatibility")
-    for part, seconds in (*zip(parts, ours, strict=True), ("selection and gates, all of it (goal < 1)", sum(ours))):
-        print(f"  {part:<38}{seconds:7.3f} s  {seconds / call:.2f}")
+    rows = [("the call, bare pyzabbix", report.ratio(1.0), "", f"{call:.3f}")]
+    rows += [(part, report.ratio(s / call), "", f"{s:.3f}") for part, s in zip(parts, ours, strict=True)]
+    rows += [("selection and gates, all of it", report.ratio(sum(ours) / call), "< 1", f"{sum(ours):.3f}")]
+    title = f"Selection and gates, {STORES * TILLS} hosts, medians of {ROUNDS}; {dict(answers)}"
+    report.table(title, ("what", "x the call", "goal", "seconds"), rows)
 
 
 if __name__ == "__main__":

@@ -7,14 +7,12 @@ as long as it runs. Ends with 1 unless every host answered.
 from __future__ import annotations
 
 import json
-import select
 import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ssh2.error_codes import LIBSSH2_ERROR_EAGAIN  # type: ignore[import-not-found]
 from ssh2.session import Session  # type: ignore[import-not-found]
 
 _pinned: dict[str, bytes] = {}
@@ -32,18 +30,19 @@ def look(host: dict[str, Any], key: str, command: str) -> bytes:
         session.userauth_publickey_fromfile(host["user"], key)
         channel = session.open_session()
         channel.execute(command)
-        session.set_blocking(False)
         output = bytearray()
         size = 1
-        while size > 0 or size == LIBSSH2_ERROR_EAGAIN:
-            if size == LIBSSH2_ERROR_EAGAIN:
-                # A blocking read would wait for ever when libssh2 has taken the last packets off the socket already.
-                select.select([connection], [], [], 0.2)
+        while size > 0:
             size, data = channel.read()
             output += data
-        session.set_blocking(True)
         channel.close()
+        channel.wait_closed()
+        code = channel.get_exit_status()
         session.disconnect()
+        # Gone before the socket is closed: libssh2 gives the number of its socket back its flags, whoever has it by then.
+        del channel, session
+    if code:
+        raise ConnectionError(f"{host['address']}: exit {code}")
     return bytes(output)
 
 
