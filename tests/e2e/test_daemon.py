@@ -1,5 +1,6 @@
 """The daemon at work: what it starts, what it drops, what it shares with runs by hand, and how it ends."""
 
+import datetime as dt
 import os
 import signal
 from collections.abc import Iterator
@@ -174,7 +175,7 @@ def test_after_a_kill_nothing_fires_twice(held: Held, also_the_run: bool) -> Non
     if also_the_run:
         os.kill(started["pid"], signal.SIGKILL)
     # A second job that was missed shows when the restarted daemon has looked at what it missed.
-    past = minutes_ago(10)
+    past = dt.datetime.fromisoformat(started["planned"])  # another minute would be another plan
     jobs = [daily("hold", "update_endpoint_timezone", past, **LATE), daily("mark", "diagnose_env", past, **LATE)]
     held.site.publish(timezone=ZONE, ssh={"parallel": 1}, schedule=jobs)
     assert held.proxy.run("config", "refresh").code == 0
