@@ -4,6 +4,7 @@ Called by the end-to-end tests. The proxy's programs see another wall time throu
 real one, knows nothing of it.
 """
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,10 @@ class MovableClock:
         new = self.file.with_suffix(".new")
         new.write_text(f"{seconds:+d}s\n")
         new.replace(self.file)
+
+    def set_to(self, instant: dt.datetime) -> None:
+        """From now on it goes on from this instant."""
+        self.set_off_by(round((instant - dt.datetime.now(dt.UTC)).total_seconds()))
 
 
 def movable_clock(folder: Path) -> MovableClock:

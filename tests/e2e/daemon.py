@@ -31,14 +31,14 @@ class Daemon:
 
     def wait(self, event: str, *, times: int = 1, **fields: Any) -> dict[str, Any]:
         """The last such line, as soon as there are so many."""
-        wait_until(
-            lambda: len(self.events(event, **fields)) >= times or not self.child.alive(),
-            within=PATIENCE_S,
-            what=f"{event} {fields} in\n{self.child.log_tail(30)}",
-        )
-        found = self.events(event, **fields)
-        assert len(found) >= times, f"ended without {event} {fields}:\n{self.child.log_tail(30)}"
-        return found[-1]
+
+        def found() -> list[dict[str, Any]]:
+            return self.events(event, **fields)
+
+        with contextlib.suppress(process.NotReadyError):
+            wait_until(lambda: len(found()) >= times or not self.child.alive(), within=PATIENCE_S, what=event)
+        assert len(found()) >= times, f"no {event} {fields} in\n{self.child.log_tail(30)}"
+        return found()[-1]
 
     def terminate(self) -> None:
         """Ask it to stop; see `ended`."""
@@ -51,7 +51,7 @@ class Daemon:
 
     def ended(self) -> int:
         """Wait for its end; its exit code."""
-        wait_until(lambda: not self.child.alive(), within=PATIENCE_S, what=f"end of\n{self.child.log_tail(30)}")
+        wait_until(lambda: not self.child.alive(), within=PATIENCE_S, what="end of the daemon")
         return self.child.stop()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import daemon as daemons
-from tests.e2e.brake import brake, release, wait_held
+from tests.e2e.brake import PATIENCE_S, brake, release, wait_held
 from tests.e2e.clocks import movable_clock
 from tests.e2e.conftest import NewSite
 from tests.e2e.daemon import daily, minutes_ago, seen
@@ -24,6 +24,7 @@ from tests.integration.proxy import Proxy
 ZONE = "America/Sao_Paulo"
 CHANGE = ("update_endpoint_timezone", "--output", "json")
 LATE = {"missed": "once"}
+ONE_BY_ONE = {"parallel": 1, "command_timeout": 200}  # a stage that is held must not run out of time on a busy machine
 
 
 def origins(proxy: Proxy) -> dict[str, list[dict[str, Any]]]:
@@ -101,7 +102,7 @@ def held(new_site: NewSite, start_terminal: StartTerminal) -> Iterator[Held]:
     brake(terminals[0], "ln")
     past = minutes_ago(10)
     proxy = site.proxy(
-        timezone=ZONE, ssh={"parallel": 1}, schedule=[daily("hold", "update_endpoint_timezone", past, **LATE)]
+        timezone=ZONE, ssh=ONE_BY_ONE, schedule=[daily("hold", "update_endpoint_timezone", past, **LATE)]
     )
     seen(proxy, "hold")
     with daemons.running(proxy) as daemon:
@@ -144,20 +145,18 @@ def test_sigterm_lets_hosts_at_work_finish_and_starts_no_other(held: Held, start
     assert held.daemon.events("stopped")[-1]["runs_killed"] == 0
 
 
-def test_a_run_by_hand_and_a_job_never_work_on_one_host_together(held: Held) -> None:
-    refused = held.proxy.run(*CHANGE, "--host", held.name)
-    assert (refused.code, refused.outcomes) == (0, {held.name: "skipped host_locked"})
-    assert "schedule" in refused.json["hosts"][0]["message"] or "run " in refused.json["hosts"][0]["message"]
+def test_a_job_at_work_is_respected_by_everybody_else_and_can_be_cancelled(held: Held) -> None:
+    by_hand = held.proxy.run(*CHANGE, "--host", held.name)
+    assert (by_hand.code, by_hand.outcomes) == (0, {held.name: "skipped host_locked"})
     looked = held.proxy.run("test_endpoint_connection", "--host", held.name, "--output", "json")
     assert looked.outcomes == {held.name: "ok done"}
-    # The same job a second time: still running.
     again = held.proxy.run("run", "update_endpoint_timezone", "--job", "hold", "--output", "json")
     assert (again.code, again.json["error"]["reason"]) == (6, "job_still_running")
-    release(held.till)
-    assert held.daemon.wait("job_ended", job="hold")["exit_code"] == 0
+    with daemons.starting(held.proxy) as second:
+        assert second.ended() == 6
+        assert second.events("daemon_running")
+        assert second.events("job_started") == []
 
-
-def test_cancel_stops_a_job_s_run_and_says_who_wanted_it(held: Held) -> None:
     (run,) = origins(held.proxy)["schedule:hold"]
     assert run["open"] == 3
     said = held.proxy.run("cancel", run["run_id"], "--output", "json")
@@ -177,7 +176,7 @@ def test_after_a_kill_nothing_fires_twice(held: Held, also_the_run: bool) -> Non
     # A second job that was missed shows when the restarted daemon has looked at what it missed.
     past = dt.datetime.fromisoformat(started["planned"])  # another minute would be another plan
     jobs = [daily("hold", "update_endpoint_timezone", past, **LATE), daily("mark", "diagnose_env", past, **LATE)]
-    held.site.publish(timezone=ZONE, ssh={"parallel": 1}, schedule=jobs)
+    held.site.publish(timezone=ZONE, ssh=ONE_BY_ONE, schedule=jobs)
     assert held.proxy.run("config", "refresh").code == 0
     seen(held.proxy, "mark")
     with daemons.running(held.proxy) as daemon:
@@ -187,7 +186,7 @@ def test_after_a_kill_nothing_fires_twice(held: Held, also_the_run: bool) -> Non
             release(held.till)  # its run lives on by itself, and comes to its end
             wait_until(
                 lambda: origins(held.proxy)["schedule:hold"][0]["state"] == "finished",
-                within=60,
+                within=PATIENCE_S,
                 what="the run's end",
                 every=1,
             )
@@ -200,16 +199,6 @@ def test_after_a_kill_nothing_fires_twice(held: Held, also_the_run: bool) -> Non
         assert found == dict.fromkeys((held.name, *held.others), "changed confirmed")
 
 
-def test_a_second_daemon_on_one_state_says_so_and_leaves_the_work_to_the_first(held: Held) -> None:
-    with daemons.starting(held.proxy) as second:
-        assert second.ended() == 6
-        assert second.events("daemon_running")
-        assert second.events("job_started") == []
-    release(held.till)
-    assert held.daemon.wait("job_ended", job="hold")["exit_code"] == 0
-    assert len(origins(held.proxy)["schedule:hold"]) == 1
-
-
 def test_a_scheduled_shutdown_takes_a_terminal_down_in_its_window(
     new_site: NewSite, start_terminal: StartTerminal, tmp_path: Path
 ) -> None:
@@ -217,19 +206,19 @@ def test_a_scheduled_shutdown_takes_a_terminal_down_in_its_window(
     host = site.add_host("LOJA001-PDV201", terminal.address)
     concentrator = site.add_host("LOJA001-CONCENTRADOR", hub.address)
     window = {"start": "09:00", "end": "17:00"}
-    soon = minutes_ago(-2)
+    soon = minutes_ago(-30)
     proxy = site.proxy(
         timezone=zone_where_it_is(12),
         actions={"shutdown_endpoint": {"params": {"windows": [window], "settle": 60}}},
-        schedule=[daily("night", "pdv_shutdown", soon)],
+        schedule=[daily("night", "pdv_shutdown", soon, grace=600)],
     )
     seen(proxy, "night")
     clock = movable_clock(tmp_path)
     with daemons.running(proxy, clock.environment) as daemon:
         daemon.wait("job_scheduled", job="night")
-        clock.set_off_by(125)
+        clock.set_to(soon)
         assert daemon.wait("job_ended", job="night")["exit_code"] == 0
     assert outcomes(proxy, "schedule:night") == {host: "changed confirmed", concentrator: "skipped protected_role"}
-    wait_until(lambda: terminal.ended() is not None, within=30, what="the terminal's end")
+    wait_until(lambda: terminal.ended() is not None, within=PATIENCE_S, what="the terminal's end")
     assert terminal.ended() == "halted"
     assert hub.alive()

@@ -43,7 +43,7 @@ def test_whatever_is_served_the_last_valid_document_stays_until_a_good_one_comes
     new_site: NewSite, start_terminal: StartTerminal
 ) -> None:
     site = new_site()
-    host = site.add_host("LOJA001-PDV201", start_terminal(TILL).address)
+    site.add_host("LOJA001-PDV201", start_terminal(TILL).address)
     parts: dict[str, Any] = {"schedule": FIRST, "refresh_interval": 30}
     like = site.proxy(**parts)
     site.publish(**{**parts, "schedule": SECOND})
@@ -61,12 +61,11 @@ def test_whatever_is_served_the_last_valid_document_stays_until_a_good_one_comes
         silent, _, _ = stack.enter_context(served(site, like, faults.Hang()))
         assert like.run("config", "refresh").code == 0
         current, before_current, _ = stack.enter_context(served(site, like, faults.Answer(503)))
-        for kind, (daemon, _, proxy) in running.items():
+        for kind, (daemon, _, _) in running.items():
             said = daemon.wait("configuration", reason=bad[kind][1])
             assert (said["level"], said["in_force"]) == ("error", True)
             # The schedule is that of the last valid document, and it is worked on.
             assert daemon.wait("job_ended", job="late")["outcomes"] == {"ok": 1}
-            assert proxy.run("why", host, "--output", "json").json[0]["outcome"] == "ok"
         assert silent.wait("job_ended", job="late")["outcomes"] == {"ok": 1}
         silent.terminate()  # its question to the control plane is still open
         assert silent.ended() == 0

@@ -47,7 +47,7 @@ def test_a_terminal_is_recognised_for_what_it_is(fleet: Fleet, diagnosis: Said, 
     assert report["hostname"] == SPECS[kind][1].hostname
     assert report["init"] == "sysv"
     assert 22 in report["listening"]
-    assert abs(report["clock_skew_s"]) <= 5
+    assert abs(report["clock_skew_s"]) < 60
     assert report["free_root_kb"] > 0
 
 
