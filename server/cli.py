@@ -101,3 +101,7 @@ for group in (client, network, token, config):
 def main() -> None:
     """Entry of the console script."""
     cli(prog_name="flagee-server")
+
+
+if __name__ == "__main__":
+    main()

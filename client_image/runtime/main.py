@@ -221,7 +221,7 @@ def run_action(context: click.Context, /, **values: Any) -> None:
             params=_params(installation, values, given),
             compat_mode=values["compat_mode"],
             dry_run=values["dry_run"],
-            run_id=_run_id(values["run_id"]),
+            run_id=_run_id(values["run_id"] or os.environ.get("FLAGEEMONITOR_INVOCATION")),
             correlation_id=values["correlation_id"],
         )
         scheduled = Scheduled(values["job_id"], _instant(values["planned"], installation)) if values["job_id"] else None
