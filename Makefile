@@ -33,7 +33,7 @@ check: $(VENV)/.dev ## Lint, types, import rules, shell, and generated documents
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@sh tools/system-packages.sh check
-	git ls-files '*.sh' .ci/run | xargs shellcheck
+	git ls-files '*.sh' .ci/run 'wrappers/linux/*' | xargs shellcheck
 	$(BIN)/python -m tools.documents --check
 
 format: $(VENV)/.dev ## Format and mend what can be mended
