@@ -85,7 +85,7 @@ def _round(host: DockerHost, client: docker.DockerClient, image: Image) -> None:
 
 def _memory(container: Container) -> float:
     """Megabytes that the container holds without the page cache, as `docker stats` counts."""
-    seen = container.stats(stream=False)["memory_stats"]
+    seen = dict(container.stats(stream=False))["memory_stats"]
     return float(seen["usage"] - seen["stats"].get("inactive_file", 0)) / 1e6
 
 
