@@ -24,6 +24,7 @@ _STATUS: dict[Reason, int] = {
     "token_unknown": 401,
     "token_revoked": 403,
     "token_expired": 403,
+    "token_used": 403,
     "scope_missing": 403,
     "network_not_allowed": 403,
     "network_required": 400,

@@ -10,6 +10,7 @@ Reason = Literal[
     "token_unknown",
     "token_revoked",
     "token_expired",
+    "token_used",
     "scope_missing",
     "network_not_allowed",
     "network_required",

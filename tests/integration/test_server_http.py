@@ -298,7 +298,7 @@ def test_health_tells_that_all_is_well(world: World) -> None:
             "status": "ok",
             "version": answer.json and answer.json["version"],
             "database": {"status": "ok", "backend": context_of(world.http.application).database.backend},
-            "migrations": {"status": "current", "revision": "0001", "head": "0001"},
+            "migrations": {"status": "current", "revision": "0002", "head": "0002"},
             "secret_key": {"status": "ok"},
         }
 
