@@ -13,6 +13,7 @@ import click
 from server.commands.base import settings_from, working
 from server.commands.clients import client, network
 from server.commands.configurations import config
+from server.commands.install import install_command
 from server.commands.output import Output, emit_json, output_option, say
 from server.commands.tokens import token
 
@@ -28,13 +29,14 @@ def cli() -> None:
     From nothing to a first answer:
       export FLAGEE_DATABASE_URL=sqlite:////var/lib/flagee/flagee.db
       export FLAGEE_SECRET_KEY_FILE=/etc/flagee/secret.key
+      export FLAGEE_PUBLIC_URL=https://control.example.com
       openssl rand -base64 32 | tr '+/' '-_' > /etc/flagee/secret.key
       flagee-server init-db
       flagee-server client add "Mercado Sol"
       flagee-server network add "Mercado Sol" SOL
       flagee-server config set "Mercado Sol" SOL config_bot.json
-      flagee-server token issue "Mercado Sol" --network SOL
       flagee-server serve
+      flagee-server install-command "Mercado Sol" SOL
 
     All settings are environment variables, described in docs/settings.md.
     """
@@ -84,7 +86,7 @@ def serve(bind: str | None, workers: str | None, threads: str | None) -> None:
         from server.services.health import check
         from server.settings import unknown_settings
 
-        health = check(context.database, context.vault)
+        health = check(context.database, context.vault, context.bootstrap.assets)
     if health.status == "error":
         raise click.ClickException("cannot serve\n" + "\n".join(health.problems))
 
@@ -94,8 +96,8 @@ def serve(bind: str | None, workers: str | None, threads: str | None) -> None:
     os.execve(sys.executable, [sys.executable, "-m", "gunicorn", "-c", "python:server.gunicorn_conf"], environ)  # noqa: S606
 
 
-for group in (client, network, token, config):
-    cli.add_command(group)
+for command in (client, network, token, config, install_command):
+    cli.add_command(command)
 
 
 def main() -> None:

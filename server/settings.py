@@ -10,6 +10,7 @@ import base64
 import binascii
 import difflib
 import ipaddress
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -23,6 +24,7 @@ from contracts.secret import Secret
 PREFIX = "FLAGEE_"
 FILE_SUFFIX = "_FILE"
 KEY_BYTES = 32
+_PLAIN = re.compile(r"[!-~]+")  # it becomes part of a script and of a line to paste
 MAKE_A_KEY = "openssl rand -base64 32 | tr '+/' '-_'"
 
 
@@ -80,8 +82,18 @@ class Settings(BaseModel):
     )
     public_url: str | None = Field(
         None,
-        description="Address under which proxies reach this server. Must be https, unless it is loopback or "
-        "`FLAGEE_INSECURE` is set.",
+        description="Address under which proxies reach this server; needed to install any. Must be https, unless it is loopback "
+        "or `FLAGEE_INSECURE` is set.",
+    )
+    client_image: str = Field(
+        "ghcr.io/flagee-cloud/flageemonitor-client:latest",
+        pattern=r"^[!-~]+$",
+        description="Image that the installer runs where a network's document does not name one under `image.reference`.",
+    )
+    assets: Path | None = Field(
+        None,
+        description="Folder that holds `bootstrap/` and `wrappers/linux/`, which the installer is made from. Default: the "
+        "nearest folder above the program that holds `bootstrap/`.",
     )
     insecure: bool = Field(
         False, description="Accept a `FLAGEE_PUBLIC_URL` without TLS. Tokens and passwords then travel in clear text."
@@ -116,7 +128,8 @@ class Settings(BaseModel):
         if self.public_url is None:
             return self
         url = urlsplit(self.public_url)
-        if url.scheme not in ("http", "https") or not url.hostname:
+        plain = _PLAIN.fullmatch(self.public_url) and not (url.query or url.fragment)
+        if url.scheme not in ("http", "https") or not url.hostname or not plain:
             raise ValueError("public_url: give a full address, for example https://control.example.com")
         if url.scheme == "http" and not self.insecure and not _is_loopback(url.hostname):
             raise ValueError(

@@ -25,6 +25,9 @@ from tests.harness.ports import LOOPBACK, accepts, free_port
 from tests.harness.process import Child, running
 
 CLIENT = "Mercado Sol"
+PUBLIC_URL = "https://control.example.com"
+# Small files in the place of the product's bootstrap/ and wrappers/: the control plane's tests need only their contract.
+PRODUCT = Path(__file__).parent / "product"
 # The console script without the script: tests need no installed package.
 COMMAND = [sys.executable, "-c", "from server.cli import main; main()"]
 
@@ -117,6 +120,8 @@ def empty(folder: Path, database_url: str | None = None) -> ControlPlane:
         "FLAGEE_SECRET_KEY": new_key(),
         "FLAGEE_LOG_FORMAT": "json",
         "FLAGEE_WORKERS": "1",
+        "FLAGEE_PUBLIC_URL": PUBLIC_URL,
+        "FLAGEE_ASSETS": str(PRODUCT),
     }
     return ControlPlane(folder, environ)
 
