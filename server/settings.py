@@ -13,10 +13,10 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from contracts.document import problems_of
 from contracts.secret import Secret
@@ -55,6 +55,12 @@ def _bind(text: str) -> str:
     host, _, port = text.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ValueError("give HOST:PORT, for example 127.0.0.1:8080 or [::1]:8080")
+    return text
+
+
+def _path(text: Any) -> Any:
+    if isinstance(text, str) and ("\n" in text or "-----BEGIN" in text):
+        raise ValueError("this is the content of a file; give its path, in the variable without _FILE at its end")
     return text
 
 
@@ -108,6 +114,14 @@ class Settings(BaseModel):
     bind: Annotated[str, AfterValidator(_bind)] = Field(
         "127.0.0.1:8080", description="`HOST:PORT` that `serve` listens on."
     )
+    tls_certificate: Annotated[Path, BeforeValidator(_path)] | None = Field(
+        None,
+        description="Path of a certificate with its intermediates (PEM), for a server that hosts reach without a reverse proxy. "
+        "With `FLAGEE_TLS_KEY` it serves https only. Renewed files are taken without a restart.",
+    )
+    tls_key: Annotated[Path, BeforeValidator(_path)] | None = Field(
+        None, description="Path of the certificate's private key (PEM, no passphrase)."
+    )
     workers: int = Field(2, ge=1, le=64, description="Server processes; one for each core is a good start.")
     threads: int = Field(8, ge=1, le=256, description="Requests served at once by each process.")
     log_format: Literal["auto", "json", "console"] = Field(
@@ -136,6 +150,14 @@ class Settings(BaseModel):
                 "public_url: must be https, because tokens and passwords travel over it; "
                 "to go without TLS on purpose set FLAGEE_INSECURE=true"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if self.tls_certificate and not self.tls_key:
+            raise ValueError(f"tls_key: {variable('tls_certificate')} is set without it; set both or none")
+        if self.tls_key and not self.tls_certificate:
+            raise ValueError(f"tls_certificate: {variable('tls_key')} is set without it; set both or none")
         return self
 
     def key(self) -> bytes | None:

@@ -91,8 +91,9 @@ class ControlPlane:
 
     @contextlib.contextmanager
     def serving(self, *arguments: str, **changes: str) -> Iterator[tuple[str, Child]]:
-        """`flagee-server serve`: its base URL and the process."""
+        """`flagee-server serve`: its base URL (https with TLS_CERTIFICATE) and the process."""
         port = free_port()
+        scheme = "https" if "FLAGEE_TLS_CERTIFICATE" in self._environ(changes) else "http"
         with running(
             [*COMMAND, "serve", "--bind", f"{LOOPBACK}:{port}", *arguments],
             name="flagee-server",
@@ -101,7 +102,7 @@ class ControlPlane:
             ready=lambda: accepts(LOOPBACK, port),
             within=60,
         ) as child:
-            yield f"http://{LOOPBACK}:{port}", child
+            yield f"{scheme}://{LOOPBACK}:{port}", child
 
     def _environ(self, changes: dict[str, str]) -> dict[str, str]:
         return {**self.environ, **{f"FLAGEE_{name}": value for name, value in changes.items()}}
