@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
+from typing import Any
 
 import docker
 from docker.models.containers import Container
@@ -85,7 +86,8 @@ def _round(host: DockerHost, client: docker.DockerClient, image: Image) -> None:
 
 def _memory(container: Container) -> float:
     """Megabytes that the container holds without the page cache, as `docker stats` counts."""
-    seen = container.stats(stream=False)["memory_stats"]
+    stats: Any = container.stats(stream=False)
+    seen = stats["memory_stats"]
     return float(seen["usage"] - seen["stats"].get("inactive_file", 0)) / 1e6
 
 
