@@ -10,17 +10,18 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
-from runtime.adapters.state.files import write_atomically
+from runtime.adapters.handover import hand_over, read_handed
 
 FILE = "door"
 # Nobody closes it for longer; a file that says more was written by a clock that ran ahead, or by nobody of ours.
 LONGEST = dt.timedelta(hours=1)
+_BYTES = 64
 
 
 def close_door(folder: Path, until: dt.datetime) -> None:
     """No run may start before ``until`` (aware). Raises OSError."""
-    # Root may write it as well (`deploy`), so everybody who may enter the folder may read it; its owner may remove it.
-    write_atomically(folder / FILE, f"{int(until.timestamp())}\n".encode(), mode=0o644)
+    # Root writes it as well (`deploy`), into a folder that is not root's: through no link, and for the folder's owner.
+    hand_over(folder, FILE, f"{int(until.timestamp())}\n".encode())
 
 
 def open_door(folder: Path) -> None:
@@ -31,7 +32,7 @@ def open_door(folder: Path) -> None:
 def closed_until(folder: Path, now: dt.datetime) -> dt.datetime | None:
     """Until when no run may start; None when the door is open, or what is written there makes no sense."""
     try:
-        until = dt.datetime.fromtimestamp(int((folder / FILE).read_text(encoding="ascii").strip()), dt.UTC)
+        until = dt.datetime.fromtimestamp(int(read_handed(folder / FILE, _BYTES).decode("ascii").strip()), dt.UTC)
     except (OSError, ValueError, OverflowError):
         return None
     return until if now < until <= now + LONGEST else None
