@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import gc
 import signal
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
@@ -105,6 +106,8 @@ async def _run(
         stack.enter_context(register(installation.settings.data_path, job.info))
         context = installation.context(job, config, stop)
         listener = Listener(selected=view.selected, result=view.result)
+        gc.freeze()  # all that is loaded by now stays; looking through it again and again would cost more than the hosts
+        gc.enable()
         return await execute(job, context, installation.inventory(config), config, listener)
 
 

@@ -114,9 +114,10 @@ class SshRemote:
 
 
 def _prepare_libraries() -> None:
-    """asyncssh writes a line for every command, and asks for name and home of our own account, which in a container may have
-    neither; cryptography warns that what old servers need will move one day."""
-    logging.getLogger("asyncssh").setLevel(logging.WARNING)
+    """asyncssh writes a line for every command, also where nobody asked for it (``--debug``), and wants name and home of our own
+    account, which in a container may have neither; cryptography warns that what old servers need will move one day."""
+    if logging.getLogger("asyncssh").level == logging.NOTSET:
+        logging.getLogger("asyncssh").setLevel(logging.WARNING)
     warnings.filterwarnings(
         "ignore", message="Diffie-Hellman over finite fields", category=CryptographyDeprecationWarning
     )
