@@ -20,7 +20,7 @@ from alembic.script import ScriptDirectory
 from runtime.adapters.state import keepsake, migrations
 from runtime.adapters.state.errors import StateUnavailable
 from runtime.adapters.state.history import count, list_runs
-from runtime.adapters.state.hosts import SqlHostKeys, accept_lost_keys, retire_keys
+from runtime.adapters.state.hosts import SqlHostBook, accept_lost_keys, retire_keys
 from runtime.adapters.state.meta import agent_id
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import metadata
@@ -56,13 +56,13 @@ def _fill(folder: Path) -> tuple[str, str]:
     with open_state(folder) as state:
         asyncio.run(complete_run(state, info, [make_result(host) for host in make_hosts(300)]))
         for host in hosts:
-            asyncio.run(SqlHostKeys(state, StillClock()).pin(host, KEY))
+            asyncio.run(SqlHostBook(state, StillClock()).write_down(host, KEY, None))
         retire_keys(state, hosts[1].network, hosts[1].name, by="ana", now=NOON)
         return agent_id(state), info.run_id
 
 
 def _keys(state: State) -> list[PinnedKey | None]:
-    return [asyncio.run(SqlHostKeys(state, StillClock()).load(host)) for host in make_hosts(2)]
+    return [asyncio.run(SqlHostBook(state, StillClock()).look_up(host))[0] for host in make_hosts(2)]
 
 
 # --- schema
@@ -254,7 +254,7 @@ def test_a_last_line_that_was_cut_spoils_no_other(tmp_path: Path) -> None:
     with (tmp_path / keepsake.FILE).open("ab") as file:
         file.write(b'{"event":"pin","netw')
     with open_state(tmp_path) as state:
-        asyncio.run(SqlHostKeys(state, StillClock()).pin(make_hosts(2)[1], KEY))
+        asyncio.run(SqlHostBook(state, StillClock()).write_down(make_hosts(2)[1], KEY, None))
     assert set(keepsake.recall(tmp_path).keys) == {("acme", host.name.lower(), 22) for host in make_hosts(2)}
 
 

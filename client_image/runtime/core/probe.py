@@ -159,7 +159,8 @@ def _files(lines: Sequence[bytes]) -> Files:
 
 def _text(value: bytes) -> str:
     """Readable text of whatever a file held: no control characters, no carriage returns, no byte order marks."""
-    return "".join(filter(str.isprintable, value.decode("utf-8", "replace"))).strip()
+    text = value.decode("utf-8", "replace")
+    return (text if text.isprintable() else "".join(filter(str.isprintable, text))).strip()
 
 
 def _slackware(files: Files) -> Found | None:
