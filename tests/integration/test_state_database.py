@@ -12,19 +12,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
 
 from runtime.adapters.state import keepsake, migrations
 from runtime.adapters.state.errors import StateUnavailable
 from runtime.adapters.state.history import count, list_runs
 from runtime.adapters.state.hosts import SqlHostBook, accept_lost_keys, retire_keys
+from runtime.adapters.state.ledger import SqlLedger
 from runtime.adapters.state.meta import agent_id
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import metadata
-from runtime.core.errors import Permanent
+from runtime.core.errors import InventoryUnavailable, Permanent
 from runtime.core.model import Reason
 from runtime.core.ports import PinnedKey
 from tests.harness.need import need_root
@@ -116,6 +119,37 @@ def test_the_schema_of_a_later_release_can_be_read_and_written(tmp_path: Path) -
         assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("0999",)]
         assert database.execute("SELECT DISTINCT urgency FROM runs").fetchall() == [(3,)]
     database.close()
+
+
+_A_RUN = """
+    INSERT INTO runs (run_id, correlation_id, agent_id, network, action, action_version, asked, origin, dry_run, compat_mode,
+        params, selector, pid, hosts, state, exit_code, started_at, finished_at)
+    VALUES (?, 'c', 'a', 'acme', 'diagnose_env', '1', 'diagnose_env', 'manual', 0, 'warn', '{}', '{}', 1, 0, 'finished', 0,
+        '2026-03-14T12:00:00.000000+00:00', '2026-03-14T12:00:01.000000+00:00')
+"""
+
+
+def test_the_first_schema_is_brought_up_to_date_and_its_release_still_writes_to_it(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'state.db'}")
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(VERSIONS.parent))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql(_A_RUN, ("before",))
+    engine.dispose()
+
+    with open_state(tmp_path) as state:
+        ledger, info = SqlLedger(state, StillClock()), make_info()
+        asyncio.run(ledger.refuse(info, InventoryUnavailable("zabbix_timeout", "no answer")))
+    with sqlite3.connect(tmp_path / "state.db") as database:
+        database.execute(_A_RUN, ("after a rollback",))
+    database.close()
+
+    with open_state(tmp_path) as state:
+        told = {run.run_id: (run.exit_code, run.reason, run.message) for run in list_runs(state)}
+    nothing = (0, None, None)
+    assert told == {"before": nothing, "after a rollback": nothing, info.run_id: (4, "zabbix_timeout", "no answer")}
 
 
 def test_an_up_to_date_state_opens_without_alembic(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from runtime.core.errors import RunError
 from runtime.core.facts import Privilege
 from runtime.core.model import Host, HostResult, Reason, RunInfo, Selector, StepRecord
 
@@ -134,6 +135,10 @@ class Ledger(Protocol):
         ...
 
     async def finish(self, run_id: str, exit_code: int) -> None: ...
+
+    async def refuse(self, info: RunInfo, error: RunError) -> None:
+        """A run that ends before it has a host: it leaves its exit code and why, begun and finished in one."""
+        ...
 
 
 __all__ = [

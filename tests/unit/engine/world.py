@@ -159,6 +159,7 @@ class MemoryLedger:
         self.intents: list[tuple[str, str]] = []
         self.results: list[HostResult] = []
         self.finished: list[int] = []
+        self.refused: list[str] = []
         self.refuses: set[str] = set()
 
     async def begin(self, info: RunInfo, hosts: Sequence[Host]) -> None:
@@ -174,6 +175,9 @@ class MemoryLedger:
 
     async def finish(self, run_id: str, exit_code: int) -> None:
         self.finished.append(exit_code)
+
+    async def refuse(self, info: RunInfo, error: RunError) -> None:
+        self.refused.append(error.reason)
 
 
 class Settings(Params):
