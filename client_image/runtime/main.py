@@ -288,6 +288,41 @@ def doctor(output: str | None) -> None:
     _guarded(output, examine)
 
 
+def _parsed_and_run(words: list[str]) -> int:
+    """The exit code. What the option parser refuses is an error like every other where a program reads the output."""
+    try:
+        return int(cli(words, prog_name=PROGRAM, standalone_mode=False) or 0)
+    except click.Abort:
+        return 130
+    except BrokenPipeError:  # the reader of a help text went away
+        from runtime.console.output import hush
+
+        hush(sys.stdout)
+        return 1
+    except click.ClickException as error:
+        form = _form_in(words)
+        if form is None:
+            error.show()
+            return error.exit_code
+        from runtime.console.output import choose
+        from runtime.core.errors import UsageFault
+
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else PROGRAM
+        choose(form).error(UsageFault("bad_usage", error.format_message(), f"{command} --help"))
+        return UsageFault.exit_code
+
+
+def _form_in(words: list[str]) -> str | None:
+    """The JSON form that the words ask for: they could not be parsed, so they are looked through."""
+    pairs = zip(words, [*words[1:], ""], strict=True)
+    said = [after if word == "--output" else word.partition("=")[2] for word, after in pairs if _is_output(word)]
+    return said[-1] if said and said[-1] in ("json", "ndjson") else None
+
+
+def _is_output(word: str) -> bool:
+    return word == "--output" or word.startswith("--output=")
+
+
 def main() -> None:
     """Entry point of the console script and of `python -m runtime.main`."""
     if not any(os.environ.get(name) for name in ("LOGNAME", "USER")):
@@ -295,7 +330,7 @@ def main() -> None:
         os.environ["LOGNAME"] = "flageemonitor"
     gc.disable()  # nothing that the libraries make while they load is garbage; a run looks for some again once it has hosts
     try:
-        cli(prog_name=PROGRAM)
+        sys.exit(_parsed_and_run(sys.argv[1:]))
     finally:
         gc.freeze()  # else the interpreter looks through everything once more before it ends
 

@@ -112,6 +112,13 @@ def test_what_is_not_understood_is_refused_by_name_and_touches_nothing(place: Pl
         assert error["message"] in said.stderr, command
     for (command, name), said in zip(MISSPELT.items(), place.together(list(MISSPELT)), strict=True):
         assert (said.code, name in said.stderr) == (2, True), (command, said)
+    misspelt = [command for command in MISSPELT if "--output" not in command]
+    commands = [(*command, "--output", form) for command in misspelt for form in ("json", "ndjson")]
+    for command, said in zip(commands, place.together(commands), strict=True):
+        error = said.json["error"]
+        assert (said.code, said.json["exit_code"], error["reason"]) == (2, 2, "bad_usage"), command
+        assert error["message"] in said.stderr, command
+        assert error["advice"].endswith("--help"), command
     assert place.shop.events("plain") == met
 
 
