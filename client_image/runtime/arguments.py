@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import os
 from typing import Any
 from uuid import UUID
 
@@ -84,7 +85,7 @@ def request(values: dict[str, Any], installation: Installation) -> Request:
         params=_params(installation, values),
         compat_mode=values["compat_mode"],
         dry_run=values["dry_run"],
-        run_id=_run_id(values["run_id"]),
+        run_id=_run_id(values["run_id"] or os.environ.get("FLAGEEMONITOR_INVOCATION")),
         correlation_id=values["correlation_id"],
     )
 

@@ -53,9 +53,7 @@ async def execute(
     try:
         hosts = await find_hosts(inventory, job.info.selector, config.network)
     except RunError as error:
-        with contextlib.suppress(
-            RunError
-        ):  # what stopped the run is what its caller must hear, not that it went unrecorded
+        with contextlib.suppress(RunError):  # its caller must hear what stopped the run, not that it went unrecorded
             await context.ledger.refuse(job.info, error)
         raise
     trouble: list[RunError] = []

@@ -184,12 +184,8 @@ def test_after_a_kill_nothing_fires_twice(held: Held, also_the_run: bool) -> Non
         assert daemon.events("job_started", job="hold") == []
         if not also_the_run:
             release(held.till)  # its run lives on by itself, and comes to its end
-            wait_until(
-                lambda: origins(held.proxy)["schedule:hold"][0]["state"] == "finished",
-                within=PATIENCE_S,
-                what="the run's end",
-                every=1,
-            )
+            over = "select 1 from runs where origin = 'schedule:hold' and state = 'finished'"
+            wait_until(lambda: held.proxy.rows(over), within=PATIENCE_S, what="the run's end", every=0.2)
         daemon.terminate()
         assert daemon.ended() == 0
     found = outcomes(held.proxy, "schedule:hold")

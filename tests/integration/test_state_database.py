@@ -12,11 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 from runtime.adapters.state import keepsake, migrations
@@ -25,6 +22,7 @@ from runtime.adapters.state.history import count, list_runs
 from runtime.adapters.state.hosts import SqlHostBook, accept_lost_keys, retire_keys
 from runtime.adapters.state.ledger import SqlLedger
 from runtime.adapters.state.meta import agent_id
+from runtime.adapters.state.migrations.upgrade import STEPS, steps, upgrade
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import metadata
 from runtime.core.errors import InventoryUnavailable, Permanent
@@ -45,12 +43,6 @@ from tests.unit.state.support import (
 
 KEY = PinnedKey("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0p8xYv7Qm1Yt9B6f0a9mQw2c4s7d8e9f0a1b2c3d4e")
 VERSIONS = Path(migrations.__file__).parent / "versions"
-
-
-def _script() -> ScriptDirectory:
-    config = Config()
-    config.set_main_option("script_location", str(VERSIONS.parent))
-    return ScriptDirectory.from_config(config)
 
 
 def _fill(folder: Path) -> tuple[str, str]:
@@ -79,10 +71,14 @@ def test_the_migrations_make_exactly_the_tables_of_the_code(tmp_path: Path) -> N
 
 
 def test_the_migrations_are_one_line_that_ends_at_head() -> None:
-    script = _script()
+    script = steps()
     assert script.get_heads() == [migrations.HEAD]
     chain = [revision.revision for revision in script.walk_revisions()]
     assert chain[::-1] == [f"{number:04}" for number in range(1, len(chain) + 1)]
+
+
+def test_every_migration_is_listed() -> None:
+    assert [Path(str(step.__file__)).name for step in STEPS] == sorted(path.name for path in VERSIONS.glob("v*.py"))
 
 
 @pytest.mark.parametrize("path", sorted(VERSIONS.glob("v*.py")), ids=lambda path: path.stem)
@@ -132,10 +128,7 @@ _A_RUN = """
 def test_the_first_schema_is_brought_up_to_date_and_its_release_still_writes_to_it(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path / 'state.db'}")
     with engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(VERSIONS.parent))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        upgrade(connection, "0001")
         connection.exec_driver_sql(_A_RUN, ("before",))
     engine.dispose()
 
