@@ -283,7 +283,7 @@ class Jobs:
         level = log.info if code == 0 else log.warning
         level("job_ended", job=job.id, run_id=run_id, exit_code=code, outcomes=dict(found[0].outcomes) if found else {})
         if found is None:
-            # It ended before it considered a host (usage, inventory, still running), so no run in the ledger tells of it.
+            # It ended before it was a run (usage, configuration, still running), so none in the ledger tells of it.
             told = {"job": job.id, "action": job.action, "run_id": run_id, "exit_code": code}
             await asyncio.to_thread(
                 post_event, self._installation.state, "job_without_run", told, self._installation.clock.now()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import gc
 import signal
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
@@ -107,6 +108,8 @@ async def _run(
         _look_at_the_door(installation)  # after the registration: who closes it looks for registered runs after that
         context = installation.context(job, config, stop)
         listener = Listener(selected=view.selected, result=view.result)
+        gc.freeze()  # all that is loaded by now stays; looking through it again and again would cost more than the hosts
+        gc.enable()
         return await execute(job, context, installation.inventory(config), config, listener)
 
 

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.harness.authority import Issued
-
 from tests.harness import process
+from tests.harness.authority import Issued
 from tests.harness.ports import LOOPBACK, accepts, free_port
 
 CLIENT = "Mercado Sol"

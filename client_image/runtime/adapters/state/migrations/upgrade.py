@@ -12,10 +12,10 @@ from alembic.script.base import Script, ScriptDirectory
 from alembic.script.revision import RevisionMap
 from sqlalchemy import Connection
 
-from runtime.adapters.state.migrations.versions import v0001_initial
+from runtime.adapters.state.migrations.versions import v0001_initial, v0002_why_a_run_had_no_host
 
 # Every step, the first one first.
-STEPS = (v0001_initial,)
+STEPS = (v0001_initial, v0002_why_a_run_had_no_host)
 
 
 def steps() -> ScriptDirectory:
@@ -25,10 +25,10 @@ def steps() -> ScriptDirectory:
     return directory
 
 
-def upgrade(connection: Connection) -> None:
-    """Bring the schema to HEAD."""
+def upgrade(connection: Connection, to: str = "head") -> None:
+    """Bring the schema to HEAD, or to an earlier step."""
     known = steps()
-    environment = EnvironmentContext(Config(), known, fn=lambda revision, _: known._upgrade_revs("head", revision))
+    environment = EnvironmentContext(Config(), known, fn=lambda revision, _: known._upgrade_revs(to, revision))
     with environment:
         environment.configure(connection=connection)
         environment.run_migrations()
