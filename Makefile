@@ -7,7 +7,7 @@ PIP    := $(BIN)/pip install -q --disable-pip-version-check --no-input
 PYTEST_ARGS ?= -q -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit integration check format lock schema bench clean
+.PHONY: help setup demo test unit integration check format lock schema bench image publish clean
 
 help: ## List these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -45,7 +45,7 @@ schema: $(VENV)/.dev ## Write the generated documents: JSON Schema, settings, ac
 
 lock: $(VENV)/.dev ## Resolve requirements/*.in again, with hashes
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --python-version 3.11 requirements/dev.in -o requirements/dev.txt
-	for part in server runtime build; do \
+	for part in server runtime build protect; do \
 	  $(BIN)/uv pip compile -q --generate-hashes --no-header --python-version 3.11 -c requirements/dev.txt requirements/$$part.in -o requirements/$$part.txt; \
 	done
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --python-version 3.11 requirements/bench.in -o requirements/bench.txt
@@ -53,6 +53,25 @@ lock: $(VENV)/.dev ## Resolve requirements/*.in again, with hashes
 bench: $(VENV)/.dev ## Figures beside a peer, in one run
 	@sh tools/system-packages.sh demo bench
 	$(BIN)/python -m bench
+
+VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+LICENCE ?= trial
+CHANNEL ?= stable
+FROM    ?= flageemonitor-client:build
+BUILD   = DOCKER_BUILDKIT=1 docker build -q --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) \
+	  --build-arg BUILT_AT=$(shell date -u +%Y-%m-%dT%H:%M:%S+00:00) --build-arg LICENCE=$(LICENCE) \
+	  $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(if $(PIP_CONF),--secret id=pip_conf$(comma)src=$(PIP_CONF)) \
+	  $(if $(PYARMOR_LICENCE),--secret id=pyarmor_licence$(comma)src=$(PYARMOR_LICENCE))
+comma   := ,
+
+image: ## Build both images: VERSION=, LICENCE=full PYARMOR_LICENCE=file (else PyArmor's trial), BASE_IMAGE=, PIP_CONF=
+	$(BUILD) --target client -t flageemonitor-client:build .
+	$(BUILD) --target server -t flageemonitor-server:build .
+
+publish: $(VENV)/.dev ## Push the built proxy image if it passes the gate: IMAGE=registry/name [CHANNEL=stable] [ALLOW_TRIAL=1]
+	@test -n "$(IMAGE)" || { echo "name the repository: make publish IMAGE=registry.example.com/flageemonitor-client" >&2; exit 2; }
+	$(BIN)/python -m tools.publish $(IMAGE) --from $(FROM) --channel $(CHANNEL) $(if $(ALLOW_TRIAL),--allow-trial)
 
 clean: ## Remove everything that was built or cached here
 	rm -rf $(VENV) .cache .demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

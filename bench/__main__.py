@@ -16,6 +16,7 @@ NAMES: Mapping[str, str] = {
     "selection": "selection and gates beside the Zabbix call that lists the hosts",
     "fan_out": "a cold run on 100 terminals beside ansible-core, pyinfra and ssh2-python",
     "idle_memory": "an idle daemon beside what its libraries alone need",
+    "image": "the protected image beside the same one unprotected: size, start, memory",
 }
 
 

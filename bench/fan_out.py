@@ -243,7 +243,7 @@ def install_peers() -> None:
 def main(hosts: int = HOSTS, rounds: int = ROUNDS) -> None:
     """Measure and print."""
     install_peers()
-    look = script.render([("facts", probe.SCRIPT), ("observe", "")], "bench", 60).decode()
+    look = script.render([("facts", probe.SCRIPT)], "bench", 60).decode()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         key = key_pair(folder)

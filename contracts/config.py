@@ -81,9 +81,12 @@ Versions = Annotated[Text, AfterValidator(_versions)]
 
 
 class Part(BaseModel):
-    """Base of every part of the document: frozen, and strangers are an error (lenient reading removes them first)."""
+    """Base of every part of the document: frozen, and strangers are an error (lenient reading removes them first).
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Validators are built for what is validated, when it is: most parts are only ever validated as part of the whole.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Credential(Part):

@@ -8,7 +8,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from server import errors
-from server.api import bot_config, health, requests
+from server.api import bootstrap, bot_config, health, requests
 from server.api.shortcut import Shortcut
 from server.context import EXTENSION, Clock, build_context, utc_now
 from server.logs import configure_logging
@@ -24,7 +24,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
     app.extensions[EXTENSION] = build_context(settings, clock)
     requests.register(app)
     errors.register(app)
-    for module in (health, bot_config):
+    for module in (health, bot_config, bootstrap):
         app.register_blueprint(module.blueprint)
     if settings.log_level != "debug":  # there every poll has its line
         app.wsgi_app = Shortcut(app.wsgi_app, app.extensions[EXTENSION])  # type: ignore[method-assign]

@@ -14,15 +14,15 @@ from server.services.tokens import Principal, Scope, authenticate, require
 def authorized(connection: Connection, context: Context, scope: Scope) -> Principal:
     """The owner of the request's token, which must have the scope. Its use is remembered, its owner is put on the log line."""
     now = context.clock()
-    principal = authenticate(connection, _presented(), now)
+    principal = authenticate(connection, presented(), now)
     g.principal = principal
     require(principal, scope)
     context.last_use.note(principal.token_id, now)
     return principal
 
 
-def _presented() -> str:
-    """The token from ``X-Bot-Token`` or ``Authorization: Bearer``."""
+def presented() -> str:
+    """The token's text, from ``X-Bot-Token`` or ``Authorization: Bearer``. ApiError and Refusal when there is not exactly one."""
     bot = request.environ.get("HTTP_X_BOT_TOKEN", "").strip()
     scheme, _, credentials = request.environ.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
     bearer = credentials.strip() if scheme.lower() == "bearer" else ""

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from server.commands.base import settings_from, working
 from server.commands.clients import client, network
 from server.commands.configurations import config
+from server.commands.install import install_command
 from server.commands.output import Output, emit_json, output_option, say
 from server.commands.tokens import token
+
+if TYPE_CHECKING:
+    from server.settings import Settings
 
 _MIGRATION_WAIT = 120.0  # seconds that a second init-db waits for the first
 
@@ -28,13 +33,14 @@ def cli() -> None:
     From nothing to a first answer:
       export FLAGEE_DATABASE_URL=sqlite:////var/lib/flagee/flagee.db
       export FLAGEE_SECRET_KEY_FILE=/etc/flagee/secret.key
+      export FLAGEE_PUBLIC_URL=https://control.example.com
       openssl rand -base64 32 | tr '+/' '-_' > /etc/flagee/secret.key
       flagee-server init-db
       flagee-server client add "Mercado Sol"
       flagee-server network add "Mercado Sol" SOL
       flagee-server config set "Mercado Sol" SOL config_bot.json
-      flagee-server token issue "Mercado Sol" --network SOL
       flagee-server serve
+      flagee-server install-command "Mercado Sol" SOL
 
     All settings are environment variables, described in docs/settings.md.
     """
@@ -66,12 +72,16 @@ def init_db(output: Output) -> None:
 @click.option("--workers", metavar="N", help="Processes; default: FLAGEE_WORKERS, else 2.")
 @click.option("--threads", metavar="N", help="Requests at once in each process; default: FLAGEE_THREADS, else 8.")
 def serve(bind: str | None, workers: str | None, threads: str | None) -> None:
-    """Serve proxies until stopped by SIGTERM or Ctrl-C. Put a reverse proxy with TLS in front, and set FLAGEE_TRUSTED_PROXIES=1.
+    """Serve proxies until stopped by SIGTERM or Ctrl-C.
+
+    Either give it a certificate, with FLAGEE_TLS_CERTIFICATE and FLAGEE_TLS_KEY, or put a reverse proxy with TLS in front and set
+    FLAGEE_TRUSTED_PROXIES=1.
 
     \b
     Examples:
       flagee-server serve
       flagee-server serve --bind 0.0.0.0:8080 --workers 4
+      FLAGEE_TLS_CERTIFICATE=/etc/flagee/tls.crt FLAGEE_TLS_KEY=/etc/flagee/tls.key flagee-server serve --bind 0.0.0.0:443
     """
     given = {"FLAGEE_BIND": bind, "FLAGEE_WORKERS": workers, "FLAGEE_THREADS": threads}
     environ = {**os.environ, **{name: value for name, value in given.items() if value is not None}}
@@ -80,11 +90,12 @@ def serve(bind: str | None, workers: str | None, threads: str | None) -> None:
         settings = settings_from(environ)
     except click.ClickException as error:
         raise click.UsageError(error.message) from None
+    _check_tls(settings)
     with working(settings) as context:
         from server.services.health import check
         from server.settings import unknown_settings
 
-        health = check(context.database, context.vault)
+        health = check(context.database, context.vault, context.bootstrap.assets)
     if health.status == "error":
         raise click.ClickException("cannot serve\n" + "\n".join(health.problems))
 
@@ -94,10 +105,25 @@ def serve(bind: str | None, workers: str | None, threads: str | None) -> None:
     os.execve(sys.executable, [sys.executable, "-m", "gunicorn", "-c", "python:server.gunicorn_conf"], environ)  # noqa: S606
 
 
-for group in (client, network, token, config):
-    cli.add_command(group)
+def _check_tls(settings: Settings) -> None:
+    """Gunicorn would find out as well, in the middle of its start and with a traceback."""
+    from server.tls import Certificates, TlsUnusable
+
+    if settings.tls_certificate and settings.tls_key:
+        try:
+            Certificates(settings.tls_certificate, settings.tls_key)
+        except TlsUnusable as error:
+            raise click.ClickException(f"cannot serve\n{error}") from None
+
+
+for command in (client, network, token, config, install_command):
+    cli.add_command(command)
 
 
 def main() -> None:
     """Entry of the console script."""
     cli(prog_name="flagee-server")
+
+
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,8 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from server.services.assets import Assets, find_root
+from server.services.bootstrap import Bootstrap
 from server.services.last_use import LastUse
 from server.settings import Settings
 from server.storage.crypto import Vault
@@ -28,6 +30,7 @@ class Context:
     vault: Vault | None
     last_use: LastUse
     clock: Clock
+    bootstrap: Bootstrap
 
     def close(self) -> None:
         """Write what is still in memory and let the database go."""
@@ -39,4 +42,10 @@ def build_context(settings: Settings, clock: Clock = utc_now) -> Context:
     """Nothing is connected or started yet, so a process may fork after this."""
     database = open_database(settings.database_url, timeout=settings.database_timeout, connections=2 * settings.threads)
     key = settings.key()
-    return Context(database, Vault(key) if key else None, LastUse(database, settings.last_use_interval), clock)
+    return Context(
+        database=database,
+        vault=Vault(key) if key else None,
+        last_use=LastUse(database, settings.last_use_interval),
+        clock=clock,
+        bootstrap=Bootstrap(settings.public_url, settings.client_image, Assets(settings.assets or find_root())),
+    )

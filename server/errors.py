@@ -24,14 +24,22 @@ _STATUS: dict[Reason, int] = {
     "token_unknown": 401,
     "token_revoked": 403,
     "token_expired": 403,
+    "token_used": 403,
     "scope_missing": 403,
     "network_not_allowed": 403,
     "network_required": 400,
     "configuration_missing": 404,
+    "configuration_invalid": 409,
+    "installer_value_invalid": 409,
+    "agent_elsewhere": 409,
     "configuration_damaged": 503,
+    "public_url_missing": 503,
+    "assets_missing": 503,
     "secret_key_missing": 503,
     "secret_key_mismatch": 503,
 }
+# The operator's to mend, but said to the caller too: no key, path or host is in it.
+_HARMLESS: frozenset[Reason] = frozenset({"public_url_missing"})
 _RETRY_AFTER = "30"  # seconds; a proxy keeps its last valid configuration meanwhile
 
 
@@ -72,9 +80,10 @@ def _refused(refusal: Refusal) -> Response:
     status = _STATUS[refusal.reason]
     if status == 503:  # the operator's to mend: say it in the log, and only the outline to the caller
         _log.error("cannot serve", reason=refusal.reason, cause=refusal.message)
-        return _answer(
-            ApiError(status, refusal.reason, "the server's operator has to mend this; the server's log says how")
-        )
+        if refusal.reason not in _HARMLESS:
+            return _answer(
+                ApiError(status, refusal.reason, "the server's operator has to mend this; the server's log says how")
+            )
     return _answer(ApiError(status, refusal.reason, refusal.message, networks=refusal.networks))
 
 

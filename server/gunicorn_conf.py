@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import ssl
 from pathlib import Path
 from typing import Any
 
 from server.context import EXTENSION
 from server.settings import read_settings
+from server.tls import Certificates
 from server.worker import Logger, Worker
 
 _settings = read_settings(os.environ)
@@ -27,6 +29,14 @@ forwarded_allow_ips = ""  # forwarded headers are read in one place, behind FLAG
 proc_name = "flagee-server"
 # The worker's heartbeat is a file: on a slow disk it would stop the worker.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+
+if _settings.tls_certificate and _settings.tls_key:
+    certfile, keyfile = str(_settings.tls_certificate), str(_settings.tls_key)
+    _certificates = Certificates(_settings.tls_certificate, _settings.tls_key)
+
+    def ssl_context(_: Any, __: Any) -> ssl.SSLContext:
+        """One context for all connections: gunicorn would read the files again for each."""
+        return _certificates.context()
 
 
 def worker_exit(_: Any, worker: Any) -> None:

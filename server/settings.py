@@ -10,12 +10,13 @@ import base64
 import binascii
 import difflib
 import ipaddress
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from contracts.document import problems_of
 from contracts.secret import Secret
@@ -23,6 +24,7 @@ from contracts.secret import Secret
 PREFIX = "FLAGEE_"
 FILE_SUFFIX = "_FILE"
 KEY_BYTES = 32
+_PLAIN = re.compile(r"[!-~]+")  # it becomes part of a script and of a line to paste
 MAKE_A_KEY = "openssl rand -base64 32 | tr '+/' '-_'"
 
 
@@ -56,6 +58,12 @@ def _bind(text: str) -> str:
     return text
 
 
+def _path(text: Any) -> Any:
+    if isinstance(text, str) and ("\n" in text or "-----BEGIN" in text):
+        raise ValueError("this is the content of a file; give its path, in the variable without _FILE at its end")
+    return text
+
+
 class Settings(BaseModel):
     """Each field's description is its documentation."""
 
@@ -80,8 +88,18 @@ class Settings(BaseModel):
     )
     public_url: str | None = Field(
         None,
-        description="Address under which proxies reach this server. Must be https, unless it is loopback or "
-        "`FLAGEE_INSECURE` is set.",
+        description="Address under which proxies reach this server; needed to install any. Must be https, unless it is loopback "
+        "or `FLAGEE_INSECURE` is set.",
+    )
+    client_image: str = Field(
+        "ghcr.io/flagee-cloud/flageemonitor-client:latest",
+        pattern=r"^[!-~]+$",
+        description="Image that the installer runs where a network's document does not name one under `image.reference`.",
+    )
+    assets: Path | None = Field(
+        None,
+        description="Folder that holds `bootstrap/` and `wrappers/linux/`, which the installer is made from. Default: the "
+        "nearest folder above the program that holds `bootstrap/`.",
     )
     insecure: bool = Field(
         False, description="Accept a `FLAGEE_PUBLIC_URL` without TLS. Tokens and passwords then travel in clear text."
@@ -95,6 +113,14 @@ class Settings(BaseModel):
     )
     bind: Annotated[str, AfterValidator(_bind)] = Field(
         "127.0.0.1:8080", description="`HOST:PORT` that `serve` listens on."
+    )
+    tls_certificate: Annotated[Path, BeforeValidator(_path)] | None = Field(
+        None,
+        description="Path of a certificate with its intermediates (PEM), for a server that hosts reach without a reverse proxy. "
+        "With `FLAGEE_TLS_KEY` it serves https only. Renewed files are taken without a restart.",
+    )
+    tls_key: Annotated[Path, BeforeValidator(_path)] | None = Field(
+        None, description="Path of the certificate's private key (PEM, no passphrase)."
     )
     workers: int = Field(2, ge=1, le=64, description="Server processes; one for each core is a good start.")
     threads: int = Field(8, ge=1, le=256, description="Requests served at once by each process.")
@@ -116,13 +142,22 @@ class Settings(BaseModel):
         if self.public_url is None:
             return self
         url = urlsplit(self.public_url)
-        if url.scheme not in ("http", "https") or not url.hostname:
+        plain = _PLAIN.fullmatch(self.public_url) and not (url.query or url.fragment)
+        if url.scheme not in ("http", "https") or not url.hostname or not plain:
             raise ValueError("public_url: give a full address, for example https://control.example.com")
         if url.scheme == "http" and not self.insecure and not _is_loopback(url.hostname):
             raise ValueError(
                 "public_url: must be https, because tokens and passwords travel over it; "
                 "to go without TLS on purpose set FLAGEE_INSECURE=true"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if self.tls_certificate and not self.tls_key:
+            raise ValueError(f"tls_key: {variable('tls_certificate')} is set without it; set both or none")
+        if self.tls_key and not self.tls_certificate:
+            raise ValueError(f"tls_certificate: {variable('tls_key')} is set without it; set both or none")
         return self
 
     def key(self) -> bytes | None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
+import sys
 from http import HTTPStatus
 from typing import Any
 
@@ -39,9 +41,31 @@ _REFUSED: dict[type[Exception], tuple[int, str, str]] = {
 
 
 class Worker(ThreadWorker):
-    """Requests that cannot be parsed are answered here: no Flask has seen them."""
+    """Requests that cannot be parsed are answered here: no Flask has seen them.
+
+    With TLS there may be no reverse proxy in front, so what strangers do with a connection must not end or occupy the worker.
+    """
+
+    def enqueue_req(self, conn: Any) -> None:
+        try:
+            super().enqueue_req(conn)
+        except OSError:  # gone before the handshake; raised in the worker's main loop, where it would end the worker
+            self.nr_conns -= 1
+            conn.close()
+
+    def handle(self, conn: Any) -> Any:
+        # Handshake and head: a caller that is silent in the middle of them would keep a thread for ever.
+        conn.sock.settimeout(self.cfg.timeout or None)
+        return super().handle(conn)
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        conn.sock.settimeout(None)  # a long document on a slow line takes as long as it takes
+        return super().handle_request(req, conn)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        if isinstance(exc, ssl.SSLError):  # nobody to answer: the two sides do not understand each other
+            _log.warning("TLS handshake failed", cause=exc.reason, address=addr and addr[0])
+            return
         status, reason, detail = _classify(exc)
         correlation = correlation_id(_received_id(req))
         with structlog.contextvars.bound_contextvars(correlation_id=correlation):
@@ -71,6 +95,12 @@ class Logger(glogging.Logger):
         configure_logging(settings.log_format, settings.log_level)
         self.error_log.propagate = True
         self.error_log.setLevel(logging.INFO)
+
+    def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        if isinstance(sys.exc_info()[1], TimeoutError):  # our own limit in Worker.handle; a fault of the caller
+            _log.info("caller was silent for too long")
+            return
+        super().exception(msg, *args, **kwargs)
 
 
 def _classify(error: BaseException) -> tuple[int, str, str]:

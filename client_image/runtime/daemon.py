@@ -20,6 +20,8 @@ import structlog
 
 from contracts.document import Document
 from runtime.adapters.control_plane import MAX_PAUSE_S, MIN_PAUSE_S, RefreshResult, next_pause, refresh
+from runtime.adapters.deployment_notes import read_notes
+from runtime.adapters.state.door import open_door
 from runtime.adapters.state.files import locked
 from runtime.adapters.state.meta import note_heartbeat, note_refresh
 from runtime.adapters.state.retention import maintain
@@ -32,6 +34,7 @@ from runtime.settings import read_settings
 from runtime.wiring import Installation
 
 HEARTBEAT_S = 15.0
+DEPLOYMENT_S = 60.0
 MAINTENANCE_S = 3600.0
 
 T = TypeVar("T")
@@ -50,25 +53,33 @@ class Daemon:
         self._stamp: object = None
         self._stopping = asyncio.Event()
         self._started_at = installation.clock.now()
+        # An image on trial beside the running one: it takes everything up, on a copy of the state, and starts nothing.
+        self._on_trial = installation.settings.run_mode == "candidate"
+        self._warned: frozenset[str] = frozenset()
 
     async def run(self) -> int:
         """Until SIGTERM or SIGINT. Returns the exit code."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        log.info("started", agent_id=self._installation.agent_id, data=str(self._installation.settings.data_path))
+        settings = self._installation.settings
+        log.info("started", agent_id=self._installation.agent_id, data=str(settings.data_path), mode=settings.run_mode)
         for notice in self._installation.state.notices:
             log.warning("local_state", notice=notice)
+        if not self._on_trial:
+            open_door(settings.data_path)  # whoever was to be replaced has been
         self._take_configuration()
-        self._jobs.start()
+        self._jobs.start(paused=self._on_trial)
         async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(self._every(HEARTBEAT_S, self._beat)),
-                group.create_task(self._every(HEARTBEAT_S, self._reap)),
-                group.create_task(self._every(HEARTBEAT_S, self._tend)),
-                group.create_task(self._every(MAINTENANCE_S, self._maintain)),
-                group.create_task(self._refresh_forever()),
-            ]
+            tasks = [group.create_task(self._every(HEARTBEAT_S, self._beat))]
+            if not self._on_trial:
+                tasks += [
+                    group.create_task(self._every(HEARTBEAT_S, self._reap)),
+                    group.create_task(self._every(HEARTBEAT_S, self._tend)),
+                    group.create_task(self._every(MAINTENANCE_S, self._maintain)),
+                    group.create_task(self._every(DEPLOYMENT_S, self._watch_deployment)),
+                    group.create_task(self._refresh_forever()),
+                ]
             await self._stopping.wait()
             for task in tasks:
                 task.cancel()
@@ -87,6 +98,8 @@ class Daemon:
             await asyncio.sleep(seconds)
 
     async def _beat(self) -> None:
+        if not self._jobs.alive():
+            raise RuntimeError("the scheduler does not run")  # no heartbeat: the health check must see it
         now = self._installation.clock.now()
         state = self._installation.state
         await asyncio.to_thread(note_heartbeat, state, pid=os.getpid(), started_at=self._started_at, now=now)
@@ -114,6 +127,15 @@ class Daemon:
             now=self._installation.clock.now(),
         )
         log.info("maintained", done=str(done))
+
+    async def _watch_deployment(self) -> None:
+        """Tell what became of updates: by whom this container is kept current is outside of it and leaves notes."""
+        settings, now = self._installation.settings, self._installation.clock.now()
+        notes = await asyncio.to_thread(read_notes, settings.data_path, now, settings.watchtower_interval)
+        for warning in notes.warnings:
+            if warning not in self._warned:
+                log.warning("deployment", warning=warning)
+        self._warned = frozenset(notes.warnings)
 
     def _document(self) -> Document | None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -47,9 +48,14 @@ async def execute(
     """Run the job on every selected host. Each has one result when this returns, recorded unless ``trouble`` says otherwise.
 
     When the local state fails (a full disk), the run stops: no further host is started, those at work may finish, and their
-    results are still shown.
+    results are still shown. A run that finds no host leaves in the ledger why, and raises it.
     """
-    hosts = await find_hosts(inventory, job.info.selector, config.network)
+    try:
+        hosts = await find_hosts(inventory, job.info.selector, config.network)
+    except RunError as error:
+        with contextlib.suppress(RunError):  # its caller must hear what stopped the run, not that it went unrecorded
+            await context.ledger.refuse(job.info, error)
+        raise
     trouble: list[RunError] = []
 
     def tell(told: Callable[[], None]) -> None:

@@ -17,13 +17,14 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from contracts.config import Effect, Job, NetworkConfig
 from contracts.ids import uuid7
+from runtime.adapters.state.door import closed_until
 from runtime.adapters.state.history import find_run
 from runtime.adapters.state.ledger import post_event
 from runtime.adapters.state.meta import job_fires_seen, note_job_fire, reset_job_fire
 from runtime.adapters.state.runs import live_runs, signal_run
 from runtime.adapters.triggers import LOOK_BACK, PlanTrigger
 from runtime.console.configuration import problems
-from runtime.core.errors import RunError
+from runtime.core.errors import RunError, Updating
 from runtime.core.lateness import Drop, judge
 from runtime.core.model import Selector
 from runtime.core.pipeline import Request, resolve
@@ -88,8 +89,13 @@ class Jobs:
         self._closed = False
         self._first = True
 
-    def start(self) -> None:
-        self._scheduler.start()
+    def start(self, *, paused: bool = False) -> None:
+        """``paused``: everything is scheduled and nothing is ever started, as for an image on trial."""
+        self._scheduler.start(paused=paused)
+
+    def alive(self) -> bool:
+        """Whether the scheduler still runs."""
+        return bool(self._scheduler.running)
 
     def take(self, config: NetworkConfig) -> tuple[str, ...]:
         """Schedule what the document says; the ids of the jobs in force. Only jobs that changed are touched: replacing one that
@@ -214,6 +220,8 @@ class Jobs:
         try:
             seen = (await asyncio.to_thread(job_fires_seen, state)).get(job.id)
             planned = self._last_due(active.plan, seen) if seen is not None else None
+            if closed_until(self._installation.settings.data_path, clock.now()):
+                return  # an update is coming: `look` starts it when the door is open, or the next container's does
             if planned is None or self._closed or not await asyncio.to_thread(note_job_fire, state, job.id, planned):
                 return
         except RunError as error:
@@ -264,11 +272,18 @@ class Jobs:
             code = await process.wait()
         finally:
             self._children.discard(process)
+        if code == Updating.exit_code:
+            # The door was closed between the note and the run: as if it had never been due, so that it is found due again.
+            await asyncio.to_thread(
+                reset_job_fire, self._installation.state, job.id, planned - dt.timedelta(microseconds=1)
+            )
+            log.info("job_postponed", job=job.id, run_id=run_id, why="an update is about to replace this container")
+            return
         found = await asyncio.to_thread(find_run, self._installation.state, run_id)
         level = log.info if code == 0 else log.warning
         level("job_ended", job=job.id, run_id=run_id, exit_code=code, outcomes=dict(found[0].outcomes) if found else {})
         if found is None:
-            # It ended before it considered a host (usage, inventory, still running), so no run in the ledger tells of it.
+            # It ended before it was a run (usage, configuration, still running), so none in the ledger tells of it.
             told = {"job": job.id, "action": job.action, "run_id": run_id, "exit_code": code}
             await asyncio.to_thread(
                 post_event, self._installation.state, "job_without_run", told, self._installation.clock.now()

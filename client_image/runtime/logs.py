@@ -27,3 +27,6 @@ def configure(form: str, *, debug: bool, stream: TextIO) -> None:
         logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
+    if debug:  # the one library whose own words help: which server, which algorithms, how a login went
+        logging.basicConfig(stream=stream, format="%(asctime)s %(name)s %(message)s")
+        logging.getLogger("asyncssh").setLevel(logging.INFO)

@@ -1,44 +1,36 @@
 """`flageemonitor-run`: argv to exit code. The composition root of every command; what each does lives in run_command and console.
 
-An unknown first word is taken as the name of an action, so `flageemonitor-run diagnose_env --loja 1` needs no verb.
+An unknown first word is taken as the name of an action, so `flageemonitor-run diagnose_env --loja 1` needs no verb. Only click is
+imported here: a command loads what it needs and nothing else, because somebody waits for it.
 """
 
 from __future__ import annotations
 
-import datetime as dt
+import gc
 import getpass
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
-from uuid import UUID
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from runtime.console.output import Out, choose
-from runtime.core.errors import RunError, UsageFault
-from runtime.core.model import Selector
-from runtime.core.names import parse_store, parse_terminal
-from runtime.core.pipeline import Request, known_provider, named
-from runtime.settings import read_settings
-from runtime.wiring import Installation
+if TYPE_CHECKING:
+    from runtime.console.output import Out
+    from runtime.wiring import Installation
 
 PROGRAM = "flageemonitor-run"
-
-# First-generation options of actions that this version does not carry: refused by name, never ignored.
-_REFUSED = {
-    "--dtini": "collect_coupons, collect_coupon_details and collect_coupon_lv",
-    "--dtfim": "collect_coupons, collect_coupon_details and collect_coupon_lv",
-    "--cnpj-contribuinte": "the SAT signature, which no action uses",
-    "--chave-assinatura": "the SAT signature, which no action uses",
-    "--autoregister": "register_endpoints",
-    "--fix-divergent": "register_endpoints",
-    "--list-missing": "register_endpoints",
-    "--list-zabbix-only": "register_endpoints",
-}
-_LEGACY_VALUES = ("--timezone", "--localtime-target", "--ntp-server")
-_LEGACY_FLAGS = ("--enable-ntp",)
-_REFUSED_FLAGS = ("--autoregister", "--fix-divergent", "--list-missing", "--list-zabbix-only")
+# Options of the first generation, which `arguments` hands to the actions that know them, and refuses by name elsewhere.
+LEGACY_VALUES = (
+    "--timezone",
+    "--localtime-target",
+    "--ntp-server",
+    "--dtini",
+    "--dtfim",
+    "--cnpj-contribuinte",
+    "--chave-assinatura",
+)
+LEGACY_FLAGS = ("--enable-ntp", "--autoregister", "--fix-divergent", "--list-missing", "--list-zabbix-only")
 
 
 class Program(click.Group):
@@ -87,77 +79,29 @@ def _selection(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-_FILTERS = {
-    "provider": "--provider",
-    "network": "--rede",
-    "stores": "--loja",
-    "terminals": "--pdv",
-    "addresses": "--ip",
-    "names": "--host",
-    "groups": "--group",
-    "trigger_ids": "--trigger-id",
-    "trigger_names": "--trigger-name",
-}
-
-
-def _words(values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(word.strip() for value in values for word in value.split(",") if word.strip())
-
-
-def _pairs(values: tuple[str, ...], what: str) -> dict[str, str]:
-    pairs = {}
-    for value in values:
-        name, equals, text = value.partition("=")
-        if not equals or not name.strip():
-            raise UsageFault(f"bad_{what}", f"{value!r} is not {what}=value", f"for example --{what} name=value")
-        if name.strip() in pairs:
-            raise UsageFault(f"bad_{what}", f"--{what} {name.strip()} is given twice", "say which one is meant")
-        pairs[name.strip()] = text
-    return pairs
-
-
-def _selector(values: dict[str, Any]) -> Selector:
-    import ipaddress
-
-    for name, option in _FILTERS.items():
-        given = values[name] if isinstance(values[name], tuple) else (values[name],)
-        if any(text is not None and not text.replace(",", " ").strip() for text in given):
-            # A variable that a script forgot to set must not widen the run to everything.
-            raise UsageFault("empty_filter", f"{option} is given without a value", "give one, or leave the option out")
-    addresses = _words(values["addresses"])
-    for address in addresses:
-        try:
-            ipaddress.ip_address(address)
-        except ValueError:
-            raise UsageFault("bad_address", f"{address!r} is not an IP address", "names go to --host") from None
-    return Selector(
-        stores=tuple(parse_store(text) for text in _words(values["stores"])),
-        terminals=tuple(parse_terminal(text) for text in _words(values["terminals"])),
-        addresses=addresses,
-        names=tuple(values["names"]),
-        groups=tuple(values["groups"]),
-        tags=tuple(sorted(_pairs(values["tags"], "tag").items())),
-        trigger_ids=_words(values["trigger_ids"]),
-        trigger_names=tuple(values["trigger_names"]),
-        agent_status=values["agent_status"],
-        provider=values["provider"].lower() if values["provider"] else None,
-        limit=values["limit"],
-        all=values["everything"],
-    )
-
-
 def _guarded(output: str | None, work: Callable[[Installation, Out], int]) -> None:
-    """Run a command with its surroundings; every error becomes a message, advice and an exit code, here and nowhere else."""
-    out = choose(output)
+    """Run a command with its surroundings, and end with its exit code."""
     try:
-        with Installation(read_settings(os.environ)) as installation:
-            code = work(installation, out)
-    except RunError as error:
-        out.error(error)
-        code = error.exit_code
+        code = _ended(output, work)
     except KeyboardInterrupt:
         code = 130  # before a run listens to it itself
     sys.exit(code)
+
+
+def _ended(output: str | None, work: Callable[[Installation, Out], int]) -> int:
+    """The exit code; every error becomes a message, advice and an exit code, here and nowhere else."""
+    from runtime.console.output import choose
+    from runtime.core.errors import RunError
+    from runtime.settings import read_settings
+    from runtime.wiring import Installation
+
+    out = choose(output)
+    try:
+        with Installation(read_settings(os.environ)) as installation:
+            return work(installation, out)
+    except RunError as error:
+        out.error(error)
+        return error.exit_code
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -201,76 +145,24 @@ def run_action(context: click.Context, /, **values: Any) -> None:
     """
 
     def work(installation: Installation, out: Out) -> int:
-        from runtime.logs import configure
+        from runtime import arguments
         from runtime.run_command import Scheduled, run
 
-        configure(installation.settings.log_format, debug=values["debug"], stream=sys.stderr)
-        given = {
-            name: values[name.lstrip("-").replace("-", "_")] for name in (*_REFUSED, *_LEGACY_VALUES, *_LEGACY_FLAGS)
-        }
-        for name, where in _REFUSED.items():
-            if given[name]:
-                raise UsageFault(
-                    "unused_option", f"{name} belongs to {where}: not available in this version", "leave it out"
-                )
-        request = Request(
-            action=values["action"],
-            provider=values["provider"],
-            network=values["network"],
-            selector=_selector(values),
-            params=_params(installation, values, given),
-            compat_mode=values["compat_mode"],
-            dry_run=values["dry_run"],
-            run_id=_run_id(values["run_id"]),
-            correlation_id=values["correlation_id"],
-        )
-        scheduled = Scheduled(values["job_id"], _instant(values["planned"], installation)) if values["job_id"] else None
+        if values["debug"]:
+            from runtime.logs import configure
+
+            configure(installation.settings.log_format, debug=True, stream=sys.stderr)
+        request = arguments.request(values, installation)
+        scheduled = None
+        if values["job_id"]:
+            scheduled = Scheduled(values["job_id"], arguments.instant(values["planned"], installation))
         return run(installation, request, out, scheduled)
 
     _guarded(values["output"], work)
 
 
-for _name in (*_REFUSED, *_LEGACY_VALUES, *_LEGACY_FLAGS):
-    _is_flag = _name in (*_REFUSED_FLAGS, *_LEGACY_FLAGS)
-    run_action.params.append(click.Option([_name], hidden=True, is_flag=_is_flag, default=None))
-
-
-def _params(installation: Installation, values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """``--param`` and first-generation options, which are refused for an action that does not know them."""
-    params: dict[str, Any] = dict(_pairs(values["params"], "param"))
-    used = {name: value for name, value in given.items() if value not in (None, False)}
-    if used:
-        provider = known_provider(values["provider"], installation.known)
-        flags = named(installation.known, values["action"], provider).legacy_flags
-        for name, value in used.items():
-            if name not in flags:
-                advice = "give its own parameters with --param name=value"
-                raise UsageFault("unused_option", f"{values['action']} has no option {name}", advice)
-            if flags[name] in params:
-                raise UsageFault(
-                    "bad_param", f"{name} and --param {flags[name]} are the same", "say which one is meant"
-                )
-            params[flags[name]] = value
-    return params
-
-
-def _instant(text: str | None, installation: Installation) -> dt.datetime:
-    try:
-        instant: dt.datetime | None = dt.datetime.fromisoformat(text) if text else installation.clock.now()
-    except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
-        raise UsageFault(
-            "bad_planned", f"{text!r} is not an instant with an offset", "for example 2026-03-10T23:50:00+00:00"
-        )
-    return instant
-
-
-def _run_id(text: str | None) -> str | None:
-    try:
-        return str(UUID(text)) if text else None
-    except ValueError:
-        raise UsageFault("bad_run_id", f"{text!r} is not a run id", "leave --run-id out") from None
+for _name in (*LEGACY_VALUES, *LEGACY_FLAGS):
+    run_action.params.append(click.Option([_name], hidden=True, is_flag=_name in LEGACY_FLAGS, default=None))
 
 
 @cli.command("actions", short_help="Every action, its names and effect.")
@@ -332,9 +224,10 @@ def cancel(run_id: str, output: str | None) -> None:
 def hosts(context: click.Context, /, output: str | None, **values: Any) -> None:
     """The hosts of the network as the inventory lists them, with what the rollout says of each."""
     if context.invoked_subcommand is None:
+        from runtime.arguments import selector
         from runtime.console.inventory import show_hosts
 
-        _guarded(output, lambda i, out: show_hosts(i, values["network"], _selector(values), out))
+        _guarded(output, lambda i, out: show_hosts(i, values["network"], selector(values), out))
 
 
 @hosts.command(short_help="Forget a pinned key, after a reinstallation.")
@@ -395,12 +288,51 @@ def doctor(output: str | None) -> None:
     _guarded(output, examine)
 
 
+def _parsed_and_run(words: list[str]) -> int:
+    """The exit code. What the option parser refuses is an error like every other where a program reads the output."""
+    try:
+        return int(cli(words, prog_name=PROGRAM, standalone_mode=False) or 0)
+    except click.Abort:
+        return 130
+    except BrokenPipeError:  # the reader of a help text went away
+        from runtime.console.output import hush
+
+        hush(sys.stdout)
+        return 1
+    except click.ClickException as error:
+        form = _form_in(words)
+        if form is None:
+            error.show()
+            return error.exit_code
+        from runtime.console.output import choose
+        from runtime.core.errors import UsageFault
+
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else PROGRAM
+        choose(form).error(UsageFault("bad_usage", error.format_message(), f"{command} --help"))
+        return UsageFault.exit_code
+
+
+def _form_in(words: list[str]) -> str | None:
+    """The JSON form that the words ask for: they could not be parsed, so they are looked through."""
+    pairs = zip(words, [*words[1:], ""], strict=True)
+    said = [after if word == "--output" else word.partition("=")[2] for word, after in pairs if _is_output(word)]
+    return said[-1] if said and said[-1] in ("json", "ndjson") else None
+
+
+def _is_output(word: str) -> bool:
+    return word == "--output" or word.startswith("--output=")
+
+
 def main() -> None:
     """Entry point of the console script and of `python -m runtime.main`."""
     if not any(os.environ.get(name) for name in ("LOGNAME", "USER")):
         # The container's uid 10001 has no entry among the system's users; asyncssh and getpass ask for its name.
         os.environ["LOGNAME"] = "flageemonitor"
-    cli(prog_name=PROGRAM)
+    gc.disable()  # nothing that the libraries make while they load is garbage; a run looks for some again once it has hosts
+    try:
+        sys.exit(_parsed_and_run(sys.argv[1:]))
+    finally:
+        gc.freeze()  # else the interpreter looks through everything once more before it ends
 
 
 if __name__ == "__main__":

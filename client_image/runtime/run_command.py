@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import gc
 import signal
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
 from contracts.config import NetworkConfig
 from contracts.ids import uuid7
+from runtime.adapters.state.door import closed_until
 from runtime.adapters.state.locks import FileLocks
 from runtime.adapters.state.runs import cancel_requested, register
 from runtime.console.output import Out
 from runtime.console.run_view import RunView
-from runtime.core.errors import JobStillRunning, RunCancelled, RunError, UsageFault
+from runtime.core.errors import JobStillRunning, RunCancelled, RunError, Updating, UsageFault
 from runtime.core.lateness import Drop, judge
 from runtime.core.model import Reason, RunReport, Selector
 from runtime.core.pipeline import Job, Request, resolve
@@ -103,8 +105,11 @@ async def _run(
         watch = asyncio.create_task(_watch_for_cancel(installation, request, stop, view))
         stack.callback(watch.cancel)
         stack.enter_context(register(installation.settings.data_path, job.info))
+        _look_at_the_door(installation)  # after the registration: who closes it looks for registered runs after that
         context = installation.context(job, config, stop)
         listener = Listener(selected=view.selected, result=view.result)
+        gc.freeze()  # all that is loaded by now stays; looking through it again and again would cost more than the hosts
+        gc.enable()
         return await execute(job, context, installation.inventory(config), config, listener)
 
 
@@ -127,6 +132,13 @@ async def _take_turn(
     holder = turn.result()
     if holder is not None:
         raise JobStillRunning("job_still_running", f"job {scheduled.job_id} is still running: {holder}")
+
+
+def _look_at_the_door(installation: Installation) -> None:
+    until = closed_until(installation.settings.data_path, installation.clock.now())
+    if until is not None:
+        text = f"an update is about to replace this container; no run starts before {until:%H:%M:%S %Z}"
+        raise Updating("updating", text, "try again in a minute; nothing was touched")
 
 
 def _judge(installation: Installation, config: NetworkConfig, job: Job, scheduled: Scheduled) -> None:

@@ -30,6 +30,8 @@ class RuntimeSettings:
     ca_path: str
     insecure: bool
     log_format: str
+    run_mode: str
+    watchtower_interval: int | None
 
 
 # name -> what it is for; the order of docs/settings.md
@@ -46,6 +48,9 @@ NAMES: Mapping[str, str] = {
     "FLAGEEMONITOR_CA_PATH": "Private CA bundle for the control plane.",
     "FLAGEEMONITOR_INSECURE": "`plain-http` allows http to a host that is not loopback. Tokens then travel in clear text.",
     "FLAGEEMONITOR_LOG_FORMAT": "json or console; default: console on a terminal, else json.",
+    "FLAGEEMONITOR_WATCHTOWER_INTERVAL": "Seconds between Watchtower's polls, to tell when it is silent. Set by deploy.",
+    "FLAGEEMONITOR_INVOCATION": "UUID that becomes the id of a run by hand, so that the host's wrapper can cancel it.",
+    "RUN_MODE": "daemon, or candidate: a new image on trial, which schedules, fetches and delivers nothing. Set by deploy.",
 }
 
 
@@ -63,6 +68,7 @@ def read_settings(environ: Mapping[str, str]) -> RuntimeSettings:
     token_file = get("TOKEN_FILE")
     default_token_file = config_path / "token"
     token = get("TOKEN")
+    interval = get("WATCHTOWER_INTERVAL")
     if not token_file and (default_token_file.exists() or not token):
         token_file = str(default_token_file)
     return RuntimeSettings(
@@ -78,4 +84,6 @@ def read_settings(environ: Mapping[str, str]) -> RuntimeSettings:
         ca_path=get("CA_PATH"),
         insecure=get("INSECURE") == "plain-http",
         log_format=get("LOG_FORMAT"),
+        run_mode=environ.get("RUN_MODE", "").strip() or "daemon",
+        watchtower_interval=int(interval) if interval.isascii() and interval.isdigit() else None,
     )

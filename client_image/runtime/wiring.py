@@ -96,7 +96,7 @@ class Installation:
     def context(self, job: Job, config: NetworkConfig, stop: Stop) -> Context:
         """Everything that one run shares between its hosts."""
         from runtime.adapters.ssh.remote import SshRemote
-        from runtime.adapters.state.hosts import SqlHostKeys, SqlHostMemory
+        from runtime.adapters.state.hosts import SqlHostBook
         from runtime.adapters.state.ledger import SqlLedger
         from runtime.adapters.state.locks import FileLocks
         from runtime.process_one import Context
@@ -105,12 +105,7 @@ class Installation:
         return Context(
             job=job,
             policy=gates.policy(config, self.known.providers, self.assets.rows),
-            remote=SshRemote(
-                config.ssh,
-                config.credentials,
-                keys=SqlHostKeys(self.state, self.clock),
-                memory=SqlHostMemory(self.state),
-            ),
+            remote=SshRemote(config.ssh, config.credentials, book=SqlHostBook(self.state, self.clock)),
             locks=FileLocks(self.settings.data_path, self.clock),
             ledger=SqlLedger(self.state, self.clock),
             clock=self.clock,

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, current_app, request
 
+from server.api.parameters import network_asked_for
 from server.api.shortcut import PATH
 from server.auth import authorized
 from server.context import EXTENSION, Context
-from server.errors import ApiError
 from server.services.configurations import plaintext, served
 from server.services.tokens import Scope
 
@@ -23,7 +23,7 @@ def bot_config() -> Response:
     context: Context = current_app.extensions[EXTENSION]
     with context.database.reading() as connection:
         principal = authorized(connection, context, Scope.CONFIG)
-        current = served(connection, principal, _network_asked_for())
+        current = served(connection, principal, network_asked_for())
         if _is_known_to_caller(current.etag):
             response = Response(status=304)
         else:
@@ -31,14 +31,6 @@ def bot_config() -> Response:
     response.headers["ETag"] = current.etag
     response.headers["Cache-Control"] = "private, no-cache"
     return response
-
-
-def _network_asked_for() -> str | None:
-    """``rede``; None when it is missing or empty, as a proxy sends it that does not know its network yet."""
-    values = set(request.args.getlist("rede"))
-    if len(values) > 1:
-        raise ApiError(400, "network_ambiguous", "rede is given more than once; give it once")
-    return (values.pop() or None) if values else None
 
 
 def _is_known_to_caller(etag: str) -> bool:

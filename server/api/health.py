@@ -19,7 +19,7 @@ blueprint = Blueprint("health", __name__)
 def health() -> Response:
     """200 when configurations can be served, also if not all of them; else 503."""
     context: Context = current_app.extensions[EXTENSION]
-    found = check(context.database, context.vault)
+    found = check(context.database, context.vault, context.bootstrap.assets)
     response = jsonify(
         status=found.status,
         version=VERSION,
@@ -27,6 +27,7 @@ def health() -> Response:
         migrations=found.schema
         and {"status": found.schema.state, "revision": found.schema.revision, "head": found.schema.head},
         secret_key={"status": found.key},
+        assets={"status": found.assets},
     )
     response.status_code = 503 if found.status == "error" else 200
     response.headers["Cache-Control"] = "no-store"

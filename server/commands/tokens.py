@@ -12,6 +12,9 @@ from server.commands.base import working
 from server.commands.output import Output, emit_json, emit_rows, output_option, say
 
 SCOPES = ("bootstrap", "config", "ingest", "commands")
+_COLUMNS = (
+    "id", "client", "networks", "scopes", "state", "created_at", "expires_at", "last_used_at", "agent", "used_at"
+)  # fmt: skip
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -89,12 +92,15 @@ def token_issue(
 @click.argument("client_name", metavar="[CLIENT]", required=False)
 @output_option
 def token_list(client_name: str | None, output: Output) -> None:
-    """List tokens by their public id: whose, for what, and when last used (written every few minutes)."""
+    """List tokens by their public id: whose, for what, and when last used (written every few minutes).
+
+    The agent is the proxy that got the token when it enrolled. A token that works for one enrolment has the state used after it.
+    """
     with working() as context, context.database.reading() as connection:
         from server.services.tokens import list_tokens
 
         rows = list_tokens(connection, context.clock(), client_name)
-    emit_rows(rows, ("id", "client", "networks", "scopes", "state", "created_at", "expires_at", "last_used_at"), output)
+    emit_rows(rows, _COLUMNS, output)
 
 
 @token.command("revoke")

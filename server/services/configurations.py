@@ -9,7 +9,7 @@ import datetime as dt
 import shlex
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, bindparam, func, select, tuple_
+from sqlalchemy import Row, bindparam, func, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from contracts.document import Document, DocumentError, read_document
@@ -106,30 +106,22 @@ def current_of(reader: Reader, client: str, code: str) -> Current:
     return current
 
 
-def served(connection: Connection, principal: Principal, code: str | None) -> Current:
+def served(reader: Reader, principal: Principal, code: str | None) -> Current:
     """The version to hand out, for the network asked for or, with ``code`` None, the only one that the token allows.
 
     One indexed query. Refusals: network_not_allowed, network_required, configuration_missing.
     """
-    parameters = {"client_id": principal.client_id, "code": code}
-    if code is None:
-        rows = [row for row in connection.execute(_OF_CLIENT, parameters) if principal.allows(row.network_id)]
-        if len(rows) != 1:
-            raise _choice([row.code for row in rows])
-        row = rows[0]
-    else:
-        # A malformed code cannot be anybody's, and some (with a NUL) a database does not even take.
-        found = connection.execute(_BY_CODE, parameters).first() if is_network_code(code) else None
-        if found is None or not principal.allows(found.network_id):
-            raise Refusal(
-                "network_not_allowed",
-                f"token {principal.public_id} is not for this network; ask for a token that is, or correct rede=",
-            )
-        row = found
+    row = _allowed(reader, principal, code)
     current = _current(principal.client, row)
     if current is None:
         raise _missing(principal.client, row.code)
     return current
+
+
+def network_of(reader: Reader, principal: Principal, code: str | None) -> tuple[int, str]:
+    """Row id and code of the network that :func:`served` would serve, whether or not it has a configuration. Same refusals."""
+    row = _allowed(reader, principal, code)
+    return row.network_id, row.code
 
 
 def plaintext(reader: Reader, vault: Vault | None, current: Current) -> bytes:
@@ -166,6 +158,23 @@ def key_mismatch(vault: Vault, stored_under: str) -> str:
         f"FLAGEE_SECRET_KEY is the key {vault.key_id}, but stored configurations need the key {stored_under}; "
         "set that one, or store the documents again"
     )
+
+
+def _allowed(reader: Reader, principal: Principal, code: str | None) -> _LatestRow:
+    parameters = {"client_id": principal.client_id, "code": code}
+    if code is None:
+        rows = [row for row in reader.execute(_OF_CLIENT, parameters) if principal.allows(row.network_id)]
+        if len(rows) != 1:
+            raise _choice([row.code for row in rows])
+        return rows[0]
+    # A malformed code cannot be anybody's, and some (with a NUL) a database does not even take.
+    found = reader.execute(_BY_CODE, parameters).first() if is_network_code(code) else None
+    if found is None or not principal.allows(found.network_id):
+        raise Refusal(
+            "network_not_allowed",
+            f"token {principal.public_id} is not for this network; ask for a token that is, or correct rede=",
+        )
+    return found
 
 
 def _choice(networks: list[str]) -> Refusal:

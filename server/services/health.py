@@ -7,6 +7,7 @@ from typing import Literal
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from server.services.assets import Assets
 from server.services.configurations import foreign_keys, key_mismatch
 from server.storage.crypto import Vault
 from server.storage.faults import explain
@@ -21,19 +22,26 @@ class Health:
     database: Literal["ok", "unavailable"]
     schema: Schema | None
     key: Literal["ok", "missing", "mismatch", "unknown"]
+    assets: Literal["ok", "missing"]
     problems: tuple[str, ...]
 
     @property
     def status(self) -> Literal["ok", "degraded", "error"]:
-        """error: nothing can be served. degraded: some network's configuration was stored under another key."""
-        if not self.problems:
-            return "ok"
-        return "degraded" if self.key == "mismatch" else "error"
+        """error: nothing can be served. degraded: a network's configuration needs another key, or nothing can be installed."""
+        if self.database == "unavailable" or self.key in ("missing", "unknown"):
+            return "error"
+        return "degraded" if self.problems else "ok"
 
 
-def check(database: Database, vault: Vault | None) -> Health:
-    """Look at the database, its schema, and whether the secret key opens what is stored. Never raises for a broken part."""
+def check(database: Database, vault: Vault | None, assets: Assets) -> Health:
+    """Look at the database, its schema, whether the secret key opens what is stored, and at what the installer is made from.
+
+    Never raises for a broken part.
+    """
     problems: list[str] = []
+    if found := assets.problem():
+        problems.append(found)
+    state: Literal["ok", "missing"] = "missing" if found else "ok"
     key: Literal["ok", "missing", "mismatch", "unknown"] = "unknown" if vault else "missing"
     if vault is None:
         problems.append("FLAGEE_SECRET_KEY is not set; configurations can neither be stored nor served without it")
@@ -47,5 +55,5 @@ def check(database: Database, vault: Vault | None) -> Health:
             key = "mismatch" if foreign else "ok"
             problems += [key_mismatch(vault, other) for other in foreign]
     except SQLAlchemyError as error:
-        return Health("unavailable", None, key, (*problems, explain(error, database)))
-    return Health("ok", schema, key, tuple(problems))
+        return Health("unavailable", None, key, state, (*problems, explain(error, database)))
+    return Health("ok", schema, key, state, tuple(problems))

@@ -28,6 +28,7 @@ _UNCHANGED = (
     .where(
         Token.public_id == bindparam("public_id"),
         Token.revoked_at.is_(None),
+        Token.used_at.is_(None),
         Token.expires_at.is_(None) | (Token.expires_at > bindparam("now")),
         Network.code == bindparam("code"),
         Token.all_networks | _allowed.correlate(Token, Network),

@@ -10,6 +10,7 @@ Reason = Literal[
     "token_unknown",
     "token_revoked",
     "token_expired",
+    "token_used",
     "scope_missing",
     "network_not_allowed",
     "network_required",
@@ -20,6 +21,10 @@ Reason = Literal[
     "secret_key_mismatch",
     "name_invalid",
     "name_taken",
+    "public_url_missing",
+    "assets_missing",
+    "installer_value_invalid",
+    "agent_elsewhere",
     "client_unknown",
     "network_unknown",
 ]

@@ -37,7 +37,7 @@ class Scope(StrEnum):
     COMMANDS = "commands"
 
 
-State = Literal["active", "expired", "revoked"]
+State = Literal["active", "expired", "revoked", "used"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ class Principal:
     client: str
     networks: frozenset[int] | None
     scopes: frozenset[str]
+    single_use: bool
 
     def allows(self, network_id: int) -> bool:
         return self.networks is None or network_id in self.networks
@@ -57,15 +58,18 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """A token as it may be shown. ``networks`` are codes."""
+    """A token as it may be shown. ``networks`` are codes; ``agent`` is the id of the agent whose own it is."""
 
     id: str
     client: str
     networks: tuple[str, ...] | Literal["all"]
     scopes: tuple[str, ...]
     state: State
+    agent: str | None
+    single_use: bool
     created_at: dt.datetime
     expires_at: dt.datetime | None
+    used_at: dt.datetime | None
     last_used_at: dt.datetime | None
 
 
@@ -77,10 +81,12 @@ def issue(
     scopes: Collection[Scope],
     expires_at: dt.datetime | None,
     now: dt.datetime,
+    single_use: bool = False,
+    agent_id: str | None = None,
 ) -> tuple[TokenRow, Secret]:
     """Make a token; returns its text too, which cannot be had again. No ``networks``: all of the client's.
 
-    Refusals: client_unknown, network_unknown.
+    A ``single_use`` token ends with the enrolment it is spent on, see :func:`spend`. Refusals: client_unknown, network_unknown.
     """
     client_id = find_client(session, client)
     network_ids = {find_network(session, client, code).id for code in networks}
@@ -93,12 +99,24 @@ def issue(
         all_networks=not networks,
         created_at=now,
         expires_at=expires_at,
+        single_use=single_use,
+        agent_id=agent_id,
     )
     session.add(token)
     session.flush()
     session.add_all(TokenNetwork(token_id=token.id, network_id=network_id) for network_id in network_ids)
     row = TokenRow(
-        public_id, client, tuple(networks) or "all", tuple(token.scopes.split()), "active", now, expires_at, None
+        id=public_id,
+        client=client,
+        networks=tuple(networks) or "all",
+        scopes=tuple(token.scopes.split()),
+        state="active",
+        agent=agent_id,
+        single_use=single_use,
+        created_at=now,
+        expires_at=expires_at,
+        used_at=None,
+        last_used_at=None,
     )
     return row, Secret(f"fm1.{public_id}.{secret}")
 
@@ -115,6 +133,9 @@ def list_tokens(reader: Reader, now: dt.datetime, client: str | None = None) -> 
             Token.expires_at,
             Token.revoked_at,
             Token.last_used_at,
+            Token.agent_id,
+            Token.single_use,
+            Token.used_at,
             Network.code,
         )
         .join(Client, Client.id == Token.client_id)
@@ -140,6 +161,25 @@ def revoke(session: Session, public_id: str, now: dt.datetime) -> bool:
     return True
 
 
+def spend(session: Session, principal: Principal, now: dt.datetime) -> None:
+    """Use up a token that works once; any other stays. Of two at once exactly one gets through. Refusal: token_used."""
+    if not principal.single_use:
+        return
+    mine = session.execute(
+        update(Token)
+        .where(Token.id == principal.token_id, Token.used_at.is_(None))
+        .values(used_at=now)
+        .returning(Token.id)
+    ).first()
+    if mine is None:
+        raise _used(principal.public_id)
+
+
+def revoke_of_agent(session: Session, agent_id: str, now: dt.datetime) -> None:
+    """End every token that is this agent's own."""
+    session.execute(update(Token).where(Token.agent_id == agent_id, Token.revoked_at.is_(None)).values(revoked_at=now))
+
+
 _BY_PUBLIC_ID = (
     select(
         Token.id,
@@ -150,6 +190,8 @@ _BY_PUBLIC_ID = (
         Token.all_networks,
         Token.expires_at,
         Token.revoked_at,
+        Token.single_use,
+        Token.used_at,
         TokenNetwork.network_id,
     )
     .join(Client, Client.id == Token.client_id)
@@ -161,7 +203,7 @@ _BY_PUBLIC_ID = (
 def authenticate(connection: Connection, text: str, now: dt.datetime) -> Principal:
     """Whose token this is. One indexed query, nothing is cached: a revoked token is refused by the next request.
 
-    Refusals: token_unknown; and, told only to who has the secret, token_revoked, token_expired.
+    Refusals: token_unknown; and, told only to who has the secret, token_revoked, token_used, token_expired.
     """
     form = parse(text)
     if form is None:
@@ -176,16 +218,19 @@ def authenticate(connection: Connection, text: str, now: dt.datetime) -> Princip
             "token_unknown", "this token is not known here; check the server's address, or ask for a new token"
         )
     token = rows[0]
-    match _state(token.expires_at, token.revoked_at, now):
+    match _state(token, now):
         case "revoked":
             raise Refusal("token_revoked", f"token {public_id} was revoked; ask for a new one")
+        case "used":
+            raise _used(public_id)
         case "expired":
             raise Refusal(
                 "token_expired",
                 f"token {public_id} expired at {token.expires_at:%Y-%m-%dT%H:%M:%SZ}; ask for a new one",
             )
     networks = None if token.all_networks else _network_ids(rows)
-    return Principal(token.id, public_id, token.client_id, token.name, networks, frozenset(token.scopes.split()))
+    scopes = frozenset(token.scopes.split())
+    return Principal(token.id, public_id, token.client_id, token.name, networks, scopes, token.single_use)
 
 
 def require(principal: Principal, scope: Scope) -> None:
@@ -212,9 +257,12 @@ def _token_row(rows: Sequence[Row[*tuple[Any, ...]]], now: dt.datetime) -> Token
         client=token.name,
         networks="all" if token.all_networks else tuple(row.code for row in rows if row.code is not None),
         scopes=tuple(token.scopes.split()),
-        state=_state(token.expires_at, token.revoked_at, now),
+        state=_state(token, now),
+        agent=token.agent_id,
+        single_use=token.single_use,
         created_at=token.created_at,
         expires_at=token.expires_at,
+        used_at=token.used_at,
         last_used_at=token.last_used_at,
     )
 
@@ -223,10 +271,20 @@ def _network_ids(rows: Sequence[Row[*tuple[Any, ...]]]) -> frozenset[int]:
     return frozenset(row.network_id for row in rows if row.network_id is not None)
 
 
-def _state(expires_at: dt.datetime | None, revoked_at: dt.datetime | None, now: dt.datetime) -> State:
-    if revoked_at is not None:
+def _state(token: Row[*tuple[Any, ...]], now: dt.datetime) -> State:
+    """A token that was used says so, also when it has expired since: that is what its holder wonders about."""
+    if token.revoked_at is not None:
         return "revoked"
-    return "expired" if expires_at is not None and expires_at <= now else "active"
+    if token.used_at is not None:
+        return "used"
+    return "expired" if token.expires_at is not None and token.expires_at <= now else "active"
+
+
+def _used(public_id: str) -> Refusal:
+    return Refusal(
+        "token_used",
+        f"token {public_id} works for one enrolment and was used; get a new line with: flagee-server install-command",
+    )
 
 
 def parse(text: str) -> tuple[str, str] | None:

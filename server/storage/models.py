@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -75,8 +76,22 @@ class Network(Base):
     created_at: Mapped[dt.datetime]
 
 
+class Agent(Base):
+    """An installed proxy. ``agent_id`` is the UUID that the host made, in lower case; it is in one network for good."""
+
+    __tablename__ = "agents"
+
+    agent_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    network_id: Mapped[int] = mapped_column(ForeignKey("networks.id"), index=True)
+    hostname: Mapped[str] = mapped_column(String(255))
+    enrolled_at: Mapped[dt.datetime]
+
+
 class Token(Base):
-    """A credential of a client's proxies. ``secret_hash`` is SHA-256; ``scopes`` are words with one space between."""
+    """A credential of a client's proxies. ``secret_hash`` is SHA-256; ``scopes`` are words with one space between.
+
+    ``agent_id`` is whose it is, when it is one agent's own. ``used_at`` is set once, by what ends a ``single_use`` token.
+    """
 
     __tablename__ = "tokens"
 
@@ -90,6 +105,9 @@ class Token(Base):
     expires_at: Mapped[dt.datetime | None]
     revoked_at: Mapped[dt.datetime | None]
     last_used_at: Mapped[dt.datetime | None]
+    agent_id: Mapped[str | None] = mapped_column(ForeignKey("agents.agent_id"), index=True)
+    single_use: Mapped[bool] = mapped_column(default=False, server_default=false())
+    used_at: Mapped[dt.datetime | None]
 
 
 class TokenNetwork(Base):

@@ -58,8 +58,11 @@ def inspect_schema(database: Database) -> Schema:
     return Schema("behind" if revision in known else "newer", revision, head)
 
 
-def upgrade(database: Database) -> None:
-    """Create or update the schema; one transaction, so a failure leaves what was there. Two at once: the second waits."""
+def upgrade(database: Database, revision: str = "head") -> None:
+    """Create or update the schema; one transaction, so a failure leaves what was there. Two at once: the second waits.
+
+    Another ``revision`` than the newest is for tests, which make the database of an older version with it.
+    """
     from alembic import command
 
     create_file(database)
@@ -68,7 +71,7 @@ def upgrade(database: Database) -> None:
             connection.execute(select(func.pg_advisory_xact_lock(_LOCK_ID)))
         config = _config()
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
 
 
 def _config() -> Config:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.harness import process
+from tests.harness.authority import Issued
 from tests.harness.ports import LOOPBACK, accepts, free_port
 
 CLIENT = "Mercado Sol"
@@ -51,8 +52,8 @@ class Plane:
 
 
 @contextlib.contextmanager
-def running(folder: Path, database_url: str | None = None) -> Iterator[Plane]:
-    """From nothing to a server that answers; SQLite in `folder` unless `database_url` is given."""
+def running(folder: Path, database_url: str | None = None, *, tls: Issued | None = None) -> Iterator[Plane]:
+    """From nothing to a server that answers; SQLite in `folder` unless `database_url` is given. With `tls` it serves https."""
     key = folder / "secret.key"
     key.write_bytes(base64.urlsafe_b64encode(os.urandom(32)))
     environment = {
@@ -61,9 +62,13 @@ def running(folder: Path, database_url: str | None = None) -> Iterator[Plane]:
         "FLAGEE_SECRET_KEY_FILE": str(key),
         "FLAGEE_LOG_FORMAT": "json",
     }
+    port = free_port()
+    scheme = "https" if tls else "http"
+    environment["FLAGEE_PUBLIC_URL"] = f"{scheme}://{LOOPBACK}:{port}"
+    if tls:
+        environment |= {"FLAGEE_TLS_CERTIFICATE": str(tls.certificate), "FLAGEE_TLS_KEY": str(tls.key)}
     _command(environment, "init-db")
     _command(environment, "client", "add", CLIENT)
-    port = free_port()
     serve: list[str | Path] = [PROGRAMS / "flagee-server", "serve", "--bind", f"{LOOPBACK}:{port}"]
     with process.running(
         serve,
@@ -73,7 +78,7 @@ def running(folder: Path, database_url: str | None = None) -> Iterator[Plane]:
         ready=lambda: accepts(LOOPBACK, port),
         within=60,
     ) as child:
-        yield Plane(f"http://{LOOPBACK}:{port}", environment, child)
+        yield Plane(f"{scheme}://{LOOPBACK}:{port}", environment, child)
 
 
 def _command(environment: Mapping[str, str], *arguments: str, stdin: bytes = b"") -> str:

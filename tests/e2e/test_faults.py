@@ -21,13 +21,15 @@ CHANGE = ("update_endpoint_timezone", "--output", "json")
 
 
 def untouched(proxy: Proxy, terminal: Terminal, before: str) -> None:
-    """No run was begun, nothing is to be delivered, and the terminal is as it was."""
-    assert proxy.run("runs", "--output", "json").json == []
-    assert proxy.rows("select count(*) from outbox") == [(0,)]
+    """Every run says that the inventory was not to be had, none considered a host, and the terminal is as it was."""
+    runs = proxy.run("runs", "--output", "json").json
+    assert {(run["exit_code"], run["hosts"], run["state"]) for run in runs} == {(4, 0, "finished")}
+    assert all(run["reason"] and run["message"] for run in runs)
+    assert proxy.rows("select count(*) from run_hosts") == [(0,)]
     assert terminal.listing_hash() == before
 
 
-def test_without_an_honest_answer_of_zabbix_there_is_no_run(
+def test_without_an_honest_answer_of_zabbix_no_host_is_considered(
     new_site: NewSite, zabbix_faults: faults.FaultProxy, start_terminal: StartTerminal
 ) -> None:
     site, terminal = new_site(), start_terminal(TILL)

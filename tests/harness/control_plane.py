@@ -25,6 +25,9 @@ from tests.harness.ports import LOOPBACK, accepts, free_port
 from tests.harness.process import Child, running
 
 CLIENT = "Mercado Sol"
+PUBLIC_URL = "https://control.example.com"
+# Small files in the place of the product's bootstrap/ and wrappers/: the control plane's tests need only their contract.
+PRODUCT = Path(__file__).parent / "product"
 # The console script without the script: tests need no installed package.
 COMMAND = [sys.executable, "-c", "from server.cli import main; main()"]
 
@@ -88,8 +91,9 @@ class ControlPlane:
 
     @contextlib.contextmanager
     def serving(self, *arguments: str, **changes: str) -> Iterator[tuple[str, Child]]:
-        """`flagee-server serve`: its base URL and the process."""
+        """`flagee-server serve`: its base URL (https with TLS_CERTIFICATE) and the process."""
         port = free_port()
+        scheme = "https" if "FLAGEE_TLS_CERTIFICATE" in self._environ(changes) else "http"
         with running(
             [*COMMAND, "serve", "--bind", f"{LOOPBACK}:{port}", *arguments],
             name="flagee-server",
@@ -98,7 +102,7 @@ class ControlPlane:
             ready=lambda: accepts(LOOPBACK, port),
             within=60,
         ) as child:
-            yield f"http://{LOOPBACK}:{port}", child
+            yield f"{scheme}://{LOOPBACK}:{port}", child
 
     def _environ(self, changes: dict[str, str]) -> dict[str, str]:
         return {**self.environ, **{f"FLAGEE_{name}": value for name, value in changes.items()}}
@@ -117,6 +121,8 @@ def empty(folder: Path, database_url: str | None = None) -> ControlPlane:
         "FLAGEE_SECRET_KEY": new_key(),
         "FLAGEE_LOG_FORMAT": "json",
         "FLAGEE_WORKERS": "1",
+        "FLAGEE_PUBLIC_URL": PUBLIC_URL,
+        "FLAGEE_ASSETS": str(PRODUCT),
     }
     return ControlPlane(folder, environ)
 

@@ -28,18 +28,15 @@ class State:
     notes: dict[str, SshNotes] = field(default_factory=dict)
     written: list[SshNotes] = field(default_factory=list)
 
-    async def load(self, host: Host) -> PinnedKey | None:
-        return self.keys.get(host.name)
+    async def look_up(self, host: Host) -> tuple[PinnedKey | None, SshNotes]:
+        return self.keys.get(host.name), self.notes.get(host.name, SshNotes())
 
-    async def pin(self, host: Host, key: PinnedKey) -> None:
-        self.keys.setdefault(host.name, key)
-
-    async def recall(self, host: Host) -> SshNotes:
-        return self.notes.get(host.name, SshNotes())
-
-    async def remember(self, host: Host, notes: SshNotes) -> None:
-        self.written.append(notes)
-        self.notes[host.name] = notes
+    async def write_down(self, host: Host, key: PinnedKey | None, notes: SshNotes | None) -> None:
+        if key is not None:
+            self.keys.setdefault(host.name, key)
+        if notes is not None:
+            self.written.append(notes)
+            self.notes[host.name] = notes
 
 
 def a_host(address: str, port: int, **other: Any) -> Host:
@@ -59,7 +56,7 @@ def private_key(user: str, key: KeyPair, **other: Any) -> Credential:
 def a_remote(*credentials: Credential, state: State | None = None, **settings: Any) -> Remote:
     state = state or State()
     ssh = Ssh.model_validate({"allowed_networks": NETWORKS, "connect_timeout": 10, **settings})
-    return SshRemote(ssh, credentials, keys=state, memory=state)
+    return SshRemote(ssh, credentials, book=state)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

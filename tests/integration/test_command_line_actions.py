@@ -30,6 +30,7 @@ def tills(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         till("goes"),
         till("spared"),
         till("office", files={"/servidor/configuracao/termcons.ini": {"text": "[Terminal-1]\n"}}),
+        till("synced", "ubuntu-22.04", user="pdv", auth="key", privilege="nopasswd"),
     ) as running:
         yield running
 
@@ -75,6 +76,26 @@ def test_first_generation_options_are_the_parameters_of_their_action(tills: Shop
     assert (said.code, result["outcome"], result["report"]["ntp"]) == (0, "changed", "no_client")
     assert result["report"]["localtime_target"] == "/usr/share/zoneinfo/Etc/GMT+3"
     assert not (tills.tree("fixed") / "etc/localtime").is_symlink()
+
+
+def test_timesyncd_is_told_its_server_and_started_and_then_left_alone(tills: Shop, tmp_path: Path) -> None:
+    """On a terminal whose systemctl and timedatectl are the demo's: they keep a state, but there is no systemd behind them."""
+    name, proxy = tills.name("synced"), Proxy(tmp_path, tills.document("synced"))
+    options = ("--timezone", ZONE, "--enable-ntp", "--ntp-server", "10.77.0.1", "--output", "json")
+
+    planned = proxy.run(TIMEZONE, *options, "--dry-run")
+    assert planned.outcomes == {name: "would_change dry_run"}
+    assert not (tills.tree("synced") / "var/lib/terminal/ntp").exists()
+
+    changed = proxy.run(TIMEZONE, *options).result(name)
+    assert (changed["outcome"], changed["reason"]) == ("changed", "confirmed")
+    assert "restart timesyncd" in [step["name"] for step in changed["steps"]]
+    conf = tills.tree("synced") / "etc/systemd/timesyncd.conf.d/90-flageemonitor.conf"
+    assert conf.read_text() == "[Time]\nNTP=\nNTP=10.77.0.1\n"
+    assert (tills.tree("synced") / "var/lib/terminal/ntp").exists()
+
+    again = proxy.run(TIMEZONE, *options).result(name)
+    assert (again["outcome"], again["steps"], again["report"]["ntp"]) == ("ok", [], "timesyncd")
 
 
 # -- the rollout

@@ -41,6 +41,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         yield Place(running, proxy)
 
 
+CLOSED_PORT = 1  # nothing listens there
+AWAY = {"kind": "zabbix", "url": f"http://127.0.0.1:{CLOSED_PORT}", "token": "0" * 64}
+
 # command → the reason it is refused with, and what the message must name
 REFUSED: dict[tuple[str, ...], tuple[str, str]] = {
     ("dance",): ("unknown_action", "dance"),
@@ -109,6 +112,13 @@ def test_what_is_not_understood_is_refused_by_name_and_touches_nothing(place: Pl
         assert error["message"] in said.stderr, command
     for (command, name), said in zip(MISSPELT.items(), place.together(list(MISSPELT)), strict=True):
         assert (said.code, name in said.stderr) == (2, True), (command, said)
+    misspelt = [command for command in MISSPELT if "--output" not in command]
+    commands = [(*command, "--output", form) for command in misspelt for form in ("json", "ndjson")]
+    for command, said in zip(commands, place.together(commands), strict=True):
+        error = said.json["error"]
+        assert (said.code, said.json["exit_code"], error["reason"]) == (2, 2, "bad_usage"), command
+        assert error["message"] in said.stderr, command
+        assert error["advice"].endswith("--help"), command
     assert place.shop.events("plain") == met
 
 
@@ -118,6 +128,23 @@ def test_names_with_shell_characters_name_nothing_and_run_nothing(place: Place, 
     said = place.together([(TIMEZONE, f"--host={name}", "--output", "json") for name in names])
     assert [(one.code, one.json["error"]["reason"]) for one in said] == [(5, "no_host_matched")] * len(names)
     assert not trap.exists()
+
+
+def test_a_run_that_never_had_a_host_is_listed_with_its_exit_code_and_why(place: Place, tmp_path: Path) -> None:
+    proxy = Proxy(tmp_path, place.shop.document("plain"))
+    assert proxy.run(TIMEZONE, "--pdv", "20").code == 5
+    proxy.configure({**place.shop.document("plain"), "inventory": AWAY})
+    assert proxy.run("diagnose_env").code == 4
+
+    away, nobody = proxy.run("runs", "--output", "json").json
+    assert (nobody["action"], nobody["exit_code"], nobody["reason"]) == (TIMEZONE, 5, "no_host_matched")
+    assert (nobody["state"], nobody["hosts"], nobody["selector"]) == ("finished", 0, {"terminals": [20]})
+    assert (away["action"], away["exit_code"], away["state"]) == ("diagnose_env", 4, "finished")
+    assert away["reason"]
+    assert f"127.0.0.1:{CLOSED_PORT}" in away["message"]
+    shown = proxy.run("runs").stdout.splitlines()
+    assert [line.split("\t")[3:6] for line in shown] == [["0", away["reason"], "4"], ["0", "no_host_matched", "5"]]
+    assert nobody["message"] in proxy.run("runs", nobody["run_id"], "--output", "table").stdout
 
 
 def test_a_host_whose_own_name_holds_shell_characters_is_looked_at_like_any_other(place: Place, tmp_path: Path) -> None:

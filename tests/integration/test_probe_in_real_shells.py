@@ -21,8 +21,8 @@ from tests.harness.need import need, need_program
 CASES = Path(__file__).parents[1] / "cases" / "facts"
 NAMES = sorted(path.stem for path in CASES.glob("*.yaml"))
 ROWS = parse_rows((find_root() / "compat_matrix/endpoints.yaml").read_text(encoding="utf-8"), "endpoints.yaml")
-SHELLS = ("dash", "bash", "busybox")
-TOOLS = ("sh", "dd", "tr", "id", "uname", "date")
+SHELLS = ("dash", "bash", "busybox", "mksh", "yash")
+TOOLS = ("sh", "head", "id", "uname", "date")
 USERS = {"root": 0, "pdv": 1000}
 # As the engine sends it: inside a function and a strict subshell of its own, read to its last line before anything runs.
 SENT = f"main() {{\n(\nset -eu\n{SCRIPT})\n}}\nmain </dev/null\n"

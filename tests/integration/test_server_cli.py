@@ -258,3 +258,6 @@ def test_every_command_teaches(plane: ControlPlane) -> None:
             text = plane.must(group, command, "--help")
             assert "--output" in text
             assert command in ("list",) or "Example" in text
+    text = plane.must("install-command", "--help")
+    assert "Examples" in text
+    assert "--ca" in text

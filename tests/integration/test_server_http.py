@@ -255,7 +255,7 @@ def test_other_methods_are_answered_with_those_that_are_allowed(world: World, me
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/api", PATH + "/", PATH + "/x", "/static/x", "/api/bootstrap/install.sh", "/%00"]
+    "path", ["/", "/api", PATH + "/", PATH + "/x", "/static/x", "/api/bootstrap/install.ps1", "/%00"]
 )
 def test_unknown_paths_are_problems_too(world: World, path: str) -> None:
     answer = world.http.get(path)
@@ -298,8 +298,9 @@ def test_health_tells_that_all_is_well(world: World) -> None:
             "status": "ok",
             "version": answer.json and answer.json["version"],
             "database": {"status": "ok", "backend": context_of(world.http.application).database.backend},
-            "migrations": {"status": "current", "revision": "0001", "head": "0001"},
+            "migrations": {"status": "current", "revision": "0002", "head": "0002"},
             "secret_key": {"status": "ok"},
+            "assets": {"status": "ok"},
         }
 
 

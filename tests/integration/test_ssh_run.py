@@ -4,9 +4,12 @@ import asyncio
 import resource
 import signal
 from collections.abc import Callable, Iterator
+from typing import cast
 
+import asyncssh
 import pytest
 
+from runtime.adapters.ssh.shell import Shell
 from runtime.core import script
 from runtime.core.action import WriteFile
 from runtime.core.model import Host, Outcome, Reason
@@ -239,6 +242,16 @@ def test_an_account_without_a_shell_is_said_so(start_terminal: StartTerminal) ->
     answer = run(ask(a_remote(password("ana", "secret")), host))
     assert not answer.complete
     assert b"not available" in answer.noise
+
+
+def test_a_channel_that_the_server_closes_while_we_write_is_no_error_of_ours() -> None:
+    class Closing:
+        def write(self, data: bytes) -> None:
+            raise BrokenPipeError("Channel not open for sending")
+
+    shell = Shell(script.Reader("0" * 16, 100), 100)
+    shell.connection_made(cast("asyncssh.SSHClientChannel[bytes]", Closing()))
+    shell.write(b"a script", last=True)
 
 
 def test_a_server_that_runs_no_commands_is_said_so(client_key: KeyPair) -> None:

@@ -13,18 +13,19 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
 
 from runtime.adapters.state import keepsake, migrations
 from runtime.adapters.state.errors import StateUnavailable
 from runtime.adapters.state.history import count, list_runs
-from runtime.adapters.state.hosts import SqlHostKeys, accept_lost_keys, retire_keys
+from runtime.adapters.state.hosts import SqlHostBook, accept_lost_keys, retire_keys
+from runtime.adapters.state.ledger import SqlLedger
 from runtime.adapters.state.meta import agent_id
+from runtime.adapters.state.migrations.upgrade import STEPS, steps, upgrade
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import metadata
-from runtime.core.errors import Permanent
+from runtime.core.errors import InventoryUnavailable, Permanent
 from runtime.core.model import Reason
 from runtime.core.ports import PinnedKey
 from tests.harness.need import need_root
@@ -44,25 +45,19 @@ KEY = PinnedKey("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0p8xYv7Qm1Yt9B6f0a9mQw2c4
 VERSIONS = Path(migrations.__file__).parent / "versions"
 
 
-def _script() -> ScriptDirectory:
-    config = Config()
-    config.set_main_option("script_location", str(VERSIONS.parent))
-    return ScriptDirectory.from_config(config)
-
-
 def _fill(folder: Path) -> tuple[str, str]:
     """A state with a run, two pinned keys, one of them retired again, and an identity: agent id, run id."""
     info, hosts = make_info(), make_hosts(2)
     with open_state(folder) as state:
         asyncio.run(complete_run(state, info, [make_result(host) for host in make_hosts(300)]))
         for host in hosts:
-            asyncio.run(SqlHostKeys(state, StillClock()).pin(host, KEY))
+            asyncio.run(SqlHostBook(state, StillClock()).write_down(host, KEY, None))
         retire_keys(state, hosts[1].network, hosts[1].name, by="ana", now=NOON)
         return agent_id(state), info.run_id
 
 
 def _keys(state: State) -> list[PinnedKey | None]:
-    return [asyncio.run(SqlHostKeys(state, StillClock()).load(host)) for host in make_hosts(2)]
+    return [asyncio.run(SqlHostBook(state, StillClock()).look_up(host))[0] for host in make_hosts(2)]
 
 
 # --- schema
@@ -76,10 +71,14 @@ def test_the_migrations_make_exactly_the_tables_of_the_code(tmp_path: Path) -> N
 
 
 def test_the_migrations_are_one_line_that_ends_at_head() -> None:
-    script = _script()
+    script = steps()
     assert script.get_heads() == [migrations.HEAD]
     chain = [revision.revision for revision in script.walk_revisions()]
     assert chain[::-1] == [f"{number:04}" for number in range(1, len(chain) + 1)]
+
+
+def test_every_migration_is_listed() -> None:
+    assert [Path(str(step.__file__)).name for step in STEPS] == sorted(path.name for path in VERSIONS.glob("v*.py"))
 
 
 @pytest.mark.parametrize("path", sorted(VERSIONS.glob("v*.py")), ids=lambda path: path.stem)
@@ -116,6 +115,34 @@ def test_the_schema_of_a_later_release_can_be_read_and_written(tmp_path: Path) -
         assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("0999",)]
         assert database.execute("SELECT DISTINCT urgency FROM runs").fetchall() == [(3,)]
     database.close()
+
+
+_A_RUN = """
+    INSERT INTO runs (run_id, correlation_id, agent_id, network, action, action_version, asked, origin, dry_run, compat_mode,
+        params, selector, pid, hosts, state, exit_code, started_at, finished_at)
+    VALUES (?, 'c', 'a', 'acme', 'diagnose_env', '1', 'diagnose_env', 'manual', 0, 'warn', '{}', '{}', 1, 0, 'finished', 0,
+        '2026-03-14T12:00:00.000000+00:00', '2026-03-14T12:00:01.000000+00:00')
+"""
+
+
+def test_the_first_schema_is_brought_up_to_date_and_its_release_still_writes_to_it(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'state.db'}")
+    with engine.begin() as connection:
+        upgrade(connection, "0001")
+        connection.exec_driver_sql(_A_RUN, ("before",))
+    engine.dispose()
+
+    with open_state(tmp_path) as state:
+        ledger, info = SqlLedger(state, StillClock()), make_info()
+        asyncio.run(ledger.refuse(info, InventoryUnavailable("zabbix_timeout", "no answer")))
+    with sqlite3.connect(tmp_path / "state.db") as database:
+        database.execute(_A_RUN, ("after a rollback",))
+    database.close()
+
+    with open_state(tmp_path) as state:
+        told = {run.run_id: (run.exit_code, run.reason, run.message) for run in list_runs(state)}
+    nothing = (0, None, None)
+    assert told == {"before": nothing, "after a rollback": nothing, info.run_id: (4, "zabbix_timeout", "no answer")}
 
 
 def test_an_up_to_date_state_opens_without_alembic(tmp_path: Path) -> None:
@@ -254,7 +281,7 @@ def test_a_last_line_that_was_cut_spoils_no_other(tmp_path: Path) -> None:
     with (tmp_path / keepsake.FILE).open("ab") as file:
         file.write(b'{"event":"pin","netw')
     with open_state(tmp_path) as state:
-        asyncio.run(SqlHostKeys(state, StillClock()).pin(make_hosts(2)[1], KEY))
+        asyncio.run(SqlHostBook(state, StillClock()).write_down(make_hosts(2)[1], KEY, None))
     assert set(keepsake.recall(tmp_path).keys) == {("acme", host.name.lower(), 22) for host in make_hosts(2)}
 
 

@@ -1,6 +1,7 @@
 """What the facts probe's output means: total for every byte string, an error only for what our script cannot have printed."""
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,42 +12,35 @@ from runtime.core.facts import Facts
 from runtime.core.model import Outcome, Reason
 from runtime.core.probe import SCRIPT, BadFacts, parse_probe
 
-KEYS = [
-    "slackware",
-    "mint",
-    "os",
-    "lsb",
-    "debian",
-    "issue",
-    "class",
-    "init",
-    "machine",
-    "kernel",
-    "hostname",
-    "user",
-    "uid",
-    "epoch",
+KEYS = ["class", "init", "machine", "kernel", "hostname", "who", "epoch", "files", "facts"]
+FILES = [
+    "/etc/slackware-version",
+    "/etc/linuxmint/info",
+    "/etc/os-release",
+    "/usr/lib/os-release",
+    "/etc/lsb-release",
+    "/etc/debian_version",
+    "/etc/issue",
 ]
 
 
-def printed(*lines: str | bytes) -> bytes:
+def printed(*lines: str | bytes, files: Sequence[tuple[str, bytes]] = ()) -> bytes:
     raw = [line if isinstance(line, bytes) else line.encode() for line in lines]
-    return b"\n".join([b"facts=begin", *raw, b"facts=end", b""])
+    said = b"\n".join([b"facts=begin", *raw, b"files=begin", b"==> /dev/null <=="])
+    return said + b"".join(b"\n==> %s <==\n%s" % (name.encode(), text) for name, text in files) + b"\nfacts=end\n"
 
 
 def test_a_whole_answer_becomes_facts() -> None:
     facts = parse_probe(
         printed(
-            "os=ID=ubuntu",
-            'os=VERSION_ID="22.04"',
-            "class=2",
+            "class=\2",
             "init=systemd",
             "machine=x86_64",
             "kernel=5.15.0-91-generic",
             "hostname=ABC-LOJA001-PDV201",
-            "user=pdv",
-            "uid=1000",
+            "who=uid=1000(pdv",
             "epoch=1700000000",
+            files=[("/etc/os-release", b'ID=ubuntu\nVERSION_ID="22.04"\n')],
         )
     )
 
@@ -92,7 +86,7 @@ def test_garbage_is_bad_facts_and_says_what_came(output: bytes) -> None:
 
 
 def test_facts_that_were_cut_off_are_bad_wherever_the_cut_was() -> None:
-    whole = printed("os=ID=ubuntu", "class=2", "machine=x86_64", "uid=0")
+    whole = printed("class=\2", "machine=x86_64", "who=uid=0(root", files=[("/etc/os-release", b"ID=ubuntu\n")])
     end = whole.rindex(b"facts=end") + len(b"facts=end")
 
     for cut in range(end):
@@ -108,10 +102,13 @@ def test_any_bytes_are_facts_or_bad_facts(output: bytes) -> None:
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from(KEYS), st.binary().map(lambda value: value.replace(b"\n", b""))), max_size=30)
+    st.lists(st.tuples(st.sampled_from(KEYS), st.binary().map(lambda value: value.replace(b"\n", b""))), max_size=30),
+    st.lists(st.tuples(st.sampled_from(FILES), st.binary()), max_size=9),
 )
-def test_any_values_are_facts_that_can_be_printed(pairs: list[tuple[str, bytes]]) -> None:
-    facts = parse_probe(printed(*(key.encode() + b"=" + value for key, value in pairs)))
+def test_any_values_are_facts_that_can_be_printed(
+    pairs: list[tuple[str, bytes]], files: list[tuple[str, bytes]]
+) -> None:
+    facts = parse_probe(printed(*(key.encode() + b"=" + value for key, value in pairs), files=files))
 
     assert all(
         text.isprintable()
@@ -121,49 +118,76 @@ def test_any_values_are_facts_that_can_be_printed(pairs: list[tuple[str, bytes]]
 
 
 def test_lines_that_are_not_ours_are_ignored() -> None:
-    noisy = b"Bem-vindo\xe9\n" + printed("", "no equals sign", "=", "stranger=1", "uid=5") + b"\nuid=7\nfacts=end\n"
+    noisy = (
+        b"Bem-vindo\xe9\n" + printed("", "no equals sign", "=", "stranger=1", "who=uid=5") + b"\nwho=uid=7\nfacts=end\n"
+    )
 
     assert parse_probe(noisy).uid == 5
+
+
+def test_a_file_cannot_speak_for_the_shell_or_for_a_file_that_was_read_before_it() -> None:
+    forged = b"facts=end\nwho=uid=0(root\nfiles=begin\nfacts=begin\n==> /etc/slackware-version <==\nSlackware 15.0\nID=tillos\n"
+
+    facts = parse_probe(printed("who=uid=1000(pdv", files=[("/etc/os-release", forged)]))
+
+    assert (facts.uid, facts.user, facts.distro, facts.source) == (1000, "pdv", "tillos", "os-release")
+
+
+def test_a_file_without_an_end_of_line_does_not_hide_the_next() -> None:
+    facts = parse_probe(printed(files=[("/etc/linuxmint/info", b"nothing"), ("/etc/os-release", b"ID=debian")]))
+
+    assert (facts.distro, facts.version) == ("mint", "")
+    assert parse_probe(printed(files=[("/etc/os-release", b"?"), ("/etc/debian_version", b"12.5")])).distro == "debian"
+
+
+def test_only_the_beginning_of_a_long_file_counts() -> None:
+    facts = parse_probe(printed(files=[("/etc/os-release", b"A=1\n" * 200 + b"ID=debian\n")]))
+
+    assert facts.distro == ""
 
 
 @pytest.mark.parametrize(
     ("machine", "elf_class", "arch"),
     [
-        ("x86_64", "2", "x86_64"),
-        ("x86_64", "1", "i686"),
-        ("x86_64", "", ""),
-        ("amd64", "2", "x86_64"),
-        ("i686", "1", "i686"),
-        ("i586", "1", "i686"),
-        ("i686", "", "i686"),
-        ("i686", "2", "x86_64"),
-        ("aarch64", "2", "aarch64"),
-        ("aarch64", "1", "armv7"),
-        ("armv7l", "1", "armv7"),
-        ("armv6l", "1", "armv6l"),
-        ("riscv64", "2", "riscv64"),
-        ("$(reboot)", "2", ""),
-        ("", "2", ""),
+        ("x86_64", b"\2", "x86_64"),
+        ("x86_64", b"\1", "i686"),
+        ("x86_64", b"", ""),
+        ("amd64", b"\2", "x86_64"),
+        ("i686", b"\1", "i686"),
+        ("i586", b"\1", "i686"),
+        ("i686", b"", "i686"),
+        ("i686", b"\2", "x86_64"),
+        ("aarch64", b"\2", "aarch64"),
+        ("aarch64", b"\1", "armv7"),
+        ("armv7l", b"\1", "armv7"),
+        ("armv6l", b"\1", "armv6l"),
+        ("riscv64", b"\2", "riscv64"),
+        ("$(reboot)", b"\2", ""),
+        ("", b"\2", ""),
     ],
 )
-def test_the_architecture_is_the_userlands(machine: str, elf_class: str, arch: str) -> None:
-    assert parse_probe(printed(f"machine={machine}", f"class={elf_class}")).arch == arch
+def test_the_architecture_is_the_userlands(machine: str, elf_class: bytes, arch: str) -> None:
+    assert parse_probe(printed(f"machine={machine}", b"class=" + elf_class)).arch == arch
 
 
 @pytest.mark.parametrize(
     ("line", "field", "value"),
     [
-        ("uid=0", "uid", 0),
-        ("uid=", "uid", -1),
-        ("uid=-5", "uid", -1),
-        ("uid=" + "9" * 5000, "uid", -1),
-        ("uid=\u0661", "uid", -1),
+        ("who=uid=0(root", "uid", 0),
+        ("who=uid=0", "uid", 0),
+        ("who=uid=61077 gid=100(users", "uid", 61077),
+        ("who=uid=61077 gid=100(users", "user", ""),
+        ("who=uid=", "uid", -1),
+        ("who=", "uid", -1),
+        ("who=uid=-5(x", "uid", -1),
+        ("who=uid=" + "9" * 5000, "uid", -1),
+        ("who=uid=\u0661", "uid", -1),
         ("epoch=1700000000", "epoch", 1_700_000_000),
         ("epoch=%s", "epoch", None),
         ("init=openrc", "init", "unknown"),
         ("class=7", "bits", 0),
         ("hostname=" + "h" * 100_000, "hostname", "h" * 256),
-        ("user=p\x1b[31mdv\r", "user", "p[31mdv"),
+        ("who=uid=7(p\x1b[31mdv\r", "user", "p[31mdv"),
     ],
 )
 def test_a_senseless_value_is_an_absent_one(line: str, field: str, value: object) -> None:

@@ -13,7 +13,8 @@ from rich.text import Text
 from runtime.adapters.state.history import HostRecord, RunRecord, find_run, list_runs, why
 from runtime.adapters.state.runs import Cancelled, cancel
 from runtime.adapters.state.store import State
-from runtime.console.output import Out, clean, styled
+from runtime.console.output import Out, clean
+from runtime.console.terminal import styled
 from runtime.core.errors import NoHostMatched, UsageFault
 
 _RUN = ("started", "action", "origin", "hosts", "outcomes", "exit", "run")
@@ -96,6 +97,7 @@ def _run_row(record: RunRecord) -> tuple[Any, ...]:
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(record.outcomes.items()))
     if record.open:
         outcomes = f"{outcomes}, {record.open} open".lstrip(", ")
+    outcomes = outcomes or record.reason or ""
     code = record.state if record.exit_code is None else record.exit_code
     action = f"{record.action} (dry-run)" if record.dry_run else record.action
     return (_when(record.started_at), action, record.origin, record.hosts, outcomes, code, record.run_id)
@@ -112,6 +114,8 @@ def show_run(state: State, run_id: str, out: Out) -> int:
     if out.form == "table":
         out.table(_RUN, [_run_row(record)], (), whole=_RUN_WHOLE)
         out.console.print()
+        if record.message:
+            out.console.print(Text(clean(record.message)))
     columns = ("host", "address", "outcome", "reason", "what happened")
     out.table(columns, _host_rows(hosts, out), (), whole=columns[:4])
     return 0

@@ -10,34 +10,18 @@ import os
 import re
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Literal, TextIO
-
-from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from runtime.core.errors import RunError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Form = Literal["table", "lines", "json", "ndjson"]
 
 # C0 and C1 controls, and the characters that reorder text: a host's name or answer must not drive the operator's terminal.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-
-GAP = 2  # between two columns
-LEAST = 20  # text that may be folded still reads well in so many characters, the gap to the next column included
-
-STYLES: Mapping[str, str] = {
-    "ok": "green",
-    "changed": "bold green",
-    "would_change": "cyan",
-    "skipped": "yellow",
-    "blocked": "bold red",
-    "unreachable": "red",
-    "failed": "bold red",
-    "unknown": "bold magenta",
-    "cancelled": "dim",
-}
 
 
 def clean(text: object) -> str:
@@ -50,22 +34,7 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _cell(value: object) -> Text:
-    return value if isinstance(value, Text) else Text(clean("" if value is None else value))
-
-
-def styled(outcome: str) -> Text:
-    return Text(outcome, style=STYLES.get(outcome, ""))
-
-
-class _Console(Console):
-    """rich would end the process, and with it a run, when the reader of its output goes away."""
-
-    def on_broken_pipe(self) -> None:
-        _hush(self.file)
-
-
-def _hush(stream: Any) -> None:
+def hush(stream: Any) -> None:
     """The reader of this stream went away (head, less): what is still to be said is dropped, and the work goes on."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
@@ -73,12 +42,24 @@ def _hush(stream: Any) -> None:
 
 
 class Out:
-    """Both streams and the chosen form. ``console`` and ``notes`` write on them as rich does, for people."""
+    """Both streams and the chosen form. ``console`` and ``notes`` write on them as rich does, for people: what is for programs
+    does without rich, which takes a while to load."""
 
     def __init__(self, form: Form, stdout: TextIO, stderr: TextIO) -> None:
         self.form, self.stdout, self.stderr = form, stdout, stderr
-        self.console = _Console(file=stdout, highlight=False)
-        self.notes = _Console(file=stderr, highlight=False)
+
+    @cached_property
+    def console(self) -> Console:
+        return self._on(self.stdout)
+
+    @cached_property
+    def notes(self) -> Console:
+        return self._on(self.stderr)
+
+    def _on(self, stream: TextIO) -> Console:
+        from runtime.console.terminal import Terminal
+
+        return Terminal(file=stream, highlight=False)
 
     def write(self, text: str) -> None:
         """Plain text to stdout, at once."""
@@ -86,7 +67,7 @@ class Out:
             self.stdout.write(text)
             self.stdout.flush()
         except BrokenPipeError:
-            _hush(self.stdout)
+            hush(self.stdout)
 
     def json(self, value: Any) -> None:
         indent = 2 if self.form == "json" and self.stdout.isatty() else None
@@ -96,6 +77,8 @@ class Out:
 
     def say(self, text: str, style: str = "") -> None:
         """A remark for a person, on stderr."""
+        from rich.text import Text
+
         self.notes.print(Text(clean(text), style=style), soft_wrap=True)
 
     def table(
@@ -119,36 +102,9 @@ class Out:
             for row in rows:
                 self.write("\t".join(clean("" if cell is None else cell) for cell in row) + "\n")
         else:
-            self._table(columns, [[_cell(cell) for cell in row] for row in rows], whole)
+            from runtime.console.terminal import draw
 
-    def _table(self, columns: Sequence[str], rows: Sequence[Sequence[Text]], whole: Collection[str]) -> None:
-        widths = (max(cell.cell_len for cell in cells) + GAP for cells in zip(map(Text, columns), *rows, strict=True))
-        needed = sum(
-            width if column in whole else min(width, LEAST) for column, width in zip(columns, widths, strict=True)
-        )
-        if whole and needed - GAP > self.console.width:
-            self._blocks(columns, rows, whole)
-            return
-        table = Table(box=None, header_style="bold", pad_edge=False, show_header=any(columns))
-        for column in columns:
-            table.add_column(column, overflow="fold", no_wrap=column in whole)
-        for row in rows:
-            table.add_row(*row)
-        if rows:
-            self.console.print(table)
-
-    def _blocks(self, columns: Sequence[str], rows: Sequence[Sequence[Text]], whole: Collection[str]) -> None:
-        """A line of what stays whole, and below it the rest, each with its column's name where there are several."""
-        labelled = len(columns) - len(whole) > 1
-        for row in rows:
-            cells = [(column, cell) for column, cell in zip(columns, row, strict=True) if cell]
-            self.console.print(Text("  ").join(cell for column, cell in cells if column in whole), soft_wrap=True)
-            rest = [
-                Text(f"{column}: " if labelled else "", style="dim") + cell
-                for column, cell in cells
-                if column not in whole
-            ]
-            self.console.print(Padding(Text("  ").join(rest), (0, 0, 0, 2)))
+            draw(self.console, columns, rows, whole)
 
     def error(self, error: RunError) -> None:
         """What went wrong and what to do next. In a JSON form it is on stdout too, so that a program sees it."""
@@ -158,6 +114,8 @@ class Out:
 
     def explain(self, error: RunError) -> None:
         """The same for a person only."""
+        from rich.text import Text
+
         text = Text("error: ", style="bold red") + Text(clean(error.message)) + Text(f" [{error.reason}]", style="dim")
         self.notes.print(text, soft_wrap=True)
         if error.advice:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.text import Text
-
-from runtime.console.output import Out, clean, counted, error_json, styled
+from runtime.console.output import Out, clean, counted, error_json
 from runtime.core import wire
 from runtime.core.errors import RunError
 from runtime.core.model import Host, HostResult, Outcome, RunReport
 from runtime.core.pipeline import Job
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 _QUIET = (Outcome.OK, Outcome.CHANGED, Outcome.WOULD_CHANGE)
 
@@ -37,6 +37,8 @@ class RunView:
         if self._out.form == "table" or job.effect == "disrupt":
             self._out.say(f"{what} ({mode}compatibility {info.compat_mode}, run {info.run_id})", "bold")
         if self._out.form == "table" and self._out.stderr.isatty():
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
             self._progress = Progress(*columns, console=self._out.notes, transient=True)
             self._task = self._progress.add_task("working", total=len(hosts))
@@ -94,6 +96,10 @@ def _line(result: HostResult) -> str:
 
 
 def _table(out: Out, report: RunReport, code: int) -> None:
+    from rich.text import Text
+
+    from runtime.console.terminal import styled
+
     rows: list[tuple[Any, ...]] = []
     for result in report.results:
         seconds = result.durations.get("total", 0.0)

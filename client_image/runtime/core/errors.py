@@ -53,6 +53,12 @@ class JobStillRunning(RunError):
     exit_code = 6
 
 
+class Updating(RunError):
+    """An update is about to replace this container; whoever asked can ask the next one."""
+
+    exit_code = 69
+
+
 class RunCancelled(RunError):
     """Stopped before it had a host to consider."""
 

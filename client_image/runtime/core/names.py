@@ -63,9 +63,9 @@ def parse_name(name: str, extra: RoleWords | None = None) -> HostName:
     return _parsed(name, tuple((extra or {}).items()))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=32_768)
 def _parsed(name: str, extra: tuple[tuple[Role, tuple[str, ...]], ...]) -> HostName:
-    """Cached, because inventory, rollout and gates ask for the same name one after the other."""
+    """Cached for a whole fleet, both names of ten thousand hosts: inventory, rollout and gates ask for all of them in turn."""
     said = _read(name, _vocabulary(extra))
     # "Old CONCENTRADOR LOJA9": only the fleet's own word counts there, a provider's may be part of a network's code.
     if any(word in said.network.upper() for word in WORDS["concentrator"]):
@@ -154,8 +154,9 @@ def _rest(rest: str, words: Mapping[str, Role]) -> tuple[Role, int | None]:
 def _protected(text: str, words: Mapping[str, Role]) -> Role | None:
     """A concentrator's word counts wherever it stands; a proxy's only as a word of its own."""
     upper = text.upper()
-    if any(role == "concentrator" and word in upper for word, role in words.items()):
-        return "concentrator"
+    for word, role in words.items():
+        if role == "concentrator" and word in upper:
+            return "concentrator"
     return "proxy" if any(words.get(piece) == "proxy" for piece in _PIECE.findall(upper)) else None
 
 

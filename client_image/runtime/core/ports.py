@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from runtime.core.errors import RunError
 from runtime.core.facts import Privilege
 from runtime.core.model import Host, HostResult, Reason, RunInfo, Selector, StepRecord
 
@@ -88,18 +89,6 @@ class PinnedKey:
         return "SHA256:" + base64.b64encode(digest).decode("ascii").rstrip("=")
 
 
-class HostKeyStore(Protocol):
-    """Which key a host had when we first logged in to it: one for (network, host name, port), whatever its address."""
-
-    async def load(self, host: Host) -> PinnedKey | None:
-        """The pinned key. May raise HostError where first use is not trusted at the moment."""
-        ...
-
-    async def pin(self, host: Host, key: PinnedKey) -> None:
-        """Durable when it returns. A key that is already pinned stays: only `hosts rekey` retires it."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class SshNotes:
     """What logging in to a host took the last time. ``profile``: name of the algorithm set, empty before the first login.
@@ -113,11 +102,16 @@ class SshNotes:
     credential: str = ""
 
 
-class HostMemory(Protocol):
-    async def recall(self, host: Host) -> SshNotes: ...
+class HostBook(Protocol):
+    """What is known of hosts from one run to the next. One entry for (network, host name, port), whatever the address."""
 
-    async def remember(self, host: Host, notes: SshNotes) -> None:
-        """Called only when the notes differ from what was recalled."""
+    async def look_up(self, host: Host) -> tuple[PinnedKey | None, SshNotes]:
+        """The key that the host had when we first logged in to it, and what that took. May raise HostError where first use is not
+        trusted at the moment."""
+        ...
+
+    async def write_down(self, host: Host, key: PinnedKey | None, notes: SshNotes | None) -> None:
+        """Durable when it returns. None: nothing new. A key that is already pinned stays: only `hosts rekey` retires it."""
         ...
 
 
@@ -142,13 +136,16 @@ class Ledger(Protocol):
 
     async def finish(self, run_id: str, exit_code: int) -> None: ...
 
+    async def refuse(self, info: RunInfo, error: RunError) -> None:
+        """A run that ends before it has a host: it leaves its exit code and why, begun and finished in one."""
+        ...
+
 
 __all__ = [
     "Answer",
     "Clock",
-    "HostKeyStore",
+    "HostBook",
     "HostLocks",
-    "HostMemory",
     "Inventory",
     "Ledger",
     "PinnedKey",

@@ -1,8 +1,8 @@
 """The engine's own look at a terminal: one read-only POSIX sh script, and what its output means. Pure.
 
-The script only carries: it prints ``key=line`` pairs, raw bytes and all, between two marks, and every judgement is made here,
-where it can be tested. `process_one` runs :data:`SCRIPT` as a section of the first round trip and fills in what only the
-session knows (privilege, the engine's clock, the action's observations).
+The script only carries: it prints ``key=line`` pairs and whole files, raw bytes and all, between marks, and every judgement is
+made here, where it can be tested. `process_one` runs :data:`SCRIPT` as a section of the first round trip and fills in what
+only the session knows (privilege, the engine's clock, the action's observations).
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from runtime.core.errors import Permanent
 from runtime.core.facts import Facts, Init
 from runtime.core.model import Outcome, Reason
 
-# Runs under dash, busybox ash and bash 3, with `set -eu` or without, as root or not, needing only dd, tr, id, uname and date:
-# what is missing leaves an empty value. Files are read up to 16 kB and 200 lines, so an odd link in /etc cannot flood or hang
-# the probe.
+# Runs under dash, busybox ash, bash 3, mksh and yash, with `set -eu` or without, as root or not, needing only head, id, uname
+# and date: what is missing leaves an empty value. Files are read up to 16 kB, so an odd link in /etc cannot flood the probe,
+# and no shell looks into them.
 # The userland's bits are the ELF class of the shell that runs this, because `uname -m` tells the kernel's side only.
-# Terminals are slow and many: few processes are started, and what was found is printed at once, since every print is a packet.
+# Terminals are slow and many, and nothing here costs them more than starting a process: one `head` reads all files. Every
+# print is a packet, so what the shell itself found is printed at once.
 SCRIPT = r"""{
 PATH=/usr/bin:/bin:/usr/sbin:/sbin:${PATH:-}
 LC_ALL=C
@@ -28,34 +29,13 @@ nl='
 '
 said=
 say() { said=$said$1=${2%%"$nl"*}$nl; }
-tell() { printf '%s' "$said"; said=; }
-lines() {
-  if [ -f "$2" ] && [ -r "$2" ]; then
-    text=$(dd if="$2" bs=16384 count=1) || :
-    left=200
-    while [ -n "$text" ] && [ $left -gt 0 ]; do
-      left=$((left-1))
-      say "$1" "$text"
-      case $text in (*"$nl"*) text=${text#*"$nl"} ;; (*) text= ;; esac
-    done
-    [ ${#said} -lt 32768 ] || tell
-  fi
-}
 say facts begin
-lines slackware /etc/slackware-version
-lines mint /etc/linuxmint/info
-if [ -s /etc/os-release ]; then lines os /etc/os-release; else lines os /usr/lib/os-release; fi
-lines lsb /etc/lsb-release
-lines debian /etc/debian_version
-lines issue /etc/issue
 exe=/proc/$$/exe
 [ -r "$exe" ] || exe=/bin/sh
-class=$(dd if="$exe" bs=1 skip=4 count=1 | tr '\001\002' '12') || class=
-if [ -z "$class" ] && [ -r "$exe" ]; then
-  IFS= read -r head <"$exe" || :
-  case $head in (*ELF"$(printf '\002')"*) class=2 ;; (*ELF"$(printf '\001')"*) class=1 ;; esac
-fi
-say class "$class"
+head=$(head -c 5 "$exe") || head=
+[ -n "$head" ] || { [ -r "$exe" ] && IFS= read -r head <"$exe"; } || :
+class=${head#?ELF}
+say class "${class%"${class#?}"}"
 if [ -d /run/systemd/system ]; then init=systemd
 elif [ -x /sbin/initctl ] && [ -d /etc/init ]; then init=upstart
 elif [ -f /etc/rc.d/rc.M ] || [ -f /etc/rc.d/rc.S ]; then init=bsd
@@ -67,16 +47,35 @@ say machine "${system##* }"
 system=${system% *}
 say kernel "${system##* }"
 say hostname "${system% *}"
-say user "$(id -un)"
-say uid "$(id -u)"
+who=$(id) || who=
+say who "${who%%")"*}"
 say epoch "$(date +%s)"
-say facts end
-tell
+if [ -s /etc/os-release ]; then os=/etc/os-release; else os=/usr/lib/os-release; fi
+set --
+for file in /etc/slackware-version /etc/linuxmint/info $os /etc/lsb-release /etc/debian_version /etc/issue; do
+  if [ -f "$file" ] && [ -r "$file" ]; then set -- "$@" "$file"; fi
+done
+printf '%sfiles=begin\n' "$said"
+head -c 16384 /dev/null "$@" || :
+printf '\nfacts=end\n'
 } 2>/dev/null
 """
 
-_BEGIN, _END = b"facts=begin", b"facts=end"
+_BEGIN, _FILES_BEGIN, _END = b"facts=begin", b"files=begin", b"facts=end"
 _LONGEST = 256
+_LINES = 200
+# In the order in which `head` names them above. A name out of order is a line of the file before it.
+_FILES: Mapping[bytes, str] = {
+    b"==> /etc/slackware-version <==": "slackware",
+    b"==> /etc/linuxmint/info <==": "mint",
+    b"==> /etc/os-release <==": "os",
+    b"==> /usr/lib/os-release <==": "os",
+    b"==> /etc/lsb-release <==": "lsb",
+    b"==> /etc/debian_version <==": "debian",
+    b"==> /etc/issue <==": "issue",
+}
+_BITS = {b"\1": 32, b"\2": 64}  # by ELF class, which comes as the byte that it is in the file
+_WHO = re.compile(r"uid=([0-9]{1,11})(?:\((.*)| .*)?", re.ASCII)
 _CANONICAL = {"linuxmint": "mint"}
 _DISTRO = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}", re.ASCII)
 _VERSION = re.compile(r"[0-9A-Za-z.+~:_/-]{1,40}", re.ASCII)
@@ -91,7 +90,7 @@ _ARCH: Mapping[str, tuple[str, str]] = {
 }
 _BOTH_USERLANDS = ("x86_64", "amd64", "aarch64", "arm64")
 
-Said = Mapping[str, Sequence[str]]
+Files = Mapping[str, Sequence[str]]
 Found = tuple[str, str, str]
 
 
@@ -108,82 +107,98 @@ def parse_probe(output: bytes) -> Facts:
     Missing or senseless values become empty (an unrecognised system has no ``distro``). Raises BadFacts, and nothing else,
     when the output is not that of a whole run of the script.
     """
-    said = _said(output)
-    one = {key: values[0] for key, values in said.items()}
-    distro, version, source = next(filter(None, (reader(said) for reader in _READERS)), ("", "", ""))
-    bits = {"1": 32, "2": 64}.get(one.get("class", ""), 0)
+    said, files = _said(output)
+    distro, version, source = next(filter(None, (reader(files) for reader in _READERS)), ("", "", ""))
+    one = {key: _text(value[:_LONGEST]) for key, value in said.items()}
+    machine = one.get(b"machine", "")
+    bits = _BITS.get(said.get(b"class", b""), 0)
+    who = _WHO.fullmatch(one.get(b"who", ""))
     return Facts(
         distro=distro,
         version=version,
         source=source,
-        machine=one.get("machine", ""),
-        arch=_arch(one.get("machine", ""), bits),
+        machine=machine,
+        arch=_arch(machine, bits),
         bits=bits,
-        kernel=one.get("kernel", ""),
-        init=_init(one.get("init", "")),
-        user=one.get("user", ""),
-        uid=-1 if (uid := _number(one.get("uid", ""))) is None else uid,
-        hostname=one.get("hostname", ""),
-        epoch=_number(one.get("epoch", "")),
+        kernel=one.get(b"kernel", ""),
+        init=_init(one.get(b"init", "")),
+        user=(who[2] or "") if who else "",
+        uid=int(who[1]) if who else -1,
+        hostname=one.get(b"hostname", ""),
+        epoch=_number(one.get(b"epoch", "")),
     )
 
 
-def _said(output: bytes) -> Said:
+def _said(output: bytes) -> tuple[Mapping[bytes, bytes], Files]:
+    """What the shell said, and the lines of the files behind it. A file may hold our own words: only ours come before all files
+    and after the last."""
     lines = output.split(b"\n")
     if _BEGIN not in lines:
         raise BadFacts("the host answered something else than the facts asked for", _text(output[:_LONGEST]))
     lines = lines[lines.index(_BEGIN) + 1 :]
     if _END not in lines:
         raise BadFacts("the host's facts are cut off", _text(b" ".join(lines)[-_LONGEST:]))
-    said: dict[str, list[str]] = {}
-    for line in lines[: lines.index(_END)]:
-        key, equals, value = line.partition(b"=")
-        if equals:
-            said.setdefault(_text(key), []).append(_text(value[:_LONGEST]))
-    return said
+    end = len(lines) - 1 - lines[::-1].index(_END)
+    begin = lines.index(_FILES_BEGIN) if _FILES_BEGIN in lines[:end] else end
+    pairs = [line.partition(b"=") for line in lines[:begin]]
+    return {key: value for key, equals, value in reversed(pairs) if equals}, _files(lines[begin + 1 : end])
+
+
+def _files(lines: Sequence[bytes]) -> Files:
+    found: dict[str, list[str]] = {}
+    awaited = list(_FILES)
+    current: list[str] = []
+    for line in lines:
+        if line in awaited:
+            del awaited[: awaited.index(line) + 1]
+            current = found.setdefault(_FILES[line], [])
+        elif line and len(current) < _LINES:
+            current.append(_text(line[:_LONGEST]))
+    return found
 
 
 def _text(value: bytes) -> str:
     """Readable text of whatever a file held: no control characters, no carriage returns, no byte order marks."""
-    return "".join(filter(str.isprintable, value.decode("utf-8", "replace"))).strip()
+    text = value.decode("utf-8", "replace")
+    return (text if text.isprintable() else "".join(filter(str.isprintable, text))).strip()
 
 
-def _slackware(said: Said) -> Found | None:
-    match = _SLACKWARE.match(" ".join(said.get("slackware", ())).strip())
+def _slackware(files: Files) -> Found | None:
+    match = _SLACKWARE.match(" ".join(files.get("slackware", ())).strip())
     return ("slackware", _version(match[1]), "slackware-version") if match else None
 
 
-def _mint(said: Said) -> Found | None:
+def _mint(files: Files) -> Found | None:
     """Before os-release, because Mint 17's says Ubuntu 14.04. A Mint whose own file tells no release has no version: unknown."""
-    if info := said.get("mint"):
+    if info := files.get("mint"):
         return "mint", _version(_fields(info).get("RELEASE", "")), "linuxmint/info"
-    found = _lsb(said)
+    found = _lsb(files)
     return found if found and found[0] == "mint" else None
 
 
-def _os_release(said: Said) -> Found | None:
-    fields = _fields(said.get("os", ()))
+def _os_release(files: Files) -> Found | None:
+    fields = _fields(files.get("os", ()))
     return _found(fields.get("ID", ""), fields.get("VERSION_ID", ""), "os-release")
 
 
-def _lsb(said: Said) -> Found | None:
-    fields = _fields(said.get("lsb", ()))
+def _lsb(files: Files) -> Found | None:
+    fields = _fields(files.get("lsb", ()))
     return _found(fields.get("DISTRIB_ID", ""), fields.get("DISTRIB_RELEASE", ""), "lsb-release")
 
 
-def _debian(said: Said) -> Found | None:
+def _debian(files: Files) -> Found | None:
     """Numbers only: Ubuntu has this file too, with the name of a Debian that was never released (jessie/sid)."""
-    version = " ".join(said.get("debian", ())).strip()
+    version = " ".join(files.get("debian", ())).strip()
     return ("debian", _version(version), "debian_version") if version[:1].isdigit() else None
 
 
-def _issue(said: Said) -> Found | None:
-    match = _ISSUE.match(" ".join(said.get("issue", ())).strip())
+def _issue(files: Files) -> Found | None:
+    match = _ISSUE.match(" ".join(files.get("issue", ())).strip())
     return _found(match[1].replace(" ", ""), match[2], "issue") if match else None
 
 
 # The first that recognises the system wins (W-61, W-62); what an old system says of itself counts more than what it inherited.
-_READERS: tuple[Callable[[Said], Found | None], ...] = (_slackware, _mint, _os_release, _lsb, _debian, _issue)
+_READERS: tuple[Callable[[Files], Found | None], ...] = (_slackware, _mint, _os_release, _lsb, _debian, _issue)
 
 
 def _found(distro: str, version: str, source: str) -> Found | None:

@@ -88,6 +88,32 @@ def test_an_override_replaces_the_action_for_that_provider_only() -> None:
     assert job.binding("unheard of").action.name == "set_value"
 
 
+def test_a_parameter_that_the_replacement_lacks_is_refused_with_the_override_that_is_to_blame() -> None:
+    document = {"overrides": {"zanthus": {"set_value": "look_at_value"}}}
+    with pytest.raises(UsageFault) as caught:
+        resolve("set_value", document, params={"wanted": "other"})
+    assert caught.value.reason == "bad_parameter"
+    assert "for provider zanthus, `overrides` replaces set_value by look_at_value: " in caught.value.message
+    assert "wanted: unknown key" in caught.value.message
+    assert "parameters of this action: none" in caught.value.advice
+    assert "--provider" in caught.value.advice
+    assert "correct `overrides`" in caught.value.advice
+
+    spared = resolve("set_value", document, params={"wanted": "other"}, provider="arius")
+    assert spared.binding("arius").action.name == "set_value"
+
+
+def test_an_override_to_an_action_that_is_switched_off_says_which_override() -> None:
+    document = {
+        "overrides": {"zanthus": {"set_value": "look_at_value"}},
+        "actions": {"look_at_value": {"enabled": False}},
+    }
+    with pytest.raises(UsageFault) as caught:
+        resolve("set_value", document)
+    assert caught.value.reason == "action_disabled"
+    assert "for provider zanthus, `overrides` replaces set_value by look_at_value" in caught.value.message
+
+
 def test_two_actions_cannot_share_a_name() -> None:
     twin = dataclasses.replace(world.LOOK, name="twin")
     with pytest.raises(ValueError, match="old_look"):

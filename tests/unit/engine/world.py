@@ -33,8 +33,8 @@ ZONE = ZoneInfo("America/Sao_Paulo")
 NOON = dt.datetime(2026, 3, 10, 12, 0, tzinfo=ZONE)
 
 FACTS = (
-    b"facts=begin\nos=ID=ubuntu\nos=VERSION_ID=22.04\nclass=2\ninit=systemd\nmachine=x86_64\nkernel=5.15\n"
-    b"hostname=till\nuser=root\nuid=0\nepoch=1773154800\nfacts=end\n"
+    b"facts=begin\nclass=\2\ninit=systemd\nmachine=x86_64\nkernel=5.15\nhostname=till\nwho=uid=0(root\nepoch=1773154800\n"
+    b"files=begin\n==> /etc/os-release <==\nID=ubuntu\nVERSION_ID=22.04\n\nfacts=end\n"
 )
 
 
@@ -159,6 +159,7 @@ class MemoryLedger:
         self.intents: list[tuple[str, str]] = []
         self.results: list[HostResult] = []
         self.finished: list[int] = []
+        self.refused: list[str] = []
         self.refuses: set[str] = set()
 
     async def begin(self, info: RunInfo, hosts: Sequence[Host]) -> None:
@@ -174,6 +175,9 @@ class MemoryLedger:
 
     async def finish(self, run_id: str, exit_code: int) -> None:
         self.finished.append(exit_code)
+
+    async def refuse(self, info: RunInfo, error: RunError) -> None:
+        self.refused.append(error.reason)
 
 
 class Settings(Params):

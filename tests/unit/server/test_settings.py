@@ -33,11 +33,16 @@ def test_a_secret_key_may_have_padding_or_not(key: str) -> None:
         ("FLAGEE_PUBLIC_URL", "control.example.com", "https://"),
         ("FLAGEE_PUBLIC_URL", "http://control.example.com", "FLAGEE_INSECURE=true"),
         ("FLAGEE_PUBLIC_URL", "http://10.0.0.1:8080", "must be https"),
+        ("FLAGEE_PUBLIC_URL", "https://control.example.com/?a=b", "https://"),
+        ("FLAGEE_PUBLIC_URL", "https://control.example.com/'\n", "https://"),
+        ("FLAGEE_CLIENT_IMAGE", "two words", "pattern"),
         ("FLAGEE_INSECURE", "perhaps", "boolean"),
         ("FLAGEE_TRUSTED_PROXIES", "-1", "greater than or equal to 0"),
         ("FLAGEE_BIND", "8080", "HOST:PORT"),
         ("FLAGEE_BIND", "127.0.0.1:http", "HOST:PORT"),
         ("FLAGEE_BIND", "127.0.0.1:99999", "HOST:PORT"),
+        ("FLAGEE_TLS_KEY", "-----BEGIN PRIVATE KEY-----\nhunter2", "give its path"),
+        ("FLAGEE_TLS_CERTIFICATE", "-----BEGIN CERTIFICATE-----", "give its path"),
         ("FLAGEE_WORKERS", "two", "integer"),
         ("FLAGEE_LOG_LEVEL", "loud", "'info'"),
     ],
@@ -52,6 +57,15 @@ def test_a_wrong_value_is_named_with_what_it_should_be(name: str, value: str, sa
 def test_all_wrong_values_are_named_at_once() -> None:
     with pytest.raises(SettingsError, match=r"(?s)FLAGEE_BIND: .*FLAGEE_THREADS: "):
         read_settings({"FLAGEE_BIND": "x", "FLAGEE_THREADS": "0"})
+
+
+def test_a_certificate_and_its_key_are_set_together() -> None:
+    both = {"FLAGEE_TLS_CERTIFICATE": "/c", "FLAGEE_TLS_KEY": "/k"}
+    assert read_settings(both).tls_key == Path("/k")
+    for name, value in both.items():
+        [other] = both.keys() - {name}
+        with pytest.raises(SettingsError, match=f"^{other}: {name} is set without it; set both or none$"):
+            read_settings({name: value})
 
 
 @pytest.mark.parametrize(

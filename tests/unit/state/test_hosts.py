@@ -9,8 +9,7 @@ import datetime as dt
 import pytest
 
 from runtime.adapters.state.hosts import (
-    SqlHostKeys,
-    SqlHostMemory,
+    SqlHostBook,
     accept_lost_keys,
     acquaintances,
     key_history,
@@ -26,11 +25,11 @@ SECOND = PinnedKey("ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQC7")
 
 
 def _load(state: State, host: Host) -> PinnedKey | None:
-    return asyncio.run(SqlHostKeys(state, StillClock()).load(host))
+    return asyncio.run(SqlHostBook(state, StillClock()).look_up(host))[0]
 
 
 def _pin(state: State, host: Host, key: PinnedKey) -> None:
-    asyncio.run(SqlHostKeys(state, StillClock()).pin(host, key))
+    asyncio.run(SqlHostBook(state, StillClock()).write_down(host, key, None))
 
 
 def test_a_pinned_key_stays_whatever_is_offered_later(state: State) -> None:
@@ -79,12 +78,12 @@ def test_nothing_is_blocked_on_a_first_start(state: State) -> None:
 
 def test_what_a_login_took_is_remembered_beside_the_last_facts(state: State) -> None:
     async def visit() -> None:
-        memory = SqlHostMemory(state)
-        assert await memory.recall(host) == SshNotes()
-        await memory.remember(host, SshNotes("modern"))
-        await memory.remember(host, notes)
+        book = SqlHostBook(state, StillClock())
+        assert await book.look_up(host) == (None, SshNotes())
+        await book.write_down(host, FIRST, SshNotes("modern"))
+        await book.write_down(host, None, notes)
         await complete_run(state, make_info(), [make_result(host)])
-        assert await memory.recall(host) == notes
+        assert await book.look_up(host) == (FIRST, notes)
 
     [host] = make_hosts(1)
     notes = SshNotes("sha1", ("key exchange: diffie-hellman-group1-sha1",), "root")

@@ -13,6 +13,7 @@ from runtime.adapters.state import codec
 from runtime.adapters.state.history import find_run, why
 from runtime.adapters.state.ledger import SqlLedger
 from runtime.adapters.state.store import State
+from runtime.core.errors import NoHostMatched
 from runtime.core.model import Outcome, Reason, StepRecord
 from tests.unit.state.support import StillClock, complete_run, make_hosts, make_info, make_result, outbox_rows, outcomes
 
@@ -40,6 +41,18 @@ def test_every_result_and_both_ends_of_a_run_wait_in_the_outbox(state: State) ->
     [finished] = outbox_rows(state, "run_finished")
     assert finished["run_id"] == info.run_id
     assert (finished["exit_code"], finished["summary"]) == (1, {"changed": 2})
+
+
+def test_a_run_that_ends_before_it_has_a_host_says_why(state: State) -> None:
+    info = make_info()
+    asyncio.run(SqlLedger(state, StillClock()).refuse(info, NoHostMatched("no_host_matched", "no host \udce9 of acme")))
+
+    run, recorded = find_run(state, info.run_id) or pytest.fail("the run is not there")
+    assert (run.state, run.exit_code, run.hosts, run.open, recorded) == ("finished", 5, 0, 0, ())
+    assert (run.reason, run.message) == ("no_host_matched", "no host ? of acme")
+    [finished] = outbox_rows(state, "run_finished")
+    assert (finished["exit_code"], finished["reason"], finished["summary"]) == (5, "no_host_matched", {})
+    assert [row["hosts"] for row in outbox_rows(state, "run_started")] == [0]
 
 
 def test_a_host_keeps_the_outcome_that_was_recorded_first(state: State) -> None:

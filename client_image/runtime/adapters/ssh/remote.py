@@ -22,14 +22,14 @@ from runtime.adapters.ssh.login import log_in, needs_of
 from runtime.adapters.ssh.session import SshSession
 from runtime.core.errors import HostError, Permanent, Transient
 from runtime.core.model import Host, Outcome, Reason
-from runtime.core.ports import HostKeyStore, HostMemory, PinnedKey, SshNotes
+from runtime.core.ports import HostBook, PinnedKey, SshNotes
 
 
 class SshRemote:
-    """One for a process. ``keys`` and ``memory`` are the local state's."""
+    """One for a process. ``book`` is the local state's."""
 
-    def __init__(self, ssh: Ssh, credentials: Sequence[Credential], *, keys: HostKeyStore, memory: HostMemory) -> None:
-        self._ssh, self._credentials, self._keys, self._memory = ssh, tuple(credentials), keys, memory
+    def __init__(self, ssh: Ssh, credentials: Sequence[Credential], *, book: HostBook) -> None:
+        self._ssh, self._credentials, self._book = ssh, tuple(credentials), book
         self._networks = [ipaddress.ip_network(network) for network in ssh.allowed_networks]
         self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._ring = KeyRing()
@@ -65,8 +65,7 @@ class SshRemote:
             raise Permanent(Outcome.BLOCKED, Reason.OUTSIDE_ALLOWED_NETWORKS, text)
 
     async def _session(self, host: Host) -> SshSession:
-        pinned = await self._keys.load(host)
-        notes = await self._memory.recall(host)
+        pinned, notes = await self._book.look_up(host)
         profiles = self._profiles(notes)
         credentials = list(candidates(host, self._credentials, pinned=pinned is not None, accepted=notes.credential))
         while True:
@@ -105,18 +104,17 @@ class SshRemote:
     async def _learn(
         self, host: Host, pinned: PinnedKey | None, notes: SshNotes, client: Client, credential: Credential
     ) -> None:
-        if pinned is None and client.presented is not None:
-            await self._keys.pin(host, client.presented)
         needs = needs_of(client)
         learned = SshNotes((LEGACY if needs else MODERN).name, needs, credential.id)
-        if learned != notes:
-            await self._memory.remember(host, learned)
+        new_key = client.presented if pinned is None else None
+        await self._book.write_down(host, new_key, learned if learned != notes else None)
 
 
 def _prepare_libraries() -> None:
-    """asyncssh writes a line for every command, and asks for name and home of our own account, which in a container may have
-    neither; cryptography warns that what old servers need will move one day."""
-    logging.getLogger("asyncssh").setLevel(logging.WARNING)
+    """asyncssh writes a line for every command, also where nobody asked for it (``--debug``), and wants name and home of our own
+    account, which in a container may have neither; cryptography warns that what old servers need will move one day."""
+    if logging.getLogger("asyncssh").level == logging.NOTSET:
+        logging.getLogger("asyncssh").setLevel(logging.WARNING)
     warnings.filterwarnings(
         "ignore", message="Diffie-Hellman over finite fields", category=CryptographyDeprecationWarning
     )

@@ -36,7 +36,9 @@ class Shell(asyncssh.SSHClientSession[bytes]):
         self._begun = True
 
     def write(self, data: bytes, *, last: bool = False) -> None:
-        if self.channel is not None and not self.closed:
+        if self.channel is None or self.closed:
+            return
+        with contextlib.suppress(BrokenPipeError):  # closed by the server this moment: `until` is told of it next
             self.channel.write(data)
             if last:
                 self.channel.write_eof()

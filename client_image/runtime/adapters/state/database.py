@@ -149,10 +149,6 @@ def _settle_format(engine: Engine) -> None:
 
 
 def _upgrade(connection: Connection) -> None:
-    from alembic import command
-    from alembic.config import Config
+    from runtime.adapters.state.migrations.upgrade import upgrade  # Alembic is slow to load, and rarely needed
 
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    upgrade(connection)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import time
@@ -82,11 +83,16 @@ def locked(path: Path, *, timeout: float = 0.0) -> Iterator[int | None]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody holds the lock. Looking takes a shared one, so that two who look do not take each other for a holder."""
+    """Whether somebody holds the lock. Looking takes a shared one, so that two who look do not take each other for a holder.
+
+    deploy looks as root into a folder that is not root's: a link is no lock, and a pipe must not keep it waiting.
+    """
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
+            return False
+        raise
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -20,7 +20,8 @@ from runtime.adapters.state.tables import host_keys, meta, outbox, run_hosts, ru
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One run. ``outcomes`` counts its hosts by outcome, ``open`` those without one yet."""
+    """One run. ``outcomes`` counts its hosts by outcome, ``open`` those without one yet; ``reason`` and ``message``: why it had
+    no host at all."""
 
     run_id: str
     correlation_id: str
@@ -32,6 +33,8 @@ class RunRecord:
     dry_run: bool
     state: str
     exit_code: int | None
+    reason: str | None
+    message: str | None
     cancel_requested_by: str | None
     hosts: int
     open: int
@@ -187,6 +190,8 @@ def _run_record(row: Row[Any], still_open: int, outcomes: Mapping[str, int]) -> 
         dry_run=row.dry_run,
         state=row.state,
         exit_code=row.exit_code,
+        reason=row.reason,
+        message=row.message,
         cancel_requested_by=row.cancel_requested_by,
         hosts=row.hosts,
         open=still_open,

@@ -1,6 +1,6 @@
 """What is known about hosts from one run to the next: their pinned keys, and what logging in to them takes.
 
-Implements HostKeyStore and HostMemory for the SSH adapter; the functions serve `hosts`, `hosts rekey` and `doctor`.
+Implements HostBook for the SSH adapter; the functions serve `hosts`, `hosts rekey` and `doctor`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, select, update
@@ -27,9 +26,15 @@ def _same_place(table: Table) -> ColumnElement[bool]:
     return and_(*(table.c[column] == bindparam(column) for column in ("network", "name", "port")))
 
 
-_PINNED = select(host_keys.c.key).where(_same_place(host_keys), host_keys.c.retired_at.is_(None))
-_LOST = select(meta.c.value).where(meta.c.key == keepsake.FIRST_USE_BLOCKED)
-_NOTES = select(host_memory.c.notes).where(_same_place(host_memory))
+# All in one question, because it is asked for every host of a run.
+_KNOWN = select(
+    select(host_keys.c.key)
+    .where(_same_place(host_keys), host_keys.c.retired_at.is_(None))
+    .scalar_subquery()
+    .label("key"),
+    select(host_memory.c.notes).where(_same_place(host_memory)).scalar_subquery().label("notes"),
+    select(meta.c.value).where(meta.c.key == keepsake.FIRST_USE_BLOCKED).scalar_subquery().label("lost"),
+)
 _insert_notes = upsert(host_memory)
 _REMEMBER = _insert_notes.on_conflict_do_update(
     index_elements=[host_memory.c.network, host_memory.c.name, host_memory.c.port],
@@ -61,41 +66,31 @@ class Acquaintance:
     last_seen: dt.datetime | None
 
 
-class SqlHostKeys:
-    """Keys by network, host name (without case) and port. Raises StateUnavailable."""
+class SqlHostBook:
+    """By network, host name (without case) and port. Raises StateUnavailable."""
 
     def __init__(self, state: State, clock: Clock) -> None:
         self._state, self._clock = state, clock
 
-    async def load(self, host: Host) -> PinnedKey | None:
+    async def look_up(self, host: Host) -> tuple[PinnedKey | None, SshNotes]:
         """Raises Permanent for a host without a key while first use is blocked because keys were lost."""
         with self._state.read() as connection:  # a look-up by index, well under a millisecond: not worth a thread
-            text = connection.scalar(_PINNED, _place(host))
-            if text is not None:
-                return PinnedKey(text)
-            lost = connection.scalar(_LOST)
-        if lost is not None:
-            text = f"{lost}; confirm with `flageemonitor-run hosts rekey --all` that keys may be learnt anew"
+            known = connection.execute(_KNOWN, _place(host)).one()
+        if known.key is None and known.lost is not None:
+            text = f"{known.lost}; confirm with `flageemonitor-run hosts rekey --all` that keys may be learnt anew"
             raise Permanent(Outcome.BLOCKED, Reason.HOST_KEY_UNKNOWN, text)
-        return None
+        return None if known.key is None else PinnedKey(known.key), _notes(known.notes)
 
-    async def pin(self, host: Host, key: PinnedKey) -> None:
-        await self._state.awrite(partial(_pin, host, key, self._clock.now()))
+    async def write_down(self, host: Host, key: PinnedKey | None, notes: SshNotes | None) -> None:
+        def work(connection: Connection) -> None:
+            if key is not None:
+                _pin(host, key, now, connection)
+            if notes is not None:
+                connection.execute(_REMEMBER, {**_place(host), "notes": dumps(notes)})
 
-
-class SqlHostMemory:
-    """Notes by network, host name (without case) and port. Raises StateUnavailable."""
-
-    def __init__(self, state: State) -> None:
-        self._state = state
-
-    async def recall(self, host: Host) -> SshNotes:
-        with self._state.read() as connection:
-            return _notes(connection.scalar(_NOTES, _place(host)))
-
-    async def remember(self, host: Host, notes: SshNotes) -> None:
-        values = {**_place(host), "notes": dumps(notes)}
-        await self._state.awrite(lambda connection: connection.execute(_REMEMBER, values))
+        now = self._clock.now()
+        if key is not None or notes is not None:
+            await self._state.awrite(work)
 
 
 def retire_keys(state: State, network: str, name: str, *, by: str, now: dt.datetime) -> tuple[KeyRecord, ...]:

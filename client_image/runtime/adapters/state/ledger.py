@@ -21,6 +21,7 @@ from runtime.adapters.state.codec import clean, dumps, encode_result, loads
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import host_memory, outbox, run_hosts, runs
 from runtime.core import wire
+from runtime.core.errors import RunError
 from runtime.core.model import Host, HostResult, Outcome, Reason, RunInfo, Selector
 from runtime.core.ports import Clock
 
@@ -87,11 +88,27 @@ class SqlLedger:
         await self._state.awrite(partial(close_run, run_id=run_id, now=self._clock.now(), exit_code=exit_code))
         self._runs.pop(run_id, None)
 
+    async def refuse(self, info: RunInfo, error: RunError) -> None:
+        now = self._clock.now()
 
-def close_run(connection: Connection, *, run_id: str, now: dt.datetime, exit_code: int | None = None) -> int | None:
+        def work(connection: Connection) -> None:
+            _begin(info, [], connection)
+            close_run(connection, run_id=info.run_id, now=now, exit_code=error.exit_code, error=error)
+
+        await self._state.awrite(work)
+
+
+def close_run(
+    connection: Connection,
+    *,
+    run_id: str,
+    now: dt.datetime,
+    exit_code: int | None = None,
+    error: RunError | None = None,
+) -> int | None:
     """Give every open host its outcome and end the run. Returns how many hosts were open, None when it had ended before.
 
-    ``exit_code`` None: by the worst of the outcomes.
+    ``exit_code`` None: by the worst of the outcomes. ``error``: why the run had no host.
     """
     run = connection.execute(select(runs).where(runs.c.run_id == run_id, runs.c.state == RUNNING)).one_or_none()
     if run is None:
@@ -103,9 +120,10 @@ def close_run(connection: Connection, *, run_id: str, now: dt.datetime, exit_cod
     counted = select(run_hosts.c.outcome, func.count()).where(run_hosts.c.run_id == run_id)
     outcomes: dict[str, int] = dict(connection.execute(counted.group_by(run_hosts.c.outcome)).all())
     code = _exit_code(outcomes) if exit_code is None else exit_code
-    ended = {"state": FINISHED, "exit_code": code, "finished_at": now}
+    why = {"reason": error.reason, "message": clean(error.message)} if error else {}
+    ended = {"state": FINISHED, "exit_code": code, "finished_at": now, **why}
     connection.execute(update(runs).where(runs.c.run_id == run_id).values(ended))
-    payload = {"run_id": run_id, "exit_code": code, "summary": outcomes, "finished_at": wire.instant(now)}
+    payload = {"run_id": run_id, "exit_code": code, "summary": outcomes, "finished_at": wire.instant(now), **why}
     connection.execute(insert(outbox), _outbox_row("run_finished", info, dumps(payload), now))
     return len(still_open)
 

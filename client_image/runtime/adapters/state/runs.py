@@ -19,6 +19,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select, update
 
+from runtime.adapters.handover import read_handed
 from runtime.adapters.state.codec import dumps
 from runtime.adapters.state.errors import translated
 from runtime.adapters.state.files import is_locked, locked, private_folder, write_all
@@ -159,15 +160,15 @@ def _live(path: Path) -> LiveRun | None:
     if not is_locked(path):
         return None
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_handed(path))
         return LiveRun(
-            run_id=content["run_id"],
-            pid=content["pid"],
-            action=content["action"],
-            origin=content["origin"],
-            started_at=dt.datetime.fromisoformat(content["started_at"]),
+            run_id=str(content["run_id"]),
+            pid=int(content["pid"]),
+            action=str(content["action"]),
+            origin=str(content["origin"]),
+            started_at=dt.datetime.fromisoformat(content["started_at"]).astimezone(dt.UTC),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None  # just being registered, or just over
 
 

@@ -75,6 +75,8 @@ runs = Table(
     Column("cancel_requested_by", Text),
     Column("started_at", Instant, nullable=False),
     Column("finished_at", Instant),
+    Column("reason", String(64)),
+    Column("message", Text),
 )
 Index("ix_runs_state", runs.c.state)
 

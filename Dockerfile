@@ -1,0 +1,117 @@
+# Two targets: `client` (the proxy, protected) and `server` (the control plane). docs/deployment.md tells how they are used.
+#   docker build --target client --build-arg VERSION=1.2.3 --build-arg REVISION=$(git rev-parse HEAD) .
+# One native build an architecture: PyArmor's runtime belongs to the architecture, Python version and libc that it was made with.
+# Secrets: pyarmor_licence (PyArmor's licence file, with LICENCE=full), pip_conf (a pip.conf for a mirror of one's own).
+ARG BASE_IMAGE=python:3.11-slim-bookworm
+
+FROM ${BASE_IMAGE} AS base
+ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    LANG=C.UTF-8
+# An init as first process: it reaps what a killed run leaves and passes signals on, also under a plain `docker run`.
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends tini >/dev/null && rm -rf /var/lib/apt/lists/*
+RUN echo 'flagee:x:10001:10001:FlageeMonitor:/tmp:/usr/sbin/nologin' >>/etc/passwd && echo 'flagee:x:10001:' >>/etc/group
+
+FROM base AS venv
+RUN python3 -m venv /opt/venv
+COPY requirements/build.txt /build/
+RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf --mount=type=cache,target=/root/.cache/pip \
+    pip install -q --disable-pip-version-check --require-hashes -r /build/build.txt
+
+# The version that `--version` and the health answer tell is the package's: its metadata, without its code.
+FROM venv AS metadata
+COPY pyproject.toml /build/
+COPY contracts /build/contracts
+COPY server /build/server
+COPY client_image/runtime /build/client_image/runtime
+RUN cd /build && pip install -q --disable-pip-version-check --no-deps --no-build-isolation --target /metadata . \
+    && find /metadata -mindepth 1 -maxdepth 1 ! -name '*.dist-info' -exec rm -rf {} +
+
+FROM venv AS client-packages
+COPY requirements/runtime.txt /build/
+RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf --mount=type=cache,target=/root/.cache/pip \
+    pip install -q --disable-pip-version-check --require-hashes -r /build/runtime.txt \
+    && pip uninstall -q -y setuptools pip
+COPY --from=metadata /metadata/ /tmp/metadata/
+RUN cp -R /tmp/metadata/. "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+
+FROM venv AS protected
+COPY requirements/protect.txt /build/
+RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf --mount=type=cache,target=/root/.cache/pip \
+    pip install -q --disable-pip-version-check --require-hashes -r /build/protect.txt
+COPY tools/protect.sh /build/
+COPY contracts /build/source/contracts
+COPY client_image/runtime /build/source/runtime
+ARG LICENCE=trial
+RUN --mount=type=secret,id=pyarmor_licence /build/protect.sh "$LICENCE" /build/source /protected runtime contracts
+
+FROM base AS client
+COPY --from=client-packages /opt/venv /opt/venv
+COPY providers /flageemonitor/providers
+COPY compat_matrix /flageemonitor/compat_matrix
+COPY wrappers /flageemonitor/wrappers
+COPY client_image/scripts /flageemonitor/scripts
+COPY client_image/utilities /flageemonitor/utilities
+COPY client_image/host-linux /flageemonitor/host-linux
+COPY client_image/postgresql /flageemonitor/postgresql
+COPY client_image/entrypoint.sh client_image/run_action.sh client_image/update_config.sh /flageemonitor/
+COPY --from=protected /protected/ /flageemonitor/
+ARG VERSION=0.0.0
+ARG REVISION=unknown
+ARG BUILT_AT=1970-01-01T00:00:00+00:00
+ARG LICENCE=trial
+RUN printf '{"version": "%s", "revision": "%s", "built_at": "%s", "licence": "%s"}\n' "$VERSION" "$REVISION" "$BUILT_AT" "$LICENCE" >/flageemonitor/build.json \
+    && mkdir -p /flageemonitor/config /flageemonitor/data && chown 10001:10001 /flageemonitor/config /flageemonitor/data \
+    && chmod 0700 /flageemonitor/config /flageemonitor/data \
+    && ln -s /flageemonitor /ariusmonitor \
+    && python -m compileall -q /flageemonitor
+ENV PYTHONPATH=/flageemonitor \
+    FLAGEEMONITOR_ROOT=/flageemonitor \
+    HOME=/tmp
+LABEL org.opencontainers.image.title="FlageeMonitor Proxy" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${BUILT_AT}" \
+      flageemonitor.licence="${LICENCE}"
+USER 10001:10001
+WORKDIR /flageemonitor
+# Only what a restart would mend counts: see runtime/health.py.
+HEALTHCHECK --interval=30s --timeout=15s --start-period=90s --retries=3 CMD ["python", "-m", "runtime.health"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/usr/bin/tini", "--", "/flageemonitor/entrypoint.sh"]
+
+FROM venv AS server-packages
+COPY requirements/server.txt /build/
+RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf --mount=type=cache,target=/root/.cache/pip \
+    pip install -q --disable-pip-version-check --require-hashes -r /build/server.txt \
+    && pip uninstall -q -y setuptools pip
+COPY --from=metadata /metadata/ /tmp/metadata/
+RUN cp -R /tmp/metadata/. "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+
+FROM base AS server
+COPY --from=server-packages /opt/venv /opt/venv
+COPY contracts /srv/flagee/contracts
+COPY server /srv/flagee/server
+COPY bootstrap /srv/flagee/bootstrap
+COPY wrappers /srv/flagee/wrappers
+ARG VERSION=0.0.0
+ARG REVISION=unknown
+RUN printf '#!/bin/sh\nexec python -m server.cli "$@"\n' >/usr/local/bin/flagee-server && chmod 755 /usr/local/bin/flagee-server \
+    && mkdir -p /var/lib/flagee && chown 10001:10001 /var/lib/flagee && python -m compileall -q /srv/flagee
+ENV PYTHONPATH=/srv/flagee \
+    FLAGEE_DATABASE_URL=sqlite:////var/lib/flagee/flagee.db \
+    FLAGEE_BIND=0.0.0.0:8080 \
+    FLAGEE_LOG_FORMAT=json \
+    HOME=/tmp
+LABEL org.opencontainers.image.title="FlageeMonitor control plane" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+USER 10001:10001
+WORKDIR /srv/flagee
+VOLUME /var/lib/flagee
+EXPOSE 8080
+HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=3 \
+    CMD ["python", "-c", "import json, urllib.request as u; json.load(u.urlopen('http://127.0.0.1:8080/health', timeout=5))"]
+ENTRYPOINT ["/usr/bin/tini", "--", "/usr/local/bin/flagee-server"]
+CMD ["serve"]

@@ -1,0 +1,174 @@
+"""What deploy and Watchtower's hooks left in the data folder, read for doctor, daemon and health report. It never raises.
+
+Anything may stand in these files: a value of the wrong kind counts as absent, an absurd one as absent too.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from runtime.adapters.handover import read_handed
+
+REPORT, HOLD, STAMP = "deployment.json", "hold.json", "watchtower.stamp"
+BUILD = "build.json"
+PATIENCE = dt.timedelta(hours=6)
+SILENT_POLLS = 3
+# The timer calls the repair every five minutes, and each writes the report.
+SILENT_REPAIR = dt.timedelta(hours=24)
+_FUTURE = dt.timedelta(minutes=10)
+_LONGEST = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What the image says of itself, from /flageemonitor/build.json."""
+
+    version: str
+    revision: str
+    built_at: str
+    licence: str
+
+
+@dataclass(frozen=True, slots=True)
+class LastDeploy:
+    """The last deploy that changed something or failed; equality tells whether it is a new one."""
+
+    verb: str
+    reason: str
+    message: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentNotes:
+    """Empty texts and None where nothing is known. ``warnings``: sentences for an operator."""
+
+    reported_at: dt.datetime | None = None
+    image: str = ""
+    running_digest: str = ""
+    tag_digest: str = ""
+    tag_error: str = ""
+    behind_since: dt.datetime | None = None
+    pinned: str = ""
+    watchtower_state: str = ""
+    watchtower_seen: dt.datetime | None = None
+    held_since: dt.datetime | None = None
+    last: LastDeploy | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def read_build(root: Path) -> Build | None:
+    """None outside the image."""
+    content = _json(root / BUILD)
+    if not content:
+        return None
+    return Build(*(_text(content.get(name)) for name in ("version", "revision", "built_at", "licence")))
+
+
+def read_notes(data: Path, now: dt.datetime, interval: int | None) -> DeploymentNotes:
+    """``interval``: seconds between two polls of Watchtower; None where nobody expects one."""
+    report = _json(data / REPORT)
+    tag, watchtower = _mapping(report.get("tag")), _mapping(report.get("watchtower"))
+    notes = DeploymentNotes(
+        reported_at=_instant(report.get("at"), now),
+        image=_text(report.get("image")),
+        running_digest=_running(report),
+        tag_digest=_text(tag.get("digest")),
+        tag_error=_text(tag.get("error")),
+        behind_since=_instant(report.get("behind_since"), now),
+        pinned=_pinned(report.get("pinned")),
+        watchtower_state=_text(watchtower.get("state")),
+        watchtower_seen=_stamp(data / STAMP, now),
+        held_since=_instant(_json(data / HOLD).get("since"), now),
+        last=_last(report.get("last")),
+    )
+    return _with_warnings(notes, now, interval)
+
+
+def _with_warnings(notes: DeploymentNotes, now: dt.datetime, interval: int | None) -> DeploymentNotes:
+    warnings = []
+    if notes.pinned:
+        warnings.append(f"pinned to {notes.pinned}: no update is taken until update-image --resume on the host")
+    elif notes.behind_since and now - notes.behind_since > PATIENCE:
+        warnings.append(
+            f"behind since {_when(notes.behind_since)}: runs {notes.running_digest[:19] or 'an image of no registry'}, "
+            f"{notes.image} points to {notes.tag_digest[:19]}"
+        )
+    if notes.held_since and now - notes.held_since > PATIENCE:
+        warnings.append(f"an update has been held back by runs since {_when(notes.held_since)}")
+    if interval:
+        seen = notes.watchtower_seen or (_instant(notes.last.at, now) if notes.last else None)
+        if seen is None or now - seen > SILENT_POLLS * dt.timedelta(seconds=interval):
+            since = f"since {_when(notes.watchtower_seen)}" if notes.watchtower_seen else "so far"
+            warnings.append(f"Watchtower has not looked for an update {since}, it should every {interval} s")
+    if notes.watchtower_state not in ("", "running"):
+        warnings.append(f"Watchtower is {notes.watchtower_state}")
+    if notes.reported_at and now - notes.reported_at > SILENT_REPAIR:
+        warnings.append(f"the host's repair timer has not come round since {_when(notes.reported_at)}")
+    return replace(notes, warnings=tuple(warnings))
+
+
+def _running(report: Mapping[str, Any]) -> str:
+    running = _mapping(report.get("running"))
+    return _text(running.get("digest")) or _text(running.get("image_id"))
+
+
+def _pinned(value: object) -> str:
+    pinned = _mapping(value)
+    return _text(pinned.get("reference")) or _text(pinned.get("image_id")) or _text(value)
+
+
+def _last(value: object) -> LastDeploy | None:
+    last = _mapping(value)
+    told = LastDeploy(*(_text(last.get(name)) for name in ("verb", "reason", "message", "at")))
+    return told if told.reason else None
+
+
+def _stamp(path: Path, now: dt.datetime) -> dt.datetime | None:
+    try:
+        text = read_handed(path, 64).decode("ascii").strip()
+        return _known(dt.datetime.fromtimestamp(int(text), dt.UTC), now) if text.isdigit() and len(text) < 12 else None
+    except (OSError, ValueError, OverflowError):
+        return None
+
+
+def _json(path: Path) -> Mapping[str, Any]:
+    try:
+        return _mapping(json.loads(read_handed(path)))
+    except (OSError, ValueError, RecursionError):
+        return {}
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str:
+    return value[:_LONGEST] if isinstance(value, str) else ""
+
+
+def _instant(value: object, now: dt.datetime) -> dt.datetime | None:
+    try:
+        return _known(dt.datetime.fromisoformat(_text(value)), now)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _known(instant: dt.datetime, now: dt.datetime) -> dt.datetime | None:
+    """Without an offset, or from the future, it tells nothing."""
+    if instant.tzinfo is None or instant.utcoffset() is None:
+        return None
+    try:
+        instant = instant.astimezone(dt.UTC)
+    except (ValueError, OverflowError):
+        return None
+    return instant if instant <= now + _FUTURE else None
+
+
+def _when(instant: dt.datetime) -> str:
+    return f"{instant:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,38 @@
+"""The door to new runs: closed for a few minutes while this container is being replaced. One file in the data folder.
+
+Closed by the pre-update hook and by `deploy`, looked at by every run after it has registered, opened by the daemon at its start.
+The order makes it safe: a run registers first and looks at the door then, who closes it looks for registered runs after that.
+It opens by itself when its time is over, so that nothing stays shut when whoever closed it dies.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+from runtime.adapters.handover import hand_over, read_handed
+
+FILE = "door"
+# Nobody closes it for longer; a file that says more was written by a clock that ran ahead, or by nobody of ours.
+LONGEST = dt.timedelta(hours=1)
+_BYTES = 64
+
+
+def close_door(folder: Path, until: dt.datetime) -> None:
+    """No run may start before ``until`` (aware). Raises OSError."""
+    # Root writes it as well (`deploy`), into a folder that is not root's: through no link, and for the folder's owner.
+    hand_over(folder, FILE, f"{int(until.timestamp())}\n".encode())
+
+
+def open_door(folder: Path) -> None:
+    """Runs may start. Raises OSError."""
+    (folder / FILE).unlink(missing_ok=True)
+
+
+def closed_until(folder: Path, now: dt.datetime) -> dt.datetime | None:
+    """Until when no run may start; None when the door is open, or what is written there makes no sense."""
+    try:
+        until = dt.datetime.fromtimestamp(int(read_handed(folder / FILE, _BYTES).decode("ascii").strip()), dt.UTC)
+    except (OSError, ValueError, OverflowError):
+        return None
+    return until if now < until <= now + LONGEST else None

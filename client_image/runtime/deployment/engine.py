@@ -1,0 +1,246 @@
+"""The Docker engine, through its SDK: the only module that imports it. Every failure becomes a DeployError with a reason."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import docker
+import requests
+import urllib3
+from docker import auth
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+
+from runtime.deployment.facts import Container, EngineFacts, Image, Probe
+from runtime.deployment.outcomes import DeployError
+from runtime.deployment.reference import Reference
+from runtime.deployment.spec import Specification
+
+ANSWER_S = 60  # to any plain request; stops add their own
+PULL_S = 900  # between two pieces of a pull's progress
+
+_ADVICE = "see that the engine runs (`docker info`), then try again; `journalctl -u docker` tells more"
+_ZERO = re.compile(r"0001-01-01T")
+
+
+class DockerEngine:
+    """The engine behind a unix socket. ``credentials``: a docker config.json, which need not exist."""
+
+    def __init__(self, url: str, credentials: Path) -> None:
+        self._credentials = credentials
+        with _translated("connect to the engine"):
+            self._api = docker.APIClient(base_url=url, version="auto", timeout=ANSWER_S)
+
+    def close(self) -> None:
+        self._api.close()
+
+    def facts(self) -> EngineFacts:
+        with _translated("ask the engine for its version"):
+            version, info = self._api.version(), self._api.info()
+        return EngineFacts(
+            version=str(version.get("Version", "")),
+            api=str(version.get("ApiVersion", "")),
+            api_min=str(version.get("MinAPIVersion", "")),
+            memory_limit=bool(info.get("MemoryLimit", True)),
+            pids_limit=bool(info.get("PidsLimit", True)),
+        )
+
+    def image(self, reference: str) -> Image | None:
+        with _translated(f"look at image {reference}"):
+            try:
+                raw = self._api.inspect_image(reference)  # type: ignore[no-untyped-call]
+            except ImageNotFound:
+                return None
+        return _image(raw)
+
+    def pull(self, reference: Reference) -> Image:
+        what = f"pull {reference}"
+        try:
+            stream = self._api.pull(
+                reference.repository,
+                tag=reference.digest or reference.tag,
+                stream=True,
+                decode=True,
+                auth_config=self._login(reference),
+            )
+            for line in stream:
+                if isinstance(line, dict) and line.get("error"):
+                    raise DeployError("image_unavailable", f"cannot {what}: {line['error']}", _pull_advice(reference))
+        except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise DeployError("image_unavailable", f"cannot {what}: {_said(error)}", _pull_advice(reference)) from error
+        found = self.image(str(reference))
+        if found is None:
+            raise DeployError("image_unavailable", f"the engine lost {reference} after the pull", _ADVICE)
+        return found
+
+    def tag(self, image_id: str, reference: Reference) -> None:
+        with _translated(f"name image {image_id} {reference}"):
+            self._api.tag(image_id, reference.repository, reference.tag, force=True)
+
+    def remove_image(self, image_id: str) -> bool:
+        try:
+            self._api.remove_image(image_id, force=False, noprune=False)
+        except (DockerException, requests.RequestException):
+            return False
+        return True
+
+    def tag_digest(self, reference: Reference) -> str:
+        try:
+            login = self._login(reference)
+            answer = self._api.inspect_distribution(str(reference), auth_config=login)  # type: ignore[no-untyped-call]
+        except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            text = f"the registry did not say what {reference} is: {_said(error)}"
+            raise DeployError("image_unavailable", text, _pull_advice(reference)) from error
+        digest = answer.get("Descriptor", {}).get("digest")
+        if not isinstance(digest, str) or not digest:
+            raise DeployError("image_unavailable", f"the registry gave no digest for {reference}")
+        return digest
+
+    def container(self, name: str) -> Container | None:
+        with _translated(f"look at container {name}"):
+            try:
+                raw = self._api.inspect_container(name)
+            except NotFound:
+                return None
+        found = _container(raw)
+        # The engine also finds containers by the beginning of their id.
+        return found if name in (found.name, found.id) else None
+
+    def create(self, spec: Specification) -> str:
+        with _translated(f"create container {spec.name}"):
+            made = self._api.create_container_from_config(dict(spec.body), name=spec.name)  # type: ignore[no-untyped-call]
+            return str(made["Id"])
+
+    def start(self, name: str) -> None:
+        with _translated(f"start container {name}"):
+            if self._api.inspect_container(name)["State"].get("Paused"):
+                self._api.unpause(name)  # which is how somebody stopped it; the engine starts no paused one
+            else:
+                self._api.start(name)
+
+    def stop(self, name: str, seconds: int) -> None:
+        with _translated(f"stop container {name}"), contextlib.suppress(NotFound):
+            self._api.stop(name, timeout=seconds)
+
+    def restart(self, name: str, seconds: int) -> None:
+        with _translated(f"restart container {name}"):
+            self._api.restart(name, timeout=seconds)
+
+    def rename(self, name: str, to: str) -> None:
+        with _translated(f"rename container {name} to {to}"):
+            self._api.rename(name, to)
+
+    def remove(self, name: str) -> None:
+        with _translated(f"remove container {name}"), contextlib.suppress(NotFound):
+            self._api.remove_container(name, force=True, v=True)
+
+    def probe(self, name: str, command: Sequence[str], seconds: float) -> Probe:
+        """In a thread that nobody waits for longer than that: a hung command must not hang the deploy."""
+        done: list[Probe] = []
+        thread = threading.Thread(target=lambda: done.append(self._run(name, command)), daemon=True)
+        thread.start()
+        thread.join(seconds)
+        return done[0] if done else Probe(None, f"no answer within {seconds:g} s")
+
+    def logs(self, name: str, lines: int) -> str:
+        try:
+            raw = self._api.logs(name, stdout=True, stderr=True, tail=lines)
+        except (DockerException, requests.RequestException):
+            return ""
+        return raw.decode(errors="replace") if isinstance(raw, bytes) else ""
+
+    def make_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        with _translated(f"make volume {name}"):
+            self._api.create_volume(name, labels=dict(labels))
+
+    def remove_volume(self, name: str) -> None:
+        with _translated(f"remove volume {name}"), contextlib.suppress(NotFound):
+            self._api.remove_volume(name)
+
+    def put(self, name: str, path: str, archive: Iterable[bytes]) -> None:
+        with _translated(f"copy into container {name}"):
+            self._api.put_archive(name, path, archive)
+
+    def _run(self, name: str, command: Sequence[str]) -> Probe:
+        try:
+            execution = self._api.exec_create(name, list(command))["Id"]
+            output = self._api.exec_start(execution)
+            code = self._api.exec_inspect(execution)["ExitCode"]
+        except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError, KeyError) as error:
+            return Probe(None, _said(error))
+        return Probe(code, output.decode(errors="replace") if isinstance(output, bytes) else "")
+
+    def _login(self, reference: Reference) -> dict[str, Any]:
+        """The credentials for this registry; empty (not None: then the SDK would look into our own home) without any."""
+        try:
+            if not self._credentials.exists():
+                return {}
+            config = auth.load_config(config_path=str(self._credentials))
+            return dict(auth.resolve_authconfig(config, reference.registry) or {})
+        except (DockerException, OSError, ValueError, KeyError):
+            return {}
+
+
+@contextlib.contextmanager
+def _translated(what: str) -> Iterator[None]:
+    try:
+        yield
+    except ImageNotFound as error:
+        raise DeployError(
+            "image_unavailable", f"cannot {what}: {_said(error)}", "pull the image, then try again"
+        ) from error
+    except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        raise DeployError("engine_error", f"cannot {what}: {_said(error)}", _ADVICE) from error
+
+
+def _said(error: Exception) -> str:
+    """In one line, in the engine's words where it said something."""
+    text = str(error.explanation or error) if isinstance(error, APIError) else str(error)
+    return " ".join(text.split())[:500]
+
+
+def _pull_advice(reference: Reference) -> str:
+    return f"see that this host reaches {reference.registry} and may pull there (`docker pull {reference}`)"
+
+
+def _image(raw: Mapping[str, Any]) -> Image:
+    config = raw.get("Config") or {}
+    return Image(
+        id=str(raw["Id"]),
+        digests=tuple(raw.get("RepoDigests") or ()),
+        labels=dict(config.get("Labels") or {}),
+        config=config,
+    )
+
+
+def _container(raw: Mapping[str, Any]) -> Container:
+    state = raw.get("State") or {}
+    config = raw.get("Config") or {}
+    return Container(
+        id=str(raw["Id"]),
+        name=str(raw.get("Name", "")).removeprefix("/"),
+        image_id=str(raw.get("Image", "")),
+        status=str(state.get("Status", "")),
+        health=str((state.get("Health") or {}).get("Status", "")).replace("none", ""),
+        restarts=int(raw.get("RestartCount") or 0),
+        exit_code=int(state.get("ExitCode") or 0),
+        error=str(state.get("Error") or ""),
+        started_at=_instant(str(state.get("StartedAt") or "")),
+        labels=dict(config.get("Labels") or {}),
+        raw=raw,
+    )
+
+
+def _instant(text: str) -> dt.datetime | None:
+    """The engine writes nanoseconds, which Python does not read, and year 1 for never."""
+    found = re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)", text)
+    if found is None or _ZERO.match(text):
+        return None
+    with contextlib.suppress(ValueError):
+        return dt.datetime.fromisoformat(found[1]).replace(tzinfo=dt.UTC)
+    return None

@@ -1,0 +1,86 @@
+"""Reads `flageemonitor.env`: UTF-8, one KEY=value a line, every key known and given once. Pure; the meaning is in settings.
+
+The wrappers read the same file by key with sed, so what only one of the two would understand is an error here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+NEW, OLD = "FLAGEEMONITOR_", "ARIUSMONITOR_"
+PLAIN = ("RUN_MODE", "TZ", "DOCKER_HOST")
+WORDS = (
+    *("REDE", "API_BASE", "CONFIG_URL", "CONFIG_PATH", "DATA_PATH", "IMAGE", "RUNTIME_NAME", "WATCHTOWER_IMAGE"),
+    *("WATCHTOWER_INTERVAL", "AGENT_ID", "TOKEN_FILE", "TOKEN", "CA_PATH", "DOCKER_NETWORK", "INSECURE", "LOG_FORMAT"),
+)
+KNOWN = (*(NEW + word for word in WORDS), *PLAIN)
+# First-generation names -> ours; read where ours is absent.
+LEGACY: Mapping[str, str] = {**{OLD + word: NEW + word for word in WORDS}, f"{OLD}API_URL": f"{NEW}API_BASE"}
+
+MAX_BYTES = 65536
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
+
+
+@dataclass(frozen=True, slots=True)
+class EnvFile:
+    """``values``: by our names, empty ones left out. ``lines``: the line that each came from. ``problems``: sentences."""
+
+    values: Mapping[str, str]
+    lines: Mapping[str, int]
+    problems: tuple[str, ...]
+
+
+def parse(raw: bytes) -> EnvFile:
+    """Never raises. A problem names its line and never shows a value, which may be a token."""
+    if len(raw) > MAX_BYTES:
+        return EnvFile({}, {}, (f"the file has {len(raw)} bytes: {MAX_BYTES} are the limit",))
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        where = raw[: error.start].count(b"\n") + 1
+        return EnvFile({}, {}, (f"line {where}: not UTF-8",))
+    given: dict[str, tuple[int, str]] = {}
+    problems: list[str] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        key, equals, value = line.partition("=")
+        problem = _key_problem(key, equals)
+        if not problem and _CONTROL.search(value.strip()):
+            problem = f"{key}: a control character in the value"
+        if not problem and key in given:
+            problem = f"{key} is given twice, first in line {given[key][0]}"
+        if problem:
+            problems.append(f"line {number}: {problem}")
+        else:
+            given[key] = number, value.strip()
+    return EnvFile(*_ours(given), tuple(problems))
+
+
+def _ours(given: Mapping[str, tuple[int, str]]) -> tuple[dict[str, str], dict[str, int]]:
+    values: dict[str, str] = {}
+    lines: dict[str, int] = {}
+    # Ours first: a legacy name only fills what is still missing.
+    for key, (number, value) in sorted(given.items(), key=lambda item: item[0] in LEGACY):
+        name = LEGACY.get(key, key)
+        if value and name not in values:
+            values[name], lines[name] = value, number
+    return values, lines
+
+
+def _key_problem(key: str, equals: str) -> str:
+    if not equals:
+        return "no KEY=value"
+    if key in KNOWN or key in LEGACY:
+        return ""
+    bare = key.strip().removeprefix("export ").strip()
+    if bare != key and (bare in KNOWN or bare in LEGACY):
+        return f"write {bare}=value, with nothing before the key and no space around ="
+    if not _KEY.fullmatch(key):
+        return "no KEY=value"
+    near = difflib.get_close_matches(key.upper(), (*KNOWN, *LEGACY), n=1, cutoff=0.75)
+    return f"{key} is not a known key" + (f"; did you mean {near[0]}?" if near else "")

@@ -1,0 +1,82 @@
+"""The report for the runtime, `deployment.json` in its data folder, and what it needs from the registry. Called by the verbs."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any
+
+from runtime.adapters.deployment_notes import REPORT
+from runtime.adapters.handover import hand_over
+from runtime.deployment.facts import Container
+from runtime.deployment.outcomes import QUIET, DeployError, Result
+from runtime.deployment.records import Last, Tag
+from runtime.deployment.site import Site
+from runtime.deployment.watchtower import Watchtower
+
+# The repair comes every five minutes; registries count requests.
+TAG_AGE = dt.timedelta(minutes=30)
+
+
+def ask_tag(site: Site, *, always: bool) -> None:
+    """What the tag points to in the registry, noted with the time since when something else runs here. Never raises."""
+    records, now = site.memory.records, site.now()
+    reference = site.settings.image
+    tag = records.tag
+    fresh = tag.at is not None and dt.timedelta() <= now - tag.at < TAG_AGE
+    if always or not fresh:
+        try:
+            tag = Tag(digest=reference.digest or site.engine.tag_digest(reference), at=now)
+        except DeployError as error:
+            tag = Tag(digest=records.tag.digest, at=now, error=error.message)
+    running = running_digest(site, site.runtime())
+    behind = records.behind_since
+    if tag.digest and running:
+        behind = None if tag.digest in running else behind or now
+    site.memory.save(tag=tag, behind_since=behind)
+
+
+def running_digest(site: Site, runtime: Container | None) -> tuple[str, ...]:
+    """Manifest digests of the image that runs; several names may have given it several."""
+    image = site.engine.image(runtime.image_id) if runtime else None
+    return tuple(text.partition("@")[2] for text in image.digests) if image else ()
+
+
+def note_last(site: Site, verb: str, result: Result) -> None:
+    """Keep what happened, not that nothing did; the same failure every five minutes stays one."""
+    last = site.memory.records.last
+    told = (verb, result.reason, result.message)
+    if result.reason not in QUIET and (last is None or (last.verb, last.reason, last.message) != told):
+        site.memory.save(last=Last(verb=verb, reason=result.reason, message=result.message, at=site.now()))
+
+
+def picture(site: Site, watchtower: Watchtower) -> dict[str, Any]:
+    """As docs/deployment.md shows it. Raises DeployError."""
+    records, runtime = site.memory.records, site.runtime()
+    image = site.engine.image(runtime.image_id) if runtime else None
+    digest = image.digest(site.settings.image.repository) if image else ""
+    pin, last = records.pinned, records.last
+    return {
+        "schema": 1,
+        "runtime": site.names.runtime,
+        "at": site.now().isoformat(),
+        "image": str(site.settings.image),
+        "running": {
+            "image_id": runtime.image_id if runtime else "",
+            "digest": digest,
+            "version": image.version if image else "",
+            "revision": image.revision if image else "",
+            "health": (runtime.health or runtime.status) if runtime else "missing",
+        },
+        "tag": records.tag.model_dump(mode="json"),
+        "behind_since": records.behind_since.isoformat() if records.behind_since else None,
+        "pinned": pin.model_dump(mode="json") if pin else None,
+        "watchtower": {"state": watchtower.state, "image": watchtower.image},
+        "last": last.model_dump(mode="json") if last else None,
+    }
+
+
+def hand_in(site: Site, report: dict[str, Any]) -> None:
+    """Raises OSError."""
+    content = json.dumps(report, ensure_ascii=False, indent=1) + "\n"
+    hand_over(site.folders.data, REPORT, content.encode(), mode=0o644)

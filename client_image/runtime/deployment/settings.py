@@ -1,0 +1,183 @@
+"""The environment file as typed, checked settings: what deploy itself needs, and what it hands to the runtime. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from contracts.secret import Secret
+from runtime.deployment.env_file import NEW, EnvFile, parse
+from runtime.deployment.names import CONFIG, DATA, Names, name_problem
+from runtime.deployment.outcomes import DeployError
+from runtime.deployment.reference import Reference, parse_reference
+
+WATCHTOWER = "containrrr/watchtower:1.7.1"
+INTERVAL = 300
+LEAST_INTERVAL, LONGEST_INTERVAL = 30, 7 * 86400
+ADVICE = "mend the environment file in /etc/{runtime}/flageemonitor.env, then call {runtime}-update-image"
+
+_HANDED = ("REDE", "API_BASE", "CONFIG_URL", "TOKEN_FILE", "AGENT_ID", "CA_PATH", "INSECURE", "LOG_FORMAT")
+_NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class DeploySettings:
+    """What the environment file says. ``environment``: for the runtime container, without token and run mode."""
+
+    names: Names
+    image: Reference
+    watchtower_image: Reference
+    interval: int
+    docker_network: str
+    environment: Mapping[str, str]
+    token: Secret | None = field(default=None)
+
+
+def read_settings(raw: bytes, runtime: str) -> DeploySettings:
+    """Everything that is wrong is said at once. Raises DeployError (bad_environment)."""
+    file = parse(raw)
+    reader = _Reader(file, list(file.problems))
+    settings = reader.settings(runtime)
+    if reader.problems or settings is None:
+        raise DeployError("bad_environment", "; ".join(reader.problems), ADVICE.format(runtime=runtime))
+    return settings
+
+
+class _Reader:
+    """Checks one key after the other and collects what is wrong."""
+
+    def __init__(self, file: EnvFile, problems: list[str]) -> None:
+        self.values, self.lines, self.problems = file.values, file.lines, problems
+
+    def settings(self, runtime: str) -> DeploySettings | None:
+        if problem := name_problem(runtime):
+            self.problems.append(f"--runtime-name {problem}")
+        named = self._get("RUNTIME_NAME", runtime)
+        if named != runtime:
+            self._wrong(
+                "RUNTIME_NAME", f"says {named!r}, but this is the file of {runtime!r}: does a wrapper point here?"
+            )
+        self._check()
+        image = self._reference("IMAGE", "")
+        watchtower = self._reference("WATCHTOWER_IMAGE", WATCHTOWER)
+        interval = self._interval()
+        if image is None or watchtower is None:
+            return None
+        token = self._get("TOKEN")
+        handed = {NEW + word: self.values[NEW + word] for word in _HANDED if NEW + word in self.values}
+        handed |= {f"{NEW}RUNTIME_NAME": runtime, f"{NEW}WATCHTOWER_INTERVAL": str(interval)}
+        if zone := self.values.get("TZ"):
+            handed["TZ"] = zone
+        return DeploySettings(
+            names=Names(runtime),
+            image=image,
+            watchtower_image=watchtower,
+            interval=interval,
+            docker_network=self._get("DOCKER_NETWORK", "bridge"),
+            environment=handed,
+            token=Secret(token) if token else None,
+        )
+
+    def _get(self, word: str, default: str = "") -> str:
+        return self.values.get(NEW + word, default)
+
+    def _wrong(self, word: str, problem: str) -> None:
+        key = word if word in self.values else NEW + word
+        where = f"line {self.lines[key]}: " if key in self.lines else ""
+        quoted = len(self.values.get(key, "")) > 1 and self.values[key][0] == self.values[key][-1] in "\"'"
+        hint = " (quotes are not taken off: write the value without them)" if quoted else ""
+        self.problems.append(f"{where}{key} {problem}{hint}")
+
+    def _check(self) -> None:
+        insecure = self._get("INSECURE")
+        if insecure not in ("", "plain-http"):
+            self._wrong("INSECURE", "may only be plain-http")
+        for word in ("API_BASE", "CONFIG_URL"):
+            if (url := self._get(word)) and (problem := _address_problem(url, insecure=insecure == "plain-http")):
+                self._wrong(word, problem)
+        if (agent := self._get("AGENT_ID")) and not _is_uuid(agent):
+            self._wrong("AGENT_ID", "must be a UUID")
+        if self._get("LOG_FORMAT") not in ("", "json", "console"):
+            self._wrong("LOG_FORMAT", "may be json or console")
+        if self.values.get("RUN_MODE", "daemon") != "daemon":
+            self._wrong("RUN_MODE", "may only be daemon: a single action is started by the wrapper `-run`")
+        if not _zone_known(self.values.get("TZ", "UTC")):
+            self._wrong("TZ", "is not a time zone, such as America/Sao_Paulo")
+        if not self.values.get("DOCKER_HOST", "unix:///").startswith("unix:///"):
+            self._wrong("DOCKER_HOST", "may only be a unix:/// socket")
+        self._check_container()
+
+    def _check_container(self) -> None:
+        network = self._get("DOCKER_NETWORK", "bridge")
+        if not _NETWORK.fullmatch(network) or network == "none":
+            self._wrong("DOCKER_NETWORK", "must be bridge, host or the name of a network")
+        for word in ("TOKEN_FILE", "CA_PATH"):
+            path = self._get(word, f"{CONFIG}/x")
+            if not path.startswith(f"{CONFIG}/") or ".." in path.split("/"):
+                self._wrong(word, f"must be a file in {CONFIG}, where the container has it")
+        if self._get("CONFIG_PATH", CONFIG).rstrip("/") not in (CONFIG, f"{CONFIG}/config_bot.json"):
+            self._wrong("CONFIG_PATH", f"may only be {CONFIG}: the folder is fixed in the container")
+        if self._get("DATA_PATH", DATA).rstrip("/") != DATA:
+            self._wrong("DATA_PATH", f"may only be {DATA}: the folder is fixed in the container")
+
+    def _reference(self, word: str, default: str) -> Reference | None:
+        text = self._get(word, default)
+        if not text:
+            self._wrong(word, "is missing")
+            return None
+        try:
+            return parse_reference(text)
+        except ValueError:
+            self._wrong(word, "is not a reference to an image, such as registry.example/name:stable")
+            return None
+
+    def _interval(self) -> int:
+        text = self._get("WATCHTOWER_INTERVAL", str(INTERVAL))
+        if text.isascii() and text.isdigit() and len(text) < 8 and LEAST_INTERVAL <= int(text) <= LONGEST_INTERVAL:
+            return int(text)
+        self._wrong("WATCHTOWER_INTERVAL", f"must be {LEAST_INTERVAL} to {LONGEST_INTERVAL} seconds")
+        return INTERVAL
+
+
+def _address_problem(url: str, *, insecure: bool) -> str:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "makes no sense as an address"
+    if parts.scheme not in ("http", "https") or not host:
+        return "must begin with https://"
+    if parts.username or parts.password:
+        return "must not carry a password: the token has a file of its own"
+    if parts.scheme == "http" and not insecure and not _is_loopback(host):
+        return f"would show the token to everybody on the way: use https, or {NEW}INSECURE=plain-http"
+    return ""
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+def _zone_known(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError of OSError's kind only on some systems
+        return False
+    except KeyError:
+        return False
+    return True

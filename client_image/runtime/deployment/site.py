@@ -1,0 +1,108 @@
+"""Everything that one call of deploy works with, in one place. Made by runtime.deploy, or by a test."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.deployment.facts import Container, EngineFacts, Image
+from runtime.deployment.names import Names
+from runtime.deployment.outcomes import DeployError
+from runtime.deployment.ports import Engine, Pace, Tell
+from runtime.deployment.records import Memory
+from runtime.deployment.reference import Reference
+from runtime.deployment.settings import DeploySettings
+from runtime.deployment.shield import Shield
+from runtime.deployment.spec import Sources, Specification, runtime_spec
+
+HEALTH_COMMAND = ("python", "-m", "runtime.health")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Seconds. ``force``: do not wait for runs, and update although pinned."""
+
+    wait: float = 600.0
+    health_timeout: float = 120.0
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where this process sees the host's folders, and the image's own."""
+
+    etc: Path
+    data: Path
+    bin: Path
+    image: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One runtime on one host."""
+
+    settings: DeploySettings
+    engine: Engine
+    facts: EngineFacts
+    memory: Memory
+    folders: Folders
+    sources: Sources
+    options: Options
+    pace: Pace
+    tell: Tell
+    shield: Shield
+
+    @property
+    def names(self) -> Names:
+        return self.settings.names
+
+    def now(self) -> dt.datetime:
+        return self.pace.now().replace(microsecond=0)
+
+    def runtime(self) -> Container | None:
+        """Our runtime container. Raises DeployError when another one has its name."""
+        return self.ours(self.names.runtime)
+
+    def ours(self, name: str) -> Container | None:
+        """A container of this runtime. Raises DeployError for one that we did not make: it is not ours to touch."""
+        found = self.engine.container(name)
+        if found is not None and not found.belongs(self.names.runtime):
+            raise DeployError(
+                "failed",
+                f"a container {name} exists that FlageeMonitor did not make",
+                f"look at it (`docker inspect {name}`), then rename or remove it, or choose another runtime name",
+            )
+        return found
+
+    def followed(self) -> str:
+        """The reference that the runtime is to be made from: the pin while there is one, else the tag."""
+        pin = self.memory.records.pinned
+        return pin.reference if pin else str(self.settings.image)
+
+    def spec(self, reference: str = "") -> Specification:
+        return runtime_spec(self.settings, self.facts, self.sources, reference or self.followed())
+
+    def have(self, reference: str, image_id: str = "") -> Image:
+        """The image by its id, else by reference; pulled when it was cleaned away. Raises DeployError."""
+        found = (self.engine.image(image_id) if image_id else None) or self.engine.image(reference)
+        if found is not None:
+            return found
+        if reference.startswith("sha256:"):
+            raise DeployError(
+                "image_unavailable",
+                f"image {reference[:19]} is gone from this host, and no registry ever had it",
+                "load it again (`docker load`), or put a newer image under the tag and update",
+            )
+        wanted = _parsed(reference)
+        self.tell("pulling", f"pulling {reference}")
+        return self.engine.pull(wanted)
+
+
+def _parsed(reference: str) -> Reference:
+    from runtime.deployment.reference import parse_reference
+
+    try:
+        return parse_reference(reference)
+    except ValueError as error:
+        raise DeployError("image_unavailable", str(error), "see deploy.json") from error

@@ -1,0 +1,71 @@
+"""`python -m runtime.update_hook`: what Watchtower asks before it replaces this container. Exit 75 is "not now", 0 is "go on".
+
+It closes the door to new runs first and looks for registered ones then, so that no run can slip in between. It must answer soon,
+or Watchtower would wait with all its work; whatever goes wrong is "not now", because an update can wait and a cut run cannot.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+NOT_NOW = 75
+CLOSED_FOR = dt.timedelta(minutes=5)
+ANSWER_WITHIN_S = 20
+HOLD = "hold.json"
+
+
+def decide(data: Path, now: dt.datetime) -> tuple[int, str]:
+    """Exit code and a sentence for Watchtower's log. Raises OSError and RunError, which mean "not now" as well."""
+    from runtime.adapters.state.door import close_door, open_door
+    from runtime.adapters.state.runs import live_runs
+
+    close_door(data, now + CLOSED_FOR)
+    runs = live_runs(data)
+    if not runs:
+        (data / HOLD).unlink(missing_ok=True)
+        return 0, "no run is registered; the door is closed to new ones for five minutes"
+    open_door(data)
+    _note_hold(data, now, [run.run_id for run in runs])
+    what = ", ".join(f"{run.action} ({run.run_id})" for run in runs)
+    return NOT_NOW, f"not now: {what}"
+
+
+def _note_hold(data: Path, now: dt.datetime, runs: list[str]) -> None:
+    """Since when an update waits, for doctor and the health report."""
+    from runtime.adapters.state.files import write_atomically
+
+    since = now.isoformat()
+    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+        since = str(json.loads((data / HOLD).read_bytes()).get("since") or since)
+    body: dict[str, Any] = {"since": since, "runs": runs}
+    write_atomically(data / HOLD, json.dumps(body).encode(), mode=0o644)
+
+
+def _too_late(number: int, frame: FrameType | None) -> None:
+    raise TimeoutError(f"no answer within {ANSWER_WITHIN_S} s")
+
+
+def main() -> None:
+    """Entry of scripts/watchtower-pre-update.sh."""
+    signal.signal(signal.SIGALRM, _too_late)
+    signal.alarm(ANSWER_WITHIN_S)
+    try:
+        from runtime.settings import read_settings
+
+        code, message = decide(read_settings(os.environ).data_path, dt.datetime.now(dt.UTC))
+    except Exception as error:
+        code, message = NOT_NOW, f"not now: {type(error).__name__}: {error}"
+    sys.stdout.write(message + "\n")
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""``GET /api/bootstrap/install.sh`` and ``POST /api/bootstrap/enroll``: how a host becomes a proxy of its network."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import structlog
+from flask import Blueprint, Response, current_app, jsonify, request
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from contracts.document import problems_of
+from contracts.secret import Secret
+from server.api.parameters import network_asked_for
+from server.auth import authorized, presented
+from server.context import EXTENSION, Context
+from server.errors import ApiError
+from server.services.bootstrap import install_script
+from server.services.configurations import served
+from server.services.enrolment import enroll
+from server.services.tokens import Scope
+
+blueprint = Blueprint("bootstrap", __name__)
+
+_log = structlog.get_logger("server.bootstrap")
+_BODY_LIMIT = 8192  # bytes; a host name of 255 characters, each of them escaped, needs 3 kB
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+def _uuid(text: str) -> str:
+    lowered = text.lower()
+    if not _UUID.fullmatch(lowered) or not lowered.strip("0-"):
+        raise ValueError("a UUID is expected, for example 0198c0de-0000-7000-8000-000000000001")
+    return lowered
+
+
+def _host_name(text: str) -> str:
+    if not text.isprintable() or not text.strip():
+        raise ValueError("a name that can be printed on one line is expected")
+    return text
+
+
+class Enrolment(BaseModel):
+    """Body of ``enroll``. Other keys are ignored, so that an installer of a later release can say more."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    agent_id: Annotated[str, AfterValidator(_uuid)]
+    hostname: Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_host_name)]
+
+
+@blueprint.get("/api/bootstrap/install.sh")
+def install_sh() -> Response:
+    """200 with the script for the token's network; errors are problem+json, and nothing of the script is in them."""
+    context: Context = current_app.extensions[EXTENSION]
+    with context.database.reading() as connection:
+        principal = authorized(connection, context, Scope.BOOTSTRAP)
+        current = served(connection, principal, network_asked_for())
+        token = Secret(presented())
+        script = install_script(connection, context.vault, context.bootstrap, current, token, context.clock())
+    response = Response(script, content_type="text/x-shellscript")
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@blueprint.post("/api/bootstrap/enroll")
+def enroll_agent() -> Response:
+    """201 with a token of the agent's own; it is shown this once. Errors are problem+json."""
+    context: Context = current_app.extensions[EXTENSION]
+    with context.database.reading() as connection:
+        principal = authorized(connection, context, Scope.BOOTSTRAP)
+    code, body = network_asked_for(), _body()
+    with context.database.writing() as session:
+        enrolled = enroll(
+            session, principal, code=code, agent_id=body.agent_id, hostname=body.hostname, now=context.clock()
+        )
+    _log.info(
+        "agent enrolled",
+        client=enrolled.client,
+        network=enrolled.network,
+        agent_id=enrolled.agent_id,
+        hostname=body.hostname,
+        token=principal.public_id,
+        issued=enrolled.token_id,
+    )
+    response = jsonify(
+        agent_id=enrolled.agent_id, client=enrolled.client, network=enrolled.network, token=enrolled.token.reveal()
+    )
+    response.status_code = 201
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _body() -> Enrolment:
+    if request.mimetype != "application/json":
+        raise ApiError(415, "media_type_unsupported", "send JSON, with Content-Type: application/json")
+    # Counted here: Werkzeug's own limit cuts a body that comes in chunks instead of refusing it.
+    raw = request.stream.read(_BODY_LIMIT + 1)
+    if len(raw) > _BODY_LIMIT:
+        raise ApiError(413, "body_too_large", f"at most {_BODY_LIMIT} bytes are taken; send agent_id and hostname only")
+    try:
+        return Enrolment.model_validate_json(raw)
+    except ValidationError as error:
+        raise ApiError(400, "body_invalid", "; ".join(map(str, problems_of(error)))) from None

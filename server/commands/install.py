@@ -1,0 +1,71 @@
+"""``flagee-server install-command``."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import click
+
+from server.commands.base import working
+from server.commands.output import Output, emit_json, output_option, say
+from server.commands.tokens import Duration
+
+
+@click.command("install-command")
+@click.argument("client_name", metavar="CLIENT")
+@click.argument("code", metavar="NETWORK")
+@click.option(
+    "--expires", type=Duration(), default="1h", show_default=True, help="How long the line works: 30m, 12h, 7d, 2w."
+)
+@click.option(
+    "--ca",
+    metavar="FILE",
+    help="For a server whose certificate comes from a private authority: the authority's certificate, as a path on the host "
+    "that gets the proxy. Copy it there first.",
+)
+@output_option
+def install_command(client_name: str, code: str, expires: dt.timedelta, ca: str | None, output: Output) -> None:
+    """Print the line that installs a proxy for NETWORK of CLIENT, to paste on the host: it works for one installation.
+
+    The line is the last one on stdout. It holds a token, so hand it over as you would a password. The host needs curl and
+    Docker. The network's configuration must be stored, and FLAGEE_PUBLIC_URL must be set as it is for the server.
+
+    \b
+    Examples:
+      flagee-server install-command "Mercado Sol" SOL
+      flagee-server install-command "Mercado Sol" SOL --expires 12h
+      flagee-server install-command "Mercado Sol" SOL --ca /root/company-ca.pem
+    """
+    with working() as context, context.database.writing() as session:
+        from server.services.bootstrap import install_line, install_script
+        from server.services.configurations import current_of
+        from server.services.tokens import Scope, issue
+
+        now = context.clock()
+        current = current_of(session, client_name, code)
+        row, token = issue(
+            session,
+            client=client_name,
+            networks=[code],
+            scopes=[Scope.BOOTSTRAP],
+            expires_at=now + expires,
+            now=now,
+            single_use=True,
+        )
+        # Made once for nobody: what would be refused on the host is told here, and no token is left behind.
+        install_script(session, context.vault, context.bootstrap, current, token, now)
+        line = install_line(context.bootstrap, code, token, ca)
+    if output == "json":
+        emit_json(
+            {"command": line, "token_id": row.id, "client": row.client, "network": code, "expires_at": row.expires_at}
+        )
+        return
+    say(
+        f"Paste this on the host, as somebody who may use sudo. It installs one proxy for network {code} of {client_name}."
+    )
+    say(
+        f"It works once, until {row.expires_at:%Y-%m-%d %H:%M} UTC; to take it back: flagee-server token revoke {row.id}"
+    )
+    if ca is not None:
+        say(f"The authority's certificate must be on the host before that, as {ca}")
+    click.echo(line)

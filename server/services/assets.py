@@ -1,0 +1,72 @@
+"""The files that an installer is made from: templates and wrappers of this release. Called by bootstrap and health.
+
+They are read at every use: few and small, and an update takes effect without a restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.services.installer import TemplateUnusable, render
+from server.services.refusal import Refusal
+
+_TEMPLATE = Path("bootstrap/install.sh")
+_WRAPPERS = {
+    name: Path(f"wrappers/linux/flageemonitor-{name}")
+    for name in ("run", "logs", "update-config", "update-image", "watchtower-logs")
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A template, and the text of each wrapper by its name without ``flageemonitor-``. Checked: it can be rendered."""
+
+    template: bytes
+    wrappers: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Assets:
+    """``root`` is the folder that holds ``bootstrap/`` and ``wrappers/linux/``; None when there is none."""
+
+    root: Path | None
+
+    def linux(self) -> Parts:
+        """What install.sh is made from. Refusal: assets_missing, also for files that cannot be used."""
+        if self.root is None:
+            raise Refusal(
+                "assets_missing",
+                "the installer's files are not here; set FLAGEE_ASSETS to the folder that holds bootstrap/ and wrappers/linux/",
+            )
+        try:
+            template = (self.root / _TEMPLATE).read_bytes()
+            wrappers = {name: (self.root / path).read_bytes() for name, path in _WRAPPERS.items()}
+            render(template, {}, wrappers)  # whatever the values will be, it finds what is wrong with the files
+        except OSError as error:
+            raise Refusal(
+                "assets_missing",
+                f"the installer cannot be made: {error.filename}: {error.strerror}; "
+                "install this release again, or correct FLAGEE_ASSETS",
+            ) from None
+        except TemplateUnusable as error:
+            raise Refusal(
+                "assets_missing",
+                f"the installer cannot be made from {self.root}: {error}; install this release again, or correct FLAGEE_ASSETS",
+            ) from None
+        return Parts(template, wrappers)
+
+    def problem(self) -> str | None:
+        """What is wrong with them, with the fix; None when all is well."""
+        try:
+            self.linux()
+        except Refusal as refusal:
+            return refusal.message
+        return None
+
+
+def find_root(program: Path = Path(__file__)) -> Path | None:
+    """The nearest folder above ``server/`` that holds ``bootstrap/``."""
+    server = program.resolve().parents[1]
+    return next((folder for folder in server.parents if (folder / "bootstrap").is_dir()), None)

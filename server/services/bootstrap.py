@@ -1,0 +1,96 @@
+"""The install script of one network, and the line that fetches it. Called by :mod:`server.api.bootstrap` and the CLI."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from contracts.config import NetworkConfig
+from contracts.document import DocumentError, read_document
+from contracts.secret import Secret
+from server.services.assets import Assets
+from server.services.configurations import Current, plaintext
+from server.services.installer import render, sh_quoted
+from server.services.refusal import Refusal
+from server.services.registry import Reader
+from server.storage.crypto import Vault
+from server.version import VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """What an installer is made from beside the database. ``client_image`` is for networks whose document names none."""
+
+    public_url: str | None
+    client_image: str
+    assets: Assets
+
+    def address(self, path: str) -> str:
+        """A full address of this server, as hosts reach it. Refusal: public_url_missing."""
+        if self.public_url is None:
+            raise Refusal(
+                "public_url_missing",
+                "FLAGEE_PUBLIC_URL is not set on the server; set it to the address under which hosts reach it, "
+                "for example https://control.example.com, and start it again",
+            )
+        return self.public_url.rstrip("/") + path
+
+
+def install_script(
+    reader: Reader, vault: Vault | None, bootstrap: Bootstrap, current: Current, token: Secret, now: dt.datetime
+) -> bytes:
+    """The installer for the network of ``current``, with ``token`` inside: hand it to nobody but who sent that.
+
+    Refusals: public_url_missing, assets_missing, configuration_invalid, installer_value_invalid, and those of
+    :func:`server.services.configurations.plaintext`.
+    """
+    bootstrap.address("")  # before anything is read: without it no installer works
+    parts = bootstrap.assets.linux()
+    config = _config(reader, vault, current)
+    return render(parts.template, _values(bootstrap, current, config, token, now), parts.wrappers)
+
+
+def install_line(bootstrap: Bootstrap, network: str, token: Secret, ca: str | None) -> str:
+    """What to paste on a host. ``ca`` is a path on that host: a private authority, for curl and for the installer.
+
+    Refusals: public_url_missing, installer_value_invalid.
+    """
+    if ca is not None and not ca.isprintable():
+        raise Refusal("installer_value_invalid", "the path of the authority cannot be printed on one line; rename it")
+    url = f"{bootstrap.address('/api/bootstrap/install.sh')}?rede={network}"
+    trust = "" if ca is None else f" --cacert {shlex.quote(ca)}"
+    script = "sudo sh" if ca is None else f"sudo sh -s -- --ca {shlex.quote(ca)}"
+    return f"curl -fsSL{trust} -H {sh_quoted(f'X-Bot-Token: {token.reveal()}')} {sh_quoted(url)} | {script}"
+
+
+def _config(reader: Reader, vault: Vault | None, current: Current) -> NetworkConfig:
+    try:
+        # As a proxy reads it: what was stored stays usable when this version has become stricter.
+        return read_document(plaintext(reader, vault, current), strict=False).config
+    except DocumentError as error:
+        problems = "; ".join(map(str, error.problems))
+        raise Refusal(
+            "configuration_invalid",
+            f"the configuration of network {current.network} cannot be read: {problems}; correct it and store it again",
+        ) from None
+
+
+def _values(
+    bootstrap: Bootstrap, current: Current, config: NetworkConfig, token: Secret, now: dt.datetime
+) -> Mapping[str, str | int]:
+    return {
+        "API_BASE": bootstrap.address("/api/ingest"),
+        "ENROLL_URL": bootstrap.address("/api/bootstrap/enroll"),
+        "HEALTH_URL": bootstrap.address("/api/bootstrap/health"),
+        "CLIENT": current.client,
+        "NETWORK": current.network,
+        "TIMEZONE": config.timezone,
+        "IMAGE": config.image.reference or bootstrap.client_image,
+        "WATCHTOWER_IMAGE": config.image.watchtower,
+        "WATCHTOWER_INTERVAL": config.image.interval,
+        "BOOTSTRAP_TOKEN": token.reveal(),
+        "SERVER_TIME": int(now.timestamp()),
+        "SERVER_VERSION": VERSION,
+    }

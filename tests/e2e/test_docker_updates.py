@@ -1,0 +1,209 @@
+"""How a proxy stays current and never stays broken: real images, a real registry, the real Watchtower, the host's own repair."""
+
+import contextlib
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e import customer as customers
+from tests.e2e.customer import CRASHES, FIRST, HANGS, INTERVAL_S, RUNTIME, SECOND, Customer
+from tests.harness.process import wait_until
+from tests.harness.terminals import Terminal
+from tests.harness.zabbix import Zabbix
+
+NETWORK = "UPDATES"
+# Two polls of Watchtower, the stop of the old container and the start of the new one.
+SOON_S = 2 * INTERVAL_S + 120
+
+
+@pytest.fixture(scope="module")
+def customer(zabbix_running: Zabbix, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Customer]:
+    with customers.running(tmp_path_factory.mktemp("updates"), zabbix_running, NETWORK) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def tills(customer: Customer) -> Iterator[dict[str, Terminal]]:
+    with customers.tills(customer, 1) as running:
+        yield running
+
+
+@pytest.fixture
+def installed(customer: Customer, tills: dict[str, Terminal]) -> Customer:
+    """A host that runs the first release, healthy and not pinned; Watchtower asleep, so that each test says when updates come."""
+    customer.release(f"flagee-test-client:{FIRST}")
+    if customer.state() == "absent":
+        said = customer.install()
+        assert said.code == 0, said
+    else:
+        said = customer.update("--resume", "--force")
+        assert said.code == 0, said
+    customer.wait_healthy()
+    assert customer.version() == FIRST
+    return customer
+
+
+@contextlib.contextmanager
+def watchtower_asleep(customer: Customer) -> Iterator[None]:
+    """No automatic update in the meantime."""
+    customer.host.must("docker", "pause", f"{RUNTIME}-watchtower")
+    try:
+        yield
+    finally:
+        customer.host.run("docker", "unpause", f"{RUNTIME}-watchtower")
+
+
+def test_an_update_by_hand_brings_the_new_release(installed: Customer) -> None:
+    with watchtower_asleep(installed):
+        installed.release(installed.derive(SECOND))
+        said = installed.update("--output", "json")
+    assert (said.code, json.loads(said.out)["reason"]) == (0, "updated"), said
+    assert (installed.version(), installed.healthy()) == (SECOND, True)
+    assert installed.state(f"{RUNTIME}-previous") == "exited"
+    assert installed.update().code == 0  # nothing to do
+
+
+def test_watchtower_takes_a_new_release_by_itself(installed: Customer) -> None:
+    installed.release(installed.derive(SECOND))
+    wait_until(lambda: version(installed) == SECOND, within=SOON_S, what="Watchtower took the release", every=1)
+    installed.wait_healthy()
+    assert installed.update("--repair").code == 0
+    assert installed.inspect()["HostConfig"]["ReadonlyRootfs"] is True
+    assert "ok" in {check["status"] for check in installed.doctor()["daemon"]}
+
+
+def test_watchtower_waits_for_a_run(installed: Customer) -> None:
+    """It comes while a run is registered: the run ends as it would have, and the update comes after it."""
+    with customers.silent_till(installed) as name:
+        installed.site.publish(
+            image={"reference": installed.image, "interval": INTERVAL_S}, ssh={"connect_timeout": 90}
+        )
+        assert installed.host.run(f"/usr/local/bin/{RUNTIME}-update-config").code == 0
+        process = subprocess.Popen(
+            installed.host.argv(f"/usr/local/bin/{RUNTIME}-run", "diagnose_env", "--host", name, "--output", "json"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=installed.host.environment(),
+        )
+        wait_until(lambda: len(installed.live()) == 1, within=30, what="the run is registered")
+        installed.release(installed.derive(SECOND))
+        held = installed.host.path(f"/var/lib/{RUNTIME}/hold.json")
+        wait_until(held.exists, within=SOON_S, what="Watchtower was told to wait")
+        assert version(installed) == FIRST
+        out, _ = process.communicate(timeout=300)
+    customers.publish(installed)
+    result = json.loads(out)["hosts"][0]
+    assert (process.returncode, result["outcome"], result["reason"]) == (1, "unreachable", "timeout")
+    wait_until(lambda: version(installed) == SECOND, within=SOON_S, what="Watchtower took the release", every=1)
+
+
+@pytest.mark.parametrize("broken", [CRASHES, HANGS], ids=["crashes", "hangs"])
+def test_a_broken_release_is_refused_by_hand(installed: Customer, broken: str) -> None:
+    before = installed.inspect()
+    with watchtower_asleep(installed):
+        installed.release(installed.derive("0.6.6", broken))
+        said = installed.update()
+        assert said.code in (1, 10), said
+        now = installed.inspect()
+        assert (now["Id"], now["State"]["StartedAt"]) == (before["Id"], before["State"]["StartedAt"])
+        assert f"{RUNTIME}-candidate" not in installed.host.containers()
+        installed.release(f"flagee-test-client:{FIRST}")
+
+
+def test_a_broken_release_that_watchtower_took_is_rolled_back_and_pinned(installed: Customer) -> None:
+    installed.release(installed.derive("0.6.6", CRASHES))
+    wait_until(
+        lambda: (
+            "false" in str(installed.inspect()["Config"]["Entrypoint"]) if installed.state() != "absent" else False
+        ),
+        within=SOON_S,
+        what="Watchtower took the broken release",
+        every=1,
+    )
+    wait_until(lambda: installed.inspect()["RestartCount"] >= 1, within=60, what="it crash-loops", every=1)
+    repair_until(installed, installed.healthy)
+    assert installed.version() == FIRST
+    status = json.loads(installed.update("--status", "--output", "json").out)
+    assert status["report"]["pinned"]
+    told = json.dumps(installed.doctor())
+    assert "pinned" in told
+    # It stays there, although the tag still points to the broken one.
+    time.sleep(INTERVAL_S + 5)
+    assert installed.version() == FIRST
+    assert installed.update("--repair").code == 0
+    assert installed.update().code == 1  # pinned
+    # A good release is out: back to the tag.
+    installed.release(installed.derive(SECOND))
+    assert installed.update("--resume").code == 0
+    assert (installed.version(), installed.healthy()) == (SECOND, True)
+
+
+def test_back_by_hand_and_forward_again(installed: Customer) -> None:
+    installed.release(installed.derive(SECOND))
+    assert installed.update().code == 0
+    newest = installed.inspect()["Image"]
+    said = installed.update("--rollback")
+    assert said.code == 0, said
+    assert installed.inspect()["Image"] != newest
+    assert installed.healthy()
+    assert "@sha256:" in installed.inspect()["Config"]["Image"]  # Watchtower leaves that alone
+    assert installed.update("--resume").code == 0
+    assert (installed.inspect()["Image"], installed.healthy()) == (newest, True)
+
+
+def test_a_changed_setting_takes_effect_with_the_repair(installed: Customer) -> None:
+    file = f"/etc/{RUNTIME}/flageemonitor.env"
+    text = installed.host.must("cat", file)
+    installed.host.must("sh", "-c", f"sed -i 's#^TZ=.*#TZ=America/Manaus#' {file}")
+    try:
+        repair_until(installed, lambda: "TZ=America/Manaus" in installed.inspect()["Config"]["Env"])
+    finally:
+        installed.host.must("sh", "-c", f"cat > {file}", stdin=text.encode())
+    repair_until(installed, lambda: "TZ=America/Manaus" not in installed.inspect()["Config"]["Env"])
+
+
+@pytest.mark.parametrize("name", [RUNTIME, f"{RUNTIME}-watchtower"])
+def test_a_container_that_was_removed_comes_back(installed: Customer, name: str) -> None:
+    installed.host.must("docker", "rm", "-f", name)
+    repair_until(installed, lambda: installed.state(name) == "running")
+    installed.wait_healthy()
+
+
+def test_a_run_that_is_cut_by_nobody(installed: Customer) -> None:
+    """An update by hand waits for runs as well."""
+    with customers.silent_till(installed) as name, watchtower_asleep(installed):
+        installed.release(installed.derive(SECOND))
+        process = subprocess.Popen(
+            installed.host.argv(f"/usr/local/bin/{RUNTIME}-run", "diagnose_env", "--host", name, "--output", "json"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=installed.host.environment(),
+        )
+        wait_until(lambda: len(installed.live()) == 1, within=30, what="the run is registered")
+        said = installed.update()
+        out, _ = process.communicate(timeout=60)
+    assert json.loads(out)["hosts"][0]["reason"] == "timeout"
+    assert (said.code, installed.version()) == (0, SECOND), said
+
+
+def version(customer: Customer) -> str:
+    """The version that runs, or nothing while it is being replaced."""
+    said = customer.host.run("docker", "exec", RUNTIME, "cat", "/flageemonitor/build.json")
+    return str(json.loads(said.out)["version"]) if said.code == 0 else ""
+
+
+def repair_until(customer: Customer, condition: object) -> None:
+    """What the host's timer does, sooner."""
+    assert callable(condition)
+    for _ in range(10):
+        said = customer.update("--repair")
+        assert said.code in (0, 75), said
+        if condition():
+            return
+        time.sleep(5)
+    raise AssertionError(f"not repaired: {said}")

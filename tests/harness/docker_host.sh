@@ -1,0 +1,30 @@
+#!/bin/sh
+# First process of a host with Docker, in a mount namespace of its own: what it writes to /etc, /usr/local, /var/lib and /run stays in
+# a folder of the harness. docker_host.sh FOLDER BRIDGE
+set -eu
+
+main() {
+    folder=$1 bridge=$2
+    for place in etc usr/local var/lib; do
+        upper=$folder/host/$place
+        mkdir -p "$upper" "$folder/work/$place"
+        mount -t overlay overlay -o "lowerdir=/$place,upperdir=$upper,workdir=$folder/work/$place" "/$place"
+    done
+    mkdir -p "$folder/run"
+    mount --bind "$folder/run" /run
+    # A host that knows no proxy yet, whatever is on this machine.
+    rm -rf /etc/flageemonitor* /etc/ariusmonitor* /var/lib/flageemonitor*
+    # Again after an end that was asked for, as a service manager would; the shell stays, and with it the namespace.
+    trap 'rm -f "$folder/again"; kill "$engine" 2>/dev/null' TERM
+    touch "$folder/again"
+    while [ -e "$folder/again" ]; do
+        # No rules of its own in this machine's firewall: containers reach each other and the host, nothing else.
+        dockerd --data-root "$folder/docker" --exec-root "$folder/exec" --pidfile "$folder/run/docker.pid" \
+            -H unix:///run/docker.sock --bridge "$bridge" --iptables=false --ip-masq=false --ip-forward=false &
+        engine=$!
+        # A trapped signal ends the first wait, not the engine.
+        wait "$engine" || wait "$engine" || :
+    done
+}
+
+main "$@"

@@ -1,0 +1,571 @@
+"""How a host becomes a proxy: install.sh, enrolment and install-command, on SQLite and PostgreSQL."""
+
+import datetime as dt
+import json
+import shlex
+import shutil
+import subprocess
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from contracts.ids import uuid7
+from server.services.assets import find_root
+from tests.harness.control_plane import CLIENT, PRODUCT, PUBLIC_URL, ControlPlane, context_of, prepared
+
+INSTALL = "/api/bootstrap/install.sh"
+ENROLL = "/api/bootstrap/enroll"
+CONFIG = "/api/ingest/bot/config"
+
+
+@dataclass(frozen=True)
+class World:
+    """A prepared control plane; `http` is the application without a network between."""
+
+    plane: ControlPlane
+    http: FlaskClient
+
+    def script(self, token: str | None, query: str = "") -> TestResponse:
+        return self.http.get(INSTALL + query, headers={"X-Bot-Token": token} if token is not None else {})
+
+    def enroll(self, token: str | None, agent_id: str, hostname: str = "proxy-1", query: str = "") -> TestResponse:
+        headers = {"X-Bot-Token": token} if token is not None else {}
+        return self.http.post(ENROLL + query, headers=headers, json={"agent_id": agent_id, "hostname": hostname})
+
+    def once(self, network: str = "SOL") -> str:
+        """A token of `install-command`."""
+        line = self.plane.must("install-command", CLIENT, network).splitlines()[-1]
+        return shlex.split(line)[3].removeprefix("X-Bot-Token: ")
+
+    def row(self, token: str) -> dict[str, Any]:
+        """How the token is listed."""
+        rows = json.loads(self.plane.must("token", "list", "--output", "json"))
+        return next(row for row in rows if row["id"] == token.split(".")[1])
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> ControlPlane:
+    return prepared(tmp_path, None if request.param == "sqlite" else request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def world(either: ControlPlane) -> Iterator[World]:
+    with either.app() as app:
+        yield World(either, app.test_client())
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """For tests that are only refused."""
+    plane = prepared(tmp_path_factory.mktemp("plane"))
+    plane.must("client", "add", "Other")
+    plane.must("network", "add", "Other", "MAR")
+    with plane.app() as app:
+        yield World(plane, app.test_client())
+
+
+def reason(answer: TestResponse) -> tuple[int, object]:
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json
+    assert answer.json["status"] == answer.status_code
+    return answer.status_code, answer.json["reason"]
+
+
+def values_of(script: bytes) -> dict[str, str]:
+    """What the rendered stand-in prints: every value that it was rendered with."""
+    printed = subprocess.run(["sh", "-s"], input=script, capture_output=True, check=True, timeout=30).stdout
+    return dict(line.split("=", 1) for line in printed.decode().splitlines())
+
+
+# install.sh
+
+
+def test_the_installer_carries_every_value_of_its_network(world: World) -> None:
+    world.plane.publish(
+        "SOL", timezone="America/Manaus", image={"reference": "registry.example/proxy:7", "interval": 600}
+    )
+    token = world.once()
+    before = dt.datetime.now(dt.UTC).timestamp()
+    answer = world.script(token)
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "text/x-shellscript"
+    assert answer.headers["Cache-Control"] == "no-store"
+    values = values_of(answer.data)
+    assert before - 1 <= int(values.pop("SERVER_TIME")) <= before + 60
+    health = world.http.get("/health").json
+    assert health
+    assert values == {
+        "API_BASE": f"{PUBLIC_URL}/api/ingest",
+        "ENROLL_URL": f"{PUBLIC_URL}/api/bootstrap/enroll",
+        "HEALTH_URL": f"{PUBLIC_URL}/api/bootstrap/health",
+        "CLIENT": CLIENT,
+        "NETWORK": "SOL",
+        "TIMEZONE": "America/Manaus",
+        "IMAGE": "registry.example/proxy:7",
+        "WATCHTOWER_IMAGE": "containrrr/watchtower:1.7.1",
+        "WATCHTOWER_INTERVAL": "600",
+        "BOOTSTRAP_TOKEN": token,
+        "SERVER_VERSION": health["version"],
+    }
+
+
+def test_the_installer_carries_every_wrapper(shared: World) -> None:
+    script = shared.script(shared.once()).data
+    for path in (PRODUCT / "wrappers" / "linux").iterdir():
+        name = path.name.removeprefix("flageemonitor-")
+        command = ["sh", "-s", "--", name]
+        printed = subprocess.run(command, input=script, capture_output=True, check=True, timeout=30).stdout
+        assert printed == path.read_bytes()
+
+
+def test_without_an_image_in_the_document_the_servers_own_is_taken(shared: World) -> None:
+    with shared.plane.app(CLIENT_IMAGE="registry.example/mine:1", PUBLIC_URL=f"{PUBLIC_URL}/below/") as app:
+        values = values_of(World(shared.plane, app.test_client()).script(shared.once()).data)
+    assert values["IMAGE"] == "registry.example/mine:1"
+    assert values["ENROLL_URL"] == f"{PUBLIC_URL}/below/api/bootstrap/enroll"
+    assert values_of(shared.script(shared.once()).data)["IMAGE"] == "ghcr.io/flagee-cloud/flageemonitor-client:latest"
+
+
+def test_a_document_of_the_first_generation_gives_an_installer_too(world: World) -> None:
+    legacy = {"PARAM_REDE": "LUA", "PARAM_ZABBIX_SERVER": "zabbix.example", "PARAM_TOKEN": "hunter2"}
+    world.plane.must("config", "set", CLIENT, "LUA", "-", stdin=json.dumps(legacy).encode())
+    script = world.script(world.once("LUA")).data
+    assert values_of(script)["NETWORK"] == "LUA"
+    assert b"hunter2" not in script
+
+
+def test_hostile_values_of_a_document_do_nothing_on_the_host(world: World, tmp_path: Path) -> None:
+    hostile = f"'; touch {tmp_path}/hit; '$(touch {tmp_path}/hit)`touch {tmp_path}/hit`\\"
+    world.plane.publish("SOL", image={"reference": hostile, "watchtower": hostile})
+    values = values_of(world.script(world.once()).data)
+    assert values["IMAGE"] == values["WATCHTOWER_IMAGE"] == hostile
+    assert not (tmp_path / "hit").exists()
+
+
+def test_a_value_with_a_line_break_is_refused_by_server_and_command(world: World) -> None:
+    token = world.once()
+    world.plane.publish("SOL", image={"reference": "a\nb"})
+    answer = world.script(token)
+    assert reason(answer) == (409, "installer_value_invalid")
+    assert "IMAGE" in (answer.json or {})["detail"]
+    result = world.plane.run("install-command", CLIENT, "SOL")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "IMAGE of the installer" in result.stderr
+
+
+def test_without_rede_a_token_must_allow_exactly_one_network(world: World) -> None:
+    token = world.plane.token("--scope", "bootstrap")
+    answer = world.script(token)
+    assert reason(answer) == (400, "network_required")
+    assert (answer.json or {})["networks"] == ["LUA", "SOL"]
+    assert values_of(world.script(token, "?rede=SOL").data)["NETWORK"] == "SOL"
+
+
+def test_a_network_without_a_configuration_has_no_installer_yet(world: World) -> None:
+    token = world.plane.token("--scope", "bootstrap")
+    answer = world.script(token, "?rede=LUA")
+    assert reason(answer) == (404, "configuration_missing")
+    assert "flagee-server config set" in (answer.json or {})["detail"]
+    result = world.plane.run("install-command", CLIENT, "LUA")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"flagee-server config set '{CLIENT}' LUA FILE" in result.stderr
+
+
+def test_without_a_public_url_the_fix_is_named(shared: World) -> None:
+    token = shared.once()
+    with shared.plane.app(PUBLIC_URL="") as app:
+        answer = World(shared.plane, app.test_client()).script(token)
+    assert reason(answer) == (503, "public_url_missing")
+    assert "FLAGEE_PUBLIC_URL" in (answer.json or {})["detail"]
+    result = shared.plane.run("install-command", CLIENT, "SOL", PUBLIC_URL="")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "FLAGEE_PUBLIC_URL" in result.stderr
+
+
+@pytest.mark.parametrize("damage", ["gone", "no template", "no wrapper", "cut off", "no placeholder"])
+def test_missing_or_damaged_files_are_told_to_the_operator_only(shared: World, tmp_path: Path, damage: str) -> None:
+    folder = tmp_path / "product"
+    shutil.copytree(PRODUCT, folder)
+    template = folder / "bootstrap" / "install.sh"
+    match damage:
+        case "gone":
+            shutil.rmtree(folder)
+        case "no template":
+            template.unlink()
+        case "no wrapper":
+            (folder / "wrappers" / "linux" / "flageemonitor-run").unlink()
+        case "cut off":
+            template.write_bytes(template.read_bytes()[:-1])
+        case "no placeholder":
+            template.write_bytes(template.read_bytes().replace(b"@@VALUES@@", b""))
+    token = shared.once()
+    with shared.plane.app(ASSETS=str(folder)) as app:
+        http = World(shared.plane, app.test_client())
+        answer = http.script(token)
+        assert reason(answer) == (503, "assets_missing")
+        assert str(folder) not in answer.text
+        health = http.http.get("/api/bootstrap/health")
+        assert health.json
+        assert (health.status_code, health.json["status"], health.json["assets"]) == (
+            200,
+            "degraded",
+            {"status": "missing"},
+        )
+        shutil.copytree(PRODUCT, folder, dirs_exist_ok=True)
+        assert http.script(token).status_code == 200, "an update takes effect without a restart"
+    shutil.rmtree(folder)
+    result = shared.plane.run("install-command", CLIENT, "SOL", ASSETS=str(folder))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert str(folder) in result.stderr
+    assert "FLAGEE_ASSETS" in result.stderr
+
+
+def test_the_files_are_found_above_the_program(tmp_path: Path) -> None:
+    program = tmp_path / "above" / "product" / "server" / "services" / "assets.py"
+    assert find_root(program) is None
+    (tmp_path / "above" / "bootstrap").mkdir(parents=True)
+    assert find_root(program) == tmp_path / "above"
+    (tmp_path / "above" / "product" / "bootstrap").mkdir(parents=True)
+    assert find_root(program) == tmp_path / "above" / "product"
+
+
+# Who may
+
+
+def refused_tokens(world: World) -> dict[str, tuple[str | None, str, int, str]]:
+    """Token, query, status and reason, by what is wrong with the token."""
+    expired = world.plane.token("--scope", "bootstrap", "--network", "SOL", "--expires", "1m")
+    revoked = world.plane.token("--scope", "bootstrap", "--network", "SOL")
+    world.plane.must("token", "revoke", revoked)
+    sol = world.plane.token("--scope", "bootstrap", "--network", "SOL")
+    return {
+        "none": (None, "", 401, "token_missing"),
+        "unknown": ("fm1.0123456789ab." + "a" * 43, "", 401, "token_unknown"),
+        "garbage": ("' OR 1=1 --", "", 401, "token_unknown"),
+        "revoked": (revoked, "", 403, "token_revoked"),
+        "expired": (expired, "", 403, "token_expired"),
+        "wrong scope": (world.plane.token("--scope", "config", "--network", "SOL"), "", 403, "scope_missing"),
+        "other network": (sol, "?rede=LUA", 403, "network_not_allowed"),
+        "network of another client": (sol, "?rede=MAR", 403, "network_not_allowed"),
+        "two networks": (sol, "?rede=SOL&rede=LUA", 400, "network_ambiguous"),
+        "another client": (world.plane.token(client="Other"), "?rede=SOL", 403, "network_not_allowed"),
+    }
+
+
+def test_whoever_may_not_gets_a_reason_and_nothing_else(shared: World) -> None:
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=2)
+    with shared.plane.app(lambda: later) as app:
+        world = World(shared.plane, app.test_client())
+        for what, (token, query, status, expected) in refused_tokens(shared).items():
+            for answer in (world.script(token, query), world.enroll(token, uuid7(), query=query)):
+                assert reason(answer) == (status, expected), what
+                assert b"#!/bin/sh" not in answer.data
+                assert token is None or token not in answer.text
+                assert ("WWW-Authenticate" in answer.headers) == (status == 401)
+
+
+def test_a_used_token_is_refused_everywhere_and_says_so(world: World) -> None:
+    token = world.once()
+    assert world.enroll(token, uuid7()).status_code == 201
+    for answer in (world.script(token), world.enroll(token, uuid7()), world.enroll(token, uuid7(), query="?rede=SOL")):
+        assert reason(answer) == (403, "token_used")
+        assert "flagee-server install-command" in (answer.json or {})["detail"]
+    assert world.row(token)["state"] == "used"
+    assert world.row(token)["used_at"] is not None
+
+
+def test_a_single_use_token_fetches_the_script_as_often_as_needed_before(world: World) -> None:
+    token = world.once()
+    assert [world.script(token).status_code for _ in range(3)] == [200, 200, 200]
+    assert world.enroll(token, uuid7()).status_code == 201
+
+
+def test_the_line_stops_working_after_its_time(world: World) -> None:
+    token = world.once()
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=61)
+    with world.plane.app(lambda: later) as app:
+        expired = World(world.plane, app.test_client())
+        assert reason(expired.script(token)) == (403, "token_expired")
+        assert reason(expired.enroll(token, uuid7())) == (403, "token_expired")
+    assert world.enroll(token, uuid7()).status_code == 201
+
+
+# Enrolment
+
+
+def test_an_enrolled_agent_gets_a_token_of_its_own(world: World) -> None:
+    agent_id = uuid7()
+    answer = world.enroll(world.once(), agent_id)
+    assert answer.status_code == 201
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.json
+    token = answer.json["token"]
+    assert answer.json == {"agent_id": agent_id, "client": CLIENT, "network": "SOL", "token": token}
+    assert world.http.get(CONFIG, headers={"X-Bot-Token": token}).status_code == 200
+    assert reason(world.http.get(f"{CONFIG}?rede=LUA", headers={"X-Bot-Token": token})) == (403, "network_not_allowed")
+    row = world.row(token)
+    assert (row["agent"], row["networks"], row["scopes"]) == (agent_id, ["SOL"], ["config", "ingest", "commands"])
+    assert (row["state"], row["expires_at"]) == ("active", None)
+    assert reason(world.script(token)) == (403, "scope_missing")
+
+
+def test_enrolling_again_ends_the_earlier_tokens_of_that_agent_only(world: World) -> None:
+    agent_id, other = uuid7(), uuid7()
+    answers = [world.enroll(world.once(), agent) for agent in (agent_id, other, agent_id.upper())]
+    tokens = [(answer.json or {})["token"] for answer in answers]
+    assert [world.row(token)["state"] for token in tokens] == ["revoked", "active", "active"]
+    assert reason(world.http.get(CONFIG, headers={"X-Bot-Token": tokens[0]})) == (403, "token_revoked")
+    assert world.http.get(CONFIG, headers={"X-Bot-Token": tokens[2]}).status_code == 200
+
+
+def test_a_token_that_is_not_for_one_use_enrols_many(world: World) -> None:
+    token = world.plane.token("--scope", "bootstrap")
+    for network in ("SOL", "LUA"):
+        answer = world.enroll(token, uuid7(), query=f"?rede={network}")
+        assert (answer.status_code, (answer.json or {})["network"]) == (201, network)
+    answer = world.enroll(token, uuid7())
+    assert reason(answer) == (400, "network_required")
+    assert (answer.json or {})["networks"] == ["LUA", "SOL"]
+    assert world.row(token)["state"] == "active"
+
+
+def test_an_agent_stays_in_its_network(world: World) -> None:
+    world.plane.must("client", "add", "Other")
+    world.plane.must("network", "add", "Other", "SOL")
+    agent_id = uuid7()
+    own = (world.enroll(world.once(), agent_id).json or {})["token"]
+    for token in (
+        world.plane.token("--scope", "bootstrap", "--network", "LUA"),
+        world.plane.token("--scope", "bootstrap", "--network", "SOL", client="Other"),
+    ):
+        answer = world.enroll(token, agent_id)
+        assert reason(answer) == (409, "agent_elsewhere")
+        assert CLIENT not in answer.text, "whose agent it is, is nobody else's business"
+    assert world.row(own)["state"] == "active"
+
+
+def test_what_is_refused_leaves_the_token_unspent(world: World) -> None:
+    agent_id = uuid7()
+    assert world.enroll(world.plane.token("--scope", "bootstrap", "--network", "LUA"), agent_id).status_code == 201
+    token = world.once()
+    assert reason(world.enroll(token, agent_id)) == (409, "agent_elsewhere")
+    assert reason(world.enroll(token, "nonsense")) == (400, "body_invalid")
+    assert reason(world.enroll(token, uuid7(), query="?rede=LUA")) == (403, "network_not_allowed")
+    assert world.row(token)["state"] == "active"
+    assert world.enroll(token, uuid7()).status_code == 201
+
+
+BODIES = [
+    (b"", 400, "body_invalid"),
+    (b"{", 400, "body_invalid"),
+    (b"[]", 400, "body_invalid"),
+    (b"null", 400, "body_invalid"),
+    (b"{}", 400, "body_invalid"),
+    (b"\xff\xfe\x00", 400, "body_invalid"),
+    (b"[" * 8000, 400, "body_invalid"),
+    (b'{"agent_id": ' * 600, 400, "body_invalid"),
+    (b'{"agent_id": 7, "hostname": "h"}', 400, "body_invalid"),
+    (b'{"agent_id": "0198c0de-0000-7000-8000-000000000001"}', 400, "body_invalid"),
+    (b" " * 8193, 413, "body_too_large"),
+    (b'{"hostname": "' + b"x" * 1_000_000 + b'"}', 413, "body_too_large"),
+]
+
+
+@pytest.mark.parametrize(("body", "status", "expected"), BODIES)
+def test_a_body_that_is_none_is_refused(shared: World, body: bytes, status: int, expected: str) -> None:
+    headers = {"X-Bot-Token": shared.plane.token("--scope", "bootstrap", "--network", "SOL")}
+    answer = shared.http.post(ENROLL, headers=headers, data=body, content_type="application/json")
+    assert reason(answer) == (status, expected)
+
+
+@pytest.mark.parametrize("content_type", ["", "text/plain", "application/x-www-form-urlencoded", "application/xml"])
+def test_a_body_of_another_type_is_refused(shared: World, content_type: str) -> None:
+    headers = {"X-Bot-Token": shared.plane.token("--scope", "bootstrap", "--network", "SOL")}
+    body = json.dumps({"agent_id": uuid7(), "hostname": "h"})
+    answer = shared.http.post(ENROLL, headers=headers, data=body, content_type=content_type)
+    assert reason(answer) == (415, "media_type_unsupported")
+
+
+AGENT_ID = "0198c0de-0000-7000-8000-000000000001"
+WRONG_VALUES = [
+    ("nonsense", "h", "agent_id"),
+    ("", "h", "agent_id"),
+    (AGENT_ID.replace("-", ""), "h", "agent_id"),
+    (f"{{{AGENT_ID}}}", "h", "agent_id"),
+    (f"urn:uuid:{AGENT_ID}", "h", "agent_id"),
+    (f"{AGENT_ID}\n", "h", "agent_id"),
+    (AGENT_ID.replace("1", "\u0661"), "h", "agent_id"),
+    (str(uuid.UUID(int=0)), "h", "agent_id"),
+    (AGENT_ID, "", "hostname"),
+    (AGENT_ID, "   ", "hostname"),
+    (AGENT_ID, "x" * 256, "hostname"),
+    (AGENT_ID, "a\nb", "hostname"),
+    (AGENT_ID, "a\0b", "hostname"),
+    (AGENT_ID, "\x1b[2J", "hostname"),
+    (AGENT_ID, "\ud800", "hostname"),
+]
+
+
+@pytest.mark.parametrize(("agent_id", "hostname", "named"), WRONG_VALUES)
+def test_a_wrong_value_is_named_and_not_repeated(shared: World, agent_id: str, hostname: str, named: str) -> None:
+    token = shared.plane.token("--scope", "bootstrap", "--network", "SOL")
+    answer = shared.enroll(token, agent_id, hostname)
+    assert reason(answer) == (400, "body_invalid")
+    assert (answer.json or {})["detail"].startswith((f"{named}: ", "not a complete", "Invalid JSON"))
+
+
+@pytest.mark.parametrize("hostname", ["h", "pdv-01.loja.example", "Caixa São João 3", "名" * 255])
+def test_any_printable_host_name_is_taken(world: World, hostname: str) -> None:
+    assert world.enroll(world.once(), uuid7(), hostname).status_code == 201
+
+
+def test_more_than_is_asked_for_may_be_told(shared: World) -> None:
+    headers = {"X-Bot-Token": shared.plane.token("--scope", "bootstrap", "--network", "SOL")}
+    body = {"agent_id": uuid7(), "hostname": "h", "version": "of the next release"}
+    assert shared.http.post(ENROLL, headers=headers, json=body).status_code == 201
+
+
+@pytest.mark.parametrize(("path", "allowed"), [(INSTALL, {"GET", "HEAD"}), (ENROLL, {"POST"})])
+def test_other_methods_are_told_which_are_allowed(shared: World, path: str, allowed: set[str]) -> None:
+    answer = shared.http.delete(path)
+    assert reason(answer) == (405, "method_not_allowed")
+    assert set(answer.headers["Allow"].split(", ")) == allowed
+
+
+# As it runs
+
+
+def test_of_many_enrolments_at_once_with_one_line_exactly_one_succeeds(either: ControlPlane) -> None:
+    with either.serving(WORKERS="2") as (url, child):
+        line = either.must("install-command", CLIENT, "SOL").splitlines()[-1]
+        token = shlex.split(line)[3].removeprefix("X-Bot-Token: ")
+        answers = at_once(url, [(token, uuid7()) for _ in range(8)])
+        assert sorted(answer.status_code for answer in answers) == [201] + [403] * 7
+        assert {answer.json()["reason"] for answer in answers if answer.status_code == 403} == {"token_used"}
+        issued = next(answer.json()["token"] for answer in answers if answer.status_code == 201)
+        assert requests.get(url + CONFIG, headers={"X-Bot-Token": issued}, timeout=10).status_code == 200
+        child.stop()
+        lines = [json.loads(line) for line in child.log.read_text().splitlines()]
+    [enrolled] = [line for line in lines if line["event"] == "agent enrolled"]
+    assert (enrolled["client"], enrolled["network"], enrolled["token"]) == (CLIENT, "SOL", token.split(".")[1])
+    assert enrolled["issued"] == issued.split(".")[1]
+    [posted] = [line for line in lines if line["event"] == "request" and line.get("status") == 201]
+    assert (posted["client"], posted["token"]) == (CLIENT, token.split(".")[1])
+    for secret in (token.split(".")[2], issued.split(".")[2]):
+        assert secret not in child.log.read_text()
+
+
+def test_one_agent_enrolled_many_times_at_once_keeps_one_token(either: ControlPlane) -> None:
+    token, agent_id = either.token("--scope", "bootstrap", "--network", "SOL"), uuid7()
+    with either.serving(WORKERS="2") as (url, _):
+        for _ in range(2):  # of a new agent, then of one that is known
+            answers = at_once(url, [(token, agent_id)] * 6)
+            assert [answer.status_code for answer in answers] == [201] * 6
+    rows = [row for row in json.loads(either.must("token", "list", "--output", "json")) if row["agent"] == agent_id]
+    assert sorted(row["state"] for row in rows) == ["active"] + ["revoked"] * 11
+
+
+def test_one_agent_in_two_networks_at_once_gets_into_one(either: ControlPlane) -> None:
+    tokens = [either.token("--scope", "bootstrap", "--network", network) for network in ("SOL", "LUA")]
+    with either.serving(WORKERS="2") as (url, _):
+        for _ in range(5):
+            agent_id = uuid7()
+            answers = at_once(url, [(token, agent_id) for token in tokens])
+            assert sorted(answer.status_code for answer in answers) == [201, 409]
+
+
+def test_a_large_body_is_refused_with_and_without_its_length_and_the_connection_goes_on(either: ControlPlane) -> None:
+    headers = {
+        "X-Bot-Token": either.token("--scope", "bootstrap", "--network", "SOL"),
+        "Content-Type": "application/json",
+    }
+    with either.serving() as (url, _), requests.Session() as session:
+        for body in (b"x" * 1_000_000, iter([b"x" * 100_000] * 10)):
+            answer = session.post(url + ENROLL, data=body, headers=headers, timeout=10)
+            assert (answer.status_code, answer.json()["reason"]) == (413, "body_too_large")
+        body = iter([json.dumps({"agent_id": uuid7(), "hostname": "h"}).encode()])
+        assert session.post(url + ENROLL, data=body, headers=headers, timeout=10).status_code == 201
+        assert session.post(url + ENROLL, data=b"x" * 1_000_000, timeout=10).status_code == 401
+
+
+def at_once(url: str, callers: list[tuple[str, str]]) -> list[requests.Response]:
+    """Enrolments by (token, agent id), each in a thread of its own, started together."""
+    barrier, answers = threading.Barrier(len(callers)), []
+
+    def enroll(token: str, agent_id: str) -> None:
+        barrier.wait()
+        body = {"agent_id": agent_id, "hostname": "proxy-1"}
+        answers.append(requests.post(url + ENROLL, headers={"X-Bot-Token": token}, json=body, timeout=30))
+
+    threads = [threading.Thread(target=enroll, args=caller) for caller in callers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+# install-command
+
+
+def test_the_line_is_the_last_on_stdout_and_hints_are_beside(either: ControlPlane) -> None:
+    result = either.run("install-command", CLIENT, "SOL")
+    assert result.exit_code == 0, result.output
+    [line] = result.stdout.splitlines()
+    token = shlex.split(line)[3].removeprefix("X-Bot-Token: ")
+    assert line == f"curl -fsSL -H 'X-Bot-Token: {token}' '{PUBLIC_URL}/api/bootstrap/install.sh?rede=SOL' | sudo sh"
+    assert token not in result.stderr
+    assert f"flagee-server token revoke {token.split('.')[1]}" in result.stderr
+    [row] = json.loads(either.must("token", "list", "--output", "json"))
+    assert (row["networks"], row["scopes"], row["state"]) == (["SOL"], ["bootstrap"], "active")
+    span = dt.datetime.fromisoformat(row["expires_at"]) - dt.datetime.fromisoformat(row["created_at"])
+    assert span == dt.timedelta(hours=1)
+
+
+def test_a_private_authority_is_told_to_curl_and_to_the_installer(shared: World) -> None:
+    line = shared.plane.must("install-command", CLIENT, "SOL", "--ca", "/root/the ca's.pem").splitlines()[-1]
+    fetch, _, run = line.partition(" | ")
+    assert shlex.split(fetch)[2:4] == ["--cacert", "/root/the ca's.pem"]
+    assert shlex.split(run) == ["sudo", "sh", "-s", "--", "--ca", "/root/the ca's.pem"]
+    result = shared.plane.run("install-command", CLIENT, "SOL", "--ca", "a\nb")
+    assert (result.exit_code, result.stdout) == (1, "")
+
+
+def test_the_line_can_be_had_as_json_and_for_longer(shared: World) -> None:
+    result = json.loads(shared.plane.must("install-command", CLIENT, "SOL", "--expires", "12h", "--output", "json"))
+    assert result["command"].endswith("| sudo sh")
+    assert result["token_id"] in result["command"]
+    assert (result["client"], result["network"]) == (CLIENT, "SOL")
+    assert dt.datetime.fromisoformat(result["expires_at"]) > dt.datetime.now(dt.UTC) + dt.timedelta(hours=11)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("Nobody", "SOL"), "flagee-server client add Nobody"),
+        ((CLIENT, "MAR"), "flagee-server network add"),
+        ((CLIENT, "LUA"), "flagee-server config set"),
+    ],
+)
+def test_what_has_no_installer_ends_with_1_the_fix_and_no_token(
+    either: ControlPlane, arguments: tuple[str, ...], said: str
+) -> None:
+    result = either.run("install-command", *arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert said in result.stderr
+    assert json.loads(either.must("token", "list", "--output", "json")) == []
+
+
+def test_the_use_of_a_bootstrap_token_is_remembered(world: World) -> None:
+    token = world.once()
+    assert world.script(token).status_code == 200
+    context_of(world.http.application).last_use.flush()
+    assert world.row(token)["last_used_at"] is not None

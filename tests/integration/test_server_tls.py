@@ -1,0 +1,208 @@
+"""TLS of the server itself, with a private authority: what it serves, what `serve` refuses, renewal, and what strangers send."""
+
+import contextlib
+import json
+import socket
+import ssl
+import struct
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from contracts.ids import uuid7
+from tests.harness import authority
+from tests.harness.authority import Authority, Issued
+from tests.harness.control_plane import CLIENT, PUBLIC_URL, ControlPlane, prepared
+from tests.harness.ports import LOOPBACK
+from tests.harness.process import Child, wait_until
+
+
+@pytest.fixture
+def plane(tmp_path: Path) -> ControlPlane:
+    return prepared(tmp_path)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Authority:
+    return authority.new(tmp_path)
+
+
+@pytest.fixture
+def issued(own: Authority, tmp_path: Path) -> Issued:
+    return own.issue(tmp_path, LOOPBACK, "localhost")
+
+
+@pytest.fixture
+def served(plane: ControlPlane, issued: Issued) -> Iterator[tuple[str, Child]]:
+    with plane.serving(**tls(issued), WORKERS="1") as running:
+        yield running
+
+
+def tls(issued: Issued) -> dict[str, str]:
+    """The settings for it, as `serving` takes them."""
+    return {"TLS_CERTIFICATE": str(issued.certificate), "TLS_KEY": str(issued.key)}
+
+
+def address(url: str) -> tuple[str, int]:
+    host, port = url.rpartition("/")[2].split(":")
+    return host, int(port)
+
+
+def log_lines(child: Child) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in child.log.read_text().splitlines()]
+
+
+def workers_started(child: Child) -> int:
+    return sum("Booting worker" in line["event"] for line in log_lines(child))
+
+
+def test_the_pasted_line_and_what_follows_work_over_tls_with_a_private_authority(
+    served: tuple[str, Child], plane: ControlPlane, own: Authority
+) -> None:
+    url, child = served
+    line = plane.must("install-command", CLIENT, "SOL", "--ca", str(own.certificate)).splitlines()[-1]
+    # The stand-in for the installer prints its values: it needs no sudo, and takes no --ca.
+    fetch = line.partition(" | ")[0].replace(PUBLIC_URL, url)
+    script = subprocess.run(["sh", "-c", fetch], capture_output=True, check=True).stdout
+    printed = subprocess.run(["sh", "-s"], input=script, capture_output=True, check=True).stdout.decode()
+    values = dict(value.replace(PUBLIC_URL, url).split("=", 1) for value in printed.splitlines())
+    with requests.Session() as session:
+        session.verify, session.trust_env = str(own.certificate), False  # else REQUESTS_CA_BUNDLE would win
+        enrolled = session.post(
+            values["ENROLL_URL"],
+            headers={"X-Bot-Token": values["BOOTSTRAP_TOKEN"]},
+            json={"agent_id": uuid7(), "hostname": "proxy-1"},
+            timeout=10,
+        )
+        assert enrolled.status_code == 201
+        headers = {"X-Bot-Token": enrolled.json()["token"]}
+        assert session.get(f"{values['API_BASE']}/bot/config", headers=headers, timeout=10).status_code == 200
+        assert session.get(values["HEALTH_URL"], timeout=10).json()["status"] == "ok"
+    child.stop()
+    assert all(secret not in child.log.read_text() for secret in (headers["X-Bot-Token"], values["BOOTSTRAP_TOKEN"]))
+
+
+def test_nobody_trusts_it_without_the_authority_and_old_protocols_are_refused(
+    served: tuple[str, Child], own: Authority
+) -> None:
+    url, child = served
+    with pytest.raises(requests.exceptions.SSLError):
+        requests.get(f"{url}/health", timeout=10)
+    context = ssl.create_default_context(cafile=own.certificate)
+    with (
+        socket.create_connection(address(url)) as plain,
+        context.wrap_socket(plain, server_hostname=LOOPBACK) as secure,
+    ):
+        assert secure.version() in ("TLSv1.2", "TLSv1.3")
+    assert requests.get(f"{url}/health", verify=str(own.certificate), timeout=10).json()["status"] == "ok"
+    wait_until(
+        lambda: any(line["event"] == "TLS handshake failed" for line in log_lines(child)),
+        within=10,
+        what="the refused handshake in the log",
+    )
+
+
+def test_what_is_no_tls_is_one_line_in_the_log_and_no_traceback(served: tuple[str, Child], own: Authority) -> None:
+    url, child = served
+    with socket.create_connection(address(url), timeout=10) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(4096) == b""
+    assert requests.get(f"{url}/health", verify=str(own.certificate), timeout=10).status_code == 200
+    [line] = [line for line in log_lines(child) if line["event"] == "TLS handshake failed"]
+    assert (line["level"], line["cause"], line["address"]) == ("warning", "HTTP_REQUEST", LOOPBACK)
+    assert "Traceback" not in child.log.read_text()
+
+
+def test_callers_that_vanish_before_the_handshake_do_not_end_the_worker(
+    served: tuple[str, Child], own: Authority
+) -> None:
+    url, child = served
+    for said in (b"", b"\x16\x03\x01", b"\x16\x03\x01\x02\x00" + b"x" * 200) * 20:
+        connection = socket.create_connection(address(url), timeout=10)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close is a reset
+        connection.sendall(said)
+        connection.close()
+    for _ in range(5):
+        assert requests.get(f"{url}/health", verify=str(own.certificate), timeout=10).status_code == 200
+    assert workers_started(child) == 1
+    assert "Traceback" not in child.log.read_text()
+
+
+def test_silent_callers_do_not_keep_the_threads(
+    plane: ControlPlane, issued: Issued, own: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GUNICORN_CMD_ARGS", "--timeout 3")  # else a minute
+    with plane.serving(**tls(issued), WORKERS="1", THREADS="2") as (url, child):
+        silent = [socket.create_connection(address(url), timeout=10) for _ in range(4)]
+        for connection in silent:
+            connection.sendall(b"\x16")
+        assert requests.get(f"{url}/health", verify=str(own.certificate), timeout=60).status_code == 200
+        for connection in silent:
+            connection.close()
+        assert [line["level"] for line in log_lines(child) if line["event"] == "caller was silent for too long"][
+            :2
+        ] == [
+            "info",
+            "info",
+        ]
+        assert workers_started(child) == 1
+        assert "Traceback" not in child.log.read_text()
+
+
+def test_a_renewed_certificate_is_taken_and_a_broken_one_is_not(
+    served: tuple[str, Child], issued: Issued, own: Authority, tmp_path: Path
+) -> None:
+    url, child = served
+
+    def serial() -> str:
+        pem = ssl.get_server_certificate(address(url), ca_certs=str(own.certificate))
+        return pem.strip()
+
+    first = serial()
+    assert first == issued.certificate.read_text().strip()
+    issued.certificate.write_text("damaged")
+    assert serial() == first
+    own.issue(tmp_path, LOOPBACK)
+    second = serial()
+    assert second == issued.certificate.read_text().strip() != first
+    issued.key.unlink()
+    assert serial() == second
+    events = [line["event"] for line in log_lines(child) if line["logger"] == "server.tls"]
+    assert events.count("new certificate taken") == 1
+    assert events.count("new certificate not taken, the one before stays in use") == 2
+
+
+@pytest.mark.parametrize("wrong", ["certificate gone", "key gone", "not PEM", "another key", "passphrase", "swapped"])
+def test_a_certificate_that_cannot_be_used_ends_serve_with_the_fix(
+    plane: ControlPlane, own: Authority, issued: Issued, tmp_path: Path, wrong: str
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = own.issue(tmp_path / "other", LOOPBACK, passphrase=b"hunter2" if wrong == "passphrase" else None)
+    changes, said = tls(issued), "FLAGEE_TLS_"
+    match wrong:
+        case "certificate gone":
+            changes["TLS_CERTIFICATE"] = said = f"{tmp_path}/none.crt"
+        case "key gone":
+            changes["TLS_KEY"] = said = f"{tmp_path}/none.key"
+        case "not PEM":
+            issued.certificate.write_text("damaged")
+            said = "not a certificate and its key in PEM"
+        case "another key":
+            changes["TLS_KEY"] = str(other.key)
+            said = "is not the key of the certificate"
+        case "passphrase":
+            changes = tls(other)
+            said = "openssl pkey"
+        case "swapped":
+            changes = {"TLS_CERTIFICATE": str(issued.key), "TLS_KEY": str(issued.certificate)}
+            said = "not a certificate and its key in PEM"
+    result = plane.run("serve", stdin=None, **changes)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert said in result.stderr
+    assert "FLAGEE_TLS_" in result.stderr
+    assert "Traceback" not in result.stderr

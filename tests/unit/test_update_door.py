@@ -1,0 +1,118 @@
+"""The door to new runs and the pre-update hook: an update waits for runs, and runs wait for an update."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from runtime import update_hook
+from runtime.adapters.state.door import FILE, close_door, closed_until, open_door
+from runtime.adapters.state.runs import register
+from tests.unit.state.support import make_info
+
+NOW = dt.datetime(2026, 3, 10, 12, 0, tzinfo=dt.UTC)
+FIVE = dt.timedelta(minutes=5)
+
+
+def test_a_closed_door_says_until_when(tmp_path: Path) -> None:
+    close_door(tmp_path, NOW + FIVE)
+    assert closed_until(tmp_path, NOW) == NOW + FIVE
+
+
+def test_the_door_opens_by_itself(tmp_path: Path) -> None:
+    close_door(tmp_path, NOW + FIVE)
+    assert closed_until(tmp_path, NOW + FIVE) is None
+
+
+def test_an_opened_door_is_open_and_may_be_opened_again(tmp_path: Path) -> None:
+    close_door(tmp_path, NOW + FIVE)
+    open_door(tmp_path)
+    open_door(tmp_path)
+    assert closed_until(tmp_path, NOW) is None
+
+
+@pytest.mark.parametrize("text", ["", "soon", "1e99", "-5", "9" * 400, "\x00", "99999999999"])
+def test_a_door_that_makes_no_sense_is_open(tmp_path: Path, text: str) -> None:
+    (tmp_path / FILE).write_text(text)
+    assert closed_until(tmp_path, NOW) is None
+
+
+def test_who_runs_as_another_user_may_read_the_door(tmp_path: Path) -> None:
+    close_door(tmp_path, NOW + FIVE)
+    assert (tmp_path / FILE).stat().st_mode & 0o044 == 0o044
+
+
+def test_without_runs_the_update_may_go_on_and_the_door_is_closed(tmp_path: Path) -> None:
+    (tmp_path / update_hook.HOLD).write_text('{"since": "2026-03-10T01:00:00+00:00", "runs": []}')
+    code, message = update_hook.decide(tmp_path, NOW)
+    assert (code, closed_until(tmp_path, NOW)) == (0, NOW + update_hook.CLOSED_FOR)
+    assert "five minutes" in message
+    assert not (tmp_path / update_hook.HOLD).exists()
+
+
+def test_a_registered_run_holds_the_update_and_the_door_stays_open(tmp_path: Path) -> None:
+    info = make_info()
+    with register(tmp_path, info):
+        code, message = update_hook.decide(tmp_path, NOW)
+    assert (code, closed_until(tmp_path, NOW)) == (update_hook.NOT_NOW, None)
+    assert info.run_id in message
+
+
+def test_a_hold_is_noted_from_its_beginning_on(tmp_path: Path) -> None:
+    with register(tmp_path, make_info()):
+        update_hook.decide(tmp_path, NOW)
+        update_hook.decide(tmp_path, NOW + dt.timedelta(hours=7))
+    assert json.loads((tmp_path / update_hook.HOLD).read_text())["since"] == NOW.isoformat()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"since": 5}', "null"])
+def test_a_damaged_note_of_a_hold_is_begun_anew(tmp_path: Path, text: str) -> None:
+    (tmp_path / update_hook.HOLD).write_text(text)
+    with register(tmp_path, make_info()):
+        update_hook.decide(tmp_path, NOW)
+    assert json.loads((tmp_path / update_hook.HOLD).read_text())["since"] in (NOW.isoformat(), "5")
+
+
+def test_a_killed_run_holds_nothing(tmp_path: Path) -> None:
+    info = make_info()
+    with register(tmp_path, info):
+        left = (tmp_path / "runs" / f"{info.run_id}.lock").read_bytes()
+    (tmp_path / "runs" / f"{info.run_id}.lock").write_bytes(left)
+    assert update_hook.decide(tmp_path, NOW)[0] == 0
+
+
+def test_a_hook_that_fails_says_not_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FLAGEEMONITOR_DATA_PATH", str(tmp_path / "absent"))
+    with pytest.raises(SystemExit) as ended:
+        update_hook.main()
+    assert ended.value.code == update_hook.NOT_NOW
+    assert "not now" in capsys.readouterr().out
+
+
+def test_of_a_run_and_an_update_at_once_one_waits(tmp_path: Path) -> None:
+    """Whatever the order: never a run that goes on while the update was told to go on."""
+    now = dt.datetime.now(dt.UTC)
+    for _ in range(200):
+        open_door(tmp_path)
+        ran = threading.Event()
+        over = threading.Event()
+
+        def run(ran: threading.Event = ran, over: threading.Event = over) -> None:
+            with register(tmp_path, make_info()):
+                if closed_until(tmp_path, now) is None:
+                    ran.set()
+                    over.wait(5)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        code, _ = update_hook.decide(tmp_path, now)
+        both = code == 0 and ran.wait(0.005)
+        over.set()
+        thread.join()
+        assert not both
