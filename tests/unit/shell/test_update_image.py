@@ -1,0 +1,209 @@
+"""`flageemonitor-update-image`: which image does the work, what the one-shot container is, and that nothing is left half-way."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.unit.shell.host import Host, until
+
+NAMED = "registry.example/flageemonitor:stable"
+HEALTHY = "registry.example/flageemonitor@sha256:" + "1" * 64
+VERBS = {
+    "apply": [],
+    "repair": ["--repair"],
+    "rollback": ["--rollback"],
+    "resume": ["--resume"],
+    "status": ["--status"],
+}
+
+
+@pytest.fixture
+def proxy(host: Host) -> Host:
+    host.container("flageemonitor", label="flageemonitor")
+    host.environment_file(
+        f"# FLAGEEMONITOR_IMAGE=other\r\nFLAGEEMONITOR_IMAGE = wrong\r\nFLAGEEMONITOR_IMAGE={NAMED} \r\n"
+    )
+    return host
+
+
+def update(host: Host, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return host.run(host.installed_wrapper("update-image"), *arguments, with_=environment)
+
+
+def made(host: Host) -> list[str]:
+    """Arguments of the one-shot container, which is the only one that was started."""
+    (call,) = (call for call in host.calls() if call[0] == "run")
+    return call
+
+
+def pulls(host: Host) -> list[str]:
+    return [call[-1] for call in host.calls() if "pull" in call]
+
+
+def test_the_one_shot_container_is_the_one_that_is_described(proxy: Host) -> None:
+    assert update(proxy, "--force", "--wait", "7", "--output", "json").returncode == 0
+    described = (
+        "run --rm --name flageemonitor-deploy --user 0:0 --network none --read-only --tmpfs /tmp --cap-drop ALL"
+        " --cap-add DAC_OVERRIDE --cap-add CHOWN --cap-add FOWNER --security-opt no-new-privileges"
+        " -v /var/run/docker.sock:/var/run/docker.sock -v /etc/flageemonitor:/host/etc -v /var/lib/flageemonitor:/host/data"
+        f" -v /usr/local/bin:/host/bin {NAMED} deploy apply --runtime-name flageemonitor --socket /var/run/docker.sock"
+        " --config-source /etc/flageemonitor/config --data-source /var/lib/flageemonitor --force --wait 7 --output json"
+    )
+    assert made(proxy) == described.split()
+    assert pulls(proxy) == [NAMED]
+
+
+def test_another_socket_and_the_first_generations_key(host: Host) -> None:
+    host.environment_file(f"ARIUSMONITOR_IMAGE={NAMED}\nDOCKER_HOST=unix:///run/user/docker.sock\n", "shop-2")
+    assert host.run(host.installed_wrapper("update-image", "shop-2")).returncode == 0
+    call = made(host)
+    assert "/run/user/docker.sock:/var/run/docker.sock" in call
+    assert call[call.index("--socket") + 1] == "/run/user/docker.sock"
+    assert call[call.index("--name") + 1] == "shop-2-deploy"
+    assert set((host.stand_in / "docker-hosts").read_text().split()) == {"unix:///run/user/docker.sock"}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_image_that_does_the_work(proxy: Host, verb: str) -> None:
+    (proxy.etc / "flageemonitor/healthy_image").write_text(HEALTHY + "\n")
+    assert update(proxy, *VERBS[verb]).returncode == 0
+    wanted = NAMED if verb in ("apply", "resume") else HEALTHY
+    call = made(proxy)
+    assert call[call.index("deploy") - 1 : call.index("deploy") + 2] == [wanted, "deploy", verb]
+    assert pulls(proxy) == [wanted]  # also the healthy one, which Watchtower had cleaned away
+    proxy.forget()
+    update(proxy, *VERBS[verb])
+    assert pulls(proxy) == ([NAMED] if verb in ("apply", "resume") else [])
+
+
+@pytest.mark.parametrize("healthy", ["", "--privileged\n", "$(id)\n", "a b\n", "\n\n"])
+def test_without_a_healthy_image_the_named_one_does_the_work(proxy: Host, healthy: str) -> None:
+    (proxy.etc / "flageemonitor/healthy_image").write_text(healthy)
+    assert update(proxy, "--repair").returncode == 0
+    assert NAMED in made(proxy)
+
+
+def test_a_registry_that_does_not_answer_changes_nothing(proxy: Host) -> None:
+    proxy.answer("pull-fails", "Error response from daemon: dial tcp: no route to host")
+    for arguments in ([], ["--resume"]):
+        done = update(proxy, *arguments, "--output", "json")
+        assert done.returncode == 1
+        assert "no route to host" in done.stderr
+        answer = json.loads(done.stdout)
+        assert (answer["reason"], answer["runtime"]) == ("image_unavailable", "flageemonitor")
+    assert not [call for call in proxy.calls() if call[0] == "run"]
+    assert update(proxy, "--repair").returncode == 1
+    # What the timer calls needs no registry while an image is here.
+    proxy.no_answer("pull-fails")
+    update(proxy)
+    proxy.answer("pull-fails", "Error")
+    assert update(proxy, "--repair").returncode == 0
+
+
+def test_credentials_are_used_where_there_are_some(proxy: Host) -> None:
+    folder = proxy.etc / "flageemonitor/docker"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"auths": {}}')
+    assert update(proxy).returncode == 0
+    (call,) = (call for call in proxy.calls() if "pull" in call)
+    assert call == ["--config", "/etc/flageemonitor/docker", "pull", "--quiet", NAMED]
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 10, 11, 12, 75, 137])
+def test_exit_codes_are_deploys_own(proxy: Host, code: int) -> None:
+    proxy.answer("on-deploy", f"echo said; exit {code}")
+    done = update(proxy)
+    assert (done.returncode, done.stdout) == (code, "said\n")
+
+
+def test_an_engine_that_does_not_start_it_is_said(proxy: Host) -> None:
+    proxy.answer("on-deploy", "exit 125")
+    done = update(proxy)
+    assert (done.returncode, "did not start" in done.stderr) == (1, True)
+
+
+def test_two_at_once_the_second_is_refused(proxy: Host) -> None:
+    proxy.container("flageemonitor-deploy")
+    before = proxy.tree()
+    done = update(proxy, "--output", "json")
+    assert (done.returncode, json.loads(done.stdout)["reason"]) == (6, "busy")
+    assert not [call for call in proxy.calls() if call[0] in ("run", "rm", "pull")]
+    # The other one was faster by a moment: its name is taken when ours is to start.
+    (proxy.stand_in / "containers/flageemonitor-deploy").unlink()
+    proxy.answer("on-deploy", "echo 'running|1|' >$STAND_IN/containers/flageemonitor-deploy; exit 125")
+    assert update(proxy).returncode == 6
+    assert {key: value for key, value in proxy.tree().items() if "update-image" not in key} == {
+        key: value for key, value in before.items() if "update-image" not in key
+    }
+
+
+@pytest.mark.parametrize("state", ["exited", "dead", "created"])
+def test_what_a_killed_engine_left_behind_is_cleared_away(proxy: Host, state: str) -> None:
+    proxy.container("flageemonitor-deploy", state)
+    assert update(proxy).returncode == 0
+    assert ["rm", "-f", "flageemonitor-deploy"] in proxy.calls()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_no_signal_leaves_it_half_way(proxy: Host, number: signal.Signals) -> None:
+    proxy.answer(
+        "on-deploy",
+        "echo yes >$STAND_IN/begun; while [ ! -f $STAND_IN/go-on ]; do sleep 0.05; done; echo whole; exit 11",
+    )
+    process = subprocess.Popen(
+        proxy.command(proxy.installed_wrapper("update-image")), env=proxy.environment(), stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0,
+    )  # fmt: skip
+    until(proxy.stand_in / "begun")
+    for _ in range(3):
+        os.killpg(process.pid, number)
+        time.sleep(0.1)
+    proxy.answer("go-on", "")
+    out, said = process.communicate(timeout=60)
+    assert (process.returncode, out) == (11, "whole\n")
+    assert "cannot be left half-way" in said
+
+
+def test_what_is_not_understood_is_refused_before_anything(proxy: Host) -> None:
+    for arguments in (
+        ["--rolback"],
+        ["--repair", "--rollback"],
+        ["--wait"],
+        ["--wait", "x"],
+        ["--output", "xml"],
+        ["image"],
+    ):
+        done = update(proxy, *arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr
+    assert proxy.calls() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "not the name of an image: ''"),
+        ("FLAGEEMONITOR_IMAGE=--privileged\n", "not the name of an image"),
+        ("FLAGEEMONITOR_IMAGE=$(id)\n", "not the name of an image"),
+        (f"FLAGEEMONITOR_IMAGE={NAMED}\nDOCKER_HOST=tcp://10.0.0.1:2375\n", "must be a unix:// socket"),
+        (f"FLAGEEMONITOR_IMAGE={NAMED}\nDOCKER_HOST=unix:///run/x:/host.sock\n", "cannot be mounted"),
+    ],
+)
+def test_a_wrong_environment_file_is_said(host: Host, text: str, said: str) -> None:
+    host.environment_file(text)
+    done = update(host)
+    assert (done.returncode, said in done.stderr) == (2, True)
+
+
+def test_it_says_when_it_is_not_installed_not_root_or_without_engine(host: Host) -> None:
+    done = update(host)
+    assert (done.returncode, "is not installed here" in done.stderr) == (2, True)
+    done = host.run(host.installed_wrapper("update-image"), user="nobody")
+    assert (done.returncode, "sudo" in done.stderr) == (69, True)
+    host.environment_file(f"FLAGEEMONITOR_IMAGE={NAMED}\n")
+    host.answer("down", "Cannot connect to the Docker daemon")
+    assert update(host, "--repair").returncode == 69
