@@ -62,7 +62,7 @@ def test_an_update_by_hand_brings_the_new_release(installed: Customer) -> None:
         said = installed.update("--output", "json")
     assert (said.code, json.loads(said.out)["reason"]) == (0, "updated"), said
     assert (installed.version(), installed.healthy()) == (SECOND, True)
-    assert installed.state(f"{RUNTIME}-previous") == "exited"
+    assert installed.state(f"{RUNTIME}-previous") == "absent"  # kept only until the new one is healthy
     assert installed.update().code == 0  # nothing to do
 
 
