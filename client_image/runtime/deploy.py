@@ -63,7 +63,8 @@ def deploy(
                 return Result("busy", f"another deploy works on {runtime}", "wait for it, then look with --status"), {}
             engine = DockerEngine(engine_url, folders.etc / "docker" / "config.json")
             try:
-                site = _site(settings, engine, folders, sources, options, tell)
+                memory = Memory(folders.etc, look=verb == "status")
+                site = _site(settings, engine, memory, folders, sources, options, tell)
                 if verb != "status":
                     site.shield.listen()
                     _prepare(folders, sources)
@@ -90,13 +91,19 @@ def _settings(etc: Path, runtime: str) -> DeploySettings:
 
 
 def _site(
-    settings: DeploySettings, engine: Engine, folders: Folders, sources: Sources, options: Options, tell: Tell
+    settings: DeploySettings,
+    engine: Engine,
+    memory: Memory,
+    folders: Folders,
+    sources: Sources,
+    options: Options,
+    tell: Tell,
 ) -> Site:
     return Site(
         settings=settings,
         engine=engine,
         facts=engine.facts(),
-        memory=Memory(folders.etc),
+        memory=memory,
         folders=folders,
         sources=sources,
         options=options,

@@ -14,6 +14,7 @@ LONGEST_START = dt.timedelta(minutes=10)
 # Without a health check in the image, a container may need so long.
 PLAIN_START = dt.timedelta(minutes=3)
 RESTARTS = 3
+YOUNG = dt.timedelta(minutes=5)
 
 
 class Condition(StrEnum):
@@ -60,7 +61,7 @@ class Plan:
 
 
 def condition(container: Container | None, probe: Probe | None, now: dt.datetime) -> Condition:
-    """``probe``: of a running container that has no health check of its own."""
+    """``probe``: of a running container of which the engine's health check does not tell yet, or that has none."""
     if container is None:
         return Condition.MISSING
     if container.status == "running":
@@ -70,11 +71,13 @@ def condition(container: Container | None, probe: Probe | None, now: dt.datetime
 
 
 def _of_running(container: Container, probe: Probe | None, now: dt.datetime) -> Condition:
-    if container.health == "healthy" or (not container.health and probe is not None and probe.code == 0):
-        return Condition.HEALTHY
-    if container.restarts >= RESTARTS:
-        return Condition.LOOPING  # between two starts, or just begun again
     age = now - container.started_at if container.started_at else dt.timedelta()
+    if container.health == "healthy":
+        return Condition.HEALTHY
+    if container.restarts >= RESTARTS and age < YOUNG:
+        return Condition.LOOPING  # just begun again; what it says of itself now will not last
+    if container.health != "unhealthy" and probe is not None and probe.code == 0:
+        return Condition.HEALTHY
     patience = LONGEST_START if container.health else PLAIN_START
     return Condition.UNHEALTHY if container.health == "unhealthy" or age > patience else Condition.STARTING
 

@@ -145,10 +145,10 @@ class Records(_Part):
 
 
 class Memory:
-    """The file itself. Blocks on the disk."""
+    """The file itself. Blocks on the disk. ``look``: change nothing, not even a file that is damaged."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, look: bool = False) -> None:
+        self._folder, self._look = folder, look
         self.notice = ""
         self.records = self._read()
 
@@ -183,11 +183,11 @@ class Memory:
             return Records()
         except (ValidationError, ValueError) as error:
             aside = path.with_name(f"{FILE}.damaged")
-            path.replace(aside)
             first = str(error).partition("\n")[0]
-            self.notice = (
-                f"{path.name} could not be read ({first}) and was moved to {aside.name}: pins and history are lost"
-            )
+            self.notice = f"{path.name} could not be read ({first}): pins and history are lost"
+            if not self._look:
+                path.replace(aside)
+                self.notice += f"; what it held is in {aside.name}"
             return Records()
 
 

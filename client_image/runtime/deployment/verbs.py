@@ -105,7 +105,7 @@ def look(site: Site, target: Target | None) -> Seen:
     """``target``: what should run; None: the image that runs, or the pinned one."""
     container = site.runtime()
     probe = None
-    if container is not None and container.running and not container.health:
+    if container is not None and container.running and container.health in ("", "starting"):
         probe = site.engine.probe(container.name, HEALTH_COMMAND, PROBE_S)
     differing: tuple[str, ...] = ()
     if container is not None:
@@ -307,7 +307,7 @@ def _status(site: Site) -> tuple[Result, dict[str, Any]]:
     told |= {"condition": seen.condition.value, "drift": list(seen.differing)}
     records = site.memory.records
     entry = records.entry(seen.container.image_id) if seen.container else None
-    notes = [f"drift: {one}" for one in seen.differing]
+    notes = [*filter(None, (site.memory.notice,)), *(f"drift: {one}" for one in seen.differing)]
     if records.pinned:
         notes.append(f"pinned to {records.pinned.reference}: {records.pinned.why}")
     if records.behind_since:

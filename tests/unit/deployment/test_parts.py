@@ -39,6 +39,11 @@ def seen(status: str, health: str = "", restarts: int = 0, minutes: float = 1) -
         (seen("running", "starting"), None, Condition.STARTING),
         (seen("running", "starting", restarts=1), None, Condition.STARTING),
         (seen("running", "starting", restarts=3), None, Condition.LOOPING),
+        (seen("running", "starting", restarts=3, minutes=6), Probe(0), Condition.HEALTHY),
+        (seen("running", "starting", restarts=3), Probe(0), Condition.LOOPING),
+        (seen("running", "starting"), Probe(0), Condition.HEALTHY),
+        (seen("running", "starting"), Probe(1), Condition.STARTING),
+        (seen("running", "unhealthy"), Probe(0), Condition.UNHEALTHY),
         (seen("running", "starting", minutes=11), None, Condition.UNHEALTHY),
         (seen("running", "unhealthy"), None, Condition.UNHEALTHY),
         (seen("restarting", "unhealthy"), None, Condition.LOOPING),
@@ -154,6 +159,8 @@ def test_memory_survives_a_new_process_and_is_for_root_alone(tmp_path: Path) -> 
 )
 def test_a_memory_that_cannot_be_read_is_moved_aside(tmp_path: Path, raw: bytes) -> None:
     (tmp_path / "deploy.json").write_bytes(raw)
+    assert Memory(tmp_path, look=True).notice
+    assert (tmp_path / "deploy.json").exists()
     memory = Memory(tmp_path)
     assert memory.records == Records()
     assert memory.notice
