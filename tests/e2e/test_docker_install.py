@@ -65,7 +65,7 @@ def test_wrong_tokens_install_nothing(customer: Customer) -> None:
     good = customer.line()
     for status, tokens in lines.items():
         for token in tokens:
-            said = customer.paste(re.sub(r"fm1\.[^']+", token, good))
+            said = customer.paste(re.sub(r"fm1\.[^\"]+", token, good))
             assert f"error: {status}" in said.err, said
             assert (customer.host.left(), customer.host.containers()) == before
 
