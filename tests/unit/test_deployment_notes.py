@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from runtime.adapters.deployment_notes import DeploymentNotes, LastDeploy, read_build, read_notes
 from runtime.adapters.handover import hand_over, read_handed
+from tests.harness.need import need_root
 
 NOW = dt.datetime(2026, 3, 10, 12, 0, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
-from tests.harness.need import need_root
 
 
 def report(**more: Any) -> dict[str, Any]:
