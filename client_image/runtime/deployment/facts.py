@@ -66,6 +66,12 @@ class Container:
     def running(self) -> bool:
         return self.status == "running"
 
+    @property
+    def made_from(self) -> str:
+        """The reference that it was made from, as it was given then."""
+        config = self.raw.get("Config")
+        return str(config.get("Image") or "") if isinstance(config, Mapping) else ""
+
     def belongs(self, runtime: str) -> bool:
         """Whether we made it, for this runtime."""
         return self.labels.get(LABEL_RUNTIME) == runtime

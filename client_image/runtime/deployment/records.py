@@ -82,13 +82,15 @@ class Last(_Part):
 class Records(_Part):
     """``healthy``: newest first, by when each was first healthy. ``current``: image id of the one that was last seen healthy.
 
-    ``door``: seconds since 1970 that we have closed the door until, so that a later call knows whose it is. ``attempts``: when a
-    repair last acted. ``retired``: images of ours that may be removed from the host as soon as nothing uses them.
+    ``followed``: what FLAGEEMONITOR_IMAGE named when the runtime was last made from it. ``door``: seconds since 1970 that we have
+    closed the door until, so that a later call knows whose it is. ``attempts``: when a repair last acted. ``retired``: images of
+    ours that may be removed from the host as soon as nothing uses them.
     """
 
     version: int = Field(1, alias="schema")
     healthy: tuple[Healthy, ...] = ()
     current: str = ""
+    followed: str = ""
     pinned: Pin | None = None
     swap: Swap | None = None
     door: int | None = None

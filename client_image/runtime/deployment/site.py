@@ -83,11 +83,25 @@ class Site:
     def spec(self, reference: str = "") -> Specification:
         return runtime_spec(self.settings, self.facts, self.sources, reference or self.followed())
 
-    def have(self, reference: str, image_id: str = "") -> Image:
-        """The image by its id, else by reference; pulled when it was cleaned away. Raises DeployError."""
-        found = (self.engine.image(image_id) if image_id else None) or self.engine.image(reference)
-        if found is not None:
-            return found
+    def have(self, reference: str) -> Image:
+        """The image that the reference stands for here; pulled when it was cleaned away. Raises DeployError."""
+        return self.engine.image(reference) or self.pull(reference)
+
+    def obtain(self, reference: str, image_id: str) -> tuple[Image, str]:
+        """An image of the history, and what surely stands for it on this host: its reference, else its id. Raises DeployError.
+
+        ``reference``: repository@digest or an id. An engine may have the image and yet not know it by its digest.
+        """
+        try:
+            return self.have(reference), reference
+        except DeployError:
+            there = self.engine.image(image_id)
+            if there is None:
+                raise
+            return there, there.id
+
+    def pull(self, reference: str) -> Image:
+        """Raises DeployError (image_unavailable)."""
         if reference.startswith("sha256:"):
             raise DeployError(
                 "image_unavailable",

@@ -30,6 +30,8 @@ class Target:
 
 def replace(site: Site, target: Target, *, verb: str, reason: str) -> Result:
     """``reason``: of a success. Raises DeployError when nothing was changed (also run_in_progress)."""
+    if not _moves(site, target):
+        make_sure(site, target)
     verdict = try_candidate(site, target)
     if not verdict.healthy:
         retire(site, target.image)
@@ -90,6 +92,9 @@ def pause_watchtower(site: Site) -> None:
 
 def swap(site: Site, target: Target, *, verb: str, reason: str) -> Result:
     """With the door closed. The old container, if any, is kept until the new one is healthy."""
+    # The name may stand for another image by now (a pull by somebody else): what was tried is what must run.
+    follow_tag(site, target)
+    make_sure(site, target)
     site.shield.seal()
     old = site.runtime()
     note = Swap(
@@ -118,8 +123,6 @@ def swap(site: Site, target: Target, *, verb: str, reason: str) -> Result:
 def _exchange(site: Site, target: Target, old: Container | None) -> Verdict:
     names, engine = site.names, site.engine
     spec = site.spec(target.reference)
-    # The name may stand for another image by now (a pull by somebody else): what was tried is what must run.
-    follow_tag(site, target)
     if old is not None:
         site.tell("stopping", f"stopping the old container, at most {STOP_S} s")
         engine.stop(old.id, STOP_S)
@@ -138,9 +141,25 @@ def _exchange(site: Site, target: Target, old: Container | None) -> Verdict:
     return verdict
 
 
+def make_sure(site: Site, target: Target) -> None:
+    """That a container made from the reference gets this very image, while nothing is stopped yet. Raises DeployError."""
+    there = site.have(target.reference)
+    if there.id != target.image.id:
+        raise DeployError(
+            "image_unavailable",
+            f"{target.reference} does not stand for {described(target)}; nothing was changed",
+            f"correct FLAGEEMONITOR_IMAGE in the environment file, then call {site.names.wrapper('update-image')}",
+        )
+
+
+def _moves(site: Site, target: Target) -> bool:
+    """Whether the reference is the tag that we may have stand for the image."""
+    return target.reference == str(site.settings.image) and not site.settings.image.digest
+
+
 def follow_tag(site: Site, target: Target) -> None:
     """Have the tag stand for the image on this host; Watchtower still sees when the registry has a newer one."""
-    if target.reference != str(site.settings.image) or site.settings.image.digest:
+    if not _moves(site, target):
         return
     there = site.engine.image(target.reference)
     if there is None or there.id != target.image.id:
@@ -153,7 +172,8 @@ def finish(site: Site, note: Swap) -> None:
     image = site.engine.image(runtime.image_id) if runtime else None
     if image is not None:
         records = records.remember(image, site.settings.image.repository, site.now())
-    site.memory.keep(records.model_copy(update={"swap": None, "pinned": note.pin}))
+    followed = records.followed if note.pin else note.reference
+    site.memory.keep(records.model_copy(update={"swap": None, "pinned": note.pin, "followed": followed}))
     site.tell("remembered", "it is remembered as healthy")
     drop_previous(site)
 
