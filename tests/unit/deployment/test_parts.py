@@ -7,6 +7,8 @@ import datetime as dt
 import io
 import os
 import sqlite3
+import subprocess
+import sys
 import tarfile
 import threading
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.deployment import state_copy
 from runtime.deployment.decisions import Act, Condition, Situation, condition, decide
 from runtime.deployment.facts import Container, Image, Probe
 from runtime.deployment.names import Names
@@ -312,6 +315,53 @@ def test_a_state_that_is_damaged_is_left_out_and_said(places: tuple[Path, Path])
     entries, _, trouble = unpacked(*places)
     assert sorted(entries) == [".", "keepsake.jsonl"]
     assert "could not be copied" in trouble
+
+
+HOLDER = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("PRAGMA locking_mode = EXCLUSIVE")
+database.execute("BEGIN EXCLUSIVE")
+database.execute("INSERT INTO kept VALUES (1)")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("mode", ["WAL", "DELETE"])
+def test_whoever_keeps_the_state_locked_does_not_hold_up_a_deploy(
+    places: tuple[Path, Path], mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_copy, "WITHIN_S", 1.0)
+    monkeypatch.setattr(state_copy, "_BUSY_S", 0.2)
+    with contextlib.closing(sqlite3.connect(places[0] / "state.db")) as database:
+        database.execute(f"PRAGMA journal_mode = {mode}")
+        database.execute("CREATE TABLE kept (a)")
+        database.commit()
+    words = [sys.executable, "-c", HOLDER, str(places[0] / "state.db")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        entries, _, trouble = unpacked(*places)
+        holder.communicate()
+    assert list(entries) == ["."]
+    assert "locked" in trouble
+
+
+@pytest.mark.parametrize("limit", ["LARGEST", "SPARE"])
+def test_a_state_that_there_is_no_room_for_is_left_out_and_said(
+    places: tuple[Path, Path], limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.closing(sqlite3.connect(places[0] / "state.db")) as database:
+        database.execute("CREATE TABLE kept (a)")
+        database.executemany("INSERT INTO kept VALUES (?)", [("x" * 4000,)] * 1000)
+        database.commit()
+    monkeypatch.setattr(state_copy, limit, 1_000_000 if limit == "LARGEST" else 1 << 60)
+    monkeypatch.setattr(state_copy, "_PAGES", 8)
+    entries, _, trouble = unpacked(*places)
+    assert list(entries) == ["."]
+    assert "room for" in trouble
+    assert list(places[1].iterdir()) == []
 
 
 def test_links_lead_nowhere_and_nothing_stays_in_root_s_folder(places: tuple[Path, Path], tmp_path: Path) -> None:
