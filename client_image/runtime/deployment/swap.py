@@ -53,6 +53,12 @@ def try_candidate(site: Site, target: Target) -> Verdict:
     names, engine = site.names, site.engine
     spec = candidate_spec(site.settings, site.facts, site.sources, target.image.id)
     discard_candidate(site)
+    if engine.volume_labels(names.candidate) is not None:
+        raise DeployError(
+            "failed",
+            f"a volume {names.candidate} exists that FlageeMonitor did not make",
+            f"look at it (`docker volume inspect {names.candidate}`), then remove it, or choose another runtime name",
+        )
     try:
         engine.make_volume(names.candidate, {LABEL_RUNTIME: names.runtime, LABEL_ROLE: "candidate"})
         engine.create(spec)
@@ -74,12 +80,14 @@ def try_candidate(site: Site, target: Target) -> Verdict:
 
 
 def discard_candidate(site: Site) -> None:
-    """The container and its volume, whoever left them."""
+    """The container and its volume, whichever call left them; what is somebody else's stays."""
     name = site.names.candidate
     if site.ours(name) is not None:
         site.engine.stop(name, 10)
         site.engine.remove(name)
-    site.engine.remove_volume(name)
+    labels = site.engine.volume_labels(name)
+    if labels is not None and labels.get(LABEL_RUNTIME) == site.names.runtime:
+        site.engine.remove_volume(name)
 
 
 def pause_watchtower(site: Site) -> None:

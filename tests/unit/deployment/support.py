@@ -78,7 +78,7 @@ class MemoryEngine:
     tags: dict[str, str] = field(default_factory=dict)
     registry: dict[str, Image] = field(default_factory=dict)
     boxes: dict[str, Box] = field(default_factory=dict)
-    volumes: set[str] = field(default_factory=set)
+    volumes: dict[str, dict[str, str]] = field(default_factory=dict)
     registry_up: bool = True
     ailing: set[str] = field(default_factory=set)
     calls: int = 0
@@ -229,12 +229,15 @@ class MemoryEngine:
 
     def make_volume(self, name: str, labels: Mapping[str, str]) -> None:
         self._may_die("make_volume")
-        self.volumes.add(name)
+        self.volumes.setdefault(name, dict(labels))
         self._did("make_volume")
+
+    def volume_labels(self, name: str) -> Mapping[str, str] | None:
+        return self.volumes.get(name)
 
     def remove_volume(self, name: str) -> None:
         self._may_die("remove_volume")
-        self.volumes.discard(name)
+        self.volumes.pop(name, None)
         self._did("remove_volume")
 
     def put(self, name: str, path: str, archive: Iterable[bytes]) -> None:
@@ -354,7 +357,7 @@ class Host:
     def settled(self) -> None:
         """As every deploy must leave a host."""
         assert self.status() == {"": "running", "-watchtower": "running"}
-        assert self.engine.volumes == set()
+        assert self.engine.volumes == {}
         assert not (self.folder / "data/door").exists()
         assert not (self.folder / "etc/.candidate-state").exists()
         records = Memory(self.folder / "etc").records

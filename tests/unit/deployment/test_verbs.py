@@ -258,6 +258,16 @@ def test_a_container_of_somebody_else_is_not_touched(host: Host) -> None:
     assert host.engine.boxes == before
 
 
+def test_a_volume_of_somebody_else_is_not_touched(installed: Host) -> None:
+    installed.engine.volumes["proxy-candidate"] = {"mine": "yes"}
+    assert installed.run("repair").reason == "unchanged"
+    installed.engine.publish("good", "2.0")
+    result = installed.update()
+    assert (result.reason, installed.runs()) == ("failed", "1.0")
+    assert "did not make" in result.message
+    assert installed.engine.volumes == {"proxy-candidate": {"mine": "yes"}}
+
+
 def test_a_damaged_memory_is_moved_aside_and_said(installed: Host) -> None:
     (installed.folder / "etc/deploy.json").write_text("{")
     result = installed.run("repair")
