@@ -33,7 +33,7 @@ LARGEST = 1024 * 1024 * 1024
 SPARE = 256 * 1024 * 1024
 
 
-class _TooMuch(Exception):  # noqa: N818
+class _TooMuch(Exception):
     """Why the copy was given up."""
 
 
