@@ -36,7 +36,10 @@ trap 'echo stopping; exit 0' TERM
 case $kind/$RUN_MODE in
     (crash/* | late-crash/daemon) echo "cannot go on"; exit 3 ;;
 esac
-[ "$RUN_MODE" = candidate ] || rm -f /flageemonitor/data/door
+case $RUN_MODE/$(cat /flageemonitor/data/door 2>/dev/null) in
+    (candidate/* | */*deploy) ;;
+    (*) rm -f /flageemonitor/data/door ;;
+esac
 id -u >/flageemonitor/data/uid
 while :; do sleep 1 & wait $!; done
 """

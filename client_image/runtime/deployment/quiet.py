@@ -53,7 +53,7 @@ def _close(site: Site) -> None:
     try:
         # First, so that whoever comes after a crash knows whose it is.
         site.memory.commit(site.memory.records.model_copy(update={"door": int(until.timestamp())}))
-        door.close_door(site.folders.data, until)
+        door.close_door(site.folders.data, until, by=door.DEPLOY)
     except OSError as error:
         raise DeployError(
             "failed", f"cannot close the door to new runs: {error}", "free space on the volume of the data folder"

@@ -5,14 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime.adapters.state.door import close_door
+from runtime.adapters.state.door import close_door, closed_by
 from runtime.adapters.state.runs import register
+from runtime.deployment import verbs
 from runtime.deployment.records import Memory
 from runtime.deployment.site import Options
 from tests.unit.deployment.support import RUNTIME, TAG, Host, Killed, make_host
@@ -229,6 +231,20 @@ def test_a_run_at_work_is_waited_for_and_never_cut(installed: Host) -> None:
         installed.settled()
         installed.options = Options(wait=5, health_timeout=30, force=True)
         assert installed.update().reason == "updated"
+    installed.settled()
+
+
+def test_the_door_is_deploy_s_own_until_the_new_container_is_judged(installed: Host) -> None:
+    doors: list[str] = []
+    site = installed.site()
+
+    def tell(step: str, text: str) -> None:
+        doors.append(f"{step} {closed_by(installed.folder / 'data', installed.engine.pace.now())}")
+
+    installed.engine.publish("good", "2.0")
+    installed.engine.fetch()
+    assert verbs.run(replace(site, tell=tell), "apply")[0].reason == "updated"
+    assert [f"{step} deploy" in doors for step in ("stopped", "started", "judged")] == [True] * 3
     installed.settled()
 
 
