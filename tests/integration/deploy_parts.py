@@ -78,7 +78,7 @@ result, report = program.deploy(
     verb, runtime,
     folders=Folders(host / "etc", host / "data", host / "bin", host / "image"),
     sources=Sources(str(host / "etc/config"), str(host / "data"), socket),
-    engine_url=engine, options=Options(wait=2, health_timeout=10), tell=tell,
+    engine_url=engine, options=Options(wait=2, health_timeout=10, soak=1), tell=tell,
 )
 print(result.reason)
 sys.exit(result.exit_code)
@@ -124,7 +124,7 @@ class TestSite:
             *(sys.executable, "-m", "runtime.deploy", verb, "--runtime-name", NAME),
             *("--host", host, "--engine", self.url, "--socket", self.socket, "--image-root", host / "image"),
             *("--config-source", host / "etc/config", "--data-source", host / "data"),
-            *("--health-timeout", health, "--wait", wait, *arguments, "--output", "json"),
+            *("--health-timeout", health, "--wait", wait, "--soak", 1, *arguments, "--output", "json"),
         ]
         return [str(word) for word in words]
 

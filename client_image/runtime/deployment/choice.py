@@ -61,8 +61,18 @@ def _current_first(site: Site) -> tuple[Healthy, ...]:
     return (*((current,) if current else ()), *(one for one in records.healthy if one != current))
 
 
-def go_to_history(site: Site, image_id: str, *, verb: str, why: str) -> Result:
-    """Go to the first image of the history that can be had. Raises DeployError."""
+def last_healthy(site: Site) -> Target | None:
+    """Under its own name, and without a change of what holds; None when none can be had."""
+    for entry in _current_first(site):
+        with contextlib.suppress(DeployError):
+            image, reference = site.obtain(entry.reference, entry.image_id)
+            return Target(image, reference, site.memory.records.pinned)
+    return None
+
+
+def go_to_history(site: Site, container: Container | None, *, verb: str, why: str) -> Result:
+    """Go from this container to the first image of the history that can be had, and stay there. Raises DeployError."""
+    image_id = container.image_id if container else ""
     entries = [one for one in site.memory.records.before(image_id) if one.image_id != image_id]
     if not entries:
         raise DeployError(

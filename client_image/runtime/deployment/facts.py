@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 LABEL_RUNTIME = "flageemonitor.runtime"
@@ -75,6 +76,17 @@ class Container:
     def belongs(self, runtime: str) -> bool:
         """Whether we made it, for this runtime."""
         return self.labels.get(LABEL_RUNTIME) == runtime
+
+
+class Condition(StrEnum):
+    """Of the runtime container."""
+
+    HEALTHY = "healthy"
+    STARTING = "starting"
+    UNHEALTHY = "unhealthy"
+    LOOPING = "looping"
+    STOPPED = "stopped"
+    MISSING = "missing"
 
 
 @dataclass(frozen=True, slots=True)

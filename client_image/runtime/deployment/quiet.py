@@ -68,16 +68,17 @@ def _wait(site: Site) -> None:
         if waited >= site.options.wait:
             raise DeployError(
                 "run_in_progress",
-                f"still at work after {waited:.0f} s: {_named(runs)}",
+                f"still at work after {waited:.0f} s: {named(runs)}",
                 "try again later, or --force to stop them (hosts at work get their grace time)",
             )
         if pace.monotonic() - told >= _TOLD_EVERY_S:
             told = pace.monotonic()
             _close(site)
-            site.tell("waiting_runs", f"waiting for {_named(runs)}, at most {site.options.wait - waited:.0f} s more")
+            site.tell("waiting_runs", f"waiting for {named(runs)}, at most {site.options.wait - waited:.0f} s more")
         pace.sleep(_PAUSE_S)
 
 
-def _named(runs: tuple[LiveRun, ...]) -> str:
+def named(runs: tuple[LiveRun, ...]) -> str:
+    """For a person."""
     named = ", ".join(f"{run.action[:60]} ({run.origin[:60]})" for run in runs[:3])
     return named + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace as changed
 
-from runtime.deployment.choice import bring, go_to_history, standing
-from runtime.deployment.decisions import Act, Condition, decide
-from runtime.deployment.facts import Container
+from runtime.adapters.state.runs import live_runs
+from runtime.deployment.choice import bring, go_to_history, last_healthy, standing
+from runtime.deployment.decisions import Act, Plan, decide
+from runtime.deployment.facts import Condition, Container
 from runtime.deployment.gate import wait_healthy
-from runtime.deployment.looking import Seen, look, remember, situation
-from runtime.deployment.outcomes import DeployError, Result
-from runtime.deployment.quiet import quiet
+from runtime.deployment.looking import PATIENT_S, Seen, look, remember, situation
+from runtime.deployment.outcomes import DeployError, Result, as_result
+from runtime.deployment.quiet import named, quiet
 from runtime.deployment.recovery import recover
-from runtime.deployment.site import Site
+from runtime.deployment.site import REPAIR_WAIT_S, Site
 from runtime.deployment.spec import STOP_S
 from runtime.deployment.swap import pause_watchtower, replace
 
@@ -22,16 +23,30 @@ def repair(site: Site) -> Result:
     mended = recover(site)
     if mended is not None and mended.reason in ("restored", "broken"):
         return mended
-    seen = look(site, None)
-    plan = decide(situation(site, seen))
+    seen, plan = _judge(site)
     if plan.act not in (Act.NOTHING, Act.REMEMBER, Act.WAIT, Act.GIVE_UP):
+        if busy := _busy(site, plan):
+            return busy
         _fetch(site, seen, plan.act)
         # Watchtower may be at work on this very container; once it is out of the way, what is seen is what is.
         pause_watchtower(site)
-        seen = look(site, None)
-        plan = decide(situation(site, seen))
+        seen, plan = _judge(site)
     result = _act(site, seen, plan.act, plan.why)
     return mended if mended is not None and result.reason == "unchanged" else result
+
+
+def _judge(site: Site) -> tuple[Seen, Plan]:
+    seen = look(site, None, patience=PATIENT_S)
+    return seen, decide(situation(site, seen))
+
+
+def _busy(site: Site, plan: Plan) -> Result | None:
+    """Runs at work are left to end: nothing is closed, stopped or counted for what has to wait anyway."""
+    asked_to_wait = site.options.force or site.options.wait > REPAIR_WAIT_S
+    if plan.act not in (Act.REPLACE, Act.RESTART, Act.ROLL_BACK) or asked_to_wait:
+        return None
+    runs = live_runs(site.folders.data)
+    return Result("waiting", f"{plan.why}; to be mended when these runs are over: {named(runs)}") if runs else None
 
 
 def _fetch(site: Site, seen: Seen, act: Act) -> None:
@@ -45,40 +60,61 @@ def _fetch(site: Site, seen: Seen, act: Act) -> None:
 
 
 def _act(site: Site, seen: Seen, act: Act, why: str) -> Result:
-    container = seen.container
     if act is Act.WAIT:
         return Result("waiting", f"{why}; looked at again by the next repair")
     if act in (Act.NOTHING, Act.REMEMBER):
-        image = site.engine.image(container.image_id) if container else None
-        if image is not None:
-            remember(site, image, pin=site.memory.records.pinned)
+        remember(site, seen, pin=site.memory.records.pinned)
         return Result("unchanged", f"{site.names.runtime} {why}")
     if act is Act.GIVE_UP:
         return _give_up(site, seen, why)
     site.tell("repairing", why)
     if act is Act.ROLL_BACK:
-        return go_to_history(site, container.image_id if container else "", verb="repair", why=why)
+        return go_to_history(site, seen.container, verb="repair", why=why)
+    attempts = site.memory.records.attempts
     site.memory.keep(site.memory.records.tried(site.now()))
-    if act in (Act.START, Act.RESTART) and container is not None:
-        return _start(site, container, act, why)
-    return _replace(site, seen, why)
+    try:
+        return _mend(site, seen, act, why)
+    except DeployError as error:
+        if error.reason == "run_in_progress":
+            site.memory.save(attempts=attempts)  # nothing was tried
+        raise
 
 
-def _replace(site: Site, seen: Seen, why: str) -> Result:
+def _mend(site: Site, seen: Seen, act: Act, why: str) -> Result:
     container = seen.container
+    if container is None:
+        return _create(site, why)
+    if act in (Act.START, Act.RESTART):
+        return _start(site, container, act, why)
     try:
         target = standing(site, container)
     except DeployError:
-        if container is None or seen.condition is Condition.HEALTHY:
+        if seen.condition is Condition.HEALTHY:
             raise
         # What it should become cannot be had; as it is, it may run again.
         return _start(site, container, Act.START if seen.condition is Condition.STOPPED else Act.RESTART, why)
-    result = replace(site, target, verb="repair", reason="repaired")
+    return _because(why, replace(site, target, verb="repair", reason="repaired"))
+
+
+def _create(site: Site, why: str) -> Result:
+    """Nothing runs: the image that should, else the last healthy one."""
+    try:
+        result = replace(site, standing(site, None), verb="repair", reason="repaired")
+    except DeployError as error:
+        result = as_result(error)
+    if result.reason in ("candidate_unhealthy", "image_unavailable") and (last := last_healthy(site)) is not None:
+        notes = (f"{result.reason}: {result.message}",)
+        result = changed(replace(site, last, verb="repair", reason="repaired"), notes=notes)
+    return _because(why, result)
+
+
+def _because(why: str, result: Result) -> Result:
     return changed(result, message=f"{why}: {result.message}") if result.reason == "repaired" else result
 
 
 def _start(site: Site, container: Container, act: Act, why: str) -> Result:
-    """Started again as it is; when that does not help an image that was never healthy, the last healthy one takes over."""
+    """Started again as it is; when an image that has not proved itself ends at once, the last healthy one takes over."""
+    lost = True
     try:
         if act is Act.START:
             site.engine.start(container.id)
@@ -86,7 +122,7 @@ def _start(site: Site, container: Container, act: Act, why: str) -> Result:
             with quiet(site):
                 site.engine.restart(container.id, STOP_S)
         verdict = wait_healthy(site, container.id, site.options.health_timeout)
-        text, log = verdict.text, verdict.log
+        text, log, lost = verdict.text, verdict.log, verdict.lost
         if verdict.healthy:
             return Result("repaired", f"{why}; it was started again and is healthy")
     except DeployError as error:
@@ -94,8 +130,8 @@ def _start(site: Site, container: Container, act: Act, why: str) -> Result:
             raise
         text, log = error.message, ""
     records = site.memory.records
-    if not records.known(container.image_id) and records.before(container.image_id):
-        return go_to_history(site, container.image_id, verb="repair", why=f"{why}, and starting it did not help")
+    if lost and not records.proved(container.image_id) and records.before(container.image_id):
+        return go_to_history(site, container, verb="repair", why=f"{why}, and starting it did not help")
     advice = f"read `docker logs {site.names.runtime}`; the next repair tries again"
     return Result("broken", f"{why}; started again it is not healthy: {text}", advice, log=log)
 

@@ -17,14 +17,19 @@ from runtime.deployment.shield import Shield
 from runtime.deployment.spec import Sources, Specification, runtime_spec
 
 HEALTH_COMMAND = ("python", "-m", "runtime.health")
+# For runs at work. The timer comes again in five minutes: a repair never keeps the door closed for long.
+WAIT_S, REPAIR_WAIT_S = 600.0, 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Seconds. ``force``: do not wait for runs, and update although pinned."""
+    """Seconds. ``soak``: that a new container must stay healthy before the previous one goes; ``proof``: that an image must have
+    been up for to be trusted. ``force``: do not wait for runs, and update although pinned."""
 
-    wait: float = 600.0
+    wait: float = WAIT_S
     health_timeout: float = 120.0
+    soak: float = 10.0
+    proof: float = 600.0
     force: bool = False
 
 

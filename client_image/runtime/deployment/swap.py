@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runtime.deployment.facts import LABEL_ROLE, LABEL_RUNTIME, Container, Image
-from runtime.deployment.gate import Verdict, wait_healthy
+from runtime.deployment.gate import Verdict, wait_healthy, wait_settled
 from runtime.deployment.names import DATA
 from runtime.deployment.outcomes import DeployError, Result
 from runtime.deployment.quiet import quiet
@@ -32,20 +32,28 @@ def replace(site: Site, target: Target, *, verb: str, reason: str) -> Result:
     """``reason``: of a success. Raises DeployError when nothing was changed (also run_in_progress)."""
     if not _moves(site, target):
         make_sure(site, target)
-    verdict = try_candidate(site, target)
-    if not verdict.healthy:
-        retire(site, target.image)
-        return Result(
-            "candidate_unhealthy",
-            f"the image was refused, {verdict.text}: {described(target)}",
-            "nothing was changed; read its last lines above, or publish a mended image and update again",
-            log=verdict.log,
-        )
+    alone = site.runtime() is None
+    if not (alone and site.memory.records.known(target.image.id)):
+        # Else nothing is there that a trial could protect, and a slow machine would stay without a runtime for ever.
+        verdict = try_candidate(site, target)
+        if not verdict.healthy:
+            return refused(site, target, verdict)
     pause_watchtower(site)
-    if site.runtime() is None:
+    if alone:
         return swap(site, target, verb=verb, reason=reason)
     with quiet(site):
         return swap(site, target, verb=verb, reason=reason)
+
+
+def refused(site: Site, target: Target, verdict: Verdict) -> Result:
+    retire(site, target.image)
+    left = "nothing was changed" if site.runtime() else f"{site.names.runtime} does not run"
+    return Result(
+        "candidate_unhealthy",
+        f"the image was refused, {verdict.text}: {described(target)}",
+        f"{left}; read its last lines above, or publish a mended image and update again",
+        log=verdict.log,
+    )
 
 
 def try_candidate(site: Site, target: Target) -> Verdict:
@@ -124,8 +132,24 @@ def swap(site: Site, target: Target, *, verb: str, reason: str) -> Result:
             reason = "installed"
         return Result(reason, f"{site.names.runtime} runs {described(target)}")
     retire(site, target.image)
+    if old is None:
+        return _alone(site, target, verdict)
     site.tell("going_back", verdict.text)
     return go_back(site, f"{described(target)} failed after the swap, {verdict.text}", verdict.log)
+
+
+def _alone(site: Site, target: Target, verdict: Verdict) -> Result:
+    """Not healthy, and nothing to go back to. One that was healthy before may need longer than we wait; it is left to run."""
+    site.memory.save(swap=None)
+    if not verdict.lost and site.memory.records.known(target.image.id):
+        text = f"{site.names.runtime} was made again from {described(target)} and runs, but {verdict.text}"
+        return Result("repaired", text, "the next repair looks at it again", log=verdict.log)
+    return Result(
+        "broken",
+        f"{described(target)} was started and is no good, {verdict.text}; there is no previous container to go back to",
+        f"read `docker logs {site.names.runtime}`, mend the cause, then call {site.names.wrapper('update-image')}",
+        log=verdict.log,
+    )
 
 
 def _exchange(site: Site, target: Target, old: Container | None) -> Verdict:
@@ -144,7 +168,7 @@ def _exchange(site: Site, target: Target, old: Container | None) -> Verdict:
         return Verdict(False, f"{target.reference} stands for another image now", lost=True)
     engine.start(new)
     site.tell("started", "the new container starts")
-    verdict = wait_healthy(site, new, site.options.health_timeout)
+    verdict = wait_settled(site, new)
     site.tell("judged", f"the new container is {'healthy' if verdict.healthy else 'not healthy'}")
     return verdict
 
@@ -179,7 +203,7 @@ def finish(site: Site, note: Swap) -> None:
     records, runtime = site.memory.records, site.runtime()
     image = site.engine.image(runtime.image_id) if runtime else None
     if image is not None:
-        records = records.remember(image, site.settings.image.repository, site.now())
+        records = records.remember(image, site.settings.image.repository, site.now(), proved=False)
     followed = records.followed if note.pin else note.reference
     site.memory.keep(records.model_copy(update={"swap": None, "pinned": note.pin, "followed": followed}))
     site.tell("remembered", "it is remembered as healthy")

@@ -12,7 +12,7 @@ from typing import Any
 
 from runtime.deployment import report, watchtower
 from runtime.deployment.choice import go_to_history
-from runtime.deployment.decisions import Condition
+from runtime.deployment.facts import Condition
 from runtime.deployment.looking import look, remember
 from runtime.deployment.outcomes import QUIET, DeployError, Result, as_result
 from runtime.deployment.recovery import recover
@@ -51,7 +51,7 @@ def apply(site: Site, *, resuming: bool = False) -> Result:
     target = Target(image, reference, None)
     seen = look(site, target)
     if seen.condition is Condition.HEALTHY and not seen.differing:
-        remember(site, image, pin=None)
+        remember(site, seen, pin=None)
         if mended is not None:
             return mended
         return Result("unchanged", f"{site.names.runtime} runs {reference} as specified")
@@ -66,9 +66,7 @@ def resume(site: Site) -> Result:
 def rollback(site: Site) -> Result:
     """To the last healthy image before the current one, and stay there."""
     recover(site)
-    container = site.runtime()
-    now_id = container.image_id if container else ""
-    return go_to_history(site, now_id, verb="rollback", why="asked for by an operator")
+    return go_to_history(site, site.runtime(), verb="rollback", why="asked for by an operator")
 
 
 def _guarded(work: Callable[[Site], Result], site: Site) -> Result:

@@ -154,6 +154,9 @@ def test_the_previous_image_is_pulled_again_when_it_was_cleaned_away(installed: 
 def test_a_bad_image_that_watchtower_took_is_rolled_back_and_pinned(installed: Host, kind: str) -> None:
     installed.engine.publish(kind, "2.0")
     installed.watchtower_updates()
+    if kind == "unhealthy":  # a crash loop is counted by the engine, anything else is looked at twice
+        assert installed.run("repair").reason == "waiting"
+        installed.engine.pace.sleep(300)
     result = installed.run("repair")
     assert (result.reason, installed.runs()) == ("rolled_back", "1.0")
     assert "never healthy" in result.message
@@ -167,7 +170,9 @@ def test_a_bad_image_that_watchtower_took_is_rolled_back_and_pinned(installed: H
 def test_a_good_image_that_watchtower_took_is_remembered(installed: Host) -> None:
     installed.engine.publish("good", "2.0")
     installed.watchtower_updates()
-    assert installed.run("repair").reason == "unchanged"
+    for _ in range(3):
+        assert installed.run("repair").reason == "unchanged"
+        installed.engine.pace.sleep(300)
     records = Memory(installed.folder / "etc").records
     assert [one.version for one in records.healthy] == ["2.0", "1.0"]
     assert (installed.folder / "etc/healthy_image").read_text().strip() == records.healthy[0].reference
@@ -176,9 +181,11 @@ def test_a_good_image_that_watchtower_took_is_remembered(installed: Host) -> Non
 def test_a_container_that_starts_is_given_time_but_not_for_ever(installed: Host) -> None:
     installed.engine.publish("hung", "2.0")
     installed.watchtower_updates()
-    assert installed.run("repair").reason == "waiting"
-    installed.engine.pace.sleep(700)
-    assert installed.run("repair").reason == "rolled_back"
+    reasons = []
+    for _ in range(5):
+        reasons.append(installed.run("repair").reason)
+        installed.engine.pace.sleep(300)
+    assert reasons == ["waiting"] * 4 + ["rolled_back"]
 
 
 def test_a_known_image_that_ails_is_started_again_three_times_an_hour(installed: Host) -> None:
@@ -389,7 +396,7 @@ def test_a_killed_deploy_is_mended_by_the_next_repair(tmp_path: Path, name: str,
     for number in range(1, 200):
         host = _ready(tmp_path / str(number))
         if not _killed_at(host, work, number, after=after):
-            assert number > 5
+            assert number > 4
             break
         if reboot:
             host.engine.reboot()
