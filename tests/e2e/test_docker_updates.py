@@ -117,9 +117,7 @@ def test_a_broken_release_is_refused_by_hand(installed: Customer, broken: str) -
 def test_a_broken_release_that_watchtower_took_is_rolled_back_and_pinned(installed: Customer) -> None:
     installed.release(installed.derive("0.6.6", CRASHES))
     wait_until(
-        lambda: (
-            "false" in str(installed.inspect()["Config"]["Entrypoint"]) if installed.state() != "absent" else False
-        ),
+        lambda: "false" in str(installed.inspect()["Config"]["Entrypoint"]) if installed.state() != "absent" else False,
         within=SOON_S,
         what="Watchtower took the broken release",
         every=1,
