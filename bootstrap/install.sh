@@ -379,7 +379,7 @@ check_space() {
 
 # need_space PATH MEGABYTES WHAT-FOR
 need_space() {
-    place=$1
+    case $1 in (/*) place=$1 ;; (*) place=/ ;; esac
     while [ ! -d "$place" ] && [ -n "$place" ]; do place=${place%/*}; done
     free=$(df -Pk "${place:-/}" 2>/dev/null | awk 'NR == 2 { print int($4 / 1024) }')
     case $free in ('' | *[!0-9]*) return 0 ;; esac
@@ -481,7 +481,7 @@ is_alive() {
 }
 
 lock() {
-    locked=no changed=no made_etc=no made_var=no stage=$etc/.install tty_state='' outcome=''
+    locked=no changed=no made_etc=no made_var=no goes=no stage=$etc/.install tty_state='' outcome=''
     trap finish EXIT
     trap 'exit 129' HUP
     trap 'exit 130' INT
@@ -584,10 +584,12 @@ undo() {
         say "Nothing is installed. Correct what is said above and start again" \
             "(with a new line from flagee-server install-command: each works once)."
     else
-        say "" "==> Putting back environment file, commands and timer"
+        say "" "==> Putting back what was there"
         put_back
         reload_systemd
-        if [ -z "$ran" ]; then
+        if [ "$goes" = yes ]; then
+            say "$runtime runs as specified, but is not complete. Correct what is said above and start again."
+        elif [ -z "$ran" ]; then
             remove_containers
             say "$runtime did not run before, and does not run now."
         elif [ "$outcome" = 12 ]; then
@@ -620,6 +622,10 @@ install() {
     first_configuration
     write_wrappers
     start
+    # From here on there is nothing before it to go back to, unless it is a first installation.
+    goes=yes
+    : >"$stage/undo.new"
+    [ "$fresh" = yes ] || mv -f "$stage/undo.new" "$stage/undo"
     set_timer
     stop_legacy
     summary

@@ -126,7 +126,7 @@ def test_a_broken_release_that_watchtower_took_is_rolled_back_and_pinned(install
     repair_until(installed, installed.healthy)
     assert installed.version() == FIRST
     status = json.loads(installed.update("--status", "--output", "json").out)
-    assert status["pinned"]
+    assert status["report"]["pinned"]
     told = json.dumps(installed.doctor())
     assert "pinned" in told
     # It stays there, although the tag still points to the broken one.
@@ -143,11 +143,14 @@ def test_a_broken_release_that_watchtower_took_is_rolled_back_and_pinned(install
 def test_back_by_hand_and_forward_again(installed: Customer) -> None:
     installed.release(installed.derive(SECOND))
     assert installed.update().code == 0
+    newest = installed.inspect()["Image"]
     said = installed.update("--rollback")
     assert said.code == 0, said
-    assert (installed.version(), installed.healthy()) == (FIRST, True)
+    assert installed.inspect()["Image"] != newest
+    assert installed.healthy()
+    assert "@sha256:" in installed.inspect()["Config"]["Image"]  # Watchtower leaves that alone
     assert installed.update("--resume").code == 0
-    assert installed.version() == SECOND
+    assert (installed.inspect()["Image"], installed.healthy()) == (newest, True)
 
 
 def test_a_changed_setting_takes_effect_with_the_repair(installed: Customer) -> None:

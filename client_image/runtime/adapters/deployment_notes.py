@@ -93,7 +93,7 @@ def read_notes(data: Path, now: dt.datetime, interval: int | None) -> Deployment
 def _with_warnings(notes: DeploymentNotes, now: dt.datetime, interval: int | None) -> DeploymentNotes:
     warnings = []
     if notes.pinned:
-        warnings.append(f"pinned to {notes.pinned}: no update is taken until `flageemonitor-update-image --resume`")
+        warnings.append(f"pinned to {notes.pinned}: no update is taken until update-image --resume on the host")
     elif notes.behind_since and now - notes.behind_since > PATIENCE:
         warnings.append(
             f"behind since {_when(notes.behind_since)}: runs {notes.running_digest[:19] or 'an image of no registry'}, "

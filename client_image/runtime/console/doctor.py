@@ -13,7 +13,9 @@ from rich.text import Text
 
 from contracts.config import NetworkConfig
 from contracts.ids import uuid7
+from runtime.adapters import assets
 from runtime.adapters.control_plane import Refused, Unavailable
+from runtime.adapters.deployment_notes import read_build, read_notes
 from runtime.adapters.state.history import count
 from runtime.adapters.state.meta import read_daemon_status
 from runtime.adapters.state.runs import live_runs
@@ -80,6 +82,28 @@ def _image(installation: Installation) -> Iterator[Check]:
     here = sum(action.available for action in known.catalogue.actions.values())
     text = f"{here} actions, {len(known.providers)} providers, {len(assets.rows)} matrix rows, Python {platform.python_version()}"
     yield Check("image", "ok", f"{text}, data {assets.digest[:12]}")
+
+
+def _build(installation: Installation) -> Iterator[Check]:
+    build = read_build(assets.find_root())
+    if build is not None:
+        text = f"{build.version} ({build.revision[:12]}), built {build.built_at}, licence {build.licence}"
+        yield Check("build", "ok", text)
+
+
+def _deployment(installation: Installation) -> Iterator[Check]:
+    """What the host's side left here; silent where nothing deploys this proxy, as in a development checkout."""
+    settings = installation.settings
+    notes = read_notes(settings.data_path, installation.clock.now(), settings.watchtower_interval)
+    if notes.reported_at is not None:
+        running = f"runs {notes.running_digest[:19] or 'an image of no registry'}"
+        tag = f"{notes.image} is {notes.tag_digest[:19] or 'unknown: ' + (notes.tag_error or 'not asked yet')}"
+        yield Check("deployment", "ok", f"{running}, {tag}")
+    if notes.last is not None:
+        last = notes.last
+        yield Check("last deploy", "ok", f"{last.verb} at {last.at}: {last.reason}, {last.message}")
+    for warning in notes.warnings:
+        yield Check("deployment", "warning", warning, f"on the host: {settings.runtime_name}-update-image --status")
 
 
 def _configuration(installation: Installation) -> Iterator[Check]:
@@ -167,4 +191,4 @@ def _network(installation: Installation, config: NetworkConfig) -> Iterator[Chec
         )
 
 
-_LOOKS: tuple[Look, ...] = (_image, _configuration, _control_plane, _state, _daemon)
+_LOOKS: tuple[Look, ...] = (_image, _build, _deployment, _configuration, _control_plane, _state, _daemon)

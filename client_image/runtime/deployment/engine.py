@@ -118,7 +118,10 @@ class DockerEngine:
 
     def start(self, name: str) -> None:
         with _translated(f"start container {name}"):
-            self._api.start(name)
+            if self._api.inspect_container(name)["State"].get("Paused"):
+                self._api.unpause(name)  # which is how somebody stopped it; the engine starts no paused one
+            else:
+                self._api.start(name)
 
     def stop(self, name: str, seconds: int) -> None:
         with _translated(f"stop container {name}"), contextlib.suppress(NotFound):

@@ -50,8 +50,9 @@ def _close(site: Site) -> None:
     """For what is left to do at most, so that it opens soon when we are killed; whoever waits for runs closes it again."""
     span = dt.timedelta(seconds=STOP_S + 2 * site.options.health_timeout + _MARGIN_S)
     until = site.now() + min(span, door.LONGEST - dt.timedelta(minutes=5))
-    site.memory.save(door=int(until.timestamp()))  # first, so that whoever comes after a crash knows whose it is
     try:
+        # First, so that whoever comes after a crash knows whose it is.
+        site.memory.commit(site.memory.records.model_copy(update={"door": int(until.timestamp())}))
         door.close_door(site.folders.data, until)
     except OSError as error:
         raise DeployError(

@@ -152,21 +152,28 @@ class Memory:
         self.notice = ""
         self.records = self._read()
 
-    def save(self, **changes: object) -> Records:
-        """Change some fields, durably. Raises OSError, and then nothing has changed."""
-        return self.keep(self.records.model_copy(update=changes))
+    def save(self, **changes: object) -> None:
+        """Change some fields, for good where the disk lets us: a full one must not keep a container from starting."""
+        self.keep(self.records.model_copy(update=changes))
 
-    def keep(self, records: Records) -> Records:
+    def keep(self, records: Records) -> None:
         """The same for a whole new content."""
+        try:
+            self.commit(records)
+        except OSError as error:
+            self.records = records
+            self.notice = f"{FILE} could not be written ({error.strerror}): what happened is forgotten with this call"
+
+    def commit(self, records: Records) -> None:
+        """For what must not happen without being noted. Raises OSError, and then nothing has changed."""
         if records == self.records and (self._folder / FILE).exists():
-            return records
+            return
         content = records.model_dump_json(indent=1, by_alias=True) + "\n"
         write_atomically(self._folder / FILE, content.encode(), mode=0o600)
         current = records.entry(records.current)
         if current is not None:
             _write_if_new(self._folder / HEALTHY_IMAGE, f"{current.reference}\n".encode())
         self.records = records
-        return records
 
     def _read(self) -> Records:
         path = self._folder / FILE

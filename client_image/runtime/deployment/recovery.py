@@ -51,8 +51,8 @@ def _without_previous(site: Site, note: Swap, runtime: Container | None) -> Resu
             finish(site, note)
             return Result("repaired", "an interrupted swap was brought to its end")
     elif runtime is not None and not runtime.running:
-        site.memory.save(swap=None)
         site.engine.start(runtime.id)
+        site.memory.save(swap=None)
         return Result("repaired", "the runtime, stopped by a deploy that was interrupted, runs again")
     site.memory.save(swap=None)
     return None

@@ -100,7 +100,7 @@ def swap(site: Site, target: Target, *, verb: str, reason: str) -> Result:
         pin=target.pin,
         at=site.now(),
     )
-    site.memory.save(swap=note)
+    site.memory.commit(site.memory.records.model_copy(update={"swap": note}))
     try:
         verdict = _exchange(site, target, old)
     except DeployError as error:
@@ -194,14 +194,14 @@ def _restore(site: Site) -> Verdict:
             site.tell("new_removed", "the new container is removed")
         engine.rename(previous.id, names.runtime)
         site.tell("renamed_back", "the previous container has its name back")
-    note = site.memory.records.swap
-    site.memory.save(swap=None)  # from here on it is a runtime container like any other
-    runtime = site.runtime()
+    note, runtime = site.memory.records.swap, site.runtime()
     # Without a previous one, the old container was not touched yet; or this was the first installation.
     if runtime is None or (previous is None and note is not None and runtime.id != note.old):
+        site.memory.save(swap=None)
         return Verdict(False, "there is none", lost=True)
     if not runtime.running:
         engine.start(runtime.id)
+    site.memory.save(swap=None)  # from here on it is a runtime container like any other
     site.tell("restarted", "the previous container starts")
     return wait_healthy(site, runtime.id, site.options.health_timeout)
 

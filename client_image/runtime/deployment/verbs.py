@@ -17,7 +17,7 @@ from runtime.deployment.decisions import Act, Condition, Situation, condition, d
 from runtime.deployment.drift import drift
 from runtime.deployment.facts import Container, Image
 from runtime.deployment.gate import PROBE_S, wait_healthy
-from runtime.deployment.outcomes import DeployError, Result, as_result
+from runtime.deployment.outcomes import QUIET, DeployError, Result, as_result
 from runtime.deployment.quiet import quiet
 from runtime.deployment.records import Healthy, Pin
 from runtime.deployment.recovery import recover
@@ -268,7 +268,7 @@ def _conclude(site: Site, verb: str, result: Result) -> tuple[Result, dict[str, 
     told: dict[str, Any] = {}
     try:
         _clean(site)
-        report.ask_tag(site, always=verb != "repair")
+        report.ask_tag(site, always=verb != "repair" or result.reason not in QUIET)
         report.note_last(site, verb, result)
         told = report.picture(site, tower)
         report.hand_in(site, told)

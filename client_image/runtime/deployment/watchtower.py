@@ -11,8 +11,8 @@ from runtime.deployment.outcomes import DeployError
 from runtime.deployment.site import Site
 from runtime.deployment.spec import WATCHTOWER_STOP_S, watchtower_spec
 
-SETTLE_S = 5.0
-_PAUSE_S = 1.0
+SETTLE_S = 2.0
+_PAUSE_S = 0.5
 _YOUNG = dt.timedelta(minutes=1)
 
 

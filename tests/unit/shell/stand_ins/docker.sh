@@ -50,6 +50,11 @@ run() {
     exit "$code"
 }
 
+do_as_told() {
+    # shellcheck disable=SC1091
+    . "$STAND_IN/on-exec"
+}
+
 main() {
     record "$@" >>"$STAND_IN/docker"
     printf '%s\n' "${DOCKER_HOST:-default}" >>"$STAND_IN/docker-hosts"
@@ -86,8 +91,7 @@ main() {
             : >"$(image_file "$1")"
             echo "pulled $1" ;;
         (run:*) run "$@" ;;
-        # shellcheck disable=SC1091
-        (exec:*) . "$STAND_IN/on-exec" ;;
+        (exec:*) do_as_told "$@" ;;
         (rm:*)
             while [ $# -gt 1 ]; do shift; done
             rm "$STAND_IN/containers/$1" ;;

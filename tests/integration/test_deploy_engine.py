@@ -1,0 +1,367 @@
+"""deploy on a real Docker engine, with the real Watchtower and a real registry: containers, volumes, kernel locks, kills."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.adapters.state.files import locked
+from runtime.adapters.state.runs import register
+from tests.harness import docker_host, images, registry
+from tests.harness.docker_host import DockerHost
+from tests.harness.process import wait_until
+from tests.harness.registry import Registry
+from tests.integration.deploy_parts import NAME, REPOSITORY, TestSite, make_image, site
+from tests.unit.state.support import make_info
+
+# The SDK leaves the closing of some of its sockets to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[DockerHost]:
+    with docker_host.running() as host:
+        yield host
+
+
+@pytest.fixture(scope="module")
+def watchtower(engine: DockerHost) -> str:
+    return images.watchtower(engine)
+
+
+@pytest.fixture(scope="module")
+def published() -> Iterator[Registry]:
+    with registry.running() as running:
+        yield running
+
+
+@pytest.fixture
+def host(engine: DockerHost, watchtower: str, tmp_path: Path) -> Iterator[TestSite]:
+    with site(engine, tmp_path / "host", watchtower) as made:
+        yield made
+
+
+@pytest.fixture
+def installed(host: TestSite) -> TestSite:
+    host.image("good", "1.0")
+    done = host.deploy("apply")
+    assert (done.code, done.reason) == (0, "installed"), done.said
+    return host
+
+
+def test_an_installation_is_as_specified_and_the_second_call_finds_nothing_to_do(installed: TestSite) -> None:
+    assert installed.settled()
+    found = installed.container()
+    assert found is not None
+    assert found["HostConfig"]["ReadonlyRootfs"] is True
+    assert found["HostConfig"]["CapDrop"] == ["ALL"]
+    assert (installed.host / "data/uid").read_text() == "10001\n"
+    done = installed.deploy("apply")
+    assert (done.code, done.reason) == (0, "unchanged"), done.said
+    assert installed.deploy("repair").reason == "unchanged"
+    again = installed.container()
+    assert again is not None
+    assert again["Id"] == found["Id"]
+    wrapper = (installed.host / "bin" / f"{NAME}-run").read_text()
+    assert f"RUNTIME_NAME:-{NAME}" in wrapper
+    status = installed.deploy("status")
+    assert (status.code, status.answer["report"]["drift"]) == (0, [])
+
+
+def test_an_update_goes_through_a_candidate_that_has_a_copy_of_the_state(installed: TestSite) -> None:
+    image = installed.image("good", "2.0")
+    volumes: list[Any] = []
+    process = _begun(installed, "apply")
+    while process.poll() is None:
+        with contextlib.suppress(Exception):
+            code = installed.client.containers.get(f"{NAME}-candidate").exec_run(
+                ["/bin/ls", "-ln", "/flageemonitor/data"]
+            )
+            if code.exit_code == 0 and b"state.db" in code.output:
+                volumes.append(code.output)
+    assert process.returncode == 0
+    assert volumes, "the candidate had no state"
+    assert b"10001" in volumes[0]
+    assert installed.runs() == image
+    assert installed.settled()
+    assert installed.report()["running"]["version"] == "2.0"
+
+
+@pytest.mark.parametrize("kind", ["unhealthy", "crash"])
+def test_a_bad_image_is_refused_and_the_old_container_is_not_touched(installed: TestSite, kind: str) -> None:
+    before = installed.container()
+    installed.image(kind, "2.0")
+    done = installed.deploy("apply")
+    assert (done.code, done.reason) == (10, "candidate_unhealthy"), done.said
+    assert f"runtime {kind} in mode candidate" in done.answer["log"]
+    after = installed.container()
+    assert before is not None
+    assert after is not None
+    assert (after["Id"], after["State"]["StartedAt"]) == (before["Id"], before["State"]["StartedAt"])
+    assert installed.settled()
+
+
+@pytest.mark.parametrize("kind", ["late-crash"])
+def test_an_image_that_fails_after_the_swap_gives_way_to_the_previous_container(installed: TestSite, kind: str) -> None:
+    before = installed.container()
+    installed.image(kind, "2.0")
+    done = installed.deploy("apply")
+    assert (done.code, done.reason) == (11, "restored"), done.said
+    after = installed.container()
+    assert before is not None
+    assert after is not None
+    assert after["Id"] == before["Id"]
+    assert installed.settled()
+    assert installed.report()["last"]["reason"] == "restored"
+
+
+def test_an_image_without_a_health_check_is_judged_by_our_own(host: TestSite) -> None:
+    host.image("good", "1.0", check=False)
+    assert host.deploy("apply").reason == "installed"
+    host.image("late", "2.0", check=False)
+    assert host.deploy("apply", health=6).reason == "restored"
+    assert host.settled()
+    assert host.deploy("repair").reason == "unchanged"
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        lambda site: site.client.api.update_container(NAME, mem_limit="300m", memswap_limit="600m"),
+        lambda site: site.write_env(FLAGEEMONITOR_REDE="other"),
+        lambda site: site.client.api.update_container(NAME, restart_policy={"Name": "no"}),
+        lambda site: site.client.api.remove_container(NAME, force=True),
+        lambda site: site.client.api.stop(NAME, timeout=1),
+        lambda site: site.client.api.remove_container(f"{NAME}-watchtower", force=True),
+        lambda site: site.client.api.stop(f"{NAME}-watchtower", timeout=1),
+        lambda site: site.write_env(FLAGEEMONITOR_WATCHTOWER_INTERVAL="600"),
+        lambda site: (site.host / "bin" / f"{NAME}-run").write_text("#!/bin/sh\n"),
+    ],
+    ids=[
+        "memory",
+        "env",
+        "restart",
+        "removed",
+        "stopped",
+        "no-watchtower",
+        "watchtower-stopped",
+        "interval",
+        "wrapper",
+    ],
+)
+def test_what_differs_is_seen_and_mended(installed: TestSite, alter: Callable[[TestSite], object]) -> None:
+    alter(installed)
+    done = installed.deploy("repair")
+    assert (done.code, done.reason) == (0, "repaired"), done.said
+    assert installed.settled()
+    done = installed.deploy("repair")
+    assert (done.code, done.reason) == (0, "unchanged"), done.said
+
+
+def test_a_run_at_work_in_another_process_is_waited_for(installed: TestSite) -> None:
+    installed.image("good", "2.0")
+    with register(installed.host / "data", make_info()):
+        done = installed.deploy("apply")
+        assert (done.code, done.reason) == (75, "run_in_progress"), done.said
+        assert installed.settled()
+        process = _begun(installed, "apply", wait=60)
+        wait_until((installed.host / "data/door").exists, within=60, what="the door is closed")
+    assert process.wait(120) == 0
+    assert installed.settled()
+
+
+def test_two_at_once_are_one_too_many(installed: TestSite) -> None:
+    with locked(installed.host / "etc/deploy.lock") as held:
+        assert held is not None
+        done = installed.deploy("repair")
+        assert (done.code, done.reason) == (6, "busy")
+        assert installed.deploy("status").code == 0
+
+
+def test_a_bad_environment_file_changes_nothing(installed: TestSite) -> None:
+    before = installed.state()
+    installed.write_env(TZ="Nowhere")
+    done = installed.deploy("repair")
+    assert (done.code, done.reason) == (2, "bad_environment")
+    assert installed.state() == before
+
+
+def test_an_image_that_is_not_there_and_an_engine_that_is_not_there_are_told_apart(host: TestSite) -> None:
+    assert host.deploy("apply").reason == "image_unavailable"
+    assert host.state() == {}
+    done = host.deploy("apply", "--engine", "unix:///nowhere/docker.sock")
+    assert (done.code, done.reason) == (1, "engine_error"), done.said
+
+
+# -- killed, and signalled --
+
+# Every single call to the engine is killed in tests/unit/deployment; here it is what only a real one can show.
+STEPS = ("candidate_started", "door_closed", "stopped", "renamed", "created", "started", "remembered")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_deploy_that_is_killed_is_mended_by_the_next_repair(installed: TestSite, step: str) -> None:
+    old = installed.runs()
+    new = installed.image("good", "2.0")
+    done = installed.interrupted("apply", step)
+    assert done.returncode == -signal.SIGKILL, done
+    repaired = installed.deploy("repair")
+    assert repaired.code == 0, repaired.said
+    assert installed.settled(), installed.state()
+    assert installed.runs() in (old, new)
+    assert installed.deploy("repair").reason == "unchanged"
+
+
+@pytest.mark.parametrize("step", ["new_removed", "renamed_back"])
+def test_a_deploy_that_is_killed_on_its_way_back_is_mended_too(installed: TestSite, step: str) -> None:
+    old = installed.runs()
+    installed.image("late", "2.0")
+    assert installed.interrupted("apply", step).returncode == -signal.SIGKILL
+    repaired = installed.deploy("repair")
+    assert repaired.code in (0, 11), repaired.said
+    assert installed.settled(), installed.state()
+    assert installed.runs() == old
+
+
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
+def test_a_signal_stops_it_before_the_swap_and_not_in_the_middle(installed: TestSite, number: str) -> None:
+    old, new = installed.runs(), installed.image("good", "2.0")
+    done = installed.interrupted("apply", "candidate_started", number)
+    assert (done.returncode, done.stdout) == (1, "failed\n"), done
+    assert installed.runs() == old
+    assert installed.settled()
+    done = installed.interrupted("apply", "renamed", number)
+    assert (done.returncode, done.stdout) == (0, "updated\n"), done
+    assert installed.runs() == new
+    assert installed.settled()
+
+
+def test_an_engine_that_restarts_in_the_middle_costs_nothing_for_good(installed: TestSite, engine: DockerHost) -> None:
+    old, new = installed.runs(), installed.image("good", "2.0")
+    assert installed.interrupted("apply", "renamed").returncode == -signal.SIGKILL
+    engine.restart_engine()
+    repaired = installed.deploy("repair")
+    assert repaired.code == 0, repaired.said
+    assert installed.settled()
+    assert installed.runs() in (old, new)
+
+
+# -- with a registry, and with the real Watchtower at work --
+
+
+def _publish(host: TestSite, published: Registry, kind: str, version: str) -> str:
+    """Put it under the tag in the registry and take it away here; the digest."""
+    tag = f"{published.address}/{REPOSITORY}:stable"
+    image = make_image(host.client, kind, version, f"{REPOSITORY}:work")
+    host.client.images.get(image).tag(tag)
+    said = host.client.images.push(tag, stream=True, decode=True)
+    digest = next(line["aux"]["Digest"] for line in said if "aux" in line)
+    host.client.images.remove(tag)
+    host.client.images.remove(f"{REPOSITORY}:work")
+    return str(digest)
+
+
+def _pull(host: TestSite, published: Registry) -> None:
+    host.client.images.pull(f"{published.address}/{REPOSITORY}", tag="stable")
+
+
+def _digest(host: TestSite) -> str:
+    """Of the image that runs, as the registry knows it."""
+    found = host.client.images.get(host.runs()).attrs["RepoDigests"]
+    return str(found[0]).partition("@")[2] if found else ""
+
+
+def test_rollback_pins_a_digest_and_pulls_it_again_when_it_was_cleaned_away(
+    host: TestSite, published: Registry
+) -> None:
+    host.write_env(FLAGEEMONITOR_IMAGE=f"{published.address}/{REPOSITORY}:stable")
+    first = _publish(host, published, "good", "1.0")
+    _pull(host, published)
+    assert host.deploy("apply").reason == "installed"
+    old = host.runs()
+    second = _publish(host, published, "good", "2.0")
+    _pull(host, published)
+    assert host.deploy("apply").reason == "updated"
+    assert _digest(host) == second
+    host.client.images.remove(old, force=True)
+
+    published.stop()
+    done = host.deploy("rollback")
+    assert (done.code, done.reason) == (1, "image_unavailable"), done.said
+    assert _digest(host) == second
+    assert "registry did not say" in host.report()["tag"]["error"]
+    published.start()
+
+    done = host.deploy("rollback")
+    assert (done.code, done.reason) == (0, "rolled_back"), done.said
+    assert _digest(host) == first
+    report = host.report()
+    assert report["pinned"]["reference"].endswith(f"@{first}")
+    assert (report["tag"]["digest"], bool(report["behind_since"])) == (second, True)
+    assert host.deploy("apply").reason == "pinned"
+    assert host.deploy("repair").reason == "unchanged"
+    done = host.deploy("resume")
+    assert (done.reason, _digest(host)) == ("updated", second), done.said
+    assert host.report()["pinned"] is None
+
+
+def test_watchtower_updates_the_runtime_and_the_repair_knows_it_again(host: TestSite, published: Registry) -> None:
+    host.write_env(
+        FLAGEEMONITOR_IMAGE=f"{published.address}/{REPOSITORY}:stable", FLAGEEMONITOR_WATCHTOWER_INTERVAL="30"
+    )
+    _publish(host, published, "good", "1.0")
+    _pull(host, published)
+    assert host.deploy("apply").reason == "installed"
+    second = _publish(host, published, "good", "2.0")
+    wait_until(lambda: _taken(host, second), within=120, what="Watchtower took the new image", every=1)
+    wait_until(lambda: host.deploy("repair").reason == "unchanged", within=60, what="no drift", every=1)
+    assert [one["version"] for one in host.records()["healthy"]] == ["2.0", "1.0"]
+
+    bad = _publish(host, published, "crash", "3.0")
+    wait_until(lambda: _image_digest(host) == bad, within=120, what="Watchtower took the bad image", every=1)
+    done = host.deploy("repair")
+    assert (done.code, done.reason) == (0, "rolled_back"), done.said
+    assert (_digest(host), host.settled()) == (second, True)
+    # Pinned by digest: Watchtower looks at it and leaves it alone.
+    before = host.container()
+    time.sleep(35)
+    after = host.container()
+    assert before is not None
+    assert after is not None
+    assert before["Id"] == after["Id"]
+    assert host.deploy("repair").reason == "unchanged"
+
+
+def _taken(host: TestSite, digest: str) -> bool:
+    with contextlib.suppress(AssertionError):
+        return _digest(host) == digest
+    return False
+
+
+def _image_digest(host: TestSite) -> str:
+    found = host.container()
+    if found is None:
+        return ""
+    with contextlib.suppress(Exception):
+        return str(host.client.images.get(found["Image"]).attrs["RepoDigests"][0]).partition("@")[2]
+    return ""
+
+
+def _begun(host: TestSite, verb: str, wait: int = 2) -> subprocess.Popen[bytes]:
+    """The same as `host.deploy`, without waiting for its end."""
+    return subprocess.Popen(host.argv(verb, wait=wait), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def test_the_answer_is_one_json_object_and_for_people_lines(installed: TestSite) -> None:
+    done = subprocess.run(installed.argv("status")[:-2], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("status\t")
+    done = subprocess.run(installed.argv("status"), capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["reason"] == "status"

@@ -1,0 +1,212 @@
+"""The environment file: what it may say, and that everything else is named with its line."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.deployment.env_file import KNOWN, LEGACY, parse
+from runtime.deployment.outcomes import DeployError
+from runtime.deployment.reference import familiar, parse_reference
+from runtime.deployment.settings import read_settings
+
+GOOD = "FLAGEEMONITOR_IMAGE=registry.example/proxy:stable\n"
+TOKEN = "tok-3f9a-secret"
+
+
+@pytest.mark.parametrize(
+    ("raw", "values"),
+    [
+        (b"", {}),
+        (b"# only a remark\n\n   \n", {}),
+        (b"TZ=UTC", {"TZ": "UTC"}),
+        (b"\xef\xbb\xbfTZ=UTC\r\n", {"TZ": "UTC"}),
+        (b"TZ =UTC", {}),
+        (b"TZ=  UTC \t\r\n", {"TZ": "UTC"}),
+        (b"FLAGEEMONITOR_TOKEN=a=b#c d\n", {"FLAGEEMONITOR_TOKEN": "a=b#c d"}),
+        (b"FLAGEEMONITOR_REDE=\n", {}),
+        (b"ARIUSMONITOR_REDE=old\n", {"FLAGEEMONITOR_REDE": "old"}),
+        (b"ARIUSMONITOR_REDE=old\nFLAGEEMONITOR_REDE=new\n", {"FLAGEEMONITOR_REDE": "new"}),
+        (b"ARIUSMONITOR_REDE=old\nFLAGEEMONITOR_REDE=\n", {"FLAGEEMONITOR_REDE": "old"}),
+        (b"ARIUSMONITOR_API_URL=https://x/\n", {"FLAGEEMONITOR_API_BASE": "https://x/"}),
+        ("FLAGEEMONITOR_REDE=São José\n".encode(), {"FLAGEEMONITOR_REDE": "São José"}),
+    ],
+)
+def test_values_are_the_trimmed_rest_of_the_line(raw: bytes, values: dict[str, str]) -> None:
+    assert parse(raw).values == values
+
+
+@pytest.mark.parametrize(
+    ("raw", "problem"),
+    [
+        (b"TZ=UTC\n\nTZ=UTC\n", "line 3: TZ is given twice, first in line 1"),
+        (b"FLAGEEMONITOR_IMGE=x\n", "line 1: FLAGEEMONITOR_IMGE is not a known key; did you mean FLAGEEMONITOR_IMAGE?"),
+        (b"PATH=/bin\n", "line 1: PATH is not a known key"),
+        (b"just words\n", "line 1: no KEY=value"),
+        (b"export TZ=UTC\n", "line 1: write TZ=value, with nothing before the key and no space around ="),
+        (b" TZ=UTC\n", "line 1: write TZ=value, with nothing before the key and no space around ="),
+        (b"TZ=UTC\nFLAGEEMONITOR_REDE=\xff\n", "line 2: not UTF-8"),
+        (b"FLAGEEMONITOR_REDE=a\x00b\n", "line 1: FLAGEEMONITOR_REDE: a control character in the value"),
+        (b"FLAGEEMONITOR_REDE=a\rTZ=b\n", "line 1: FLAGEEMONITOR_REDE: a control character in the value"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line(raw: bytes, problem: str) -> None:
+    assert parse(raw).problems == (problem,)
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_make_it_fail(raw: bytes) -> None:
+    file = parse(raw)
+    assert file.values.keys() <= set(KNOWN)
+    assert file.lines.keys() == file.values.keys()
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*KNOWN, *LEGACY]),
+        st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"))),
+    ),
+    st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
+)
+def test_what_is_written_is_what_is_read(values: dict[str, str], end: str, mark: bool) -> None:
+    text = ("\ufeff" if mark else "") + "".join(f"{key}={value}{end}" for key, value in values.items())
+    file = parse(text.encode())
+    assert file.problems == ()
+    for key, value in values.items():
+        if key in KNOWN and value.strip():
+            assert file.values[key] == value.strip()
+
+
+def test_settings_have_defaults_for_what_is_not_said() -> None:
+    settings = read_settings(GOOD.encode(), "proxy")
+    assert str(settings.image) == "registry.example/proxy:stable"
+    assert str(settings.watchtower_image) == "containrrr/watchtower:1.7.1"
+    assert (settings.interval, settings.docker_network, settings.token) == (300, "bridge", None)
+    assert settings.environment == {
+        "FLAGEEMONITOR_RUNTIME_NAME": "proxy",
+        "FLAGEEMONITOR_WATCHTOWER_INTERVAL": "300",
+    }
+
+
+def test_the_token_never_shows() -> None:
+    settings = read_settings(f"{GOOD}FLAGEEMONITOR_TOKEN={TOKEN}\n".encode(), "proxy")
+    assert settings.token is not None
+    assert settings.token.reveal() == TOKEN
+    assert TOKEN not in repr(settings)
+    with pytest.raises(DeployError) as failed:
+        read_settings(f"FLAGEEMONITOR_TOKEN={TOKEN}\nFLAGEEMONITOR_TOKEN={TOKEN}\x01\n".encode(), "proxy")
+    assert TOKEN not in failed.value.message
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "FLAGEEMONITOR_API_BASE=https://control.example/api/ingest",
+        "FLAGEEMONITOR_API_BASE=http://127.0.0.1:8080/api/ingest",
+        "FLAGEEMONITOR_API_BASE=http://[::1]:8080/api/ingest",
+        "FLAGEEMONITOR_API_BASE=http://control.example\nFLAGEEMONITOR_INSECURE=plain-http",
+        "FLAGEEMONITOR_WATCHTOWER_INTERVAL=30",
+        "FLAGEEMONITOR_RUNTIME_NAME=proxy",
+        "FLAGEEMONITOR_CONFIG_PATH=/flageemonitor/config/config_bot.json",
+        "FLAGEEMONITOR_CA_PATH=/flageemonitor/config/ca.pem",
+        "FLAGEEMONITOR_AGENT_ID=01890a5d-ac96-774b-bcce-b302099a8057",
+        "FLAGEEMONITOR_DOCKER_NETWORK=host",
+        "DOCKER_HOST=unix:///run/user/1000/docker.sock",
+        "TZ=America/Sao_Paulo",
+        "RUN_MODE=daemon",
+    ],
+)
+def test_what_is_good_is_taken(line: str) -> None:
+    read_settings(f"{GOOD}{line}\n".encode(), "proxy")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "FLAGEEMONITOR_API_BASE=http://control.example",
+        "FLAGEEMONITOR_API_BASE=control.example",
+        "FLAGEEMONITOR_API_BASE=https://user:word@control.example",
+        "FLAGEEMONITOR_CONFIG_URL=ftp://control.example",
+        "FLAGEEMONITOR_API_BASE=https://[::1",
+        "FLAGEEMONITOR_INSECURE=yes",
+        "FLAGEEMONITOR_WATCHTOWER_INTERVAL=29",
+        "FLAGEEMONITOR_WATCHTOWER_INTERVAL=5m",
+        "FLAGEEMONITOR_WATCHTOWER_INTERVAL=99999999",
+        "FLAGEEMONITOR_WATCHTOWER_INTERVAL=٣٠٠",
+        "FLAGEEMONITOR_WATCHTOWER_IMAGE=Not An Image",
+        "FLAGEEMONITOR_RUNTIME_NAME=other",
+        "FLAGEEMONITOR_CONFIG_PATH=/etc",
+        "FLAGEEMONITOR_DATA_PATH=/",
+        "FLAGEEMONITOR_CA_PATH=/flageemonitor/config/../../etc/shadow",
+        "FLAGEEMONITOR_TOKEN_FILE=/etc/token",
+        "FLAGEEMONITOR_AGENT_ID=me",
+        "FLAGEEMONITOR_DOCKER_NETWORK=container:other",
+        "FLAGEEMONITOR_DOCKER_NETWORK=none",
+        "FLAGEEMONITOR_LOG_FORMAT=xml",
+        "DOCKER_HOST=tcp://10.0.0.1:2375",
+        "TZ=Sao_Paulo",
+        'TZ="America/Sao_Paulo"',
+        "TZ=../../etc/passwd",
+        "RUN_MODE=candidate",
+    ],
+)
+def test_what_is_bad_is_refused_with_its_line(line: str) -> None:
+    with pytest.raises(DeployError) as failed:
+        read_settings(f"{GOOD}{line}\n".encode(), "proxy")
+    assert (failed.value.reason, failed.value.exit_code) == ("bad_environment", 2)
+    assert "line 2" in failed.value.message
+
+
+def test_quotes_that_are_not_taken_off_are_named() -> None:
+    with pytest.raises(DeployError, match="quotes are not taken off"):
+        read_settings(f'{GOOD}TZ="UTC"\n'.encode(), "proxy")
+
+
+def test_everything_that_is_wrong_is_said_at_once() -> None:
+    with pytest.raises(DeployError) as failed:
+        read_settings(b"TZ=Nowhere/There\nFLAGEEMONITOR_REED=x\n", "proxy")
+    assert all(word in failed.value.message for word in ("TZ", "FLAGEEMONITOR_REED", "FLAGEEMONITOR_IMAGE is missing"))
+
+
+@pytest.mark.parametrize("name", ["", "Proxy", "-x", "a b", "a/b", "x" * 41, "x-watchtower", "x-candidate", "$(id)"])
+def test_names_that_no_runtime_may_have(name: str) -> None:
+    with pytest.raises(DeployError, match="runtime-name"):
+        read_settings(GOOD.encode(), name)
+
+
+DIGEST = "sha256:" + "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("text", "read", "registry"),
+    [
+        ("proxy", "proxy:latest", "docker.io"),
+        ("acme/proxy:1", "acme/proxy:1", "docker.io"),
+        ("docker.io/acme/proxy:1", "acme/proxy:1", "docker.io"),
+        ("docker.io/library/proxy:1", "proxy:1", "docker.io"),
+        ("registry.example/acme/proxy:1", "registry.example/acme/proxy:1", "registry.example"),
+        ("localhost/proxy", "localhost/proxy:latest", "localhost"),
+        ("127.0.0.1:5000/proxy:stable", "127.0.0.1:5000/proxy:stable", "127.0.0.1:5000"),
+        (f"registry.example/proxy@{DIGEST}", f"registry.example/proxy@{DIGEST}", "registry.example"),
+        (f"registry.example/proxy:1@{DIGEST}", f"registry.example/proxy:1@{DIGEST}", "registry.example"),
+    ],
+)
+def test_references_are_read_as_the_engine_reads_them(text: str, read: str, registry: str) -> None:
+    reference = parse_reference(text)
+    assert (str(reference), reference.registry) == (read, registry)
+    assert parse_reference(str(reference)) == reference
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-x", "Proxy", "a//b", "a:", "a:b:c", "a@sha256:1", "a b", "a:-x", "/a", "a/", "x" * 600, "a\n"]
+)
+def test_what_is_no_reference_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="reference"):
+        parse_reference(text)
+
+
+def test_a_digest_takes_the_tag_s_place() -> None:
+    assert str(parse_reference("r.example/p:stable").at(DIGEST)) == f"r.example/p@{DIGEST}"
+    assert familiar("index.docker.io/library/p") == "p"

@@ -1,0 +1,251 @@
+"""The specification of our containers, and what counts as a difference from it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.deployment.drift import drift
+from runtime.deployment.facts import Container, EngineFacts, Image
+from runtime.deployment.settings import read_settings
+from runtime.deployment.spec import Sources, Specification, candidate_spec, clamp, runtime_spec, watchtower_spec
+from tests.unit.deployment.support import FACTS, SOURCES
+
+SETTINGS = read_settings(
+    b"FLAGEEMONITOR_IMAGE=registry.example/proxy:stable\nFLAGEEMONITOR_TOKEN=tok-secret\nTZ=UTC\n"
+    b"FLAGEEMONITOR_API_BASE=https://control.example/api/ingest\n",
+    "proxy",
+)
+RUNTIME = runtime_spec(SETTINGS, FACTS, SOURCES, str(SETTINGS.image))
+CANDIDATE = candidate_spec(SETTINGS, FACTS, SOURCES, "sha256:aa")
+WATCHTOWER = watchtower_spec(SETTINGS, FACTS, SOURCES)
+IMAGE = Image(
+    id="sha256:aa",
+    config={
+        "Env": ["PATH=/bin", "LANG=C.UTF-8", "FLAGEEMONITOR_ROOT=/flageemonitor"],
+        "Entrypoint": ["/entry"],
+        "Cmd": None,
+        "User": "10001:10001",
+        "Labels": {"org.opencontainers.image.version": "1", "flageemonitor.licence": "full"},
+    },
+)
+
+
+def made(spec: Specification, image: Image = IMAGE) -> dict[str, Any]:
+    """What the engine says of a container made after the specification, with all that it adds."""
+    body = copy.deepcopy(dict(spec.body))
+    inherited = image.config
+    host = {
+        **body["HostConfig"],
+        "Binds": None,
+        "CapAdd": body["HostConfig"]["CapAdd"] or None,
+        "MemorySwap": 2 * body["HostConfig"].get("Memory", 0),
+        "Memory": body["HostConfig"].get("Memory", 0),
+        "PidsLimit": body["HostConfig"].get("PidsLimit"),
+        "RestartPolicy": {**body["HostConfig"]["RestartPolicy"], "MaximumRetryCount": 0},
+        "Privileged": False,
+        "IpcMode": "private",
+        "PidMode": "",
+        "Devices": [],
+        "VolumesFrom": None,
+        "ShmSize": 67108864,
+        "Runtime": "runc",
+        "MaskedPaths": ["/proc/kcore"],
+    }
+    return {
+        "Config": {
+            "Hostname": "0123456789ab",
+            "Image": body["Image"],
+            "Env": [*body["Env"], *inherited["Env"]],
+            "Labels": {**inherited["Labels"], **body["Labels"]},
+            "User": body.get("User", inherited["User"]),
+            "StopTimeout": body["StopTimeout"],
+            "Entrypoint": inherited["Entrypoint"],
+            "Cmd": inherited["Cmd"],
+        },
+        "HostConfig": host,
+    }
+
+
+def container(raw: dict[str, Any], image_id: str = "sha256:aa") -> Container:
+    return Container("c1", "proxy", image_id, "running", labels=raw["Config"]["Labels"], raw=raw)
+
+
+@pytest.mark.parametrize("spec", [RUNTIME, CANDIDATE, WATCHTOWER], ids=lambda spec: spec.role)
+def test_what_was_made_after_it_has_no_drift(spec: Specification) -> None:
+    assert drift(spec, container(made(spec)), IMAGE, image_id="sha256:aa") == ()
+
+
+def test_watchtower_s_own_way_of_making_it_anew_is_no_drift() -> None:
+    newer = replace(IMAGE, id="sha256:bb", config={**IMAGE.config, "Env": ["PATH=/usr/bin"], "Entrypoint": ["/other"]})
+    raw = made(RUNTIME, newer)
+    raw["Config"]["Hostname"] = "ba9876543210"
+    assert drift(RUNTIME, container(raw, "sha256:bb"), newer) == ()
+
+
+def change(part: str, key: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    def apply(raw: dict[str, Any]) -> None:
+        raw[part][key] = value
+
+    return apply
+
+
+def environment(line: str) -> Callable[[dict[str, Any]], None]:
+    return lambda raw: raw["Config"]["Env"].append(line)
+
+
+def label(key: str, value: str) -> Callable[[dict[str, Any]], None]:
+    return lambda raw: raw["Config"]["Labels"].update({key: value})
+
+
+MOUNT = RUNTIME.body["HostConfig"]["Mounts"][0]
+
+
+@pytest.mark.parametrize(
+    ("alter", "said"),
+    [
+        (change("Config", "User", "0:0"), "user '0:0'"),
+        (change("Config", "Image", "registry.example/proxy:beta"), "follows image registry.example/proxy:beta"),
+        (change("Config", "StopTimeout", None), "stop timeout"),
+        (change("Config", "Entrypoint", ["/bin/sh"]), "entrypoint"),
+        (change("Config", "Cmd", ["sleep"]), "cmd"),
+        (environment("FLAGEEMONITOR_INSECURE=plain-http"), "FLAGEEMONITOR_INSECURE is set"),
+        (environment("ARIUSMONITOR_REDE=x"), "ARIUSMONITOR_REDE is set"),
+        (label("com.centurylinklabs.watchtower.scope", "other"), "scope"),
+        (label("com.centurylinklabs.watchtower.monitor-only", "true"), "monitor-only is set"),
+        (label("flageemonitor.spec", "older"), "another specification"),
+        (change("HostConfig", "ReadonlyRootfs", False), "ReadonlyRootfs"),
+        (change("HostConfig", "Privileged", True), "Privileged"),
+        (change("HostConfig", "CapDrop", None), "CapDrop"),
+        (change("HostConfig", "CapAdd", ["CAP_NET_ADMIN"]), "CapAdd"),
+        (change("HostConfig", "SecurityOpt", []), "SecurityOpt"),
+        (change("HostConfig", "Mounts", [MOUNT]), "Mounts"),
+        (change("HostConfig", "Binds", ["/:/host"]), "Binds"),
+        (change("HostConfig", "Tmpfs", None), "Tmpfs"),
+        (change("HostConfig", "NetworkMode", "host"), "NetworkMode"),
+        (change("HostConfig", "PidMode", "host"), "PidMode"),
+        (change("HostConfig", "RestartPolicy", {"Name": "always"}), "RestartPolicy"),
+        (change("HostConfig", "LogConfig", {"Type": "journald", "Config": {}}), "LogConfig"),
+        (change("HostConfig", "Memory", 0), "Memory"),
+        (change("HostConfig", "PidsLimit", 0), "PidsLimit"),
+    ],
+)
+def test_every_difference_is_named(alter: Callable[[dict[str, Any]], None], said: str) -> None:
+    raw = made(RUNTIME)
+    alter(raw)
+    [difference] = drift(RUNTIME, container(raw), IMAGE)
+    assert said in difference
+
+
+def test_a_changed_setting_is_named_with_both_values_but_a_token_is_not() -> None:
+    other = read_settings(
+        b"FLAGEEMONITOR_IMAGE=registry.example/proxy:stable\nFLAGEEMONITOR_TOKEN=tok-other\nTZ=America/Recife\n"
+        b"FLAGEEMONITOR_API_BASE=https://control.example/api/ingest\n",
+        "proxy",
+    )
+    found = drift(runtime_spec(other, FACTS, SOURCES, str(other.image)), container(made(RUNTIME)), IMAGE)
+    assert found == ("FLAGEEMONITOR_TOKEN differs", "TZ is 'UTC', should be 'America/Recife'")
+
+
+def test_another_image_is_drift_only_where_one_is_asked_for() -> None:
+    raw = made(RUNTIME)
+    assert drift(RUNTIME, container(raw, "sha256:" + "b" * 64), IMAGE) == ()
+    [said] = drift(RUNTIME, container(raw, "sha256:" + "b" * 64), IMAGE, image_id="sha256:" + "a" * 64)
+    assert said == "image bbbbbbbbbbbb, should be aaaaaaaaaaaa"
+
+
+JUNK = st.none() | st.integers() | st.text(max_size=5) | st.lists(st.none() | st.text(max_size=3), max_size=2)
+
+
+@given(
+    st.dictionaries(st.sampled_from(sorted(made(RUNTIME)["Config"])), JUNK),
+    st.dictionaries(st.sampled_from(sorted(made(RUNTIME)["HostConfig"])), JUNK),
+)
+def test_no_answer_of_an_engine_makes_it_fail(config: dict[str, Any], host: dict[str, Any]) -> None:
+    raw = made(RUNTIME)
+    found = replace(
+        container(raw), raw={"Config": {**raw["Config"], **config}, "HostConfig": {**raw["HostConfig"], **host}}
+    )
+    assert all(isinstance(text, str) for text in drift(RUNTIME, found, IMAGE))
+
+
+def test_the_runtime_is_confined() -> None:
+    host = RUNTIME.body["HostConfig"]
+    assert RUNTIME.body["User"] == "10001:10001"
+    assert host["ReadonlyRootfs"] is True
+    assert (host["CapDrop"], host["CapAdd"], host["SecurityOpt"]) == (["ALL"], [], ["no-new-privileges"])
+    assert {mount["Target"] for mount in host["Mounts"]} == {"/flageemonitor/config", "/flageemonitor/data"}
+    assert "docker.sock" not in str(RUNTIME.body)
+
+
+def test_the_candidate_is_out_of_watchtower_s_sight_and_writes_only_its_own_volume() -> None:
+    assert not any(key.startswith("com.centurylinklabs") for key in CANDIDATE.body["Labels"])
+    assert "RUN_MODE=candidate" in CANDIDATE.body["Env"]
+    config, data = CANDIDATE.body["HostConfig"]["Mounts"]
+    assert config["ReadOnly"] is True
+    assert (data["Type"], data["Source"]) == ("volume", "proxy-candidate")
+    assert CANDIDATE.body["HostConfig"]["RestartPolicy"]["Name"] == "no"
+
+
+def test_watchtower_sees_one_runtime_and_not_itself() -> None:
+    values = dict(line.split("=", 1) for line in WATCHTOWER.body["Env"])
+    assert (values["WATCHTOWER_SCOPE"], values["DOCKER_API_VERSION"]) == ("proxy", "1.41")
+    assert WATCHTOWER.body["Labels"]["com.centurylinklabs.watchtower.enable"] == "false"
+    assert "FLAGEEMONITOR_TOKEN" not in values
+
+
+def test_credentials_reach_watchtower_only_where_there_are_some() -> None:
+    spec = watchtower_spec(SETTINGS, FACTS, replace(SOURCES, credentials="/etc/proxy/docker"))
+    assert spec.body["HostConfig"]["Mounts"][-1]["ReadOnly"] is True
+    assert "DOCKER_CONFIG=/docker-config" in spec.body["Env"]
+    assert "DOCKER_CONFIG" not in str(WATCHTOWER.body)
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"), [("/var/lib/proxy", "bind"), ("C:\\ProgramData\\x", "bind"), ("proxy-data", "volume")]
+)
+def test_a_source_is_a_folder_or_a_volume(source: str, kind: str) -> None:
+    spec = runtime_spec(SETTINGS, FACTS, Sources("/etc/proxy/config", source), "x")
+    assert spec.body["HostConfig"]["Mounts"][1]["Type"] == kind
+
+
+def test_limits_that_the_kernel_does_not_know_are_left_out() -> None:
+    spec = runtime_spec(SETTINGS, replace(FACTS, memory_limit=False, pids_limit=False), SOURCES, "x")
+    assert not {"Memory", "PidsLimit"} & spec.body["HostConfig"].keys()
+
+
+def test_the_hash_tells_specifications_apart_and_nothing_else() -> None:
+    again = runtime_spec(SETTINGS, FACTS, SOURCES, str(SETTINGS.image))
+    assert (again.hash, again.body) == (RUNTIME.hash, RUNTIME.body)
+    assert len({RUNTIME.hash, CANDIDATE.hash, WATCHTOWER.hash}) == 3
+    assert "tok-secret" not in repr(RUNTIME)
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "version"),
+    [
+        ("1.12", "1.41", "1.41"),
+        ("1.24", "1.43", "1.43"),
+        ("1.24", "1.47", "1.43"),
+        ("1.44", "1.52", "1.44"),
+        ("1.5", "1.9", "1.9"),
+        ("", "", "1.43"),
+        ("x", "1.40", "1.40"),
+    ],
+)
+def test_the_version_of_the_api_is_one_that_the_engine_accepts(least: str, most: str, version: str) -> None:
+    assert clamp((1, 43), EngineFacts("x", most, least)) == version
+
+
+@given(st.integers(0, 99), st.integers(0, 99))
+def test_the_version_lies_between_the_engine_s_own(one: int, other: int) -> None:
+    least, most = sorted((one, other))
+    found = int(clamp((1, 43), EngineFacts("x", f"1.{most}", f"1.{least}")).partition(".")[2])
+    assert least <= found <= most
+    assert found == 43 or not least <= 43 <= most

@@ -1,0 +1,117 @@
+"""Removing: nothing stays behind, nothing of others goes, and data only goes when somebody said so."""
+
+import os
+import pty
+
+import pytest
+
+from tests.unit.shell.host import Host, settings_of
+
+
+@pytest.fixture
+def installed(host: Host) -> Host:
+    host.with_systemd()
+    assert host.install().returncode == 0
+    (host.lib / "flageemonitor/state.db").write_text("x")
+    host.forget()
+    return host
+
+
+def test_nothing_stays_behind(host: Host) -> None:
+    host.with_systemd()
+    before = host.tree()
+    assert host.install().returncode == 0
+    for part in ("candidate", "previous"):
+        host.container(f"flageemonitor-{part}", "exited", "flageemonitor")
+    host.container("flageemonitor-deploy", "exited")
+    host.forget()
+    done = host.install("--uninstall", "--delete-data")
+    assert done.returncode == 0, done.stderr
+    assert host.tree() == before
+    assert host.containers() == set()
+    calls = host.calls()
+    assert ["stop", "-t", "150", "flageemonitor"] in calls
+    # Watchtower before what it looks after.
+    assert calls.index(["rm", "-f", "-v", "flageemonitor-watchtower"]) < calls.index(
+        ["stop", "-t", "150", "flageemonitor"]
+    )
+    assert ["volume", "rm", "flageemonitor-candidate"] in calls
+    assert ["disable", "--quiet", "--now", "flageemonitor-repair.timer"] in host.calls("systemctl")
+    assert "flagee-server token revoke" in done.stdout or "token revoke" in done.stdout
+    again = host.install("--uninstall", "--delete-data")
+    assert (again.returncode, "Nothing to remove" in again.stdout) == (0, True)
+
+
+def test_with_nobody_to_ask_data_is_kept_and_a_new_installation_is_the_same_agent(installed: Host) -> None:
+    agent = settings_of(installed.etc / "flageemonitor/flageemonitor.env")["FLAGEEMONITOR_AGENT_ID"]
+    done = installed.install("--uninstall")
+    assert (done.returncode, "the data is kept" in done.stdout) == (0, True)
+    assert (installed.lib / "flageemonitor/state.db").exists()
+    assert [path.name for path in (installed.etc / "flageemonitor").iterdir()] == ["flageemonitor.env"]
+    assert list(installed.bin.iterdir()) == []
+    assert installed.containers() == set()
+    assert installed.install().returncode == 0
+    assert settings_of(installed.etc / "flageemonitor/flageemonitor.env")["FLAGEEMONITOR_AGENT_ID"] == agent
+    assert (installed.lib / "flageemonitor/state.db").exists()
+
+
+def test_a_new_installation_over_kept_data_that_fails_leaves_them_as_they_were(installed: Host) -> None:
+    assert installed.install("--uninstall", "--keep-data").returncode == 0
+    installed.answer("on-deploy", "echo 'running|1|flageemonitor' >$STAND_IN/containers/flageemonitor; exit 12")
+    before = (installed.etc / "flageemonitor/flageemonitor.env").read_text()
+    done = installed.install()
+    assert (done.returncode, "did not run before" in done.stderr) == (1, True)
+    assert installed.containers() == set()
+    assert (installed.etc / "flageemonitor/flageemonitor.env").read_text() == before
+    assert (installed.lib / "flageemonitor/state.db").exists()
+    assert list(installed.bin.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--yes", "--delete-data"])
+def test_said_beforehand_is_said(installed: Host, option: str) -> None:
+    assert installed.install("--uninstall", option).returncode == 0
+    assert not (installed.lib / "flageemonitor").exists()
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+@pytest.mark.parametrize(("reply", "gone"), [("y", True), ("sim", True), ("n", False), ("", False)])
+def test_on_a_terminal_it_asks(installed: Host, reply: str, gone: bool) -> None:
+    pid, terminal = pty.fork()
+    command = installed.command(installed.installer, "--uninstall")
+    if pid == 0:
+        os.execvpe(command[0], command, installed.environment())  # noqa: S606
+    shown = b""
+    while b"[y/N]" not in shown:
+        shown += os.read(terminal, 65536)
+    os.write(terminal, reply.encode() + b"\n")
+    try:
+        while os.read(terminal, 65536):
+            pass
+    except OSError:
+        pass
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert (installed.lib / "flageemonitor").exists() is not gone
+
+
+def test_what_is_not_ours_is_left_alone(installed: Host) -> None:
+    installed.container("flageemonitor", label="somebody-else")
+    installed.container("other")
+    assert installed.install("--uninstall", "--delete-data").returncode == 0
+    assert installed.containers() == {"flageemonitor", "other"}
+
+
+def test_an_update_at_work_or_a_silent_engine_stops_it_before_anything(installed: Host) -> None:
+    installed.container("flageemonitor-deploy")
+    before = installed.tree()
+    assert installed.install("--uninstall", "--yes").returncode == 6
+    installed.answer("down", "Cannot connect to the Docker daemon")
+    done = installed.install("--uninstall", "--yes")
+    assert (done.returncode, "Nothing was changed" in done.stderr) == (1, True)
+    assert installed.tree() == before
+
+
+def test_it_needs_neither_the_control_plane_nor_a_valid_script(installed: Host) -> None:
+    installed.answer("health-fails", "7 no")
+    assert installed.install("--uninstall", "--delete-data").returncode == 0
+    assert installed.calls("curl") == []

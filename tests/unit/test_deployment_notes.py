@@ -1,0 +1,163 @@
+"""What deploy and Watchtower's hooks left behind, read without trust: anything may stand in these files."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from runtime.adapters.deployment_notes import DeploymentNotes, LastDeploy, read_build, read_notes
+from runtime.adapters.handover import hand_over, read_handed
+
+NOW = dt.datetime(2026, 3, 10, 12, 0, tzinfo=dt.UTC)
+HOUR = dt.timedelta(hours=1)
+
+
+def report(**more: Any) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "runtime": "flageemonitor",
+        "at": (NOW - dt.timedelta(minutes=5)).isoformat(),
+        "image": "registry.example/proxy:stable",
+        "running": {"image_id": "sha256:aa", "digest": "sha256:bb", "health": "healthy"},
+        "tag": {"digest": "sha256:bb", "at": NOW.isoformat(), "error": ""},
+        "behind_since": None,
+        "pinned": None,
+        "watchtower": {"state": "running", "image": "containrrr/watchtower:1.7.1"},
+        "last": {"verb": "apply", "reason": "updated", "message": "runs 2", "at": (NOW - HOUR).isoformat()},
+        **more,
+    }
+
+
+def written(folder: Path, interval: int | None = None, **more: Any) -> DeploymentNotes:
+    (folder / "deployment.json").write_text(json.dumps(report(**more)))
+    return read_notes(folder, NOW, interval)
+
+
+def test_nothing_there_is_nothing_to_say(tmp_path: Path) -> None:
+    assert read_notes(tmp_path, NOW, None) == DeploymentNotes()
+
+
+def test_a_host_that_is_current_is_told_without_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "watchtower.stamp").write_text(f"{int(NOW.timestamp()) - 200}\n")
+    notes = written(tmp_path, 300)
+    assert notes.warnings == ()
+    assert (notes.running_digest, notes.tag_digest, notes.pinned) == ("sha256:bb", "sha256:bb", "")
+    assert notes.last == LastDeploy("apply", "updated", "runs 2", (NOW - HOUR).isoformat())
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"behind_since": (NOW - 7 * HOUR).isoformat()}, "behind since"),
+        ({"pinned": {"reference": "registry.example/proxy@sha256:cc"}}, "pinned to registry.example/proxy@sha256:cc"),
+        ({"watchtower": {"state": "missing"}}, "Watchtower is missing"),
+        ({"at": (NOW - 30 * HOUR).isoformat()}, "repair timer"),
+    ],
+)
+def test_what_an_operator_should_know_is_a_warning(tmp_path: Path, more: dict[str, Any], said: str) -> None:
+    [warning] = written(tmp_path, **more).warnings
+    assert said in warning
+
+
+@pytest.mark.parametrize("hours", [0, 5.9])
+def test_a_new_image_may_take_its_time(tmp_path: Path, hours: float) -> None:
+    assert written(tmp_path, behind_since=(NOW - hours * HOUR).isoformat()).warnings == ()
+
+
+@pytest.mark.parametrize(("hours", "count"), [(5, 0), (7, 1)])
+def test_an_update_that_is_held_back_for_long_is_told(tmp_path: Path, hours: int, count: int) -> None:
+    (tmp_path / "hold.json").write_text(json.dumps({"since": (NOW - hours * HOUR).isoformat(), "runs": ["a"]}))
+    assert len(read_notes(tmp_path, NOW, None).warnings) == count
+
+
+@pytest.mark.parametrize(("age", "count"), [(0, 0), (899, 0), (901, 1), (90000, 1)])
+def test_watchtower_is_missed_after_three_polls(tmp_path: Path, age: int, count: int) -> None:
+    (tmp_path / "watchtower.stamp").write_text(str(int(NOW.timestamp()) - age))
+    assert len(read_notes(tmp_path, NOW, 300).warnings) == count
+    assert read_notes(tmp_path, NOW, None).warnings == ()
+
+
+def test_watchtower_that_never_came_is_missed_too_but_not_right_after_an_installation(tmp_path: Path) -> None:
+    assert len(read_notes(tmp_path, NOW, 300).warnings) == 1
+    last = {"verb": "apply", "reason": "installed", "message": "", "at": (NOW - dt.timedelta(minutes=10)).isoformat()}
+    assert written(tmp_path, 300, last=last).warnings == ()
+
+
+def test_times_from_the_future_and_without_a_zone_are_not_believed(tmp_path: Path) -> None:
+    notes = written(tmp_path, behind_since="2026-03-10T01:00:00", at=(NOW + HOUR).isoformat())
+    assert (notes.behind_since, notes.reported_at) == (None, None)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(changes=st.dictionaries(st.sampled_from(list(report())), JSON), hold=JSON, stamp=st.binary(max_size=40))
+def test_no_content_makes_it_fail(tmp_path: Path, changes: dict[str, Any], hold: Any, stamp: bytes) -> None:
+    (tmp_path / "deployment.json").write_text(json.dumps({**report(), **changes}))
+    (tmp_path / "hold.json").write_text(json.dumps({"since": hold}))
+    (tmp_path / "watchtower.stamp").write_bytes(stamp)
+    assert all(isinstance(warning, str) for warning in read_notes(tmp_path, NOW, 300).warnings)
+
+
+@pytest.mark.parametrize("raw", [b"", b"[]", b"[" * 100000, b"\xff\xfe", b'{"at": 1e999}', b"{" + b" " * 400000 + b"}"])
+def test_no_bytes_make_it_fail(tmp_path: Path, raw: bytes) -> None:
+    for name in ("deployment.json", "hold.json", "watchtower.stamp", "build.json"):
+        (tmp_path / name).write_bytes(raw)
+    assert read_notes(tmp_path, NOW, None).image == ""
+    assert read_build(tmp_path) is None or read_build(tmp_path).version == ""  # type: ignore[union-attr]
+
+
+@pytest.mark.timeout(20)
+def test_pipes_links_and_folders_are_not_files(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(json.dumps(report(image="stolen")))
+    (tmp_path / "deployment.json").symlink_to(tmp_path / "secret")
+    os.mkfifo(tmp_path / "hold.json")
+    (tmp_path / "watchtower.stamp").mkdir()
+    assert read_notes(tmp_path, NOW, None) == DeploymentNotes()
+
+
+def test_what_is_handed_over_replaces_a_link_and_not_what_it_points_to(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "data/door").symlink_to(tmp_path / "precious")
+    hand_over(tmp_path / "data", "door", b"1\n")
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert read_handed(tmp_path / "data/door") == b"1\n"
+    assert (tmp_path / "data/door").stat().st_mode & 0o777 == 0o644
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["door"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_hands_over_belongs_to_the_folder_s_owner(tmp_path: Path) -> None:
+    os.chown(tmp_path, 10001, 10001)
+    hand_over(tmp_path, "deployment.json", b"{}")
+    assert (tmp_path / "deployment.json").stat().st_uid == 10001
+
+
+def test_a_hand_over_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
+    (tmp_path / "door").mkdir()
+    (tmp_path / "door/inside").touch()
+    with pytest.raises(OSError, match="door"):
+        hand_over(tmp_path, "door", b"1")
+    assert [path.name for path in tmp_path.iterdir()] == ["door"]
+
+
+def test_the_build_is_what_the_image_says(tmp_path: Path) -> None:
+    (tmp_path / "build.json").write_text(
+        json.dumps({"version": "1.2.3", "revision": "abc", "built_at": "2026-01-01", "licence": "full"})
+    )
+    build = read_build(tmp_path)
+    assert build is not None
+    assert (build.version, build.licence) == ("1.2.3", "full")
