@@ -33,6 +33,8 @@ _ONLY_7 = {
     "ArgumentList of ProcessStartInfo": re.compile(r"\.ArgumentList\b"),
     "ternary": re.compile(r"\)\s\?\s"),
 }
+# "$name: text" is no variable and a colon, but a variable of a scope or drive.
+_COLON = re.compile(r"(?<!`)\$\w+:(?![\w:])")
 
 
 def parse(script: bytes) -> Node:
@@ -66,6 +68,9 @@ def problems(script: bytes) -> list[str]:
             found.append(f"line {number}: a character beyond ASCII")
         if b"\r" in line:
             found.append(f"line {number}: a carriage return; end lines with LF")
+    for node in nodes(parse(script), "expandable_string_literal"):
+        if _COLON.search(text(node)):
+            found.append(f"line {node.start_point[0] + 1}: write ${{name}}: where a colon follows a variable")
     for node in nodes(parse(script), "comment", "string_literal", "expandable_string_literal"):
         blank = bytes(byte if byte == 0x0A else 0x20 for byte in script[node.start_byte : node.end_byte])
         script = script[: node.start_byte] + blank + script[node.end_byte :]
