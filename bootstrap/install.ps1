@@ -844,7 +844,7 @@ param(
             try {
                 [System.IO.Directory]::Delete($site.Folder)
             } catch {
-                Stop-Busy
+                Stop-Locked
             }
         }
         $site.MadeFolder = -not (Test-Folder $site.Folder)
@@ -854,14 +854,14 @@ param(
             # Held until this process ends, in whatever way.
             $site.Lock = [System.IO.File]::Open((Join-Path $site.Stage 'lock'), 'OpenOrCreate', 'ReadWrite', 'None')
         } catch {
-            Stop-Busy
+            Stop-Locked
         }
         # From here on nobody else changes it.
         $site.Ran = $null -ne (Get-Owner $RuntimeName)
         $site.Fresh = -not (Test-File $site.EnvFile) -and -not $site.Ran
     }
 
-    function Stop-Busy {
+    function Stop-Locked {
         Write-Trouble "Another installer is at work on $RuntimeName; nothing was changed."
         Stop-Here 6 'Another installer is at work.'
     }
@@ -890,7 +890,7 @@ param(
             }
             $site.Backup[$Path] = $before
         }
-        Set-FileQuietly $Path (New-Object System.Text.UTF8Encoding $false).GetBytes($Text)
+        Set-FileQuietly $Path ((New-Object System.Text.UTF8Encoding $false).GetBytes($Text))
     }
 
     # The part for what must not come back.
@@ -1073,7 +1073,7 @@ param(
             return
         }
         if (-not $site.Agent) {
-            $site.Agent = New-AgentId (Get-Time).ToUnixTimeMilliseconds()
+            $site.Agent = New-AgentId ((Get-Time).ToUnixTimeMilliseconds())
         }
         Write-Step "Enrolling agent $($site.Agent) for network $(Get-Value 'NETWORK')"
         $body = "{`"agent_id`": `"$($site.Agent)`", `"hostname`": `"$(Get-HostName)`"}"
@@ -1324,7 +1324,7 @@ param(
             if (-not $text) {
                 Stop-Failed @("This script lacks the command $name.", 'Get it again from the control plane.')
             }
-            Set-File (Join-Path $site.Bin "$RuntimeName-$name.ps1") ($text -replace '\r\n', "`n").Replace('@RUNTIME_NAME@', $RuntimeName)
+            Set-File (Join-Path $site.Bin "$RuntimeName-$name.ps1") (($text -replace '\r\n', "`n").Replace('@RUNTIME_NAME@', $RuntimeName))
         }
     }
 

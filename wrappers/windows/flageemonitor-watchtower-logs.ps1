@@ -171,7 +171,7 @@ function Assert-Container([string]$Name) {
     }
     Assert-Engine
     $repair = "if $folder is there, make it again, as administrator: $runtime-update-image --repair"
-    $others = ConvertTo-OneLine (Invoke-Docker @('ps', '-a', '--filter', 'label=flageemonitor.role=runtime', '--format', '{{.Names}}')).Out
+    $others = ConvertTo-OneLine ((Invoke-Docker @('ps', '-a', '--filter', 'label=flageemonitor.role=runtime', '--format', '{{.Names}}')).Out)
     if ((Invoke-Docker @('ps', '-q', '--filter', "name=^/$runtime-deploy`$")).Out) {
         Stop-Script 69 @("there is no container $Name just now: an update of $runtime is at work", 'try again in a minute')
     } elseif (-not $others) {
