@@ -164,6 +164,14 @@ is_token() {
 name_places() {
     etc=/etc/$runtime var=/var/lib/$runtime bin=/usr/local/bin
     env_file=$etc/flageemonitor.env
+    marker=$etc/.flageemonitor # while an installation has not come as far as the environment file, or is being taken back
+}
+
+# What is written outside the proxy's own folders, and the settings.
+targets() {
+    for name in $TOOLS; do printf '%s\n' "$bin/$runtime-$name"; done
+    printf '%s\n' "/etc/systemd/system/$runtime-repair.service" "/etc/systemd/system/$runtime-repair.timer" "$(cron_file)" \
+        "$env_file" "$etc/ca.pem" "$etc/docker/config.json"
 }
 
 # ---- Checks: they change nothing
@@ -175,7 +183,7 @@ check_everything() {
     [ ! -f "$env_file" ] || fresh=no
     check_script
     if [ "$(id -u)" != 0 ]; then
-        problem "This needs root." "Run it with sudo: curl ... | sudo sh"
+        problem "This needs root." "Run it with sudo: ... | sudo sh"
     else
         check_names
         check_engine
@@ -232,7 +240,7 @@ check_names() {
     # Whatever else is called so must not be taken over now, nor be removed by --uninstall later.
     if [ -L "$etc" ] || { [ -e "$etc" ] && [ ! -d "$etc" ]; }; then
         problem "$etc is there and is not a folder." "Move it away, or choose another name with --runtime-name."
-    elif [ "$fresh" = yes ] && [ -d "$etc" ] && ! is_empty "$etc"; then
+    elif [ "$fresh" = yes ] && [ -d "$etc" ] && [ ! -f "$marker" ] && ! is_empty "$etc"; then
         problem "$etc is there and was not made by this installer." "Move it away, or choose another name with --runtime-name."
     fi
     if [ -L "$var" ] || { [ -e "$var" ] && [ ! -d "$var" ]; }; then
@@ -299,10 +307,15 @@ check_engine() {
             problem "The Docker engine maps users (rootless, or userns-remap), so that the proxy could not read its files." \
                 "Use an engine without that, named by DOCKER_HOST." ;;
     esac
+    case $info in
+        (*name=selinux*)
+            problem "The Docker engine confines containers by SELinux, so that neither the proxy nor Watchtower could reach what they need." \
+                "Set \"selinux-enabled\": false in Docker's daemon.json and restart it, or use an engine without that, named by DOCKER_HOST." ;;
+    esac
     docker_root=${info#*|}
     docker_root=${docker_root%%|*}
     for part in '' -watchtower -candidate -previous; do
-        owner=$(owner_of "$runtime$part")
+        owner=$(owner_of "$runtime$part") || owner=
         if [ -n "$owner" ] && [ "$owner" != "of $runtime" ]; then
             problem "A container $runtime$part is there that is not ours." "Remove or rename it, or choose another name with --runtime-name."
         fi
@@ -327,28 +340,39 @@ at_least_1_41() {
     [ "${1%%.*}" -gt 1 ] || { [ "${1%%.*}" -eq 1 ] && [ "${1#*.}" -ge 41 ]; }
 }
 
-# "of RUNTIME" for a container of ours, "of" for another's, nothing where there is none.
-owner_of() {
-    found=$(docker container inspect --format '{{.Name}} of {{index .Config.Labels "flageemonitor.runtime"}}' "$1" 2>/dev/null) || return 0
-    # Docker also answers to the beginning of another container's id.
-    case $found in
-        ("/$1 of "*) printf '%s\n' "${found#* }" ;;
-    esac
-}
+# "of RUNTIME" for a container of ours, "of" for another's, nothing where there is none. Fails when the engine does not say.
+owner_of() { about "$1" 'of {{index .Config.Labels "flageemonitor.runtime"}}'; }
 
-# State of the container $1, nothing where there is none.
-state_of() {
-    found=$(docker container inspect --format '{{.Name}} {{.State.Status}}' "$1" 2>/dev/null) || return 0
+# State of the container $1, nothing where there is none. Fails when the engine does not say.
+state_of() { about "$1" '{{.State.Status}}'; }
+
+# about CONTAINER FORM
+about() {
+    if ! found=$(docker container inspect --format "{{.Name}} $2" "$1" 2>/dev/null); then
+        # An engine that went away is not a container that went away. Asked again, because docker also warns of other things.
+        found=$(docker container inspect --format "{{.Name}} $2" "$1" 2>&1 >/dev/null) || :
+        case $found in (*'o such container'*) return 0 ;; (*) return 1 ;; esac
+    fi
+    # Docker also answers to the beginning of another container's id.
     case $found in
         ("/$1 "*) printf '%s\n' "${found#* }" ;;
     esac
 }
 
+engine_answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
+
 check_neighbours() {
     [ "$engine" = yes ] || return 0
-    old=$(state_of ariusmonitor)
+    old='' old_folder=no
+    if is_legacy ariusmonitor; then
+        old=$(state_of ariusmonitor) || old=''
+    elif [ -n "$owner" ] && [ "$legacy" = replace ] && [ "$runtime" != ariusmonitor ]; then
+        problem "The proxy ariusmonitor on this host is not of the first generation: --replace-legacy is not for it." \
+            "Leave that option away; to remove that proxy: --uninstall --runtime-name ariusmonitor."
+    fi
+    if [ -e /etc/ariusmonitor ] && [ ! -e /etc/ariusmonitor/flageemonitor.env ] && [ ! -e /etc/ariusmonitor/.flageemonitor ]; then old_folder=yes; fi
     if [ -z "$legacy" ] && [ "$runtime" != ariusmonitor ] &&
-        { [ "$old" = running ] || { [ "$fresh" = yes ] && { [ -n "$old" ] || [ -e /etc/ariusmonitor ]; }; }; }; then
+        { [ "$old" = running ] || { [ "$fresh" = yes ] && [ "$old:$old_folder" != :no ]; }; }; then
         problem "A proxy of the first generation is on this host (/etc/ariusmonitor, or a container ariusmonitor): both would work on the same terminals." \
             "Say what is meant: --replace-legacy stops it once this one runs, --beside-legacy leaves it alone."
     fi
@@ -358,6 +382,12 @@ check_neighbours() {
         problem "The container $name is a Watchtower without scope: it ends ours when it starts, and updates the proxy without asking it first." \
             "Give it a scope (WATCHTOWER_SCOPE), or accept that with --allow-foreign-watchtower."
     done
+}
+
+# Whether the container $1 is there and is no runtime's of this generation.
+is_legacy() {
+    owner=$(owner_of "$1") || owner=''
+    case $owner in ('' | 'of '[a-z0-9]*) return 1 ;; esac
 }
 
 foreign_watchtowers() {
@@ -375,6 +405,7 @@ check_space() {
     need_space "${docker_root:-/var/lib/docker}" 2000 "for images"
     facts="$facts $free MB free in ${place:-/};"
     need_space /var/lib 500 "for the proxy's data"
+    need_space /etc 5 "for settings"
 }
 
 # need_space PATH MEGABYTES WHAT-FOR
@@ -409,8 +440,8 @@ check_ca() {
         else
             trust=$ca
         fi
-    elif [ -f "$etc/config/ca.pem" ] && [ ! -L "$etc/config/ca.pem" ] && [ -n "$(env_value FLAGEEMONITOR_CA_PATH)" ]; then
-        trust=$etc/config/ca.pem
+    elif [ -f "$etc/ca.pem" ] && [ -n "$(env_value FLAGEEMONITOR_CA_PATH)" ]; then
+        trust=$etc/ca.pem
     fi
     if [ -n "$registry_file" ] && [ ! -r "$registry_file" ]; then
         problem "--registry-token-file: $registry_file cannot be read." "Correct the path."
@@ -481,7 +512,8 @@ is_alive() {
 }
 
 lock() {
-    locked=no changed=no made_etc=no made_var=no goes=no stage=$etc/.install tty_state='' outcome=''
+    locked=no changed=no made_etc=no made_var=no goes=no deployed=no new_token=no left_over=no marked=no
+    stage=$etc/.install tty_state='' outcome='' authority_was=''
     trap finish EXIT
     trap 'exit 129' HUP
     trap 'exit 130' INT
@@ -506,12 +538,31 @@ lock() {
     fi
     locked=yes
     printf '%s\n' "$$ $(started "$$")" >"$stage/pid"
-    mkdir "$stage/backup"
-    : >"$stage/undo"
+    printf '' >"$stage/undo"
     # From here on nobody else changes it.
     fresh=no
-    [ -f "$env_file" ] || [ -n "$(owner_of "$runtime")" ] || fresh=yes
-    ran=$(owner_of "$runtime")
+    if [ ! -f "$env_file" ]; then
+        owner=$(owner_of "$runtime") || fail "The Docker engine went away." "Nothing was changed. Try again."
+        [ -n "$owner" ] || fresh=yes
+    fi
+    sweep
+}
+
+# Removes what a killed installer left beside its targets.
+sweep() {
+    targets | while IFS= read -r path; do
+        names_beside "$path"
+        rm -f "$beside_new" "$beside_old"
+    done
+    for path in "$stage".*; do
+        kill -0 "${path##*.}" 2>/dev/null || rm -rf "$path"
+    done
+}
+
+# From here on what is in $etc is ours, should this be killed. The environment file says so later.
+mark() {
+    if [ -f "$marker" ]; then left_over=yes made_etc=yes; else marked=yes; fi
+    printf '%s\n' "$runtime" >"$marker" || cannot_write "$marker"
 }
 
 busy() {
@@ -519,39 +570,80 @@ busy() {
     exit 6
 }
 
-# Puts the file $1 in the place of $2, whole or not at all, and keeps what was there until the end.
-put() {
-    if ! grep -qxF -e "$2" "$stage/undo"; then
-        if [ -f "$2" ] && [ ! -L "$2" ]; then
-            mkdir -p "$stage/backup${2%/*}"
-            cp -p "$2" "$stage/backup$2"
-        fi
-        printf '%s\n' "$2" >>"$stage/undo"
-    fi
-    changed=yes
-    put_quietly "$1" "$2"
+cannot_write() { fail "$1 cannot be written." "Is the file system full or read-only, or a folder of that name there?"; }
+
+# Names for the next and the former content of the file $1: in its folder, so that both ways are only a rename, which wants no space;
+# known beforehand, so that they are found again.
+names_beside() {
+    beside_new=${1%/*}/.${1##*/}.new beside_old=${1%/*}/.${1##*/}.old
 }
 
-# The part for what must not come back. It follows no link that the proxy may have laid.
-put_quietly() {
-    if [ -L "$2" ] || [ -d "$2" ]; then rm -rf "$2"; fi
-    case $2 in
-        ("$etc"/*) mv -f "$1" "$2" ;;
-        (*)
-            cp -p "$1" "${2%/*}/.$runtime-$$"
-            mv -f "${2%/*}/.$runtime-$$" "$2"
-            rm -f "$1" ;;
+# Puts the file $1 in the place of $2, whole or not at all, and keeps what was there until the end. For folders that only root writes.
+put() {
+    names_beside "$2"
+    changed=yes
+    if ! grep -qxF -e "kept $2" -e "made $2" "$stage/undo"; then
+        was=made
+        if [ -f "$2" ] || [ -L "$2" ]; then
+            was=kept
+            if ! cp -pP "$2" "$beside_old"; then
+                rm -f "$beside_old"
+                cannot_write "$2"
+            fi
+        fi
+        printf '%s\n' "$was $2" >>"$stage/undo" || cannot_write "$2"
+    fi
+    if ! { cp -p "$1" "$beside_new" && take_place "$beside_new" "$2"; }; then
+        rm -f "$beside_new"
+        cannot_write "$2"
+    fi
+    rm -f "$1"
+}
+
+# A link is replaced, not followed; a folder stays.
+take_place() {
+    if [ -L "$2" ]; then rm -f "$2"; fi
+    [ ! -d "$2" ] && mv -f "$1" "$2"
+}
+
+# Puts the file $1 into the proxy's own folder under its name. Whoever is in the container may lay anything there at any moment: only
+# renames with nothing but the folder named, which follow no link, are safe.
+put_in_config() {
+    changed=yes
+    mv -f "$1" "$etc/config/" || cannot_write "$etc/config/${1##*/}"
+}
+
+# Sets held to a file of root's folder that is what is called $1 in the proxy's own folder; fails unless that is a plain file. The second
+# name is the same file, also where it is a link, and nobody can change it for another.
+hold() {
+    held=$stage/held-$1
+    rm -f "$held"
+    ln "$etc/config/$1" "$held" 2>/dev/null && [ -f "$held" ] && [ ! -L "$held" ]
+}
+
+# Only renames and removals: a full disk does not hinder it.
+put_back() {
+    while IFS=' ' read -r was path; do
+        names_beside "$path"
+        case $was in
+            (kept) take_place "$beside_old" "$path" || warn "not put back: $path" ;;
+            (*) rm -f "$path" ;;
+        esac
+    done <"$stage/undo"
+    case $authority_was in
+        (kept) mv -f "$stage/former/ca.pem" "$etc/config/" ;;
+        (made) rm -f "$etc/config/ca.pem" ;;
     esac
 }
 
-put_back() {
-    while IFS= read -r path; do
-        if [ -f "$stage/backup$path" ]; then
-            put_quietly "$stage/backup$path" "$path"
-        else
-            rm -f "$path"
-        fi
+# There is no way back any more.
+keep_all() {
+    authority_was=''
+    while IFS=' ' read -r was path; do
+        names_beside "$path"
+        rm -f "$beside_old"
     done <"$stage/undo"
+    printf '' >"$stage/undo"
 }
 
 # shellcheck disable=SC2317 # a trap calls it
@@ -562,7 +654,13 @@ finish() {
     set +e
     [ -z "$tty_state" ] || stty "$tty_state" </dev/tty
     if [ "$locked" = yes ]; then
-        if [ "$code" != 0 ] && [ "$changed" = yes ]; then undo >&2; fi
+        if [ "$code" = 0 ]; then
+            keep_all
+        elif [ "$changed" = yes ]; then
+            undo >&2
+        elif [ "$marked" = yes ]; then
+            rm -f "$marker"
+        fi
         rm -rf "$stage"
     fi
     [ "$made_etc" = no ] || [ "$code" = 0 ] || rmdir "$etc" 2>/dev/null
@@ -572,32 +670,58 @@ finish() {
 
 # shellcheck disable=SC2317 # a trap calls it
 undo() {
+    name_places
     if [ "$fresh" = yes ]; then
         say "" "==> Taking back what was made"
-        remove_timer
-        remove_containers
+        # Before `start` there is no container.
+        if [ "$deployed" = yes ] && ! { engine_answers && remove_timer && remove_containers; }; then
+            keep_all
+            say "Not taken back: containers of $runtime may be there, so $etc, $var and the commands stay." \
+                "When the Docker engine answers, start again (with a new line), or remove all with --uninstall."
+            return 0
+        fi
+        printf '%s\n' "$runtime" >"$marker"
         put_back
-        rm -rf "$etc/config" "$etc/docker"
+        reload_systemd
         for name in $TOOLS; do rm -f "$bin/$runtime-$name"; done
-        if [ "$made_etc" = yes ]; then rm -rf "$etc"; else rm -f "$etc/deploy.json" "$etc/deploy.lock" "$etc/healthy_image"; fi
+        empty_settings
+        rm -f "$env_file"
         [ "$made_var" = no ] || rm -rf "$var"
+        [ "$left_over" = no ] || rmdir "$var" 2>/dev/null
+        if [ "$made_etc" = yes ]; then rm -rf "$etc"; else rm -f "$marker"; fi
         say "Nothing is installed. Correct what is said above and start again" \
             "(with a new line from flagee-server install-command: each works once)."
+        [ "$new_token" = no ] || say "The control plane goes on knowing agent $agent_id, whose token nobody holds now:" \
+            "flagee-server token list, token revoke ID."
     else
         say "" "==> Putting back what was there"
         put_back
         reload_systemd
+        # What runs, or half runs, is left to the next repair: a container is never removed here.
         if [ "$goes" = yes ]; then
             say "$runtime runs as specified, but is not complete. Correct what is said above and start again."
-        elif [ -z "$ran" ]; then
-            remove_containers
-            say "$runtime did not run before, and does not run now."
+        elif [ ! -x "$bin/$runtime-update-image" ]; then
+            say "There were no commands of $runtime before, and there are none now; what of it runs was left alone." \
+                "Correct what is said above and start again, or remove what is left with --uninstall."
         elif [ "$outcome" = 12 ]; then
             say "The lines above say what to do. Then: $runtime-update-image --repair"
-        else
+        elif [ "$(state_of "$runtime")" = running ]; then
             say "The previous installation of $runtime goes on. See: $runtime-update-image --status"
+        else
+            say "The previous installation of $runtime is in its place, but does not run, or the Docker engine does not answer." \
+                "See: $runtime-update-image --status. To mend it: $runtime-update-image --repair"
         fi
     fi
+}
+
+# Removes all settings but the environment file and what says whose this is: a kill must not leave a folder that nobody knows.
+empty_settings() {
+    for path in "$etc"/* "$etc"/.*; do
+        case $path in
+            ("$etc/." | "$etc/.." | "$env_file" | "$stage" | "$marker") ;;
+            (*) rm -rf "$path" ;;
+        esac
+    done
 }
 
 reload_systemd() {
@@ -615,6 +739,7 @@ install() {
         return 0
     fi
     lock
+    [ "$fresh" = no ] || mark
     pull_image
     enrol
     make_folders
@@ -624,10 +749,11 @@ install() {
     start
     # From here on there is nothing before it to go back to, unless it is a first installation.
     goes=yes
-    : >"$stage/undo.new"
-    [ "$fresh" = yes ] || mv -f "$stage/undo.new" "$stage/undo"
+    [ "$fresh" = yes ] || keep_all
     set_timer
     stop_legacy
+    # What is said to be there must be there after a power cut as well.
+    sync || :
     summary
 }
 
@@ -723,13 +849,12 @@ has_tty() { (: </dev/tty) 2>/dev/null; }
 enrol() {
     agent_id=$(first "$(env_value FLAGEEMONITOR_AGENT_ID)" "$(env_value ARIUSMONITOR_AGENT_ID)")
     token=''
-    if [ -f "$etc/config/token" ] && [ ! -L "$etc/config/token" ]; then
-        IFS= read -r token <"$etc/config/token" || :
+    if hold token; then
+        IFS= read -r token <"$held" || :
         token=$(printf '%s' "$token" | tr -d '\r')
     fi
     if [ -n "$agent_id" ] && is_token "$token" && token_works; then
         step "Keeping agent $agent_id and its token"
-        new_token=no
         return 0
     fi
     [ -n "$agent_id" ] || agent_id=$(new_agent_id)
@@ -781,18 +906,28 @@ make_folders() {
     chmod 700 "$etc" "$etc/config" "$var"
     chown 0:0 "$etc"
     chown "$OWNER" "$etc/config" "$var"
+    mkdir -p "$stage/config" "$stage/former"
     if [ "$new_token" = yes ]; then
-        printf '%s\n' "$token" >"$stage/token"
-        chmod 400 "$stage/token"
-        chown "$OWNER" "$stage/token"
+        printf '%s\n' "$token" >"$stage/config/token" || cannot_write "$etc/config/token"
+        chmod 400 "$stage/config/token"
+        chown "$OWNER" "$stage/config/token"
         # Not to be taken back: the control plane has ended the one before.
-        put_quietly "$stage/token" "$etc/config/token"
+        put_in_config "$stage/config/token"
     fi
     if [ -n "$ca" ]; then
-        cat "$ca" >"$stage/ca.pem"
+        # Twice: root reads nothing that the proxy may have changed.
+        cat "$ca" >"$stage/ca.pem" || cannot_write "$etc/ca.pem"
         chmod 444 "$stage/ca.pem"
-        chown "$OWNER" "$stage/ca.pem"
-        put "$stage/ca.pem" "$etc/config/ca.pem"
+        cp "$stage/ca.pem" "$stage/config/ca.pem" || cannot_write "$etc/config/ca.pem"
+        chmod 444 "$stage/config/ca.pem"
+        chown "$OWNER" "$stage/config/ca.pem"
+        put "$stage/ca.pem" "$etc/ca.pem"
+        authority_was=made
+        if hold ca.pem; then
+            mv -f "$held" "$stage/former/ca.pem"
+            authority_was=kept
+        fi
+        put_in_config "$stage/config/ca.pem"
     fi
     if [ -n "$registry_user" ]; then
         mkdir -p "$etc/docker"
@@ -827,6 +962,7 @@ write_environment() {
     write_container_environment
     env_file=$installed
     put "$stage/env" "$env_file"
+    rm -f "$marker"
 }
 
 set_key() {
@@ -887,7 +1023,8 @@ write_wrappers() {
     step "Writing the commands $bin/$runtime-*"
     for name in $TOOLS; do
         wrapper "$name" | sed "s/@RUNTIME_NAME@/$runtime/g" >"$stage/wrapper"
-        [ -s "$stage/wrapper" ] || fail "This script lacks the command $name." "Get it again from the control plane."
+        [ "$(sed -n '$p' "$stage/wrapper")" = 'main "$@"' ] ||
+            fail "The command $name is not whole." "Is the file system full? Else get this script again from the control plane."
         chmod 755 "$stage/wrapper"
         put "$stage/wrapper" "$bin/$runtime-$name"
     done
@@ -896,9 +1033,11 @@ write_wrappers() {
 start() {
     step "Starting, or going over to, $runtime and $runtime-watchtower"
     tries=30
+    deployed=yes
     while :; do
         code=0
-        "$bin/$runtime-update-image" || code=$?
+        "$bin/$runtime-update-image" >"$stage/answer" || code=$?
+        cat "$stage/answer"
         tries=$((tries - 1))
         # The timer of an earlier installation may be at work just now.
         if [ "$code" != 6 ] || [ "$tries" = 0 ]; then break; fi
@@ -909,6 +1048,14 @@ start() {
         (6)
             printf '%s\n' "Another update of $runtime is still at work. Run this again when it has ended." >&2
             exit 6 ;;
+        (1)
+            tab=$(printf '\t')
+            case $(sed -n '$p' "$stage/answer") in
+                (pinned[:"$tab"]*)
+                    warn "$runtime keeps what it is pinned to; its next repair brings the rest of the settings into force." \
+                        "To follow the image's tag again: $runtime-update-image --resume" ;;
+                (*) fail "$runtime-update-image failed (exit code 1); the lines above say why." ;;
+            esac ;;
         (75) fail "Runs are still at work, so the new version did not start." "Run this again later." ;;
         (*)
             outcome=$code
@@ -916,7 +1063,8 @@ start() {
     esac
 }
 
-cron_file() { printf '/etc/cron.d/%s-repair\n' "$(printf '%s' "$runtime" | tr . _)"; }
+# Cron passes over names with a dot. No name of a runtime has a capital letter, so no two of them share a file.
+cron_file() { printf '/etc/cron.d/%s-repair\n' "$(printf '%s' "$runtime" | sed 's/[.]/DOT/g')"; }
 
 set_timer() {
     if has_systemd; then
@@ -970,8 +1118,12 @@ TEXT
 
 stop_legacy() {
     [ "$legacy" = replace ] || return 0
+    if [ "$(state_of "$runtime")" != running ]; then
+        warn "$runtime does not run yet, so the proxy of the first generation was left alone. Start this again when it does."
+        return 0
+    fi
     for name in ariusmonitor-watchtower ariusmonitor; do
-        [ -n "$(state_of "$name")" ] || continue
+        is_legacy "$name" || continue
         step "Stopping $name for good; its files stay"
         { docker update --restart=no "$name" >/dev/null && docker stop -t 150 "$name" >/dev/null; } ||
             warn "not stopped; do it by hand: docker update --restart=no $name && docker stop $name"
@@ -1011,49 +1163,55 @@ uninstall() {
         printf '%s\n' "Not removed: the Docker engine does not answer at $DOCKER_HOST: $(one_line "$said"). Nothing was changed." >&2
         exit 1
     fi
-    if [ ! -f "$env_file" ] && [ "$(owner_of "$runtime")" != "of $runtime" ]; then
-        if [ -e "$etc" ] || { [ -d "$var" ] && ! is_our_data; }; then
+    owner=$(owner_of "$runtime") || went_away
+    if [ ! -f "$env_file" ] && [ ! -f "$marker" ] && [ "$owner" != "of $runtime" ]; then
+        if { [ -e "$etc" ] && ! is_empty "$etc"; } || { [ -d "$var" ] && ! is_our_data; }; then
             printf '%s\n' "Nothing to remove: $runtime is not installed here ($etc and $var are not ours)." >&2
             exit 1
-        elif [ ! -d "$var" ]; then
+        elif [ ! -d "$var" ] && [ ! -d "$etc/.install" ]; then
             say "Nothing to remove: $runtime is not installed here."
             return 0
         fi
     fi
-    [ "$(state_of "$runtime-deploy")" != running ] || { printf '%s\n' "An update of $runtime is at work; nothing was changed. Try again in a minute." >&2; exit 6; }
+    state=$(state_of "$runtime-deploy") || went_away
+    [ "$state" != running ] || { printf '%s\n' "An update of $runtime is at work; nothing was changed. Try again in a minute." >&2; exit 6; }
     choose_fate
     if [ "$dry_run" = yes ]; then
         say "Nothing is changed (--dry-run). To be removed: the containers $runtime and $runtime-watchtower, the timer, $bin/$runtime-*, $etc${fate_text}"
         return 0
     fi
-    fresh=no
     lock
     remove_timer
     step "Stopping and removing the containers; runs at work get their time to end"
-    remove_containers
+    remove_containers || fail "Not all containers of $runtime were removed, so $etc, $var and the commands stay; the timer is removed." \
+        "When the Docker engine answers, start this again."
     step "Removing commands, settings and credentials"
     for name in $TOOLS; do rm -f "$bin/$runtime-$name"; done
     image=$(first "$(env_value FLAGEEMONITOR_IMAGE)" "$(env_value ARIUSMONITOR_IMAGE)")
     if [ "$fate" = delete ]; then
         step "Deleting $var"
-        rm -rf "$var" "$etc"
+        rm -rf "$var"
+        empty_settings
+        rm -f "$env_file"
+        rm -rf "$etc"
         locked=no
     elif [ ! -f "$env_file" ]; then
+        empty_settings
         rm -rf "$etc"
         locked=no
         say "Kept: $var (data)."
     else
         # The data belongs to this agent: an installation that finds it again must be the same one.
-        for path in "$etc"/* "$etc"/.*; do
-            case ${path##*/} in
-                (. | .. | flageemonitor.env | .install) ;;
-                (*) rm -rf "$path" ;;
-            esac
-        done
+        empty_settings
         say "Kept: $var (data) and $env_file (identity). With --uninstall --delete-data both go."
     fi
     say "Removed: $runtime." ${image:+"The image stays: docker image rm $image."} \
         "Its token is still known to the control plane: flagee-server token list, token revoke ID."
+}
+
+went_away() {
+    printf '%s\n' "Not removed: the Docker engine went away. Nothing was changed." >&2
+    exit 1
 }
 
 # Sets fate to keep or delete.
@@ -1083,23 +1241,37 @@ remove_timer() {
     reload_systemd
 }
 
+# Fails unless it is sure that none is left: an engine that does not answer says nothing about what runs.
 remove_containers() {
+    if ! engine_answers; then
+        warn "the Docker engine does not answer at $DOCKER_HOST: its containers were not removed"
+        return 1
+    fi
     # A repair that had begun before its timer was removed.
     tries=60
-    while [ "$(state_of "$runtime-deploy")" = running ] && [ "$tries" -gt 0 ]; do
+    while state=$(state_of "$runtime-deploy") && [ "$state" = running ] && [ "$tries" -gt 0 ]; do
         tries=$((tries - 1))
         sleep 2
     done
+    all=yes
     # Watchtower first: it would start again what is stopped.
     for part in -deploy -watchtower -candidate -previous ''; do
-        case $part:$(owner_of "$runtime$part") in
+        owner=$(owner_of "$runtime$part") || owner=unknown
+        case $part:$owner in
+            (*:unknown) all=no; continue ;;
             (-deploy:of*) ;;
             (*:"of $runtime") docker stop -t 150 "$runtime$part" >/dev/null 2>&1 || : ;;
             (*) continue ;;
         esac
-        docker rm -f -v "$runtime$part" >/dev/null || warn "not removed; do it by hand: docker rm -f $runtime$part"
+        docker rm -f -v "$runtime$part" >/dev/null && continue
+        # It may have gone by itself.
+        if ! owner=$(owner_of "$runtime$part") || [ -n "$owner" ]; then
+            all=no
+            warn "not removed; do it by hand: docker rm -f $runtime$part"
+        fi
     done
     docker volume rm "$runtime-candidate" >/dev/null 2>&1 || :
+    [ "$all" = yes ]
 }
 
 main() {

@@ -34,6 +34,7 @@ USERLAND = (
         "find",
         "grep",
         "id",
+        "ln",
         "ls",
         "mkdir",
         "mv",
@@ -41,7 +42,7 @@ USERLAND = (
         "rm",
         "rmdir",
     ),
-    *("sed", "setsid", "sleep", "stty", "tr", "uname"),
+    *("sed", "setsid", "sleep", "stty", "sync", "tr", "uname"),
 )
 TOKEN = "fm1.0123456789ab.bootstrap-token-of-this-test_0123456789abcdef"
 AGENT_TOKEN = "fm1.ba9876543210.agent-token-of-this-test_0123456789abcdefghij"
@@ -116,6 +117,18 @@ class Host:
 
     def containers(self) -> set[str]:
         return {path.name for path in (self.stand_in / "containers").iterdir()}
+
+    def before(self, program: str, script: str) -> None:
+        """Have ``script`` run before every call of a program of the userland; an empty one takes that back."""
+        path = self.programs / program
+        kept = path.with_name(f"real-{program}")
+        if not kept.exists():
+            path.rename(kept)
+        real = kept.resolve()
+        # A busybox applet goes by its name.
+        start = f'exec "{real}" {program}' if real.name == "busybox" else f'exec "{real}"'
+        path.write_text(f'#!/bin/sh\n{script}\n{start} "$@"\n')
+        path.chmod(0o755)
 
     def with_systemd(self) -> None:
         (self.run_folder / "systemd/system").mkdir(parents=True)

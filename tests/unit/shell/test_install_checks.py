@@ -53,6 +53,7 @@ def test_root_is_wanted(host: Host) -> None:
         ("info", "windows|C:\\ProgramData|[]", "Linux containers"),
         ("info", 'linux|/var/lib/docker|["name=seccomp,profile=default","name=rootless"]', "maps users"),
         ("info", 'linux|/var/lib/docker|["name=userns"]', "maps users"),
+        ("info", 'linux|/var/lib/docker|["name=seccomp,profile=default","name=selinux"]', "selinux-enabled"),
         ("containers/flageemonitor", "running|1|", "container flageemonitor is there that is not ours"),
         ("containers/flageemonitor", "exited|1|other", "container flageemonitor is there that is not ours"),
         (

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -53,7 +55,12 @@ def test_the_one_shot_container_is_the_one_that_is_described(proxy: Host) -> Non
         f" -v /usr/local/bin:/host/bin {NAMED} deploy apply --runtime-name flageemonitor --socket /var/run/docker.sock"
         " --config-source /etc/flageemonitor/config --data-source /var/lib/flageemonitor --force --wait 7 --output json"
     )
-    assert made(proxy) == described.split()
+    call = made(proxy)
+    identity = call.pop(call.index("--cidfile") + 1)
+    call.remove("--cidfile")
+    assert call == described.split()
+    assert re.fullmatch(r"/run/flageemonitor-deploy\.\d+\.id", identity)
+    assert not (proxy.run_folder / Path(identity).name).exists()
     assert pulls(proxy) == [NAMED]
 
 
@@ -123,9 +130,18 @@ def test_exit_codes_are_deploys_own(proxy: Host, code: int) -> None:
 
 
 def test_an_engine_that_does_not_start_it_is_said(proxy: Host) -> None:
-    proxy.answer("on-deploy", "exit 125")
+    proxy.answer("on-create", "exit 125")
     done = update(proxy)
-    assert (done.returncode, "did not start" in done.stderr) == (1, True)
+    assert (done.returncode, "nothing was changed" in done.stderr) == (1, True)
+
+
+def test_an_engine_that_goes_away_while_it_works_is_not_said_to_have_changed_nothing(proxy: Host) -> None:
+    proxy.answer("on-deploy", "echo Cannot connect >$STAND_IN/down; exit 125")
+    done = update(proxy, "--output", "json")
+    assert (done.returncode, "nothing was changed" in done.stderr) == (1, False)
+    assert json.loads(done.stdout)["reason"] == "engine_error"
+    assert "is not known" in done.stderr
+    assert not list(proxy.run_folder.glob("*.id"))
 
 
 def test_two_at_once_the_second_is_refused(proxy: Host) -> None:
@@ -136,7 +152,7 @@ def test_two_at_once_the_second_is_refused(proxy: Host) -> None:
     assert not [call for call in proxy.calls() if call[0] in ("run", "rm", "pull")]
     # The other one was faster by a moment: its name is taken when ours is to start.
     (proxy.stand_in / "containers/flageemonitor-deploy").unlink()
-    proxy.answer("on-deploy", "echo 'running|1|' >$STAND_IN/containers/flageemonitor-deploy; exit 125")
+    proxy.answer("on-create", "echo 'running|1|' >$STAND_IN/containers/flageemonitor-deploy; exit 125")
     assert update(proxy).returncode == 6
     assert {key: value for key, value in proxy.tree().items() if "update-image" not in key} == {
         key: value for key, value in before.items() if "update-image" not in key
@@ -147,7 +163,16 @@ def test_two_at_once_the_second_is_refused(proxy: Host) -> None:
 def test_what_a_killed_engine_left_behind_is_cleared_away(proxy: Host, state: str) -> None:
     proxy.container("flageemonitor-deploy", state)
     assert update(proxy).returncode == 0
-    assert ["rm", "-f", "flageemonitor-deploy"] in proxy.calls()
+    assert ["rm", "flageemonitor-deploy"] in proxy.calls()
+
+
+def test_another_deploy_that_starts_while_its_name_is_cleared_is_left_alone(proxy: Host) -> None:
+    proxy.container("flageemonitor-deploy", "created")
+    path = proxy.programs / "docker"
+    starts = 'case $1 in (rm) echo "running|1|" >"$STAND_IN/containers/flageemonitor-deploy" ;; esac'
+    path.write_text(path.read_text().replace("main() {", f"main() {{\n    {starts}", 1))
+    assert update(proxy).returncode == 6
+    assert "flageemonitor-deploy" in proxy.containers()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Stands in for the docker client: records its arguments, keeps containers and images as files in $STAND_IN, and does what the
-# files there say: `down` (it does not answer), `pull-fails`, `refresh-code`, `on-exec` and `on-deploy` (scripts).
+# files there say: `down` (it does not answer), `pull-fails`, `refresh-code`; and the scripts `on-exec`, `on-stop`, `on-create` and
+# `on-deploy` (before and after the one-shot container is made).
 set -eu
 
 record() {
@@ -25,17 +26,21 @@ inspect_container() {
 }
 
 run() {
-    image='' name=''
+    image='' name='' made=/dev/null
     while [ $# -gt 0 ]; do
         case $1 in
             (--rm | --read-only) shift ;;
             (--name) name=$2; shift 2 ;;
+            (--cidfile) made=$2; shift 2 ;;
             (-*) shift 2 ;;
             (*) image=$1; shift; break ;;
         esac
     done
     if [ "${1:-}" = deploy ]; then
         runtime=${name%-deploy}
+        # shellcheck disable=SC1091
+        if [ -f "$STAND_IN/on-create" ]; then . "$STAND_IN/on-create"; fi
+        echo 3 >"$made"
         # shellcheck disable=SC1091
         if [ -f "$STAND_IN/on-deploy" ]; then . "$STAND_IN/on-deploy"; fi
         mkdir -p "$STAND_IN/containers"
@@ -93,10 +98,18 @@ main() {
         (run:*) run "$@" ;;
         (exec:*) do_as_told "$@" ;;
         (rm:*)
-            while [ $# -gt 1 ]; do shift; done
+            force=no
+            while [ $# -gt 1 ]; do
+                [ "$1" != -f ] || force=yes
+                shift
+            done
+            case $force:$(cat "$STAND_IN/containers/$1") in (no:running*) echo "stop it first" >&2; exit 1 ;; esac
             rm "$STAND_IN/containers/$1" ;;
         (logs:*) echo "log of $*" ;;
-        (stop:* | volume:* | update:*) ;;
+        (stop:*)
+            # shellcheck disable=SC1091
+            if [ -f "$STAND_IN/on-stop" ]; then . "$STAND_IN/on-stop"; fi ;;
+        (volume:* | update:*) ;;
         (*) echo "stand-in: what is docker $command?" >&2; exit 99 ;;
     esac
 }
