@@ -27,13 +27,14 @@ test: $(VENV)/.dev ## Every test that this machine can run, on real parts; says 
 unit: $(VENV)/.dev ## The fast tests only
 	$(BIN)/python -m pytest -q tests/unit tests/contract
 
-check: $(VENV)/.dev ## Lint, types, import rules, shell, and generated documents that no longer match their source
+check: $(VENV)/.dev ## Lint, types, import rules, shell, PowerShell's grammar, and generated documents that no longer match their source
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@sh tools/system-packages.sh check
 	git ls-files '*.sh' .ci/run 'wrappers/linux/*' | xargs shellcheck
+	git ls-files '*.ps1' | xargs $(BIN)/python -m tools.powershell
 	$(BIN)/python -m tools.documents --check
 
 format: $(VENV)/.dev ## Format and mend what can be mended

@@ -98,7 +98,7 @@ class Settings(BaseModel):
     )
     assets: Path | None = Field(
         None,
-        description="Folder that holds `bootstrap/` and `wrappers/linux/`, which the installer is made from. Default: the "
+        description="Folder that holds `bootstrap/` and `wrappers/`, which the installer is made from. Default: the "
         "nearest folder above the program that holds `bootstrap/`.",
     )
     insecure: bool = Field(

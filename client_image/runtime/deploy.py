@@ -20,7 +20,8 @@ from rich.text import Text
 
 from runtime.adapters.state.files import locked
 from runtime.console.output import Out, choose, clean
-from runtime.deployment.names import SOCKET, UID, name_problem
+from runtime.deployment.host_windows import seen_by_engine
+from runtime.deployment.names import SOCKET, UID, HostOs, environment_file, name_problem
 from runtime.deployment.outcomes import DeployError, Result, as_result
 from runtime.deployment.ports import Engine, Tell
 from runtime.deployment.records import Memory
@@ -50,24 +51,34 @@ class SystemPace:
 
 
 def deploy(
-    verb: str, runtime: str, *, folders: Folders, sources: Sources, engine_url: str, options: Options, tell: Tell
+    verb: str,
+    runtime: str,
+    *,
+    folders: Folders,
+    sources: Sources,
+    engine_url: str,
+    options: Options,
+    tell: Tell,
+    system: HostOs = "linux",
 ) -> tuple[Result, dict[str, Any]]:
     """One verb from reading the environment file to the report. Never raises what belongs to the host."""
     from runtime.deployment import verbs
     from runtime.deployment.engine import DockerEngine  # the SDK, half a second that --help need not pay
 
     try:
-        settings = _settings(folders.etc, runtime)
+        settings = _settings(folders.etc, runtime, system)
         with locked(folders.etc / LOCK) if verb != "status" else nullcontext(-1) as held:
             if held is None:
                 return Result("busy", f"another deploy works on {runtime}", "wait for it, then look with --status"), {}
             engine = DockerEngine(engine_url, folders.etc / "docker" / "config.json")
             try:
                 memory = Memory(folders.etc, look=verb == "status")
-                site = _site(settings, engine, memory, folders, sources, options, tell)
+                if system == "windows":
+                    sources = seen_by_engine(engine, settings.names, sources, folders.etc)
+                site = _site(settings, engine, memory, folders, sources, options, tell, system)
                 if verb != "status":
                     site.shield.listen()
-                    _prepare(folders, sources)
+                    _prepare(folders, sources, system)
                 return verbs.run(site, verb)
             finally:
                 engine.close()
@@ -79,15 +90,15 @@ def deploy(
         ), {}
 
 
-def _settings(etc: Path, runtime: str) -> DeploySettings:
+def _settings(etc: Path, runtime: str, system: HostOs) -> DeploySettings:
     if problem := name_problem(runtime):
         raise DeployError("bad_environment", f"--runtime-name {problem}", "name the runtime as the installer did")
     try:
         raw = (etc / ENV_FILE).read_bytes()
     except OSError as error:
-        text = f"/etc/{runtime}/{ENV_FILE} cannot be read: {error.strerror}"
+        text = f"{environment_file(runtime, system)} cannot be read: {error.strerror}"
         raise DeployError("bad_environment", text, "run the installer again, it keeps what is there") from error
-    return read_settings(raw, runtime)
+    return read_settings(raw, runtime, system)
 
 
 def _site(
@@ -98,6 +109,7 @@ def _site(
     sources: Sources,
     options: Options,
     tell: Tell,
+    system: HostOs,
 ) -> Site:
     return Site(
         settings=settings,
@@ -110,12 +122,14 @@ def _site(
         pace=SystemPace(),
         tell=tell,
         shield=Shield(),
+        system=system,
     )
 
 
-def _prepare(folders: Folders, sources: Sources) -> None:
+def _prepare(folders: Folders, sources: Sources, system: HostOs) -> None:
     """Folders that the engine would otherwise make as root's, in which the runtime could not write."""
-    own = (folders.etc / "config", folders.data) if sources.config.startswith("/") else (folders.data,)
+    linux = system == "linux" and sources.config.startswith("/")  # a folder of Windows has no owner that we could set
+    own = (folders.etc / "config", folders.data) if linux else (folders.data,)
     for folder in own:
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
@@ -132,6 +146,13 @@ def _prepare(folders: Folders, sources: Sources) -> None:
     "--config-source", metavar="SOURCE", help="Folder or volume of the configuration; default: /etc/NAME/config."
 )
 @click.option("--data-source", metavar="SOURCE", help="Folder or volume of the state; default: /var/lib/NAME.")
+@click.option(
+    "--host-os",
+    type=click.Choice(["linux", "windows"]),
+    default="linux",
+    show_default=True,
+    help="Which commands are written: shell scripts, or .ps1.",
+)
 @click.option("--force", is_flag=True, help="Do not wait for runs at work, and update although pinned.")
 @click.option(
     "--wait", type=click.IntRange(0, 86400), help="Seconds to wait for runs at work; default: 600, for repair 30."
@@ -179,6 +200,7 @@ def cli(verb: str, **given: Any) -> None:
         engine_url=given["engine"],
         options=_options(verb, given),
         tell=lambda _step, text: out.say(f"… {text}", "dim"),
+        system=given["host_os"],
     )
     show(out, verb, runtime, result, told)
     sys.exit(result.exit_code)

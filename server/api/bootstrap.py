@@ -1,4 +1,4 @@
-"""``GET /api/bootstrap/install.sh`` and ``POST /api/bootstrap/enroll``: how a host becomes a proxy of its network."""
+"""``/api/bootstrap/install.sh``, ``install.ps1`` and ``enroll``: how a host becomes a proxy of its network."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from server.api.parameters import network_asked_for
 from server.auth import authorized, presented
 from server.context import EXTENSION, Context
 from server.errors import ApiError
+from server.services.assets import LINUX, WINDOWS, Platform
 from server.services.bootstrap import install_script
 from server.services.configurations import served
 from server.services.enrolment import enroll
@@ -52,13 +53,24 @@ class Enrolment(BaseModel):
 @blueprint.get("/api/bootstrap/install.sh")
 def install_sh() -> Response:
     """200 with the script for the token's network; errors are problem+json, and nothing of the script is in them."""
+    return _script(LINUX, "text/x-shellscript")
+
+
+@blueprint.get("/api/bootstrap/install.ps1")
+def install_ps1() -> Response:
+    """The same for Windows."""
+    # With the charset: Windows PowerShell takes text without one for Latin-1.
+    return _script(WINDOWS, "text/plain; charset=utf-8")
+
+
+def _script(platform: Platform, content_type: str) -> Response:
     context: Context = current_app.extensions[EXTENSION]
     with context.database.reading() as connection:
         principal = authorized(connection, context, Scope.BOOTSTRAP)
         current = served(connection, principal, network_asked_for())
         token = Secret(presented())
-        script = install_script(connection, context.vault, context.bootstrap, current, token, context.clock())
-    response = Response(script, content_type="text/x-shellscript")
+        script = install_script(connection, context.vault, context.bootstrap, current, token, context.clock(), platform)
+    response = Response(script, content_type=content_type)
     response.headers["Cache-Control"] = "no-store"
     return response
 

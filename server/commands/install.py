@@ -23,21 +23,26 @@ from server.commands.tokens import Duration
     help="For a server whose certificate comes from a private authority: the authority's certificate, as a path on the host "
     "that gets the proxy. Copy it there first.",
 )
+@click.option("--windows", is_flag=True, help="The line for a host with Windows: for PowerShell, as an administrator.")
 @output_option
-def install_command(client_name: str, code: str, expires: dt.timedelta, ca: str | None, output: Output) -> None:
+def install_command(
+    client_name: str, code: str, expires: dt.timedelta, ca: str | None, windows: bool, output: Output
+) -> None:
     """Print the line that installs a proxy for NETWORK of CLIENT, to paste on the host: it works for one installation.
 
-    The line is the last one on stdout. It holds a token, so hand it over as you would a password. The host needs curl and
-    Docker. The network's configuration must be stored, and FLAGEE_PUBLIC_URL must be set as it is for the server.
+    The line is the last one on stdout. It holds a token, so hand it over as you would a password. The host needs Docker, and
+    curl where it is Linux. The network's configuration must be stored, and FLAGEE_PUBLIC_URL must be set as it is for the server.
 
     \b
     Examples:
       flagee-server install-command "Mercado Sol" SOL
       flagee-server install-command "Mercado Sol" SOL --expires 12h
       flagee-server install-command "Mercado Sol" SOL --ca /root/company-ca.pem
+      flagee-server install-command "Mercado Sol" SOL --windows
     """
     with working() as context, context.database.writing() as session:
-        from server.services.bootstrap import install_line, install_script
+        from server.services.assets import LINUX, WINDOWS
+        from server.services.bootstrap import install_line, install_script, windows_line
         from server.services.configurations import current_of
         from server.services.tokens import Scope, issue
 
@@ -53,16 +58,16 @@ def install_command(client_name: str, code: str, expires: dt.timedelta, ca: str 
             single_use=True,
         )
         # Made once for nobody: what would be refused on the host is told here, and no token is left behind.
-        install_script(session, context.vault, context.bootstrap, current, token, now)
-        line = install_line(context.bootstrap, code, token, ca)
+        platform = WINDOWS if windows else LINUX
+        install_script(session, context.vault, context.bootstrap, current, token, now, platform)
+        line = (windows_line if windows else install_line)(context.bootstrap, code, token, ca)
     if output == "json":
         emit_json(
             {"command": line, "token_id": row.id, "client": row.client, "network": code, "expires_at": row.expires_at}
         )
         return
-    say(
-        f"Paste this on the host, as somebody who may use sudo. It installs one proxy for network {code} of {client_name}."
-    )
+    who = "into a PowerShell that was started as administrator" if windows else "as somebody who may use sudo"
+    say(f"Paste this on the host, {who}. It installs one proxy for network {code} of {client_name}.")
     say(
         f"It works once, until {row.expires_at:%Y-%m-%d %H:%M} UTC; to take it back: flagee-server token revoke {row.id}"
     )

@@ -9,14 +9,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.services.installer import TemplateUnusable, render
+from server.services.installer import POWERSHELL, SH, Language, TemplateUnusable, render
 from server.services.refusal import Refusal
 
-_TEMPLATE = Path("bootstrap/install.sh")
-_WRAPPERS = {
-    name: Path(f"wrappers/linux/flageemonitor-{name}")
-    for name in ("run", "logs", "update-config", "update-image", "watchtower-logs")
-}
+_WRAPPERS = ("run", "logs", "update-config", "update-image", "watchtower-logs")
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """``template`` and ``wrapper`` (with a wrapper's name in it) are paths below the root of the assets."""
+
+    template: str
+    wrapper: str
+    language: Language
+
+
+LINUX = Platform("bootstrap/install.sh", "wrappers/linux/flageemonitor-{}", SH)
+WINDOWS = Platform("bootstrap/install.ps1", "wrappers/windows/flageemonitor-{}.ps1", POWERSHELL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +38,22 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Assets:
-    """``root`` is the folder that holds ``bootstrap/`` and ``wrappers/linux/``; None when there is none."""
+    """``root`` is the folder that holds ``bootstrap/`` and ``wrappers/``; None when there is none."""
 
     root: Path | None
 
-    def linux(self) -> Parts:
-        """What install.sh is made from. Refusal: assets_missing, also for files that cannot be used."""
+    def parts(self, platform: Platform) -> Parts:
+        """What the platform's installer is made from. Refusal: assets_missing, also for files that cannot be used."""
         if self.root is None:
             raise Refusal(
                 "assets_missing",
-                "the installer's files are not here; set FLAGEE_ASSETS to the folder that holds bootstrap/ and wrappers/linux/",
+                "the installer's files are not here; set FLAGEE_ASSETS to the folder that holds bootstrap/ and wrappers/",
             )
         try:
-            template = (self.root / _TEMPLATE).read_bytes()
-            wrappers = {name: (self.root / path).read_bytes() for name, path in _WRAPPERS.items()}
-            render(template, {}, wrappers)  # whatever the values will be, it finds what is wrong with the files
+            template = (self.root / platform.template).read_bytes()
+            wrappers = {name: (self.root / platform.wrapper.format(name)).read_bytes() for name in _WRAPPERS}
+            # Whatever the values will be, it finds what is wrong with the files.
+            render(template, {}, wrappers, platform.language)
         except OSError as error:
             raise Refusal(
                 "assets_missing",
@@ -60,7 +70,8 @@ class Assets:
     def problem(self) -> str | None:
         """What is wrong with them, with the fix; None when all is well."""
         try:
-            self.linux()
+            for platform in (LINUX, WINDOWS):
+                self.parts(platform)
         except Refusal as refusal:
             return refusal.message
         return None

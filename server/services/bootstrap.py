@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from contracts.config import NetworkConfig
 from contracts.document import DocumentError, read_document
 from contracts.secret import Secret
-from server.services.assets import Assets
+from server.services.assets import LINUX, Assets, Platform
 from server.services.configurations import Current, plaintext
-from server.services.installer import render, sh_quoted
+from server.services.installer import powershell_quoted, render, sh_quoted
 from server.services.refusal import Refusal
 from server.services.registry import Reader
 from server.storage.crypto import Vault
@@ -39,7 +39,13 @@ class Bootstrap:
 
 
 def install_script(
-    reader: Reader, vault: Vault | None, bootstrap: Bootstrap, current: Current, token: Secret, now: dt.datetime
+    reader: Reader,
+    vault: Vault | None,
+    bootstrap: Bootstrap,
+    current: Current,
+    token: Secret,
+    now: dt.datetime,
+    platform: Platform = LINUX,
 ) -> bytes:
     """The installer for the network of ``current``, with ``token`` inside: hand it to nobody but who sent that.
 
@@ -47,9 +53,9 @@ def install_script(
     :func:`server.services.configurations.plaintext`.
     """
     bootstrap.address("")  # before anything is read: without it no installer works
-    parts = bootstrap.assets.linux()
+    parts = bootstrap.assets.parts(platform)
     config = _config(reader, vault, current)
-    return render(parts.template, _values(bootstrap, current, config, token, now), parts.wrappers)
+    return render(parts.template, _values(bootstrap, current, config, token, now), parts.wrappers, platform.language)
 
 
 def install_line(bootstrap: Bootstrap, network: str, token: Secret, ca: str | None) -> str:
@@ -57,12 +63,39 @@ def install_line(bootstrap: Bootstrap, network: str, token: Secret, ca: str | No
 
     Refusals: public_url_missing, installer_value_invalid.
     """
-    if ca is not None and not ca.isprintable():
-        raise Refusal("installer_value_invalid", "the path of the authority cannot be printed on one line; rename it")
+    _check_path(ca)
     url = f"{bootstrap.address('/api/bootstrap/install.sh')}?rede={network}"
     trust = "" if ca is None else f" --cacert {shlex.quote(ca)}"
     script = "sudo sh" if ca is None else f"sudo sh -s -- --ca {shlex.quote(ca)}"
-    return f"curl -fsSL{trust} -H {sh_quoted(f'X-Bot-Token: {token.reveal()}')} {sh_quoted(url)} | {script}"
+    # The token goes to curl on its stdin: its arguments are there for every user of the host to read. No redirect is followed,
+    # because curl would take the header along.
+    header = sh_quoted(f'header = "X-Bot-Token: {token.reveal()}"')
+    return f"printf '%s\\n' {header} | curl -fsS{trust} -K - {sh_quoted(url)} | {script}"
+
+
+def windows_line(bootstrap: Bootstrap, network: str, token: Secret, ca: str | None) -> str:
+    """The same for a host with Windows, to paste into PowerShell 5.1 or 7.
+
+    ``irm`` cannot be told of a private authority, so that curl.exe, which comes with Windows, fetches the script then; the token
+    goes through its stdin. Refusals: as above.
+    """
+    _check_path(ca)
+    url = powershell_quoted(f"{bootstrap.address('/api/bootstrap/install.ps1')}?rede={network}")
+    if ca is None:
+        header = powershell_quoted(token.reveal())
+        return (
+            "[Net.ServicePointManager]::SecurityProtocol = 'Tls12'; "
+            f"irm -Headers @{{'X-Bot-Token'={header}}} {url} | iex"
+        )
+    header = powershell_quoted(f'header = "X-Bot-Token: {token.reveal()}"')
+    trust = powershell_quoted(ca)
+    fetch = f"{header} | curl.exe -fsS --ssl-no-revoke --cacert {trust} -K - {url}"
+    return f"& ([scriptblock]::Create((({fetch}) -join [char]10))) -Ca {trust}"
+
+
+def _check_path(ca: str | None) -> None:
+    if ca is not None and not ca.isprintable():
+        raise Refusal("installer_value_invalid", "the path of the authority cannot be printed on one line; rename it")
 
 
 def _config(reader: Reader, vault: Vault | None, current: Current) -> NetworkConfig:

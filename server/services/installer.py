@@ -1,8 +1,8 @@
 """Renders an install script from its template: pure, bytes in and bytes out. Called by :mod:`server.services.bootstrap`.
 
 A template has two lines that are a comment until then: ``# @@VALUES@@`` becomes one assignment a value, ``# @@WRAPPERS@@`` one
-branch of a ``case`` a wrapper. Everything else is copied byte for byte. What differs between script languages is a
-:class:`Language`; PowerShell, where both lines are comments too, will be a second one.
+branch of a ``case`` a wrapper (in PowerShell: one entry of a hashtable each). Everything else is copied byte for byte. What
+differs between script languages is a :class:`Language`.
 """
 
 from __future__ import annotations
@@ -80,6 +80,40 @@ def _sh_branch(name: str, text: bytes, indent: bytes) -> bytes:
 
 
 SH = Language(_sh_assignment, _sh_branch)
+
+
+def powershell_quoted(value: str) -> str:
+    """An expression in ASCII: single-quoted strings, and a number for every character beyond.
+
+    Windows PowerShell 5.1 reads a saved script in the machine's code page, where one byte of an accented letter may be a
+    typographic quote; and PowerShell takes those (U+2018 to U+201B) for the quote itself. As numbers they can be neither.
+    """
+    parts: list[str] = []
+    for ascii_part, other in re.findall(r"([\x20-\x7e]+)|([^\x20-\x7e])", value):
+        if ascii_part:
+            parts.append("'" + ascii_part.replace("'", "''") + "'")
+        else:
+            units = other.encode("utf-16-be")
+            parts += [f"[char]0x{units[at : at + 2].hex().upper()}" for at in range(0, len(units), 2)]
+    if not parts or not parts[0].startswith("'"):
+        parts.insert(0, "''")  # so that + joins text instead of adding numbers
+    return parts[0] if len(parts) == 1 else f"({' + '.join(parts)})"
+
+
+def _powershell_assignment(name: str, value: str) -> bytes:
+    return f"{name} = {powershell_quoted(value)}".encode()
+
+
+def _powershell_branch(name: str, text: bytes, indent: bytes) -> bytes:
+    """The text of a here-string ends before the last end of line, which therefore is there twice."""
+    if not text.isascii():
+        raise TemplateUnusable(f"{name} holds a character beyond ASCII, which Windows PowerShell would read as another")
+    if re.search(rb"^'@", text, re.MULTILINE):
+        raise TemplateUnusable(f"{name} has a line that begins with '@, which would end it in the middle")
+    return b"".join((indent, f"'{name}' = @'\n".encode(), text, b"\n'@\n"))
+
+
+POWERSHELL = Language(_powershell_assignment, _powershell_branch)
 
 
 def _delimiter(name: str, text: bytes) -> bytes:

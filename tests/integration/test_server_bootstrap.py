@@ -1,4 +1,4 @@
-"""How a host becomes a proxy: install.sh, enrolment and install-command, on SQLite and PostgreSQL."""
+"""How a host becomes a proxy: install.sh, install.ps1, enrolment and install-command, on SQLite and PostgreSQL."""
 
 import datetime as dt
 import json
@@ -20,10 +20,18 @@ from werkzeug.test import TestResponse
 from contracts.ids import uuid7
 from server.services.assets import find_root
 from tests.harness.control_plane import CLIENT, PRODUCT, PUBLIC_URL, ControlPlane, context_of, prepared
+from tools import powershell
 
 INSTALL = "/api/bootstrap/install.sh"
+WINDOWS = "/api/bootstrap/install.ps1"
 ENROLL = "/api/bootstrap/enroll"
 CONFIG = "/api/ingest/bot/config"
+
+
+def token_in(line: str) -> str:
+    """The token of a line to paste: what its `printf` prints for curl."""
+    words = shlex.split(line)
+    return words[2].removeprefix('header = "X-Bot-Token: ').removesuffix('"')
 
 
 @dataclass(frozen=True)
@@ -33,8 +41,8 @@ class World:
     plane: ControlPlane
     http: FlaskClient
 
-    def script(self, token: str | None, query: str = "") -> TestResponse:
-        return self.http.get(INSTALL + query, headers={"X-Bot-Token": token} if token is not None else {})
+    def script(self, token: str | None, query: str = "", path: str = INSTALL) -> TestResponse:
+        return self.http.get(path + query, headers={"X-Bot-Token": token} if token is not None else {})
 
     def enroll(self, token: str | None, agent_id: str, hostname: str = "proxy-1", query: str = "") -> TestResponse:
         headers = {"X-Bot-Token": token} if token is not None else {}
@@ -43,7 +51,7 @@ class World:
     def once(self, network: str = "SOL") -> str:
         """A token of `install-command`."""
         line = self.plane.must("install-command", CLIENT, network).splitlines()[-1]
-        return shlex.split(line)[3].removeprefix("X-Bot-Token: ")
+        return token_in(line)
 
     def row(self, token: str) -> dict[str, Any]:
         """How the token is listed."""
@@ -83,6 +91,15 @@ def values_of(script: bytes) -> dict[str, str]:
     """What the rendered stand-in prints: every value that it was rendered with."""
     printed = subprocess.run(["sh", "-s"], input=script, capture_output=True, check=True, timeout=30).stdout
     return dict(line.split("=", 1) for line in printed.decode().splitlines())
+
+
+def windows_values_of(script: bytes) -> tuple[dict[str, str], dict[str, str]]:
+    """What the rendered stand-in for Windows holds: its values and its wrappers, nothing of which is code."""
+    assert script.isascii()
+    assert powershell.faults(script) == []
+    tables = list(powershell.nodes(powershell.parse(script), "hash_literal_expression"))
+    values, wrappers = map(powershell.hashtable, tables)
+    return values, wrappers
 
 
 # install.sh
@@ -190,18 +207,22 @@ def test_without_a_public_url_the_fix_is_named(shared: World) -> None:
     assert "FLAGEE_PUBLIC_URL" in result.stderr
 
 
+@pytest.mark.parametrize("system", ["linux", "windows"])
 @pytest.mark.parametrize("damage", ["gone", "no template", "no wrapper", "cut off", "no placeholder"])
-def test_missing_or_damaged_files_are_told_to_the_operator_only(shared: World, tmp_path: Path, damage: str) -> None:
+def test_missing_or_damaged_files_are_told_to_the_operator_only(
+    shared: World, tmp_path: Path, damage: str, system: str
+) -> None:
     folder = tmp_path / "product"
     shutil.copytree(PRODUCT, folder)
-    template = folder / "bootstrap" / "install.sh"
+    path, end, option = (INSTALL, "", []) if system == "linux" else (WINDOWS, ".ps1", ["--windows"])
+    template = folder / path.removeprefix("/api/")
     match damage:
         case "gone":
             shutil.rmtree(folder)
         case "no template":
             template.unlink()
         case "no wrapper":
-            (folder / "wrappers" / "linux" / "flageemonitor-run").unlink()
+            (folder / "wrappers" / system / f"flageemonitor-run{end}").unlink()
         case "cut off":
             template.write_bytes(template.read_bytes()[:-1])
         case "no placeholder":
@@ -209,7 +230,7 @@ def test_missing_or_damaged_files_are_told_to_the_operator_only(shared: World, t
     token = shared.once()
     with shared.plane.app(ASSETS=str(folder)) as app:
         http = World(shared.plane, app.test_client())
-        answer = http.script(token)
+        answer = http.script(token, path=path)
         assert reason(answer) == (503, "assets_missing")
         assert str(folder) not in answer.text
         health = http.http.get("/api/bootstrap/health")
@@ -220,9 +241,9 @@ def test_missing_or_damaged_files_are_told_to_the_operator_only(shared: World, t
             {"status": "missing"},
         )
         shutil.copytree(PRODUCT, folder, dirs_exist_ok=True)
-        assert http.script(token).status_code == 200, "an update takes effect without a restart"
+        assert http.script(token, path=path).status_code == 200, "an update takes effect without a restart"
     shutil.rmtree(folder)
-    result = shared.plane.run("install-command", CLIENT, "SOL", ASSETS=str(folder))
+    result = shared.plane.run("install-command", CLIENT, "SOL", *option, ASSETS=str(folder))
     assert (result.exit_code, result.stdout) == (1, "")
     assert str(folder) in result.stderr
     assert "FLAGEE_ASSETS" in result.stderr
@@ -235,6 +256,74 @@ def test_the_files_are_found_above_the_program(tmp_path: Path) -> None:
     assert find_root(program) == tmp_path / "above"
     (tmp_path / "above" / "product" / "bootstrap").mkdir(parents=True)
     assert find_root(program) == tmp_path / "above" / "product"
+
+
+# install.ps1
+
+
+def test_the_installer_for_windows_carries_the_same_values_and_its_own_wrappers(world: World) -> None:
+    world.plane.publish("SOL", timezone="America/Manaus", image={"reference": "registry.example/proxy:7"})
+    token = world.once()
+    answer = world.script(token, path=WINDOWS)
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert answer.headers["Cache-Control"] == "no-store"
+    values, wrappers = windows_values_of(answer.data)
+    linux = values_of(world.script(token).data)
+    assert abs(int(values.pop("SERVER_TIME")) - int(linux.pop("SERVER_TIME"))) < 60
+    assert values == linux
+    folder = PRODUCT / "wrappers" / "windows"
+    assert wrappers == {
+        path.name.removeprefix("flageemonitor-").removesuffix(".ps1"): path.read_text() for path in folder.iterdir()
+    }
+
+
+@pytest.mark.parametrize("value", ["'; exit 3; '", '$(exit)`n"', "\u2019; exit; \u2018", "a ' -f 'b", "São José"])
+def test_hostile_values_of_a_document_are_data_to_powershell(world: World, value: str) -> None:
+    world.plane.publish("SOL", image={"reference": value, "watchtower": value})
+    values, _ = windows_values_of(world.script(world.once(), path=WINDOWS).data)
+    assert values["IMAGE"] == values["WATCHTOWER_IMAGE"] == value
+
+
+def test_a_value_with_a_line_break_is_refused_for_windows_too(world: World) -> None:
+    token = world.once()
+    world.plane.publish("SOL", image={"reference": "a\nb"})
+    assert reason(world.script(token, path=WINDOWS)) == (409, "installer_value_invalid")
+    result = world.plane.run("install-command", CLIENT, "SOL", "--windows")
+    assert (result.exit_code, result.stdout) == (1, "")
+
+
+def test_the_line_for_windows_is_for_powershell(shared: World) -> None:
+    result = shared.plane.run("install-command", CLIENT, "SOL", "--windows")
+    assert result.exit_code == 0, result.output
+    [line] = result.stdout.splitlines()
+    token = line.partition("'X-Bot-Token'='")[2].partition("'")[0]
+    assert line == (
+        "[Net.ServicePointManager]::SecurityProtocol = 'Tls12'; "
+        f"irm -Headers @{{'X-Bot-Token'='{token}'}} '{PUBLIC_URL}/api/bootstrap/install.ps1?rede=SOL' | iex"
+    )
+    assert powershell.faults(line.encode()) == []
+    assert token not in result.stderr
+    assert "administrator" in result.stderr
+    assert shared.script(token, path=WINDOWS).status_code == 200
+
+
+def test_a_private_authority_on_windows_is_told_to_curl_and_the_token_goes_through_its_stdin(shared: World) -> None:
+    path = "C:\\company's ca.pem"
+    line = shared.plane.must("install-command", CLIENT, "SOL", "--windows", "--ca", path).splitlines()[-1]
+    token = line.partition("X-Bot-Token: ")[2].partition('"')[0]
+    quoted = "'" + path.replace("'", "''") + "'"
+    assert line == (
+        f"& ([scriptblock]::Create((('header = \"X-Bot-Token: {token}\"' | curl.exe -fsS --ssl-no-revoke --cacert {quoted} "
+        f"-K - '{PUBLIC_URL}/api/bootstrap/install.ps1?rede=SOL') -join [char]10))) -Ca {quoted}"
+    )
+    assert powershell.faults(line.encode()) == []
+    strings = [
+        powershell.constant(node) for node in powershell.nodes(powershell.parse(line.encode()), "string_literal")
+    ]
+    assert strings.count(path) == 2
+    result = shared.plane.run("install-command", CLIENT, "SOL", "--windows", "--ca", "a\nb")
+    assert (result.exit_code, result.stdout) == (1, "")
 
 
 # Who may
@@ -265,9 +354,14 @@ def test_whoever_may_not_gets_a_reason_and_nothing_else(shared: World) -> None:
     with shared.plane.app(lambda: later) as app:
         world = World(shared.plane, app.test_client())
         for what, (token, query, status, expected) in refused_tokens(shared).items():
-            for answer in (world.script(token, query), world.enroll(token, uuid7(), query=query)):
+            for answer in (
+                world.script(token, query),
+                world.script(token, query, WINDOWS),
+                world.enroll(token, uuid7(), query=query),
+            ):
                 assert reason(answer) == (status, expected), what
                 assert b"#!/bin/sh" not in answer.data
+                assert b"stand-in" not in answer.data
                 assert token is None or token not in answer.text
                 assert ("WWW-Authenticate" in answer.headers) == (status == 401)
 
@@ -275,7 +369,12 @@ def test_whoever_may_not_gets_a_reason_and_nothing_else(shared: World) -> None:
 def test_a_used_token_is_refused_everywhere_and_says_so(world: World) -> None:
     token = world.once()
     assert world.enroll(token, uuid7()).status_code == 201
-    for answer in (world.script(token), world.enroll(token, uuid7()), world.enroll(token, uuid7(), query="?rede=SOL")):
+    for answer in (
+        world.script(token),
+        world.script(token, path=WINDOWS),
+        world.enroll(token, uuid7()),
+        world.enroll(token, uuid7(), query="?rede=SOL"),
+    ):
         assert reason(answer) == (403, "token_used")
         assert "flagee-server install-command" in (answer.json or {})["detail"]
     assert world.row(token)["state"] == "used"
@@ -446,7 +545,7 @@ def test_other_methods_are_told_which_are_allowed(shared: World, path: str, allo
 def test_of_many_enrolments_at_once_with_one_line_exactly_one_succeeds(either: ControlPlane) -> None:
     with either.serving(WORKERS="2") as (url, child):
         line = either.must("install-command", CLIENT, "SOL").splitlines()[-1]
-        token = shlex.split(line)[3].removeprefix("X-Bot-Token: ")
+        token = token_in(line)
         answers = at_once(url, [(token, uuid7()) for _ in range(8)])
         assert sorted(answer.status_code for answer in answers) == [201] + [403] * 7
         assert {answer.json()["reason"] for answer in answers if answer.status_code == 403} == {"token_used"}
@@ -520,8 +619,10 @@ def test_the_line_is_the_last_on_stdout_and_hints_are_beside(either: ControlPlan
     result = either.run("install-command", CLIENT, "SOL")
     assert result.exit_code == 0, result.output
     [line] = result.stdout.splitlines()
-    token = shlex.split(line)[3].removeprefix("X-Bot-Token: ")
-    assert line == f"curl -fsSL -H 'X-Bot-Token: {token}' '{PUBLIC_URL}/api/bootstrap/install.sh?rede=SOL' | sudo sh"
+    token = token_in(line)
+    header = f"""'header = "X-Bot-Token: {token}"'"""
+    url = f"'{PUBLIC_URL}/api/bootstrap/install.sh?rede=SOL'"
+    assert line == f"printf '%s\\n' {header} | curl -fsS -K - {url} | sudo sh"
     assert token not in result.stderr
     assert f"flagee-server token revoke {token.split('.')[1]}" in result.stderr
     [row] = json.loads(either.must("token", "list", "--output", "json"))
@@ -532,7 +633,7 @@ def test_the_line_is_the_last_on_stdout_and_hints_are_beside(either: ControlPlan
 
 def test_a_private_authority_is_told_to_curl_and_to_the_installer(shared: World) -> None:
     line = shared.plane.must("install-command", CLIENT, "SOL", "--ca", "/root/the ca's.pem").splitlines()[-1]
-    fetch, _, run = line.partition(" | ")
+    _, fetch, run = line.split(" | ")
     assert shlex.split(fetch)[2:4] == ["--cacert", "/root/the ca's.pem"]
     assert shlex.split(run) == ["sudo", "sh", "-s", "--", "--ca", "/root/the ca's.pem"]
     result = shared.plane.run("install-command", CLIENT, "SOL", "--ca", "a\nb")

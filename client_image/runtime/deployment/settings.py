@@ -12,14 +12,14 @@ from zoneinfo import ZoneInfo
 
 from contracts.secret import Secret
 from runtime.deployment.env_file import NEW, EnvFile, parse
-from runtime.deployment.names import CONFIG, DATA, Names, name_problem
+from runtime.deployment.names import CONFIG, DATA, HostOs, Names, environment_file, name_problem
 from runtime.deployment.outcomes import DeployError
 from runtime.deployment.reference import Reference, parse_reference
 
 WATCHTOWER = "containrrr/watchtower:1.7.1"
 INTERVAL = 300
 LEAST_INTERVAL, LONGEST_INTERVAL = 30, 7 * 86400
-ADVICE = "mend the environment file in /etc/{runtime}/flageemonitor.env, then call {runtime}-update-image"
+ADVICE = "mend the environment file {file}, then call {runtime}-update-image"
 
 _HANDED = ("REDE", "API_BASE", "CONFIG_URL", "TOKEN_FILE", "AGENT_ID", "CA_PATH", "INSECURE", "LOG_FORMAT")
 _NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -38,13 +38,14 @@ class DeploySettings:
     token: Secret | None = field(default=None)
 
 
-def read_settings(raw: bytes, runtime: str) -> DeploySettings:
+def read_settings(raw: bytes, runtime: str, system: HostOs = "linux") -> DeploySettings:
     """Everything that is wrong is said at once. Raises DeployError (bad_environment)."""
     file = parse(raw)
     reader = _Reader(file, list(file.problems))
     settings = reader.settings(runtime)
     if reader.problems or settings is None:
-        raise DeployError("bad_environment", "; ".join(reader.problems), ADVICE.format(runtime=runtime))
+        advice = ADVICE.format(file=environment_file(runtime, system), runtime=runtime)
+        raise DeployError("bad_environment", "; ".join(reader.problems), advice)
     return settings
 
 

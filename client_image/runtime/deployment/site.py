@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.deployment.facts import Container, EngineFacts, Image
-from runtime.deployment.names import Names
+from runtime.deployment.names import HostOs, Names
 from runtime.deployment.outcomes import DeployError
 from runtime.deployment.ports import Engine, Pace, Tell
 from runtime.deployment.records import Memory
@@ -57,6 +57,7 @@ class Site:
     pace: Pace
     tell: Tell
     shield: Shield
+    system: HostOs = "linux"
 
     @property
     def names(self) -> Names:

@@ -92,7 +92,7 @@ def _conclude(site: Site, verb: str, result: Result) -> tuple[Result, dict[str, 
             result = changed(as_result(error), message=f"{error.message} ({result.reason}: {result.message})")
         else:
             notes.append(error.message)
-    names, trouble = write_wrappers(site.folders.image, site.folders.bin, site.names)
+    names, trouble = write_wrappers(site.folders.image, site.folders.bin, site.names, site.system)
     if names:
         site.tell("wrappers", f"written: {', '.join(names)}")
         if result.reason == "unchanged":

@@ -1,4 +1,7 @@
-"""The host's commands, written from the image: `<runtime>-run` and its like in /usr/local/bin. Called by the verbs."""
+"""The host's commands, written from the image: `<runtime>-run` and its like in /usr/local/bin. Called by the verbs.
+
+On Windows they are `<runtime>-run.ps1` and so on, in the `bin` of the runtime's own folder.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,9 @@ import stat
 from collections.abc import Container
 from pathlib import Path
 
-from runtime.deployment.names import Names
+from runtime.deployment.names import HostOs, Names
 
-SOURCE = Path("wrappers/linux")
+SOURCE = Path("wrappers")
 PLACEHOLDER = b"@RUNTIME_NAME@"
 _PREFIX = "flageemonitor-"
 _HEAD = b"# FlageeMonitor Proxy, flageemonitor-"
@@ -19,22 +22,25 @@ _LOOK_BYTES = 65536
 
 def is_ours(content: bytes, runtime: str) -> bool:
     """Whether this is a wrapper of ours for this runtime, whatever release or installer wrote it."""
-    return any(line.startswith(_HEAD) for line in content.split(b"\n", 4)[:4]) and (
-        f"${{RUNTIME_NAME:-{runtime}}}".encode() in content
+    own = (f"${{RUNTIME_NAME:-{runtime}}}", f"{{ '{runtime}' }}")
+    return any(line.startswith(_HEAD) for line in content.split(b"\n", 4)[:4]) and any(
+        name.encode() in content for name in own
     )
 
 
-def write_wrappers(image: Path, folder: Path, names: Names) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def write_wrappers(
+    image: Path, folder: Path, names: Names, system: HostOs = "linux"
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of what was changed, and sentences about what could not be. An image without wrappers changes nothing."""
     changed: list[str] = []
     trouble: list[str] = []
     wanted: dict[str, bytes] = {}
-    for path in sorted((image / SOURCE).glob(f"{_PREFIX}*")):
+    for path in sorted((image / SOURCE / system).glob(f"{_PREFIX}*")):
         name = names.wrapper(path.name.removeprefix(_PREFIX))
         wanted[name] = rendered(path.read_bytes(), names.runtime)
     for name, content in wanted.items():
         try:
-            if _replace(folder / name, content):
+            if _replace(folder / name, content, executable=system == "linux"):
                 changed.append(name)
         except OSError as error:
             trouble.append(f"{name} could not be written: {error.strerror}")
@@ -48,11 +54,15 @@ def rendered(template: bytes, runtime: str) -> bytes:
     return template.replace(PLACEHOLDER, runtime.encode())
 
 
-def _replace(path: Path, content: bytes) -> bool:
-    """Atomically: the wrapper that called us is running from this very file."""
+def _replace(path: Path, content: bytes, *, executable: bool) -> bool:
+    """Atomically: the wrapper that called us is running from this very file.
+
+    Not ``executable``: a folder of Windows, whose files have whatever mode the engine makes up for them.
+    """
     try:
         found = path.lstat()
-        if stat.S_ISREG(found.st_mode) and stat.S_IMODE(found.st_mode) == 0o755 and path.read_bytes() == content:
+        right = not executable or stat.S_IMODE(found.st_mode) == 0o755
+        if stat.S_ISREG(found.st_mode) and right and path.read_bytes() == content:
             return False
     except FileNotFoundError:
         pass
@@ -61,7 +71,8 @@ def _replace(path: Path, content: bytes) -> bool:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-            os.fchmod(file.fileno(), 0o755)
+            if executable:
+                os.fchmod(file.fileno(), 0o755)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

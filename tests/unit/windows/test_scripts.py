@@ -1,0 +1,185 @@
+"""Every script for Windows, by the grammar: what is rendered stays data, what is cut off does nothing, no name is mistyped."""
+
+import random
+import re
+from pathlib import Path
+
+import pytest
+from tree_sitter import Node
+
+from server.services.assets import Assets
+from tests.unit.server.test_installer_powershell import HOSTILE
+from tests.unit.windows.scripts import INSTALLER, ROOT, SCRIPTS, TOOLS, VALUES, function, rendered, wrapper
+from tools import powershell
+
+# Of PowerShell 5.1 and of the modules that come with Windows.
+CMDLETS = {
+    "ConvertTo-Json", "ForEach-Object", "Get-Acl", "Get-ChildItem", "Get-CimInstance", "Get-Command", "Get-Content", "Get-Date",
+    "Get-ExecutionPolicy", "Get-Help", "Get-Item", "Get-LocalGroupMember", "Get-ScheduledTask", "Invoke-CimMethod", "Join-Path",
+    "New-Object", "New-ScheduledTaskAction", "New-ScheduledTaskPrincipal", "New-ScheduledTaskSettingsSet",
+    "New-ScheduledTaskTrigger", "New-TimeSpan", "Out-String", "Read-Host", "Register-ScheduledTask", "Remove-Item",
+    "Select-Object", "Set-StrictMode", "Start-Sleep", "Test-Path", "Unregister-ScheduledTask", "Where-Object", "Write-Host",
+}  # fmt: skip
+AUTOMATIC = {
+    "_", "args", "executioncontext", "false", "host", "matches", "myinvocation", "null", "pscommandpath", "pshome",
+    "psversiontable", "true",
+}  # fmt: skip
+
+
+@pytest.fixture(params=SCRIPTS)
+def script(request: pytest.FixtureRequest) -> bytes:
+    return SCRIPTS[request.param].read_bytes()
+
+
+def tables(script: bytes) -> tuple[dict[str, str], dict[str, str]]:
+    """Values and wrappers of the rendered installer."""
+    found = []
+    for name in ("Get-Rendered", "Get-Wrappers"):
+        [table] = powershell.nodes(function(script, name), "hash_literal_expression")
+        found.append(powershell.hashtable(table))
+    return found[0], found[1]
+
+
+def test_the_real_installer_and_wrappers_can_be_rendered() -> None:
+    assert Assets(ROOT).problem() is None
+    script = rendered()
+    assert powershell.problems(script) == []
+    values, wrappers = tables(script)
+    assert values == dict.fromkeys(VALUES, "plain")
+    assert wrappers == {name: wrapper(name).read_text() for name in TOOLS}
+
+
+def test_hostile_values_stay_data_in_the_real_installer() -> None:
+    plain = [node.type for node in powershell.nodes(powershell.parse(rendered()), "command", "invokation_expression")]
+    for value in HOSTILE:
+        script = rendered(value)
+        assert powershell.problems(script) == []
+        assert tables(script)[0] == dict.fromkeys(VALUES, value)
+        # Nothing is called that a harmless value does not call.
+        root = powershell.parse(script)
+        assert [node.type for node in powershell.nodes(root, "command", "invokation_expression")] == plain
+
+
+def runs_something(script: bytes) -> bool:
+    """Whether a PowerShell would run any of it: it parses all of it first, and runs nothing of what does not parse."""
+    if powershell.faults(script):
+        return False
+    statements = [child for child in powershell.parse(script).children if child.type == "statement_list"]
+    return any(child.type not in ("comment", "empty_statement") for one in statements for child in one.children)
+
+
+def test_a_download_that_was_cut_off_runs_nothing() -> None:
+    script = rendered()
+    assert runs_something(script)
+    chance = random.Random(7)
+    body = script.index(b"\n& {\n")
+    end = script.rindex(b"}")
+    cuts = {chance.randrange(len(script)) for _ in range(60)}
+    cuts |= {at + 1 for at in chance.sample([at for at, byte in enumerate(script) if byte == 0x0A and at < end], 80)}
+    cuts |= set(range(body - 3, body + 8)) | set(range(end - 20, end + 1))
+    for cut in sorted(cuts):
+        assert not runs_something(script[:cut]), script[:cut][-80:]
+
+
+def test_nothing_but_the_block_runs_and_it_ends_in_the_last_line() -> None:
+    script = INSTALLER.read_bytes()
+    root = powershell.parse(script)
+    [statements] = [child for child in root.children if child.type == "statement_list"]
+    [block] = [child for child in statements.children if child.type != "comment"]
+    assert block.type == "pipeline"
+    assert script.count(b"\n", 0, block.end_byte) == script.count(b"\n") - 1
+
+
+def test_every_command_is_one_of_ours_or_comes_with_windows(script: bytes) -> None:
+    root = powershell.parse(script)
+    ours = set(powershell.functions(root))
+    called = {powershell.text(node) for node in powershell.nodes(root, "command_name")}
+    called -= {name for name in called if re.fullmatch(r"\d+\.\.\d+", name)}  # a range, to this grammar
+    assert called - ours <= CMDLETS
+
+
+def test_every_variable_is_given_a_value_somewhere(script: bytes) -> None:
+    root = powershell.parse(script)
+    given = set(AUTOMATIC)
+    for node in powershell.nodes(root, "left_assignment_expression"):
+        given |= {name_of(found) for found in powershell.nodes(node, "variable")}
+    for node in powershell.nodes(root, "script_parameter", "foreach_statement"):
+        given |= {name_of(child) for child in node.children if child.type == "variable"}
+    used = {name_of(node) for node in powershell.nodes(root, "variable", "braced_variable")}
+    assert {name for name in used - given if not name.startswith("env:")} == set()
+
+
+def name_of(node: Node) -> str:
+    return powershell.text(node).lower().strip("${}").removeprefix("script:").removeprefix("global:")
+
+
+def test_functions_are_called_with_no_more_than_they_take(script: bytes) -> None:
+    root = powershell.parse(script)
+    takes = {
+        name: [powershell.text(one).lower() for one in powershell.nodes(node, "script_parameter")]
+        for name, node in powershell.functions(root).items()
+    }
+    for call in powershell.nodes(root, "command"):
+        name = powershell.text(call.children[0])
+        if name not in takes or "{" in powershell.text(call).split("\n")[0]:
+            continue
+        elements = [one for part in call.children if part.type == "command_elements" for one in part.children]
+        given = [one for one in elements if one.type not in ("command_argument_sep", "command_parameter")]
+        assert len(given) <= len([one for one in takes[name] if "[switch]" not in one]), powershell.text(call)
+
+
+def test_what_is_the_same_in_several_scripts_is_the_same() -> None:
+    bodies: dict[str, set[str]] = {}
+    own = {
+        "Invoke-Main",
+        "Stop-Usage",
+        "Test-Image",
+        "Get-EnvValue",
+    }  # of one script, or of another form in the installer
+    for path in SCRIPTS.values():
+        for name, node in powershell.functions(powershell.parse(path.read_bytes())).items():
+            if name not in own:
+                bodies.setdefault(name, set()).add(re.sub(r"\s+", " ", powershell.text(node)))
+    assert [name for name, texts in bodies.items() if len(texts) > 1] == []
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_a_command_has_help_its_mark_and_its_runtime_s_name(name: str) -> None:
+    text = wrapper(name).read_text()
+    assert text.startswith(f"# FlageeMonitor Proxy, flageemonitor-{name}: ")
+    assert "\n\n<#\n.SYNOPSIS\n" in text
+    assert ".EXAMPLE" in text
+    assert text.count("@RUNTIME_NAME@") == 1
+    assert text.rstrip().endswith("exit $ExitCode")
+
+
+def test_the_linux_and_windows_commands_are_the_same_ones() -> None:
+    linux = {path.name for path in (ROOT / "wrappers/linux").iterdir()}
+    windows = {path.name.removesuffix(".ps1") for path in (ROOT / "wrappers/windows").iterdir()}
+    assert linux == windows
+
+
+def test_no_token_is_on_a_command_line() -> None:
+    script = INSTALLER.read_bytes()
+    for call in powershell.nodes(powershell.parse(script), "array_expression"):
+        assert "Token" not in re.sub(r"Test-Token\w*|RegistryTokenFile", "", powershell.text(call)) or (
+            "auths" in powershell.text(call) or "answer holds no token" in powershell.text(call)
+        ), powershell.text(call)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("$a = $b ?? 1\n", "not known to PowerShell 5.1"),
+        ("Invoke-RestMethod -SkipCertificateCheck $x\n", "not known to PowerShell 5.1"),
+        ('"$name: x"\n', "where a colon follows"),
+        ("# ação\n", "beyond ASCII"),
+        ("$a = 1\r\n", "carriage return"),
+        ("function f { \n", "not PowerShell"),
+        ("'?? && -Parallel' # ?? $a:\n", ""),
+    ],
+)
+def test_what_make_check_refuses(text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.ps1").write_bytes(text.encode())
+    assert powershell.main([str(tmp_path / "x.ps1")]) == int(bool(said))
+    assert said in capsys.readouterr().err
