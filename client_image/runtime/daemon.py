@@ -20,9 +20,10 @@ import structlog
 
 from contracts.document import Document
 from runtime.adapters.control_plane import MAX_PAUSE_S, MIN_PAUSE_S, RefreshResult, next_pause, refresh
-from runtime.adapters.deployment_notes import read_notes
+from runtime.adapters.deployment_notes import DeploymentNotes, LastDeploy, read_notes
 from runtime.adapters.state.door import DEPLOY, closed_by, open_door
 from runtime.adapters.state.files import locked
+from runtime.adapters.state.ledger import post_news
 from runtime.adapters.state.meta import note_heartbeat, note_refresh
 from runtime.adapters.state.retention import maintain
 from runtime.adapters.state.runs import reap
@@ -142,6 +143,25 @@ class Daemon:
             if warning not in self._warned:
                 log.warning("deployment", warning=warning)
         self._warned = frozenset(notes.warnings)
+        if notes.last is not None:
+            await self._tell_deployment(notes, notes.last)
+
+    async def _tell_deployment(self, notes: DeploymentNotes, last: LastDeploy) -> None:
+        """Each change once, although every container that comes finds the report again."""
+        mark = f"{last.at} {last.verb} {last.reason}"
+        what = {"verb": last.verb, "reason": last.reason, "message": last.message}
+        more = {
+            "happened_at": last.at,
+            "running": notes.running_digest,
+            "tag": notes.tag_digest,
+            "pinned": notes.pinned,
+        }
+        installation = self._installation
+        told = await asyncio.to_thread(
+            post_news, installation.state, "deployment", mark, {**what, **more}, installation.clock.now()
+        )
+        if told:
+            log.info("deployment", **what)
 
     def _document(self) -> Document | None:
         try:

@@ -1,7 +1,8 @@
 """`python -m runtime.update_hook`: what Watchtower asks before it replaces this container. Exit 75 is "not now", 0 is "go on".
 
-It closes the door to new runs first and looks for registered ones then, so that no run can slip in between. It must answer soon,
-or Watchtower would wait with all its work; whatever goes wrong is "not now", because an update can wait and a cut run cannot.
+It closes the door to new runs first and looks for registered ones then, so that no run can slip in between. An image that deploy
+has refused on this host, or gone back from, is not taken again: Watchtower itself does not know that. It must answer soon, or
+Watchtower would wait with all its work; whatever goes wrong is "not now", because an update can wait and a cut run cannot.
 """
 
 from __future__ import annotations
@@ -24,11 +25,16 @@ HOLD = "hold.json"
 
 def decide(data: Path, now: dt.datetime) -> tuple[int, str]:
     """Exit code and a sentence for Watchtower's log. Raises OSError and RunError, which mean "not now" as well."""
+    from runtime.adapters.deployment_notes import read_notes
     from runtime.adapters.state.door import DEPLOY, close_door, closed_by, open_door
     from runtime.adapters.state.runs import live_runs
 
     if closed_by(data, now) == DEPLOY:
         return NOT_NOW, "not now: deploy is at work on this container"
+    notes = read_notes(data, now, None)
+    if notes.tag_refused:
+        (data / HOLD).unlink(missing_ok=True)  # nothing that an end of runs would change
+        return NOT_NOW, f"not now: {notes.image} points to {notes.tag_digest}, which this host has refused"
     close_door(data, now + CLOSED_FOR)
     runs = live_runs(data)
     if not runs:

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import json
 import os
 import signal
 import threading
@@ -14,6 +15,7 @@ from runtime.adapters.state.meta import DaemonStatus, read_daemon_status
 from runtime.daemon import Daemon, in_background
 from runtime.settings import read_settings
 from runtime.wiring import Installation
+from tests.unit.state.support import outbox_rows
 
 DOCUMENT = b'{"schema_version": 2, "network": "ACME", "inventory": {"kind": "static"}}'
 
@@ -65,6 +67,28 @@ def test_it_opens_the_door_at_its_start_unless_deploy_still_judges_it(
         close_door(tmp_path / "data", now + dt.timedelta(minutes=5), by=by)
         asyncio.run(story(installation))
     assert (closed_until(tmp_path / "data", now) is None) is open_afterwards
+
+
+def test_each_change_of_the_deployment_is_told_once_whatever_container_comes(tmp_path: Path) -> None:
+    paths = {f"FLAGEEMONITOR_{name}_PATH": str(tmp_path / name.lower()) for name in ("CONFIG", "DATA")}
+
+    def tell(reason: str, at: str) -> None:
+        last = {"verb": "repair", "reason": reason, "message": "as it is", "at": at}
+        (tmp_path / "data/deployment.json").write_text(json.dumps({"schema": 1, "last": last}))
+
+    async def look(installation: Installation) -> None:
+        daemon = Daemon(installation)
+        for _ in range(2):
+            await daemon._watch_deployment()
+
+    reasons: list[str] = []
+    for reason, at in (("updated", "1"), ("updated", "1"), ("rolled_back", "2")):
+        with Installation(read_settings(paths)) as installation:
+            assert installation.state.folder == tmp_path / "data"
+            tell(reason, at)
+            asyncio.run(look(installation))
+            reasons = [row["reason"] for row in outbox_rows(installation.state, "deployment")]
+    assert reasons == ["updated", "rolled_back"]
 
 
 def test_work_in_the_background_gives_its_result_or_its_error() -> None:

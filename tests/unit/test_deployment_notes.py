@@ -96,6 +96,35 @@ def test_times_from_the_future_and_without_a_zone_are_not_believed(tmp_path: Pat
     assert (notes.behind_since, notes.reported_at) == (None, None)
 
 
+def refused(digest: str = "sha256:bb", *, told: float = 0, known: float = 0) -> dict[str, Any]:
+    """A report of a tag that points to a refused image, so many minutes old."""
+    at, known_at = (NOW - dt.timedelta(minutes=minutes) for minutes in (told, known))
+    tag = {"digest": digest, "at": at.isoformat(), "known_at": known_at.isoformat(), "error": ""}
+    return {"at": at.isoformat(), "tag": tag, "refused": ["sha256:aa", "sha256:bb"]}
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (refused(), True),
+        (refused(told=59, known=59), True),
+        (refused(told=61, known=1), False),
+        (refused(told=1, known=61), False),
+        (refused("sha256:cc"), False),
+        (refused(""), False),
+        ({**refused(), "refused": "sha256:bb"}, False),
+        ({**refused(), "refused": [["sha256:bb"], None]}, False),
+    ],
+)
+def test_a_tag_that_points_to_a_refused_image_is_known_while_the_report_is_fresh(
+    tmp_path: Path, more: dict[str, Any], expected: bool
+) -> None:
+    notes = written(tmp_path, **more)
+    assert notes.tag_refused is expected
+    assert [warning for warning in notes.warnings if "refused" in warning] == list(notes.warnings)
+    assert bool(notes.warnings) is expected
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -104,7 +133,7 @@ JSON = st.recursive(
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(changes=st.dictionaries(st.sampled_from(list(report())), JSON), hold=JSON, stamp=st.binary(max_size=40))
+@given(changes=st.dictionaries(st.sampled_from([*report(), "refused"]), JSON), hold=JSON, stamp=st.binary(max_size=40))
 def test_no_content_makes_it_fail(tmp_path: Path, changes: dict[str, Any], hold: Any, stamp: bytes) -> None:
     (tmp_path / "deployment.json").write_text(json.dumps({**report(), **changes}))
     (tmp_path / "hold.json").write_text(json.dumps({"since": hold}))

@@ -107,6 +107,22 @@ def test_a_killed_run_holds_nothing(tmp_path: Path) -> None:
     assert update_hook.decide(tmp_path, NOW)[0] == 0
 
 
+def test_an_image_that_was_refused_here_is_not_taken_again(tmp_path: Path) -> None:
+    at = NOW.isoformat()
+    tag = {"digest": "sha256:bb", "at": at, "known_at": at, "error": ""}
+    report = {"at": at, "image": "registry.example/proxy:stable", "tag": tag, "refused": ["sha256:bb"]}
+    (tmp_path / "deployment.json").write_text(json.dumps(report))
+    (tmp_path / update_hook.HOLD).write_text(json.dumps({"since": at, "runs": []}))
+    code, message = update_hook.decide(tmp_path, NOW)
+    assert (code, closed_until(tmp_path, NOW)) == (update_hook.NOT_NOW, None)
+    assert "refused" in message
+    assert not (tmp_path / update_hook.HOLD).exists()
+    assert update_hook.decide(tmp_path, NOW + dt.timedelta(hours=2))[0] == 0
+    report["tag"] = {**tag, "digest": "sha256:cc"}
+    (tmp_path / "deployment.json").write_text(json.dumps(report))
+    assert update_hook.decide(tmp_path, NOW)[0] == 0
+
+
 def test_a_hook_that_fails_says_not_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

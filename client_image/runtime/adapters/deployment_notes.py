@@ -20,6 +20,8 @@ PATIENCE = dt.timedelta(hours=6)
 SILENT_POLLS = 3
 # The timer calls the repair every five minutes, and each writes the report.
 SILENT_REPAIR = dt.timedelta(hours=24)
+# What the report says of the registry is believed for so long.
+TAG_KNOWN = dt.timedelta(hours=1)
 _FUTURE = dt.timedelta(minutes=10)
 _LONGEST = 300
 
@@ -46,13 +48,15 @@ class LastDeploy:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentNotes:
-    """Empty texts and None where nothing is known. ``warnings``: sentences for an operator."""
+    """Empty texts and None where nothing is known. ``tag_refused``: this host has refused what the tag points to just now.
+    ``warnings``: sentences for an operator."""
 
     reported_at: dt.datetime | None = None
     image: str = ""
     running_digest: str = ""
     tag_digest: str = ""
     tag_error: str = ""
+    tag_refused: bool = False
     behind_since: dt.datetime | None = None
     pinned: str = ""
     watchtower_state: str = ""
@@ -80,6 +84,7 @@ def read_notes(data: Path, now: dt.datetime, interval: int | None) -> Deployment
         running_digest=_running(report),
         tag_digest=_text(tag.get("digest")),
         tag_error=_text(tag.get("error")),
+        tag_refused=_tag_refused(report, tag, now),
         behind_since=_instant(report.get("behind_since"), now),
         pinned=_pinned(report.get("pinned")),
         watchtower_state=_text(watchtower.get("state")),
@@ -94,6 +99,10 @@ def _with_warnings(notes: DeploymentNotes, now: dt.datetime, interval: int | Non
     warnings = []
     if notes.pinned:
         warnings.append(f"pinned to {notes.pinned}: no update is taken until update-image --resume on the host")
+    elif notes.tag_refused:
+        warnings.append(
+            f"{notes.image} points to {notes.tag_digest[:19]}, which this host has refused: no update until it points to another"
+        )
     elif notes.behind_since and now - notes.behind_since > PATIENCE:
         warnings.append(
             f"behind since {_when(notes.behind_since)}: runs {notes.running_digest[:19] or 'an image of no registry'}, "
@@ -111,6 +120,13 @@ def _with_warnings(notes: DeploymentNotes, now: dt.datetime, interval: int | Non
     if notes.reported_at and now - notes.reported_at > SILENT_REPAIR:
         warnings.append(f"the host's repair timer has not come round since {_when(notes.reported_at)}")
     return replace(notes, warnings=tuple(warnings))
+
+
+def _tag_refused(report: Mapping[str, Any], tag: Mapping[str, Any], now: dt.datetime) -> bool:
+    refused, digest = report.get("refused"), _text(tag.get("digest"))
+    times = (_instant(report.get("at"), now), _instant(tag.get("known_at"), now))
+    fresh = all(at is not None and now - at <= TAG_KNOWN for at in times)
+    return fresh and bool(digest) and isinstance(refused, list) and digest in refused
 
 
 def _running(report: Mapping[str, Any]) -> str:

@@ -91,6 +91,8 @@ def go_to_history(site: Site, container: Container | None, *, verb: str, why: st
         result = replace(site, Target(image, reference, pin), verb=verb, reason="rolled_back")
         if result.reason != "rolled_back":
             return result
+        if (left := site.engine.image(image_id) if image_id else None) is not None:
+            site.memory.keep(site.memory.records.refuse(left, site.now()))
         return changed(result, message=f"{why}: {result.message}, pinned to {reference}")
     raise DeployError(
         "image_unavailable",

@@ -67,10 +67,19 @@ class Swap(_Part):
     at: AwareDatetime
 
 
+class Refused(_Part):
+    """An image that did not pass, or that was gone back from. ``digests``: of its manifest, as registries name it."""
+
+    image_id: str
+    digests: tuple[str, ...] = ()
+    at: AwareDatetime
+
+
 class Tag(_Part):
-    """What the registry last said about the tag."""
+    """What the registry last said about the tag. ``known_at``: when it said so; ``at``: when it was last asked."""
 
     digest: str = ""
+    known_at: AwareDatetime | None = None
     at: AwareDatetime | None = None
     error: str = ""
 
@@ -99,6 +108,7 @@ class Records(_Part):
     door: int | None = None
     attempts: tuple[AwareDatetime, ...] = ()
     retired: tuple[str, ...] = ()
+    refused: tuple[Refused, ...] = ()
     sight: Sight | None = None
     behind_since: AwareDatetime | None = None
     tag: Tag = Tag()
@@ -148,6 +158,20 @@ class Records(_Part):
     def retire(self, *image_ids: str) -> Records:
         retired = tuple(dict.fromkeys((*image_ids, *self.retired)))[:_RETIRED]
         return self.model_copy(update={"retired": retired})
+
+    def refuse(self, image: Image, now: dt.datetime) -> Records:
+        """Watchtower is not to take this one."""
+        digests = tuple(text.partition("@")[2] for text in image.digests)
+        one = Refused(image_id=image.id, digests=digests, at=now)
+        return self.model_copy(update={"refused": (one, *self.accept(image.id).refused)[:_RETIRED]})
+
+    def accept(self, image_id: str) -> Records:
+        """It may be taken after all."""
+        return self.model_copy(update={"refused": tuple(one for one in self.refused if one.image_id != image_id)})
+
+    @property
+    def refused_digests(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(digest for one in self.refused for digest in one.digests))
 
     def tried(self, now: dt.datetime) -> Records:
         """A repair acts now."""

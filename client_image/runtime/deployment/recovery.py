@@ -19,7 +19,7 @@ from runtime.deployment.outcomes import Result
 from runtime.deployment.quiet import reopen
 from runtime.deployment.records import Swap
 from runtime.deployment.site import Site
-from runtime.deployment.swap import discard_candidate, drop_previous, finish, go_back
+from runtime.deployment.swap import discard_candidate, drop_previous, finish, go_back, retire
 
 
 def recover(site: Site) -> Result | None:
@@ -65,6 +65,8 @@ def _judge(site: Site, note: Swap | None, runtime: Container) -> Result | None:
         return None
     verdict = wait_settled(site, runtime.id)
     if not verdict.healthy:
+        if (image := site.engine.image(runtime.image_id)) is not None:
+            retire(site, image)
         return go_back(site, f"a deploy was interrupted, and its new container failed, {verdict.text}", verdict.log)
     if note is not None:
         finish(site, note)

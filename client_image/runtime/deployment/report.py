@@ -14,8 +14,9 @@ from runtime.deployment.records import Last, Tag
 from runtime.deployment.site import Site
 from runtime.deployment.watchtower import Watchtower
 
-# The repair comes every five minutes; registries count requests.
-TAG_AGE = dt.timedelta(minutes=30)
+# The repair comes every five minutes; registries count requests. While the tag stands for a refused image Watchtower is held back
+# by what is written here, so that must be true.
+TAG_AGE, REFUSED_TAG_AGE = dt.timedelta(minutes=30), dt.timedelta(minutes=4)
 
 
 def ask_tag(site: Site, *, always: bool) -> None:
@@ -23,12 +24,13 @@ def ask_tag(site: Site, *, always: bool) -> None:
     records, now = site.memory.records, site.now()
     reference = site.settings.image
     tag = records.tag
-    fresh = tag.at is not None and dt.timedelta() <= now - tag.at < TAG_AGE
+    limit = REFUSED_TAG_AGE if records.refused else TAG_AGE
+    fresh = tag.at is not None and dt.timedelta() <= now - tag.at < limit
     if always or not fresh:
         try:
-            tag = Tag(digest=reference.digest or site.engine.tag_digest(reference), at=now)
+            tag = Tag(digest=reference.digest or site.engine.tag_digest(reference), known_at=now, at=now)
         except DeployError as error:
-            tag = Tag(digest=records.tag.digest, at=now, error=error.message)
+            tag = records.tag.model_copy(update={"at": now, "error": error.message})
     running = running_digest(site, site.runtime())
     behind = records.behind_since
     if tag.digest and running:
@@ -70,6 +72,7 @@ def picture(site: Site, watchtower: Watchtower) -> dict[str, Any]:
         },
         "tag": records.tag.model_dump(mode="json"),
         "behind_since": records.behind_since.isoformat() if records.behind_since else None,
+        "refused": list(records.refused_digests),
         "pinned": pin.model_dump(mode="json") if pin else None,
         "watchtower": {"state": watchtower.state, "image": watchtower.image},
         "last": last.model_dump(mode="json") if last else None,

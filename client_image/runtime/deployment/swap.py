@@ -204,6 +204,7 @@ def finish(site: Site, note: Swap) -> None:
     image = site.engine.image(runtime.image_id) if runtime else None
     if image is not None:
         records = records.remember(image, site.settings.image.repository, site.now(), proved=False)
+        records = records.accept(image.id)
     followed = records.followed if note.pin else note.reference
     site.memory.keep(records.model_copy(update={"swap": None, "pinned": note.pin, "followed": followed}))
     site.tell("remembered", "it is remembered as healthy")
@@ -259,9 +260,9 @@ def _restore(site: Site) -> Verdict:
 
 
 def retire(site: Site, image: Image) -> None:
-    """A refused image may go as soon as nothing names or uses it."""
+    """A refused image may go as soon as nothing names or uses it, and Watchtower is not to take it."""
     if not site.memory.records.known(image.id):
-        site.memory.keep(site.memory.records.retire(image.id))
+        site.memory.keep(site.memory.records.retire(image.id).refuse(image, site.now()))
 
 
 def described(target: Target) -> str:

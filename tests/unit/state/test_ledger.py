@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +12,21 @@ import pytest
 from contracts.secret import Secret
 from runtime.adapters.state import codec
 from runtime.adapters.state.history import find_run, why
-from runtime.adapters.state.ledger import SqlLedger
+from runtime.adapters.state.ledger import SqlLedger, post_news
 from runtime.adapters.state.store import State
 from runtime.core.errors import NoHostMatched
 from runtime.core.model import Outcome, Reason, StepRecord
-from tests.unit.state.support import StillClock, complete_run, make_hosts, make_info, make_result, outbox_rows, outcomes
+from tests.unit.state.support import (
+    NOON,
+    StillClock,
+    complete_run,
+    make_hosts,
+    make_info,
+    make_result,
+    open_state,
+    outbox_rows,
+    outcomes,
+)
 
 
 def test_a_run_is_told_from_begin_to_finish(state: State) -> None:
@@ -184,3 +195,16 @@ def test_two_runs_of_one_ledger_do_not_mix(state: State) -> None:
         infos[0].run_id: ("update_endpoint_timezone", "changed"),
         infos[1].run_id: ("shutdown_endpoint", "skipped"),
     }
+
+
+def test_news_are_told_once_whoever_finds_them_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        with open_state(tmp_path) as state:
+            post_news(state, "deployment", "first", {"reason": "updated"}, NOON)
+            post_news(state, "deployment", "first", {"reason": "updated"}, NOON)
+    with open_state(tmp_path) as state:
+        assert post_news(state, "deployment", "second", {"reason": "repaired"}, NOON)
+        assert not post_news(state, "deployment", "second", {"reason": "repaired"}, NOON)
+        assert post_news(state, "other", "second", {}, NOON)
+        told = [row["reason"] for row in outbox_rows(state, "deployment")]
+    assert told == ["updated", "repaired"]

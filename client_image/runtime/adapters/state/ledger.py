@@ -19,7 +19,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from contracts.ids import uuid7
 from runtime.adapters.state.codec import clean, dumps, encode_result, loads
 from runtime.adapters.state.store import State
-from runtime.adapters.state.tables import host_memory, outbox, run_hosts, runs
+from runtime.adapters.state.tables import host_memory, meta, outbox, run_hosts, runs
 from runtime.core import wire
 from runtime.core.errors import RunError
 from runtime.core.model import Host, HostResult, Outcome, Reason, RunInfo, Selector
@@ -130,14 +130,35 @@ def close_run(
 
 def post_event(state: State, kind: str, payload: Mapping[str, Any], now: dt.datetime) -> None:
     """Tell the control plane of something that is no run: a fire that was missed, a job that never came to a host. Blocks."""
-    row = {
+    row = _event_row(kind, payload, now)
+    state.write(lambda connection: connection.execute(insert(outbox), row))
+
+
+def post_news(state: State, kind: str, mark: str, payload: Mapping[str, Any], now: dt.datetime) -> bool:
+    """The same, unless the last news of this kind had the same mark; whether it was told. One transaction, so that it is told
+    once, whoever is killed when. Blocks."""
+    row = _event_row(kind, payload, now)
+    key = f"told:{kind}"
+
+    def tell(connection: Connection) -> bool:
+        if connection.scalar(select(meta.c.value).where(meta.c.key == key)) == mark:
+            return False
+        note = upsert(meta).values(key=key, value=mark)
+        connection.execute(note.on_conflict_do_update(index_elements=[meta.c.key], set_={"value": mark}))
+        connection.execute(insert(outbox), row)
+        return True
+
+    return state.write(tell)
+
+
+def _event_row(kind: str, payload: Mapping[str, Any], now: dt.datetime) -> dict[str, Any]:
+    return {
         "id": uuid7(),
         "kind": kind,
         "correlation_id": uuid7(),
         "payload": dumps({**payload, "at": now}),
         "created_at": now,
     }
-    state.write(lambda connection: connection.execute(insert(outbox), row))
 
 
 def _begin(info: RunInfo, rows: list[dict[str, Any]], connection: Connection) -> None:
