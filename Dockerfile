@@ -10,7 +10,8 @@ ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
     LANG=C.UTF-8
 # An init as first process: it reaps what a killed run leaves and passes signals on, also under a plain `docker run`.
-RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends tini >/dev/null && rm -rf /var/lib/apt/lists/*
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends tini >/dev/null \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/dpkg.log /var/log/apt
 RUN echo 'flagee:x:10001:10001:FlageeMonitor:/tmp:/usr/sbin/nologin' >>/etc/passwd && echo 'flagee:x:10001:' >>/etc/group
 
 FROM base AS venv

@@ -5,8 +5,10 @@ Named by :mod:`server.gunicorn_conf`.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import socket
 import ssl
 import sys
 from http import HTTPStatus
@@ -19,6 +21,7 @@ from gunicorn.util import write_nonblock
 from gunicorn.workers.gthread import ThreadWorker
 
 from contracts.ids import correlation_id
+from server.heads import HEAD_S, Heads
 from server.logs import configure_logging
 from server.problem import CONTENT_TYPE, CORRELATION_HEADER, INTERNAL_ERROR, problem_body
 from server.settings import read_settings
@@ -53,14 +56,32 @@ class Worker(ThreadWorker):
             self.nr_conns -= 1
             conn.close()
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        alone = read_settings(os.environ).trusted_proxies == 0
+        self._heads: Heads[Any] = Heads(max(1, self.cfg.threads // 2) if alone else None)
+
     def handle(self, conn: Any) -> Any:
-        # Handshake and head: a caller that is silent in the middle of them would keep a thread for ever.
-        conn.sock.settimeout(self.cfg.timeout or None)
-        return super().handle(conn)
+        # Handshake and head: a caller that is silent in the middle of them, or drips, would keep a thread for ever.
+        conn.sock.settimeout(HEAD_S)
+        self._heads.begin(conn, conn.client[0] if isinstance(conn.client, tuple) else "")
+        try:
+            return super().handle(conn)
+        finally:
+            self._heads.end(conn)
 
     def handle_request(self, req: Any, conn: Any) -> Any:
+        self._heads.end(conn)
         conn.sock.settimeout(None)  # a long document on a slow line takes as long as it takes
         return super().handle_request(req, conn)
+
+    def murder_keepalived(self) -> None:
+        """Called by gunicorn in every round of its loop, at least once a second."""
+        super().murder_keepalived()
+        for conn in self._heads.overdue():
+            _log.info("caller took too long for a request head", address=conn.client and conn.client[0])
+            with contextlib.suppress(OSError):
+                conn.sock.shutdown(socket.SHUT_RDWR)  # whoever reads from it sees its end
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         if isinstance(exc, ssl.SSLError):  # nobody to answer: the two sides do not understand each other

@@ -21,7 +21,7 @@ import structlog
 from contracts.document import Document
 from runtime.adapters.control_plane import MAX_PAUSE_S, MIN_PAUSE_S, RefreshResult, next_pause, refresh
 from runtime.adapters.deployment_notes import read_notes
-from runtime.adapters.state.door import open_door
+from runtime.adapters.state.door import DEPLOY, closed_by, open_door
 from runtime.adapters.state.files import locked
 from runtime.adapters.state.meta import note_heartbeat, note_refresh
 from runtime.adapters.state.retention import maintain
@@ -67,7 +67,7 @@ class Daemon:
         for notice in self._installation.state.notices:
             log.warning("local_state", notice=notice)
         if not self._on_trial:
-            open_door(settings.data_path)  # whoever was to be replaced has been
+            self._open_door()
         self._take_configuration()
         self._jobs.start(paused=self._on_trial)
         async with asyncio.TaskGroup() as group:
@@ -87,6 +87,12 @@ class Daemon:
         reap(self._installation.state, self._installation.clock.now())
         log.info("stopped", runs_killed=killed)
         return 1 if killed else 0
+
+    def _open_door(self) -> None:
+        """Whoever was to be replaced has been. Only `deploy` opens its own: it still has to judge this container."""
+        data = self._installation.settings.data_path
+        if closed_by(data, self._installation.clock.now()) != DEPLOY:
+            open_door(data)
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         """Repeat, whatever happens: a full disk at noon must not be the end of the schedule at night."""

@@ -27,7 +27,7 @@ from runtime.deployment.ports import Engine, Tell
 from runtime.deployment.records import Memory
 from runtime.deployment.settings import DeploySettings, read_settings
 from runtime.deployment.shield import Shield
-from runtime.deployment.site import Folders, Options, Site
+from runtime.deployment.site import REPAIR_WAIT_S, WAIT_S, Folders, Options, Site
 from runtime.deployment.spec import Sources
 from runtime.settings import ROOT
 
@@ -72,9 +72,10 @@ def deploy(
                 return Result("busy", f"another deploy works on {runtime}", "wait for it, then look with --status"), {}
             engine = DockerEngine(engine_url, folders.etc / "docker" / "config.json")
             try:
+                memory = Memory(folders.etc, look=verb == "status")
                 if system == "windows":
                     sources = seen_by_engine(engine, settings.names, sources, folders.etc)
-                site = _site(settings, engine, folders, sources, options, tell, system)
+                site = _site(settings, engine, memory, folders, sources, options, tell, system)
                 if verb != "status":
                     site.shield.listen()
                     _prepare(folders, sources, system)
@@ -103,6 +104,7 @@ def _settings(etc: Path, runtime: str, system: HostOs) -> DeploySettings:
 def _site(
     settings: DeploySettings,
     engine: Engine,
+    memory: Memory,
     folders: Folders,
     sources: Sources,
     options: Options,
@@ -113,7 +115,7 @@ def _site(
         settings=settings,
         engine=engine,
         facts=engine.facts(),
-        memory=Memory(folders.etc),
+        memory=memory,
         folders=folders,
         sources=sources,
         options=options,
@@ -153,7 +155,7 @@ def _prepare(folders: Folders, sources: Sources, system: HostOs) -> None:
 )
 @click.option("--force", is_flag=True, help="Do not wait for runs at work, and update although pinned.")
 @click.option(
-    "--wait", default=600, show_default=True, type=click.IntRange(0, 86400), help="Seconds to wait for runs at work."
+    "--wait", type=click.IntRange(0, 86400), help="Seconds to wait for runs at work; default: 600, for repair 30."
 )
 @click.option(
     "--health-timeout",
@@ -162,6 +164,8 @@ def _prepare(folders: Folders, sources: Sources, system: HostOs) -> None:
     type=click.IntRange(5, 3600),
     help="Seconds for a container to become healthy.",
 )
+@click.option("--soak", default=10, hidden=True, type=click.IntRange(0, 600))
+@click.option("--proof", default=600, hidden=True, type=click.IntRange(0, 86400))
 @click.option("--output", type=click.Choice(["table", "json"]), help="Default: a line for people.")
 @click.option("--host", default="/host", hidden=True, help="Where the host's folders etc, data and bin are mounted.")
 @click.option("--engine", default=f"unix://{SOCKET}", hidden=True)
@@ -194,12 +198,23 @@ def cli(verb: str, **given: Any) -> None:
             credentials=_credentials(host / "etc", config),
         ),
         engine_url=given["engine"],
-        options=Options(wait=given["wait"], health_timeout=given["health_timeout"], force=given["force"]),
+        options=_options(verb, given),
         tell=lambda _step, text: out.say(f"… {text}", "dim"),
         system=given["host_os"],
     )
     show(out, verb, runtime, result, told)
     sys.exit(result.exit_code)
+
+
+def _options(verb: str, given: dict[str, Any]) -> Options:
+    usual = REPAIR_WAIT_S if verb == "repair" else WAIT_S
+    return Options(
+        wait=usual if given["wait"] is None else given["wait"],
+        health_timeout=given["health_timeout"],
+        soak=given["soak"],
+        proof=given["proof"],
+        force=given["force"],
+    )
 
 
 def show(out: Out, verb: str, runtime: str, result: Result, told: dict[str, Any]) -> None:

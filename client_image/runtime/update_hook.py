@@ -24,9 +24,11 @@ HOLD = "hold.json"
 
 def decide(data: Path, now: dt.datetime) -> tuple[int, str]:
     """Exit code and a sentence for Watchtower's log. Raises OSError and RunError, which mean "not now" as well."""
-    from runtime.adapters.state.door import close_door, open_door
+    from runtime.adapters.state.door import DEPLOY, close_door, closed_by, open_door
     from runtime.adapters.state.runs import live_runs
 
+    if closed_by(data, now) == DEPLOY:
+        return NOT_NOW, "not now: deploy is at work on this container"
     close_door(data, now + CLOSED_FOR)
     runs = live_runs(data)
     if not runs:

@@ -67,7 +67,10 @@ def install_line(bootstrap: Bootstrap, network: str, token: Secret, ca: str | No
     url = f"{bootstrap.address('/api/bootstrap/install.sh')}?rede={network}"
     trust = "" if ca is None else f" --cacert {shlex.quote(ca)}"
     script = "sudo sh" if ca is None else f"sudo sh -s -- --ca {shlex.quote(ca)}"
-    return f"curl -fsSL{trust} -H {sh_quoted(f'X-Bot-Token: {token.reveal()}')} {sh_quoted(url)} | {script}"
+    # The token goes to curl on its stdin: its arguments are there for every user of the host to read. No redirect is followed,
+    # because curl would take the header along.
+    header = sh_quoted(f'header = "X-Bot-Token: {token.reveal()}"')
+    return f"printf '%s\\n' {header} | curl -fsS{trust} -K - {sh_quoted(url)} | {script}"
 
 
 def windows_line(bootstrap: Bootstrap, network: str, token: Secret, ca: str | None) -> str:

@@ -5,6 +5,7 @@ holds the released image, Zabbix, and terminals. Called by the end-to-end tests 
 import contextlib
 import itertools
 import json
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,6 +85,18 @@ class Customer:
     def run(self, *words: str, runtime: str = RUNTIME) -> Said:
         """`flageemonitor-run WORDS`."""
         return self.host.run(f"/usr/local/bin/{runtime}-run", *words)
+
+    def start_run(self, *words: str) -> subprocess.Popen[bytes]:
+        """The same, at work: it is registered when this returns, and the only one."""
+        going = subprocess.Popen(
+            self.host.argv(f"/usr/local/bin/{RUNTIME}-run", *words),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self.host.environment(),
+        )
+        process.wait_until(lambda: len(self.live()) == 1, within=30, what="the run is registered")
+        return going
 
     def update(self, *words: str, runtime: str = RUNTIME) -> Said:
         """`flageemonitor-update-image WORDS`."""

@@ -6,10 +6,14 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+import requests
 
 from tests.harness import docker_host, images, registry
 from tests.harness.cache import REPOSITORY
+from tests.harness.control_plane import new_key
 from tests.harness.docker_host import DockerHost
+from tests.harness.ports import LOOPBACK, accepts, free_port
+from tests.harness.process import wait_until
 from tests.harness.registry import Registry
 
 VERSION = "0.1.0"
@@ -90,3 +94,24 @@ def test_the_protected_image_passes_its_own_self_test_as_it_will_run(host: Docke
     )
     found = json.loads(said)
     assert (found["ok"], found["actions"]) == (True, 5)
+
+
+def test_the_control_plane_s_image_serves_on_a_read_only_root(host: DockerHost) -> None:
+    image = images.product(host, "server", VERSION)
+    port = free_port()
+    settings = [
+        f"--env=FLAGEE_SECRET_KEY={new_key()}",
+        f"--env=FLAGEE_BIND={LOOPBACK}:{port}",
+        "--volume=plane:/var/lib/flagee",
+    ]
+    apart = ["--network=host", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL"]
+    refused = host.run("docker", "run", "--rm", *settings, *apart, image)
+    assert (refused.code, "init-db" in refused.err) == (1, True)
+    host.must("docker", "run", "--rm", *settings, *apart, image, "init-db")
+    host.must("docker", "run", "--detach", "--name=plane", *settings, *apart, image)
+    try:
+        wait_until(lambda: accepts(LOOPBACK, port), within=60, what="the control plane listens")
+        answer = requests.get(f"http://{LOOPBACK}:{port}/health", timeout=20).json()
+        assert (answer["status"], answer["assets"]["status"]) == ("ok", "ok")
+    finally:
+        host.must("docker", "rm", "--force", "plane")

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import subprocess
 import time
 from collections.abc import Iterator
 
@@ -62,7 +61,7 @@ def test_an_update_by_hand_brings_the_new_release(installed: Customer) -> None:
         said = installed.update("--output", "json")
     assert (said.code, json.loads(said.out)["reason"]) == (0, "updated"), said
     assert (installed.version(), installed.healthy()) == (SECOND, True)
-    assert installed.state(f"{RUNTIME}-previous") == "exited"
+    assert installed.state(f"{RUNTIME}-previous") == "absent"  # kept only until the new one is healthy
     assert installed.update().code == 0  # nothing to do
 
 
@@ -82,14 +81,7 @@ def test_watchtower_waits_for_a_run(installed: Customer) -> None:
             image={"reference": installed.image, "interval": INTERVAL_S}, ssh={"connect_timeout": 90}
         )
         assert installed.host.run(f"/usr/local/bin/{RUNTIME}-update-config").code == 0
-        process = subprocess.Popen(
-            installed.host.argv(f"/usr/local/bin/{RUNTIME}-run", "diagnose_env", "--host", name, "--output", "json"),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=installed.host.environment(),
-        )
-        wait_until(lambda: len(installed.live()) == 1, within=30, what="the run is registered")
+        process = installed.start_run("diagnose_env", "--host", name, "--output", "json")
         installed.release(installed.derive(SECOND))
         held = installed.host.path(f"/var/lib/{RUNTIME}/hold.json")
         wait_until(held.exists, within=SOON_S, what="Watchtower was told to wait")
@@ -175,14 +167,7 @@ def test_a_run_that_is_cut_by_nobody(installed: Customer) -> None:
     """An update by hand waits for runs as well."""
     with customers.silent_till(installed) as name, watchtower_asleep(installed):
         installed.release(installed.derive(SECOND))
-        process = subprocess.Popen(
-            installed.host.argv(f"/usr/local/bin/{RUNTIME}-run", "diagnose_env", "--host", name, "--output", "json"),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=installed.host.environment(),
-        )
-        wait_until(lambda: len(installed.live()) == 1, within=30, what="the run is registered")
+        process = installed.start_run("diagnose_env", "--host", name, "--output", "json")
         said = installed.update()
         out, _ = process.communicate(timeout=60)
     assert json.loads(out)["hosts"][0]["reason"] == "timeout"

@@ -7,8 +7,8 @@ main() {
     folder=$1 bridge=$2
     for place in etc usr/local var/lib; do
         upper=$folder/host/$place
-        mkdir -p "$upper" "$folder/work/$place"
-        mount -t overlay overlay -o "lowerdir=/$place,upperdir=$upper,workdir=$folder/work/$place" "/$place"
+        mkdir -p "$upper" "$folder/scratch/$place"
+        mount -t overlay overlay -o "lowerdir=/$place,upperdir=$upper,workdir=$folder/scratch/$place" "/$place"
     done
     mkdir -p "$folder/run"
     mount --bind "$folder/run" /run

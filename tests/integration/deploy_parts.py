@@ -36,7 +36,10 @@ trap 'echo stopping; exit 0' TERM
 case $kind/$RUN_MODE in
     (crash/* | late-crash/daemon) echo "cannot go on"; exit 3 ;;
 esac
-[ "$RUN_MODE" = candidate ] || rm -f /flageemonitor/data/door
+case $RUN_MODE/$(cat /flageemonitor/data/door 2>/dev/null) in
+    (candidate/* | */*deploy) ;;
+    (*) rm -f /flageemonitor/data/door ;;
+esac
 id -u >/flageemonitor/data/uid
 while :; do sleep 1 & wait $!; done
 """
@@ -75,7 +78,7 @@ result, report = program.deploy(
     verb, runtime,
     folders=Folders(host / "etc", host / "data", host / "bin", host / "image"),
     sources=Sources(str(host / "etc/config"), str(host / "data"), socket),
-    engine_url=engine, options=Options(wait=2, health_timeout=10), tell=tell,
+    engine_url=engine, options=Options(wait=2, health_timeout=10, soak=1), tell=tell,
 )
 print(result.reason)
 sys.exit(result.exit_code)
@@ -121,7 +124,7 @@ class TestSite:
             *(sys.executable, "-m", "runtime.deploy", verb, "--runtime-name", NAME),
             *("--host", host, "--engine", self.url, "--socket", self.socket, "--image-root", host / "image"),
             *("--config-source", host / "etc/config", "--data-source", host / "data"),
-            *("--health-timeout", health, "--wait", wait, *arguments, "--output", "json"),
+            *("--health-timeout", health, "--wait", wait, "--soak", 1, *arguments, "--output", "json"),
         ]
         return [str(word) for word in words]
 

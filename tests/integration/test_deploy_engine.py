@@ -172,10 +172,26 @@ def test_a_run_at_work_in_another_process_is_waited_for(installed: TestSite) -> 
         done = installed.deploy("apply")
         assert (done.code, done.reason) == (75, "run_in_progress"), done.said
         assert installed.settled()
+        installed.write_env(FLAGEEMONITOR_REDE="other")
+        done = installed.deploy("repair")
+        assert (done.code, done.reason) == (0, "waiting"), done.said
+        assert installed.settled()
         process = _begun(installed, "apply", wait=60)
         wait_until((installed.host / "data/door").exists, within=60, what="the door is closed")
     assert process.wait(120) == 0
     assert installed.settled()
+
+
+def test_a_volume_of_somebody_else_is_not_removed(installed: TestSite) -> None:
+    name = f"{NAME}-candidate"
+    volume = installed.client.volumes.create(name)
+    try:
+        installed.image("good", "2.0")
+        done = installed.deploy("apply")
+        assert (done.code, done.reason) == (1, "failed"), done.said
+        assert installed.client.volumes.get(name).name == name
+    finally:
+        volume.remove()
 
 
 def test_two_at_once_are_one_too_many(installed: TestSite) -> None:
@@ -322,13 +338,14 @@ def test_watchtower_updates_the_runtime_and_the_repair_knows_it_again(host: Test
     assert host.deploy("apply").reason == "installed"
     second = _publish(host, published, "good", "2.0")
     wait_until(lambda: _taken(host, second), within=120, what="Watchtower took the new image", every=1)
-    wait_until(lambda: host.deploy("repair").reason == "unchanged", within=60, what="no drift", every=1)
+    wait_until(lambda: host.deploy("repair", "--proof", "0").reason == "unchanged", within=60, what="no drift", every=1)
     assert [one["version"] for one in host.records()["healthy"]] == ["2.0", "1.0"]
 
     bad = _publish(host, published, "crash", "3.0")
     wait_until(lambda: _image_digest(host) == bad, within=120, what="Watchtower took the bad image", every=1)
-    done = host.deploy("repair")
-    assert (done.code, done.reason) == (0, "rolled_back"), done.said
+    reasons: list[str] = []
+    wait_until(lambda: _repaired(host, reasons) == "rolled_back", within=60, what="it is rolled back", every=1)
+    assert set(reasons) <= {"waiting", "rolled_back"}
     assert (_digest(host), host.settled()) == (second, True)
     # Pinned by digest: Watchtower looks at it and leaves it alone.
     before = host.container()
@@ -338,6 +355,33 @@ def test_watchtower_updates_the_runtime_and_the_repair_knows_it_again(host: Test
     assert after is not None
     assert before["Id"] == after["Id"]
     assert host.deploy("repair").reason == "unchanged"
+
+
+def test_a_digest_in_the_environment_file_is_taken_by_the_repair(host: TestSite, published: Registry) -> None:
+    repository = f"{published.address}/{REPOSITORY}"
+    host.write_env(FLAGEEMONITOR_IMAGE=f"{repository}:stable")
+    _publish(host, published, "good", "1.0")
+    _pull(host, published)
+    assert host.deploy("apply").reason == "installed"
+    before = host.container()
+    host.write_env(FLAGEEMONITOR_IMAGE=f"{repository}@sha256:{'e' * 64}")
+    done = host.deploy("repair")
+    assert (done.code, done.reason) == (1, "image_unavailable"), done.said
+    assert before is not None
+    assert (host.container() or {})["State"]["StartedAt"] == before["State"]["StartedAt"]
+
+    second = _publish(host, published, "good", "2.0")
+    host.write_env(FLAGEEMONITOR_IMAGE=f"{repository}@{second}")
+    done = host.deploy("repair")
+    assert (done.code, done.reason) == (0, "repaired"), done.said
+    assert (_digest(host), host.settled()) == (second, True)
+    assert (host.container() or {})["Config"]["Image"] == f"{repository}@{second}"
+    assert host.deploy("repair").reason == "unchanged"
+
+
+def _repaired(host: TestSite, reasons: list[str]) -> str:
+    reasons.append(host.deploy("repair").reason)
+    return reasons[-1]
 
 
 def _taken(host: TestSite, digest: str) -> bool:

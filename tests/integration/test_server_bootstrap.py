@@ -28,6 +28,12 @@ ENROLL = "/api/bootstrap/enroll"
 CONFIG = "/api/ingest/bot/config"
 
 
+def token_in(line: str) -> str:
+    """The token of a line to paste: what its `printf` prints for curl."""
+    words = shlex.split(line)
+    return words[2].removeprefix('header = "X-Bot-Token: ').removesuffix('"')
+
+
 @dataclass(frozen=True)
 class World:
     """A prepared control plane; `http` is the application without a network between."""
@@ -45,7 +51,7 @@ class World:
     def once(self, network: str = "SOL") -> str:
         """A token of `install-command`."""
         line = self.plane.must("install-command", CLIENT, network).splitlines()[-1]
-        return shlex.split(line)[3].removeprefix("X-Bot-Token: ")
+        return token_in(line)
 
     def row(self, token: str) -> dict[str, Any]:
         """How the token is listed."""
@@ -539,7 +545,7 @@ def test_other_methods_are_told_which_are_allowed(shared: World, path: str, allo
 def test_of_many_enrolments_at_once_with_one_line_exactly_one_succeeds(either: ControlPlane) -> None:
     with either.serving(WORKERS="2") as (url, child):
         line = either.must("install-command", CLIENT, "SOL").splitlines()[-1]
-        token = shlex.split(line)[3].removeprefix("X-Bot-Token: ")
+        token = token_in(line)
         answers = at_once(url, [(token, uuid7()) for _ in range(8)])
         assert sorted(answer.status_code for answer in answers) == [201] + [403] * 7
         assert {answer.json()["reason"] for answer in answers if answer.status_code == 403} == {"token_used"}
@@ -613,8 +619,10 @@ def test_the_line_is_the_last_on_stdout_and_hints_are_beside(either: ControlPlan
     result = either.run("install-command", CLIENT, "SOL")
     assert result.exit_code == 0, result.output
     [line] = result.stdout.splitlines()
-    token = shlex.split(line)[3].removeprefix("X-Bot-Token: ")
-    assert line == f"curl -fsSL -H 'X-Bot-Token: {token}' '{PUBLIC_URL}/api/bootstrap/install.sh?rede=SOL' | sudo sh"
+    token = token_in(line)
+    header = f"""'header = "X-Bot-Token: {token}"'"""
+    url = f"'{PUBLIC_URL}/api/bootstrap/install.sh?rede=SOL'"
+    assert line == f"printf '%s\\n' {header} | curl -fsS -K - {url} | sudo sh"
     assert token not in result.stderr
     assert f"flagee-server token revoke {token.split('.')[1]}" in result.stderr
     [row] = json.loads(either.must("token", "list", "--output", "json"))
@@ -625,7 +633,7 @@ def test_the_line_is_the_last_on_stdout_and_hints_are_beside(either: ControlPlan
 
 def test_a_private_authority_is_told_to_curl_and_to_the_installer(shared: World) -> None:
     line = shared.plane.must("install-command", CLIENT, "SOL", "--ca", "/root/the ca's.pem").splitlines()[-1]
-    fetch, _, run = line.partition(" | ")
+    _, fetch, run = line.split(" | ")
     assert shlex.split(fetch)[2:4] == ["--cacert", "/root/the ca's.pem"]
     assert shlex.split(run) == ["sudo", "sh", "-s", "--", "--ca", "/root/the ca's.pem"]
     result = shared.plane.run("install-command", CLIENT, "SOL", "--ca", "a\nb")

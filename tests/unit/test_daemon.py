@@ -1,6 +1,7 @@
 """The daemon in this process: what it notes of itself, and that nothing outside can hold up its end."""
 
 import asyncio
+import datetime as dt
 import os
 import signal
 import threading
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.adapters.state.door import DEPLOY, HOOK, close_door, closed_until
 from runtime.adapters.state.meta import DaemonStatus, read_daemon_status
 from runtime.daemon import Daemon, in_background
 from runtime.settings import read_settings
@@ -40,6 +42,29 @@ def test_it_notes_that_it_lives_and_how_the_refresh_went_and_ends_when_asked(
     assert code == 0
     assert status.pid == os.getpid()
     assert (status.refresh["reason"], status.refresh["in_force"]) == ("unavailable", stored is not None)
+
+
+@pytest.mark.parametrize(("by", "open_afterwards"), [(HOOK, True), (DEPLOY, False)])
+def test_it_opens_the_door_at_its_start_unless_deploy_still_judges_it(
+    tmp_path: Path, by: str, open_afterwards: bool
+) -> None:
+    paths = {f"FLAGEEMONITOR_{name}_PATH": str(tmp_path / name.lower()) for name in ("CONFIG", "DATA")}
+
+    async def story(installation: Installation) -> None:
+        running = asyncio.create_task(Daemon(installation).run())
+        while True:
+            if await asyncio.to_thread(read_daemon_status, installation.state) is not None:
+                break
+            await asyncio.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await running
+
+    with Installation(read_settings(paths)) as installation:
+        now = installation.clock.now()
+        assert installation.state.folder == tmp_path / "data"
+        close_door(tmp_path / "data", now + dt.timedelta(minutes=5), by=by)
+        asyncio.run(story(installation))
+    assert (closed_until(tmp_path / "data", now) is None) is open_afterwards
 
 
 def test_work_in_the_background_gives_its_result_or_its_error() -> None:

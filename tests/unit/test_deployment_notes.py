@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from runtime.adapters.deployment_notes import DeploymentNotes, LastDeploy, read_build, read_notes
 from runtime.adapters.handover import hand_over, read_handed
+from tests.harness.need import need_root
 
 NOW = dt.datetime(2026, 3, 10, 12, 0, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
@@ -139,8 +140,8 @@ def test_what_is_handed_over_replaces_a_link_and_not_what_it_points_to(tmp_path:
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["door"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_what_root_hands_over_belongs_to_the_folder_s_owner(tmp_path: Path) -> None:
+    need_root("giving files away")
     os.chown(tmp_path, 10001, 10001)
     hand_over(tmp_path, "deployment.json", b"{}")
     assert (tmp_path / "deployment.json").stat().st_uid == 10001

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runtime import update_hook
-from runtime.adapters.state.door import FILE, close_door, closed_until, open_door
+from runtime.adapters.state.door import DEPLOY, FILE, HOOK, close_door, closed_by, closed_until, open_door
 from runtime.adapters.state.runs import register
 from tests.unit.state.support import make_info
 
@@ -35,7 +35,29 @@ def test_an_opened_door_is_open_and_may_be_opened_again(tmp_path: Path) -> None:
     assert closed_until(tmp_path, NOW) is None
 
 
-@pytest.mark.parametrize("text", ["", "soon", "1e99", "-5", "9" * 400, "\x00", "99999999999"])
+def test_the_door_says_who_closed_it(tmp_path: Path) -> None:
+    close_door(tmp_path, NOW + FIVE)
+    assert closed_by(tmp_path, NOW) == HOOK
+    close_door(tmp_path, NOW + FIVE, by=DEPLOY)
+    assert (tmp_path / FILE).read_text().splitlines() == [str(int((NOW + FIVE).timestamp())), "deploy"]
+    assert closed_by(tmp_path, NOW) == DEPLOY
+    assert closed_by(tmp_path, NOW + FIVE) == ""
+
+
+@pytest.mark.parametrize("text", ["{}", "{}\n", "{}\n\n"])
+def test_a_door_that_does_not_say_who_closed_it_is_closed_all_the_same(tmp_path: Path, text: str) -> None:
+    (tmp_path / FILE).write_text(text.format(int((NOW + FIVE).timestamp())))
+    assert (closed_until(tmp_path, NOW), closed_by(tmp_path, NOW)) == (NOW + FIVE, "")
+
+
+def test_an_update_by_watchtower_waits_for_deploy_and_leaves_its_door(tmp_path: Path) -> None:
+    close_door(tmp_path, NOW + FIVE, by=DEPLOY)
+    code, message = update_hook.decide(tmp_path, NOW)
+    assert (code, closed_by(tmp_path, NOW)) == (update_hook.NOT_NOW, DEPLOY)
+    assert "deploy" in message
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "soon", "1e99", "-5", "9" * 400, "\x00", "99999999999"])
 def test_a_door_that_makes_no_sense_is_open(tmp_path: Path, text: str) -> None:
     (tmp_path / FILE).write_text(text)
     assert closed_until(tmp_path, NOW) is None

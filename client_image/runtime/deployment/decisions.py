@@ -6,25 +6,15 @@ import datetime as dt
 from dataclasses import dataclass
 from enum import StrEnum
 
-from runtime.deployment.facts import Container, Probe
+from runtime.deployment.facts import Condition, Container, Probe
 from runtime.deployment.records import ATTEMPTS
+from runtime.deployment.sights import YOUNG
 
 # An engine's own health check says `starting` for as long as its start period; longer than this, it hangs.
 LONGEST_START = dt.timedelta(minutes=10)
 # Without a health check in the image, a container may need so long.
 PLAIN_START = dt.timedelta(minutes=3)
 RESTARTS = 3
-
-
-class Condition(StrEnum):
-    """Of the runtime container."""
-
-    HEALTHY = "healthy"
-    STARTING = "starting"
-    UNHEALTHY = "unhealthy"
-    LOOPING = "looping"
-    STOPPED = "stopped"
-    MISSING = "missing"
 
 
 class Act(StrEnum):
@@ -43,11 +33,14 @@ class Act(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """``known``: its image was healthy before. ``others``: another image was, so that there is one to go back to. ``attempts``:
-    repairs of the last hour. ``drift``: differences from the specification, the pinned image included."""
+    """``proved``: its image was healthy for long enough before. ``lasting``: it is so now. ``others``: another image was healthy,
+    so that there is one to go back to. ``confirmed``: it was found ailing before, or the engine has counted that it ends again
+    and again. ``attempts``: repairs of the last hour. ``drift``: differences from the specification, the image included."""
 
     condition: Condition
-    known: bool = False
+    proved: bool = False
+    lasting: bool = False
+    confirmed: bool = False
     others: bool = False
     drift: tuple[str, ...] = ()
     attempts: int = 0
@@ -59,22 +52,22 @@ class Plan:
     why: str
 
 
-def condition(container: Container | None, probe: Probe | None, now: dt.datetime) -> Condition:
-    """``probe``: of a running container that has no health check of its own."""
+def condition(container: Container | None, probe: Probe | None, age: dt.timedelta, restarted: int) -> Condition:
+    """``probe``: our own, of a running container of which the engine's health check says nothing good. ``age``: of its present
+    start. ``restarted``: how often it ended by itself lately."""
     if container is None:
         return Condition.MISSING
     if container.status == "running":
-        return _of_running(container, probe, now)
+        return _of_running(container, probe, age, restarted)
     # Paused is none of these: it runs, and answers nobody.
     return _BY_STATUS.get(container.status, Condition.UNHEALTHY)
 
 
-def _of_running(container: Container, probe: Probe | None, now: dt.datetime) -> Condition:
-    if container.health == "healthy" or (not container.health and probe is not None and probe.code == 0):
-        return Condition.HEALTHY
-    if container.restarts >= RESTARTS:
-        return Condition.LOOPING  # between two starts, or just begun again
-    age = now - container.started_at if container.started_at else dt.timedelta()
+def _of_running(container: Container, probe: Probe | None, age: dt.timedelta, restarted: int) -> Condition:
+    if restarted >= RESTARTS and age < YOUNG:
+        return Condition.LOOPING  # just begun again; what it says of itself now will not last
+    if container.health == "healthy" or (probe is not None and probe.code == 0):
+        return Condition.HEALTHY  # the engine's own check is short of time on a busy machine
     patience = LONGEST_START if container.health else PLAIN_START
     return Condition.UNHEALTHY if container.health == "unhealthy" or age > patience else Condition.STARTING
 
@@ -90,17 +83,20 @@ def decide(situation: Situation) -> Plan:
             spent = situation.attempts >= ATTEMPTS
             return Plan(Act.GIVE_UP if spent else Act.REPLACE, "; ".join(situation.drift))
         case Condition.HEALTHY:
-            return Plan(Act.NOTHING if situation.known else Act.REMEMBER, "runs as specified")
+            worth = situation.lasting and not situation.proved
+            return Plan(Act.REMEMBER if worth else Act.NOTHING, "runs as specified")
         case _:
             return _help(situation, _SAID[situation.condition])
 
 
 def _help(situation: Situation, said: str) -> Plan:
-    """An image that was never healthy is left; a known one gets another chance, but only so often an hour."""
+    """An image that has not proved itself is left; one that has gets another chance, but only so often an hour."""
     stopped = situation.condition is Condition.STOPPED
     spent = situation.attempts >= ATTEMPTS
-    if not situation.known and situation.others and (spent or not stopped):
-        return Plan(Act.ROLL_BACK, f"{said}, on an image that was never healthy")
+    if not situation.proved and situation.others and (spent or not stopped):
+        if stopped or situation.confirmed:
+            return Plan(Act.ROLL_BACK, f"{said}, on an image that was never healthy for long")
+        return Plan(Act.WAIT, f"{said}, on an image that was never healthy for long")
     if spent:
         return Plan(Act.GIVE_UP, f"{said}, and {situation.attempts} attempts within an hour did not help")
     if situation.drift or (situation.attempts and not stopped):

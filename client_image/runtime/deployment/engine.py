@@ -158,6 +158,13 @@ class DockerEngine:
         with _translated(f"make volume {name}"):
             self._api.create_volume(name, labels=dict(labels))
 
+    def volume_labels(self, name: str) -> Mapping[str, str] | None:
+        with _translated(f"look at volume {name}"):
+            try:
+                return dict(self._api.inspect_volume(name).get("Labels") or {})
+            except NotFound:
+                return None
+
     def remove_volume(self, name: str) -> None:
         with _translated(f"remove volume {name}"), contextlib.suppress(NotFound):
             self._api.remove_volume(name)

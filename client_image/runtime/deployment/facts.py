@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 LABEL_RUNTIME = "flageemonitor.runtime"
@@ -66,9 +67,26 @@ class Container:
     def running(self) -> bool:
         return self.status == "running"
 
+    @property
+    def made_from(self) -> str:
+        """The reference that it was made from, as it was given then."""
+        config = self.raw.get("Config")
+        return str(config.get("Image") or "") if isinstance(config, Mapping) else ""
+
     def belongs(self, runtime: str) -> bool:
         """Whether we made it, for this runtime."""
         return self.labels.get(LABEL_RUNTIME) == runtime
+
+
+class Condition(StrEnum):
+    """Of the runtime container."""
+
+    HEALTHY = "healthy"
+    STARTING = "starting"
+    UNHEALTHY = "unhealthy"
+    LOOPING = "looping"
+    STOPPED = "stopped"
+    MISSING = "missing"
 
 
 @dataclass(frozen=True, slots=True)

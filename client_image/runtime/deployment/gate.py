@@ -52,6 +52,19 @@ def wait_healthy(site: Site, name: str, seconds: float) -> Verdict:
         pause = PAUSE_S
 
 
+def wait_settled(site: Site, name: str) -> Verdict:
+    """Healthy, and still there a moment later: one that ends as soon as it has work is seen here."""
+    verdict = wait_healthy(site, name, site.options.health_timeout)
+    begin = site.pace.monotonic()
+    while verdict.healthy and (left := site.options.soak - (site.pace.monotonic() - begin)) > 0:
+        site.pace.sleep(min(PAUSE_S, left))
+        container = site.engine.container(name)
+        end = _end(container) if container else "it is gone"
+        if end:
+            verdict = Verdict(False, f"it was healthy, but {end}", lost=True, log=_log(site, name))
+    return verdict
+
+
 def _end(container: Container) -> str:
     """Why it needs no more waiting for; empty while it runs."""
     if container.status == "restarting" or container.restarts:

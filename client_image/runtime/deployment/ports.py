@@ -67,6 +67,10 @@ class Engine(Protocol):
 
     def make_volume(self, name: str, labels: Mapping[str, str]) -> None: ...
 
+    def volume_labels(self, name: str) -> Mapping[str, str] | None:
+        """None when there is no such volume."""
+        ...
+
     def remove_volume(self, name: str) -> None: ...
 
     def put(self, name: str, path: str, archive: Iterable[bytes]) -> None:

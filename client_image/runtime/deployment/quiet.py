@@ -53,7 +53,7 @@ def _close(site: Site) -> None:
     try:
         # First, so that whoever comes after a crash knows whose it is.
         site.memory.commit(site.memory.records.model_copy(update={"door": int(until.timestamp())}))
-        door.close_door(site.folders.data, until)
+        door.close_door(site.folders.data, until, by=door.DEPLOY)
     except OSError as error:
         raise DeployError(
             "failed", f"cannot close the door to new runs: {error}", "free space on the volume of the data folder"
@@ -68,16 +68,17 @@ def _wait(site: Site) -> None:
         if waited >= site.options.wait:
             raise DeployError(
                 "run_in_progress",
-                f"still at work after {waited:.0f} s: {_named(runs)}",
+                f"still at work after {waited:.0f} s: {named(runs)}",
                 "try again later, or --force to stop them (hosts at work get their grace time)",
             )
         if pace.monotonic() - told >= _TOLD_EVERY_S:
             told = pace.monotonic()
             _close(site)
-            site.tell("waiting_runs", f"waiting for {_named(runs)}, at most {site.options.wait - waited:.0f} s more")
+            site.tell("waiting_runs", f"waiting for {named(runs)}, at most {site.options.wait - waited:.0f} s more")
         pace.sleep(_PAUSE_S)
 
 
-def _named(runs: tuple[LiveRun, ...]) -> str:
+def named(runs: tuple[LiveRun, ...]) -> str:
+    """For a person."""
     named = ", ".join(f"{run.action[:60]} ({run.origin[:60]})" for run in runs[:3])
     return named + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from runtime.adapters.state.files import write_atomically
 from runtime.deployment.facts import Image
 from runtime.deployment.reference import Reference
+from runtime.deployment.sights import Sight
 
 FILE = "deploy.json"
 HEALTHY_IMAGE = "healthy_image"
@@ -25,13 +26,15 @@ class _Part(BaseModel):
 
 
 class Healthy(_Part):
-    """An image that was seen healthy as the runtime. ``reference``: how to have it again: repository@digest, else the id."""
+    """An image that was seen healthy as the runtime. ``reference``: how to have it again: repository@digest, else the id.
+    ``proved``: for long enough, and without a restart; else it passed a swap, and is believed until it ails."""
 
     reference: Annotated[str, Field(min_length=1)]
     image_id: Annotated[str, Field(min_length=1)]
     digest: str = ""
     version: str = ""
     revision: str = ""
+    proved: bool = True
     at: AwareDatetime
 
     @property
@@ -82,24 +85,30 @@ class Last(_Part):
 class Records(_Part):
     """``healthy``: newest first, by when each was first healthy. ``current``: image id of the one that was last seen healthy.
 
-    ``door``: seconds since 1970 that we have closed the door until, so that a later call knows whose it is. ``attempts``: when a
-    repair last acted. ``retired``: images of ours that may be removed from the host as soon as nothing uses them.
+    ``followed``: what FLAGEEMONITOR_IMAGE named when the runtime was last made from it. ``door``: seconds since 1970 that we have
+    closed the door until, so that a later call knows whose it is. ``attempts``: when a repair last acted. ``retired``: images of
+    ours that may be removed from the host as soon as nothing uses them. ``sight``: what repairs saw of the runtime.
     """
 
     version: int = Field(1, alias="schema")
     healthy: tuple[Healthy, ...] = ()
     current: str = ""
+    followed: str = ""
     pinned: Pin | None = None
     swap: Swap | None = None
     door: int | None = None
     attempts: tuple[AwareDatetime, ...] = ()
     retired: tuple[str, ...] = ()
+    sight: Sight | None = None
     behind_since: AwareDatetime | None = None
     tag: Tag = Tag()
     last: Last | None = None
 
     def known(self, image_id: str) -> bool:
         return any(one.image_id == image_id for one in self.healthy)
+
+    def proved(self, image_id: str) -> bool:
+        return any(one.image_id == image_id and one.proved for one in self.healthy)
 
     def entry(self, image_id: str) -> Healthy | None:
         return next((one for one in self.healthy if one.image_id == image_id), None)
@@ -112,10 +121,14 @@ class Records(_Part):
         current = self.entry(self.current)
         return tuple(dict.fromkeys((*((current,) if current else ()), *self.healthy)))
 
-    def remember(self, image: Image, repository: str, now: dt.datetime) -> Records:
+    def remember(self, image: Image, repository: str, now: dt.datetime, *, proved: bool) -> Records:
         """This image runs healthy."""
         if self.known(image.id):
-            return self.model_copy(update={"current": image.id})
+            entries = (
+                one.model_copy(update={"proved": one.proved or proved}) if one.image_id == image.id else one
+                for one in self.healthy
+            )
+            return self.model_copy(update={"current": image.id, "healthy": tuple(entries)})
         digest = image.digest(repository)
         reference = str(Reference(repository, digest=digest)) if digest else image.id
         entry = Healthy(
@@ -124,6 +137,7 @@ class Records(_Part):
             digest=digest,
             version=image.version,
             revision=image.revision,
+            proved=proved,
             at=now,
         )
         healthy = (entry, *self.healthy)
@@ -145,10 +159,10 @@ class Records(_Part):
 
 
 class Memory:
-    """The file itself. Blocks on the disk."""
+    """The file itself. Blocks on the disk. ``look``: change nothing, not even a file that is damaged."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, look: bool = False) -> None:
+        self._folder, self._look = folder, look
         self.notice = ""
         self.records = self._read()
 
@@ -183,11 +197,11 @@ class Memory:
             return Records()
         except (ValidationError, ValueError) as error:
             aside = path.with_name(f"{FILE}.damaged")
-            path.replace(aside)
             first = str(error).partition("\n")[0]
-            self.notice = (
-                f"{path.name} could not be read ({first}) and was moved to {aside.name}: pins and history are lost"
-            )
+            self.notice = f"{path.name} could not be read ({first}): pins and history are lost"
+            if not self._look:
+                path.replace(aside)
+                self.notice += f"; what it held is in {aside.name}"
             return Records()
 
 

@@ -14,7 +14,7 @@ Every step of a swap leaves one of these pictures; the records say which contain
 from __future__ import annotations
 
 from runtime.deployment.facts import Container
-from runtime.deployment.gate import wait_healthy
+from runtime.deployment.gate import wait_settled
 from runtime.deployment.outcomes import Result
 from runtime.deployment.quiet import reopen
 from runtime.deployment.records import Swap
@@ -47,7 +47,7 @@ def _settle(site: Site) -> Result | None:
 def _without_previous(site: Site, note: Swap, runtime: Container | None) -> Result | None:
     if runtime is not None and runtime.id != note.old:
         # The first installation: there is nothing to go back to.
-        if wait_healthy(site, runtime.id, site.options.health_timeout).healthy:
+        if wait_settled(site, runtime.id).healthy:
             finish(site, note)
             return Result("repaired", "an interrupted swap was brought to its end")
     elif runtime is not None and not runtime.running:
@@ -63,7 +63,7 @@ def _judge(site: Site, note: Swap | None, runtime: Container) -> Result | None:
     if note is None and site.memory.records.known(runtime.image_id):
         drop_previous(site)  # it was healthy already, and only the broom was missing
         return None
-    verdict = wait_healthy(site, runtime.id, site.options.health_timeout)
+    verdict = wait_settled(site, runtime.id)
     if not verdict.healthy:
         return go_back(site, f"a deploy was interrupted, and its new container failed, {verdict.text}", verdict.log)
     if note is not None:

@@ -17,14 +17,19 @@ from runtime.deployment.shield import Shield
 from runtime.deployment.spec import Sources, Specification, runtime_spec
 
 HEALTH_COMMAND = ("python", "-m", "runtime.health")
+# For runs at work. The timer comes again in five minutes: a repair never keeps the door closed for long.
+WAIT_S, REPAIR_WAIT_S = 600.0, 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Seconds. ``force``: do not wait for runs, and update although pinned."""
+    """Seconds. ``soak``: that a new container must stay healthy before the previous one goes; ``proof``: that an image must have
+    been up for to be trusted. ``force``: do not wait for runs, and update although pinned."""
 
-    wait: float = 600.0
+    wait: float = WAIT_S
     health_timeout: float = 120.0
+    soak: float = 10.0
+    proof: float = 600.0
     force: bool = False
 
 
@@ -84,11 +89,25 @@ class Site:
     def spec(self, reference: str = "") -> Specification:
         return runtime_spec(self.settings, self.facts, self.sources, reference or self.followed())
 
-    def have(self, reference: str, image_id: str = "") -> Image:
-        """The image by its id, else by reference; pulled when it was cleaned away. Raises DeployError."""
-        found = (self.engine.image(image_id) if image_id else None) or self.engine.image(reference)
-        if found is not None:
-            return found
+    def have(self, reference: str) -> Image:
+        """The image that the reference stands for here; pulled when it was cleaned away. Raises DeployError."""
+        return self.engine.image(reference) or self.pull(reference)
+
+    def obtain(self, reference: str, image_id: str) -> tuple[Image, str]:
+        """An image of the history, and what surely stands for it on this host: its reference, else its id. Raises DeployError.
+
+        ``reference``: repository@digest or an id. An engine may have the image and yet not know it by its digest.
+        """
+        try:
+            return self.have(reference), reference
+        except DeployError:
+            there = self.engine.image(image_id)
+            if there is None:
+                raise
+            return there, there.id
+
+    def pull(self, reference: str) -> Image:
+        """Raises DeployError (image_unavailable)."""
         if reference.startswith("sha256:"):
             raise DeployError(
                 "image_unavailable",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runtime.deployment.facts import LABEL_ROLE, LABEL_RUNTIME, Container, Image
-from runtime.deployment.gate import Verdict, wait_healthy
+from runtime.deployment.gate import Verdict, wait_healthy, wait_settled
 from runtime.deployment.names import DATA
 from runtime.deployment.outcomes import DeployError, Result
 from runtime.deployment.quiet import quiet
@@ -30,20 +30,30 @@ class Target:
 
 def replace(site: Site, target: Target, *, verb: str, reason: str) -> Result:
     """``reason``: of a success. Raises DeployError when nothing was changed (also run_in_progress)."""
-    verdict = try_candidate(site, target)
-    if not verdict.healthy:
-        retire(site, target.image)
-        return Result(
-            "candidate_unhealthy",
-            f"the image was refused, {verdict.text}: {described(target)}",
-            "nothing was changed; read its last lines above, or publish a mended image and update again",
-            log=verdict.log,
-        )
+    if not _moves(site, target):
+        make_sure(site, target)
+    alone = site.runtime() is None
+    if not (alone and site.memory.records.known(target.image.id)):
+        # Else nothing is there that a trial could protect, and a slow machine would stay without a runtime for ever.
+        verdict = try_candidate(site, target)
+        if not verdict.healthy:
+            return refused(site, target, verdict)
     pause_watchtower(site)
-    if site.runtime() is None:
+    if alone:
         return swap(site, target, verb=verb, reason=reason)
     with quiet(site):
         return swap(site, target, verb=verb, reason=reason)
+
+
+def refused(site: Site, target: Target, verdict: Verdict) -> Result:
+    retire(site, target.image)
+    left = "nothing was changed" if site.runtime() else f"{site.names.runtime} does not run"
+    return Result(
+        "candidate_unhealthy",
+        f"the image was refused, {verdict.text}: {described(target)}",
+        f"{left}; read its last lines above, or publish a mended image and update again",
+        log=verdict.log,
+    )
 
 
 def try_candidate(site: Site, target: Target) -> Verdict:
@@ -51,6 +61,12 @@ def try_candidate(site: Site, target: Target) -> Verdict:
     names, engine = site.names, site.engine
     spec = candidate_spec(site.settings, site.facts, site.sources, target.image.id)
     discard_candidate(site)
+    if engine.volume_labels(names.candidate) is not None:
+        raise DeployError(
+            "failed",
+            f"a volume {names.candidate} exists that FlageeMonitor did not make",
+            f"look at it (`docker volume inspect {names.candidate}`), then remove it, or choose another runtime name",
+        )
     try:
         engine.make_volume(names.candidate, {LABEL_RUNTIME: names.runtime, LABEL_ROLE: "candidate"})
         engine.create(spec)
@@ -72,12 +88,14 @@ def try_candidate(site: Site, target: Target) -> Verdict:
 
 
 def discard_candidate(site: Site) -> None:
-    """The container and its volume, whoever left them."""
+    """The container and its volume, whichever call left them; what is somebody else's stays."""
     name = site.names.candidate
     if site.ours(name) is not None:
         site.engine.stop(name, 10)
         site.engine.remove(name)
-    site.engine.remove_volume(name)
+    labels = site.engine.volume_labels(name)
+    if labels is not None and labels.get(LABEL_RUNTIME) == site.names.runtime:
+        site.engine.remove_volume(name)
 
 
 def pause_watchtower(site: Site) -> None:
@@ -90,6 +108,9 @@ def pause_watchtower(site: Site) -> None:
 
 def swap(site: Site, target: Target, *, verb: str, reason: str) -> Result:
     """With the door closed. The old container, if any, is kept until the new one is healthy."""
+    # The name may stand for another image by now (a pull by somebody else): what was tried is what must run.
+    follow_tag(site, target)
+    make_sure(site, target)
     site.shield.seal()
     old = site.runtime()
     note = Swap(
@@ -111,15 +132,29 @@ def swap(site: Site, target: Target, *, verb: str, reason: str) -> Result:
             reason = "installed"
         return Result(reason, f"{site.names.runtime} runs {described(target)}")
     retire(site, target.image)
+    if old is None:
+        return _alone(site, target, verdict)
     site.tell("going_back", verdict.text)
     return go_back(site, f"{described(target)} failed after the swap, {verdict.text}", verdict.log)
+
+
+def _alone(site: Site, target: Target, verdict: Verdict) -> Result:
+    """Not healthy, and nothing to go back to. One that was healthy before may need longer than we wait; it is left to run."""
+    site.memory.save(swap=None)
+    if not verdict.lost and site.memory.records.known(target.image.id):
+        text = f"{site.names.runtime} was made again from {described(target)} and runs, but {verdict.text}"
+        return Result("repaired", text, "the next repair looks at it again", log=verdict.log)
+    return Result(
+        "broken",
+        f"{described(target)} was started and is no good, {verdict.text}; there is no previous container to go back to",
+        f"read `docker logs {site.names.runtime}`, mend the cause, then call {site.names.wrapper('update-image')}",
+        log=verdict.log,
+    )
 
 
 def _exchange(site: Site, target: Target, old: Container | None) -> Verdict:
     names, engine = site.names, site.engine
     spec = site.spec(target.reference)
-    # The name may stand for another image by now (a pull by somebody else): what was tried is what must run.
-    follow_tag(site, target)
     if old is not None:
         site.tell("stopping", f"stopping the old container, at most {STOP_S} s")
         engine.stop(old.id, STOP_S)
@@ -133,14 +168,30 @@ def _exchange(site: Site, target: Target, old: Container | None) -> Verdict:
         return Verdict(False, f"{target.reference} stands for another image now", lost=True)
     engine.start(new)
     site.tell("started", "the new container starts")
-    verdict = wait_healthy(site, new, site.options.health_timeout)
+    verdict = wait_settled(site, new)
     site.tell("judged", f"the new container is {'healthy' if verdict.healthy else 'not healthy'}")
     return verdict
 
 
+def make_sure(site: Site, target: Target) -> None:
+    """That a container made from the reference gets this very image, while nothing is stopped yet. Raises DeployError."""
+    there = site.have(target.reference)
+    if there.id != target.image.id:
+        raise DeployError(
+            "image_unavailable",
+            f"{target.reference} does not stand for {described(target)}; nothing was changed",
+            f"correct FLAGEEMONITOR_IMAGE in the environment file, then call {site.names.wrapper('update-image')}",
+        )
+
+
+def _moves(site: Site, target: Target) -> bool:
+    """Whether the reference is the tag that we may have stand for the image."""
+    return target.reference == str(site.settings.image) and not site.settings.image.digest
+
+
 def follow_tag(site: Site, target: Target) -> None:
     """Have the tag stand for the image on this host; Watchtower still sees when the registry has a newer one."""
-    if target.reference != str(site.settings.image) or site.settings.image.digest:
+    if not _moves(site, target):
         return
     there = site.engine.image(target.reference)
     if there is None or there.id != target.image.id:
@@ -152,8 +203,9 @@ def finish(site: Site, note: Swap) -> None:
     records, runtime = site.memory.records, site.runtime()
     image = site.engine.image(runtime.image_id) if runtime else None
     if image is not None:
-        records = records.remember(image, site.settings.image.repository, site.now())
-    site.memory.keep(records.model_copy(update={"swap": None, "pinned": note.pin}))
+        records = records.remember(image, site.settings.image.repository, site.now(), proved=False)
+    followed = records.followed if note.pin else note.reference
+    site.memory.keep(records.model_copy(update={"swap": None, "pinned": note.pin, "followed": followed}))
     site.tell("remembered", "it is remembered as healthy")
     drop_previous(site)
 

@@ -27,6 +27,7 @@ NOW = dt.datetime(2026, 3, 10, 12, 0, tzinfo=dt.UTC)
 RUNTIME = "proxy"
 REPOSITORY = "registry.example/proxy"
 TAG = f"{REPOSITORY}:stable"
+BRIEF = dt.timedelta(seconds=5)
 FACTS = EngineFacts("20.10.24", "1.41", "1.12")
 SOURCES = Sources("/etc/proxy/config", "/var/lib/proxy")
 
@@ -37,18 +38,20 @@ class Killed(BaseException):
 
 @dataclass
 class Pace:
-    """Time passes only while somebody sleeps."""
+    """Time passes only while somebody sleeps. A test that moves `at` has the clock jump, and not the host's uptime."""
 
     at: dt.datetime = NOW
+    uptime: float = 5000.0
 
     def now(self) -> dt.datetime:
         return self.at
 
     def monotonic(self) -> float:
-        return self.at.timestamp()
+        return self.uptime
 
     def sleep(self, seconds: float) -> None:
         self.at += dt.timedelta(seconds=seconds)
+        self.uptime += seconds
 
 
 @dataclass
@@ -66,7 +69,9 @@ class Box:
 
 @dataclass
 class MemoryEngine:
-    """`kinds`: image id -> how the runtime in it behaves: good, unhealthy, crash, late (as the real one only), hung (starting).
+    """`kinds`: image id -> how the runtime in it behaves: good, unhealthy, crash, late (as the real one only), hung (starting),
+    brief (healthy, and ends after some seconds). `ailing`, `slow`: ids of containers that the engine calls unhealthy; one that is
+    slow answers a probe that waits for a minute.
 
     `die_at`: at which changing call the process is killed, `die_after` whether the engine had done it by then; `refuse`: the
     engine only refuses that one call.
@@ -78,9 +83,10 @@ class MemoryEngine:
     tags: dict[str, str] = field(default_factory=dict)
     registry: dict[str, Image] = field(default_factory=dict)
     boxes: dict[str, Box] = field(default_factory=dict)
-    volumes: set[str] = field(default_factory=set)
+    volumes: dict[str, dict[str, str]] = field(default_factory=dict)
     registry_up: bool = True
     ailing: set[str] = field(default_factory=set)
+    slow: set[str] = field(default_factory=set)
     calls: int = 0
     die_at: int | None = None
     die_after: bool = False
@@ -154,6 +160,8 @@ class MemoryEngine:
         box = self._find(name)
         if box is None:
             return None
+        if self._kind(box) == "brief" and box.started_at and self.pace.now() - box.started_at > BRIEF:
+            box.started_at, box.restarts = self.pace.now(), box.restarts + 1
         image = self.images.get(box.image_id)
         inherited: Mapping[str, Any] = image.config if image else {}
         body = copy.deepcopy(box.body)
@@ -222,19 +230,23 @@ class MemoryEngine:
         self._did("remove")
 
     def probe(self, name: str, command: Sequence[str], seconds: float) -> Probe:
-        return Probe(1, "not yet")
+        box = self._find(name)
+        return Probe(0, "{}") if box is not None and box.id in self.slow and seconds >= 60 else Probe(1, "not yet")
 
     def logs(self, name: str, lines: int) -> str:
         return f"last words of {name}"
 
     def make_volume(self, name: str, labels: Mapping[str, str]) -> None:
         self._may_die("make_volume")
-        self.volumes.add(name)
+        self.volumes.setdefault(name, dict(labels))
         self._did("make_volume")
+
+    def volume_labels(self, name: str) -> Mapping[str, str] | None:
+        return self.volumes.get(name)
 
     def remove_volume(self, name: str) -> None:
         self._may_die("remove_volume")
-        self.volumes.discard(name)
+        self.volumes.pop(name, None)
         self._did("remove_volume")
 
     def put(self, name: str, path: str, archive: Iterable[bytes]) -> None:
@@ -255,7 +267,7 @@ class MemoryEngine:
         box.started_at, box.restarts = self.pace.now(), 0
         box.status = "running"
         if kind == "crash":
-            box.status, box.restarts = ("restarting", 1) if always else ("exited", 0)
+            box.status, box.restarts = ("restarting", 3) if always else ("exited", 0)
 
     def _kind(self, box: Box) -> str:
         return self.kinds.get(box.image_id, "good")
@@ -267,7 +279,7 @@ class MemoryEngine:
         real = "RUN_MODE=daemon" in box.body["Env"]
         if kind == "hung":
             return "starting"
-        bad = kind == "unhealthy" or (kind == "late" and real) or box.id in self.ailing
+        bad = kind == "unhealthy" or (kind == "late" and real) or box.id in self.ailing | self.slow
         return "unhealthy" if bad else "healthy"
 
     def _find(self, name: str) -> Box | None:
@@ -354,7 +366,7 @@ class Host:
     def settled(self) -> None:
         """As every deploy must leave a host."""
         assert self.status() == {"": "running", "-watchtower": "running"}
-        assert self.engine.volumes == set()
+        assert self.engine.volumes == {}
         assert not (self.folder / "data/door").exists()
         assert not (self.folder / "etc/.candidate-state").exists()
         records = Memory(self.folder / "etc").records

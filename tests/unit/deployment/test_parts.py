@@ -7,6 +7,8 @@ import datetime as dt
 import io
 import os
 import sqlite3
+import subprocess
+import sys
 import tarfile
 import threading
 from pathlib import Path
@@ -15,8 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.deployment.decisions import Act, Condition, Situation, condition, decide
-from runtime.deployment.facts import Container, Image, Probe
+from runtime.deployment import state_copy
+from runtime.deployment.decisions import Act, Situation, condition, decide
+from runtime.deployment.facts import Condition, Container, Image, Probe
 from runtime.deployment.names import Names
 from runtime.deployment.records import KEPT, Memory, Records
 from runtime.deployment.state_copy import state_archive
@@ -35,10 +38,19 @@ def seen(status: str, health: str = "", restarts: int = 0, minutes: float = 1) -
     [
         (None, None, Condition.MISSING),
         (seen("running", "healthy"), None, Condition.HEALTHY),
-        (seen("running", "healthy", restarts=9), None, Condition.HEALTHY),
+        (seen("running", "healthy", restarts=2), None, Condition.HEALTHY),
+        (seen("running", "healthy", restarts=3), None, Condition.LOOPING),
+        (seen("running", "healthy", restarts=9, minutes=6), None, Condition.HEALTHY),
         (seen("running", "starting"), None, Condition.STARTING),
         (seen("running", "starting", restarts=1), None, Condition.STARTING),
         (seen("running", "starting", restarts=3), None, Condition.LOOPING),
+        (seen("running", "starting", restarts=3, minutes=6), Probe(0), Condition.HEALTHY),
+        (seen("running", "starting", restarts=3), Probe(0), Condition.LOOPING),
+        (seen("running", "starting"), Probe(0), Condition.HEALTHY),
+        (seen("running", "starting"), Probe(1), Condition.STARTING),
+        (seen("running", "unhealthy"), Probe(0), Condition.HEALTHY),
+        (seen("running", "unhealthy"), Probe(1), Condition.UNHEALTHY),
+        (seen("running", "unhealthy"), Probe(None), Condition.UNHEALTHY),
         (seen("running", "starting", minutes=11), None, Condition.UNHEALTHY),
         (seen("running", "unhealthy"), None, Condition.UNHEALTHY),
         (seen("restarting", "unhealthy"), None, Condition.LOOPING),
@@ -53,7 +65,8 @@ def seen(status: str, health: str = "", restarts: int = 0, minutes: float = 1) -
     ],
 )
 def test_the_condition_of_a_container(container: Container | None, probe: Probe | None, expected: Condition) -> None:
-    assert condition(container, probe, NOW) is expected
+    age = NOW - container.started_at if container and container.started_at else dt.timedelta()
+    assert condition(container, probe, age, container.restarts if container else 0) is expected
 
 
 @pytest.mark.parametrize(
@@ -62,21 +75,25 @@ def test_the_condition_of_a_container(container: Container | None, probe: Probe 
         (Situation(Condition.MISSING), Act.CREATE),
         (Situation(Condition.MISSING, attempts=99), Act.CREATE),
         (Situation(Condition.STARTING, drift=("x",)), Act.WAIT),
-        (Situation(Condition.HEALTHY, known=True), Act.NOTHING),
-        (Situation(Condition.HEALTHY), Act.REMEMBER),
+        (Situation(Condition.HEALTHY, proved=True, lasting=True), Act.NOTHING),
+        (Situation(Condition.HEALTHY), Act.NOTHING),
+        (Situation(Condition.HEALTHY, lasting=True), Act.REMEMBER),
         (Situation(Condition.HEALTHY, drift=("x",)), Act.REPLACE),
         (Situation(Condition.HEALTHY, drift=("x",), attempts=3), Act.GIVE_UP),
-        (Situation(Condition.UNHEALTHY, others=True), Act.ROLL_BACK),
-        (Situation(Condition.LOOPING, others=True), Act.ROLL_BACK),
-        (Situation(Condition.LOOPING, others=True, attempts=3), Act.ROLL_BACK),
+        (Situation(Condition.UNHEALTHY, others=True), Act.WAIT),
+        (Situation(Condition.UNHEALTHY, others=True, confirmed=True), Act.ROLL_BACK),
+        (Situation(Condition.UNHEALTHY, others=True, attempts=3), Act.WAIT),
+        (Situation(Condition.LOOPING, others=True), Act.WAIT),
+        (Situation(Condition.LOOPING, others=True, confirmed=True), Act.ROLL_BACK),
+        (Situation(Condition.LOOPING, others=True, confirmed=True, attempts=3), Act.ROLL_BACK),
         (Situation(Condition.UNHEALTHY), Act.RESTART),
-        (Situation(Condition.UNHEALTHY, known=True, others=True), Act.RESTART),
-        (Situation(Condition.UNHEALTHY, known=True, attempts=1), Act.REPLACE),
-        (Situation(Condition.UNHEALTHY, known=True, others=True, attempts=3), Act.GIVE_UP),
-        (Situation(Condition.UNHEALTHY, known=True, drift=("x",)), Act.REPLACE),
+        (Situation(Condition.UNHEALTHY, proved=True, others=True, confirmed=True), Act.RESTART),
+        (Situation(Condition.UNHEALTHY, proved=True, attempts=1), Act.REPLACE),
+        (Situation(Condition.UNHEALTHY, proved=True, others=True, attempts=3), Act.GIVE_UP),
+        (Situation(Condition.UNHEALTHY, proved=True, drift=("x",)), Act.REPLACE),
         (Situation(Condition.STOPPED, others=True), Act.START),
         (Situation(Condition.STOPPED, others=True, attempts=3), Act.ROLL_BACK),
-        (Situation(Condition.STOPPED, known=True, drift=("x",)), Act.REPLACE),
+        (Situation(Condition.STOPPED, proved=True, drift=("x",)), Act.REPLACE),
     ],
 )
 def test_what_a_repair_does(situation: Situation, act: Act) -> None:
@@ -87,19 +104,24 @@ def test_what_a_repair_does(situation: Situation, act: Act) -> None:
     st.builds(
         Situation,
         condition=st.sampled_from(Condition),
-        known=st.booleans(),
+        proved=st.booleans(),
+        lasting=st.booleans(),
+        confirmed=st.booleans(),
         others=st.booleans(),
         drift=st.sampled_from([(), ("x",)]),
         attempts=st.integers(0, 5),
     )
 )
-def test_only_an_image_that_was_never_healthy_is_left_and_only_for_one_that_was(situation: Situation) -> None:
+def test_only_an_image_that_has_not_proved_itself_is_left_and_only_for_one_that_was_healthy(
+    situation: Situation,
+) -> None:
     plan = decide(situation)
     assert plan.why
     if plan.act is Act.ROLL_BACK:
         assert situation.others
-        assert not situation.known
+        assert not situation.proved
         assert situation.condition not in (Condition.HEALTHY, Condition.STARTING)
+        assert situation.confirmed or situation.condition is Condition.STOPPED
     if situation.condition is Condition.STARTING:
         assert plan.act is Act.WAIT
     if plan.act is Act.NOTHING:
@@ -114,7 +136,7 @@ def image(number: int, *, registry: bool = True) -> Image:
 def remembered(*numbers: int) -> Records:
     records = Records()
     for number in numbers:
-        records = records.remember(image(number), "r.example/p", NOW)
+        records = records.remember(image(number), "r.example/p", NOW, proved=True)
     return records
 
 
@@ -128,7 +150,7 @@ def test_the_history_is_short_newest_first_and_each_image_once() -> None:
 def test_an_image_of_no_registry_is_remembered_by_its_id_and_never_removed() -> None:
     records = Records()
     for number in range(1, 5):
-        records = records.remember(image(number, registry=False), "r.example/p", NOW)
+        records = records.remember(image(number, registry=False), "r.example/p", NOW, proved=True)
     assert records.healthy[0].reference == "sha256:4"
     assert records.retired == ()
 
@@ -154,6 +176,8 @@ def test_memory_survives_a_new_process_and_is_for_root_alone(tmp_path: Path) -> 
 )
 def test_a_memory_that_cannot_be_read_is_moved_aside(tmp_path: Path, raw: bytes) -> None:
     (tmp_path / "deploy.json").write_bytes(raw)
+    assert Memory(tmp_path, look=True).notice
+    assert (tmp_path / "deploy.json").exists()
     memory = Memory(tmp_path)
     assert memory.records == Records()
     assert memory.notice
@@ -305,6 +329,53 @@ def test_a_state_that_is_damaged_is_left_out_and_said(places: tuple[Path, Path])
     entries, _, trouble = unpacked(*places)
     assert sorted(entries) == [".", "keepsake.jsonl"]
     assert "could not be copied" in trouble
+
+
+HOLDER = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("PRAGMA locking_mode = EXCLUSIVE")
+database.execute("BEGIN EXCLUSIVE")
+database.execute("INSERT INTO kept VALUES (1)")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("mode", ["WAL", "DELETE"])
+def test_whoever_keeps_the_state_locked_does_not_hold_up_a_deploy(
+    places: tuple[Path, Path], mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_copy, "WITHIN_S", 1.0)
+    monkeypatch.setattr(state_copy, "_BUSY_S", 0.2)
+    with contextlib.closing(sqlite3.connect(places[0] / "state.db")) as database:
+        database.execute(f"PRAGMA journal_mode = {mode}")
+        database.execute("CREATE TABLE kept (a)")
+        database.commit()
+    words = [sys.executable, "-c", HOLDER, str(places[0] / "state.db")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        entries, _, trouble = unpacked(*places)
+        holder.communicate()
+    assert list(entries) == ["."]
+    assert "locked" in trouble
+
+
+@pytest.mark.parametrize("limit", ["LARGEST", "SPARE"])
+def test_a_state_that_there_is_no_room_for_is_left_out_and_said(
+    places: tuple[Path, Path], limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.closing(sqlite3.connect(places[0] / "state.db")) as database:
+        database.execute("CREATE TABLE kept (a)")
+        database.executemany("INSERT INTO kept VALUES (?)", [("x" * 4000,)] * 1000)
+        database.commit()
+    monkeypatch.setattr(state_copy, limit, 1_000_000 if limit == "LARGEST" else 1 << 60)
+    monkeypatch.setattr(state_copy, "_PAGES", 8)
+    entries, _, trouble = unpacked(*places)
+    assert list(entries) == ["."]
+    assert "room for" in trouble
+    assert list(places[1].iterdir()) == []
 
 
 def test_links_lead_nowhere_and_nothing_stays_in_root_s_folder(places: tuple[Path, Path], tmp_path: Path) -> None:

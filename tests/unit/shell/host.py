@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from server.services import installer
 from tests.harness.need import need_program, need_root
 
 ROOT = Path(__file__).parents[3]
@@ -63,21 +64,8 @@ _MOUNTS = {"etc": "/etc", "lib": "/var/lib", "run": "/run", "bin": "/usr/local/b
 
 def render(values: Mapping[str, str] = VALUES) -> bytes:
     """The installer as the control plane renders it."""
-    lines: list[str] = []
-    for line in (ROOT / "bootstrap/install.sh").read_text().splitlines():
-        if line.strip() == "# @@VALUES@@":
-            lines += [f"    {name}=" + "'" + value.replace("'", "'\"'\"'") + "'" for name, value in values.items()]
-        elif line.strip() == "# @@WRAPPERS@@":
-            for name in TOOLS:
-                lines += [
-                    f"        ({name}) cat <<'EOF_{name}'",
-                    wrapper(name).removesuffix("\n"),
-                    f"EOF_{name}",
-                    "        ;;",
-                ]
-        else:
-            lines.append(line)
-    return ("\n".join(lines) + "\n").encode()
+    template = (ROOT / "bootstrap/install.sh").read_bytes()
+    return installer.render(template, values, {name: wrapper(name).encode() for name in TOOLS})
 
 
 def wrapper(name: str) -> str:

@@ -88,13 +88,15 @@ def test_without_a_healthy_image_the_named_one_does_the_work(proxy: Host, health
 
 
 def test_a_registry_that_does_not_answer_changes_nothing(proxy: Host) -> None:
-    proxy.answer("pull-fails", "Error response from daemon: dial tcp: no route to host")
+    proxy.answer("pull-fails", 'Error response from "daemon":\tdial tcp:\\ no route to host')
     for arguments in ([], ["--resume"]):
         done = update(proxy, *arguments, "--output", "json")
         assert done.returncode == 1
         assert "no route to host" in done.stderr
         answer = json.loads(done.stdout)
-        assert (answer["reason"], answer["runtime"]) == ("image_unavailable", "flageemonitor")
+        assert (answer["reason"], answer["runtime"], answer["exit_code"]) == ("image_unavailable", "flageemonitor", 1)
+        assert "no route to host" in answer["message"]
+        assert "nothing was changed" in answer["advice"]
     assert not [call for call in proxy.calls() if call[0] == "run"]
     assert update(proxy, "--repair").returncode == 1
     # What the timer calls needs no registry while an image is here.

@@ -99,6 +99,15 @@ def test_output_and_messages_stay_apart_and_stdin_stays_the_callers(proxy: Host)
     assert (done.stdout, done.stderr) == ("one\n{}\ntwo\n{}\n", "progress\nprogress\n")
 
 
+def test_a_caller_without_stdin_is_served(proxy: Host) -> None:
+    proxy.installed_wrapper("run")
+    caller = proxy.folder / "caller.sh"
+    caller.write_text(f"exec {' '.join(proxy.command('', '/usr/local/bin/flageemonitor-run')[6:])} x <&-\n")
+    done = proxy.run(caller)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert executed(proxy)
+
+
 def in_a_terminal(host: Host, *command: str) -> tuple[int, bytes]:
     """Exit code, and what the terminal showed."""
     pid, terminal = pty.fork()

@@ -24,6 +24,7 @@ from runtime.core.ports import Answer
 WATCHDOG_LATER_S = 3
 KILL_S = 5.0
 CLOSE_S = 2.0
+LAST_WORD_S = 1.0
 WINDOW = 256 * 1024
 
 
@@ -54,6 +55,8 @@ class SshSession:
             stopped = Reason.DEADLINE
         if stopped in (Reason.DEADLINE, Reason.KILLED):
             await self._kill(reader.group, privileged)
+        elif stopped is None and not reader.complete and await self._going():
+            stopped = Reason.CONNECTION_LOST
         return reader.answer(stopped)
 
     async def wait_gone(self, timeout: float) -> bool:
@@ -66,6 +69,13 @@ class SshSession:
                 await self._connection.wait_closed()
         self._over = True
         self._connection.abort()
+
+    async def _going(self) -> bool:
+        """Whether the connection ends too: a terminal that goes down ends the shell a moment before it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORD_S):
+                await self._connection.wait_closed()
+        return self._lost
 
     async def _converse(self, text: bytes, reader: script.Reader, privileged: bool) -> Reason | None:
         """Run the script to its end; else say why it has none. None: the shell ended by itself."""

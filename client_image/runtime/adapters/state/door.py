@@ -1,8 +1,9 @@
 """The door to new runs: closed for a few minutes while this container is being replaced. One file in the data folder.
 
-Closed by the pre-update hook and by `deploy`, looked at by every run after it has registered, opened by the daemon at its start.
-The order makes it safe: a run registers first and looks at the door then, who closes it looks for registered runs after that.
-It opens by itself when its time is over, so that nothing stays shut when whoever closed it dies.
+Closed by the pre-update hook and by `deploy`, looked at by every run after it has registered. What the hook closed is opened by
+the new container's daemon at its start; what `deploy` closed, by `deploy` alone, once it has judged the new container. The order
+makes it safe: a run registers first and looks at the door then, who closes it looks for registered runs after that. It opens by
+itself when its time is over, so that nothing stays shut when whoever closed it dies.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ LONGEST = dt.timedelta(hours=1)
 _BYTES = 64
 
 
-def close_door(folder: Path, until: dt.datetime) -> None:
+HOOK, DEPLOY = "hook", "deploy"
+
+
+def close_door(folder: Path, until: dt.datetime, *, by: str = HOOK) -> None:
     """No run may start before ``until`` (aware). Raises OSError."""
     # Root writes it as well (`deploy`), into a folder that is not root's: through no link, and for the folder's owner.
-    hand_over(folder, FILE, f"{int(until.timestamp())}\n".encode())
+    hand_over(folder, FILE, f"{int(until.timestamp())}\n{by}\n".encode())
 
 
 def open_door(folder: Path) -> None:
@@ -32,7 +36,22 @@ def open_door(folder: Path) -> None:
 def closed_until(folder: Path, now: dt.datetime) -> dt.datetime | None:
     """Until when no run may start; None when the door is open, or what is written there makes no sense."""
     try:
-        until = dt.datetime.fromtimestamp(int(read_handed(folder / FILE, _BYTES).decode("ascii").strip()), dt.UTC)
-    except (OSError, ValueError, OverflowError):
+        until = dt.datetime.fromtimestamp(int(_lines(folder)[0]), dt.UTC)
+    except (OSError, ValueError, OverflowError, IndexError):
         return None
     return until if now < until <= now + LONGEST else None
+
+
+def closed_by(folder: Path, now: dt.datetime) -> str:
+    """Who keeps it closed; empty when it is open, or nobody says."""
+    if closed_until(folder, now) is None:
+        return ""
+    try:
+        return "".join(_lines(folder)[1:2]).strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def _lines(folder: Path) -> list[str]:
+    """Seconds since 1970; who closed it."""
+    return read_handed(folder / FILE, _BYTES).decode("ascii").splitlines()
