@@ -107,7 +107,7 @@ param(
             if ($argument -and $argument -notmatch '[\s"]') {
                 $argument
             } else {
-                '"' + (($argument -replace '(\\*)"', '$1$1\"') -replace '(\\+)$', '$1$1') + '"'
+                '"' + (($argument -replace '(\\*)"', '$1$1\"') -replace '(\\+)\z', '$1$1') + '"'
             }
         }
         $parts -join ' '

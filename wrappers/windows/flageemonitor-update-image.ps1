@@ -41,7 +41,7 @@ function ConvertTo-CommandLine([string[]]$Arguments) {
         if ($argument -and $argument -notmatch '[\s"]') {
             $argument
         } else {
-            '"' + (($argument -replace '(\\*)"', '$1$1\"') -replace '(\\+)$', '$1$1') + '"'
+            '"' + (($argument -replace '(\\*)"', '$1$1\"') -replace '(\\+)\z', '$1$1') + '"'
         }
     }
     $parts -join ' '
