@@ -19,7 +19,8 @@ import click
 from rich.text import Text
 
 from runtime.adapters.state.files import locked
-from runtime.console.output import Out, choose, clean
+from runtime.console.output import Out, choose
+from runtime.console.text import clean
 from runtime.deployment.host_windows import seen_by_engine
 from runtime.deployment.names import SOCKET, UID, HostOs, environment_file, name_problem
 from runtime.deployment.outcomes import DeployError, Result, as_result

@@ -295,7 +295,7 @@ def _parsed_and_run(words: list[str]) -> int:
     except click.Abort:
         return 130
     except BrokenPipeError:  # the reader of a help text went away
-        from runtime.console.output import hush
+        from runtime.console.text import hush
 
         hush(sys.stdout)
         return 1

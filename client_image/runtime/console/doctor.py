@@ -20,7 +20,8 @@ from runtime.adapters.state.history import count
 from runtime.adapters.state.meta import read_daemon_status
 from runtime.adapters.state.runs import live_runs
 from runtime.console.configuration import problems
-from runtime.console.output import Out, clean, counted
+from runtime.console.output import Out
+from runtime.console.text import clean, counted
 from runtime.core.errors import RunError
 from runtime.core.model import Selector
 from runtime.wiring import Installation

@@ -13,8 +13,9 @@ from rich.text import Text
 from runtime.adapters.state.history import HostRecord, RunRecord, find_run, list_runs, why
 from runtime.adapters.state.runs import Cancelled, cancel
 from runtime.adapters.state.store import State
-from runtime.console.output import Out, clean
+from runtime.console.output import Out
 from runtime.console.terminal import styled
+from runtime.console.text import clean
 from runtime.core.errors import NoHostMatched, UsageFault
 
 _RUN = ("started", "action", "origin", "hosts", "outcomes", "exit", "run")

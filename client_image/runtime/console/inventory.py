@@ -7,7 +7,8 @@ from typing import Any
 from rich.text import Text
 
 from runtime.adapters.state.hosts import accept_lost_keys, acquaintances, key_history, retire_keys
-from runtime.console.output import Out, counted
+from runtime.console.output import Out
+from runtime.console.text import counted
 from runtime.core import gates, rollout, wire
 from runtime.core.errors import NoHostMatched, UsageFault
 from runtime.core.model import Allow, Selector

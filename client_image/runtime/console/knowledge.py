@@ -10,7 +10,8 @@ from rich.text import Text
 
 from contracts.config import NetworkConfig, Rollout
 from contracts.document import masked
-from runtime.console.output import Out, clean
+from runtime.console.output import Out
+from runtime.console.text import clean
 from runtime.core.action import Action
 from runtime.core.pipeline import Knowledge, known_provider, named
 

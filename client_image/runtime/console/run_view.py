@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runtime.console.output import Out, clean, counted, error_json
+from runtime.console.output import Out, error_json
+from runtime.console.text import clean, counted
 from runtime.core import wire
 from runtime.core.errors import RunError
 from runtime.core.model import Host, HostResult, Outcome, RunReport

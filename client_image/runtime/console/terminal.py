@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from runtime.console.output import clean, hush
+from runtime.console.text import clean, hush
 
 GAP = 2  # between two columns
 LEAST = 20  # text that may be folded still reads well in so many characters, the gap to the next column included

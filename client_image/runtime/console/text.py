@@ -1,0 +1,27 @@
+"""Plain text for people: one line, without what a terminal would obey. Used by everything here that prints."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+# C0 and C1 controls, and the characters that reorder text: a host's name or answer must not drive the operator's terminal.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def clean(text: object) -> str:
+    """Text from a host or an inventory, safe for a terminal and on one line."""
+    return _CONTROL.sub("?", str(text).replace("\n", " ").replace("\t", " "))
+
+
+def counted(number: int, what: str) -> str:
+    """3 hosts, 1 host."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def hush(stream: Any) -> None:
+    """The reader of this stream went away (head, less): what is still to be said is dropped, and the work goes on."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
