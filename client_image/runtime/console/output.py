@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from runtime.console.text import clean, hush
+from runtime.console.text import CONTROL, clean, hush
 from runtime.core.errors import RunError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Out:
         indent = 2 if self.form == "json" and self.stdout.isatty() else None
         text = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
         # What would drive a terminal stands only inside strings, where JSON has another way to write it.
-        self.write(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
+        self.write(CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
     def say(self, text: str, style: str = "") -> None:
         """A remark for a person, on stderr."""

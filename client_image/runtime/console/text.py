@@ -7,12 +7,12 @@ import re
 from typing import Any
 
 # C0 and C1 controls, and the characters that reorder text: a host's name or answer must not drive the operator's terminal.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def clean(text: object) -> str:
     """Text from a host or an inventory, safe for a terminal and on one line."""
-    return _CONTROL.sub("?", str(text).replace("\n", " ").replace("\t", " "))
+    return CONTROL.sub("?", str(text).replace("\n", " ").replace("\t", " "))
 
 
 def counted(number: int, what: str) -> str:
