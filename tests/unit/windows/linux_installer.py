@@ -52,6 +52,7 @@ def written(case: Mapping[str, Any], folder: Path) -> Written:
         "ca": "/ca.pem" if options["ca"] else "",
         "DOCKER_HOST": "unix:///var/run/docker.sock",
         "stage": str(folder / "stage"),
+        "marker": str(folder / "marker"),
         "env_file": str(file),
     }
     text = "\n".join([*lines[:-1], *(f"{name}={shlex.quote(value)}" for name, value in assigned.items()), _CALL])
