@@ -15,7 +15,7 @@ prove itself first; runs at work are waited for; whatever fails, the previous on
   --rollback     go back to the last healthy image before this one, and stay there
   --resume       end that, and update
   --status       tell, and change nothing
-  --wait N       seconds that runs at work may take (default 600)
+  --wait N       seconds that runs at work may take (default 600; --repair waits for none unless told)
   --force        do not wait for runs; update although it was rolled back
   --output json  the answer as one JSON object
 
