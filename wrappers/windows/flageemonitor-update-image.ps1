@@ -15,7 +15,7 @@ prove itself first; runs at work are waited for; whatever fails, the previous on
   --rollback     go back to the last healthy image before this one, and stay there
   --resume       end that, and update
   --status       tell, and change nothing
-  --wait N       seconds that runs at work may take (default 600)
+  --wait N       seconds that runs at work may take (default 600; --repair waits for none unless told)
   --force        do not wait for runs; update although it was rolled back
   --output json  the answer as one JSON object
 
@@ -275,14 +275,19 @@ function Test-Image([string]$Name) {
     $Name -cmatch '\A[A-Za-z0-9][A-Za-z0-9._/:@-]*\z'
 }
 
-# Like Stop-Script, and as JSON where that was asked for.
+# Like Stop-Script, and where JSON was asked for in the form that deploy gives it.
 function Stop-Update([int]$Code, [string]$Reason, [string[]]$Lines) {
     $answer = [ordered]@{
         schema = 1
-        runtime = $runtime
         verb = $wish.Verb
+        runtime = $runtime
         reason = $Reason
-        message = $Lines -join ' '
+        message = $Lines[0]
+        advice = @($Lines | Select-Object -Skip 1) -join ' '
+        notes = @()
+        log = ''
+        exit_code = $Code
+        report = $null
     }
     $output = if ($wish.Output -ceq 'json') { ConvertTo-Json -InputObject $answer -Compress } else { '' }
     Stop-Script $Code $Lines $output
