@@ -275,14 +275,19 @@ function Test-Image([string]$Name) {
     $Name -cmatch '\A[A-Za-z0-9][A-Za-z0-9._/:@-]*\z'
 }
 
-# Like Stop-Script, and as JSON where that was asked for.
+# Like Stop-Script, and where JSON was asked for in the form that deploy gives it.
 function Stop-Update([int]$Code, [string]$Reason, [string[]]$Lines) {
     $answer = [ordered]@{
         schema = 1
-        runtime = $runtime
         verb = $wish.Verb
+        runtime = $runtime
         reason = $Reason
-        message = $Lines -join ' '
+        message = $Lines[0]
+        advice = @($Lines | Select-Object -Skip 1) -join ' '
+        notes = @()
+        log = ''
+        exit_code = $Code
+        report = $null
     }
     $output = if ($wish.Output -ceq 'json') { ConvertTo-Json -InputObject $answer -Compress } else { '' }
     Stop-Script $Code $Lines $output

@@ -9,7 +9,7 @@ import pytest
 from runtime.deployment.env_file import parse
 from runtime.deployment.settings import read_settings
 from tests.unit.windows.linux_installer import cases, written
-from tests.unit.windows.scripts import INSTALLER, ROOT, deploy_command, function
+from tests.unit.windows.scripts import INSTALLER, ROOT, deploy_command, function, wrapper
 from tools import powershell
 
 LINUX = (ROOT / "bootstrap/install.sh").read_text()
@@ -126,6 +126,18 @@ def test_the_one_shot_container_is_the_documented_one() -> None:
     for option in ("--runtime-name", "--socket", "--config-source", "--data-source", "--host-os"):
         assert option in own
         assert option in document
+
+
+def test_a_refused_update_is_told_as_json_in_the_same_form() -> None:
+    linux = re.search(
+        r"printf '(\{\"schema\": 1.*?\})", (ROOT / "wrappers/linux/flageemonitor-update-image").read_text()
+    )
+    assert linux
+    table = next(
+        powershell.nodes(function(wrapper("update-image").read_bytes(), "Stop-Update"), "hash_literal_expression")
+    )
+    windows = [powershell.text(entry.children[0]) for entry in powershell.nodes(table, "hash_entry")]
+    assert windows == re.findall(r'"(\w+)":', linux[1])
 
 
 def test_the_first_configuration_runs_in_the_same_container() -> None:
