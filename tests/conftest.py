@@ -1,1 +1,15 @@
+import signal
+
 pytest_plugins = ["tests.harness.fixtures"]
+
+
+def pytest_configure() -> None:
+    """Whoever starts the tests in the background may have them ignore signals, and programs that tests start would inherit that:
+    a shell cannot even trap what was ignored when it began."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, _nothing)  # ours to ignore, and the default again for whatever we start
+
+
+def _nothing(*_: object) -> None:
+    pass
