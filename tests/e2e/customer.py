@@ -53,14 +53,15 @@ class Customer:
 
     def derive(self, version: str, *lines: str) -> str:
         """A further release, made of the first one: its local name. `lines` are added to its Dockerfile."""
-        name = f"flagee-test-client:{version}-{next(self._numbers)}"
+        number = next(self._numbers)
+        name = f"flagee-test-client:{version}-{number}"
         build = json.dumps({"version": version, "revision": "test", "built_at": "", "licence": "trial"})
         body = [
             f"FROM flagee-test-client:{FIRST}",
             "USER 0",
             f"RUN echo '{build}' > /flageemonitor/build.json",
             "USER 10001:10001",
-            f'LABEL org.opencontainers.image.version="{version}"',
+            f'LABEL org.opencontainers.image.version="{version}" number="{number}"',  # no two are the same image
             *lines,
         ]
         self.host.must("docker", "build", "-q", "-t", name, "-", stdin="\n".join(body).encode())
