@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install -q --disable-pip-version-check --no-input
-# Tests share two cores with the real parts they start.
-PYTEST_ARGS ?= -q -n 2 --dist loadfile
+# Tests share two cores with the real parts they start. In the order of the files: the end-to-end ones are few and long, and what is
+# begun last is waited for.
+PYTEST_ARGS ?= -q -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test unit integration check format lock schema bench image publish clean
