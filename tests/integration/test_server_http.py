@@ -255,7 +255,7 @@ def test_other_methods_are_answered_with_those_that_are_allowed(world: World, me
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/api", PATH + "/", PATH + "/x", "/static/x", "/api/bootstrap/install.ps1", "/%00"]
+    "path", ["/", "/api", PATH + "/", PATH + "/x", "/static/x", "/api/bootstrap/install.bat", "/%00"]
 )
 def test_unknown_paths_are_problems_too(world: World, path: str) -> None:
     answer = world.http.get(path)
