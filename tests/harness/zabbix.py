@@ -50,22 +50,30 @@ class Zabbix(Api):
             self._agent = self._stack.enter_context(zabbix_server.agent(self._folder))
         return self._agent
 
-    def send(self, host: str, key: str, value: str, *, within: float = 30.0) -> None:
+    def send(self, host: str, key: str, value: str, *, within: float = 60.0) -> None:
         """Give a value to a trapper item, as soon as the server knows the item."""
         trapper = self.trapper()
         wait_until(lambda: trapper.send(host, key, value), within=within, what=f"value of {host}:{key} taken")
 
+    def show(self, host: str, key: str, trigger_id: str, value: int) -> None:
+        """Give 0 or 1 to a trapper item until its trigger shows it."""
+
+        # Sent anew each time: what comes between the server's learning of the item and of its trigger is kept, but not judged.
+        def shown() -> bool:
+            self.send(host, key, str(value))
+            return self.trigger_value(trigger_id) == value
+
+        wait_until(shown, within=60, every=0.5, what=f"{trigger_id} of {host} at {value}")
+
     def raise_problem(self, host: str, description: str, *, key: str = "harness.problem") -> str:
         """A new trigger on the host, in problem state when this returns; its id. `key` names its trapper item."""
         trigger_id = self.create_trapper_trigger(host, key, description)
-        self.send(host, key, "1")
-        wait_until(lambda: self.trigger_value(trigger_id) == 1, within=30, what=f"problem on {host}")
+        self.show(host, key, trigger_id, 1)
         return trigger_id
 
     def resolve_problem(self, host: str, trigger_id: str, *, key: str = "harness.problem") -> None:
         """Back to no problem."""
-        self.send(host, key, "0")
-        wait_until(lambda: self.trigger_value(trigger_id) == 0, within=30, what=f"no problem on {host}")
+        self.show(host, key, trigger_id, 0)
 
     def poll_agents(self, *hosts: str) -> dict[str, int]:
         """Let the server poll the main agent interface of each host until it knows; host → 1 available, 2 unavailable."""

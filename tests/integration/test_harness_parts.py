@@ -193,7 +193,7 @@ def test_a_database_is_real_and_empty(postgres_url: str) -> None:
 def test_hosts_are_created_as_they_were_wanted(zabbix_running: zabbix.Zabbix) -> None:
     spec = HostSpec(
         "CHECK-LOJA001-PDV201",
-        name="Caixa 201",
+        name="CHECK Caixa 201",
         groups=("CHECK", "CHECK/LOJA001"),
         interfaces=(Interface("10.1.2.3"), Interface("10.1.2.4", port=10051)),
         tags=(("provider", "zanthus"),),
@@ -207,7 +207,7 @@ def test_hosts_are_created_as_they_were_wanted(zabbix_running: zabbix.Zabbix) ->
         f"select{part}": "extend" for part in ("Groups", "Interfaces", "Tags", "Macros", "Inventory", "ParentTemplates")
     }
     (host,) = zabbix_running.call("host.get", {"hostids": made["CHECK-LOJA001-PDV201"], "output": "extend", **selects})
-    assert (host["host"], host["name"], host["status"]) == ("CHECK-LOJA001-PDV201", "Caixa 201", "1")
+    assert (host["host"], host["name"], host["status"]) == ("CHECK-LOJA001-PDV201", "CHECK Caixa 201", "1")
     assert {group["name"] for group in host["groups"]} == {"CHECK", "CHECK/LOJA001"}
     assert [(part["ip"], part["port"], part["main"]) for part in host["interfaces"]] == [
         ("10.1.2.3", "10050", "1"),

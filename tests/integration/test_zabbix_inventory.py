@@ -17,7 +17,6 @@ from runtime.core.providers import Provider
 from runtime.core.selection import select
 from tests.harness.faults import Answer, Cut, Fault, FaultProxy, Hang, RpcError
 from tests.harness.ports import LOOPBACK, free_port
-from tests.harness.process import wait_until
 from tests.harness.zabbix import Zabbix
 from tests.harness.zabbix_api import HostSpec, Interface
 
@@ -264,10 +263,7 @@ def test_triggers_in_problem_state_name_candidates_of_this_network_only(zabbix_r
     everyone = [one.host for one in (mine, quiet, disabled, foreign)]
     by_host = {host: zabbix_running.create_trapper_trigger(host, "down", text) for host in everyone}
     for host in everyone:
-        zabbix_running.send(host, "down", "0" if host == quiet.host else "1")
-    wanted = [int(host != quiet.host) for host in everyone]
-    values = zabbix_running.trigger_value
-    wait_until(lambda: [values(one) for one in by_host.values()] == wanted, within=30, what="problems")
+        zabbix_running.show(host, "down", by_host[host], int(host != quiet.host))
     zabbix_running.call("trigger.update", {"triggerid": by_host[disabled.host], "status": 1})
     expected: list[tuple[Selector, list[str]]] = [
         (Selector(trigger_names=(text,)), [mine.host]),

@@ -54,6 +54,7 @@ def test_what_wrappers_have_in_common_is_the_same_in_each() -> None:
         ("# Sets identity", "\n}\n", TOOLS),
         ("# The same wherever a container is needed.", "\n}\n", ("run", "logs", "watchtower-logs", "update-config")),
         ("# Comes back only when the container $1 runs.", "\n}\n", ("run", "update-config")),
+        ("# Sets ended", "\n}\n", ("run", "update-image")),
         ("# Waits for the child", "\n}\n", ("run", "update-image")),
     ):
         assert len({part(name, beginning, end) for name in names}) == 1, beginning
