@@ -138,7 +138,7 @@ check_options() {
     [ -z "$watchtower_image" ] || is_image "$watchtower_image" || bad_usage "--watchtower-image: '$watchtower_image' is not the name of an image"
     case $interval in
         (*[!0-9]* | ????????*) bad_usage "--watchtower-interval: '$interval' is not a number of seconds" ;;
-        (?*) [ "$interval" -ge 30 ] || bad_usage "--watchtower-interval: at least 30 seconds" ;;
+        (?*) { [ "$interval" -ge 30 ] && [ "$interval" -le 604800 ]; } || bad_usage "--watchtower-interval: from 30 seconds to 604800 (a week)" ;;
     esac
     case $network in
         (none | [!A-Za-z0-9]* | *[!A-Za-z0-9_.-]*) bad_usage "--docker-network: bridge, host or the name of a network, not '$network'" ;;
@@ -177,7 +177,7 @@ targets() {
 # ---- Checks: they change nothing
 
 check_everything() {
-    problems=0 report='' facts=''
+    problems=0 report='' facts='' engine=no
     name_places
     fresh=yes
     [ ! -f "$env_file" ] || fresh=no
@@ -193,6 +193,7 @@ check_everything() {
     check_machine
     check_ca
     check_server
+    check_registry
     if [ "$problems" -gt 0 ]; then
         printf '%s\n' "Not installed; nothing was changed. What is in the way:$report" >&2
         exit 1
@@ -478,6 +479,21 @@ check_server() {
         (*) problem "The control plane cannot be reached at $HEALTH_URL: $said" "Look at firewall and proxy settings between this host and it." ;;
     esac
     check_clock "$(printf '%s\n' "$answer" | sed -n 's/^[Dd][Aa][Tt][Ee]: *//p' | sed '$!d')"
+}
+
+# The engine asks, because it is the engine that will pull, through its own proxy and with its own trust. Whether a login would do is
+# only known to the pull; and where curl is too old to ask the engine, the pull tells as well.
+check_registry() {
+    if [ "$engine" != yes ] || ! command -v curl >/dev/null 2>&1 || ! is_image "$wanted_image"; then return 0; fi
+    answer=$(curl -sS --max-time 60 --noproxy '*' --unix-socket "${DOCKER_HOST#unix://}" -w '\nstatus %{http_code}\n' \
+        "http://localhost/distribution/$wanted_image/json" 2>/dev/null) || return 0
+    said=$(one_line "$(printf '%s\n' "$answer" | sed -n 's/^{"message":"\(.*\)"}$/\1/p')")
+    case $(printf '%s\n' "$answer" | sed -n 's/^status \([0-9]*\)$/\1/p'):$said in
+        (200:*) facts="$facts the registry has the image;" ;;
+        (404:*manifest*) problem "The registry has no image $wanted_image: $said" "Correct the name with --image, or in the network's document." ;;
+        (5??:*) problem "The registry of $wanted_image cannot be reached by the Docker engine: $said" \
+            "Look at DNS, firewall and the engine's proxy settings; a private authority belongs in /etc/docker/certs.d." ;;
+    esac
 }
 
 # check_clock DATE-HEADER: without one, the time at which the script was rendered.

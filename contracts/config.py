@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from contracts.address import parse_address
 from contracts.cron import cron_text
 from contracts.secret import Secret
 
@@ -40,7 +41,7 @@ def _network(text: str) -> str:
 
 
 def _address(text: str) -> str:
-    return str(ipaddress.ip_address(text))
+    return str(parse_address(text))
 
 
 def _wall_time(value: dt.time) -> dt.time:
@@ -90,7 +91,8 @@ class Part(BaseModel):
 
 
 class Credential(Part):
-    """One way to log in. ``match_*`` say for which hosts it is theirs; empty means every host."""
+    """One way to log in. ``match_*`` say for which hosts it is theirs; empty means every host. The narrowest that fits a host is
+    tried first (hosts, then stores, then providers), and a host that is not known yet is shown no other."""
 
     id: Identifier
     user: Text

@@ -34,7 +34,7 @@ def cli() -> None:
       export FLAGEE_DATABASE_URL=sqlite:////var/lib/flagee/flagee.db
       export FLAGEE_SECRET_KEY_FILE=/etc/flagee/secret.key
       export FLAGEE_PUBLIC_URL=https://control.example.com
-      openssl rand -base64 32 | tr '+/' '-_' > /etc/flagee/secret.key
+      (umask 077; openssl rand -base64 32 | tr '+/' '-_' > /etc/flagee/secret.key)
       flagee-server init-db
       flagee-server client add "Mercado Sol"
       flagee-server network add "Mercado Sol" SOL

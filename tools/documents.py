@@ -11,6 +11,7 @@ from pathlib import Path
 from runtime.actions.registry import ACTIONS
 from runtime.adapters import assets
 from runtime.core.catalogue import build
+from runtime.deployment.env_file import OF_THE_HOST
 from runtime.settings import NAMES
 from server import settings_doc
 from tools import contract_pages
@@ -59,7 +60,12 @@ def _proxy_settings() -> str:
         "# Settings of the proxy\n\n"
         + _HINT.format(source="client_image/runtime/settings.py")
         + "\nEnvironment variables, read once at start. Where one is absent its first-generation name is read, `ARIUSMONITOR_…` "
-        "(`ARIUSMONITOR_API_URL` for the base).\n\n| variable | what it does |\n|---|---|\n" + rows
+        "(`ARIUSMONITOR_API_URL` for the base).\n\n| variable | what it does |\n|---|---|\n"
+        + rows
+        + "\n## The host's environment file\n\n`/etc/<runtime>/flageemonitor.env`: one KEY=value a line, no quotes. It may hold "
+        "what is above, but for `FLAGEEMONITOR_INVOCATION`, and:\n\n| key | what it does |\n|---|---|\n"
+        + "".join(f"| `{name}` | {about} |\n" for name, about in OF_THE_HOST.items())
+        + "\nA key that is not known is an error. A change takes effect with `<runtime>-update-image`.\n"
     )
 
 

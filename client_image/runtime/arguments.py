@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import ipaddress
 import os
 from typing import Any
 from uuid import UUID
 
+from contracts.address import parse_address
 from runtime.core.errors import UsageFault
 from runtime.core.model import Selector
 from runtime.core.names import parse_store, parse_terminal
@@ -51,7 +51,7 @@ def selector(values: dict[str, Any]) -> Selector:
     addresses = _words(values["addresses"])
     for address in addresses:
         try:
-            ipaddress.ip_address(address)
+            parse_address(address)
         except ValueError:
             raise UsageFault("bad_address", f"{address!r} is not an IP address", "names go to --host") from None
     return Selector(

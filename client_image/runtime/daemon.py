@@ -7,14 +7,11 @@ crashes, leaks or is killed takes nothing else with it. Registry, locks and loca
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import random
 import signal
 import sys
-import threading
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 import structlog
 
@@ -27,6 +24,7 @@ from runtime.adapters.state.ledger import post_news
 from runtime.adapters.state.meta import note_heartbeat, note_refresh
 from runtime.adapters.state.retention import maintain
 from runtime.adapters.state.runs import reap
+from runtime.core.background import in_background
 from runtime.core.errors import RunError
 from runtime.execution import GRACE_S
 from runtime.jobs import Jobs
@@ -38,7 +36,18 @@ HEARTBEAT_S = 15.0
 DEPLOYMENT_S = 60.0
 MAINTENANCE_S = 3600.0
 
-T = TypeVar("T")
+USAGE = """\
+Usage: flageemonitor-daemon
+
+Runs the schedule of the network's configuration, refreshes that configuration, and keeps the local state in order, until
+SIGTERM; then runs at work get their grace time. One at a time on a data folder. Settings come from the environment, its log goes
+to standard output.
+
+Exit codes: 0 stopped, 2 bad setting, 3 no local state, 6 another daemon runs on the same data folder.
+
+  flageemonitor-run schedule     what it will start
+  flageemonitor-run doctor       whether it runs, and everything that it needs
+"""
 
 log = structlog.get_logger("daemon")
 
@@ -215,34 +224,16 @@ class Daemon:
         return float(document.config.refresh_interval)
 
 
-async def in_background(work: Callable[[], T]) -> T:
-    """Like asyncio.to_thread, in a thread that nobody waits for: a control plane that hangs must not hold up our exit."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(result)  # type: ignore[arg-type]
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except BaseException as caught:
-            error = caught
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is interested any more
-            loop.call_soon_threadsafe(settle, result, error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return await done
-
-
 def main() -> None:
-    """Entry point of the console script and of the image."""
+    """Entry point of the console script and of the image. Takes no argument: everything is in the settings."""
+    if sys.argv[1:] in (["-h"], ["--help"]):
+        sys.stdout.write(USAGE)
+        return
+    if sys.argv[1:]:
+        sys.stderr.write(
+            f"flageemonitor-daemon takes no argument, not {sys.argv[1]!r}: see flageemonitor-daemon --help\n"
+        )
+        sys.exit(2)
     settings = read_settings(os.environ)
     configure(settings.log_format, debug=False, stream=sys.stdout)
     with Installation(settings) as installation:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from contracts.config import NetworkConfig
 from runtime.core import wire
-from runtime.core.errors import NoHostMatched, RunError
+from runtime.core.background import in_background
+from runtime.core.errors import NoHostMatched, RunCancelled, RunError
 from runtime.core.fan_out import fan_out
 from runtime.core.model import Host, HostResult, Reason, RunReport, Selector
 from runtime.core.pipeline import Job
 from runtime.core.ports import Inventory
 from runtime.core.selection import select
+from runtime.core.stop import Stop
 from runtime.process_one import Context, process_one
 
 GRACE_S = 120.0
@@ -30,7 +34,7 @@ class Listener:
 
 async def find_hosts(inventory: Inventory, selector: Selector, network: str) -> list[Host]:
     """The hosts a selector means. Raises InventoryUnavailable, or NoHostMatched with what was asked."""
-    candidates = await asyncio.to_thread(inventory.hosts, selector)
+    candidates = await in_background(partial(inventory.hosts, selector))
     hosts = select(candidates, selector)
     if not hosts:
         asked = ", ".join(f"{name}={value}" for name, value in wire.selector_json(selector).items()) or "every host"
@@ -42,6 +46,18 @@ async def find_hosts(inventory: Inventory, selector: Selector, network: str) -> 
     return hosts
 
 
+async def _unless_stopped(finding: Coroutine[Any, Any, list[Host]], stop: Stop) -> list[Host]:
+    """An inventory may take minutes to answer, or never do. Raises RunCancelled, and whatever comes then is not waited for."""
+    found, stopped = asyncio.create_task(finding), asyncio.create_task(stop.wait())
+    await asyncio.wait({found, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if stop.requested:
+        found.cancel()
+        await asyncio.gather(found, return_exceptions=True)
+        raise RunCancelled("cancelled", f"{stop.text}, while the inventory was being read: no host was touched")
+    return await found
+
+
 async def execute(
     job: Job, context: Context, inventory: Inventory, config: NetworkConfig, listener: Listener, grace: float = GRACE_S
 ) -> tuple[RunReport, RunError | None]:
@@ -51,7 +67,7 @@ async def execute(
     results are still shown. A run that finds no host leaves in the ledger why, and raises it.
     """
     try:
-        hosts = await find_hosts(inventory, job.info.selector, config.network)
+        hosts = await _unless_stopped(find_hosts(inventory, job.info.selector, config.network), context.stop)
     except RunError as error:
         with contextlib.suppress(RunError):  # its caller must hear what stopped the run, not that it went unrecorded
             await context.ledger.refuse(job.info, error)

@@ -57,7 +57,14 @@ def _selection(function: Callable[..., Any]) -> Callable[..., Any]:
             "--rede", "--network", "network", metavar="CODE", help="Must be the network that this proxy serves."
         ),
         click.option("--loja", "--store", "stores", multiple=True, metavar="N", help="Store: 1, 001 or LOJA001."),
-        click.option("--pdv", "--terminal", "terminals", multiple=True, metavar="N", help="Terminal: 201 or PDV201."),
+        click.option(
+            "--pdv",
+            "--terminal",
+            "terminals",
+            multiple=True,
+            metavar="N",
+            help="Terminal: PDV201 or SELF01; 201 is both kinds.",
+        ),
         click.option("--ip", "--pdv-ip", "addresses", multiple=True, metavar="IP", help="Address of a host."),
         click.option("--host", "names", multiple=True, metavar="NAME", help="Technical or visible name of a host."),
         click.option("--group", "groups", multiple=True, metavar="NAME", help="Host group."),
@@ -236,10 +243,18 @@ def hosts(context: click.Context, /, output: str | None, **values: Any) -> None:
     "--all", "everything", is_flag=True, help="Confirm that all pinned keys were lost, so that first use works again."
 )
 @_output
-def rekey(host: str | None, everything: bool, output: str | None) -> None:
+@click.pass_context
+def rekey(context: click.Context, /, host: str | None, everything: bool, output: str | None) -> None:
     """Forget HOST's pinned key after it was reinstalled; the next login pins the key that it then meets."""
     from runtime.console.inventory import rekey_host
 
+    filters = [name for name, value in (context.parent.params if context.parent else {}).items() if value]
+    if filters:
+        raise click.UsageError(
+            f"rekey takes one HOST by its exact name, no filters (given: {', '.join(sorted(filters))})"
+        )
+    if host and everything:
+        raise click.UsageError(f"--all is about the keys of every host, HOST about those of {host}: give one of them")
     _guarded(output, lambda i, out: rekey_host(i, host, everything, getpass.getuser(), out))
 
 
@@ -252,7 +267,10 @@ def config() -> None:
 @click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False))
 @_output
 def config_check(file: str | None, output: str | None) -> None:
-    """Read the stored configuration (or FILE) as a run would: values, jobs, parameters, providers, what was ignored."""
+    """Read the stored configuration as a run would: values, jobs, parameters, providers, what was ignored.
+
+    FILE is read as strictly as the control plane reads a new one: an unknown key is an error there.
+    """
     from runtime.console.configuration import check
 
     _guarded(output, lambda i, out: check(i, file, out))

@@ -63,7 +63,8 @@ def token_issue(
     Examples:
       flagee-server token issue "Mercado Sol"
       flagee-server token issue "Mercado Sol" --network SOL --scope config --expires 90d
-      flagee-server token issue "Mercado Sol" --network SOL > /etc/flageemonitor/config/token
+
+    A proxy that is installed gets its own token without your copying any: see flagee-server install-command --help.
     """
     with working() as context, context.database.writing() as session:
         from server.services.tokens import Scope, issue

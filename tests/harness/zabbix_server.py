@@ -51,7 +51,7 @@ class Trapper:
         """Send one value by the sender protocol; whether the server knew the item and took it."""
         values = [{"host": host, "key": key, "value": value}]
         body = json.dumps({"request": "sender data", "data": values}).encode()
-        with socket.create_connection((self.address, self.port), timeout=10) as connection:
+        with socket.create_connection((self.address, self.port), timeout=60) as connection:
             connection.sendall(b"ZBXD\x01" + struct.pack("<Q", len(body)) + body)
             with connection.makefile("rb") as stream:
                 answer = json.loads(stream.read()[13:])

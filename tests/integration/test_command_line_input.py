@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness import weird
 from tests.harness.need import need, need_program
 from tests.harness.process import wait_until
 from tests.integration.proxy import LONG_S, NETWORK, PROGRAM, Going, Proxy, Said, Shop, shop, till, verdict
@@ -86,6 +88,9 @@ REFUSED: dict[tuple[str, ...], tuple[str, str]] = {
     ("runs", "no-such-run"): ("unknown_run", "no-such-run"),
     ("cancel", "no-such-run"): ("unknown_run", "no-such-run"),
     ("hosts", "rekey"): ("no_host", "hosts rekey"),
+    ("hosts", "rekey", "SHOP-LOJA001-PDV201", "--all"): ("bad_usage", "--all"),
+    ("hosts", "--limit", "1", "rekey", "SHOP-LOJA001-PDV201"): ("bad_usage", "limit"),
+    ("cancel", "../runs/somebody"): ("unknown_run", "../runs/somebody"),
 }
 
 # What the option parser itself refuses: command → what it must name
@@ -145,6 +150,46 @@ def test_a_run_that_never_had_a_host_is_listed_with_its_exit_code_and_why(place:
     shown = proxy.run("runs").stdout.splitlines()
     assert [line.split("\t")[3:6] for line in shown] == [["0", away["reason"], "4"], ["0", "no_host_matched", "5"]]
     assert nobody["message"] in proxy.run("runs", nobody["run_id"], "--output", "table").stdout
+
+
+@pytest.mark.parametrize("how", ["cancel", "SIGINT", "SIGTERM"])
+def test_a_run_that_still_reads_its_inventory_stops_at_once(place: Place, tmp_path: Path, how: str) -> None:
+    run_id = str(uuid.uuid4())
+    with weird.serving(weird.silent) as port:
+        zabbix = {"kind": "zabbix", "url": f"http://127.0.0.1:{port}", "token": "0" * 64, "timeout": 300}
+        proxy = Proxy(tmp_path, place.shop.document("plain", inventory=zabbix))
+        going = proxy.start("diagnose_env", "--run-id", run_id, "--output", "json")
+        lock = proxy.data / "runs" / f"{run_id}.lock"
+        wait_until(lambda: lock.exists() and lock.read_text(), within=LONG_S, what="registered")
+        if how == "cancel":
+            assert proxy.run("cancel", run_id, "--output", "json").json["result"] == "signalled"
+        else:
+            going.signal(signal.Signals[how])
+        said = going.ended()
+    assert (said.code, said.json["error"]["reason"]) == (130, "cancelled")
+    assert "no host was touched" in said.json["error"]["message"]
+    assert ("cancelled by" in said.json["error"]["message"]) is (how == "cancel")
+    (run,) = proxy.run("runs", "--output", "json").json
+    assert (run["run_id"], run["exit_code"], run["reason"]) == (run_id, 130, "cancelled")
+    assert list(lock.parent.iterdir()) == []
+
+
+def test_an_id_that_a_run_has_already_is_refused_and_nothing_is_touched(place: Place, tmp_path: Path) -> None:
+    proxy = Proxy(tmp_path, place.shop.document("plain"))
+    command = ("diagnose_env", "--run-id", str(uuid.uuid4()), "--output", "json")
+    assert proxy.run(*command).code == 0
+    met = place.shop.events("plain")
+    again = proxy.run(*command)
+    assert (again.code, again.json["error"]["reason"]) == (2, "run_id_taken")
+    assert place.shop.events("plain") == met
+
+
+def test_the_daemon_takes_no_argument_and_tells_about_itself() -> None:
+    program = PROGRAM.with_name("flageemonitor-daemon")
+    told = subprocess.run([program, "--help"], capture_output=True, text=True, check=False, timeout=60)
+    assert (told.returncode, "Exit codes" in told.stdout) == (0, True)
+    refused = subprocess.run([program, "--now"], capture_output=True, text=True, check=False, timeout=60)
+    assert (refused.returncode, refused.stdout, "--now" in refused.stderr) == (2, "", True)
 
 
 def test_a_host_whose_own_name_holds_shell_characters_is_looked_at_like_any_other(place: Place, tmp_path: Path) -> None:

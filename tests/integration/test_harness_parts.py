@@ -103,10 +103,10 @@ def test_a_child_that_is_never_ready_is_reported_and_stopped(tmp_path: Path) -> 
 
 def test_a_child_that_ignores_the_request_to_stop_is_ended_with_its_whole_group(tmp_path: Path) -> None:
     child = process.start(["sh", "-c", "trap '' TERM; sleep 100 & echo $!; wait; wait"], name="deaf", folder=tmp_path)
-    child.wait_ready(child.log_tail, within=10)
+    child.wait_ready(child.log_tail, within=60)
     grandchild = int(child.log_tail())
     assert child.stop(grace=0.2) == -signal.SIGKILL
-    process.wait_until(lambda: not running(grandchild), within=10, what="grandchild ended")
+    process.wait_until(lambda: not running(grandchild), within=60, what="grandchild ended")
 
 
 def running(pid: int) -> bool:
@@ -141,7 +141,7 @@ def test_what_a_killed_run_left_is_cleared_by_the_next(tmp_path: Path) -> None:
     assert running(int(pid))
     with workdir.workdir("check", tmp_path):
         assert not Path(folder).exists()
-        process.wait_until(lambda: not running(int(pid)), within=10, what="left child ended")
+        process.wait_until(lambda: not running(int(pid)), within=60, what="left child ended")
 
 
 def test_a_pid_note_of_another_process_with_the_same_number_kills_nobody(tmp_path: Path) -> None:
@@ -396,7 +396,7 @@ def test_a_terminal_of_a_killed_run_is_gone_with_its_mounts_and_cable(
     assert running(int(pid))
     assert address in process.run(["ip", "neighbour"])
     with workdir.workdir("check", tmp_path):
-        process.wait_until(lambda: not running(int(pid)), within=10, what="init ended")
+        process.wait_until(lambda: not running(int(pid)), within=60, what="init ended")
     assert not Path(folder).exists()
     assert folder not in Path("/proc/self/mountinfo").read_text()
     assert address not in process.run(["ip", "neighbour"])

@@ -550,7 +550,7 @@ def test_of_many_enrolments_at_once_with_one_line_exactly_one_succeeds(either: C
         assert sorted(answer.status_code for answer in answers) == [201] + [403] * 7
         assert {answer.json()["reason"] for answer in answers if answer.status_code == 403} == {"token_used"}
         issued = next(answer.json()["token"] for answer in answers if answer.status_code == 201)
-        assert requests.get(url + CONFIG, headers={"X-Bot-Token": issued}, timeout=10).status_code == 200
+        assert requests.get(url + CONFIG, headers={"X-Bot-Token": issued}, timeout=60).status_code == 200
         child.stop()
         lines = [json.loads(line) for line in child.log.read_text().splitlines()]
     [enrolled] = [line for line in lines if line["event"] == "agent enrolled"]
@@ -588,11 +588,11 @@ def test_a_large_body_is_refused_with_and_without_its_length_and_the_connection_
     }
     with either.serving() as (url, _), requests.Session() as session:
         for body in (b"x" * 1_000_000, iter([b"x" * 100_000] * 10)):
-            answer = session.post(url + ENROLL, data=body, headers=headers, timeout=10)
+            answer = session.post(url + ENROLL, data=body, headers=headers, timeout=60)
             assert (answer.status_code, answer.json()["reason"]) == (413, "body_too_large")
         body = iter([json.dumps({"agent_id": uuid7(), "hostname": "h"}).encode()])
-        assert session.post(url + ENROLL, data=body, headers=headers, timeout=10).status_code == 201
-        assert session.post(url + ENROLL, data=b"x" * 1_000_000, timeout=10).status_code == 401
+        assert session.post(url + ENROLL, data=body, headers=headers, timeout=60).status_code == 201
+        assert session.post(url + ENROLL, data=b"x" * 1_000_000, timeout=60).status_code == 401
 
 
 def at_once(url: str, callers: list[tuple[str, str]]) -> list[requests.Response]:

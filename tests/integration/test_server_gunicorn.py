@@ -39,7 +39,7 @@ def exchange(url: str, request: bytes) -> tuple[str, dict[str, str], bytes]:
     """Status line, headers and body that gunicorn sends for these bytes."""
     host, port = url.removeprefix("http://").split(":")
     answer = b""
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(request)
         while chunk := connection.recv(65536):
             answer += chunk
@@ -52,14 +52,14 @@ def test_a_proxy_gets_its_document_and_then_304(plane: ControlPlane) -> None:
     raw = plane.publish("SOL")
     headers = {"X-Bot-Token": plane.token("--network", "SOL")}
     with plane.serving() as (url, _):
-        answer = requests.get(url + PATH, headers=headers, timeout=10)
+        answer = requests.get(url + PATH, headers=headers, timeout=60)
         assert (answer.status_code, answer.content) == (200, raw)
         headers["If-None-Match"] = answer.headers["ETag"]
         for query in ("", "?rede=SOL"):
-            again = requests.get(url + PATH + query, headers=headers, timeout=10)
+            again = requests.get(url + PATH + query, headers=headers, timeout=60)
             assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", answer.headers["ETag"])
-        assert requests.get(url + PATH, timeout=10).status_code == 401
-        assert requests.get(url + "/health", timeout=10).json()["status"] == "ok"
+        assert requests.get(url + PATH, timeout=60).status_code == 401
+        assert requests.get(url + "/health", timeout=60).json()["status"] == "ok"
 
 
 def test_documents_can_be_stored_while_they_are_fetched(plane: ControlPlane) -> None:
@@ -70,7 +70,7 @@ def test_documents_can_be_stored_while_they_are_fetched(plane: ControlPlane) -> 
     def fetch(url: str) -> None:
         with requests.Session() as session:
             while not stop.is_set():
-                answer = session.get(url + PATH, headers=headers, timeout=10)
+                answer = session.get(url + PATH, headers=headers, timeout=60)
                 whole = answer.status_code == 200 and answer.headers["ETag"] == f'"{content_digest(answer.json())}"'
                 seen.append((answer.status_code, whole))
 
@@ -80,7 +80,7 @@ def test_documents_can_be_stored_while_they_are_fetched(plane: ControlPlane) -> 
             fetcher.start()
         for zone in ("America/Manaus", "America/Bahia", "America/Recife", "America/Belem"):
             raw = plane.publish("SOL", timezone=zone)
-            assert requests.get(url + PATH, headers=headers, timeout=10).content == raw
+            assert requests.get(url + PATH, headers=headers, timeout=60).content == raw
         stop.set()
         for fetcher in fetchers:
             fetcher.join()
@@ -95,14 +95,14 @@ def test_the_last_use_of_a_token_is_written_now_and_then(plane: ControlPlane) ->
         return next(row["last_used_at"] for row in rows if row["id"] == token.split(".")[1])
 
     with plane.serving(LAST_USE_INTERVAL="1") as (url, _):
-        assert requests.get(url + PATH, headers={"X-Bot-Token": token}, timeout=10).status_code == 200
+        assert requests.get(url + PATH, headers={"X-Bot-Token": token}, timeout=60).status_code == 200
         wait_until(last_use, within=30, what="last use written by the timer")
 
 
 def test_the_last_use_of_a_token_is_written_at_the_end(plane: ControlPlane) -> None:
     token = plane.token("--network", "SOL")
     with plane.serving() as (url, child):
-        assert requests.get(url + PATH, headers={"X-Bot-Token": token}, timeout=10).status_code == 200
+        assert requests.get(url + PATH, headers={"X-Bot-Token": token}, timeout=60).status_code == 200
         assert child.stop() == 0
     [row] = json.loads(plane.must("token", "list", CLIENT, "--output", "json"))
     assert row["last_used_at"] is not None
@@ -147,7 +147,7 @@ def test_what_gunicorn_refuses_is_a_problem_with_a_correlation_id(
 
 def test_every_line_of_the_log_is_an_object_and_requests_carry_their_correlation_id(shared: tuple[str, Child]) -> None:
     url, child = shared
-    requests.get(url + PATH, headers={"x-correlation-id": "find-me"}, timeout=10)
+    requests.get(url + PATH, headers={"x-correlation-id": "find-me"}, timeout=60)
     lines = [line for line in log_lines(child) if line.get("correlation_id") == "find-me"]
     assert [(line["event"], line["status"], line["reason"]) for line in lines] == [("request", 401, "token_missing")]
     assert all({"timestamp", "level", "event", "logger"} <= line.keys() for line in log_lines(child))
@@ -158,7 +158,7 @@ def test_forwarded_addresses_are_believed_as_many_hops_as_told(tmp_path: Path, h
     plane = prepared(tmp_path)
     with plane.serving(TRUSTED_PROXIES=str(hops)) as (url, child):
         headers = {"X-Forwarded-For": "192.0.2.1, 192.0.2.2, 192.0.2.3"}
-        requests.get(url + "/nowhere", headers=headers, timeout=10)
+        requests.get(url + "/nowhere", headers=headers, timeout=60)
         [line] = [line for line in log_lines(child) if line["event"] == "request"]
     assert line["address"] == (LOOPBACK, "192.0.2.3", "192.0.2.2")[hops]
 
@@ -168,7 +168,7 @@ def test_no_secret_is_ever_logged(plane: ControlPlane) -> None:
     token = plane.token("--network", "SOL")
     foreign = "fm1.0123456789ab." + "s" * 43
     with plane.serving(LOG_LEVEL="debug") as (url, child):
-        etag = requests.get(url + PATH, headers={"X-Bot-Token": token}, timeout=10).headers["ETag"]
+        etag = requests.get(url + PATH, headers={"X-Bot-Token": token}, timeout=60).headers["ETag"]
         for headers in (
             {"X-Bot-Token": token, "If-None-Match": etag},
             {"Authorization": f"Bearer {token}"},
@@ -176,8 +176,8 @@ def test_no_secret_is_ever_logged(plane: ControlPlane) -> None:
             {"X-Bot-Token": token, "Authorization": f"Bearer {foreign}"},
             {"X-Bot-Token": foreign * 150},
         ):
-            requests.get(f"{url}{PATH}?rede=SOL&token={token}", headers=headers, timeout=10)
-        requests.post(url + PATH, data=token, headers={"X-Bot-Token": token}, timeout=10)
+            requests.get(f"{url}{PATH}?rede=SOL&token={token}", headers=headers, timeout=60)
+        requests.post(url + PATH, data=token, headers={"X-Bot-Token": token}, timeout=60)
         child.stop()
         log = child.log.read_text()
     assert token.split(".")[1] in log, "the public id is logged, so the test looked at the right place"

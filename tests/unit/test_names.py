@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.core.errors import UsageFault
+from runtime.core.model import NamedTerminal
 from runtime.core.names import HostName, belongs, host_key, parse_name, parse_store, parse_terminal, role_of
 
 PARSED = yaml.safe_load((Path(__file__).parents[1] / "cases/names/parsed.yaml").read_text(encoding="utf-8"))
@@ -124,9 +125,17 @@ def test_a_store_is_a_number(text: str, number: int) -> None:
     assert parse_store(text) == number
 
 
-@pytest.mark.parametrize(("text", "number"), [("PDV201", 201), ("pdv 0201", 201), ("201", 201), ("SELF01", 1)])
-def test_a_terminal_is_a_number(text: str, number: int) -> None:
-    assert parse_terminal(text) == number
+@pytest.mark.parametrize(
+    ("text", "terminal"),
+    [
+        ("PDV201", NamedTerminal("PDV", 201)),
+        ("pdv 0201", NamedTerminal("PDV", 201)),
+        ("201", 201),
+        ("SELF01", NamedTerminal("SELF", 1)),
+    ],
+)
+def test_a_terminal_is_a_number_and_maybe_its_kind(text: str, terminal: int | NamedTerminal) -> None:
+    assert parse_terminal(text) == terminal
 
 
 @pytest.mark.parametrize(

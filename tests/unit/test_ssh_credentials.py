@@ -62,6 +62,17 @@ def test_a_host_without_a_pinned_key_is_offered_the_first_match_only() -> None:
     assert offered(credential("other", match_stores=[1]), credential("a"), credential("b"), pinned=False) == ["a"]
 
 
+def test_the_narrowest_match_goes_first_whatever_the_order_of_the_document() -> None:
+    configured = (
+        credential("fleet"),
+        credential("provider", match_providers=["arius"]),
+        credential("store", match_stores=[7]),
+        credential("host", match_hosts=["loja7-pdv3"]),
+    )
+    assert offered(*configured) == ["host", "store", "provider"]
+    assert offered(*configured, pinned=False) == ["host"]
+
+
 def test_a_known_host_is_offered_at_most_three_the_accepted_one_first() -> None:
     assert offered(*map(credential, "abcde")) == ["a", "b", "c"]
     assert offered(*map(credential, "abcde"), accepted="d") == ["d", "a", "b"]

@@ -3,7 +3,7 @@
 
 <#
 .SYNOPSIS
-Fetches the configuration from the control plane now, inside the container; it does so by itself every hour.
+Fetches the configuration from the control plane now, inside the container; it does so by itself every few minutes (refresh_interval).
 
 .DESCRIPTION
 Usage: flageemonitor-update-config [--output json]

@@ -438,7 +438,7 @@ function Invoke-Main([string[]]$Given) {
     }
     $wish = Read-Wish $Given
     if (-not (Test-Administrator)) {
-        Stop-Update 69 'not_root' @('this needs an administrator', 'open PowerShell as administrator')
+        Stop-Update 2 'not_root' @('this needs an administrator', 'open PowerShell as administrator')
     }
     if (-not (Test-Path -LiteralPath (Join-Path $folder 'flageemonitor.env') -PathType Leaf)) {
         Stop-Update 2 'bad_environment' @(

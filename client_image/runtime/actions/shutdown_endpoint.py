@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from contracts.address import parse_address
 from runtime.core.action import Action, Decision, Failed, Params, Refused, Script, Stage
 from runtime.core.clocks import inside_by_both
 from runtime.core.facts import Facts
@@ -87,10 +88,9 @@ def _excepted(host: Host, exceptions: tuple[str, ...]) -> bool:
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        address = ipaddress.ip_address(text)
+        return parse_address(text)
     except ValueError:
         return None
-    return getattr(address, "ipv4_mapped", None) or address
 
 
 ACTION = Action(

@@ -11,6 +11,7 @@ import datetime as dt
 import email.utils
 import ipaddress
 import json
+import os
 import stat
 import time
 from dataclasses import dataclass, field
@@ -68,6 +69,12 @@ class Unavailable:
 
 
 Answer = Fetched | NotModified | Refused | Unavailable
+
+_REFUSAL_ADVICE = {
+    400: "name the network in FLAGEEMONITOR_REDE: the token serves several, or none of that name",
+    401: "the token is unknown, expired or revoked: install again with a new line of `flagee-server install-command`",
+    403: "the token is not for this network or not for reading a configuration: see `flagee-server token list`",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +137,17 @@ class ControlPlane:
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             return Unavailable(_network_reason(error, self.url))
 
+    def advice(self, answer: Answer | None = None) -> str:
+        """What to do about an answer that was no configuration; None asks about what came before any answer."""
+        if _address_problem(self.url, insecure=self.insecure):
+            return "correct it in the environment of this proxy (on the host: /etc/<runtime>/flageemonitor.env)"
+        if self.login().token is None:
+            place = self.token_file or "FLAGEEMONITOR_TOKEN"
+            return f"put the token there that the control plane issued, readable for uid {os.geteuid()} alone: {place}"
+        if isinstance(answer, Refused):
+            return _REFUSAL_ADVICE.get(answer.status, f"check the address: {self.url}")
+        return f"check {self.url} from this machine: name, route, firewall, certificate authority"
+
     def login(self) -> Login:
         """The token to use now, or why there is none."""
         if self.token_file is None:
@@ -180,6 +198,7 @@ class RefreshResult:
     age: float | None = None
     status: int | None = None
     retry_after: float | None = None
+    advice: str = ""
     warnings: tuple[str, ...] = field(default=())
 
     @property
@@ -212,8 +231,17 @@ def refresh(store: ConfigStore, plane: ControlPlane, clock: Clock) -> RefreshRes
         age=max(0.0, (now - checked).total_seconds()) if checked else None,
         status=getattr(answer, "status", None),
         retry_after=getattr(answer, "retry_after", None),
+        advice=_advice(reason, plane, answer),
         warnings=warnings,
     )
+
+
+def _advice(reason: str, plane: ControlPlane, answer: Answer) -> str:
+    if reason.startswith("invalid:"):
+        return "correct it on the control plane: `flagee-server config validate` shows each place, then `config set`"
+    if reason == "not_stored":
+        return "free or mend the disk of that folder; `flageemonitor-run doctor` tells more"
+    return plane.advice(answer) if reason in ("refused", "unavailable") else ""
 
 
 def next_pause(result: RefreshResult, *, interval: float, failures: int, spread: float) -> float:

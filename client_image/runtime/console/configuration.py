@@ -125,6 +125,8 @@ def refresh_now(installation: Installation, out: Out) -> int:
         out.json({**body, "at": result.at.isoformat()})
     else:
         out.say(f"{result.reason}: {result.message}", "green" if result.current else "bold red")
+        if result.advice:
+            out.say(f"  try: {result.advice}")
         for warning in result.warnings:
             out.say(f"warning: {warning}", "yellow")
         if not result.current and result.in_force:

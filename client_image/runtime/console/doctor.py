@@ -134,9 +134,9 @@ def _control_plane(installation: Installation) -> Iterator[Check]:
     plane = installation.plane
     answer = plane.fetch_config(None, correlation_id=uuid7(), now=installation.clock.now())
     if isinstance(answer, Refused):
-        yield Check("control plane", "bad", f"refused ({answer.status}): {answer.reason}", "check token and network")
+        yield Check("control plane", "bad", f"refused ({answer.status}): {answer.reason}", plane.advice(answer))
     elif isinstance(answer, Unavailable):
-        yield Check("control plane", "bad", answer.reason, f"check {plane.url} from this machine" if plane.url else "")
+        yield Check("control plane", "bad", answer.reason, plane.advice(answer))
     else:
         yield Check("control plane", "ok", plane.url)
     if warning := plane.login().warning:

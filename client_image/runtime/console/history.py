@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import ipaddress
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
+from contracts.address import parse_address
 from runtime.adapters.state.history import HostRecord, RunRecord, find_run, list_runs, why
 from runtime.adapters.state.runs import Cancelled, cancel
 from runtime.adapters.state.store import State
@@ -34,7 +35,7 @@ def _when(value: dt.datetime | None) -> str:
 
 def _is_address(text: str) -> bool:
     try:
-        ipaddress.ip_address(text)
+        parse_address(text)
     except ValueError:
         return False
     return True
@@ -129,9 +130,10 @@ def _host_rows(hosts: Iterable[HostRecord], out: Out) -> Iterable[tuple[Any, ...
 
 
 def cancel_run(state: State, run_id: str, by: str, out: Out) -> int:
-    if find_run(state, run_id) is None:
+    named = Path(run_id).name == run_id  # it becomes the name of a file
+    result = cancel(state, run_id, by=by) if named else Cancelled.NOT_RUNNING
+    if result is Cancelled.NOT_RUNNING and find_run(state, run_id) is None:
         raise UsageFault("unknown_run", f"no run {run_id} in the local state", "`flageemonitor-run runs` lists them")
-    result = cancel(state, run_id, by=by)
     texts = {
         Cancelled.SIGNALLED: "asked to stop: no further host is started, hosts at work get the grace time",
         Cancelled.NOTED: "noted: the process that runs it stops it at its next look",

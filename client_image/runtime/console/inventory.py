@@ -63,6 +63,8 @@ def show_hosts(installation: Installation, network: str | None, selector: Select
 def rekey_host(installation: Installation, host: str | None, everything: bool, by: str, out: Out) -> int:
     if everything:
         confirmed = accept_lost_keys(installation.state)
+        if out.form in ("json", "ndjson"):
+            out.json({"confirmed": confirmed})
         out.say(
             "first use works again: keys are pinned at the next login"
             if confirmed

@@ -92,7 +92,9 @@ def _reason(result: HostResult) -> str:
 
 
 def _line(result: HostResult) -> str:
-    cells = (result.outcome, _reason(result), result.host.name, result.host.address, result.message)
+    """For a pipe; the plan of a dry-run goes with the message, step by step."""
+    message = "; ".join((result.message, *result.plan))
+    cells = (result.outcome, _reason(result), result.host.name, result.host.address, message)
     return "\t".join(clean(cell) for cell in cells)
 
 

@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from contracts.config import Credential, Effect, Role
 
@@ -114,12 +114,23 @@ class Host:
         return f"{self.network}/{self.name}"
 
 
+class NamedTerminal(NamedTuple):
+    """A terminal as a person wrote it: PDV1 is another one than SELF1."""
+
+    word: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.word}{self.number}"
+
+
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """Every given filter must hold. Names and groups compare without case; stores and terminals as numbers."""
+    """Every given filter must hold. Names and groups compare without case; stores and terminals as numbers, the terminal's word
+    counts where one is given."""
 
     stores: tuple[int, ...] = ()
-    terminals: tuple[int, ...] = ()
+    terminals: tuple[int | NamedTerminal, ...] = ()
     addresses: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()

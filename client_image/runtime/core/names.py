@@ -15,6 +15,7 @@ from typing import get_args
 
 from contracts.config import Role
 from runtime.core.errors import UsageFault
+from runtime.core.model import NamedTerminal
 
 RoleWords = Mapping[Role, tuple[str, ...]]
 HostKey = tuple[str | int, ...]
@@ -33,7 +34,7 @@ _WITH_STORE = re.compile(r"(?P<network>.*)LOJA[ _-]*(?P<store>[0-9]{1,9})(?![0-9
 _STORELESS = re.compile(r"(?P<network>.*[^ _-])[ _-]+(?P<rest>(?P<word>[A-Z]+)[ _-]*[0-9]*)", _FLAGS)
 _PIECE = re.compile(r"[A-Z]+|[0-9]+|[^A-Z0-9 _()-]+", _FLAGS)
 _STORE = re.compile(r"\(?(?:LOJA[ _-]*)?([0-9]{1,9})\)?", _FLAGS)
-_TERMINAL = re.compile(r"(?:(?:PDV|SELF)[ _-]*)?([0-9]{1,9})", _FLAGS)
+_TERMINAL = re.compile(r"(?:(?P<word>PDV|SELF)[ _-]*)?(?P<number>[0-9]{1,9})", _FLAGS)
 
 _ROLE_TAGS = (
     "role",
@@ -120,19 +121,29 @@ def role_of(
 
 def parse_store(text: str) -> int:
     """``LOJA001``, ``001`` or ``1``; raises UsageFault."""
-    return _number(_STORE, text, "bad_store", "a store", "LOJA001, 001 or 1")
+    return int(_matched(_STORE, text, "bad_store", "a store", "LOJA001, 001 or 1")[1])
 
 
-def parse_terminal(text: str) -> int:
+def parse_terminal(text: str) -> int | NamedTerminal:
     """``PDV201``, ``SELF01`` or ``201``; raises UsageFault."""
-    return _number(_TERMINAL, text, "bad_terminal", "a terminal", "PDV201, SELF01 or 201")
+    match = _matched(_TERMINAL, text, "bad_terminal", "a terminal", "PDV201, SELF01 or 201")
+    number = int(match["number"])
+    return NamedTerminal(match["word"].upper(), number) if match["word"] else number
 
 
-def _number(pattern: re.Pattern[str], text: str, reason: str, what: str, forms: str) -> int:
+def carries(name: str, word: str, role: Role) -> bool:
+    """Whether a terminal's name says PDV, or SELF; one that says both carries either. Where it says neither (a provider's own
+    words), its role decides."""
+    match = _WITH_STORE.fullmatch(name) or _STORELESS.fullmatch(name)
+    said = {piece.upper() for piece in _PIECE.findall(match["rest"] if match else "")}
+    return word in (said & {"PDV", "SELF"} or {"SELF" if role == "self_checkout" else "PDV"})
+
+
+def _matched(pattern: re.Pattern[str], text: str, reason: str, what: str, forms: str) -> re.Match[str]:
     match = pattern.fullmatch(text.strip())
     if match is None:
         raise UsageFault(reason, f"{text!r} is not {what}", f"write it as {forms}")
-    return int(match[1])
+    return match
 
 
 def _rest(rest: str, words: Mapping[str, Role]) -> tuple[Role, int | None]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterable
 
-from runtime.core.model import Host, Selector
+from contracts.address import parse_address
+from runtime.core.model import Host, NamedTerminal, Selector
+from runtime.core.names import carries
 
 Test = Callable[[Host], bool]
 
@@ -22,17 +23,23 @@ def _order(host: Host) -> tuple[bool, int, int, str]:
     return (host.store is None, host.store or 0, host.terminal or 0, host.name.lower())
 
 
+def _is(host: Host, asked: int | NamedTerminal) -> bool:
+    if isinstance(asked, int):
+        return host.terminal == asked
+    return host.terminal == asked.number and carries(host.name, asked.word, host.role)
+
+
 def _tests(selector: Selector) -> list[Test]:
     tests: list[Test] = []
     if selector.stores:
         stores = frozenset(selector.stores)
         tests.append(lambda host: host.store in stores)
     if selector.terminals:
-        terminals = frozenset(selector.terminals)
-        tests.append(lambda host: host.terminal in terminals)
+        terminals = selector.terminals
+        tests.append(lambda host: any(_is(host, asked) for asked in terminals))
     if selector.addresses:
-        addresses = frozenset(ipaddress.ip_address(address) for address in selector.addresses)
-        tests.append(lambda host: bool(host.address) and ipaddress.ip_address(host.address) in addresses)
+        addresses = frozenset(parse_address(address) for address in selector.addresses)
+        tests.append(lambda host: bool(host.address) and parse_address(host.address) in addresses)
     if selector.names:
         names = frozenset(name.lower() for name in selector.names)
         tests.append(lambda host: host.name.lower() in names or host.display_name.lower() in names)

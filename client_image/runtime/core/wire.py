@@ -29,7 +29,7 @@ def selector_json(selector: Selector) -> dict[str, Any]:
     """Only what was given."""
     given = {
         "stores": list(selector.stores),
-        "terminals": list(selector.terminals),
+        "terminals": [one if isinstance(one, int) else str(one) for one in selector.terminals],
         "addresses": list(selector.addresses),
         "names": list(selector.names),
         "groups": list(selector.groups),

@@ -12,6 +12,15 @@ from dataclasses import dataclass
 
 NEW, OLD = "FLAGEEMONITOR_", "ARIUSMONITOR_"
 PLAIN = ("RUN_MODE", "TZ", "DOCKER_HOST")
+# What only the host's side reads; the rest of the file goes to the runtime, see runtime.settings.
+OF_THE_HOST: Mapping[str, str] = {
+    "FLAGEEMONITOR_IMAGE": "Image that this host runs, by tag or digest.",
+    "FLAGEEMONITOR_WATCHTOWER_IMAGE": "Image of Watchtower, or of what speaks its labels and settings.",
+    "FLAGEEMONITOR_WATCHTOWER_INTERVAL": "Seconds between Watchtower's looks for a new image, 30 to 604800.",
+    "FLAGEEMONITOR_DOCKER_NETWORK": "Docker network of the proxy: bridge (default), host, or a name.",
+    "DOCKER_HOST": "unix:// socket of the engine, where it is not the default one.",
+    "TZ": "Zone of the container's own clock, an IANA name; jobs go by the zone of the network's document.",
+}
 WORDS = (
     *("REDE", "API_BASE", "CONFIG_URL", "CONFIG_PATH", "DATA_PATH", "IMAGE", "RUNTIME_NAME", "WATCHTOWER_IMAGE"),
     *("WATCHTOWER_INTERVAL", "AGENT_ID", "TOKEN_FILE", "TOKEN", "CA_PATH", "DOCKER_NETWORK", "INSECURE", "LOG_FORMAT"),

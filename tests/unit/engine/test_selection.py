@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from runtime.core.model import Selector
+from runtime.core.names import parse_terminal
 from runtime.core.selection import select
 from tests.unit.engine.world import host
 
@@ -44,6 +45,26 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
 def test_every_given_filter_holds(case: str) -> None:
     given, expected = CASES[case]
     assert [h.name.removeprefix("ACME-") for h in select(FLEET, Selector(**given))] == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("PDV001", ["PDV001", "PDV001-SELF"]),
+        ("SELF01", ["SELF01", "PDV001-SELF", "SCO1"]),
+        ("1", ["PDV001", "SELF01", "PDV001-SELF", "SCO1"]),
+        ("PDV7", ["CX7"]),
+        ("SELF7", []),
+    ],
+)
+def test_a_till_and_a_self_checkout_of_one_number_are_told_apart(asked: str, expected: list[str]) -> None:
+    roles = {"PDV001": "checkout", "SELF01": "self_checkout", "PDV001-SELF": "self_checkout", "SCO1": "self_checkout"}
+    tills = [
+        host(number, id=name, name=f"PDV-SELF-LOJA001-{name}", role=roles.get(name, "checkout"))
+        for name, number in (("PDV001", 1), ("SELF01", 1), ("PDV001-SELF", 1), ("SCO1", 1), ("CX7", 7))
+    ]
+    selected = select(tills, Selector(terminals=(parse_terminal(asked),)))
+    assert {one.id for one in selected} == set(expected)
 
 
 def test_the_same_host_is_never_selected_twice() -> None:

@@ -35,6 +35,32 @@ def test_everything_that_is_wrong_is_said_at_once(host: Host) -> None:
         assert text in said.split(f"  {number}. ")[1].split(f"  {number + 1}. ")[0]
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ('{"message":"Get \\"https://registry.example/v2/\\": no such host"}\nstatus 500', "no such host"),
+        (
+            '{"message":"manifest unknown: manifest unknown"}\nstatus 404',
+            "has no image registry.example/flageemonitor:stable",
+        ),
+    ],
+)
+def test_a_registry_that_the_engine_cannot_use_is_told_before_anything_changes(
+    host: Host, answer: str, said: str
+) -> None:
+    host.answer("registry-fails", answer)
+    assert said in refused(host)
+    assert said in refused(host, "--dry-run")
+
+
+@pytest.mark.parametrize(
+    "answer", ['{"message":"unauthorized"}\nstatus 401', '{"message":"page not found"}\nstatus 404', ""]
+)
+def test_what_only_the_pull_can_know_is_left_to_the_pull(host: Host, answer: str) -> None:
+    host.answer("registry-fails", answer)
+    assert host.install().returncode == 0
+
+
 def test_root_is_wanted(host: Host) -> None:
     host.installer.chmod(0o644)
     for record in ("curl", "curl-stdin", "docker", "docker-hosts"):
@@ -228,6 +254,7 @@ def test_the_bare_template_is_refused(host: Host) -> None:
         ["--nonsense"], ["token"], ["--runtime-name"], ["--runtime-name", ""], ["--runtime-name="], ["--runtime-name", "A"],
         ["--runtime-name", "../x"], ["--runtime-name", "x-deploy"], ["--runtime-name", "x" * 41], ["--runtime-name", "a b"],
         ["--image", "--privileged"], ["--image", "a b"], ["--watchtower-interval", "29"], ["--watchtower-interval", "5m"],
+        ["--watchtower-interval", "604801"],
         ["--docker-network", "none"], ["--replace-legacy", "--beside-legacy"], ["--uninstall", "--keep-data", "--delete-data"],
         ["--delete-data"], ["--registry-token-file", "/x"], ["--registry-user", "a:b"], ["--dry-run=yes"],
     ],

@@ -16,13 +16,14 @@ TRIED_AT_MOST = 3
 
 
 def candidates(host: Host, configured: Sequence[Credential], *, pinned: bool, accepted: str) -> tuple[Credential, ...]:
-    """In the order of trying, at least one. Whoever answers for the first time is shown one credential only, never the list.
+    """In the order of trying, at least one. Whoever answers for the first time is shown one credential only, never the list:
+    its own. What names hosts goes before what names stores, providers, and nothing; among equals the document's order counts.
 
     ``accepted``: id of the one that worked the last time, which comes first. Raises Permanent when none is for this host.
     """
     if host.credential is not None:
         return (host.credential,)
-    matching = [credential for credential in configured if _is_for(credential, host)]
+    matching = sorted((credential for credential in configured if _is_for(credential, host)), key=_breadth)
     if not matching:
         text = f"no credential is configured for {host.name}: add one to credentials whose match_* fit it"
         raise Permanent(Outcome.UNREACHABLE, Reason.NO_CREDENTIAL, text)
@@ -30,6 +31,10 @@ def candidates(host: Host, configured: Sequence[Credential], *, pinned: bool, ac
         return (matching[0],)
     matching.sort(key=lambda credential: credential.id != accepted)
     return tuple(matching[:TRIED_AT_MOST])
+
+
+def _breadth(credential: Credential) -> tuple[bool, bool, bool]:
+    return (not credential.match_hosts, not credential.match_stores, not credential.match_providers)
 
 
 def _is_for(credential: Credential, host: Host) -> bool:

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 
 from cryptography.utils import CryptographyDeprecationWarning
 
+from contracts.address import parse_address
 from contracts.config import Credential, Ssh
 from runtime.adapters.ssh.algorithms import LEGACY, MODERN, Profile
 from runtime.adapters.ssh.client import Client
@@ -55,12 +56,11 @@ class SshRemote:
 
     def _check_address(self, host: Host) -> None:
         try:
-            address = ipaddress.ip_address(host.address)
+            address = parse_address(host.address)
         except ValueError:
             text = host.problem or f"{host.name} has no IP address: {host.address!r}"
             raise Permanent(Outcome.UNREACHABLE, Reason.NO_ADDRESS, text) from None
-        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-        if not any((mapped or address) in network for network in self._networks):
+        if not any(address in network for network in self._networks):
             text = f"{host.address} is outside ssh.allowed_networks ({', '.join(self._ssh.allowed_networks)})"
             raise Permanent(Outcome.BLOCKED, Reason.OUTSIDE_ALLOWED_NETWORKS, text)
 
@@ -79,6 +79,10 @@ class SshRemote:
                     del profiles[0]
                 elif error.reason is Reason.AUTH_FAILED and len(credentials) > 1:
                     del credentials[0]
+                elif error.reason is Reason.AUTH_FAILED:
+                    alone = "" if pinned or host.credential else ", the only one that a host not known yet is shown"
+                    text = f"{error.message} (credential {credential.id}{alone})"
+                    raise Permanent(error.outcome, error.reason, text) from error
                 else:
                     raise
         try:

@@ -21,7 +21,7 @@ from runtime.adapters.state.codec import clean, dumps, encode_result, loads
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import host_memory, meta, outbox, run_hosts, runs
 from runtime.core import wire
-from runtime.core.errors import RunError
+from runtime.core.errors import RunError, UsageFault
 from runtime.core.model import Host, HostResult, Outcome, Reason, RunInfo, Selector
 from runtime.core.ports import Clock
 
@@ -162,6 +162,9 @@ def _event_row(kind: str, payload: Mapping[str, Any], now: dt.datetime) -> dict[
 
 
 def _begin(info: RunInfo, rows: list[dict[str, Any]], connection: Connection) -> None:
+    if connection.scalar(select(runs.c.run_id).where(runs.c.run_id == info.run_id)) is not None:
+        advice = "leave --run-id out (and FLAGEEMONITOR_INVOCATION), or give another one"
+        raise UsageFault("run_id_taken", f"there is a run {info.run_id} already: an id is for one run", advice)
     described = wire.run_json(info)
     values = {
         **described,

@@ -22,7 +22,7 @@ from sqlalchemy import func, select, update
 from runtime.adapters.handover import read_handed
 from runtime.adapters.state.codec import dumps
 from runtime.adapters.state.errors import translated
-from runtime.adapters.state.files import is_locked, locked, private_folder, write_all
+from runtime.adapters.state.files import is_locked, locked, private_folder, write_all, write_atomically
 from runtime.adapters.state.ledger import RUNNING, close_run
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import runs
@@ -75,6 +75,7 @@ def register(folder: Path, info: RunInfo) -> Iterator[None]:
         finally:
             with contextlib.suppress(OSError):  # what stays is swept by the next reaper
                 path.unlink()
+                _note_of(path).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -118,11 +119,18 @@ def signal_run(folder: Path, run: LiveRun, number: signal.Signals = signal.SIGTE
 
 
 def cancel(state: State, run_id: str, *, by: str) -> Cancelled:
-    """Note who wants the run to stop, then signal its process where that is right. Raises StateUnavailable."""
+    """Note who wants the run to stop, then signal its process where that is right. Raises StateUnavailable.
+
+    A run that still reads its inventory is registered, but not in the ledger yet: then the note is a file beside its lock.
+    """
+    path = state.folder / "runs" / f"{run_id}.lock"
     wanted = update(runs).where(runs.c.run_id == run_id, runs.c.state == RUNNING)
     noted = wanted.values(cancel_requested_by=func.coalesce(runs.c.cancel_requested_by, by))
-    state.write(lambda connection: connection.execute(noted))
-    run = _live(state.folder / "runs" / f"{run_id}.lock")
+    known = state.write(lambda connection: connection.execute(noted).rowcount)
+    run = _live(path)
+    if run is not None and not known:
+        with translated(state.folder):
+            write_atomically(_note_of(path), by.encode())
     if run is None:
         return Cancelled.NOT_RUNNING
     return Cancelled.SIGNALLED if signal_run(state.folder, run) else Cancelled.NOTED
@@ -131,7 +139,11 @@ def cancel(state: State, run_id: str, *, by: str) -> Cancelled:
 def cancel_requested(state: State, run_id: str) -> str | None:
     """Who asked for the run to stop: a run that is signalled looks here for why."""
     with state.read() as connection:
-        return connection.scalar(select(runs.c.cancel_requested_by).where(runs.c.run_id == run_id))
+        noted = connection.scalar(select(runs.c.cancel_requested_by).where(runs.c.run_id == run_id))
+    if noted is None:
+        with contextlib.suppress(OSError):
+            return _note_of(state.folder / "runs" / f"{run_id}.lock").read_text(errors="replace")
+    return noted
 
 
 def reap(state: State, now: dt.datetime) -> dict[str, int]:
@@ -177,6 +189,11 @@ def _sweep(path: Path) -> None:
     with locked(path) as handle:
         if handle is not None:
             path.unlink(missing_ok=True)
+            _note_of(path).unlink(missing_ok=True)
+
+
+def _note_of(lock: Path) -> Path:
+    return lock.with_suffix(".cancel")
 
 
 def _has_open(pid: int, path: Path) -> bool:

@@ -7,10 +7,10 @@ checked again on what it answered, because Zabbix ignores a parameter that it do
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
+from contracts.address import parse_address
 from contracts.config import ZabbixInventory
 from runtime.adapters.naming import Naming
 from runtime.adapters.zabbix.api import Api, connected
@@ -118,11 +118,9 @@ def _address(agent: Interface | None) -> tuple[str, str]:
     if agent.useip != 1:
         return "", f"its agent interface goes by the DNS name {agent.dns!r}: let it go by IP address in Zabbix"
     try:
-        address = ipaddress.ip_address(agent.ip.strip())
+        return str(parse_address(agent.ip.strip())), ""
     except ValueError:
         return "", f"its agent interface has no IP address but {agent.ip!r}: correct it in Zabbix"
-    plain = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(plain or address), ""
 
 
 def _group_ids(api: Api, names: tuple[str, ...]) -> frozenset[str]:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Stands in for curl: records its arguments, and its stdin apart, and answers as a control plane from files in $STAND_IN:
-# `health-fails` (exit code and message), `health-code`, `date`, `enrol` (answer and code), `config-code`.
+# `health-fails` (exit code and message), `health-code`, `date`, `registry-fails` (answer and code), `enrol` (answer and code), `config-code`.
 set -eu
 
 read_or() {
@@ -28,6 +28,8 @@ main() {
             fi
             printf 'HTTP/1.1 200 OK\r\nServer: gunicorn\r\nDate: %s\r\n\r\n' "$(read_or "$STAND_IN/date" "$(date -u '+%a, %d %b %Y %H:%M:%S GMT')")"
             echo "status $(read_or "$STAND_IN/health-code" 200)" ;;
+        (http://localhost/distribution/*)
+            if [ -f "$STAND_IN/registry-fails" ]; then cat "$STAND_IN/registry-fails"; else printf '{}\nstatus 200\n'; fi ;;
         (*/api/bootstrap/enroll*) cat "$STAND_IN/enrol" ;;
         (*/bot/config*) read_or "$STAND_IN/config-code" 200 ;;
         (*) echo "stand-in: what is $url?" >&2; exit 99 ;;
