@@ -16,7 +16,7 @@ from runtime.core.convergence import Limits, Progress, Surroundings, Verified, c
 from runtime.core.errors import HostError, RunError
 from runtime.core.facts import Facts
 from runtime.core.gates import Policy
-from runtime.core.model import Allow, Deny, GateRecord, Host, HostResult, Outcome, Reason, Verdict
+from runtime.core.model import HOST_KEY, Allow, Deny, GateRecord, Host, HostResult, Outcome, Reason, Verdict
 from runtime.core.pipeline import Binding, Job
 from runtime.core.ports import Clock, HostLocks, Ledger, Remote
 from runtime.core.stop import Stop
@@ -172,6 +172,8 @@ async def _on_host(host: Host, binding: Binding, context: Context, trail: _Trail
     begun = context.clock.monotonic()
     async with context.remote.connect(host, deadline=context.host_deadline) as session:
         trail.progress.spent("connect", context.clock.monotonic() - begun)
+        if session.learned_key:  # told, so that somebody can compare it: whoever answers first is believed (W-23)
+            trail.note(HOST_KEY, Allow(f"seen for the first time, pinned: {session.learned_key}"))
         return await converge(session, host, binding, around, trail.progress)
 
 

@@ -181,6 +181,10 @@ def test_a_run_on_a_terminal_shows_its_progress_and_in_a_pipe_it_does_not(place:
 def test_why_tells_the_gates_and_the_step_that_failed(place: Place) -> None:
     told = told_of_evil(place)
     assert [gate["gate"] for gate in told["result"]["gates"]][:5] == ["role", "rollout", "freeze", "time", "lock"]
+    first_login = [gate["text"] for gate in told["result"]["gates"] if gate["gate"] == "host_key"]
+    (listed,) = (host for host in place("hosts", "--output", "json").json if host["name"] == place.shop.name("evil"))
+    assert listed["host_key"].startswith("SHA256:")
+    assert first_login == [f"seen for the first time, pinned: {listed['host_key']}"]
     assert (told["outcome"], told["reason"], told["result"]["steps"][0]["status"]) == (
         "failed",
         "step_failed",
@@ -230,6 +234,23 @@ def test_config_check_finds_what_the_document_alone_cannot_tell(place: Place, tm
     }
     strict = proxy.run("config", "check", str(proxy.config / "config_bot.json"))
     assert (strict.code, "teleport: unknown key" in strict.stderr) == (3, True)
+
+
+def test_doctor_names_what_protects_nobody_and_what_is_one_machine_twice(place: Place, tmp_path: Path) -> None:
+    right = place.shop.host("right")
+    hub = {**right, "name": f"{NETWORK}-LOJA001-CONCENTRADOR"}
+    actions = {"shutdown_endpoint": {"params": {"exceptions": ["192.0.2.0/24", right["address"]]}}}
+    rollout = {"arius": {"percent": 100, "never": ["Caixa 999", right["name"]]}}
+    document = place.shop.document(hosts=[right, hub], actions=actions, rollout=rollout)
+    checks = Proxy(tmp_path, document).run("doctor", "--output", "json").json
+    told = [
+        check["text"] for check in checks if check["status"] == "warning" and check["name"] in ("lists", "inventory")
+    ]
+    assert [text.split(", ")[0] for text in told] == [
+        f"{right['name']} and {hub['name']} have one address",
+        "rollout.arius.never: 'Caixa 999' is no host of the inventory",
+        "actions.shutdown_endpoint.params.exceptions: '192.0.2.0/24' is no host of the inventory",
+    ]
 
 
 def test_cancelling_what_is_over_says_so(place: Place) -> None:

@@ -109,12 +109,19 @@ def test_keys_agents_and_files_of_this_machine_take_no_part(
 ) -> None:
     async def scene() -> None:
         async with Doorman(accepts={"root": "right"}).at_work() as door:
-            await get_in(a_remote(password("root", "right")), a_host(LOOPBACK, door.port))
-            assert door.tried == [("root", "password", "right")]
+            asked: list[bytes] = []
+
+            async def agent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                asked.append(await reader.read(1))
+                writer.close()
+
+            async with await asyncio.start_unix_server(agent, tmp_path / "agent"):
+                await get_in(a_remote(password("root", "right")), a_host(LOOPBACK, door.port))
+            assert (door.tried, asked) == ([("root", "password", "right")], [])
 
     (tmp_path / ".ssh").mkdir(mode=0o700)
     (tmp_path / ".ssh" / "id_ed25519").write_bytes(client_key.path.read_bytes())
-    (tmp_path / ".ssh" / "config").write_text("User somebody\nPort 1\nIdentitiesOnly no\n")
+    (tmp_path / ".ssh" / "config").write_text("Hostname 192.0.2.1\nUser somebody\nPort 1\nIdentitiesOnly no\n")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
     run(scene())

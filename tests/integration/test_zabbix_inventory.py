@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -290,6 +291,18 @@ def test_a_trigger_does_not_get_past_an_excluded_template(
         zabbix_running.raise_problem(host, "Down")
     hosts = listed(zabbix_running, network, Selector(trigger_names=("Down",)), exclude_templates=[templates["loose"]])
     assert names(hosts) == [other.host]
+
+
+def test_the_address_of_a_concentrator_protects_whoever_else_has_it_also_in_a_run_by_trigger(
+    zabbix_running: Zabbix, network: str, templates: dict[str, str]
+) -> None:
+    till = pdv(network, 1, 201)
+    hub = replace(till, host=f"{network}-LOJA001-CONCENTRADOR", name="", templates=("inventory-loose",))
+    zabbix_running.create_hosts([till, hub])
+    zabbix_running.raise_problem(till.host, "Down")
+    for selector in (Selector(), Selector(trigger_names=("Down",))):
+        (found,) = listed(zabbix_running, network, selector, exclude_templates=[templates["loose"]])
+        assert (found.name, found.same_machine, found.same_machine_role) == (till.host, hub.host, "concentrator")
 
 
 def test_agent_status_is_that_of_the_main_agent_interface(zabbix_running: Zabbix, network: str) -> None:

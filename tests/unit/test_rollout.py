@@ -92,6 +92,13 @@ def test_a_host_outside_says_bucket_and_threshold() -> None:
     assert isinstance(decide(Rollout(percent=share + Decimal("0.01")), "zanthus", HOST), Allow)
 
 
+@pytest.mark.parametrize("entry", ["Caixa 201", "10.20.30.0/24", "10.20.30.40"])
+def test_never_also_knows_visible_names_and_addresses_and_pilot_does_not(entry: str) -> None:
+    host = replace(HOST, display_name="Caixa 201", address="10.20.30.40")
+    assert isinstance(decide(Rollout(percent=Decimal(100), never=(entry,)), "zanthus", host), Deny)
+    assert isinstance(decide(Rollout(percent=Decimal(0), pilot=(entry,)), "zanthus", host), Deny)
+
+
 @pytest.mark.parametrize("spelling", ["ABC-LOJA001-PDV201", "abc-loja1-pdv201", "ABC (LOJA001) PDV201"])
 def test_pilots_are_in_at_zero_and_never_wins_over_everything(spelling: str) -> None:
     pilot = decide(Rollout(percent=Decimal(0), pilot=(spelling,)), "zanthus", HOST)

@@ -7,31 +7,29 @@ exceptions, and by what the machine itself looks like.
 from __future__ import annotations
 
 import datetime as dt
-import ipaddress
 from typing import ClassVar
 
 from pydantic import Field
 
-from contracts.address import parse_address
 from runtime.core.action import Action, Decision, Failed, Params, Refused, Script, Stage
 from runtime.core.clocks import inside_by_both
 from runtime.core.facts import Facts
+from runtime.core.listed import is_listed
 from runtime.core.model import Host
-from runtime.core.names import host_key
 from runtime.core.windows import Window
 
 _NIGHT = Window(start=dt.time(22), end=dt.time(6))
 
 
 class ShutdownParams(Params):
-    """``windows``: those that name a host's store replace the general ones for it. ``exceptions``: names or addresses."""
+    """``windows``: those that name a host's store replace the general ones for it. ``exceptions``: see :func:`is_listed`."""
 
     ADDS: ClassVar[frozenset[str]] = frozenset({"exceptions"})
 
     windows: tuple[Window, ...] = Field(
         (_NIGHT,), min_length=1, description="wall times; one that names stores replaces the general ones there"
     )
-    exceptions: tuple[str, ...] = Field((), description="names or addresses that are never powered off")
+    exceptions: tuple[str, ...] = Field((), description="never powered off: names, addresses or networks (10.0.0.0/24)")
     settle: float = Field(120.0, ge=5, le=900, description="seconds that the terminal may take to go")
 
     def windows_for(self, store: int | None) -> tuple[Window, ...]:
@@ -46,7 +44,10 @@ printf 'shutdown=%s\n' "$path"
 # A concentrator and a proxy host give themselves away, whatever they are called in the inventory.
 kind=
 [ ! -d /servidor/configuracao ] || kind=concentrator
-[ ! -d /etc/flageemonitor ] || kind=proxy
+# A runtime may have any name. Its settings are root's, so the commands beside them count as well.
+for file in /etc/flageemonitor /etc/ariusmonitor /etc/*/flageemonitor.env /usr/local/bin/*-watchtower-logs; do
+  [ ! -e "$file" ] || kind=proxy
+done
 printf 'looks_like=%s\n' "$kind"
 """
 
@@ -56,7 +57,7 @@ _POWER_OFF = r"""
 
 
 def _decide(facts: Facts, params: ShutdownParams, host: Host) -> Decision:
-    if _excepted(host, params.exceptions):
+    if is_listed(host, params.exceptions):
         return Refused("exception", "listed as an exception: never powered off")
     looks_like = facts.observed.get("looks_like")
     if looks_like is None:
@@ -77,20 +78,6 @@ def _decide(facts: Facts, params: ShutdownParams, host: Host) -> Decision:
         valid_until=until,
         summary=(f"{path} -h now (window open until {until.astimezone(facts.observed_at.tzinfo):%H:%M %Z})",),
     )
-
-
-def _excepted(host: Host, exceptions: tuple[str, ...]) -> bool:
-    """Names in any spelling of the same host, addresses in any form: an exception must not fail for a padding."""
-    names = {host_key(host.name), host_key(host.display_name)}
-    addresses = {_address(host.address)} - {None}
-    return any(host_key(text.strip()) in names or _address(text.strip()) in addresses for text in exceptions)
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return parse_address(text)
-    except ValueError:
-        return None
 
 
 ACTION = Action(

@@ -74,6 +74,8 @@ if [ "$P_enable_ntp" = yes ]; then
   for file in /lib/systemd/systemd-timesyncd /usr/lib/systemd/systemd-timesyncd; do [ ! -x "$file" ] || timesyncd=yes; done
   [ -d /run/systemd/system ] || timesyncd=no
   printf 'timesyncd=%s\n' "$timesyncd"
+  # Where one of these is, timesyncd does not start (disable-with-time-daemon.conf of Debian and Ubuntu).
+  for file in /usr/sbin/ntpd /usr/sbin/openntpd /usr/sbin/chronyd; do [ ! -x "$file" ] || printf 'time_daemon=%s\n' "$file"; done
   if [ "$timesyncd" = yes ]; then
     printf 'timesyncd_active=%s\n' "$(systemctl is-active systemd-timesyncd 2>/dev/null || true)"
     # One line a file; the values that we compare hold no blanks.
@@ -157,6 +159,8 @@ def _localtime_stage(facts: Facts, params: TimezoneParams) -> Stage | None:
 
 def _ntp_stage(facts: Facts, params: TimezoneParams) -> Stage | None:
     seen = facts.observed
+    if _other_daemon(facts, params):
+        return None
     if seen.get("timesyncd") == "yes":
         files = _timesyncd_files(params)
         stale = [(path, content) for key, path, content in files if _flat(seen.get(key, "")) != _flat(content)]
@@ -174,15 +178,22 @@ def _ntp_stage(facts: Facts, params: TimezoneParams) -> Stage | None:
     return None
 
 
+def _other_daemon(facts: Facts, params: TimezoneParams) -> str:
+    """A time daemon that somebody installed keeps the clock: it is left alone, with its own servers."""
+    return "" if params.force_timesyncd else facts.observed.get("time_daemon", "")
+
+
 def _skew(facts: Facts) -> int | None:
     return None if facts.epoch is None else round(facts.epoch - facts.observed_at.timestamp())
 
 
 def _ntp_state(
     facts: Facts, params: TimezoneParams
-) -> Literal["off", "timesyncd", "ntpdate", "no_client", "no_server"]:
+) -> Literal["off", "other_daemon", "timesyncd", "ntpdate", "no_client", "no_server"]:
     if not params.enable_ntp:
         return "off"
+    if _other_daemon(facts, params):
+        return "other_daemon"
     if facts.observed.get("timesyncd") == "yes":
         return "timesyncd"
     if not facts.observed.get("ntpdate"):
@@ -210,6 +221,7 @@ def _decide(facts: Facts, params: TimezoneParams, host: Host) -> Decision:
     note = {
         "no_client": "; no NTP client on the terminal, nothing installed",
         "no_server": "; ntp_server is not configured",
+        "other_daemon": f"; the clock is left to {seen.get('time_daemon')} (force_timesyncd would replace it)",
     }
     source = "" if params.target == ZONEINFO + params.timezone else f", local time from {params.target}"
     return Done(report=report, message=f"time zone is {params.timezone}{source}{note.get(ntp, '')}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from contracts.config import NetworkConfig, Role
-from runtime.core.names import RoleWords, belongs, parse_name, role_of
+from runtime.core.model import Host
+from runtime.core.names import PROTECTED, RoleWords, belongs, parse_name, role_of
 from runtime.core.providers import Provider, provider_of
 
 Tags = tuple[tuple[str, str], ...]
@@ -46,6 +47,20 @@ class Naming:
             store=read.store,
             terminal=read.terminal,
         )
+
+
+def mark_shared(hosts: Sequence[Host]) -> list[Host]:
+    """Tell of each host whose address is also that of a concentrator or proxy: it is that machine, whatever its own name says.
+
+    Called with every host that the inventory has, before any is left out (W-05).
+    """
+    protected = {host.address: host for host in hosts if host.role in PROTECTED and host.address}
+    return [
+        replace(host, same_machine=protected[host.address].name, same_machine_role=protected[host.address].role)
+        if host.address in protected and host.role not in PROTECTED
+        else host
+        for host in hosts
+    ]
 
 
 def naming(config: NetworkConfig, providers: Mapping[str, Provider]) -> Naming:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contracts.config import Credential, StaticHost
-from runtime.adapters.naming import Naming
+from runtime.adapters.naming import Naming, mark_shared
 from runtime.core.errors import UsageFault
 from runtime.core.model import Host, Selector
 
@@ -28,7 +28,7 @@ class StaticHosts:
                 "the hosts of this network are listed in its configuration, where nothing knows triggers or agent status",
                 "leave --trigger-id, --trigger-name and --agent-status out, or take the inventory from Zabbix",
             )
-        return [self._host(host) for host in self.listed]
+        return mark_shared([self._host(host) for host in self.listed])
 
     def _host(self, host: StaticHost) -> Host:
         tags = tuple(host.tags.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import platform
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -23,6 +24,7 @@ from runtime.console.configuration import problems
 from runtime.console.output import Out
 from runtime.console.text import clean, counted
 from runtime.core.errors import RunError
+from runtime.core.listed import is_listed
 from runtime.core.model import Selector
 from runtime.wiring import Installation
 
@@ -30,6 +32,7 @@ Status = Literal["ok", "warning", "bad"]
 _STYLE = {"ok": "green", "warning": "yellow", "bad": "bold red"}
 STALE_CONFIG = dt.timedelta(hours=24)
 SILENT_DAEMON = dt.timedelta(minutes=2)
+SCARCE_MB = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,17 @@ def _state(installation: Installation) -> Iterator[Check]:
     text = (
         f"{counted(counts.runs, 'run')}, {counted(counts.results, 'result')}, {counted(counts.host_keys, 'pinned key')}"
     )
-    yield Check("local state", "ok", f"{installation.settings.data_path}: {text}")
+    folder = installation.settings.data_path
+    size = sum(path.stat().st_size for path in folder.glob("state.db*")) >> 20
+    free = shutil.disk_usage(folder).free >> 20
+    scarce = free < SCARCE_MB
+    room = f"{size} MB, {free} MB free"
+    yield Check(
+        "local state",
+        "warning" if scarce else "ok",
+        f"{folder}: {text}; {room}",
+        "free space on this volume: without any no run can be recorded, so none is made" if scarce else "",
+    )
     waiting = f"{counts.outbox_waiting} waiting, {counts.outbox_delivered} delivered"
     dropped = counts.outbox_dropped
     yield Check(
@@ -184,12 +197,30 @@ def _network(installation: Installation, config: NetworkConfig) -> Iterator[Chec
         yield Check("inventory", "warning", text, "check the network's groups and host names")
     else:
         yield Check("inventory", "ok", text)
+    for host in hosts:
+        if host.same_machine:
+            text = f"{host.name} and {host.same_machine} have one address, {host.address}: taken for the {host.same_machine_role}"
+            yield Check("inventory", "warning", text, "correct one of them in the inventory")
+    for place, entry in _lists(config):
+        if not any(is_listed(host, (entry,)) for host in hosts):
+            text = f"{place}: {entry!r} is no host of the inventory, so it protects none"
+            yield Check("lists", "warning", text, "write a name or address as `flageemonitor-run hosts` shows it")
     for host in broken[:5]:
         yield Check("inventory", "warning", f"{host.name}: {host.problem}")
     if len(broken) > 5:
         yield Check(
             "inventory", "warning", f"and {len(broken) - 5} more hosts with a problem", "flageemonitor-run hosts"
         )
+
+
+def _lists(config: NetworkConfig) -> Iterator[tuple[str, str]]:
+    """Every entry that somebody wrote so that a host is left alone, with its place in the document."""
+    for provider, rollout in config.rollout.items():
+        yield from ((f"rollout.{provider}.never", entry) for entry in rollout.never)
+    for name, action in config.actions.items():
+        given = action.params.get("exceptions", ())
+        entries = given if isinstance(given, list | tuple) else [given]
+        yield from ((f"actions.{name}.params.exceptions", str(entry)) for entry in entries)
 
 
 _LOOKS: tuple[Look, ...] = (_image, _build, _deployment, _configuration, _control_plane, _state, _daemon)

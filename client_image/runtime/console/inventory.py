@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.text import Text
 
-from runtime.adapters.state.hosts import accept_lost_keys, acquaintances, key_history, retire_keys
+from runtime.adapters.state.hosts import accept_lost_keys, acquaintances, key_history, pinned_keys, retire_keys
 from runtime.console.output import Out
 from runtime.console.text import counted
 from runtime.core import gates, rollout, wire
@@ -24,12 +24,13 @@ def show_hosts(installation: Installation, network: str | None, selector: Select
     rules = gates.policy(config, installation.known.providers, installation.assets.rows)
     found = select(installation.inventory(config).hosts(selector), selector)
     known = acquaintances(installation.state, config.network)
+    pinned = pinned_keys(installation.state, config.network)
     data, rows = [], []
     for host in found:
         verdict = rollout.decide(rules.rollout_of(host.provider), host.provider, host)
         inside = isinstance(verdict, Allow)
         why = verdict.note if isinstance(verdict, Allow) else verdict.message
-        met = known.get(host.name.lower())
+        met, key = known.get(host.name.lower()), pinned.get(host.name.lower())
         data.append(
             {
                 **wire.host_json(host),
@@ -40,6 +41,8 @@ def show_hosts(installation: Installation, network: str | None, selector: Select
                 "rolled_out": inside,
                 "rollout": why,
                 "ssh_needs": list(met.notes.needs) if met else [],
+                "host_key": key.key.fingerprint if key else None,
+                "host_key_first_seen": key.first_seen.isoformat() if key else None,
             }
         )
         mark: Any = Text("in", style="green") if inside else Text("out", style="yellow")

@@ -8,7 +8,7 @@ from runtime.console.output import Out, error_json
 from runtime.console.text import clean, counted
 from runtime.core import wire
 from runtime.core.errors import RunError
-from runtime.core.model import Host, HostResult, Outcome, RunReport
+from runtime.core.model import HOST_KEY, Host, HostResult, Outcome, RunReport
 from runtime.core.pipeline import Job
 
 if TYPE_CHECKING:
@@ -120,6 +120,10 @@ def _table(out: Out, report: RunReport, code: int) -> None:
     counts = ", ".join(f"{count} {outcome}" for outcome, count in wire.summary(report.results).items())
     style = "green" if code == 0 else "bold red" if code == 1 else "yellow"
     out.console.print(Text(f"\n{counted(len(report.results), 'host')}: {counts}. Exit code {code}.", style=style))
+    learned = sum(record.gate == HOST_KEY for result in report.results for record in result.gates)
+    if learned:
+        keys = "1 host key was" if learned == 1 else f"{learned} host keys were"
+        out.console.print(Text(f"{keys} seen for the first time and pinned: why <host> shows which", style="dim"))
     if code == 1:
         out.console.print(Text(f"More: flageemonitor-run runs {report.info.run_id}, or why <host>", style="dim"))
 

@@ -59,6 +59,12 @@ def role(host: Host, action: Action, rules: Policy) -> Verdict:
         return Deny(
             Outcome.SKIPPED, Reason.PROTECTED_ROLE, "a concentrator of the configuration: never touched by this action"
         )
+    if host.same_machine and host.same_machine_role not in action.roles:
+        kind = host.same_machine_role.replace("_", "-")
+        text = (
+            f"{host.address} is also the address of {host.same_machine}, a {kind}: correct one of them in the inventory"
+        )
+        return Deny(Outcome.SKIPPED, Reason.PROTECTED_ROLE, text)
     if host.role not in action.roles:
         allowed = ", ".join(sorted(action.roles)) or "none"
         text = f"a {host.role.replace('_', '-')}; this action touches only: {allowed}"

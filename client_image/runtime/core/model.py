@@ -105,6 +105,8 @@ class Host:
     credential: Credential | None = None
     problem: str = ""
     maintenance: bool = False
+    same_machine: str = ""  # name of the concentrator or proxy that has the same address, and its role
+    same_machine_role: Role = "other"
 
     @property
     def identity(self) -> str:
@@ -180,6 +182,9 @@ class Deny:
 
 
 Verdict = Allow | Deny
+
+
+HOST_KEY = "host_key"  # the record of a login that pinned a key
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ class Session(Protocol):
 
     elevated: bool
     elevation: Privilege
+    learned_key: str  # fingerprint of the host key that this login has pinned, empty when it was pinned before
 
     async def run(self, sections: Sequence[tuple[str, str]], *, timeout: float, privileged: bool) -> Answer:
         """Run named sections of POSIX sh in one round trip, each in its own ``set -eu`` subshell; stop at the first that fails

@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from contracts.config import Rollout
+from runtime.core.listed import is_listed
 from runtime.core.model import Allow, Deny, Host, Outcome, Reason, Verdict
 from runtime.core.names import host_key
 
@@ -32,7 +33,7 @@ def bucket(salt: str, identity: str) -> int:
 
 def decide(rollout: Rollout, provider: str, host: Host) -> Verdict:
     """``never`` wins over ``pilot``, and both over the share. ``provider`` is the salt unless the rollout names its own."""
-    if rollout.never and host_key(host.name) in _keys(rollout.never):
+    if rollout.never and is_listed(host, rollout.never):
         return _out(f"on the never list of {provider}'s rollout")
     if rollout.pilot and host_key(host.name) in _keys(rollout.pilot):
         return Allow(f"pilot host of {provider}'s rollout")

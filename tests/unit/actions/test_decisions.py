@@ -72,6 +72,24 @@ STAGES: dict[str, tuple[dict[str, str], dict[str, Any], dict[str, Any], str | No
         None,
     ),
     "timesyncd is to be forced": (TIMESYNCD, {}, {"enable_ntp": True, "force_timesyncd": True}, "ntp"),
+    "another time daemon is left alone": (
+        {**TIMESYNCD, "timesyncd_active": "inactive", "time_daemon": "/usr/sbin/chronyd"},
+        {},
+        {"enable_ntp": True, "ntp_server": "ntp.br"},
+        None,
+    ),
+    "another time daemon, and timesyncd is to be forced": (
+        {**TIMESYNCD, "timesyncd_active": "inactive", "time_daemon": "/usr/sbin/chronyd"},
+        {},
+        {"enable_ntp": True, "force_timesyncd": True},
+        "ntp",
+    ),
+    "another time daemon where there is no timesyncd, and the clock is wrong": (
+        {**RIGHT, "ntpdate": "/usr/sbin/ntpdate", "time_daemon": "/usr/sbin/ntpd"},
+        {"epoch": int(NOW.timestamp()) + 90},
+        {"enable_ntp": True, "ntp_server": "ntp.br"},
+        None,
+    ),
     "ntpdate and a wrong clock": (
         {**RIGHT, "ntpdate": "/usr/sbin/ntpdate"},
         {"epoch": int(NOW.timestamp()) + 90},
@@ -191,6 +209,8 @@ WINDOWS: dict[str, tuple[dt.datetime, dict[str, Any], str | None]] = {
     "excepted in another padding": (at(23), {"exceptions": ["ACME-LOJA1-PDV201"]}, "exception"),
     "excepted with a space": (at(23), {"exceptions": ["10.0.0.1 "]}, "exception"),
     "excepted as a mapped address": (at(23), {"exceptions": ["::ffff:10.0.0.1"]}, "exception"),
+    "excepted by its network": (at(23), {"exceptions": ["10.0.0.0/24"]}, "exception"),
+    "excepted among others in one text": (at(23), {"exceptions": ["10.9.9.9;10.0.0.1"]}, "exception"),
 }
 
 

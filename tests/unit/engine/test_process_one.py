@@ -12,7 +12,7 @@ import pytest
 
 from runtime.core.action import Stage
 from runtime.core.errors import Permanent, Transient
-from runtime.core.model import HostResult, Outcome, Reason, Selector
+from runtime.core.model import HOST_KEY, HostResult, Outcome, Reason, Selector
 from runtime.process_one import process_one
 from tests.unit.engine import world
 from tests.unit.engine.world import NOON, Terminal, World
@@ -132,6 +132,22 @@ def test_a_configured_concentrator_is_protected_by_address_and_by_name_whatever_
     )
     for one in (by_address, by_name):
         assert verdict(run(one)) == ("skipped", "protected_role", "")
+
+
+@pytest.mark.parametrize("kind", ["concentrator", "proxy"])
+def test_a_host_that_is_the_machine_of_a_protected_one_is_left_alone(kind: Any) -> None:
+    one = World({NAME: Terminal()})
+    result = run(one, host=world.host(same_machine="ACME-LOJA001-HUB", same_machine_role=kind))
+    assert verdict(result) == ("skipped", "protected_role", "")
+    assert f"ACME-LOJA001-HUB, a {kind}" in result.message
+    assert one.terminals[NAME].scripts == []
+
+
+def test_a_key_that_was_pinned_at_this_login_is_told_and_a_known_one_is_not() -> None:
+    new, known = World({NAME: Terminal(learned_key="SHA256:abc")}), World({NAME: Terminal()})
+    told = [(record.allowed, record.text) for record in run(new).gates if record.gate == HOST_KEY]
+    assert told == [(True, "seen for the first time, pinned: SHA256:abc")]
+    assert HOST_KEY not in [record.gate for record in run(known).gates]
 
 
 def test_a_read_on_a_host_named_by_itself_passes_without_the_rollout_and_says_so() -> None:

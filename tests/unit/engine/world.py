@@ -78,6 +78,7 @@ class Terminal:
     hang_on_step: bool = False
     hang_on_confirm: bool = False
     slow: float = 0.0
+    learned_key: str = ""
 
     @property
     def written(self) -> int:
@@ -90,6 +91,7 @@ class MemorySession:
 
     def __init__(self, terminal: Terminal) -> None:
         self.terminal = terminal
+        self.learned_key = terminal.learned_key
 
     async def run(self, sections: Sequence[tuple[str, str]], *, timeout: float, privileged: bool) -> Answer:
         terminal = self.terminal

@@ -90,7 +90,8 @@ class SshRemote:
         except BaseException:
             connection.abort()
             raise
-        return SshSession(host, credential, client, connection, self._ssh.output_limit)
+        learned = client.presented.fingerprint if pinned is None and client.presented is not None else ""
+        return SshSession(host, credential, client, connection, self._ssh.output_limit, learned)
 
     def _profiles(self, notes: SshNotes) -> list[Profile]:
         if self._ssh.legacy_algorithms == "refuse":

@@ -32,7 +32,13 @@ class SshSession:
     """Implements the engine's ``Session``. ``elevation`` is how root was reached: root, sudo, su, or none so far."""
 
     def __init__(
-        self, host: Host, credential: Credential, client: Client, connection: asyncssh.SSHClientConnection, limit: int
+        self,
+        host: Host,
+        credential: Credential,
+        client: Client,
+        connection: asyncssh.SSHClientConnection,
+        limit: int,
+        learned_key: str = "",
     ) -> None:
         self._host, self._credential = host, credential
         self._client, self._connection, self._limit = client, connection, limit
@@ -42,6 +48,7 @@ class SshSession:
         self._denied: Permanent | None = None
         self.elevated = credential.user == "root"
         self.elevation: Privilege = "root" if self.elevated else "none"
+        self.learned_key = learned_key
 
     async def run(self, sections: Sequence[tuple[str, str]], *, timeout: float, privileged: bool) -> Answer:
         """As in the protocol. After a deadline, a flood or a loss the session is over: what is run later has an empty answer."""

@@ -131,6 +131,13 @@ def acquaintances(state: State, network: str) -> dict[str, Acquaintance]:
         }
 
 
+def pinned_keys(state: State, network: str) -> dict[str, KeyRecord]:
+    """The keys pinned now, by lower-case host name; of a host with several ports the one seen last."""
+    with state.read() as connection:
+        records = _records(connection, and_(host_keys.c.network == network, host_keys.c.retired_at.is_(None)))
+    return {record.name: record for record in records}
+
+
 def _pin(host: Host, key: PinnedKey, now: dt.datetime, connection: Connection) -> None:
     values = {**_place(host), "key": key.text, "fingerprint": key.fingerprint, "first_seen": now}
     if connection.execute(upsert(host_keys).on_conflict_do_nothing(), values).rowcount:

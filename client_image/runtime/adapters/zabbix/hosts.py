@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from contracts.address import parse_address
 from contracts.config import ZabbixInventory
-from runtime.adapters.naming import Naming
+from runtime.adapters.naming import Naming, mark_shared
 from runtime.adapters.zabbix.api import Api, connected
 from runtime.adapters.zabbix.notes import Login, read_notes
 from runtime.adapters.zabbix.rows import Group, HostRow, Interface, Notes, Template, TemplateLink, Trigger
@@ -44,17 +44,23 @@ class ZabbixHosts:
             candidates = _in_problem(api, groups, selector)
             if candidates is not None and not candidates:
                 return []
-            found = (
-                self._host(row)
-                for row in self._rows(api, groups, candidates)
-                if row.status == _ENABLED
-                and any(group.id in groups for group in row.groups)
-                and not (excluded and any(link.id in excluded for link in _links(api, row)))
-                and (candidates is None or row.id in candidates)
-            )
-            return [host for host in found if host is not None]
+            found: list[Host] = []
+            wanted: set[str] = set()
+            for row in self._rows(api, groups):
+                if row.status != _ENABLED or not any(group.id in groups for group in row.groups):
+                    continue
+                host = self._host(row)
+                if host is None:
+                    continue
+                found.append(host)
+                if excluded and any(link.id in excluded for link in _links(api, row)):
+                    continue
+                if candidates is None or row.id in candidates:
+                    wanted.add(row.id)
+            # All are read, also for a trigger of one of them: each may be a machine that another one's name protects.
+            return [host for host in mark_shared(found) if host.id in wanted]
 
-    def _rows(self, api: Api, groups: Set[str], candidates: Set[str] | None) -> Iterator[HostRow]:
+    def _rows(self, api: Api, groups: Set[str]) -> Iterator[HostRow]:
         asked: dict[str, object] = {
             "groupids": sorted(groups),
             "filter": {"status": _ENABLED},
@@ -63,8 +69,6 @@ class ZabbixHosts:
             "selectTags": ["tag", "value"],
             "selectHostGroups" if api.version >= (6, 2) else "selectGroups": ["groupid", "name"],
         }
-        if candidates is not None:
-            asked["hostids"] = sorted(candidates)
         if self.source.exclude_templates:
             asked["selectParentTemplates"] = ["templateid"]
         if self.source.notes_credentials:

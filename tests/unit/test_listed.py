@@ -1,0 +1,49 @@
+"""Lists that protect hosts: no spelling of an entry may make it mean nobody."""
+
+import pytest
+
+from runtime.core.listed import is_listed
+from runtime.core.model import Host
+
+HOST = Host(
+    id="1",
+    name="ACME-LOJA001-PDV202",
+    network="ACME",
+    address="10.7.2.202",
+    display_name="Caixa 202",
+    store=1,
+    terminal=202,
+)
+
+
+@pytest.mark.parametrize(
+    ("entry", "listed"),
+    [
+        ("ACME-LOJA001-PDV202", True),
+        ("acme-loja1-pdv202", True),
+        ("ACME (LOJA001) PDV202", True),
+        (" caixa 202 ", True),
+        ("10.7.2.202", True),
+        ("::ffff:10.7.2.202", True),
+        ("10.7.2.0/24", True),
+        ("10.7.2.202/24", True),
+        ("10.7.2.1;10.7.2.202", True),
+        ("10.7.2.1, ACME-LOJA001-PDV202", True),
+        ("ACME-LOJA001-PDV20", False),
+        ("10.7.2.20", False),
+        ("10.7.3.0/24", False),
+        ("fd00::/8", False),
+        ("Caixa", False),
+        ("", False),
+        (";", False),
+        ("10.7.2.0/99", False),
+    ],
+)
+def test_an_entry_means_a_host_by_name_visible_name_address_or_network(entry: str, listed: bool) -> None:
+    assert is_listed(HOST, (entry,)) is listed
+
+
+def test_a_host_without_address_or_visible_name_is_known_by_its_name_alone() -> None:
+    bare = Host(id="2", name="till", network="ACME", address="")
+    assert is_listed(bare, ("0.0.0.0/0", "TILL"))
+    assert not is_listed(bare, ("0.0.0.0/0", ""))
