@@ -508,6 +508,8 @@ param(
             EnvFile = Join-Path $folder 'flageemonitor.env'
             Volume = "$RuntimeName-data"
             Tools = @('run', 'logs', 'update-config', 'update-image', 'watchtower-logs')
+            # What a proxy of the first generation is called; its Watchtower as well, with -watchtower.
+            First = @('ariusmonitor', 'flageemonitor')
             Problems = New-Object 'System.Collections.Generic.List[string]'
             Facts = ''
             Image = ''
@@ -646,11 +648,13 @@ param(
             Add-Problem "This machine's engine is $($parts[3]); the image is built for x86_64." 'Name an image that was built for it with -Image.'
         }
         $site.Facts += " Docker $($parts[0]), $($parts[3]);"
-        foreach ($part in @('', '-watchtower', '-candidate', '-previous')) {
-            $owner = Get-Owner "$RuntimeName$part"
-            if ($null -ne $owner -and $owner -cne $RuntimeName) {
-                Add-Problem "A container $RuntimeName$part is there that is not ours." 'Remove or rename it, or choose another name with -RuntimeName.'
-            }
+        $advice = 'Remove or rename it, or choose another name with -RuntimeName.'
+        if ($site.First -ccontains $RuntimeName -and (Test-Legacy $RuntimeName)) {
+            $advice = 'It seems to be of the first generation. Install beside it with -RuntimeName NAME -ReplaceLegacy, ' +
+                'which stops it once the new one runs; -BesideLegacy instead leaves it alone.'
+        }
+        foreach ($name in @(Get-Strangers)) {
+            Add-Problem "A container $name is there that is not ours." $advice
         }
         $owner = Get-VolumeOwner
         if ($null -ne $owner -and $owner -cne $RuntimeName) {
@@ -675,6 +679,21 @@ param(
         return $said.Out.Substring("/$Name of".Length).Trim()
     }
 
+    # Whether the container is there and is no runtime's of this generation.
+    function Test-Legacy([string]$Name) {
+        (Get-Owner $Name) -ceq ''
+    }
+
+    # Containers with a name of this runtime's that are not of it.
+    function Get-Strangers {
+        foreach ($part in @('', '-watchtower', '-candidate', '-previous')) {
+            $owner = Get-Owner "$RuntimeName$part"
+            if ($null -ne $owner -and $owner -cne $RuntimeName) {
+                "$RuntimeName$part"
+            }
+        }
+    }
+
     function Get-VolumeOwner {
         $said = Invoke-Docker @('volume', 'inspect', '--format', '{{index .Labels "flageemonitor.runtime"}}', $site.Volume)
         if ($said.Code -ne 0) {
@@ -696,19 +715,40 @@ param(
         if (-not $site.Engine) {
             return
         }
-        $old = Get-State 'ariusmonitor'
-        $oldFolder = Join-Path (Get-ProgramData) 'AriusMonitor'
-        $oldFile = Join-Path (Join-Path $site.Base 'config') 'config_bot.json'
-        $there = $old -ceq 'running' -or ($site.Fresh -and ($old -or (Test-Folder $oldFolder) -or (Test-File $oldFile)))
-        if ($there -and -not $ReplaceLegacy -and -not $BesideLegacy -and $RuntimeName -cne 'ariusmonitor') {
-            Add-Problem "A proxy of the first generation is on this host ($oldFolder, $oldFile, or a container ariusmonitor): both would work on the same terminals." `
+        $signs = @()
+        $atWork = $false
+        $ours = ''
+        # Of what is called as this runtime was told already.
+        foreach ($name in @($site.First | Where-Object { $_ -cne $RuntimeName })) {
+            if (Test-Legacy $name) {
+                $signs += "the container $name"
+                $atWork = $atWork -or (Get-State $name) -ceq 'running'
+            } elseif ($null -ne (Get-Owner $name)) {
+                $ours = $name
+            }
+        }
+        if ($RuntimeName -cne 'ariusmonitor') {
+            foreach ($path in @((Join-Path (Get-ProgramData) 'AriusMonitor'), (Join-Path (Join-Path $site.Base 'config') 'config_bot.json'))) {
+                if (Test-Path -LiteralPath $path) {
+                    $signs += $path
+                }
+            }
+        }
+        if ($ReplaceLegacy -and $signs.Count -eq 0 -and $ours) {
+            Add-Problem "The proxy $ours on this host is not of the first generation: -ReplaceLegacy is not for it." `
+                "Leave that option away; to remove that proxy: -Uninstall -RuntimeName $ours."
+        }
+        if (-not $ReplaceLegacy -and -not $BesideLegacy -and ($atWork -or ($site.Fresh -and $signs.Count -gt 0))) {
+            Add-Problem "A proxy of the first generation is on this host ($($signs -join ', ')): both would work on the same terminals." `
                 'Say what is meant: -ReplaceLegacy stops it once this one runs, -BesideLegacy leaves it alone.'
         }
         if ($AllowForeignWatchtower) {
             return
         }
         foreach ($name in @(Get-ForeignWatchtowers)) {
-            if (-not ($ReplaceLegacy -and $name -ceq 'ariusmonitor-watchtower')) {
+            $stopped = $ReplaceLegacy -and $name -cne "$RuntimeName-watchtower" -and
+                $site.First -ccontains ($name -creplace '-watchtower\z', '') -and (Test-Legacy $name)
+            if (-not $stopped) {
                 Add-Problem "The container $name is a Watchtower without scope: it ends ours when it starts, and updates the proxy without asking it first." `
                     'Give it a scope (WATCHTOWER_SCOPE), or accept that with -AllowForeignWatchtower.'
             }
@@ -1013,7 +1053,9 @@ param(
             "  set the task $RuntimeName-repair"
         )
         if ($ReplaceLegacy) {
-            Write-Line '  stop the container ariusmonitor and its Watchtower; their files stay'
+            foreach ($name in @($site.First | Where-Object { Test-Legacy $_ })) {
+                Write-Line "  stop the container $name and its Watchtower; their files stay"
+            }
         }
     }
 
@@ -1353,8 +1395,8 @@ param(
         if (-not $ReplaceLegacy) {
             return
         }
-        foreach ($name in @('ariusmonitor-watchtower', 'ariusmonitor')) {
-            if (Get-State $name) {
+        foreach ($name in @($site.First | ForEach-Object { "$_-watchtower", $_ })) {
+            if (Test-Legacy $name) {
                 Write-Step "Stopping $name for good; its files stay"
                 if ((Invoke-Docker @('update', '--restart=no', $name)).Code -ne 0 -or (Invoke-Docker @('stop', '-t', '150', $name)).Code -ne 0) {
                     Write-Trouble "    not stopped; do it by hand: docker update --restart=no $name; docker stop $name"
@@ -1396,6 +1438,15 @@ param(
         $said = Invoke-Docker @('version', '--format', '{{.Server.Version}}')
         if ($said.Code -ne 0) {
             Write-Trouble "Not removed: the Docker engine does not answer: $(ConvertTo-OneLine ($said.Err + ' ' + $said.Out)). Nothing was changed."
+            Stop-Here 1 'Not removed.'
+        }
+        # The first generation has the same names: its containers would go on while we say that it is removed.
+        $strangers = @(Get-Strangers) -join ' '
+        if ($strangers) {
+            Write-Trouble @(
+                "Not removed: not made by this installer, perhaps by the first generation's: the containers $strangers. Nothing was changed.",
+                "If they are to go as well: docker rm -f $strangers. Then start this again."
+            )
             Stop-Here 1 'Not removed.'
         }
         $installed = (Test-File $site.EnvFile) -or ((Get-Owner $RuntimeName) -ceq $RuntimeName)

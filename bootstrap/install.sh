@@ -50,6 +50,7 @@ TEXT
 
 OWNER=10001:10001 # the proxy's user inside the container
 TOOLS='run logs update-config update-image watchtower-logs'
+FIRST='ariusmonitor flageemonitor' # what a proxy of the first generation is called; its Watchtower as well, with -watchtower
 
 # Every argument is a line.
 say() { printf '%s\n' "$@" || :; }
@@ -250,7 +251,7 @@ check_names() {
         problem "$var is there and belongs to something else." "Choose another name with --runtime-name."
     fi
     for name in $TOOLS; do
-        if [ -e "$bin/$runtime-$name" ] && ! sed 3q "$bin/$runtime-$name" | grep -q 'FlageeMonitor Proxy'; then
+        if [ -e "$bin/$runtime-$name" ] && ! is_our_command "$bin/$runtime-$name"; then
             problem "$bin/$runtime-$name is there and is not ours." "Move it away, or choose another name with --runtime-name."
         fi
     done
@@ -260,6 +261,9 @@ check_names() {
             "Install under another name with --runtime-name, or remove the old one with --uninstall first."
     fi
 }
+
+# The first generation's commands are called the same.
+is_our_command() { sed 3q "$1" 2>/dev/null | grep -q 'FlageeMonitor Proxy'; }
 
 # Whether the folder $1 holds nothing, but for an installer at work.
 is_empty() {
@@ -315,12 +319,15 @@ check_engine() {
     esac
     docker_root=${info#*|}
     docker_root=${docker_root%%|*}
-    for part in '' -watchtower -candidate -previous; do
-        owner=$(owner_of "$runtime$part") || owner=
-        if [ -n "$owner" ] && [ "$owner" != "of $runtime" ]; then
-            problem "A container $runtime$part is there that is not ours." "Remove or rename it, or choose another name with --runtime-name."
-        fi
-    done
+    advice='Remove or rename it, or choose another name with --runtime-name.'
+    case " $FIRST " in
+        (*" $runtime "*)
+            if is_legacy "$runtime"; then
+                advice='It seems to be of the first generation. Install beside it with --runtime-name NAME --replace-legacy,'
+                advice="$advice which stops it once the new one runs; --beside-legacy instead leaves it alone."
+            fi ;;
+    esac
+    for name in $(strangers); do problem "A container $name is there that is not ours." "$advice"; done
     if [ -n "$network" ] && [ "$network" != bridge ] && [ "$network" != host ] && ! docker network inspect "$network" >/dev/null 2>&1; then
         problem "There is no Docker network $network." "Make it first: docker network create $network"
     fi
@@ -360,26 +367,49 @@ about() {
     esac
 }
 
+# Containers with a name of this runtime's that are not of it. Fails when the engine does not say.
+strangers() {
+    for part in '' -watchtower -candidate -previous; do
+        owner=$(owner_of "$runtime$part") || return 1
+        case $owner in
+            ('' | "of $runtime") ;;
+            (*) printf '%s\n' "$runtime$part" ;;
+        esac
+    done
+}
+
 engine_answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
 check_neighbours() {
     [ "$engine" = yes ] || return 0
-    old='' old_folder=no
-    if is_legacy ariusmonitor; then
-        old=$(state_of ariusmonitor) || old=''
-    elif [ -n "$owner" ] && [ "$legacy" = replace ] && [ "$runtime" != ariusmonitor ]; then
-        problem "The proxy ariusmonitor on this host is not of the first generation: --replace-legacy is not for it." \
-            "Leave that option away; to remove that proxy: --uninstall --runtime-name ariusmonitor."
+    legacy_ones='' at_work=no signs='' ours=''
+    for name in $FIRST; do
+        # Of what is called as this runtime was told already.
+        [ "$name" != "$runtime" ] || continue
+        if is_legacy "$name"; then
+            legacy_ones="$legacy_ones $name" signs="$signs, the container $name"
+            [ "$(state_of "$name")" != running ] || at_work=yes
+        elif [ -n "$owner" ]; then
+            ours=$name
+        fi
+    done
+    if [ "$runtime" != ariusmonitor ] && [ -e /etc/ariusmonitor ] &&
+        [ ! -e /etc/ariusmonitor/flageemonitor.env ] && [ ! -e /etc/ariusmonitor/.flageemonitor ]; then
+        signs="$signs, /etc/ariusmonitor"
     fi
-    if [ -e /etc/ariusmonitor ] && [ ! -e /etc/ariusmonitor/flageemonitor.env ] && [ ! -e /etc/ariusmonitor/.flageemonitor ]; then old_folder=yes; fi
-    if [ -z "$legacy" ] && [ "$runtime" != ariusmonitor ] &&
-        { [ "$old" = running ] || { [ "$fresh" = yes ] && [ "$old:$old_folder" != :no ]; }; }; then
-        problem "A proxy of the first generation is on this host (/etc/ariusmonitor, or a container ariusmonitor): both would work on the same terminals." \
+    if [ "$legacy" = replace ] && [ -z "$signs" ] && [ -n "$ours" ]; then
+        problem "The proxy $ours on this host is not of the first generation: --replace-legacy is not for it." \
+            "Leave that option away; to remove that proxy: --uninstall --runtime-name $ours."
+    fi
+    if [ -z "$legacy" ] && { [ "$at_work" = yes ] || { [ "$fresh" = yes ] && [ -n "$signs" ]; }; }; then
+        problem "A proxy of the first generation is on this host (${signs#, }): both would work on the same terminals." \
             "Say what is meant: --replace-legacy stops it once this one runs, --beside-legacy leaves it alone."
     fi
     [ "$foreign" = no ] || return 0
     for name in $(foreign_watchtowers); do
-        if [ "$legacy" = replace ] && [ "$name" = ariusmonitor-watchtower ]; then continue; fi
+        if [ "$legacy" = replace ] && [ "$name" != "$runtime-watchtower" ]; then
+            case " $FIRST " in (*" ${name%-watchtower} "*) ! is_legacy "$name" || continue ;; esac
+        fi
         problem "The container $name is a Watchtower without scope: it ends ours when it starts, and updates the proxy without asking it first." \
             "Give it a scope (WATCHTOWER_SCOPE), or accept that with --allow-foreign-watchtower."
     done
@@ -790,7 +820,8 @@ plan() {
     elif [ -d /etc/cron.d ]; then
         say "  write $(cron_file)"
     fi
-    if [ "$legacy" = replace ]; then say "  stop the container ariusmonitor and its Watchtower; their files stay"; fi
+    [ "$legacy" = replace ] || return 0
+    for name in $legacy_ones; do say "  stop the container $name and its Watchtower; their files stay"; done
 }
 
 pull_image() {
@@ -1138,11 +1169,13 @@ stop_legacy() {
         warn "$runtime does not run yet, so the proxy of the first generation was left alone. Start this again when it does."
         return 0
     fi
-    for name in ariusmonitor-watchtower ariusmonitor; do
-        is_legacy "$name" || continue
-        step "Stopping $name for good; its files stay"
-        { docker update --restart=no "$name" >/dev/null && docker stop -t 150 "$name" >/dev/null; } ||
-            warn "not stopped; do it by hand: docker update --restart=no $name && docker stop $name"
+    for proxy in $FIRST; do
+        for name in "$proxy-watchtower" "$proxy"; do
+            is_legacy "$name" || continue
+            step "Stopping $name for good; its files stay"
+            { docker update --restart=no "$name" >/dev/null && docker stop -t 150 "$name" >/dev/null; } ||
+                warn "not stopped; do it by hand: docker update --restart=no $name && docker stop $name"
+        done
     done
 }
 
@@ -1179,6 +1212,14 @@ uninstall() {
         printf '%s\n' "Not removed: the Docker engine does not answer at $DOCKER_HOST: $(one_line "$said"). Nothing was changed." >&2
         exit 1
     fi
+    # The first generation has the same names, and an environment file where ours is: its containers would go on without their files.
+    left=$(strangers) || went_away
+    if [ -n "$left" ]; then
+        left=$(one_line "$left")
+        printf '%s\n' "Not removed: not made by this installer, perhaps by the first generation's: the containers $left. Nothing was changed." \
+            "If they are to go as well: docker rm -f $left. Then start this again." >&2
+        exit 1
+    fi
     owner=$(owner_of "$runtime") || went_away
     if [ ! -f "$env_file" ] && [ ! -f "$marker" ] && [ "$owner" != "of $runtime" ]; then
         if { [ -e "$etc" ] && ! is_empty "$etc"; } || { [ -d "$var" ] && ! is_our_data; }; then
@@ -1202,7 +1243,13 @@ uninstall() {
     remove_containers || fail "Not all containers of $runtime were removed, so $etc, $var and the commands stay; the timer is removed." \
         "When the Docker engine answers, start this again."
     step "Removing commands, settings and credentials"
-    for name in $TOOLS; do rm -f "$bin/$runtime-$name"; done
+    for name in $TOOLS; do
+        if [ -e "$bin/$runtime-$name" ] && ! is_our_command "$bin/$runtime-$name"; then
+            warn "not removed, because it is not ours: $bin/$runtime-$name"
+        else
+            rm -f "$bin/$runtime-$name"
+        fi
+    done
     image=$(first "$(env_value FLAGEEMONITOR_IMAGE)" "$(env_value ARIUSMONITOR_IMAGE)")
     if [ "$fate" = delete ]; then
         step "Deleting $var"

@@ -60,7 +60,7 @@ Describe 'the installer' {
         Mock Unregister-Task { $world.Task = $false }
         Mock Edit-MachinePath { $world.Path = & $Change $world.Path }
         Mock Invoke-Script {
-            if ($world.Deploy -eq 0) { $world.Containers['flageemonitor'] = 'flageemonitor' }
+            if ($world.Deploy -eq 0) { $world.Containers[$RuntimeName] = $RuntimeName }
             $world.Deploy
         }
         Mock Invoke-Curl {
@@ -191,6 +191,42 @@ Describe 'the installer' {
         $world.Containers['flageemonitor'] = ''
         Get-ExitCode { Install-Proxy } | Should -Be 1
         $trouble -join ' ' | Should -BeLike '*A container flageemonitor is there that is not ours.*'
+        $trouble -join ' ' | Should -BeLike '*Install beside it with -RuntimeName NAME -ReplaceLegacy*'
+    }
+
+    It 'stops a first generation that is called as ours once one of another name runs' {
+        $world.Containers['flageemonitor'] = ''
+        $world.Containers['flageemonitor-watchtower'] = ''
+        $RuntimeName = 'fm2'
+        $site = New-Site
+        Get-ExitCode { Install-Proxy } | Should -Be 1
+        $trouble -join ' ' | Should -BeLike '*first generation is on this host (the container flageemonitor)*'
+        $ReplaceLegacy = $true
+        $site = New-Site
+        Install-Proxy
+        $docker | Should -Contain 'stop -t 150 flageemonitor-watchtower'
+        $docker | Should -Contain 'stop -t 150 flageemonitor'
+    }
+
+    It 'never stops a runtime of ours as a first generation' {
+        $world.Containers['flageemonitor'] = 'flageemonitor'
+        $RuntimeName = 'fm2'
+        $ReplaceLegacy = $true
+        $site = New-Site
+        Get-ExitCode { Install-Proxy } | Should -Be 1
+        $trouble -join ' ' | Should -BeLike '*is not of the first generation*'
+        $docker -join "`n" | Should -Not -Match '(?m)^(stop|update)'
+    }
+
+    It 'does not remove a first generation, nor say that it did' {
+        Install-Proxy
+        $world.Containers['flageemonitor'] = ''
+        $site = New-Site
+        $DeleteData = $true
+        Get-ExitCode { Uninstall-Proxy } | Should -Be 1
+        $trouble -join ' ' | Should -BeLike '*Not removed: not made by this installer*docker rm -f flageemonitor.*'
+        Test-Path -LiteralPath $site.EnvFile | Should -BeTrue
+        $world.Task | Should -BeTrue
     }
 
     It 'does not take over a folder that belongs to somebody else' {

@@ -28,6 +28,11 @@ WORDS = (
 KNOWN = (*(NEW + word for word in WORDS), *PLAIN)
 # First-generation names -> ours; read where ours is absent.
 LEGACY: Mapping[str, str] = {**{OLD + word: NEW + word for word in WORDS}, f"{OLD}API_URL": f"{NEW}API_BASE"}
+# What the first generation wrote of its own container: its file must not stop an upgrade, and nothing here can use them.
+IGNORED_WORDS = ("CONTAINER_ROOT", "CONFIG_CONF", "CONFIG_REFRESH")
+IGNORED = tuple(prefix + word for prefix in (NEW, OLD) for word in IGNORED_WORDS)
+
+_TAKEN = frozenset((*KNOWN, *LEGACY, *IGNORED))
 
 MAX_BYTES = 65536
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -36,11 +41,13 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
 
 @dataclass(frozen=True, slots=True)
 class EnvFile:
-    """``values``: by our names, empty ones left out. ``lines``: the line that each came from. ``problems``: sentences."""
+    """``values``: by our names, empty ones left out. ``lines``: the line that each came from. ``problems``, and ``notes`` of what
+    has no effect: sentences."""
 
     values: Mapping[str, str]
     lines: Mapping[str, int]
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def parse(raw: bytes) -> EnvFile:
@@ -67,7 +74,12 @@ def parse(raw: bytes) -> EnvFile:
             problems.append(f"line {number}: {problem}")
         else:
             given[key] = number, value.strip()
-    return EnvFile(*_ours(given), tuple(problems))
+    notes = (
+        f"line {given[key][0]}: {key} is of the first generation and has no effect: it may be removed"
+        for key in IGNORED
+        if key in given
+    )
+    return EnvFile(*_ours(given), tuple(problems), tuple(notes))
 
 
 def _ours(given: Mapping[str, tuple[int, str]]) -> tuple[dict[str, str], dict[str, int]]:
@@ -76,7 +88,7 @@ def _ours(given: Mapping[str, tuple[int, str]]) -> tuple[dict[str, str], dict[st
     # Ours first: a legacy name only fills what is still missing.
     for key, (number, value) in sorted(given.items(), key=lambda item: item[0] in LEGACY):
         name = LEGACY.get(key, key)
-        if value and name not in values:
+        if value and name not in values and key not in IGNORED:
             values[name], lines[name] = value, number
     return values, lines
 
@@ -84,10 +96,10 @@ def _ours(given: Mapping[str, tuple[int, str]]) -> tuple[dict[str, str], dict[st
 def _key_problem(key: str, equals: str) -> str:
     if not equals:
         return "no KEY=value"
-    if key in KNOWN or key in LEGACY:
+    if key in _TAKEN:
         return ""
     bare = key.strip().removeprefix("export ").strip()
-    if bare != key and (bare in KNOWN or bare in LEGACY):
+    if bare != key and bare in _TAKEN:
         return f"write {bare}=value, with nothing before the key and no space around ="
     if not _KEY.fullmatch(key):
         return "no KEY=value"

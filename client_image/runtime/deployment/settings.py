@@ -10,6 +10,9 @@ from urllib.parse import urlsplit
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from pydantic import TypeAdapter, ValidationError
+
+from contracts.config import NetworkCode
 from contracts.secret import Secret
 from runtime.deployment.env_file import NEW, EnvFile, parse
 from runtime.deployment.names import CONFIG, DATA, HostOs, Names, environment_file, name_problem
@@ -23,11 +26,16 @@ ADVICE = "mend the environment file {file}, then call {runtime}-update-image"
 
 _HANDED = ("REDE", "API_BASE", "CONFIG_URL", "TOKEN_FILE", "AGENT_ID", "CA_PATH", "INSECURE", "LOG_FORMAT")
 _NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_CODE: TypeAdapter[str] = TypeAdapter(NetworkCode)
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")  # as both installers have it
+# The first generation named a file that is not mounted any more; the next refresh fetches ours.
+_CONFIG_PATHS = (CONFIG, f"{CONFIG}/config_bot.json", "/flageemonitor/config_bot.json", "/ariusmonitor/config_bot.json")
 
 
 @dataclass(frozen=True, slots=True)
 class DeploySettings:
-    """What the environment file says. ``environment``: for the runtime container, without token and run mode."""
+    """What the environment file says. ``environment``: for the runtime container, without token and run mode; ``notes``: what of
+    the file has no effect."""
 
     names: Names
     image: Reference
@@ -36,6 +44,7 @@ class DeploySettings:
     docker_network: str
     environment: Mapping[str, str]
     token: Secret | None = field(default=None)
+    notes: tuple[str, ...] = ()
 
 
 def read_settings(raw: bytes, runtime: str, system: HostOs = "linux") -> DeploySettings:
@@ -53,7 +62,7 @@ class _Reader:
     """Checks one key after the other and collects what is wrong."""
 
     def __init__(self, file: EnvFile, problems: list[str]) -> None:
-        self.values, self.lines, self.problems = file.values, file.lines, problems
+        self.values, self.lines, self.notes, self.problems = file.values, file.lines, file.notes, problems
 
     def settings(self, runtime: str) -> DeploySettings | None:
         if problem := name_problem(runtime):
@@ -82,6 +91,7 @@ class _Reader:
             docker_network=self._get("DOCKER_NETWORK", "bridge"),
             environment=handed,
             token=Secret(token) if token else None,
+            notes=self.notes,
         )
 
     def _get(self, word: str, default: str = "") -> str:
@@ -101,6 +111,10 @@ class _Reader:
         for word in ("API_BASE", "CONFIG_URL"):
             if (url := self._get(word)) and (problem := _address_problem(url, insecure=insecure == "plain-http")):
                 self._wrong(word, problem)
+        if (network := self._get("REDE")) and not _is_network_code(network):
+            self._wrong("REDE", "is not the code of a network, such as ACME")
+        if (token := self._get("TOKEN")) and not _TOKEN.fullmatch(token):
+            self._wrong("TOKEN", "is not a token: it has letters, digits and . _ ~ + / = - alone")
         if (agent := self._get("AGENT_ID")) and not _is_uuid(agent):
             self._wrong("AGENT_ID", "must be a UUID")
         if self._get("LOG_FORMAT") not in ("", "json", "console"):
@@ -121,7 +135,7 @@ class _Reader:
             path = self._get(word, f"{CONFIG}/x")
             if not path.startswith(f"{CONFIG}/") or ".." in path.split("/"):
                 self._wrong(word, f"must be a file in {CONFIG}, where the container has it")
-        if self._get("CONFIG_PATH", CONFIG).rstrip("/") not in (CONFIG, f"{CONFIG}/config_bot.json"):
+        if self._get("CONFIG_PATH", CONFIG).rstrip("/") not in _CONFIG_PATHS:
             self._wrong("CONFIG_PATH", f"may only be {CONFIG}: the folder is fixed in the container")
         if self._get("DATA_PATH", DATA).rstrip("/") != DATA:
             self._wrong("DATA_PATH", f"may only be {DATA}: the folder is fixed in the container")
@@ -165,6 +179,14 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _is_network_code(text: str) -> bool:
+    try:
+        _CODE.validate_python(text)
+    except ValidationError:
+        return False
+    return True
 
 
 def _is_uuid(text: str) -> bool:

@@ -79,6 +79,8 @@ def _guarded(work: Callable[[Site], Result], site: Site) -> Result:
 
 def _conclude(site: Site, verb: str, result: Result) -> tuple[Result, dict[str, Any]]:
     notes = [*result.notes, *filter(None, (site.memory.notice,))]
+    if verb != "repair":  # the timer would say it every five minutes
+        notes += site.settings.notes
     site.shield.seal()
     if result.exit_code and not _installed(site):
         return changed(result, notes=tuple(notes)), {}  # nothing is there, and nothing is left behind
@@ -140,7 +142,7 @@ def _status(site: Site) -> tuple[Result, dict[str, Any]]:
     told |= {"condition": seen.condition.value, "drift": list(seen.differing)}
     records = site.memory.records
     entry = records.entry(seen.container.image_id) if seen.container else None
-    notes = [*filter(None, (site.memory.notice,)), *(f"drift: {one}" for one in seen.differing)]
+    notes = [*filter(None, (site.memory.notice,)), *site.settings.notes, *(f"drift: {one}" for one in seen.differing)]
     if records.pinned:
         notes.append(f"pinned to {records.pinned.reference}: {records.pinned.why}")
     if records.behind_since:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.deployment.env_file import KNOWN, LEGACY, parse
+from runtime.deployment.env_file import IGNORED, KNOWN, LEGACY, parse
 from runtime.deployment.outcomes import DeployError
 from runtime.deployment.reference import familiar, parse_reference
 from runtime.deployment.settings import read_settings
@@ -64,7 +64,7 @@ def test_no_bytes_make_it_fail(raw: bytes) -> None:
 
 @given(
     st.dictionaries(
-        st.sampled_from([*KNOWN, *LEGACY]),
+        st.sampled_from([*KNOWN, *LEGACY, *IGNORED]),
         st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"))),
     ),
     st.sampled_from(["\n", "\r\n"]),
@@ -110,6 +110,12 @@ def test_the_token_never_shows() -> None:
         "FLAGEEMONITOR_WATCHTOWER_INTERVAL=30",
         "FLAGEEMONITOR_RUNTIME_NAME=proxy",
         "FLAGEEMONITOR_CONFIG_PATH=/flageemonitor/config/config_bot.json",
+        "FLAGEEMONITOR_CONFIG_PATH=/flageemonitor/config_bot.json",
+        "ARIUSMONITOR_CONFIG_PATH=/ariusmonitor/config_bot.json",
+        "FLAGEEMONITOR_REDE=ACME-2.b_c",
+        f"FLAGEEMONITOR_TOKEN={TOKEN}",
+        "FLAGEEMONITOR_TOKEN=fm1.0123456789ab.A-Z_a-z0123456789",
+        "FLAGEEMONITOR_TOKEN=c29tZSB0b2tlbg+/~==",
         "FLAGEEMONITOR_CA_PATH=/flageemonitor/config/ca.pem",
         "FLAGEEMONITOR_AGENT_ID=01890a5d-ac96-774b-bcce-b302099a8057",
         "FLAGEEMONITOR_DOCKER_NETWORK=host",
@@ -150,6 +156,16 @@ def test_what_is_good_is_taken(line: str) -> None:
         'TZ="America/Sao_Paulo"',
         "TZ=../../etc/passwd",
         "RUN_MODE=candidate",
+        'FLAGEEMONITOR_REDE="ACME"',
+        "FLAGEEMONITOR_REDE=AC ME;$(reboot)",
+        "FLAGEEMONITOR_REDE=São José",
+        "FLAGEEMONITOR_REDE=-ACME",
+        f"FLAGEEMONITOR_REDE={'A' * 65}",
+        "ARIUSMONITOR_REDE='ACME'",
+        f'FLAGEEMONITOR_TOKEN="{TOKEN}"',
+        f"FLAGEEMONITOR_TOKEN=Bearer {TOKEN}",
+        f"FLAGEEMONITOR_TOKEN={TOKEN};$(reboot)",
+        f"ARIUSMONITOR_TOKEN='{TOKEN}'",
     ],
 )
 def test_what_is_bad_is_refused_with_its_line(line: str) -> None:
@@ -157,11 +173,28 @@ def test_what_is_bad_is_refused_with_its_line(line: str) -> None:
         read_settings(f"{GOOD}{line}\n".encode(), "proxy")
     assert (failed.value.reason, failed.value.exit_code) == ("bad_environment", 2)
     assert "line 2" in failed.value.message
+    assert TOKEN not in failed.value.message + failed.value.advice
 
 
-def test_quotes_that_are_not_taken_off_are_named() -> None:
+@pytest.mark.parametrize("line", ['TZ="UTC"', 'FLAGEEMONITOR_REDE="ACME"', f"FLAGEEMONITOR_TOKEN='{TOKEN}'"])
+def test_quotes_that_are_not_taken_off_are_named(line: str) -> None:
     with pytest.raises(DeployError, match="quotes are not taken off"):
-        read_settings(f'{GOOD}TZ="UTC"\n'.encode(), "proxy")
+        read_settings(f"{GOOD}{line}\n".encode(), "proxy")
+
+
+def test_what_the_first_generation_wrote_of_its_own_container_has_no_effect_and_is_told() -> None:
+    theirs = (
+        "FLAGEEMONITOR_CONTAINER_ROOT=/flageemonitor\nFLAGEEMONITOR_CONFIG_CONF=/flageemonitor/config_bot.conf\n"
+        "FLAGEEMONITOR_CONFIG_PATH=/flageemonitor/config_bot.json\nARIUSMONITOR_CONFIG_REFRESH=true\n"
+    )
+    settings = read_settings(f"{GOOD}{theirs}".encode(), "proxy")
+    assert settings.environment == read_settings(GOOD.encode(), "proxy").environment
+    assert [note.partition(" is of the first generation")[0] for note in settings.notes] == [
+        "line 2: FLAGEEMONITOR_CONTAINER_ROOT",
+        "line 3: FLAGEEMONITOR_CONFIG_CONF",
+        "line 5: ARIUSMONITOR_CONFIG_REFRESH",
+    ]
+    assert read_settings(GOOD.encode(), "proxy").notes == ()
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:

@@ -193,8 +193,19 @@ def test_the_candidate_is_out_of_watchtower_s_sight_and_writes_only_its_own_volu
     assert CANDIDATE.body["HostConfig"]["RestartPolicy"]["Name"] == "no"
 
 
+@pytest.mark.parametrize("spec", [RUNTIME, CANDIDATE, WATCHTOWER], ids=lambda spec: spec.role)
+def test_no_log_fills_the_disk(spec: Specification) -> None:
+    assert spec.body["HostConfig"]["LogConfig"] == {
+        "Type": "json-file",
+        "Config": {"max-file": "5", "max-size": "10m"},
+    }
+
+
 def test_watchtower_sees_one_runtime_and_not_itself() -> None:
     values = dict(line.split("=", 1) for line in WATCHTOWER.body["Env"])
+    # Without it containers that carry no label are updated as well, whoever's they are.
+    assert values["WATCHTOWER_LABEL_ENABLE"] == "true"
+    assert RUNTIME.body["Labels"]["com.centurylinklabs.watchtower.enable"] == "true"
     assert (values["WATCHTOWER_SCOPE"], values["DOCKER_API_VERSION"]) == ("proxy", "1.41")
     assert WATCHTOWER.body["Labels"]["com.centurylinklabs.watchtower.enable"] == "false"
     assert "FLAGEEMONITOR_TOKEN" not in values

@@ -39,6 +39,15 @@ def test_the_first_call_installs_and_the_second_finds_nothing_to_do(host: Host) 
     assert (host.folder / "etc/healthy_image").read_text().startswith("registry.example/proxy@sha256:")
 
 
+def test_keys_that_have_no_effect_are_told_to_who_asks_and_not_to_the_timer(installed: Host) -> None:
+    installed.env["FLAGEEMONITOR_CONFIG_REFRESH"] = "true"
+    for verb, told in {"apply": True, "status": True, "repair": False}.items():
+        result = installed.run(verb)
+        assert result.exit_code == 0
+        assert any("FLAGEEMONITOR_CONFIG_REFRESH is of the first generation" in note for note in result.notes) is told
+    installed.settled()
+
+
 def test_a_good_image_takes_over_and_the_previous_container_is_gone(installed: Host) -> None:
     installed.engine.publish("good", "2.0")
     assert installed.update().reason == "updated"

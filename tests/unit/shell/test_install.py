@@ -385,6 +385,44 @@ def test_a_first_generation_proxy_is_stopped_for_good_once_this_one_runs(host: H
     assert host.install().returncode == 0  # it is dealt with
 
 
+def test_a_first_generation_proxy_of_the_usual_name_is_stopped_once_one_of_another_name_runs(host: Host) -> None:
+    host.environment_file("FLAGEEMONITOR_REDE=ACME\n")
+    host.container("flageemonitor")
+    host.container("flageemonitor-watchtower")
+    host.answer(
+        "neighbours", '/flageemonitor-watchtower|containrrr/watchtower|\tnull\t["--cleanup","flageemonitor"]null'
+    )
+    theirs = (host.etc / "flageemonitor/flageemonitor.env").read_bytes()
+    planned = host.install("--runtime-name", "fm2", "--replace-legacy", "--dry-run")
+    assert "stop the container flageemonitor and its Watchtower" in planned.stdout
+    assert host.install("--runtime-name", "fm2", "--replace-legacy").returncode == 0
+    calls = host.calls()
+    started = next(i for i, call in enumerate(calls) if "deploy" in call)
+    for name in ("flageemonitor-watchtower", "flageemonitor"):
+        assert ["update", "--restart=no", name] in calls
+        assert calls.index(["stop", "-t", "150", name]) > started
+    assert not [call for call in calls if call[0] == "rm"]
+    assert (host.etc / "flageemonitor/flageemonitor.env").read_bytes() == theirs
+    host.forget()
+    host.container("flageemonitor", "exited")
+    host.container("flageemonitor-watchtower", "exited")
+    host.answer("neighbours", "")
+    assert host.install("--runtime-name", "fm2").returncode == 0  # it is dealt with
+
+
+def test_a_runtime_of_the_usual_name_is_not_taken_for_the_first_generation(host: Host) -> None:
+    assert host.install().returncode == 0
+    before = host.tree()
+    done = host.install("--runtime-name", "fm2", "--replace-legacy")
+    assert (done.returncode, "is not of the first generation" in done.stderr) == (1, True)
+    assert host.tree() == before
+    assert host.install("--runtime-name", "fm2").returncode == 0
+    host.container("ariusmonitor")
+    assert host.install("--runtime-name", "fm2", "--replace-legacy").returncode == 0
+    stopped = [call[-1] for call in host.calls() if call[0] == "stop"]
+    assert stopped == ["ariusmonitor"]
+
+
 def test_a_runtime_of_this_generation_is_not_taken_for_the_first_whatever_its_name(host: Host) -> None:
     assert host.install("--runtime-name", "ariusmonitor").returncode == 0
     before = host.tree()

@@ -87,6 +87,7 @@ def test_root_is_wanted(host: Host) -> None:
             "running|1|",
             "container flageemonitor-watchtower is there that is not ours",
         ),
+        ("containers/flageemonitor", "running|1|", "--runtime-name NAME --replace-legacy"),
         ("containers/ariusmonitor", "exited|1|", "--replace-legacy"),
         ("health-fails", "6 Could not resolve host: control.example", "DNS"),
         ("health-fails", "7 Failed to connect", "firewall"),
@@ -201,6 +202,29 @@ def test_the_first_generation_is_seen_by_its_folder_and_may_stay_if_that_is_said
     assert "--beside-legacy" in refused(host)
     assert host.install("--beside-legacy").returncode == 0
     assert not [call for call in host.calls() if call[0] in ("stop", "update")]
+
+
+@pytest.mark.parametrize("state", ["running", "exited"])
+def test_the_first_generation_is_seen_under_the_name_that_we_have_as_well(host: Host, state: str) -> None:
+    host.container("flageemonitor", state)
+    said = refused(host, "--runtime-name", "fm2")
+    assert "first generation is on this host (the container flageemonitor)" in said
+    assert "--replace-legacy" in said
+    assert "--beside-legacy" in said
+    assert host.install("--runtime-name", "fm2", "--beside-legacy").returncode == 0
+    assert not [call for call in host.calls() if call[0] in ("stop", "update")]
+
+
+def test_installing_over_the_first_generation_is_refused_with_the_way_to_do_it(host: Host) -> None:
+    host.environment_file("FLAGEEMONITOR_REDE=ACME\n")
+    host.container("flageemonitor")
+    host.container("flageemonitor-watchtower")
+    for options in ((), ("--replace-legacy",), ("--dry-run",)):
+        said = refused(host, *options)
+        assert "A container flageemonitor is there that is not ours." in said
+        assert said.count("Install beside it with --runtime-name NAME --replace-legacy") == 2
+    host.container("flageemonitor", label="another")
+    assert "--replace-legacy" not in refused(host)
 
 
 FOREIGN = {

@@ -5,7 +5,7 @@ import pty
 
 import pytest
 
-from tests.unit.shell.host import Host, settings_of
+from tests.unit.shell.host import TOOLS, Host, settings_of
 
 
 @pytest.fixture
@@ -97,10 +97,46 @@ def test_on_a_terminal_it_asks(installed: Host, reply: str, gone: bool) -> None:
 
 
 def test_what_is_not_ours_is_left_alone(installed: Host) -> None:
-    installed.container("flageemonitor", label="somebody-else")
     installed.container("other")
-    assert installed.install("--uninstall", "--delete-data").returncode == 0
-    assert installed.containers() == {"flageemonitor", "other"}
+    (installed.bin / "flageemonitor-logs").write_text("#!/bin/sh\necho mine\n")
+    done = installed.install("--uninstall", "--delete-data")
+    assert done.returncode == 0
+    assert installed.containers() == {"other"}
+    assert [path.name for path in installed.bin.iterdir()] == ["flageemonitor-logs"]
+    assert "not removed, because it is not ours: /usr/local/bin/flageemonitor-logs" in done.stderr
+
+
+@pytest.mark.parametrize("part", ["", "-watchtower", "-candidate", "-previous"])
+@pytest.mark.parametrize("label", ["", "somebody-else"])
+@pytest.mark.parametrize("options", [("--delete-data",), ("--keep-data",), ("--dry-run",)], ids=" ".join)
+def test_a_container_of_that_name_that_is_not_ours_stops_it_before_anything(
+    a_host: Host, part: str, label: str, options: tuple[str, ...]
+) -> None:
+    assert a_host.install().returncode == 0
+    a_host.container(f"flageemonitor{part}", label=label)
+    before, containers = a_host.tree(), a_host.containers()
+    a_host.forget()
+    done = a_host.install("--uninstall", *options)
+    assert (done.returncode, "Nothing was changed" in done.stderr, "Removed" in done.stdout) == (1, True, False)
+    assert f"docker rm -f flageemonitor{part}." in done.stderr
+    assert (a_host.tree(), a_host.containers()) == (before, containers)
+    assert not [call for call in a_host.calls() if call[0] in ("stop", "rm")]
+
+
+@pytest.mark.parametrize("name", ["flageemonitor", "ariusmonitor"])
+def test_a_proxy_of_the_first_generation_is_not_removed_and_not_said_to_be(host: Host, name: str) -> None:
+    host.environment_file("FLAGEEMONITOR_IMAGE=registry.example/old:latest\n", name)
+    (host.lib / name / "logs").mkdir(parents=True)
+    for tool in TOOLS:
+        (host.bin / f"{name}-{tool}").write_text("#!/usr/bin/env bash\nset -euo pipefail\n")
+    host.container(name)
+    host.container(f"{name}-watchtower")
+    before = host.tree()
+    done = host.install("--uninstall", "--yes", "--runtime-name", name)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"docker rm -f {name} {name}-watchtower." in done.stderr
+    assert host.tree() == before
+    assert host.containers() == {name, f"{name}-watchtower"}
 
 
 def test_an_update_at_work_or_a_silent_engine_stops_it_before_anything(installed: Host) -> None:

@@ -154,6 +154,19 @@ def test_the_same_names_are_refused() -> None:
         assert ending in powershell.text(function(WINDOWS, "Assert-Options"))
 
 
+def test_the_first_generation_is_known_by_the_same_names_and_its_containers_by_the_same_lack_of_a_label() -> None:
+    linux = re.search(r"^FIRST='([a-z ]+)'", LINUX, re.MULTILINE)
+    windows = re.search(r"First = @\(([^)]*)\)", WINDOWS.decode())
+    assert linux
+    assert windows
+    assert re.findall(r"'(\w+)'", windows[1]) == linux[1].split()
+    for name in ("Test-Engine", "Test-Neighbours", "Get-Strangers", "Stop-Legacy", "Uninstall-Proxy"):
+        text = powershell.text(function(WINDOWS, name))
+        assert "Test-Legacy" in text or "Get-Strangers" in text, name
+    uninstall = powershell.text(function(WINDOWS, "Uninstall-Proxy"))
+    assert uninstall.index("Get-Strangers") < uninstall.index("$installed") < uninstall.index("Lock-Site")
+
+
 def test_what_a_person_reads_first_is_the_same_on_both() -> None:
     """Failures that a support call names: the same words on both systems."""
     windows = WINDOWS.decode()
@@ -163,6 +176,10 @@ def test_what_a_person_reads_first_is_the_same_on_both() -> None:
         "is there that is not ours.",
         "is a Watchtower without scope: it ends ours when it starts, and updates the proxy without asking it first.",
         "A proxy of the first generation is on this host",
+        "It seems to be of the first generation. Install beside it with ",
+        "is not of the first generation: -",
+        "Not removed: not made by this installer, perhaps by the first generation's: the containers ",
+        "If they are to go as well: docker rm -f ",
         "The control plane's name cannot be resolved",
         "The control plane's certificate is not trusted here",
         "The control plane cannot be reached at",
