@@ -182,10 +182,15 @@ class Ssh(Part):
 class Rollout(Part):
     """Share of a provider's hosts that actions may touch. A share only grows the set: raising it drops nobody."""
 
-    percent: Percent = Decimal(0)
+    percent: Percent | None = Field(
+        None,
+        description="default: the provider's own share (arius 100, others as their file says, 0 where nobody does)",
+    )
     salt: str | None = Field(None, description="default: the provider's id; a new salt draws a new order")
     pilot: tuple[Text, ...] = Field((), description="hosts that are always in")
-    never: tuple[Text, ...] = Field((), description="hosts that are never in; wins over pilot")
+    never: tuple[Text, ...] = Field(
+        (), description="never in, by name, visible name, address or network (10.0.0.0/24); wins over pilot"
+    )
 
 
 class MatrixRow(Part):
@@ -346,10 +351,13 @@ class NetworkConfig(Part):
     credentials: tuple[Credential, ...] = ()
     rollout: dict[ProviderId, Rollout] = Field(default_factory=dict)
     overrides: dict[ProviderId, dict[ActionName, ActionName]] = Field(
-        default_factory=dict, description="provider -> canonical action -> the action that replaces it"
+        default_factory=dict,
+        description="provider -> action -> the action that replaces it there; both by any of their names",
     )
     compatibility: Compatibility = Compatibility()
-    actions: dict[ActionName, ActionSettings] = Field(default_factory=dict)
+    actions: dict[ActionName, ActionSettings] = Field(
+        default_factory=dict, description="action, by any of its names -> what this network says about it"
+    )
     schedule: tuple[Job, ...] = ()
     freeze: tuple[FreezeWindow, ...] = ()
     concentrators: tuple[Concentrator, ...] = ()

@@ -11,12 +11,13 @@ import json
 import re
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
+from contracts import clear_text
 from contracts.config import NetworkConfig
 from contracts.legacy import is_first_generation, origin, translate
 from contracts.legacy_keys import SECRET_KEYS
@@ -65,7 +66,7 @@ class Document:
 
 def read_document(raw: bytes, *, strict: bool) -> Document:
     """Parse and validate. Raises :class:`DocumentError`; every message names the path of the wrong value."""
-    data = _parse(raw)
+    data = written = _parse(raw)
     digest = content_digest(data)
     notes: list[Note] = []
     generation: Literal[1, 2] = 2
@@ -93,6 +94,7 @@ def read_document(raw: bytes, *, strict: bool) -> Document:
         if generation == 1:
             problems = tuple(Problem(p.path, f"{p.message}{_written_as(p.path)}") for p in problems)
         raise DocumentError("invalid", problems) from None
+    notes += [_where_written(note, written) for note in clear_text.notes_on(config)]
     return Document(config, generation, tuple(notes), digest)
 
 
@@ -173,6 +175,12 @@ def _deeper_than(limit: int, data: Any) -> bool:
             for inner in (node.values() if isinstance(node, dict) else node)
         ]
     return bool(level)
+
+
+def _where_written(note: Note, written: Mapping[str, Any]) -> Note:
+    """The note at the key that was written: what a path of schema 2 was translated from, if that part is not there itself."""
+    key = origin(note.path)
+    return note if key is None or note.path.partition(".")[0] in written else replace(note, path=key)
 
 
 def _written_as(path: str) -> str:

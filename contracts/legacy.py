@@ -1,8 +1,9 @@
 """First-generation documents (``PARAM_*``) translated to schema version 2, without raising: what cannot be read is put
 through, so that validation names it, or noted. Called by :func:`contracts.document.read_document`.
 
-Which key goes where stands in :mod:`contracts.legacy_keys`. A top-level key of schema 2 written beside the old ones (freeze,
-schedule, credentials …) replaces what the translation makes of that part: proxies of the first generation do not see it.
+Which key goes where stands in :mod:`contracts.legacy_keys`. Blank counts as missing, and blanks around a text do not count, as in
+the first generation. Top-level keys of schema 2 may stand beside the old ones (freeze, schedule, credentials …), which proxies of
+the first generation do not see: :mod:`contracts.legacy_beside`.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ import re
 from typing import Any
 
 from contracts.config import NetworkConfig, Ssh
+from contracts.legacy_beside import joined
 from contracts.legacy_keys import CHECKOUT_STATUS, DEFAULT_JOBS, IMPLIED, KEYS, SHUTDOWN, DefaultJob
-from contracts.legacy_values import STRANGER, Old, flag, given, listed, store, text, texts, whole
+from contracts.legacy_values import STRANGER, Old, flag, given, listed, store, text, texts, whole, without_blanks
 from contracts.notes import Note, NoteLevel
 
 _ROLLOUT = "PARAM_ROLLOUT_"
 _ROOTS = frozenset(key.name.partition(".")[0] for key in KEYS)
 _NEWER = frozenset(NetworkConfig.model_fields) - _ROOTS - {"schema_version"}
+# Blanks belong to a password or an expression; an unreadable share is worth its note, so blank ones stay to be read.
+_AS_WRITTEN = frozenset({"DB_PASS", "DB_PG_PASS", "DB_PASS_BI", "PDV_PARSING_RULE"})
 _CLOSED_MAPS = ("shutdown_window", "logfiles", "log_rotation")
 _TIMEZONE_KEYS = ("timezone", "localtime_target", "enable_ntp", "ntp_server", "force_timesyncd")
 _SHIPPED_AUTHORITY = "certi_api.pem"
@@ -33,7 +37,7 @@ def is_first_generation(data: dict[str, Any]) -> bool:
 
 def translate(data: dict[str, Any]) -> tuple[dict[str, Any], list[Note]]:
     """The document in schema 2, not validated yet, and what there is to say about every key that changed or went."""
-    old = Old({key: value for key, value in data.items() if value is not None})
+    old = Old(_readable(data))
     _say_what_the_table_says(old)
     provider = old.get("PARAM_PROVIDER", old.get("provider"))
     provider = provider.strip().lower() if isinstance(provider, str) else provider
@@ -53,12 +57,24 @@ def translate(data: dict[str, Any]) -> tuple[dict[str, Any], list[Note]]:
         "delivery": _delivery(old),
     }
     newer = {key: value for key, value in old.data.items() if key in _NEWER}
-    for key in newer:
-        old.note("info", key, "a key of schema 2: it replaces what the translation makes of this part")
-    new |= newer
+    new = joined(old, new, newer)
     if "schedule" not in newer:
         new["schedule"] = _schedule(old, new)
     return {key: value for key, value in new.items() if value is not None and value not in ({}, [])}, old.notes
+
+
+def _readable(data: dict[str, Any]) -> dict[str, Any]:
+    result = {}
+    for key, value in data.items():
+        if key in _NEWER or key == "PARAM_PROVIDER_ROLLOUT" or key.startswith(_ROLLOUT):
+            said = value
+        elif key in _AS_WRITTEN:
+            said = value if without_blanks(value) is not None else None
+        else:
+            said = without_blanks(value)
+        if said is not None:
+            result[key] = said
+    return result
 
 
 def origin(path: str) -> str | None:

@@ -13,7 +13,7 @@ STRANGER = "not a key of the first generation; ignored"
 
 @dataclass(slots=True)
 class Old:
-    """The document without its top-level nulls, and what has been said about it so far."""
+    """The document without what is null or blank, and what has been said about it so far."""
 
     data: dict[str, Any]
     notes: list[Note] = field(default_factory=list)
@@ -42,14 +42,11 @@ class Old:
         self.notes.append(Note(level, path, text))
 
     def url(self, key: str, path: str = "") -> Any:
-        """A host becomes https://host + path; a URL stays. Plain HTTP is worth a warning."""
+        """A host becomes https://host + path; a URL stays."""
         value = self.data.get(key)
         if not isinstance(value, str):
             return value
-        text = value.strip()
-        if text.lower().startswith("http://"):
-            self.note("warning", key, "plain http: what is sent can be read and changed on the way")
-        return text if re.match(r"https?://", text, re.IGNORECASE) else f"https://{text.rstrip('/')}{path}"
+        return value if re.match(r"https?://", value, re.IGNORECASE) else f"https://{value.rstrip('/')}{path}"
 
     def held(self, key: str, value: Any, low: int, high: int) -> int | None:
         """A whole number held to a range, with a note when it had to be; None when it is no number."""
@@ -60,6 +57,21 @@ class Old:
         if result != number:
             self.note("warning", key, f"{number} is held to {result}")
         return result
+
+
+def without_blanks(value: Any) -> Any:
+    """A value with its texts stripped and everything null or blank left out, in lists and maps too; None when nothing is left of
+    a text. A map of a list that loses all it held goes with it."""
+    if isinstance(value, str):
+        return value.strip() or None
+    if isinstance(value, dict):
+        return {key: said for key, inner in value.items() if (said := without_blanks(inner)) is not None}
+    if isinstance(value, list):
+        items = [without_blanks(item) for item in value]
+        return [
+            said for item, said in zip(value, items, strict=True) if said is not None and (said != {} or item == {})
+        ]
+    return value
 
 
 def given(**values: Any) -> dict[str, Any]:

@@ -17,10 +17,14 @@ A `config_bot.json` without `schema_version` that has a `PARAM_` key is translat
 server and by the proxy; the file stays as it is, so a proxy of the first generation can still use it. `config check` and
 `flagee-server config validate` show a note for every key that is dropped, means something else now, or is dangerous.
 
-- `null` counts as missing. A value of the wrong type goes through, so that validation names it, or gets a note.
+- `null` and blank text count as missing, and blanks around a text do not count (but in passwords and expressions). A value of
+  the wrong type goes through, so that validation names it, or gets a note.
 - A key that is in no table gets a note and is ignored.
-- A top-level key of schema 2 may stand beside the old ones (`freeze`, `credentials`, `schedule` …): it replaces what the
-  translation makes of that part, and the first generation does not see it.
+- A top-level key of schema 2 may stand beside the old ones (`freeze`, `credentials`, `schedule` …); the first generation does not
+  see it. `actions`, `rollout`, `overrides`, `compatibility` and `concentrators` are joined with what the old keys say, key by
+  key; concentrators, exceptions of the shutdown and excluded templates add up. Any other part is taken as it is written. Where
+  a value that keeps something from being touched is replaced (a window, a share, an override, a mode), a note at level danger
+  names it.
 - The nightly shutdown is never switched on by the translation, whatever the document says. To switch it on, write `schedule`.
 """
 

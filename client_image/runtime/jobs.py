@@ -164,7 +164,12 @@ class Jobs:
         return len(left)
 
     def _wanted(self, config: NetworkConfig) -> dict[str, Active]:
-        bad = {finding.path: finding.text for finding in problems(self._installation, config)}
+        found = list(problems(self._installation, config))
+        bad = {finding.path: finding.text for finding in found}
+        for finding in found:
+            if not finding.path.startswith("schedule."):
+                say = log.error if finding.level == "error" else log.warning
+                say("configuration_problem", path=finding.path, problem=finding.text)
         wanted: dict[str, Active] = {}
         for job in config.schedule:
             trouble = bad.get(f"schedule.{job.id}")

@@ -91,6 +91,8 @@ def config_show(client_name: str, code: str, reveal: bool, output: Output) -> No
 def config_validate(file: IO[bytes], output: Output) -> None:
     """Check FILE (- for stdin) as strictly as `config set` does. Needs no database. Exit code 1 when something is wrong.
 
+    Which actions there are, and their parameters, only a proxy knows: `flageemonitor-run config check FILE` looks at those too.
+
     \b
     Example:
       flagee-server config validate config_bot.json
@@ -109,6 +111,11 @@ def config_validate(file: IO[bytes], output: Output) -> None:
                    "digest": document.digest, "notes": document.notes})  # fmt: skip
         return
     _say_notes(document.notes)
+    spoken = [part for part in ("actions", "overrides", "schedule") if getattr(document.config, part)]
+    if spoken:
+        say(
+            f"info: {', '.join(spoken)}: a proxy knows the actions; there, `flageemonitor-run config check` looks at these"
+        )
     click.echo(
         f"valid: network {document.config.network}, provider {document.config.provider}, generation {document.generation}"
     )

@@ -54,8 +54,8 @@ def levels(**keys: Any) -> dict[str, str]:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_sample_becomes_the_document_written_beside_it(case: Path) -> None:
     written = json.loads((case / "first-generation.json").read_text())
-    translated, notes = translate(written)
-    assert translated == json.loads((case / "schema-2.json").read_text())
+    assert translate(written)[0] == json.loads((case / "schema-2.json").read_text())
+    notes = read_document(json.dumps(written).encode(), strict=True).notes
     assert sorted(f"{note.level:8}{note.path}" for note in notes) == (case / "notes.txt").read_text().splitlines()
 
 
@@ -65,7 +65,12 @@ def test_a_sample_reads_as_its_translation_does(case: Path) -> None:
     second = read_document((case / "schema-2.json").read_bytes(), strict=True)
     assert (first.generation, second.generation) == (1, 2)
     assert first.config == second.config
-    assert not second.notes
+    # Clear text is worth a word in either generation.
+    assert [note.path for note in second.notes] == [
+        path
+        for path, url in (("inventory.url", getattr(second.config.inventory, "url", "")),)
+        if url.startswith("http:")
+    ]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -169,7 +174,7 @@ def test_the_shutdown_window_keeps_its_hours(window: Any, start: str, end: str) 
     ],
 )
 def test_rollout_percentages(keys: dict[str, Any], percents: dict[str, int]) -> None:
-    assert {name: int(rollout.percent) for name, rollout in config(**keys).rollout.items()} == percents
+    assert {name: rollout.percent for name, rollout in config(**keys).rollout.items()} == percents
 
 
 def test_an_unreadable_percentage_that_opens_everything_is_a_danger() -> None:
@@ -235,10 +240,233 @@ def test_parts_of_schema_2_beside_the_old_keys_count_for_what_jobs_need() -> Non
     assert enabled == {"install_endpoint_agent"}
 
 
+SHUTDOWN_OLD = {"shutdown_exception_ips": ["10.0.0.9"], "shutdown_window": {"start": 23, "end": 4}}
+WINDOW, OTHER_WINDOW = {"start": "23:00", "end": "05:00"}, {"start": "20:00", "end": "08:00"}
+ADDRESS, STORE = {"address": "10.0.0.3"}, {"address": "10.0.0.4", "store": 4}
+EXCLUDED = {"EXCLUDE_TEMPLATE_IDS": ["10700"]}
+ZABBIX = {"kind": "zabbix", "url": "https://zabbix.example", "token": "example-token"}
+
+# What is written of both generations -> the path that shows it, what stands there, and the paths of danger.
+BESIDE: dict[str, tuple[dict[str, Any], str, Any, set[str]]] = {
+    "another action": (
+        {**SHUTDOWN_OLD, "actions": {"update_endpoint_timezone": {"params": {"enable_ntp": True}}}},
+        "actions.shutdown_endpoint.params",
+        {"windows": [WINDOW], "exceptions": ["10.0.0.9"]},
+        set(),
+    ),
+    "the same action, switched off": (
+        {**SHUTDOWN_OLD, "actions": {"shutdown_endpoint": {"enabled": False}}},
+        "actions.shutdown_endpoint.params",
+        {"windows": [WINDOW], "exceptions": ["10.0.0.9"]},
+        set(),
+    ),
+    "more exceptions": (
+        {**SHUTDOWN_OLD, "actions": {"shutdown_endpoint": {"params": {"exceptions": ["10.0.0.8", "10.0.0.9"]}}}},
+        "actions.shutdown_endpoint.params.exceptions",
+        ["10.0.0.9", "10.0.0.8"],
+        set(),
+    ),
+    "exceptions that are null": (
+        {**SHUTDOWN_OLD, "actions": {"shutdown_endpoint": {"params": {"exceptions": None}}}},
+        "actions.shutdown_endpoint.params.exceptions",
+        ["10.0.0.9"],
+        set(),
+    ),
+    "another window": (
+        {**SHUTDOWN_OLD, "actions": {"shutdown_endpoint": {"params": {"windows": [OTHER_WINDOW]}}}},
+        "actions.shutdown_endpoint.params",
+        {"windows": [OTHER_WINDOW], "exceptions": ["10.0.0.9"]},
+        {"actions.shutdown_endpoint.params.windows"},
+    ),
+    "the same window": (
+        {**SHUTDOWN_OLD, "actions": {"shutdown_endpoint": {"params": {"windows": [WINDOW]}}}},
+        "actions.shutdown_endpoint.params.windows",
+        [WINDOW],
+        set(),
+    ),
+    "a window where none was written": (
+        {"actions": {"shutdown_endpoint": {"params": {"windows": [OTHER_WINDOW]}}}},
+        "actions.shutdown_endpoint.params.windows",
+        [OTHER_WINDOW],
+        set(),
+    ),
+    "another time zone": (
+        {
+            "TIMEZONE": "America/Bahia",
+            "actions": {"update_endpoint_timezone": {"params": {"timezone": "America/Belem"}}},
+        },
+        "actions.update_endpoint_timezone.params.timezone",
+        "America/Belem",
+        set(),
+    ),
+    "another concentrator": (
+        {"PARAM_IP_CONCENTRADORES": ["10.0.0.3"], "concentrators": [STORE]},
+        "concentrators[].address",
+        ["10.0.0.4", "10.0.0.3"],
+        set(),
+    ),
+    "no concentrator": (
+        {"PARAM_IP_CONCENTRADORES": ["10.0.0.3"], "concentrators": []},
+        "concentrators[].address",
+        ["10.0.0.3"],
+        set(),
+    ),
+    "the same concentrator in another form": (
+        {
+            "CONCENTRADORES": [{"ip": "10.0.0.4", "loja": 3}],
+            "concentrators": [{**STORE, "address": "::ffff:10.0.0.4"}, ADDRESS],
+        },
+        "concentrators[].store",
+        [4, None],
+        set(),
+    ),
+    "another provider's share": (
+        {"PARAM_PROVIDER_ROLLOUT": 20, "rollout": {"zanthus": {"percent": 5}}},
+        "rollout.arius.percent",
+        20,
+        set(),
+    ),
+    "hosts that are never in": (
+        {"PARAM_ROLLOUT_ARIUS": 20, "rollout": {"arius": {"never": ["REDE-LOJA001-PDV1"]}}},
+        "rollout.arius.percent",
+        20,
+        set(),
+    ),
+    "another share": (
+        {"PARAM_ROLLOUT_ARIUS": 20, "rollout": {"arius": {"percent": 100}}},
+        "rollout.arius.percent",
+        100,
+        {"rollout.arius.percent"},
+    ),
+    "another override": (
+        {
+            "PARAM_PROVIDER_ACTION_OVERRIDES": {"arius": {"pdv_shutdown": "diagnose_env", "cupons": "diagnose_env"}},
+            "overrides": {"arius": {"cupons": "test_endpoint_connection"}},
+        },
+        "overrides.arius.pdv_shutdown",
+        "diagnose_env",
+        {"overrides.arius.cupons"},
+    ),
+    "another mode": (
+        {"PARAM_COMPATIBILITY_MODE": "enforce", "compatibility": {"mode": "off"}},
+        "compatibility.mode",
+        "off",
+        {"compatibility.mode"},
+    ),
+    "rows for the matrix": (
+        {"PARAM_COMPATIBILITY_MODE": "enforce", "compatibility": {"rows": []}},
+        "compatibility.mode",
+        "enforce",
+        set(),
+    ),
+    "another inventory": (
+        {**EXCLUDED, "inventory": {**ZABBIX, "exclude_templates": ["10701"]}},
+        "inventory.exclude_templates",
+        ["10700", "10701"],
+        set(),
+    ),
+    "an inventory that cannot leave out": (
+        {**EXCLUDED, "inventory": {"kind": "static"}},
+        "inventory.kind",
+        "static",
+        {"inventory"},
+    ),
+    "another network": ({"network": "OTHER"}, "network", "OTHER", {"network"}),
+}
+
+
+def at(node: Any, path: str) -> Any:
+    """What stands at a dotted path; a step with brackets goes through a list."""
+    step, _, rest = path.partition(".")
+    node = node.get(step.removesuffix("[]"))
+    if step.endswith("[]"):
+        return [at(item, rest) for item in node]
+    return at(node, rest) if rest else node
+
+
+@pytest.mark.parametrize("case", BESIDE)
+def test_no_protection_of_either_generation_is_lost_where_both_are_written(case: str) -> None:
+    keys, path, value, dangers = BESIDE[case]
+    off = {"PARAM_CRON_ACTIONS": {"pdv_shutdown": False}}
+    assert at(translate({**REQUIRED, **off, **keys})[0], path) == value
+    assert {path for path, level in levels(**off, **keys).items() if level == "danger"} == dangers
+
+
+def test_a_protection_that_is_replaced_is_named_with_its_key() -> None:
+    keys, *_ = BESIDE["another window"]
+    (text,) = (
+        note.text for note in read_document(document(**keys), strict=True).notes if note.path.endswith("windows")
+    )
+    assert "shutdown_window says: 23:00-05:00" in text
+
+
+def test_a_concentrator_of_both_lists_keeps_its_databases() -> None:
+    keys = {"PARAM_IP_CONCENTRADORES": ["10.0.0.4"], "DB_USER": "reader", "DB_PASS": "example-password"}
+    (concentrator,) = config(**keys, concentrators=[STORE]).concentrators
+    assert concentrator.store == 4
+    assert concentrator.mysql is not None
+
+
 def test_what_must_be_understood_is_asked_of_a_mixed_document_too() -> None:
     with pytest.raises(DocumentError) as refused:
         read_document(document(must_understand=["maintenance"]), strict=False)
     assert refused.value.reason == "must_understand"
+
+
+BLANKS: list[tuple[dict[str, Any], str]] = [
+    ({"NTP_SERVER": ""}, "actions"),
+    ({"TIMEZONE_LOCALTIME_TARGET": " "}, "actions"),
+    ({"TIMEZONE": ""}, "timezone"),
+    ({"PARAM_PROVIDER": ""}, "provider"),
+    ({"PARAM_ZABBIX_PORT": ""}, "agent.port"),
+    ({"PARAM_PROXY_IP": "\t"}, "agent.server"),
+    ({"max_threads": "", "ssh": {"timeout": ""}}, "ssh"),
+    ({"PARAM_IP_CONCENTRADORES": ["", " "], "CONCENTRADORES": [{"ip": "", "loja": ""}]}, "concentrators"),
+    ({"PDV_TIMEZONE_SETTINGS": {"REDE": {"ntp_server": "", "timezone": ""}}}, "actions"),
+    ({"DB_USER": "", "DB_PASS": "", "PARAM_BI_SERVER": "", "PARAM_TOKEN_BI": " "}, "delivery"),
+    ({"PARAM_COMPATIBILITY_MODE": ""}, "compatibility"),
+    ({"shutdown_window": {"start": "", "end": ""}}, "actions"),
+]
+
+
+@pytest.mark.parametrize(("keys", "path"), BLANKS, ids=[" ".join(keys) for keys, _ in BLANKS])
+def test_blank_is_missing(keys: dict[str, Any], path: str) -> None:
+    assert config(**keys) == config()
+    assert read_document(document(**keys), strict=True).notes == read_document(document(), strict=True).notes
+
+
+def test_a_required_value_that_is_blank_is_missing_too() -> None:
+    with pytest.raises(DocumentError) as refused:
+        read_document(document(PARAM_TOKEN=" "), strict=True)
+    assert "inventory.token: is required (translated from PARAM_TOKEN)" in str(refused.value)
+
+
+def test_a_share_that_is_blank_is_still_loud() -> None:
+    assert levels(PARAM_ROLLOUT_ARIUS="")["PARAM_ROLLOUT_ARIUS"] == "danger"
+
+
+@pytest.mark.parametrize(
+    ("keys", "path", "value"),
+    [
+        ({"PARAM_PROXY_IP": " 10.0.0.1"}, "agent.server", "10.0.0.1"),
+        ({"PARAM_REDE": "REDE "}, "network", "REDE"),
+        ({"TIMEZONE": "America/Bahia\n"}, "timezone", "America/Bahia"),
+        ({"PARAM_IP_CONCENTRADORES": [" 10.0.0.3", ""]}, "concentrators[].address", ["10.0.0.3"]),
+        ({"CONCENTRADORES": [{"ip": "10.0.0.3 ", "loja": " 7"}]}, "concentrators[].store", [7]),
+        ({"shutdown_exception_ips": [" 10.0.0.9 "]}, "actions.shutdown_endpoint.params.exceptions", ["10.0.0.9"]),
+        ({"PARAM_TOKEN": "example-token\n"}, "inventory.token", "example-token"),
+        ({"PDV_PARSING_RULE": {"regex": " PDV"}}, "actions.refresh_endpoint_printer.params.parsing_rule.regex", " PDV"),
+        (
+            {"DB_USER": " reader ", "DB_PASS": " secret ", "PARAM_IP_CONCENTRADORES": "10.0.0.3"},
+            "concentrators[].mysql",
+            [{"user": "reader", "password": " secret ", "name": "controle"}],
+        ),
+    ],
+)
+def test_blanks_around_a_text_do_not_count_but_in_passwords_and_expressions(
+    keys: dict[str, Any], path: str, value: Any
+) -> None:
+    assert at(translate({**REQUIRED, **keys})[0], path) == value
 
 
 def test_an_unknown_key_gets_a_note_and_never_an_error() -> None:

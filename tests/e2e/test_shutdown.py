@@ -178,19 +178,20 @@ def test_a_concentrator_stays_on_however_it_is_recognised(
     by_configuration = start_terminal(TILL)
     by_its_look = start_terminal(replace(TILL, files={"/servidor/configuracao/termcons.ini": ""}))
     proxy_host = start_terminal(replace(TILL, files={"/etc/flageemonitor/flageemonitor.env": ""}))
-    till = shop.till
+    till = start_terminal(TILL)  # of this test: the address of a concentrator protects whoever else has it
     hosts = {
         site.add_host("LOJA009-CONCENTRADOR", till.address): "skipped protected_role",
         site.add_host("LOJA009-PDV401", till.address, role="concentrator"): "skipped protected_role",
         site.add_host("LOJA009-PDV402", till.address, TIPO_DISPOSITIVO="Concentrador"): "skipped protected_role",
         site.add_host("LOJA009-PDV403", till.address, name="Antigo CONCENTRADOR loja 9"): "skipped protected_role",
-        site.add_host("LOJA009-TC1", till.address): "skipped protected_role",
+        site.add_host("LOJA009-TC1", proxy_host.address): "skipped protected_role",
         site.add_host("PROXY", till.address): None,
         site.add_host("LOJA009-PDV404", by_configuration.address): "skipped protected_role",
-        site.add_host("LOJA009-PDV405", till.address): "skipped protected_role",
+        site.add_host("LOJA009-PDV405", by_its_look.address): "skipped protected_role",
         site.add_host("LOJA009-PDV406", by_its_look.address): "skipped refused:protected_machine",
         site.add_host("LOJA009-PDV407", proxy_host.address): "skipped refused:protected_machine",
-        site.add_host("LOJA009-PDV408", till.address, provider="zanthus"): "skipped rollout_excluded",
+        site.add_host("LOJA009-PDV408", by_its_look.address, provider="zanthus"): "skipped rollout_excluded",
+        site.add_host("LOJA009-PDV409", till.address): "skipped protected_role",
     }
     terminals = (till, by_configuration, by_its_look, proxy_host)
     before = [terminal.listing_hash() for terminal in terminals]

@@ -256,6 +256,34 @@ def test_the_last_valid_configuration_stays_in_force_and_a_run_says_so(place: Pl
     assert f"using {proxy.config / 'config_bot.json.1'} instead" in said.stderr
 
 
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        ({"actions": {"pdv_update_timezone": {"enabled": False}}}, "action_disabled"),
+        ({"actions": {"pdv_update_timezone": {"enabled": False}, TIMEZONE: {"enabled": True}}}, "contradiction"),
+        ({"overrides": {"arius": {"pdv_update_timezone": "nothing"}}}, "bad_override"),
+    ],
+    ids=["switched off by an alias", "two names that contradict", "override to nowhere by an alias"],
+)
+def test_a_document_that_speaks_of_an_action_by_an_alias_protects_from_it(
+    place: Place, tmp_path: Path, parts: dict[str, Any], reason: str
+) -> None:
+    proxy, met = Proxy(tmp_path, place.shop.document("plain", **parts)), place.shop.events("plain")
+    said = proxy.run(TIMEZONE, "--all", "--output", "json")
+    assert (said.code, said.json["error"]["reason"]) == (2, reason)
+    assert place.shop.events("plain") == met
+
+
+def test_an_override_by_an_alias_changes_what_runs(place: Place, tmp_path: Path) -> None:
+    overrides = {"arius": {"pdv_update_timezone": "pdv_test_connection"}}
+    proxy, before = Proxy(tmp_path, place.shop.document("plain", overrides=overrides)), place.shop.events("plain")
+    said = proxy.run(TIMEZONE, "--all", "--output", "json")
+    assert (said.code, list(said.outcomes.values())) == (0, ["ok done"])
+    assert len(place.shop.events("plain")) > len(before)
+    (arius,) = proxy.run("explain", TIMEZONE, "--provider", "arius", "--output", "json").json
+    assert (arius["name"], arius["overrides"]) == ("test_endpoint_connection", TIMEZONE)
+
+
 def test_without_a_configuration_every_command_that_needs_one_says_so(tmp_path: Path) -> None:
     proxy = Proxy(tmp_path)
     commands = (("diagnose_env",), ("hosts",), ("schedule",), ("config", "check"), ("explain", "diagnose_env"))

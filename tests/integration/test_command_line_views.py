@@ -214,7 +214,8 @@ def test_the_schedule_is_told_ahead_and_what_is_not_started_too(place: Place) ->
 def test_config_check_finds_what_the_document_alone_cannot_tell(place: Place, tmp_path: Path) -> None:
     document = place.shop.document(
         "right",
-        actions={"dance": {}},
+        actions={"dance": {}, "pdv_shutdown": {"params": {"windows": []}}},
+        overrides={"arius": {"waltz": "diagnose_env"}},
         schedule=[
             {"id": "a", "action": "dance", "cron": "0 1 * * *"},
             {"id": "b", "action": "shutdown_endpoint", "cron": "0 1 * * *"},
@@ -227,6 +228,8 @@ def test_config_check_finds_what_the_document_alone_cannot_tell(place: Place, tm
     assert found.code == 3
     assert {(finding["level"], finding["path"]) for finding in found.json["findings"]} == {
         ("error", "actions.dance"),
+        ("error", "actions.pdv_shutdown.params.windows"),
+        ("error", "overrides.arius.waltz"),
         ("error", "schedule.a"),
         ("error", "schedule.b"),
         ("error", "schedule.c"),
@@ -251,6 +254,12 @@ def test_doctor_names_what_protects_nobody_and_what_is_one_machine_twice(place: 
         "rollout.arius.never: 'Caixa 999' is no host of the inventory",
         "actions.shutdown_endpoint.params.exceptions: '192.0.2.0/24' is no host of the inventory",
     ]
+
+
+def test_doctor_finds_it_too(place: Place, tmp_path: Path) -> None:
+    document = place.shop.document("right", actions={"pdv_shutdwn": {"enabled": False}})
+    checks = Proxy(tmp_path, document).run("doctor", "--output", "json").json
+    assert [check["status"] for check in checks if check["name"] == "actions.pdv_shutdwn"] == ["bad"]
 
 
 def test_cancelling_what_is_over_says_so(place: Place) -> None:

@@ -133,6 +133,22 @@ def test_validate_needs_no_database_and_no_settings(tmp_path: Path) -> None:
     assert nowhere.run("config", "validate", str(path), DATABASE_URL="nonsense").exit_code == 0
 
 
+def test_validate_says_what_only_a_proxy_can_check(tmp_path: Path) -> None:
+    nowhere = empty(tmp_path, f"sqlite:///{tmp_path}/none/none.db")
+    spoken = nowhere.run("config", "validate", "-", stdin=document("SOL", actions={"dance": {}}))
+    assert (spoken.exit_code, "actions: a proxy knows the actions" in spoken.stderr) == (0, True)
+    assert "config check" in spoken.stderr
+    assert nowhere.run("config", "validate", "-", stdin=document("SOL")).stderr == ""
+
+
+def test_validate_warns_of_clear_text(tmp_path: Path) -> None:
+    nowhere = empty(tmp_path, f"sqlite:///{tmp_path}/none/none.db")
+    zabbix = {"kind": "zabbix", "url": "http://zabbix.example", "token": "hunter2"}
+    said = nowhere.run("config", "validate", "-", stdin=document("SOL", inventory=zabbix))
+    assert (said.exit_code, "danger: inventory.url: plain http" in said.stderr) == (0, True)
+    assert "hunter2" not in said.output
+
+
 WRONG_DOCUMENTS = [
     (b"", "not a complete JSON document"),
     (document("SOL")[:-8], "not a complete JSON document"),

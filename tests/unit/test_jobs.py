@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from contracts.config import NetworkConfig
 from runtime.adapters.state.meta import job_fires_seen, note_job_fire
@@ -73,8 +74,8 @@ class World:
         self.runs.append(Run(arguments, self.stubborn))
         return self.runs[-1]
 
-    def take(self, *jobs: dict[str, Any]) -> tuple[str, ...]:
-        config = {"network": "ACME", "timezone": "UTC", "inventory": {"kind": "static"}, "schedule": jobs}
+    def take(self, *jobs: dict[str, Any], **parts: Any) -> tuple[str, ...]:
+        config = {"network": "ACME", "timezone": "UTC", "inventory": {"kind": "static"}, "schedule": jobs, **parts}
         return self.jobs.take(NetworkConfig.model_validate(config))
 
     def seen(self, job_id: str, at: dt.datetime) -> None:
@@ -285,6 +286,18 @@ def test_a_job_that_cannot_run_does_not_keep_the_others_from_it(tmp_path: Path, 
             assert world.take(job(id="wrong", **wrong), job()) == ("night",)
             await world.look()
             assert world.started == [("night", "03:00")]
+
+    asyncio.run(story())
+
+
+def test_a_name_that_is_no_action_reaches_the_log_and_stops_no_job(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with daemon(tmp_path, NIGHT) as world:
+            with structlog.testing.capture_logs() as logged:
+                taken = world.take(job(), actions={"pdv_shutdwn": {"enabled": False}}, rollout={"nobody": {}})
+        assert taken == ("night",)
+        said = [(entry["log_level"], entry["path"]) for entry in logged if entry["event"] == "configuration_problem"]
+        assert said == [("error", "actions.pdv_shutdwn"), ("warning", "provider")]
 
     asyncio.run(story())
 

@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.config import Credential, Rollout
+from contracts.config import Credential, NetworkConfig, Rollout
 from contracts.secret import Secret
+from runtime.core.gates import policy
 from runtime.core.model import Allow, Deny, Host, Outcome, Reason
+from runtime.core.providers import Provider
 from runtime.core.rollout import BUCKETS, basis_points, bucket, decide
 
 HOST = Host(
@@ -116,3 +119,35 @@ def test_a_salt_of_its_own_draws_a_new_order() -> None:
 
     assert [type(verdict) for verdict in first] == [type(verdict) for verdict in second]
     assert [type(verdict) for verdict in first] != [type(verdict) for verdict in third]
+
+
+@pytest.mark.parametrize(
+    ("written", "provider", "percent"),
+    [
+        ({}, "arius", 100),
+        ({"arius": {"never": ["ABC-LOJA001-PDV7"]}}, "arius", 100),
+        ({"arius": {"percent": None, "salt": "x"}}, "arius", 100),
+        ({"arius": {"percent": 0}}, "arius", 0),
+        ({"arius": {"percent": 20, "pilot": ["ABC-LOJA001-PDV7"]}}, "arius", 20),
+        ({"zanthus": {"pilot": ["ABC-LOJA001-PDV7"]}}, "zanthus", 0),
+        ({"nobody": {"never": ["ABC-LOJA001-PDV7"]}}, "nobody", 0),
+        ({}, "nobody", 0),
+    ],
+)
+def test_a_list_of_hosts_does_not_change_a_providers_share(
+    written: dict[str, Any], provider: str, percent: int
+) -> None:
+    config = NetworkConfig.model_validate({"network": "ABC", "inventory": {"kind": "static"}, "rollout": written})
+    shipped = {
+        "arius": Provider(id="arius", display_name="Arius", default_rollout=Decimal(100)),
+        "zanthus": Provider(id="zanthus", display_name="Zanthus"),
+    }
+    share = policy(config, shipped, ()).rollout_of(provider)
+
+    assert (share.percent or 0) == percent
+    verdict = decide(share, provider, HOST)
+    assert percent == 20 or isinstance(verdict, Allow if percent else Deny)
+    told = verdict.note if isinstance(verdict, Allow) else verdict.message
+    assert f"rolled out to {percent} %" in told
+    left_out = share.never and decide(share, provider, replace(HOST, name="ABC-LOJA001-PDV7"))
+    assert isinstance(left_out or Deny(Outcome.SKIPPED, Reason.ROLLOUT_EXCLUDED, ""), Deny)

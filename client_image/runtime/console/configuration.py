@@ -18,9 +18,10 @@ from contracts.document import Document, DocumentError, read_document
 from runtime.adapters.control_plane import refresh
 from runtime.adapters.state.meta import note_refresh
 from runtime.console.output import Out
+from runtime.core.catalogue import nearest
 from runtime.core.errors import NoConfiguration, RunError, UsageFault
 from runtime.core.model import Selector
-from runtime.core.pipeline import Request, resolve
+from runtime.core.pipeline import Knowledge, Request, overridden, resolve, wrong_settings
 from runtime.core.schedule import plan_of, upcoming
 from runtime.wiring import Installation
 
@@ -75,13 +76,47 @@ def _read(installation: Installation, file: str | None) -> tuple[Document, list[
 def problems(installation: Installation, config: NetworkConfig) -> Iterator[Finding]:
     """What validation of the document alone cannot see: actions, parameters, providers. Also asked by the daemon."""
     known = installation.known
-    for name in config.actions:
-        if name not in known.catalogue.actions:
-            yield Finding("error", f"actions.{name}", "no such action; use its canonical name")
+    yield from _settings_problems(known, config)
+    yield from _override_problems(known, config)
     for name in {*config.rollout, *config.overrides, config.provider} - known.providers.keys():
         yield Finding("warning", "provider", f"{name} is not a provider that this image knows")
     for job in config.schedule:
         yield from _job_problems(installation, config, job)
+
+
+def _settings_problems(known: Knowledge, config: NetworkConfig) -> Iterator[Finding]:
+    names = known.names()
+    first: dict[str, str] = {}  # action -> the key by which it is spoken of
+    for key in config.actions:
+        if key in names:
+            first.setdefault(names[key], key)
+        else:
+            text = f"no such action, so this protects and changes nothing; {nearest(key, names)}"
+            yield Finding("error", f"actions.{key}", text)
+    for name, key in first.items():
+        try:
+            wrong = wrong_settings(known.catalogue.actions[name], config, known)
+        except UsageFault as fault:
+            yield Finding("error", f"actions.{key}", f"{fault.message}: no run of it starts; {fault.advice}")
+            continue
+        for problem in wrong:
+            path = f"actions.{key}.params{'.' if problem.path else ''}{problem.path}"
+            yield Finding("error", path, f"{problem.message}; runs of {name} with this value are refused")
+
+
+def _override_problems(known: Knowledge, config: NetworkConfig) -> Iterator[Finding]:
+    for provider, overrides in config.overrides.items():
+        names = known.names(provider)
+        for key in overrides:
+            path = f"overrides.{provider}.{key}"
+            if key not in names:
+                yield Finding("error", path, f"no such action, so this replaces nothing; {nearest(key, names)}")
+            elif provider in known.providers:
+                try:
+                    overridden(known.catalogue.actions[names[key]], provider, config, known)
+                except UsageFault as fault:
+                    text = f"{fault.message}: no run of {names[key]} that may meet hosts of {provider} starts; {fault.advice}"
+                    yield Finding("error", path, text)
 
 
 def _job_problems(installation: Installation, config: NetworkConfig, job: Job) -> Iterator[Finding]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from rich.text import Text
 
-from contracts.config import NetworkConfig, Rollout
+from contracts.config import NetworkConfig
 from contracts.document import masked
 from runtime.console.output import Out
 from runtime.console.text import clean
+from runtime.core import rollout
 from runtime.core.action import Action
-from runtime.core.pipeline import Knowledge, known_provider, named
+from runtime.core.pipeline import Knowledge, configured, known_provider, named, overridden
 
 
 def _external(known: Knowledge, action: Action) -> dict[str, list[str]]:
@@ -55,12 +56,6 @@ def show_actions(known: Knowledge, out: Out) -> int:
     return 0
 
 
-def _defaults(action: Action, config: NetworkConfig) -> dict[str, Any]:
-    values: dict[str, Any] = dict(action.defaults(config)) if action.defaults else {}
-    settings = config.actions.get(action.name)
-    return {**values, **(settings.params if settings else {})}
-
-
 def _parameters(action: Action) -> dict[str, Any]:
     """Each parameter with its default as JSON; None for one that must be given."""
     schema = action.params.model_json_schema()
@@ -68,20 +63,19 @@ def _parameters(action: Action) -> dict[str, Any]:
 
 
 def _explain_one(known: Knowledge, config: NetworkConfig, asked: Action, provider: str) -> dict[str, Any]:
-    overrides: Mapping[str, str] = {**known.providers[provider].overrides, **config.overrides.get(provider, {})}
-    action = known.catalogue.override(asked.name, overrides)
-    rollout = config.rollout.get(provider) or Rollout(percent=known.providers[provider].default_rollout)
+    action = overridden(asked, provider, config, known)
+    share = rollout.in_force(config.rollout.get(provider), known.providers[provider].default_rollout)
     return {
         "provider": provider,
         **_action_json(known, action),
         "overrides": asked.name if action.name != asked.name else None,
         "own_names": _external(known, action).get(provider, []),
-        "rollout_percent": str(rollout.percent),
-        "pilot": list(rollout.pilot),
-        "never": list(rollout.never),
+        "rollout_percent": str(share.percent),
+        "pilot": list(share.pilot),
+        "never": list(share.never),
         "compat_mode": config.compatibility.mode,
         "parameters": _parameters(action),
-        "configured": masked(_defaults(action, config)),
+        "configured": masked(configured(action, config, known)),
         "stages": action.stages,
         "busy_check": known.providers[provider].busy_check,
         "observe": action.observe,

@@ -26,14 +26,11 @@ class Catalogue:
         name = asked.strip().lower()
         canonical = self.names.get(name) or external.get(name)
         if canonical is None:
-            near = difflib.get_close_matches(name, [*self.names, *external], n=3, cutoff=0.6)
-            advice = f"did you mean {' or '.join(near)}?" if near else "`flageemonitor-run actions` lists every name"
-            raise UsageFault("unknown_action", f"unknown action {asked!r}", advice)
+            raise UsageFault("unknown_action", f"unknown action {asked!r}", nearest(name, [*self.names, *external]))
         return self.actions[canonical]
 
-    def override(self, canonical: str, overrides: Mapping[str, str]) -> Action:
-        """The replacement that a network or provider names for an action, or the action itself. One step only, so no loops."""
-        replacement = overrides.get(canonical, canonical)
+    def override(self, canonical: str, replacement: str) -> Action:
+        """The action that a network or provider names instead of another. One step only, so no loops. Raises UsageFault."""
         target = self.names.get(replacement)
         if target is None:
             raise UsageFault(
@@ -42,6 +39,12 @@ class Catalogue:
                 "correct `overrides`",
             )
         return self.actions[target]
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Advice for a name that is none."""
+    near = difflib.get_close_matches(name, list(names), n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(near)}?" if near else "`flageemonitor-run actions` lists every name"
 
 
 def build(actions: Iterable[Action]) -> Catalogue:

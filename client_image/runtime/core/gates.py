@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from contracts.config import FreezeWindow, MatrixRow, NetworkConfig, Rollout
@@ -32,17 +33,18 @@ class Policy:
     rows: tuple[MatrixRow, ...]
 
     def rollout_of(self, provider: str) -> Rollout:
-        """The network's, else the provider's default; a provider that nobody described is at 0 %."""
+        """What the network says, with the provider's default share where it says none; one that nobody described is at 0 %."""
         return self.rollouts.get(provider, Rollout())
 
 
 def policy(config: NetworkConfig, providers: Mapping[str, Provider], rows: tuple[MatrixRow, ...]) -> Policy:
     """``rows``: the image's matrix; the configuration's own rows are looked up before them."""
-    rollouts = {name: Rollout(percent=provider.default_rollout) for name, provider in providers.items()}
+    defaults = {name: provider.default_rollout for name, provider in providers.items()}
+    names = {*defaults, *config.rollout}
     return Policy(
         zone=ZoneInfo(config.timezone),
         freezes=config.freeze,
-        rollouts={**rollouts, **config.rollout},
+        rollouts={name: rollout.in_force(config.rollout.get(name), defaults.get(name, Decimal(0))) for name in names},
         protected_addresses=frozenset(concentrator.address for concentrator in config.concentrators),
         protected_names=frozenset(host_key(c.name) for c in config.concentrators if c.name),
         rows=(*config.compatibility.rows, *rows),

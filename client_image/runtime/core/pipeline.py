@@ -14,12 +14,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from contracts.config import Effect, Level, Mode, NetworkConfig
-from contracts.document import problems_of
+from contracts.config import ActionSettings, Effect, Level, Mode, NetworkConfig
+from contracts.document import Problem, problems_of
 from contracts.ids import correlation_id, uuid7
 from runtime.core import compatibility_guard
 from runtime.core.action import Action, Params
 from runtime.core.catalogue import Catalogue
+from runtime.core.document_names import names_of, replacement_of, settings_of
 from runtime.core.errors import UsageFault
 from runtime.core.model import RunInfo, Selector
 from runtime.core.providers import Provider
@@ -80,6 +81,10 @@ class Knowledge:
     catalogue: Catalogue
     providers: Mapping[str, Provider]
     minimums: Mapping[str, Level]
+
+    def names(self, provider: str | None = None) -> Mapping[str, str]:
+        """Every name that a document may use -> canonical name; ``provider``: whose own names go before other providers'."""
+        return names_of(self.catalogue, self.providers, provider)
 
 
 def resolve(request: Request, config: NetworkConfig, known: Knowledge, *, agent_id: str, now: dt.datetime) -> Job:
@@ -159,7 +164,7 @@ def named(known: Knowledge, name: str, provider: str | None) -> Action:
 
 def _bind_for(provider: str, asked: Action, request: Request, config: NetworkConfig, known: Knowledge) -> Binding:
     """The action for one provider's hosts. When it is another one than was asked for, a refusal says how that came about."""
-    action = _overridden(asked, provider, config, known)
+    action = overridden(asked, provider, config, known)
     try:
         return _bind(action, request, config, known)
     except UsageFault as fault:
@@ -170,9 +175,11 @@ def _bind_for(provider: str, asked: Action, request: Request, config: NetworkCon
         raise UsageFault(fault.reason, text, advice) from None
 
 
-def _overridden(asked: Action, provider: str, config: NetworkConfig, known: Knowledge) -> Action:
-    overrides = {**known.providers[provider].overrides, **config.overrides.get(provider, {})}
-    action = known.catalogue.override(asked.name, overrides)
+def overridden(asked: Action, provider: str, config: NetworkConfig, known: Knowledge) -> Action:
+    """What runs on a provider's hosts when ``asked`` is asked for. Raises UsageFault for an override that cannot be taken."""
+    shipped = known.providers[provider].overrides
+    replacement = replacement_of(asked.name, provider, config, known.names(provider), shipped)
+    action = known.catalogue.override(asked.name, replacement)
     if _STRENGTH[action.effect] > _STRENGTH[asked.effect]:
         raise UsageFault(
             "bad_override",
@@ -189,15 +196,14 @@ def _bind(action: Action, request: Request, config: NetworkConfig, known: Knowle
             f"{action.name} is not available in this version",
             "`flageemonitor-run actions` shows what is; a newer image may carry it",
         )
-    settings = config.actions.get(action.name)
+    settings = settings_of(action, config, known.names())
     if settings is not None and not settings.enabled:
         raise UsageFault(
             "action_disabled",
             f"{action.name} is switched off for the network {config.network}",
             f"set actions.{action.name}.enabled in its configuration",
         )
-    values: dict[str, Any] = dict(action.defaults(config)) if action.defaults else {}
-    values.update(settings.params if settings else {})
+    values = _configured(action, config, settings)
     for name, value in request.params.items():
         given, base = _value(value), values.get(name)
         if name in action.params.ADDS and isinstance(given, list | tuple) and isinstance(base, list | tuple):
@@ -213,6 +219,29 @@ def _bind(action: Action, request: Request, config: NetworkConfig, known: Knowle
             f"parameters of this action: {known_names}",
         ) from None
     return Binding(action, params, known.minimums[action.name])
+
+
+def configured(action: Action, config: NetworkConfig, known: Knowledge) -> dict[str, Any]:
+    """The parameters that the network's document gives to an action, unchecked. Raises UsageFault when it contradicts itself."""
+    return _configured(action, config, settings_of(action, config, known.names()))
+
+
+def wrong_settings(action: Action, config: NetworkConfig, known: Knowledge) -> tuple[Problem, ...]:
+    """What is wrong with these parameters. One that is missing is not: it may come with the run. Raises UsageFault likewise."""
+    values = configured(action, config, known)
+    if not action.available:
+        return ()  # its parameters are not known here
+    try:
+        action.params.model_validate(values)
+    except ValidationError as error:
+        missing = {item["loc"][0] for item in error.errors() if item["type"] == "missing" and len(item["loc"]) == 1}
+        return tuple(problem for problem in problems_of(error) if problem.path not in missing)
+    return ()
+
+
+def _configured(action: Action, config: NetworkConfig, settings: ActionSettings | None) -> dict[str, Any]:
+    values: dict[str, Any] = dict(action.defaults(config)) if action.defaults else {}
+    return {**values, **(settings.params if settings else {})}
 
 
 def _value(value: Any) -> Any:

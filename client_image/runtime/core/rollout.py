@@ -31,15 +31,26 @@ def bucket(salt: str, identity: str) -> int:
     return int.from_bytes(digest, "big") * BUCKETS >> 64
 
 
+def in_force(said: Rollout | None, default: Decimal) -> Rollout:
+    """A network's rollout of a provider, with the provider's own share where the network does not say one."""
+    if said is None:
+        return Rollout(percent=default)
+    return said if said.percent is not None else said.model_copy(update={"percent": default})
+
+
 def decide(rollout: Rollout, provider: str, host: Host) -> Verdict:
-    """``never`` wins over ``pilot``, and both over the share. ``provider`` is the salt unless the rollout names its own."""
+    """``never`` wins over ``pilot``, and both over the share. ``provider`` is the salt unless the rollout names its own.
+
+    A share that nobody named (see :func:`in_force`) is 0.
+    """
     if rollout.never and is_listed(host, rollout.never):
         return _out(f"on the never list of {provider}'s rollout")
     if rollout.pilot and host_key(host.name) in _keys(rollout.pilot):
         return Allow(f"pilot host of {provider}'s rollout")
-    share = basis_points(rollout.percent)
+    percent = Decimal(0) if rollout.percent is None else rollout.percent
+    share = basis_points(percent)
     drawn = bucket(provider if rollout.salt is None else rollout.salt, host.identity)
-    place = f"{provider} is rolled out to {rollout.percent} %: bucket {drawn} of {BUCKETS}"
+    place = f"{provider} is rolled out to {percent} %: bucket {drawn} of {BUCKETS}"
     if drawn < share:
         return Allow(f"{place} is below {share}")
     return _out(f"{place} is not below {share}")

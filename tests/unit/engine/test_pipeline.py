@@ -50,6 +50,41 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "looser mode": ({"action": "set_value", "compat_mode": "off"}, {}, "compat_mode_loosened"),
     "switched off": ({"action": "set_value"}, {"actions": {"set_value": {"enabled": False}}}, "action_disabled"),
     "override to nowhere": ({"action": "set_value"}, {"overrides": {"arius": {"set_value": "gone"}}}, "bad_override"),
+    "switched off by an alias": (
+        {"action": "set_value"},
+        {"actions": {"old_set": {"enabled": False}}},
+        "action_disabled",
+    ),
+    "switched off by a provider's name": (
+        {"action": "set_value"},
+        {"actions": {"term_set": {"enabled": False}}},
+        "action_disabled",
+    ),
+    "switched off by one name, parameters by another": (
+        {"action": "set_value"},
+        {"actions": {"old_set": {"enabled": False}, "set_value": {"params": {"wanted": "x"}}}},
+        "action_disabled",
+    ),
+    "on by one name and off by another": (
+        {"action": "set_value"},
+        {"actions": {"old_set": {"enabled": False}, "set_value": {"enabled": True}}},
+        "contradiction",
+    ),
+    "one parameter, two values": (
+        {"action": "set_value"},
+        {"actions": {name: {"params": {"wanted": name}} for name in ("old_set", "set_value")}},
+        "contradiction",
+    ),
+    "two overrides of one action": (
+        {"action": "set_value"},
+        {"overrides": {"arius": {"set_value": "look_at_value", "old_set": "climb_up"}}},
+        "bad_override",
+    ),
+    "override to nowhere, by an alias": (
+        {"action": "set_value"},
+        {"overrides": {"arius": {"old_set": "gone"}}},
+        "bad_override",
+    ),
     "override that does more": (
         {"action": "look_at_value"},
         {"overrides": {"arius": {"look_at_value": "power_off"}}},
@@ -86,6 +121,31 @@ def test_an_override_replaces_the_action_for_that_provider_only() -> None:
     assert job.binding("arius").action.name == "set_value"
     assert job.binding("zanthus").action.name == "look_at_value"
     assert job.binding("unheard of").action.name == "set_value"
+
+
+@pytest.mark.parametrize("asked", ["set_value", "old_set", "term_set"])
+@pytest.mark.parametrize("replaced", ["set_value", "old_set", "term_set"])
+@pytest.mark.parametrize("replacement", ["look_at_value", "old_look"])
+def test_an_override_counts_under_every_name_of_both_actions(asked: str, replaced: str, replacement: str) -> None:
+    job = resolve(asked, {"overrides": {"zanthus": {replaced: replacement}}})
+    assert job.binding("zanthus").action.name == "look_at_value"
+    assert job.binding("arius").action.name == "set_value"
+
+
+def test_a_networks_override_by_an_alias_goes_before_the_providers_own() -> None:
+    known = world.knowledge()
+    zanthus = Provider(id="zanthus", display_name="Zanthus", overrides={"set_value": "climb_up"})
+    known = dataclasses.replace(known, providers={**known.providers, "zanthus": zanthus})
+    assert resolve("set_value", known=known).binding("zanthus").action.name == "climb_up"
+    job = resolve("set_value", {"overrides": {"zanthus": {"old_set": "look_at_value"}}}, known)
+    assert job.binding("zanthus").action.name == "look_at_value"
+
+
+@pytest.mark.parametrize(
+    "part", [{"actions": {"set_valeu": {"enabled": False}}}, {"overrides": {"arius": {"new": "x"}}}]
+)
+def test_a_key_that_names_no_action_stops_no_run(part: dict[str, Any]) -> None:
+    assert resolve("set_value", part).binding("arius").action.name == "set_value"
 
 
 def test_a_parameter_that_the_replacement_lacks_is_refused_with_the_override_that_is_to_blame() -> None:
@@ -133,6 +193,16 @@ def test_exceptions_are_added_to_the_networks_and_never_taken_away() -> None:
     known = world.knowledge(shutdown_endpoint.ACTION)
     job = resolve("shutdown_endpoint", document, known, params={"exceptions": '["10.0.0.9"]'})
     assert job.info.params["exceptions"] == ["ACME-LOJA001-PDV201", "10.0.0.9"]
+
+
+@pytest.mark.parametrize("name", ["shutdown_endpoint", "pdv_shutdown", "shutdown_host"])
+def test_exceptions_count_under_every_name_of_the_action_and_add_up(name: str) -> None:
+    known = world.knowledge(shutdown_endpoint.ACTION)
+    only = {"actions": {name: {"params": {"exceptions": ["10.0.0.9"]}}}}
+    assert resolve("shutdown_endpoint", only, known).info.params["exceptions"] == ["10.0.0.9"]
+    both = {"actions": {"pdv_shutdown": {"params": {"exceptions": ["10.0.0.8"]}}, **only["actions"]}}
+    if name != "pdv_shutdown":
+        assert resolve("shutdown_endpoint", both, known).info.params["exceptions"] == ["10.0.0.8", "10.0.0.9"]
 
 
 def test_a_name_that_two_providers_use_differently_is_ambiguous_and_stops_no_other_run() -> None:

@@ -1,0 +1,48 @@
+"""What a document sends or fetches over plain http: said, never refused, since some networks have nothing better yet.
+
+Pure; called by :func:`contracts.document.read_document` for documents of both generations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from contracts.address import parse_address
+from contracts.config import NetworkConfig, ZabbixInventory
+from contracts.notes import Note
+
+
+def notes_on(config: NetworkConfig) -> Iterator[Note]:
+    """One for each URL that leaves this machine in clear text, with what to do about it."""
+    inventory, api, assets = config.inventory, config.delivery.business_api, config.agent.assets_url
+    if isinstance(inventory, ZabbixInventory) and is_clear(inventory.url):
+        shown = "the API token and the passwords in inventory notes" if inventory.notes_credentials else "the API token"
+        text = f"plain http: {shown} cross the network in clear text, and hosts can be forged on the way; serve Zabbix over https"
+        yield Note("danger", "inventory.url", f"{text} and write https:// (a private authority: inventory.ca_path)")
+    if api is not None and is_clear(api.url):
+        text = "plain http: the token and all that is delivered cross the network in clear text; serve it over https"
+        yield Note(
+            "danger",
+            "delivery.business_api.url",
+            f"{text} and write https:// (a private authority: delivery.business_api.ca_path)",
+        )
+    if assets is not None and is_clear(assets):
+        text = "plain http: files for terminals can be changed on the way; serve them over https and write https://"
+        yield Note("warning", "agent.assets_url", text)
+
+
+def is_clear(url: str) -> bool:
+    """Whether a URL is plain http to another machine than this one."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
+    except ValueError:  # brackets without an address in them
+        return url.lower().startswith("http://")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or parse_address(host).is_loopback
+    except ValueError:
+        return False
