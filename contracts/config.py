@@ -252,6 +252,7 @@ class FreezeWindow(Part):
     from_time: WallTime | None = None
     to_time: WallTime | None = Field(None, description="before from_time: the window crosses midnight")
     stores: tuple[int, ...] = Field((), description="empty: every store")
+    timezone: ZoneName | None = Field(None, description="of these times, for stores in another zone than the network's")
 
     @model_validator(mode="after")
     def _one_shape(self) -> Self:

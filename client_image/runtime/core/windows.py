@@ -2,8 +2,8 @@
 
 One rule for every clock change: a window holds whenever the clock on the wall, in either pass of a repeated hour, shows a
 time inside it. The start belongs to it, the end does not, and one over midnight belongs to the day on which it starts.
-``now`` must carry the zone in which the windows are written, as a ZoneInfo, else ValueError: judged by UTC, a night's window
-would open in the evening (W-07). Instants that come back are aware UTC.
+``now`` must carry the zone in which the windows are written that name none, as a ZoneInfo, else ValueError: judged by UTC, a
+night's window would open in the evening (W-07). Instants that come back are aware UTC.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Self
 from zoneinfo import ZoneInfo
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from contracts.config import Effect, FreezeWindow, Part, WallTime, Weekday
+from contracts.config import Effect, FreezeWindow, Part, WallTime, Weekday, ZoneName
 from runtime.core.walltime import occurrences, offset_change, wall_of
 
 _DAY = dt.timedelta(days=1)
@@ -32,6 +32,7 @@ class Window(Part):
     end: WallTime
     weekdays: tuple[Weekday, ...] = ()
     stores: tuple[int, ...] = ()
+    timezone: ZoneName | None = Field(None, description="of these times, for stores in another zone than the network's")
 
     @model_validator(mode="after")
     def _lasts(self) -> Self:
@@ -41,7 +42,8 @@ class Window(Part):
 
     def __str__(self) -> str:
         days = f" {','.join(self.weekdays)}" if self.weekdays else ""
-        return f"{self.start:%H:%M}-{self.end:%H:%M}{days}"
+        zone = f" {self.timezone}" if self.timezone else ""
+        return f"{self.start:%H:%M}-{self.end:%H:%M}{days}{zone}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,10 @@ def inside(windows: Iterable[Window], now: dt.datetime, store: int | None = None
     A window for some stores does not hold for a host whose store is not known: a permission must be certain.
     """
     untils = [
-        _until(_daily(window.start, window.end, window.weekdays, now), now)
+        _until(_daily(window.start, window.end, window.weekdays, there), there)
         for window in windows
         if not window.stores or store in window.stores
+        for there in (_there(window, now),)
     ]
     return max((until for until in untils if until is not None), default=None)
 
@@ -74,9 +77,15 @@ def frozen(freezes: Iterable[FreezeWindow], effect: Effect, store: int | None, n
         Frozen(freeze, until)
         for freeze in freezes
         if effect in freeze.effects and (not freeze.stores or store is None or store in freeze.stores)
-        if (until := _until(_spans(freeze, now), now)) is not None
+        for there in (_there(freeze, now),)
+        if (until := _until(_spans(freeze, there), there)) is not None
     ]
     return max(held, key=lambda entry: entry.until, default=None)
+
+
+def _there(window: Window | FreezeWindow, now: dt.datetime) -> dt.datetime:
+    """Now in the zone of the window's own times (W-06: a network may have stores in several)."""
+    return now.astimezone(ZoneInfo(window.timezone)) if window.timezone else now
 
 
 def _spans(freeze: FreezeWindow, now: dt.datetime) -> Iterable[Span]:
