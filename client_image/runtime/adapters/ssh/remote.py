@@ -81,7 +81,7 @@ class SshRemote:
                     del credentials[0]
                 elif error.reason is Reason.AUTH_FAILED:
                     alone = "" if pinned or host.credential else ", the only one that a host not known yet is shown"
-                    text = f"{error.message} (credential {credential.id}{alone})"
+                    text = f"{error.message} (credential {credential.id!r}{alone})"
                     raise Permanent(error.outcome, error.reason, text) from error
                 else:
                     raise
