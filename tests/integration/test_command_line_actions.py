@@ -1,7 +1,7 @@
 """The actions as an operator meets them: named in every way, planned, done, repeated, and kept from what they must not touch."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -29,6 +29,7 @@ def tills(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         till("stays"),
         till("goes"),
         till("spared"),
+        till("server"),
         till("office", files={"/servidor/configuracao/termcons.ini": {"text": "[Terminal-1]\n"}}),
         till("synced", "ubuntu-22.04", user="pdv", auth="key", privilege="nopasswd"),
     ) as running:
@@ -125,21 +126,22 @@ def test_a_provider_at_zero_is_not_even_contacted_and_at_a_hundred_it_is_run(til
 
 def test_only_the_till_that_may_go_goes(tills: Shop, tmp_path: Path) -> None:
     """Every other one is kept by a reason of its own, all in the same run."""
-    stays = tills.host("stays")
+    stays, server = tills.host("stays"), tills.host("server")
 
-    def other(name: str, **changes: Any) -> dict[str, Any]:
-        return {**stays, "name": f"{NETWORK}-{name}", **changes}
+    def other(name: str, machine: Mapping[str, Any] = stays, **changes: Any) -> dict[str, Any]:
+        return {**machine, "name": f"{NETWORK}-{name}", **changes}
 
     hosts = {
         "skipped protected_role": (
-            other("LOJA001-PDV301", role="concentrator"),
-            other("LOJA001-PDV302", tags={"role": "concentrator"}),
-            other("LOJA001-CONCENTRADOR"),
-            other("LOJA001-PDV303", display_name="Concentrador da loja 1"),
+            other("LOJA001-PDV301", server, role="concentrator"),
+            other("LOJA001-PDV302", server, tags={"role": "concentrator"}),
+            other("LOJA001-CONCENTRADOR", server),
+            other("LOJA001-PDV303", server, display_name="Concentrador da loja 1"),
+            other("LOJA001-PDV309", server),  # by its address alone
             other("LOJA001-PDV304", address=NOWHERE),
             other("LOJA001-PDV305"),
             other("LOJA001-TC1"),
-            other("PROXY"),
+            other("PROXY", server),
             other("printer"),
         ),
         "skipped refused:exception": (
@@ -167,7 +169,9 @@ def test_only_the_till_that_may_go_goes(tills: Shop, tmp_path: Path) -> None:
     proxy = Proxy(tmp_path, document)
     said = proxy.run("pdv_shutdown", "--all", "--output", "json")
     assert said.outcomes == {host["name"]: verdict for verdict, group in hosts.items() for host in group}
-    assert [name for name in ("stays", "goes", "spared", "office") if "power off" in tills.events(name)] == ["goes"]
+    assert [name for name in ("stays", "goes", "spared", "server", "office") if "power off" in tills.events(name)] == [
+        "goes"
+    ]
     gone = proxy.run("test_endpoint_connection", "--host", tills.name("goes"), "--output", "json")
     assert gone.outcomes == {tills.name("goes"): "unreachable refused_connection"}
 
