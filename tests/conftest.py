@@ -1,6 +1,11 @@
 import signal
 
+from hypothesis import settings
+
 pytest_plugins = ["tests.harness.fixtures"]
+
+# What the library chooses by itself where it sees a CI's variables: no limit to the time of an example, the same ones always.
+settings.load_profile("ci")
 
 
 def pytest_configure() -> None:
