@@ -150,15 +150,15 @@ def start(spec: TerminalSpec | None = None) -> Iterator[Terminal]:
             stop_signal=process.KILL,
         )
         try:
-            init.wait_ready(lambda: (folder / "init").exists() and (folder / "init").read_text(), within=10)
+            init.wait_ready(lambda: (folder / "init").exists() and (folder / "init").read_text(), within=60)
             pid = int((folder / "init").read_text())
             address = _plug_in(pid, folder)
             assert init.popen.stdin
             with init.popen.stdin as gate:
                 gate.write(b"go\n")
             terminal = Terminal(spec, address, spec.port, host_keys, folder, init, pid)
-            init.wait_ready((root / "run/harness-booted").exists, within=30)
-            init.wait_ready(lambda: accepts(address, spec.port), within=10)
+            init.wait_ready((root / "run/harness-booted").exists, within=60)
+            init.wait_ready(lambda: accepts(address, spec.port), within=60)
             yield terminal
         finally:
             init.stop()
