@@ -96,7 +96,7 @@ class Customer:
             stderr=subprocess.PIPE,
             env=self.host.environment(),
         )
-        process.wait_until(lambda: len(self.live()) == 1, within=30, what="the run is registered")
+        process.wait_until(lambda: len(self.live()) == 1, within=120, what="the run is registered")
         return going
 
     def update(self, *words: str, runtime: str = RUNTIME) -> Said:

@@ -78,11 +78,12 @@ def test_watchtower_waits_for_a_run(installed: Customer) -> None:
     """It comes while a run is registered: the run ends as it would have, and the update comes after it."""
     with customers.silent_till(installed) as name:
         installed.site.publish(
-            image={"reference": installed.image, "interval": INTERVAL_S}, ssh={"connect_timeout": 90}
+            image={"reference": installed.image, "interval": INTERVAL_S}, ssh={"connect_timeout": 120}
         )
         assert installed.host.run(f"/usr/local/bin/{RUNTIME}-update-config").code == 0
+        second = installed.derive(SECOND)  # before the run, which Watchtower must still find at work
         process = installed.start_run("diagnose_env", "--host", name, "--output", "json")
-        installed.release(installed.derive(SECOND))
+        installed.release(second)
         held = installed.host.path(f"/var/lib/{RUNTIME}/hold.json")
         wait_until(held.exists, within=SOON_S, what="Watchtower was told to wait")
         assert version(installed) == FIRST
@@ -109,10 +110,7 @@ def test_a_broken_release_is_refused_by_hand(installed: Customer, broken: str) -
 def test_a_broken_release_that_watchtower_took_is_rolled_back_and_pinned(installed: Customer) -> None:
     installed.release(installed.derive("0.6.6", CRASHES))
     wait_until(
-        lambda: "false" in str(installed.inspect()["Config"]["Entrypoint"]) if installed.state() != "absent" else False,
-        within=SOON_S,
-        what="Watchtower took the broken release",
-        every=1,
+        lambda: "false" in entrypoint(installed), within=SOON_S, what="Watchtower took the broken release", every=1
     )
     wait_until(lambda: installed.inspect()["RestartCount"] >= 1, within=60, what="it crash-loops", every=1)
     repair_until(installed, installed.healthy)
@@ -178,6 +176,11 @@ def version(customer: Customer) -> str:
     """The version that runs, or nothing while it is being replaced."""
     said = customer.host.run("docker", "exec", RUNTIME, "cat", "/flageemonitor/build.json")
     return str(json.loads(said.out)["version"]) if said.code == 0 else ""
+
+
+def entrypoint(customer: Customer) -> str:
+    """What the container starts, or nothing while it is being replaced."""
+    return customer.host.run("docker", "container", "inspect", "--format", "{{.Config.Entrypoint}}", RUNTIME).out
 
 
 def repair_until(customer: Customer, condition: object) -> None:

@@ -15,9 +15,6 @@ from tests.harness.process import wait_until
 from tests.harness.zabbix import Zabbix
 from tests.unit.windows.scripts import TOOLS, deploy_command
 
-# A new image may have to be built first.
-pytestmark = pytest.mark.timeout(900)
-
 NETWORK = "WINDOWS"
 OTHER = "win"
 FOLDER = "/var/lib/windows-host"

@@ -92,8 +92,8 @@ class DockerHost:
         """End the engine (`kill`: without a chance to stop its containers); it is started again at once, as at a reboot."""
         pid = int((self.folder / "run" / "docker.pid").read_text())
         os.kill(pid, signal.SIGKILL if kill else signal.SIGTERM)
-        process.wait_until(lambda: not Path(f"/proc/{pid}").exists(), within=60, what="the engine ended")
-        process.wait_until(lambda: _answers(self.url), within=60, what="the engine answers again")
+        process.wait_until(lambda: not Path(f"/proc/{pid}").exists(), within=180, what="the engine ended")
+        process.wait_until(lambda: _answers(self.url), within=180, what="the engine answers again")
 
     def containers(self) -> dict[str, str]:
         """Name to state of every container, stopped ones too."""
@@ -124,7 +124,7 @@ def running() -> Iterator[DockerHost]:
             name="dockerd",
             folder=folder,
             ready=lambda: _answers(url),
-            within=60,
+            within=180,
         ) as engine:
             host = DockerHost(folder, url, engine)
             try:

@@ -138,7 +138,7 @@ def running(
     name: str,
     folder: Path,
     ready: Callable[[], object],
-    within: float = 30.0,
+    within: float = 120.0,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     user: str | None = None,

@@ -43,7 +43,7 @@ class Registry:
         self._child = process.start(
             [program, "serve", self.folder / "registry.yml"], name="registry", folder=self.folder
         )
-        self._child.wait_ready(lambda: accepts(LOOPBACK, port), within=30)
+        self._child.wait_ready(lambda: accepts(LOOPBACK, port), within=120)
 
     def stop(self) -> None:
         """Be away."""

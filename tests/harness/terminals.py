@@ -157,7 +157,7 @@ def start(spec: TerminalSpec | None = None) -> Iterator[Terminal]:
             with init.popen.stdin as gate:
                 gate.write(b"go\n")
             terminal = Terminal(spec, address, spec.port, host_keys, folder, init, pid)
-            init.wait_ready((root / "run/harness-booted").exists, within=30)
+            init.wait_ready((root / "run/harness-booted").exists, within=60)
             init.wait_ready(lambda: accepts(address, spec.port), within=60)
             yield terminal
         finally:

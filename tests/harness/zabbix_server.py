@@ -24,7 +24,7 @@ _SERVER_SETTINGS = {
     "UnreachablePeriod": 1,
     "UnreachableDelay": 1,
     "UnavailableDelay": 1,
-    "Timeout": 2,
+    "Timeout": 10,
     "StartPollers": 1,
     "StartPollersUnreachable": 1,
     "StartTrappers": 1,

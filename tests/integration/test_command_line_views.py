@@ -111,13 +111,19 @@ def test_a_pipe_gets_plain_lines_with_the_same_columns_and_nothing_else(place: P
 
 
 def test_json_is_one_document_and_ndjson_one_a_line_and_both_say_the_same(place: Place) -> None:
-    lists = ("actions", "explain", "why", "runs", "hosts", "schedule")
+    lists = ("actions", "explain", "why", "runs", "hosts")
     whole, lines = shown(place, "--output", "json"), shown(place, "--output", "ndjson", only=(*lists, "one run"))
     for name, said in (*whole.items(), *lines.items()):
         assert not FORBIDDEN.search(said.stdout), name
     for name in lists:
         assert lines[name].events == whole[name].json, name
     assert lines["one run"].events == [whole["one run"].json]
+    # What comes next is another list from half past on.
+    before, between, after = (
+        place("schedule", "--next", "3h", "--output", form) for form in ("json", "ndjson", "json")
+    )
+    assert between.events in (before.json, after.json)
+    assert not FORBIDDEN.search(between.stdout)
     assert len(whole["actions"].json) == 18
     assert [check["status"] for check in whole["doctor"].json if check["name"] == "control plane"] == ["bad"]
     assert whole["config check"].json["errors"] == 0

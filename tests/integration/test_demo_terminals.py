@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime as dt
 import gc
 import json
 import logging
@@ -15,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import asyncssh
 import pytest
@@ -130,14 +132,15 @@ def on_floor(
 
 RELEASES = "/etc/slackware-version /etc/linuxmint/info /etc/os-release"
 FACTS = f"uname -m; id -un; hostname; pwd; cat {RELEASES} 2>/dev/null | head -n 1; date +%Z"
+THERE = dt.datetime.now(ZoneInfo("America/New_York")).tzname()  # EST or EDT, as the season has it
 HONEST = {
-    "slackware": "i686 root DEMO-LOJA001-PDV201 /root Slackware 13.37.0 EST",
-    "ubuntu-old": 'x86_64 pdv DEMO-LOJA001-PDV202 /home/pdv NAME="Ubuntu" EST',
+    "slackware": f"i686 root DEMO-LOJA001-PDV201 /root Slackware 13.37.0 {THERE}",
+    "ubuntu-old": f'x86_64 pdv DEMO-LOJA001-PDV202 /home/pdv NAME="Ubuntu" {THERE}',
     "ubuntu": 'x86_64 pdv DEMO-LOJA001-PDV203 /home/pdv PRETTY_NAME="Ubuntu 22.04.5 LTS" -03',
-    "mint": "x86_64 pdv DEMO-LOJA001-PDV204 /home/pdv RELEASE=17.3 EST",
-    "unknown": 'x86_64 root DEMO-LOJA001-PDV205 /root NAME="TillOS" EST',
-    "zanthus": 'x86_64 pdv DEMO-LOJA002-PDV204 /home/pdv PRETTY_NAME="Ubuntu 22.04.5 LTS" EST',
-    "concentrator": 'x86_64 root DEMO-LOJA001-CONCENTRADOR /root PRETTY_NAME="Ubuntu 22.04.5 LTS" EST',
+    "mint": f"x86_64 pdv DEMO-LOJA001-PDV204 /home/pdv RELEASE=17.3 {THERE}",
+    "unknown": f'x86_64 root DEMO-LOJA001-PDV205 /root NAME="TillOS" {THERE}',
+    "zanthus": f'x86_64 pdv DEMO-LOJA002-PDV204 /home/pdv PRETTY_NAME="Ubuntu 22.04.5 LTS" {THERE}',
+    "concentrator": f'x86_64 root DEMO-LOJA001-CONCENTRADOR /root PRETTY_NAME="Ubuntu 22.04.5 LTS" {THERE}',
 }
 
 

@@ -103,7 +103,7 @@ def test_the_last_use_of_a_token_is_written_at_the_end(plane: ControlPlane) -> N
     token = plane.token("--network", "SOL")
     with plane.serving() as (url, child):
         assert requests.get(url + PATH, headers={"X-Bot-Token": token}, timeout=60).status_code == 200
-        assert child.stop() == 0
+        assert child.stop(grace=60) == 0
     [row] = json.loads(plane.must("token", "list", CLIENT, "--output", "json"))
     assert row["last_used_at"] is not None
 
