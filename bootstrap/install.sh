@@ -512,7 +512,8 @@ check_server() {
 }
 
 # The engine asks, because it is the engine that will pull, through its own proxy and with its own trust. Whether a login would do is
-# only known to the pull; and where curl is too old to ask the engine, the pull tells as well.
+# only known to the pull; and where curl is too old to ask the engine, the pull tells as well. Only what is plainly the network's fault
+# counts: engines answer 500 to a login that is wanted, too, and an engine with mirrors may not find what it can pull.
 check_registry() {
     if [ "$engine" != yes ] || ! command -v curl >/dev/null 2>&1 || ! is_image "$wanted_image"; then return 0; fi
     answer=$(curl -sS --max-time 60 --noproxy '*' --unix-socket "${DOCKER_HOST#unix://}" -w '\nstatus %{http_code}\n' \
@@ -520,8 +521,9 @@ check_registry() {
     said=$(one_line "$(printf '%s\n' "$answer" | sed -n 's/^{"message":"\(.*\)"}$/\1/p')")
     case $(printf '%s\n' "$answer" | sed -n 's/^status \([0-9]*\)$/\1/p'):$said in
         (200:*) facts="$facts the registry has the image;" ;;
-        (404:*manifest*) problem "The registry has no image $wanted_image: $said" "Correct the name with --image, or in the network's document." ;;
-        (5??:*) problem "The registry of $wanted_image cannot be reached by the Docker engine: $said" \
+        (5??:*'no such host'* | 5??:*'connection refused'* | 5??:*'no route to host'* | 5??:*'is unreachable'* | 5??:*timeout* | \
+            5??:*'deadline exceeded'* | 5??:*'reset by peer'* | 5??:*x509* | 5??:*'server gave HTTP response to HTTPS'*)
+            problem "The registry of $wanted_image cannot be reached by the Docker engine: $said" \
             "Look at DNS, firewall and the engine's proxy settings; a private authority belongs in /etc/docker/certs.d." ;;
     esac
 }

@@ -165,7 +165,7 @@ class Ssh(Part):
     """How terminals are reached. Only addresses inside ``allowed_networks`` are ever contacted."""
 
     port: Port = 22
-    allowed_networks: tuple[Cidr, ...] = PRIVATE_NETWORKS
+    allowed_networks: tuple[Cidr, ...] = Field(PRIVATE_NETWORKS, min_length=1)
     parallel: Annotated[int, Field(ge=1, le=512)] = 32
     parallel_per_address: Annotated[int, Field(ge=1, le=16)] = 4
     connect_timeout: Annotated[float, Field(gt=0, le=120)] = 15.0
@@ -184,7 +184,7 @@ class Rollout(Part):
 
     percent: Percent | None = Field(
         None,
-        description="default: the provider's own share (arius 100, others as their file says, 0 where nobody does)",
+        description="default: 0 beside pilots, else the provider's own share (arius 100, others as their file says)",
     )
     salt: str | None = Field(None, description="default: the provider's id; a new salt draws a new order")
     pilot: tuple[Text, ...] = Field((), description="hosts that are always in")

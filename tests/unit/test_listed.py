@@ -2,7 +2,7 @@
 
 import pytest
 
-from runtime.core.listed import is_listed
+from runtime.core.listed import is_listed, of_nobody
 from runtime.core.model import Host
 
 HOST = Host(
@@ -36,11 +36,24 @@ HOST = Host(
         ("Caixa", False),
         ("", False),
         (";", False),
+        ("Caixa 202, fundos", True),  # one name or two: when in doubt it protects
         ("10.7.2.0/99", False),
     ],
 )
 def test_an_entry_means_a_host_by_name_visible_name_address_or_network(entry: str, listed: bool) -> None:
     assert is_listed(HOST, (entry,)) is listed
+
+
+def test_a_visible_name_may_hold_a_comma() -> None:
+    host = Host(id="3", name="till", network="ACME", address="", display_name="Caixa 3, fundos")
+    assert is_listed(host, ("Caixa 3, fundos",))
+    assert not is_listed(host, ("Caixa 3",))
+
+
+def test_entries_that_mean_nobody_are_found() -> None:
+    entries = ("Caixa 202", "10.7.2.0/24", "10.7.9.9", "Caixa 9", "fd00::/8", "Caixa 9")
+    assert of_nobody(entries, [HOST]) == ("10.7.9.9", "Caixa 9", "fd00::/8")
+    assert of_nobody(entries[:1], []) == ("Caixa 202",)
 
 
 def test_a_host_without_address_or_visible_name_is_known_by_its_name_alone() -> None:

@@ -128,13 +128,15 @@ def test_a_salt_of_its_own_draws_a_new_order() -> None:
         ({"arius": {"never": ["ABC-LOJA001-PDV7"]}}, "arius", 100),
         ({"arius": {"percent": None, "salt": "x"}}, "arius", 100),
         ({"arius": {"percent": 0}}, "arius", 0),
+        ({"arius": {"pilot": ["ABC-LOJA001-PDV7"]}}, "arius", 0),
+        ({"arius": {"pilot": ["ABC-LOJA001-PDV8"], "never": ["ABC-LOJA001-PDV7"]}}, "arius", 0),
         ({"arius": {"percent": 20, "pilot": ["ABC-LOJA001-PDV7"]}}, "arius", 20),
         ({"zanthus": {"pilot": ["ABC-LOJA001-PDV7"]}}, "zanthus", 0),
         ({"nobody": {"never": ["ABC-LOJA001-PDV7"]}}, "nobody", 0),
         ({}, "nobody", 0),
     ],
 )
-def test_a_list_of_hosts_does_not_change_a_providers_share(
+def test_a_never_list_keeps_a_providers_share_and_pilots_alone_are_alone(
     written: dict[str, Any], provider: str, percent: int
 ) -> None:
     config = NetworkConfig.model_validate({"network": "ABC", "inventory": {"kind": "static"}, "rollout": written})

@@ -76,6 +76,10 @@ if [ "$P_enable_ntp" = yes ]; then
   printf 'timesyncd=%s\n' "$timesyncd"
   # Where one of these is, timesyncd does not start (disable-with-time-daemon.conf of Debian and Ubuntu).
   for file in /usr/sbin/ntpd /usr/sbin/openntpd /usr/sbin/chronyd; do [ ! -x "$file" ] || printf 'time_daemon=%s\n' "$file"; done
+  for file in /proc/[0-9]*/stat; do
+    { read -r line <"$file"; } 2>/dev/null || continue
+    case $line in (*'(ntpd)'* | *'(openntpd)'* | *'(chronyd)'*) printf 'time_daemon_runs=yes\n'; break ;; esac
+  done
   if [ "$timesyncd" = yes ]; then
     printf 'timesyncd_active=%s\n' "$(systemctl is-active systemd-timesyncd 2>/dev/null || true)"
     # One line a file; the values that we compare hold no blanks.
@@ -157,10 +161,14 @@ def _localtime_stage(facts: Facts, params: TimezoneParams) -> Stage | None:
     return Stage("localtime", (step,), summary=(f"/etc/localtime: {was} -> {params.target}",))
 
 
-def _ntp_stage(facts: Facts, params: TimezoneParams) -> Stage | None:
+def _ntp_stage(facts: Facts, params: TimezoneParams) -> Stage | Failed | None:
     seen = facts.observed
     if _other_daemon(facts, params):
         return None
+    if seen.get("timesyncd") == "yes" and seen.get("time_daemon") and not params.force_timesyncd:
+        daemon = seen["time_daemon"]
+        text = f"{daemon} is there, so systemd-timesyncd does not start, and it does not run itself"
+        return Failed("time_daemon_stopped", f"{text}: start it, remove it, or set force_timesyncd")
     if seen.get("timesyncd") == "yes":
         files = _timesyncd_files(params)
         stale = [(path, content) for key, path, content in files if _flat(seen.get(key, "")) != _flat(content)]
@@ -179,8 +187,9 @@ def _ntp_stage(facts: Facts, params: TimezoneParams) -> Stage | None:
 
 
 def _other_daemon(facts: Facts, params: TimezoneParams) -> str:
-    """A time daemon that somebody installed keeps the clock: it is left alone, with its own servers."""
-    return "" if params.force_timesyncd else facts.observed.get("time_daemon", "")
+    """A time daemon that somebody installed, and that runs, keeps the clock: it is left alone, with its own servers."""
+    runs = facts.observed.get("time_daemon_runs") == "yes" and not params.force_timesyncd
+    return facts.observed.get("time_daemon", "") if runs else ""
 
 
 def _skew(facts: Facts) -> int | None:
@@ -205,7 +214,7 @@ def _decide(facts: Facts, params: TimezoneParams, host: Host) -> Decision:
     seen = facts.observed
     if seen.get("target_file") != "yes":
         return Failed("no_zone_file", f"{params.target} does not exist on the terminal")
-    stage = _zone_stage(facts, params) or _localtime_stage(facts, params)
+    stage: Stage | Failed | None = _zone_stage(facts, params) or _localtime_stage(facts, params)
     if stage is None and params.enable_ntp:
         stage = _ntp_stage(facts, params)
     if stage is not None:
@@ -221,7 +230,7 @@ def _decide(facts: Facts, params: TimezoneParams, host: Host) -> Decision:
     note = {
         "no_client": "; no NTP client on the terminal, nothing installed",
         "no_server": "; ntp_server is not configured",
-        "other_daemon": f"; the clock is left to {seen.get('time_daemon')} (force_timesyncd would replace it)",
+        "other_daemon": f"; the clock, {_skew(facts)} s off, is left to {seen.get('time_daemon')}",
     }
     source = "" if params.target == ZONEINFO + params.timezone else f", local time from {params.target}"
     return Done(report=report, message=f"time zone is {params.timezone}{source}{note.get(ntp, '')}")

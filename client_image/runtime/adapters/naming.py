@@ -50,14 +50,15 @@ class Naming:
 
 
 def mark_shared(hosts: Sequence[Host]) -> list[Host]:
-    """Tell of each host whose address is also that of a concentrator or proxy: it is that machine, whatever its own name says.
+    """Tell of each host that is reached where a concentrator or proxy is: it is that machine, whatever its own name says.
 
-    Called with every host that the inventory has, before any is left out (W-05).
+    By address and port, since a store behind one address has a port for each machine. Called with every host that the inventory
+    has, before any is left out (W-05).
     """
-    protected = {host.address: host for host in hosts if host.role in PROTECTED and host.address}
+    protected = {(host.address, host.port): host for host in hosts if host.role in PROTECTED and host.address}
     return [
-        replace(host, same_machine=protected[host.address].name, same_machine_role=protected[host.address].role)
-        if host.address in protected and host.role not in PROTECTED
+        replace(host, same_machine=other.name, same_machine_role=other.role)
+        if host.role not in PROTECTED and (other := protected.get((host.address, host.port)))
         else host
         for host in hosts
     ]

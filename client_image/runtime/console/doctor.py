@@ -24,7 +24,7 @@ from runtime.console.configuration import problems
 from runtime.console.output import Out
 from runtime.console.text import clean, counted
 from runtime.core.errors import RunError
-from runtime.core.listed import is_listed
+from runtime.core.listed import of_nobody
 from runtime.core.model import Selector
 from runtime.wiring import Installation
 
@@ -201,8 +201,8 @@ def _network(installation: Installation, config: NetworkConfig) -> Iterator[Chec
         if host.same_machine:
             text = f"{host.name} and {host.same_machine} have one address, {host.address}: taken for the {host.same_machine_role}"
             yield Check("inventory", "warning", text, "correct one of them in the inventory")
-    for place, entry in _lists(config):
-        if not any(is_listed(host, (entry,)) for host in hosts):
+    for place, entries in _lists(config):
+        for entry in of_nobody(entries, hosts):
             text = f"{place}: {entry!r} is no host of the inventory, so it protects none"
             yield Check("lists", "warning", text, "write a name or address as `flageemonitor-run hosts` shows it")
     for host in broken[:5]:
@@ -213,14 +213,14 @@ def _network(installation: Installation, config: NetworkConfig) -> Iterator[Chec
         )
 
 
-def _lists(config: NetworkConfig) -> Iterator[tuple[str, str]]:
-    """Every entry that somebody wrote so that a host is left alone, with its place in the document."""
+def _lists(config: NetworkConfig) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """What somebody wrote so that hosts are left alone, with its place in the document."""
     for provider, rollout in config.rollout.items():
-        yield from ((f"rollout.{provider}.never", entry) for entry in rollout.never)
+        yield f"rollout.{provider}.never", rollout.never
     for name, action in config.actions.items():
         given = action.params.get("exceptions", ())
         entries = given if isinstance(given, list | tuple) else [given]
-        yield from ((f"actions.{name}.params.exceptions", str(entry)) for entry in entries)
+        yield f"actions.{name}.params.exceptions", tuple(str(entry) for entry in entries)
 
 
 _LOOKS: tuple[Look, ...] = (_image, _build, _deployment, _configuration, _control_plane, _state, _daemon)

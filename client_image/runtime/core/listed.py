@@ -1,40 +1,76 @@
-"""Whether a host is on a list that people wrote to protect it. Such a list must not fail for a spelling."""
+"""Which hosts are on a list that people wrote to protect them. Such a list must not fail for a spelling."""
 
 from __future__ import annotations
 
 import contextlib
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
+from dataclasses import dataclass
 from functools import lru_cache
 
 from contracts.address import parse_address
 from runtime.core.model import Host
 from runtime.core.names import HostKey, host_key
 
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-def is_listed(host: Host, entries: Iterable[str]) -> bool:
+@dataclass(frozen=True, slots=True)
+class _List:
+    names: frozenset[HostKey]
+    addresses: frozenset[_Address]
+    networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+
+
+def is_listed(host: Host, entries: tuple[str, ...]) -> bool:
     """``entries``: technical or visible names in any spelling, addresses in any form, networks (10.0.0.0/24)."""
-    names = {host_key(host.name), host_key(host.display_name)} if host.display_name else {host_key(host.name)}
+    return bool(entries) and _means(_read(entries), _names(host), _address(host))
+
+
+def of_nobody(entries: tuple[str, ...], hosts: Collection[Host]) -> tuple[str, ...]:
+    """The entries that mean none of the hosts, each once."""
+    names = frozenset().union(*(_names(host) for host in hosts))
+    addresses = {address for host in hosts if (address := _address(host)) is not None}
+    read = {entry: _read((entry,)) for entry in entries}
+    return tuple(
+        entry
+        for entry, one in read.items()
+        if not (one.names & names or one.addresses & addresses)
+        and not any(address in network for network in one.networks for address in addresses)
+    )
+
+
+def _means(listed: _List, names: frozenset[HostKey], address: _Address | None) -> bool:
+    if listed.names & names or address in listed.addresses:
+        return True
+    return address is not None and any(address in network for network in listed.networks)
+
+
+def _names(host: Host) -> frozenset[HostKey]:
+    return frozenset(host_key(name) for name in (host.name, host.display_name) if name)
+
+
+def _address(host: Host) -> _Address | None:
     try:
-        address = parse_address(host.address)
+        return parse_address(host.address)
     except ValueError:
-        address = None
+        return None
+
+
+@lru_cache(maxsize=256)
+def _read(entries: tuple[str, ...]) -> _List:
+    """Cached for a whole run: every host of a network is held against the same few lists."""
+    names: set[HostKey] = set()
+    addresses: set[_Address] = set()
+    networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
     for entry in entries:
-        listed_names, networks = _read(entry)
-        if names & listed_names or (address is not None and any(address in network for network in networks)):
-            return True
-    return False
-
-
-@lru_cache(maxsize=4096)
-def _read(entry: str) -> tuple[frozenset[HostKey], tuple[_Network, ...]]:
-    """Several in one text, as in ``10.0.0.1;10.0.0.2``, are all meant: no host's name holds a comma or a semicolon."""
-    parts = [part.strip() for part in re.split("[;,]", entry) if part.strip()]
-    networks: list[_Network] = []
-    for part in parts:
-        with contextlib.suppress(ValueError):
-            networks.append(ipaddress.ip_network(part if "/" in part else parse_address(part), strict=False))
-    return frozenset(host_key(part) for part in parts), tuple(networks)
+        # Several in one text, as in 10.0.0.1;10.0.0.2, are all meant; and a visible name may hold a comma.
+        for part in {text.strip() for text in (entry, *re.split("[;,]", entry))} - {""}:
+            names.add(host_key(part))
+            with contextlib.suppress(ValueError):
+                addresses.add(parse_address(part))
+                continue
+            with contextlib.suppress(ValueError):
+                networks.append(ipaddress.ip_network(part, strict=False))
+    return _List(frozenset(names), frozenset(addresses), tuple(networks))

@@ -32,10 +32,15 @@ def bucket(salt: str, identity: str) -> int:
 
 
 def in_force(said: Rollout | None, default: Decimal) -> Rollout:
-    """A network's rollout of a provider, with the provider's own share where the network does not say one."""
+    """A network's rollout of a provider, with the provider's own share where the network does not say one.
+
+    Pilots without a share are the only ones in: whoever names them means to begin with them.
+    """
     if said is None:
         return Rollout(percent=default)
-    return said if said.percent is not None else said.model_copy(update={"percent": default})
+    if said.percent is not None:
+        return said
+    return said.model_copy(update={"percent": Decimal(0) if said.pilot else default})
 
 
 def decide(rollout: Rollout, provider: str, host: Host) -> Verdict:
@@ -43,7 +48,7 @@ def decide(rollout: Rollout, provider: str, host: Host) -> Verdict:
 
     A share that nobody named (see :func:`in_force`) is 0.
     """
-    if rollout.never and is_listed(host, rollout.never):
+    if is_listed(host, rollout.never):
         return _out(f"on the never list of {provider}'s rollout")
     if rollout.pilot and host_key(host.name) in _keys(rollout.pilot):
         return Allow(f"pilot host of {provider}'s rollout")

@@ -73,19 +73,19 @@ STAGES: dict[str, tuple[dict[str, str], dict[str, Any], dict[str, Any], str | No
     ),
     "timesyncd is to be forced": (TIMESYNCD, {}, {"enable_ntp": True, "force_timesyncd": True}, "ntp"),
     "another time daemon is left alone": (
-        {**TIMESYNCD, "timesyncd_active": "inactive", "time_daemon": "/usr/sbin/chronyd"},
+        {**TIMESYNCD, "timesyncd_active": "inactive", "time_daemon": "/usr/sbin/chronyd", "time_daemon_runs": "yes"},
         {},
         {"enable_ntp": True, "ntp_server": "ntp.br"},
         None,
     ),
     "another time daemon, and timesyncd is to be forced": (
-        {**TIMESYNCD, "timesyncd_active": "inactive", "time_daemon": "/usr/sbin/chronyd"},
+        {**TIMESYNCD, "timesyncd_active": "inactive", "time_daemon": "/usr/sbin/chronyd", "time_daemon_runs": "yes"},
         {},
         {"enable_ntp": True, "force_timesyncd": True},
         "ntp",
     ),
     "another time daemon where there is no timesyncd, and the clock is wrong": (
-        {**RIGHT, "ntpdate": "/usr/sbin/ntpdate", "time_daemon": "/usr/sbin/ntpd"},
+        {**RIGHT, "ntpdate": "/usr/sbin/ntpdate", "time_daemon": "/usr/sbin/ntpd", "time_daemon_runs": "yes"},
         {"epoch": int(NOW.timestamp()) + 90},
         {"enable_ntp": True, "ntp_server": "ntp.br"},
         None,
@@ -113,6 +113,16 @@ def test_the_time_zone_stage_that_is_needed_first(case: str) -> None:
     assert (decision.name if isinstance(decision, Stage) else None) == expected
     if expected is None:
         assert isinstance(decision, Done)
+
+
+def test_a_time_daemon_that_does_not_run_is_no_excuse() -> None:
+    stopped = {"time_daemon": "/usr/sbin/ntpd"}
+    decision = zone({**TIMESYNCD, "timesyncd_active": "inactive", **stopped}, enable_ntp=True)
+    assert isinstance(decision, Failed)
+    assert (decision.code, "force_timesyncd" in decision.message) == ("time_daemon_stopped", True)
+    late = {"epoch": int(NOW.timestamp()) + 90}
+    once = zone({**RIGHT, "ntpdate": "/usr/sbin/ntpdate", **stopped}, late, enable_ntp=True, ntp_server="ntp.br")
+    assert isinstance(once, Stage)
 
 
 def test_the_zone_comes_before_the_target_and_the_target_before_ntp() -> None:

@@ -48,13 +48,14 @@ def test_what_is_not_written_comes_from_the_name(written: dict[str, Any], expect
 
 @pytest.mark.parametrize("written", ["10.0.0.9", "::ffff:10.0.0.9"])
 def test_a_host_with_the_address_of_a_concentrator_tells_whose_it_is(written: str) -> None:
-    till, hub, other = listed(
+    till, hub, other, beside = listed(
         {"name": "ACME-LOJA001-PDV209", "address": written},
         {"name": "ACME-LOJA001-CONCENTRADOR", "address": "10.0.0.9"},
         {"name": "ACME-LOJA001-PDV210", "address": "10.0.0.10"},
+        {"name": "ACME-LOJA001-PDV211", "address": written, "port": 2201},
     )
     assert (till.same_machine, till.same_machine_role) == ("ACME-LOJA001-CONCENTRADOR", "concentrator")
-    assert (hub.same_machine, other.same_machine) == ("", "")
+    assert (hub.same_machine, other.same_machine, beside.same_machine) == ("", "", "")
 
 
 def test_a_host_of_another_network_is_reported_and_has_no_address() -> None:

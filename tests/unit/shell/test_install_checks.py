@@ -39,10 +39,7 @@ def test_everything_that_is_wrong_is_said_at_once(host: Host) -> None:
     ("answer", "said"),
     [
         ('{"message":"Get \\"https://registry.example/v2/\\": no such host"}\nstatus 500', "no such host"),
-        (
-            '{"message":"manifest unknown: manifest unknown"}\nstatus 404',
-            "has no image registry.example/flageemonitor:stable",
-        ),
+        ('{"message":"Get \\"https://r/v2/\\": x509: certificate signed by unknown authority"}\nstatus 500', "certs.d"),
     ],
 )
 def test_a_registry_that_the_engine_cannot_use_is_told_before_anything_changes(
@@ -54,7 +51,15 @@ def test_a_registry_that_the_engine_cannot_use_is_told_before_anything_changes(
 
 
 @pytest.mark.parametrize(
-    "answer", ['{"message":"unauthorized"}\nstatus 401', '{"message":"page not found"}\nstatus 404', ""]
+    "answer",
+    [
+        '{"message":"unauthorized"}\nstatus 401',
+        '{"message":"Head \\"https://r/v2/x\\": no basic auth credentials"}\nstatus 500',
+        '{"message":"Head \\"https://r/v2/x\\": denied"}\nstatus 500',
+        '{"message":"manifest unknown: manifest unknown"}\nstatus 404',
+        '{"message":"page not found"}\nstatus 404',
+        "",
+    ],
 )
 def test_what_only_the_pull_can_know_is_left_to_the_pull(host: Host, answer: str) -> None:
     host.answer("registry-fails", answer)
