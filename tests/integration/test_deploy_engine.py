@@ -338,7 +338,9 @@ def test_watchtower_updates_the_runtime_and_the_repair_knows_it_again(host: Test
     assert host.deploy("apply").reason == "installed"
     second = _publish(host, published, "good", "2.0")
     wait_until(lambda: _taken(host, second), within=300, what="Watchtower took the new image", every=1)
-    wait_until(lambda: host.deploy("repair", "--proof", "0").reason == "unchanged", within=300, what="no drift", every=1)
+    wait_until(
+        lambda: host.deploy("repair", "--proof", "0").reason == "unchanged", within=300, what="no drift", every=1
+    )
     assert [one["version"] for one in host.records()["healthy"]] == ["2.0", "1.0"]
 
     bad = _publish(host, published, "crash", "3.0")
