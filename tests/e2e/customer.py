@@ -119,7 +119,7 @@ class Customer:
         """Asked by the health check itself, and not of the engine, which asks it only every half minute."""
         return self.host.run("docker", "exec", name, "python", "-m", "runtime.health").code == 0
 
-    def wait_healthy(self, name: str = RUNTIME, within: float = 120) -> None:
+    def wait_healthy(self, name: str = RUNTIME, within: float = 300) -> None:
         process.wait_until(lambda: self.healthy(name), within=within, what=f"{name} healthy", every=0.5)
 
     def version(self, runtime: str = RUNTIME) -> str:

@@ -279,9 +279,9 @@ def test_it_comes_back_when_the_engine_does(installed: Customer, kill: bool) -> 
     installed.host.restart_engine(kill=kill)
     if kill:
         # An engine that was killed stops what it finds at its start and leaves it there: the timer's repair is for that.
-        wait_until(lambda: installed.update("--repair").code == 0, within=60, what="repaired", every=2)
+        wait_until(lambda: installed.update("--repair").code == 0, within=300, what="repaired", every=2)
     installed.wait_healthy()
-    wait_until(lambda: installed.state(f"{RUNTIME}-watchtower") == "running", within=60, what="Watchtower runs")
+    wait_until(lambda: installed.state(f"{RUNTIME}-watchtower") == "running", within=300, what="Watchtower runs")
     assert installed.run("diagnose_env", "--loja", "1").code == 0
 
 

@@ -15,7 +15,7 @@ from tests.harness.zabbix import Zabbix
 
 NETWORK = "UPDATES"
 # Two polls of Watchtower, the stop of the old container and the start of the new one.
-SOON_S = 2 * INTERVAL_S + 120
+SOON_S = 2 * INTERVAL_S + 300
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_a_broken_release_that_watchtower_took_is_rolled_back_and_pinned(install
     wait_until(
         lambda: "false" in entrypoint(installed), within=SOON_S, what="Watchtower took the broken release", every=1
     )
-    wait_until(lambda: installed.inspect()["RestartCount"] >= 1, within=60, what="it crash-loops", every=1)
+    wait_until(lambda: installed.inspect()["RestartCount"] >= 1, within=300, what="it crash-loops", every=1)
     repair_until(installed, installed.healthy)
     assert installed.version() == FIRST
     status = json.loads(installed.update("--status", "--output", "json").out)

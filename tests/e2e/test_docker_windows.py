@@ -60,7 +60,7 @@ def test_a_host_with_windows_is_installed_left_alone_and_mended(customer: Custom
     # The engine itself calls it healthy only at its next check, half a minute later.
     wait_until(
         lambda: customer.inspect(OTHER)["State"]["Health"]["Status"] == "healthy",
-        within=120,
+        within=300,
         what="win healthy",
         every=1,
     )

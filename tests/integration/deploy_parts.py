@@ -78,7 +78,7 @@ result, report = program.deploy(
     verb, runtime,
     folders=Folders(host / "etc", host / "data", host / "bin", host / "image"),
     sources=Sources(str(host / "etc/config"), str(host / "data"), socket),
-    engine_url=engine, options=Options(wait=2, health_timeout=10, soak=1), tell=tell,
+    engine_url=engine, options=Options(wait=2, health_timeout=60, soak=1), tell=tell,
 )
 print(result.reason)
 sys.exit(result.exit_code)
@@ -110,14 +110,14 @@ class TestSite:
     host: Path
     watchtower: str
 
-    def deploy(self, verb: str, *arguments: str, health: int = 10, wait: int = 2) -> Deployed:
+    def deploy(self, verb: str, *arguments: str, health: int = 60, wait: int = 2) -> Deployed:
         """`python -m runtime.deploy VERB …` as in the one-shot container."""
         argv = self.argv(verb, *arguments, health=health, wait=wait)
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=240)
         answer = json.loads(done.stdout) if done.stdout.startswith("{") else {}
         return Deployed(done.returncode, answer, done.stdout + done.stderr)
 
-    def argv(self, verb: str, *arguments: str, health: int = 10, wait: int = 2) -> list[str]:
+    def argv(self, verb: str, *arguments: str, health: int = 60, wait: int = 2) -> list[str]:
         """Its command line; the form of the answer comes last."""
         host = self.host
         words = [

@@ -127,7 +127,7 @@ def test_an_image_without_a_health_check_is_judged_by_our_own(host: TestSite) ->
     host.image("good", "1.0", check=False)
     assert host.deploy("apply").reason == "installed"
     host.image("late", "2.0", check=False)
-    assert host.deploy("apply", health=6).reason == "restored"
+    assert host.deploy("apply", health=20).reason == "restored"
     assert host.settled()
     assert host.deploy("repair").reason == "unchanged"
 
@@ -337,14 +337,16 @@ def test_watchtower_updates_the_runtime_and_the_repair_knows_it_again(host: Test
     _pull(host, published)
     assert host.deploy("apply").reason == "installed"
     second = _publish(host, published, "good", "2.0")
-    wait_until(lambda: _taken(host, second), within=120, what="Watchtower took the new image", every=1)
-    wait_until(lambda: host.deploy("repair", "--proof", "0").reason == "unchanged", within=60, what="no drift", every=1)
+    wait_until(lambda: _taken(host, second), within=300, what="Watchtower took the new image", every=1)
+    wait_until(
+        lambda: host.deploy("repair", "--proof", "0").reason == "unchanged", within=300, what="no drift", every=1
+    )
     assert [one["version"] for one in host.records()["healthy"]] == ["2.0", "1.0"]
 
     bad = _publish(host, published, "crash", "3.0")
-    wait_until(lambda: _image_digest(host) == bad, within=120, what="Watchtower took the bad image", every=1)
+    wait_until(lambda: _image_digest(host) == bad, within=300, what="Watchtower took the bad image", every=1)
     reasons: list[str] = []
-    wait_until(lambda: _repaired(host, reasons) == "rolled_back", within=60, what="it is rolled back", every=1)
+    wait_until(lambda: _repaired(host, reasons) == "rolled_back", within=300, what="it is rolled back", every=1)
     assert set(reasons) <= {"waiting", "rolled_back"}
     assert (_digest(host), host.settled()) == (second, True)
     # Pinned by digest: Watchtower looks at it and leaves it alone.
