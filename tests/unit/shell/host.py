@@ -100,10 +100,6 @@ class Host:
         self.answer("enrol", f'{{"agent_id":"x","client":"acme","network":"ACME","token":"{AGENT_TOKEN}"}}\n201')
         self.installer = folder / "install.sh"
         self.installer.write_bytes(render())
-        # Folders of other users' tests are closed; what runs as nobody must get here.
-        for path in (folder, *folder.parents):
-            if path.stat().st_uid == os.getuid() and path != Path("/"):
-                path.chmod(path.stat().st_mode | stat.S_IXOTH)
 
     def answer(self, name: str, text: str) -> None:
         """What a stand-in answers from."""
@@ -142,10 +138,18 @@ class Host:
             if user == "root"
             else f"{need_program('setpriv', 'util-linux')} --reuid {user} --regid 65534 --clear-groups "
         )
+        if user != "root":
+            self._let_in()
         name, *options = SHELLS[self.shell]
         shell = [need_program(name, name), *options]
         return ["unshare", "--mount", "sh", "-c", f'{mounts} && export PATH="$0/programs" && exec {become}"$@"', str(self.folder),
                 *shell, *([str(program)] if program else []), *arguments]  # fmt: skip
+
+    def _let_in(self) -> None:
+        """Folders of other users' tests are closed, anew at the start of every pytest; what runs as nobody must get here."""
+        for path in (self.folder, *self.folder.parents):
+            if path.stat().st_uid == os.getuid() and path != Path("/"):
+                path.chmod(path.stat().st_mode | stat.S_IXOTH)
 
     def environment(self, **more: str) -> dict[str, str]:
         return {"PATH": os.environ["PATH"], "STAND_IN": str(self.stand_in), "HOME": "/root", **more}
