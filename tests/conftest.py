@@ -1,3 +1,4 @@
+import os
 import signal
 
 from hypothesis import settings
@@ -11,6 +12,7 @@ settings.load_profile("ci")
 def pytest_configure() -> None:
     """Whoever starts the tests in the background may have them ignore signals, and programs that tests start would inherit that:
     a shell cannot even trap what was ignored when it began."""
+    os.umask(0o022)  # nor is theirs ours: some programs run as other accounts
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, _nothing)  # ours to ignore, and the default again for whatever we start
