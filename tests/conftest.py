@@ -13,6 +13,7 @@ def pytest_configure() -> None:
     in_ci = os.environ.get("CI") == "true"
     settings.register_profile("ours", derandomize=in_ci, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("ours")
+    os.umask(0o022)  # nor is theirs ours: some programs run as other accounts
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, _nothing)  # ours to ignore, and the default again for whatever we start

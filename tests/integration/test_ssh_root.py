@@ -142,7 +142,7 @@ def test_what_root_runs_past_the_deadline_is_ended(terminal: Terminal, way: str)
             host,
             ("step:0", "echo done"),
             ("step:1", f"trap '' TERM HUP; {mark}; :"),
-            timeout=2,
+            timeout=6,
             privileged=True,
         )
         assert (answer.complete, answer.stopped, answer.codes) == (False, Reason.DEADLINE, {"step:0": 0})

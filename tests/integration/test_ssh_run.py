@@ -41,7 +41,7 @@ def place(server: sshd.SshServer, client_key: KeyPair) -> Place:
 async def rest_of(place: Place, group: bytes) -> str:
     """What is left of a process group, once nothing more goes away by itself."""
     left = "?"
-    for _ in range(40):
+    for _ in range(80):
         answer = await ask(*place, ("rest", REST.format(group=int(group))))
         left = answer.sections["rest"].decode()
         if not left:
@@ -97,7 +97,7 @@ def test_what_runs_past_its_deadline_is_ended_with_all_its_children(place: Place
             ("step:0", "echo done"),
             ("step:1", "trap '' TERM HUP; sleep 300 | cat; echo late"),
         ]
-        answer = await ask(*place, *sections, timeout=1.5)
+        answer = await ask(*place, *sections, timeout=4)
         assert not answer.complete
         assert answer.stopped is Reason.DEADLINE
         assert answer.codes == {"group": 0, "step:0": 0}
@@ -114,7 +114,7 @@ def test_a_connection_lost_in_a_step_tells_which_steps_had_finished(place: Place
             ("step:1", "echo begun; sleep 1; kill -KILL $PPID; sleep 300"),
             ("step:2", ""),
         ]
-        answer = await ask(*place, *sections, timeout=3)
+        answer = await ask(*place, *sections, timeout=6)
         assert (answer.complete, answer.stopped) == (False, Reason.CONNECTION_LOST)
         assert answer.codes == {"group": 0, "step:0": 0}
         assert "step:2" not in answer.sections
@@ -266,9 +266,9 @@ def test_a_pulled_cable_ends_at_the_deadline_with_what_was_known(start_terminal:
     async def scene() -> None:
         async with a_remote(ROOT).connect(a_host(terminal.address, terminal.port), deadline=20) as session:
             running = asyncio.create_task(
-                session.run([("step:0", "echo one"), ("step:1", "sleep 60")], timeout=3, privileged=False)
+                session.run([("step:0", "echo one"), ("step:1", "sleep 60")], timeout=8, privileged=False)
             )
-            await asyncio.sleep(1)
+            await asyncio.sleep(3)
             terminal.cut()
             answer = await running
             assert answer.codes == {"step:0": 0}

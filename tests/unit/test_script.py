@@ -37,8 +37,9 @@ def run_in(shell: str, text: bytes) -> bytes:
     name, *options = SHELLS[shell]
     program = need_program(name, name)
     done = subprocess.run(
-        [program, *options, "-s"], input=text, capture_output=True, check=False, start_new_session=True, timeout=60
-    )
+        [program, *options, "-s"], input=text, capture_output=True, check=False, start_new_session=True, timeout=60,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},  # yash reads words, and not bytes: in another one it loses some
+    )  # fmt: skip
     return done.stdout
 
 

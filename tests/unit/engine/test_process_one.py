@@ -331,7 +331,7 @@ def test_a_second_stage_that_cannot_be_recorded_does_not_hide_the_first() -> Non
 
 
 def test_a_deadline_after_the_steps_and_before_the_proof_is_unknown() -> None:
-    one = World({NAME: Terminal(hang_on_confirm=True)}, host_deadline=0.1)
+    one = World({NAME: Terminal(hang_on_confirm=True)}, host_deadline=1)
     result = run(one, "power_off")
     assert verdict(result) == ("unknown", "deadline", "power off")
     assert "applied but not confirmed" in result.message
@@ -341,7 +341,7 @@ def test_a_cut_after_the_steps_and_before_the_proof_is_unknown() -> None:
     async def cut() -> HostResult:
         one = World({NAME: Terminal(hang_on_confirm=True)})
         task = asyncio.create_task(process_one(world.host(), one.context("power_off")))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
         one.stop.request(Reason.OPERATOR, "cancelled by ana")
         task.cancel()
         return await task
