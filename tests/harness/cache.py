@@ -44,11 +44,18 @@ def cached(name: str, recipe: Mapping[str, object], build: Callable[[Path], None
     with _only_one(base / f".{entry.name}.lock"):
         if not entry.exists():
             partial = base / f".{entry.name}.partial"
-            discard(partial)
-            partial.mkdir()
-            build(partial)
+            try:
+                _afresh(build, partial)
+            except (RuntimeError, OSError, AssertionError):
+                _afresh(build, partial)  # most of these download something, and one fault of the network is no finding
             partial.rename(entry)
     return entry
+
+
+def _afresh(build: Callable[[Path], None], partial: Path) -> None:
+    discard(partial)
+    partial.mkdir()
+    build(partial)
 
 
 @contextlib.contextmanager
