@@ -290,13 +290,19 @@ def test_a_job_that_cannot_run_does_not_keep_the_others_from_it(tmp_path: Path, 
     asyncio.run(story())
 
 
-def test_a_name_that_is_no_action_reaches_the_log_and_stops_no_job(tmp_path: Path) -> None:
+def test_a_name_that_is_no_action_reaches_the_log_and_stops_no_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = structlog.testing.CapturingLogger()  # in place of ours, which other tests may have set up to say less
+    monkeypatch.setattr("runtime.jobs.log", log)
+
     async def story() -> None:
         async with daemon(tmp_path, NIGHT) as world:
-            with structlog.testing.capture_logs() as logged:
-                taken = world.take(job(), actions={"pdv_shutdwn": {"enabled": False}}, rollout={"nobody": {}})
+            taken = world.take(job(), actions={"pdv_shutdwn": {"enabled": False}}, rollout={"nobody": {}})
         assert taken == ("night",)
-        said = [(entry["log_level"], entry["path"]) for entry in logged if entry["event"] == "configuration_problem"]
+        said = [
+            (call.method_name, call.kwargs["path"]) for call in log.calls if call.args == ("configuration_problem",)
+        ]
         assert said == [("error", "actions.pdv_shutdwn"), ("warning", "provider")]
 
     asyncio.run(story())
