@@ -25,30 +25,35 @@ class _List:
 
 def is_listed(host: Host, entries: tuple[str, ...]) -> bool:
     """``entries``: technical or visible names in any spelling, addresses in any form, networks (10.0.0.0/24)."""
-    return bool(entries) and _means(_read(entries), _names(host), _address(host))
+    if not entries:
+        return False
+    listed = _read(entries)
+    if not listed.names.isdisjoint(_names(host)):
+        return True
+    if not listed.addresses and not listed.networks:
+        return False
+    address = _address(host)
+    return address is not None and (
+        address in listed.addresses or any(address in network for network in listed.networks)
+    )
 
 
 def of_nobody(entries: tuple[str, ...], hosts: Collection[Host]) -> tuple[str, ...]:
     """The entries that mean none of the hosts, each once."""
-    names = frozenset().union(*(_names(host) for host in hosts))
+    names = {name for host in hosts for name in _names(host)}
     addresses = {address for host in hosts if (address := _address(host)) is not None}
     read = {entry: _read((entry,)) for entry in entries}
     return tuple(
         entry
         for entry, one in read.items()
-        if not (one.names & names or one.addresses & addresses)
+        if one.names.isdisjoint(names)
+        and one.addresses.isdisjoint(addresses)
         and not any(address in network for network in one.networks for address in addresses)
     )
 
 
-def _means(listed: _List, names: frozenset[HostKey], address: _Address | None) -> bool:
-    if listed.names & names or address in listed.addresses:
-        return True
-    return address is not None and any(address in network for network in listed.networks)
-
-
-def _names(host: Host) -> frozenset[HostKey]:
-    return frozenset(host_key(name) for name in (host.name, host.display_name) if name)
+def _names(host: Host) -> tuple[HostKey, ...]:
+    return tuple(host_key(name) for name in (host.name, host.display_name) if name)
 
 
 def _address(host: Host) -> _Address | None:
