@@ -10,15 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.config import NetworkConfig
 from contracts.cron import parse_cron
 from contracts.document import DocumentError, masked, read_document
 from contracts.legacy import is_first_generation, origin, translate
 from contracts.legacy_keys import DEFAULT_JOBS, KEYS, SECRET_KEYS
 from runtime.actions.registry import ACTIONS
+from tests.contract.first_generation import REQUIRED, at, config, document, levels
 
 CASES = sorted(folder for folder in (Path(__file__).parent / "legacy").iterdir() if folder.is_dir())
-REQUIRED = {"PARAM_REDE": "REDE", "PARAM_ZABBIX_SERVER": "zabbix.example", "PARAM_TOKEN": "example-token"}
 
 # The table of the first generation's keys, copied by hand from its description.
 DESCRIBED = """
@@ -33,19 +32,6 @@ DESCRIBED = """
     PARAM_CLISITEF_DIR PDV_PARSING_RULE shutdown_window shutdown_exception_ips PARAM_AGENTD_LOG PARAM_AGENTD_PID
     PARAM_AGENTD_CONF_DIR PARAM_SCRIPTS_PATH
 """.split()  # noqa: SIM905
-
-
-def document(**keys: Any) -> bytes:
-    return json.dumps({**REQUIRED, **keys}).encode()
-
-
-def config(**keys: Any) -> NetworkConfig:
-    return read_document(document(**keys), strict=True).config
-
-
-def levels(**keys: Any) -> dict[str, str]:
-    """Path -> level of the notes."""
-    return {note.path: note.level for note in read_document(document(**keys), strict=True).notes}
 
 
 # --- samples ---
@@ -238,179 +224,6 @@ def test_jobs_without_what_they_need_are_switched_off() -> None:
 def test_parts_of_schema_2_beside_the_old_keys_count_for_what_jobs_need() -> None:
     enabled = {job.id for job in config(agent={"server": "10.0.0.5"}).schedule if job.enabled}
     assert enabled == {"install_endpoint_agent"}
-
-
-SHUTDOWN_OLD = {"shutdown_exception_ips": ["10.0.0.9"], "shutdown_window": {"start": 23, "end": 4}}
-WINDOW, OTHER_WINDOW = {"start": "23:00", "end": "05:00"}, {"start": "20:00", "end": "08:00"}
-ADDRESS, STORE = {"address": "10.0.0.3"}, {"address": "10.0.0.4", "store": 4}
-EXCLUDED = {"EXCLUDE_TEMPLATE_IDS": ["10700"]}
-ZABBIX = {"kind": "zabbix", "url": "https://zabbix.example", "token": "example-token"}
-
-# What is written of both generations -> the path that shows it, what stands there, and the paths of danger.
-BESIDE: dict[str, tuple[dict[str, Any], str, Any, set[str]]] = {
-    "another action": (
-        {**SHUTDOWN_OLD, "actions": {"update_endpoint_timezone": {"params": {"enable_ntp": True}}}},
-        "actions.shutdown_endpoint.params",
-        {"windows": [WINDOW], "exceptions": ["10.0.0.9"]},
-        set(),
-    ),
-    "the same action, switched off": (
-        {**SHUTDOWN_OLD, "actions": {"shutdown_endpoint": {"enabled": False}}},
-        "actions.shutdown_endpoint.params",
-        {"windows": [WINDOW], "exceptions": ["10.0.0.9"]},
-        set(),
-    ),
-    "more exceptions": (
-        {**SHUTDOWN_OLD, "actions": {"shutdown_endpoint": {"params": {"exceptions": ["10.0.0.8", "10.0.0.9"]}}}},
-        "actions.shutdown_endpoint.params.exceptions",
-        ["10.0.0.9", "10.0.0.8"],
-        set(),
-    ),
-    "exceptions that are null": (
-        {**SHUTDOWN_OLD, "actions": {"shutdown_endpoint": {"params": {"exceptions": None}}}},
-        "actions.shutdown_endpoint.params.exceptions",
-        ["10.0.0.9"],
-        set(),
-    ),
-    "another window": (
-        {**SHUTDOWN_OLD, "actions": {"shutdown_endpoint": {"params": {"windows": [OTHER_WINDOW]}}}},
-        "actions.shutdown_endpoint.params",
-        {"windows": [OTHER_WINDOW], "exceptions": ["10.0.0.9"]},
-        {"actions.shutdown_endpoint.params.windows"},
-    ),
-    "the same window": (
-        {**SHUTDOWN_OLD, "actions": {"shutdown_endpoint": {"params": {"windows": [WINDOW]}}}},
-        "actions.shutdown_endpoint.params.windows",
-        [WINDOW],
-        set(),
-    ),
-    "a window where none was written": (
-        {"actions": {"shutdown_endpoint": {"params": {"windows": [OTHER_WINDOW]}}}},
-        "actions.shutdown_endpoint.params.windows",
-        [OTHER_WINDOW],
-        set(),
-    ),
-    "another time zone": (
-        {
-            "TIMEZONE": "America/Bahia",
-            "actions": {"update_endpoint_timezone": {"params": {"timezone": "America/Belem"}}},
-        },
-        "actions.update_endpoint_timezone.params.timezone",
-        "America/Belem",
-        set(),
-    ),
-    "another concentrator": (
-        {"PARAM_IP_CONCENTRADORES": ["10.0.0.3"], "concentrators": [STORE]},
-        "concentrators[].address",
-        ["10.0.0.4", "10.0.0.3"],
-        set(),
-    ),
-    "no concentrator": (
-        {"PARAM_IP_CONCENTRADORES": ["10.0.0.3"], "concentrators": []},
-        "concentrators[].address",
-        ["10.0.0.3"],
-        set(),
-    ),
-    "the same concentrator in another form": (
-        {
-            "CONCENTRADORES": [{"ip": "10.0.0.4", "loja": 3}],
-            "concentrators": [{**STORE, "address": "::ffff:10.0.0.4"}, ADDRESS],
-        },
-        "concentrators[].store",
-        [4, None],
-        set(),
-    ),
-    "another provider's share": (
-        {"PARAM_PROVIDER_ROLLOUT": 20, "rollout": {"zanthus": {"percent": 5}}},
-        "rollout.arius.percent",
-        20,
-        set(),
-    ),
-    "hosts that are never in": (
-        {"PARAM_ROLLOUT_ARIUS": 20, "rollout": {"arius": {"never": ["REDE-LOJA001-PDV1"]}}},
-        "rollout.arius.percent",
-        20,
-        set(),
-    ),
-    "another share": (
-        {"PARAM_ROLLOUT_ARIUS": 20, "rollout": {"arius": {"percent": 100}}},
-        "rollout.arius.percent",
-        100,
-        {"rollout.arius.percent"},
-    ),
-    "another override": (
-        {
-            "PARAM_PROVIDER_ACTION_OVERRIDES": {"arius": {"pdv_shutdown": "diagnose_env", "cupons": "diagnose_env"}},
-            "overrides": {"arius": {"cupons": "test_endpoint_connection"}},
-        },
-        "overrides.arius.pdv_shutdown",
-        "diagnose_env",
-        {"overrides.arius.cupons"},
-    ),
-    "another mode": (
-        {"PARAM_COMPATIBILITY_MODE": "enforce", "compatibility": {"mode": "off"}},
-        "compatibility.mode",
-        "off",
-        {"compatibility.mode"},
-    ),
-    "rows for the matrix": (
-        {"PARAM_COMPATIBILITY_MODE": "enforce", "compatibility": {"rows": []}},
-        "compatibility.mode",
-        "enforce",
-        set(),
-    ),
-    "another inventory": (
-        {**EXCLUDED, "inventory": {**ZABBIX, "exclude_templates": ["10701"]}},
-        "inventory.exclude_templates",
-        ["10700", "10701"],
-        set(),
-    ),
-    "an inventory that cannot leave out": (
-        {**EXCLUDED, "inventory": {"kind": "static"}},
-        "inventory.kind",
-        "static",
-        {"inventory"},
-    ),
-    "another network": ({"network": "OTHER"}, "network", "OTHER", {"network"}),
-}
-
-
-def at(node: Any, path: str) -> Any:
-    """What stands at a dotted path; a step with brackets goes through a list."""
-    step, _, rest = path.partition(".")
-    node = node.get(step.removesuffix("[]"))
-    if step.endswith("[]"):
-        return [at(item, rest) for item in node]
-    return at(node, rest) if rest else node
-
-
-@pytest.mark.parametrize("case", BESIDE)
-def test_no_protection_of_either_generation_is_lost_where_both_are_written(case: str) -> None:
-    keys, path, value, dangers = BESIDE[case]
-    off = {"PARAM_CRON_ACTIONS": {"pdv_shutdown": False}}
-    assert at(translate({**REQUIRED, **off, **keys})[0], path) == value
-    assert {path for path, level in levels(**off, **keys).items() if level == "danger"} == dangers
-
-
-def test_a_protection_that_is_replaced_is_named_with_its_key() -> None:
-    keys, *_ = BESIDE["another window"]
-    (text,) = (
-        note.text for note in read_document(document(**keys), strict=True).notes if note.path.endswith("windows")
-    )
-    assert "shutdown_window says: 23:00-05:00" in text
-
-
-def test_a_concentrator_of_both_lists_keeps_its_databases() -> None:
-    keys = {"PARAM_IP_CONCENTRADORES": ["10.0.0.4"], "DB_USER": "reader", "DB_PASS": "example-password"}
-    (concentrator,) = config(**keys, concentrators=[STORE]).concentrators
-    assert concentrator.store == 4
-    assert concentrator.mysql is not None
-
-
-def test_what_must_be_understood_is_asked_of_a_mixed_document_too() -> None:
-    with pytest.raises(DocumentError) as refused:
-        read_document(document(must_understand=["maintenance"]), strict=False)
-    assert refused.value.reason == "must_understand"
 
 
 BLANKS: list[tuple[dict[str, Any], str]] = [
