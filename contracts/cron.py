@@ -1,4 +1,4 @@
-"""Crontab expressions as data. The document's jobs carry them; ``runtime.core.schedule`` turns them into instants.
+"""Crontab expressions as data. The document's jobs carry them; ``contracts.schedule`` turns them into instants.
 
 Semantics are crontab(5)'s: five fields, names of months and weekdays without regard to case, lists, ranges, steps, Sunday
 as 0 or 7, the usual ``@daily`` words. A day matches when *either* its number or its weekday does, if both are restricted;

@@ -17,6 +17,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from contracts.config import Effect, Job, NetworkConfig
 from contracts.ids import uuid7
+from contracts.schedule import Plan, plan_of
 from runtime.adapters.state.door import closed_until
 from runtime.adapters.state.history import find_run
 from runtime.adapters.state.ledger import post_event
@@ -28,7 +29,6 @@ from runtime.core.errors import RunError, Updating
 from runtime.core.lateness import Drop, judge
 from runtime.core.model import Selector
 from runtime.core.pipeline import Request, resolve
-from runtime.core.schedule import Plan, plan_of
 from runtime.wiring import Installation
 
 # What a run needs to record its results after its own grace time is over.

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from contracts.config import NetworkConfig
 from contracts.ids import uuid7
+from contracts.schedule import plan_of
 from runtime.adapters.state.door import closed_until
 from runtime.adapters.state.locks import FileLocks
 from runtime.adapters.state.runs import cancel_requested, register
@@ -21,7 +22,6 @@ from runtime.core.errors import JobStillRunning, RunCancelled, RunError, Updatin
 from runtime.core.lateness import Drop, judge
 from runtime.core.model import Reason, RunReport, Selector
 from runtime.core.pipeline import Job, Request, resolve
-from runtime.core.schedule import plan_of
 from runtime.core.stop import Stop
 from runtime.execution import GRACE_S, Listener, execute
 from runtime.wiring import Installation

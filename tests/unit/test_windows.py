@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from contracts.config import FreezeWindow, Weekday
-from runtime.core.windows import Window, frozen, inside
+from contracts.windows import Window, frozen, inside
 
 ZONES = ["America/Sao_Paulo", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "Europe/London"]
 SAO_PAULO = ZoneInfo("America/Sao_Paulo")

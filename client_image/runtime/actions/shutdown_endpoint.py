@@ -11,12 +11,12 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from contracts.windows import Window
 from runtime.core.action import Action, Decision, Failed, Params, Refused, Script, Stage
 from runtime.core.clocks import inside_by_both
 from runtime.core.facts import Facts
 from runtime.core.listed import is_listed
 from runtime.core.model import Host
-from runtime.core.windows import Window
 
 _NIGHT = Window(start=dt.time(22), end=dt.time(6))
 

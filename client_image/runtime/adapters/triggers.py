@@ -1,4 +1,4 @@
-"""The scheduler's trigger, so that APScheduler fires when core.schedule says. Used by the daemon alone.
+"""The scheduler's trigger, so that APScheduler fires when contracts.schedule says. Used by the daemon alone.
 
 It answers in UTC on purpose: APScheduler compares next run times with its own clock, and two times of one zone compare
 wrongly in a repeated hour. Give the scheduler ``timezone=datetime.UTC`` for the same reason.
@@ -10,7 +10,7 @@ import datetime as dt
 
 from apscheduler.triggers.base import BaseTrigger
 
-from runtime.core.schedule import Plan
+from contracts.schedule import Plan
 
 LOOK_BACK = dt.timedelta(days=2)
 

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from contracts.config import Job, NetworkConfig
 from contracts.document import Document, DocumentError, read_document
+from contracts.schedule import plan_of, upcoming
 from runtime.adapters.control_plane import refresh
 from runtime.adapters.state.meta import note_refresh
 from runtime.console.output import Out
@@ -22,7 +23,6 @@ from runtime.core.catalogue import nearest
 from runtime.core.errors import NoConfiguration, RunError, UsageFault
 from runtime.core.model import Selector
 from runtime.core.pipeline import Knowledge, Request, overridden, resolve, wrong_settings
-from runtime.core.schedule import plan_of, upcoming
 from runtime.wiring import Installation
 
 Level = Literal["ok", "info", "warning", "danger", "error"]

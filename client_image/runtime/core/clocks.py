@@ -9,9 +9,9 @@ import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from contracts.windows import Window, inside
 from runtime.core.action import Refused
 from runtime.core.ports import Clock
-from runtime.core.windows import Window, inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def inside_by_both(
 ) -> dt.datetime | Refused:
     """The instant (aware UTC, our clock) until which the proxy's and the terminal's clock both lie in a window, or why not.
 
-    ``now`` carries the zone of the windows (see core.windows); ``epoch`` is the terminal's clock in Unix seconds, None when
+    ``now`` carries the zone of the windows (see contracts.windows); ``epoch`` is the terminal's clock in Unix seconds, None when
     it could not be read. Codes of the refusal: outside_window, no_clock, clocks_disagree.
     """
     windows = tuple(windows)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from contracts import windows
 from contracts.config import FreezeWindow, MatrixRow, NetworkConfig, Rollout
-from runtime.core import compatibility_guard, rollout, windows
+from runtime.core import compatibility_guard, rollout
 from runtime.core.action import Action
 from runtime.core.facts import Facts
 from runtime.core.model import Allow, Deny, Host, Outcome, Reason, Selector, Verdict

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, model_validator
 
 from contracts.config import Effect, FreezeWindow, Part, WallTime, Weekday, ZoneName
-from runtime.core.walltime import occurrences, offset_change, wall_of
+from contracts.walltime import occurrences, offset_change, wall_of
 
 _DAY = dt.timedelta(days=1)
 _WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

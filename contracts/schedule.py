@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from contracts.config import Job
 from contracts.cron import Cron, CronError, parse_cron
-from runtime.core.walltime import occurrences, wall_of
+from contracts.walltime import occurrences, wall_of
 
 __all__ = ["Cron", "CronError", "Plan", "fires_between", "next_fire", "parse_cron", "plan_of", "upcoming"]
 
