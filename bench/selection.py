@@ -136,11 +136,11 @@ def main() -> None:
         for _ in range(ROUNDS):
             names._parsed.cache_clear()  # every run reads each name for the first time
             call_s, call_cpu, listed = timed(partial(bare_call, running))
-            _, read_s, found = timed(partial(inventory.hosts, selector))
-            _, select_s, hosts = timed(partial(select, found, selector))
+            _, read_s, listing = timed(partial(inventory.read, selector))
+            _, select_s, hosts = timed(partial(select, listing.hosts, selector))
             _, gates_s, answers = timed(partial(before_connecting, hosts, job, rules))
             _, compatible_s, allowed = timed(partial(after_connecting, hosts, job, rules))
-            assert listed == len(found) == len(hosts) == sum(answers.values()) == allowed == STORES * TILLS
+            assert listed == len(listing.hosts) == len(hosts) == sum(answers.values()) == allowed == STORES * TILLS
             rounds.append((call_s, read_s - call_cpu, select_s, gates_s, compatible_s))
     call, *ours = (statistics.median(column) for column in zip(*rounds, strict=True))
     parts = ("rows checked and made into hosts", "select", "role, rollout, freeze", "compatibility")

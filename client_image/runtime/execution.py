@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from runtime.core import wire
 from runtime.core.background import in_background
 from runtime.core.errors import NoHostMatched, RunCancelled, RunError
 from runtime.core.fan_out import fan_out
-from runtime.core.model import Host, HostResult, Reason, RunReport, Selector
+from runtime.core.model import Host, HostResult, Listing, Reason, RunReport, Selector
 from runtime.core.pipeline import Job
 from runtime.core.ports import Inventory
 from runtime.core.selection import select
@@ -22,6 +22,7 @@ from runtime.core.stop import Stop
 from runtime.process_one import Context, process_one
 
 GRACE_S = 120.0
+Found = tuple[list[Host], Listing]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,11 @@ class Listener:
     result: Callable[[HostResult], None]
 
 
-async def find_hosts(inventory: Inventory, selector: Selector, network: str) -> list[Host]:
-    """The hosts a selector means. Raises InventoryUnavailable, or NoHostMatched with what was asked."""
-    candidates = await in_background(partial(inventory.hosts, selector))
-    hosts = select(candidates, selector)
+async def find_hosts(inventory: Inventory, selector: Selector, network: str) -> Found:
+    """The hosts a selector means, and all that the inventory lists. Raises InventoryUnavailable, or NoHostMatched with what was
+    asked."""
+    listing = await in_background(partial(inventory.read, selector))
+    hosts = select(listing.hosts, selector)
     if not hosts:
         asked = ", ".join(f"{name}={value}" for name, value in wire.selector_json(selector).items()) or "every host"
         raise NoHostMatched(
@@ -43,10 +45,10 @@ async def find_hosts(inventory: Inventory, selector: Selector, network: str) -> 
             f"no host of {network} matches {asked}",
             "`flageemonitor-run hosts` shows which hosts this network has, by their exact names",
         )
-    return hosts
+    return hosts, listing
 
 
-async def _unless_stopped(finding: Coroutine[Any, Any, list[Host]], stop: Stop) -> list[Host]:
+async def _unless_stopped(finding: Coroutine[Any, Any, Found], stop: Stop) -> Found:
     """An inventory may take minutes to answer, or never do. Raises RunCancelled, and whatever comes then is not waited for."""
     found, stopped = asyncio.create_task(finding), asyncio.create_task(stop.wait())
     await asyncio.wait({found, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -67,11 +69,12 @@ async def execute(
     results are still shown. A run that finds no host leaves in the ledger why, and raises it.
     """
     try:
-        hosts = await _unless_stopped(find_hosts(inventory, job.info.selector, config.network), context.stop)
+        hosts, listing = await _unless_stopped(find_hosts(inventory, job.info.selector, config.network), context.stop)
     except RunError as error:
         with contextlib.suppress(RunError):  # its caller must hear what stopped the run, not that it went unrecorded
             await context.ledger.refuse(job.info, error)
         raise
+    context = replace(context, listing=listing)
     trouble: list[RunError] = []
 
     def tell(told: Callable[[], None]) -> None:

@@ -16,7 +16,7 @@ from runtime.core.convergence import Limits, Progress, Surroundings, Verified, c
 from runtime.core.errors import HostError, RunError
 from runtime.core.facts import Facts
 from runtime.core.gates import Policy
-from runtime.core.model import HOST_KEY, Allow, Deny, GateRecord, Host, HostResult, Outcome, Reason, Verdict
+from runtime.core.model import HOST_KEY, Allow, Deny, GateRecord, Host, HostResult, Listing, Outcome, Reason, Verdict
 from runtime.core.pipeline import Binding, Job
 from runtime.core.ports import Clock, HostLocks, Ledger, Remote
 from runtime.core.stop import Stop
@@ -26,7 +26,10 @@ CLOCK_JUMP_LIMIT_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Everything one run shares between its hosts. Effects arrive here; ``busy`` maps a provider to its busy check script."""
+    """Everything one run shares between its hosts. Effects arrive here; ``busy`` maps a provider to its busy check script.
+
+    ``listing``: all that the inventory knows, so that a host's neighbours can be asked; filled in once it was read.
+    """
 
     job: Job
     policy: Policy
@@ -39,6 +42,7 @@ class Context:
     busy: Mapping[str, str]
     command_timeout: float
     host_deadline: float
+    listing: Listing = field(default_factory=Listing)
 
 
 @dataclass(slots=True)

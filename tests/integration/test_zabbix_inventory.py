@@ -38,7 +38,7 @@ def config(zabbix: Zabbix, network: str, **source: Any) -> NetworkConfig:
 
 def listed(zabbix: Zabbix, network: str, selector: Selector = Selector(), **source: Any) -> list[Host]:
     """What a run with this selector would get: the inventory's candidates through the one pipeline."""
-    return select(open_inventory(config(zabbix, network, **source), PROVIDERS).hosts(selector), selector)
+    return select(open_inventory(config(zabbix, network, **source), PROVIDERS).read(selector).hosts, selector)
 
 
 def names(hosts: Iterable[Host]) -> list[str]:

@@ -12,7 +12,7 @@ from runtime.core.providers import Provider
 
 
 def open_inventory(config: NetworkConfig, providers: Mapping[str, Provider]) -> Inventory:
-    """Nothing is read yet: every call of ``hosts`` reads afresh."""
+    """Nothing is read yet: every call of ``read`` reads afresh."""
     reader = naming(config, providers)
     if isinstance(config.inventory, StaticInventory):
         credentials = {credential.id: credential for credential in config.credentials}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from contracts.config import Credential, StaticHost
 from runtime.adapters.naming import Naming, mark_shared
 from runtime.core.errors import UsageFault
-from runtime.core.model import Host, Selector
+from runtime.core.model import Host, Listing, Selector
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class StaticHosts:
     port: int
     credentials: Mapping[str, Credential]
 
-    def hosts(self, selector: Selector) -> list[Host]:
+    def read(self, selector: Selector) -> Listing:
         """Every listed host. Raises UsageFault for filters that only Zabbix can answer."""
         if selector.trigger_ids or selector.trigger_names or selector.agent_status is not None:
             raise UsageFault(
@@ -28,7 +28,7 @@ class StaticHosts:
                 "the hosts of this network are listed in its configuration, where nothing knows triggers or agent status",
                 "leave --trigger-id, --trigger-name and --agent-status out, or take the inventory from Zabbix",
             )
-        return mark_shared([self._host(host) for host in self.listed])
+        return Listing(tuple(mark_shared([self._host(host) for host in self.listed])))
 
     def _host(self, host: StaticHost) -> Host:
         tags = tuple(host.tags.items())
@@ -40,6 +40,7 @@ class StaticHosts:
             network=self.naming.network,
             address=host.address if said.ours else "",
             port=host.port or self.port,
+            addresses=(host.address,) if host.address else (),
             display_name=display_name,
             store=said.store,
             terminal=said.terminal,

@@ -190,7 +190,8 @@ def _daemon(installation: Installation) -> Iterator[Check]:
 
 
 def _network(installation: Installation, config: NetworkConfig) -> Iterator[Check]:
-    hosts = installation.inventory(config).hosts(Selector())
+    listing = installation.inventory(config).read(Selector())
+    hosts = listing.hosts
     broken = [host for host in hosts if host.problem]
     text = f"{config.inventory.kind}: {counted(len(hosts), 'host')}"
     if not hosts:

@@ -22,7 +22,7 @@ def show_hosts(installation: Installation, network: str | None, selector: Select
     require_network(network, config)
     known_provider(selector.provider, installation.known)
     rules = gates.policy(config, installation.known.providers, installation.assets.rows)
-    found = select(installation.inventory(config).hosts(selector), selector)
+    found = select(installation.inventory(config).read(selector).hosts, selector)
     known = acquaintances(installation.state, config.network)
     pinned = pinned_keys(installation.state, config.network)
     data, rows = [], []

@@ -84,7 +84,8 @@ class Reason(StrEnum):
 class Host:
     """A host as the inventory knows it. ``network``, ``store`` and ``terminal`` come from its name where that parses.
 
-    ``address`` is an IP address, or empty when the inventory has none that we may use (``problem`` then says why).
+    ``address`` is the IP address to connect to, or empty when the inventory has none that we may use (``problem`` then says why).
+    ``addresses``: every address and DNS name that the inventory has for it, whatever their interface is for: they only protect.
     ``agent_status``: 0 unknown, 1 available, 2 unavailable, None where nobody knows; ``maintenance``: Zabbix has it in one now.
     """
 
@@ -93,6 +94,7 @@ class Host:
     network: str
     address: str
     port: int = 22
+    addresses: tuple[str, ...] = ()
     display_name: str = ""
     store: int | None = None
     terminal: int | None = None
@@ -114,6 +116,23 @@ class Host:
         if self.store is not None and self.terminal is not None:
             return f"{self.network}/{self.store}/{self.terminal}"
         return f"{self.network}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What an inventory answered. ``hosts``: entries that a run may select; ``others``: entries that are known only so that they
+    can protect (disabled, of an excluded template, outside a trigger's candidates, of other groups where they can be read).
+
+    ``notices``: sentences about what could not be read or is ambiguous, for people: a part is never absent in silence.
+    """
+
+    hosts: tuple[Host, ...] = ()
+    others: tuple[Host, ...] = ()
+    notices: tuple[str, ...] = ()
+
+    @property
+    def entries(self) -> tuple[Host, ...]:
+        return self.hosts + self.others
 
 
 class NamedTerminal(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from runtime.core.errors import RunError
 from runtime.core.facts import Privilege
-from runtime.core.model import Host, HostResult, Reason, RunInfo, Selector, StepRecord
+from runtime.core.model import Host, HostResult, Listing, Reason, RunInfo, Selector, StepRecord
 
 
 class Clock(Protocol):
@@ -26,10 +26,11 @@ class Clock(Protocol):
 
 
 class Inventory(Protocol):
-    def hosts(self, selector: Selector) -> Sequence[Host]:
-        """Hosts of the configured network that may match; raises InventoryUnavailable, never returns "no hosts" for an error.
+    def read(self, selector: Selector) -> Listing:
+        """The configured network's entries; raises InventoryUnavailable, never returns "no hosts" for an error.
 
-        The selector narrows only what the source alone can tell (triggers); every filter is applied again by the pipeline.
+        The selector narrows ``hosts`` only by what the source alone can tell (triggers); every filter is applied again by the
+        pipeline. What it leaves out is among ``others``.
         """
         ...
 

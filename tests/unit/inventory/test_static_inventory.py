@@ -19,7 +19,7 @@ PROVIDERS = {
 
 def listed(*hosts: dict[str, Any], selector: Selector = Selector(), **config: Any) -> list[Host]:
     document = {"network": "ACME", "inventory": {"kind": "static", "hosts": list(hosts)}, **config}
-    return list(open_inventory(NetworkConfig.model_validate(document), PROVIDERS).hosts(selector))
+    return list(open_inventory(NetworkConfig.model_validate(document), PROVIDERS).read(selector).hosts)
 
 
 NAMED: list[tuple[dict[str, Any], dict[str, Any]]] = [

@@ -37,7 +37,7 @@ def stand_in() -> Iterator[StandIn]:
 
 def failure(url: str, **source: Any) -> InventoryUnavailable:
     with pytest.raises(InventoryUnavailable) as caught:
-        inventory_at(url, **source).hosts(Selector())
+        inventory_at(url, **source).read(Selector())
     error = caught.value
     assert error.exit_code == 4
     assert error.advice
@@ -146,7 +146,7 @@ def test_an_answer_cut_at_any_byte_is_never_taken_for_hosts(stand_in: StandIn, c
     for length in range(len(whole)):
         stand_in.raw = whole[:length]
         with pytest.raises(InventoryUnavailable):
-            inventory.hosts(Selector())
+            inventory.read(Selector())
 
 
 def test_silence_ends(stand_in: StandIn) -> None:
@@ -195,7 +195,7 @@ def test_a_gateway_that_recovers_is_asked_again(stand_in: StandIn) -> None:
             return http(b"", "502 Bad Gateway") if len(self.asked) == 1 else super().response(asked, rpc_id)
 
     with standing_in(Recovering(results=results("6.0.14", ROW))) as server:
-        assert [host.id for host in inventory_at(server.url).hosts(Selector())] == ["1"]
+        assert [host.id for host in inventory_at(server.url).read(Selector()).hosts] == ["1"]
 
 
 def test_nothing_secret_reaches_a_log_even_at_debug(stand_in: StandIn, caplog: pytest.LogCaptureFixture) -> None:
@@ -203,14 +203,14 @@ def test_nothing_secret_reaches_a_log_even_at_debug(stand_in: StandIn, caplog: p
     for version, answer in (("6.0.14", row), ("7.0.0", row)):
         stand_in.results = results(version, answer)
         with caplog.at_level(logging.DEBUG):
-            hosts = inventory_at(stand_in.url, notes_credentials=True).hosts(Selector())
+            hosts = inventory_at(stand_in.url, notes_credentials=True).read(Selector()).hosts
         assert not any(secret in caplog.text + repr(hosts) for secret in SECRETS)
 
 
 def test_a_private_ca_is_trusted_where_it_is_given(tmp_path: Path) -> None:
     ca, server_side = certificate(tmp_path)
     with standing_in(StandIn(results=results("7.0.0", ROW)), server_side) as server:
-        assert [host.id for host in inventory_at(server.url, ca_path=str(ca)).hosts(Selector())] == ["1"]
+        assert [host.id for host in inventory_at(server.url, ca_path=str(ca)).read(Selector()).hosts] == ["1"]
 
 
 def test_tls_is_verified_always(tmp_path: Path) -> None:

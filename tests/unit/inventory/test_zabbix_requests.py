@@ -40,7 +40,7 @@ def answered(version: str, row: dict[str, Any]) -> dict[str, Any]:
 def test_each_version_is_asked_in_its_own_words(stand_in: StandIn, version: str) -> None:
     place, select, _ = VERSIONS[version]
     stand_in.results = results(version, answered(version, host_row("1", "ACME-LOJA001-PDV201")))
-    (host,) = inventory_at(stand_in.url).hosts(Selector())
+    (host,) = inventory_at(stand_in.url).read(Selector()).hosts
     assert (host.name, host.groups) == ("ACME-LOJA001-PDV201", ("ACME",))
     assert [one.method for one in stand_in.asked] == ["apiinfo.version", "hostgroup.get", "host.get"]
     version_call, *others = stand_in.asked
@@ -56,7 +56,7 @@ def test_each_version_is_asked_in_its_own_words(stand_in: StandIn, version: str)
 
 def test_what_is_not_needed_is_not_asked_for(stand_in: StandIn) -> None:
     stand_in.results = results("6.0.14")
-    inventory_at(stand_in.url).hosts(Selector())
+    inventory_at(stand_in.url).read(Selector())
     (call,) = stand_in.of("host.get")
     assert not {"selectInventory", "selectParentTemplates"} & call.params.keys()
 
@@ -65,7 +65,7 @@ def test_what_is_not_needed_is_not_asked_for(stand_in: StandIn) -> None:
 @pytest.mark.parametrize("base", ["", "/zabbix"])
 def test_the_url_may_be_the_base_or_the_entry_itself(stand_in: StandIn, base: str, end: str) -> None:
     stand_in.results = results("7.0.0")
-    inventory_at(stand_in.url + base + end).hosts(Selector())
+    inventory_at(stand_in.url + base + end).read(Selector())
     assert {one.path for one in stand_in.asked} == {f"{base}/api_jsonrpc.php"}
 
 
@@ -74,7 +74,7 @@ def test_triggers_are_asked_within_the_network_and_all_hosts_are_read(stand_in: 
     rows = (host_row("1", "ACME-LOJA001-PDV201"), host_row("2", "ACME-LOJA001-PDV202"))
     stand_in.results = results("6.0.14", *rows, trigger_get=[trigger])
     selector = Selector(trigger_ids=("9",), trigger_names=("Down",))
-    assert [host.id for host in inventory_at(stand_in.url).hosts(selector)] == ["2"]
+    assert [host.id for host in inventory_at(stand_in.url).read(selector).hosts] == ["2"]
     (call,) = stand_in.of("trigger.get")
     assert call.params["groupids"] == ["20"]
     assert call.params["triggerids"] == ["9"]
@@ -95,13 +95,13 @@ def test_triggers_are_asked_within_the_network_and_all_hosts_are_read(stand_in: 
 def test_a_trigger_that_does_not_match_names_nobody(stand_in: StandIn, trigger: dict[str, Any]) -> None:
     row = host_row("1", "ACME-LOJA001-PDV201")
     stand_in.results = results("6.0.14", row, trigger_get=[{**trigger, "hosts": [{"hostid": "1"}]}])
-    assert inventory_at(stand_in.url).hosts(Selector(trigger_ids=("9",), trigger_names=("Down",))) == []
+    assert inventory_at(stand_in.url).read(Selector(trigger_ids=("9",), trigger_names=("Down",))).hosts == ()
     assert stand_in.of("host.get") == []
 
 
 def test_a_trigger_id_that_is_no_number_is_refused_before_anything_is_asked(stand_in: StandIn) -> None:
     with pytest.raises(UsageFault):
-        inventory_at(stand_in.url).hosts(Selector(trigger_ids=("9 or 1=1",)))
+        inventory_at(stand_in.url).read(Selector(trigger_ids=("9 or 1=1",)))
     assert stand_in.asked == []
 
 
@@ -115,7 +115,7 @@ def test_hosts_that_the_api_should_have_left_out_are_left_out(stand_in: StandIn)
         host_row("4", "OTHER-LOJA001-PDV204"),
         host_row("5", "ACME2-LOJA001-PDV205"),
     )
-    assert [host.id for host in inventory_at(stand_in.url).hosts(Selector())] == ["1"]
+    assert [host.id for host in inventory_at(stand_in.url).read(Selector()).hosts] == ["1"]
 
 
 def test_an_excluded_template_excludes_what_inherits_it(stand_in: StandIn) -> None:
@@ -130,14 +130,14 @@ def test_an_excluded_template_excludes_what_inherits_it(stand_in: StandIn) -> No
     ]
     stand_in.results = results("6.0.14", *rows, template_get=templates)
     inventory = inventory_at(stand_in.url, exclude_templates=["Base"])
-    assert [host.terminal for host in inventory.hosts(Selector())] == [103]
+    assert [host.terminal for host in inventory.read(Selector()).hosts] == [103]
 
 
 def test_an_answer_without_templates_is_not_taken_for_no_templates(stand_in: StandIn) -> None:
     template = {"templateid": "100", "host": "base", "name": "Base", "parentTemplates": []}
     stand_in.results = results("6.0.14", host_row("1", "ACME-LOJA001-PDV201"), template_get=[template])
     with pytest.raises(InventoryUnavailable) as caught:
-        inventory_at(stand_in.url, exclude_templates=["100"]).hosts(Selector())
+        inventory_at(stand_in.url, exclude_templates=["100"]).read(Selector())
     assert caught.value.reason == "zabbix_bad_answer"
 
 
@@ -175,7 +175,7 @@ def test_the_main_agent_interface_counts_or_there_is_a_problem(
     stand_in: StandIn, interfaces: list[dict[str, str]], address: str, problem: str, status: int | None, port: int
 ) -> None:
     stand_in.results = results("6.0.14", host_row("1", "ACME-LOJA001-PDV201", interfaces=interfaces))
-    (host,) = inventory_at(stand_in.url).hosts(Selector())
+    (host,) = inventory_at(stand_in.url).read(Selector()).hosts
     assert (host.address, host.agent_status, host.agent_port) == (address, status, port)
     assert problem in host.problem
     assert bool(host.problem) != bool(host.address)
@@ -194,7 +194,7 @@ def test_notes_give_a_credential_and_port_when_the_configuration_says_so(
     stand_in: StandIn, inventory: object, user: str | None, port: int
 ) -> None:
     stand_in.results = results("6.0.14", host_row("1", "ACME-LOJA001-PDV201", inventory=inventory))
-    (host,) = inventory_at(stand_in.url, notes_credentials=True).hosts(Selector())
+    (host,) = inventory_at(stand_in.url, notes_credentials=True).read(Selector()).hosts
     assert (host.credential.user if host.credential else None, host.port) == (user, port)
-    (host,) = inventory_at(stand_in.url).hosts(Selector())
+    (host,) = inventory_at(stand_in.url).read(Selector()).hosts
     assert (host.credential, host.port) == (None, 22)

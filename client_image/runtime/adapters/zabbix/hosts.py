@@ -17,7 +17,7 @@ from runtime.adapters.zabbix.api import Api, connected
 from runtime.adapters.zabbix.notes import Login, read_notes
 from runtime.adapters.zabbix.rows import Group, HostRow, Interface, Notes, Template, TemplateLink, Trigger
 from runtime.core.errors import InventoryUnavailable, UsageFault
-from runtime.core.model import Host, Selector
+from runtime.core.model import Host, Listing, Selector
 
 _ENABLED = 0
 _IN_PROBLEM = 1
@@ -32,7 +32,7 @@ class ZabbixHosts:
     naming: Naming
     port: int
 
-    def hosts(self, selector: Selector) -> list[Host]:
+    def read(self, selector: Selector) -> Listing:
         """See the protocol. Raises InventoryUnavailable, and UsageFault for a trigger id that is no number."""
         if strange := [one for one in selector.trigger_ids if not (one.isascii() and one.isdecimal())]:
             raise UsageFault(
@@ -43,7 +43,7 @@ class ZabbixHosts:
             excluded = _excluded_ids(api, self.source.exclude_templates)
             candidates = _in_problem(api, groups, selector)
             if candidates is not None and not candidates:
-                return []
+                return Listing()
             found: list[Host] = []
             wanted: set[str] = set()
             for row in self._rows(api, groups):
@@ -58,7 +58,9 @@ class ZabbixHosts:
                 if candidates is None or row.id in candidates:
                     wanted.add(row.id)
             # All are read, also for a trigger of one of them: each may be a machine that another one's name protects.
-            return [host for host in mark_shared(found) if host.id in wanted]
+            marked = mark_shared(found)
+            others = tuple(host for host in marked if host.id not in wanted)
+            return Listing(tuple(host for host in marked if host.id in wanted), others)
 
     def _rows(self, api: Api, groups: Set[str]) -> Iterator[HostRow]:
         asked: dict[str, object] = {
@@ -89,6 +91,9 @@ class ZabbixHosts:
             network=self.naming.network,
             address=address,
             port=login.port if login and login.port else self.port,
+            addresses=tuple(
+                dict.fromkeys(_canonical(text) for one in row.interfaces for text in (one.ip, one.dns) if text)
+            ),
             display_name=row.name,
             store=said.store,
             terminal=said.terminal,
@@ -125,6 +130,14 @@ def _address(agent: Interface | None) -> tuple[str, str]:
         return str(parse_address(agent.ip.strip())), ""
     except ValueError:
         return "", f"its agent interface has no IP address but {agent.ip!r}: correct it in Zabbix"
+
+
+def _canonical(text: str) -> str:
+    """An address in the form in which addresses are compared, a DNS name without case."""
+    try:
+        return str(parse_address(text.strip()))
+    except ValueError:
+        return text.strip().rstrip(".").lower()
 
 
 def _group_ids(api: Api, names: tuple[str, ...]) -> frozenset[str]:
