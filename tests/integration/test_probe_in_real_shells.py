@@ -22,7 +22,7 @@ CASES = Path(__file__).parents[1] / "cases" / "facts"
 NAMES = sorted(path.stem for path in CASES.glob("*.yaml"))
 ROWS = parse_rows((find_root() / "compat_matrix/endpoints.yaml").read_text(encoding="utf-8"), "endpoints.yaml")
 SHELLS = ("dash", "bash", "busybox", "mksh", "yash")
-TOOLS = ("sh", "head", "id", "uname", "date")
+TOOLS = ("sh", "head", "id", "uname", "date", "grep")
 USERS = {"root": 0, "pdv": 1000}
 # As the engine sends it: inside a function and a strict subshell of its own, read to its last line before anything runs.
 SENT = f"main() {{\n(\nset -eu\n{SCRIPT})\n}}\nmain </dev/null\n"
@@ -143,6 +143,16 @@ def test_who_and_where_are_told_with_and_without_root(user: str, shell: str, tmp
     assert (facts.kernel, facts.machine) == (os.uname().release, os.uname().machine)
     assert facts.epoch is not None
     assert facts.epoch > 1_600_000_000
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_of_the_point_of_sales_settings_only_store_and_terminal_leave_the_terminal(shell: str, tmp_path: Path) -> None:
+    case = yaml.safe_load((CASES / "till-that-tells-who-it-is.yaml").read_text(encoding="utf-8"))
+
+    done = shell_named(shell).run(lay_out(tmp_path / "root", case["files"]))
+
+    assert b"PDV_NROCPU" in done.stdout
+    assert b"not to be read" not in done.stdout
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -12,7 +12,7 @@ from runtime.core.facts import Facts
 from runtime.core.model import Outcome, Reason
 from runtime.core.probe import SCRIPT, BadFacts, parse_probe
 
-KEYS = ["class", "init", "machine", "kernel", "hostname", "who", "epoch", "files", "facts"]
+KEYS = ["class", "init", "machine", "kernel", "hostname", "who", "epoch", "PDV_NROCPU", "files", "facts"]
 FILES = [
     "/etc/slackware-version",
     "/etc/linuxmint/info",
@@ -21,7 +21,10 @@ FILES = [
     "/etc/lsb-release",
     "/etc/debian_version",
     "/etc/issue",
+    "/etc/machine-id",
+    "/var/lib/dbus/machine-id",
 ]
+ONE, OTHER = "3d1219c7c4c5404aaa1f6d2a48adfda4", "0123456789abcdef0123456789abcdef"
 
 
 def printed(*lines: str | bytes, files: Sequence[tuple[str, bytes]] = ()) -> bytes:
@@ -187,6 +190,11 @@ def test_the_architecture_is_the_userlands(machine: str, elf_class: bytes, arch:
         ("init=openrc", "init", "unknown"),
         ("class=7", "bits", 0),
         ("hostname=" + "h" * 100_000, "hostname", "h" * 256),
+        ("PDV_NROLOJA=007", "pos_store", 7),
+        ("  PDV_NROCPU = '201'\r", "pos_terminal", 201),
+        ("PDV_NROCPU=0", "pos_terminal", None),
+        ("PDV_NROCPU=2-1", "pos_terminal", None),
+        ("PDV_NROCPU=" + "9" * 5000, "pos_terminal", None),
         ("who=uid=7(p\x1b[31mdv\r", "user", "p[31mdv"),
     ],
 )
@@ -199,3 +207,24 @@ def test_the_script_parses_inside_the_engines_frame(tmp_path: Path) -> None:
     framed.write_text(f"main() {{\n(\nset -eu\n{SCRIPT}\n)\n}}\nmain </dev/null\n", encoding="utf-8")
 
     assert subprocess.run(["/bin/sh", "-n", framed], capture_output=True, check=False).stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("files", "machine_id"),
+    [
+        ([("/etc/machine-id", f"{ONE}\n")], ONE),
+        ([("/var/lib/dbus/machine-id", f"{ONE}\n")], ONE),
+        ([("/etc/machine-id", f"{ONE}\n"), ("/var/lib/dbus/machine-id", f"{OTHER}\n")], ONE),
+        ([("/etc/machine-id", ""), ("/var/lib/dbus/machine-id", f"{OTHER}\n")], OTHER),
+        ([("/etc/machine-id", ONE.upper())], ONE),
+        ([("/etc/machine-id", "uninitialized\n")], ""),
+        ([("/etc/machine-id", "0" * 32 + "\n")], ""),
+        ([("/etc/machine-id", f"{ONE}{ONE}\n")], ""),
+        ([("/etc/machine-id", f"{ONE}\n{OTHER}\n")], ""),
+        ([], ""),
+    ],
+)
+def test_the_machine_id_is_the_systems_or_absent(files: list[tuple[str, str]], machine_id: str) -> None:
+    said = printed(files=[(name, text.encode()) for name, text in files])
+
+    assert parse_probe(said).machine_id == machine_id

@@ -16,8 +16,10 @@ class Facts:
     """``distro`` is a canonical id (slackware, ubuntu, mint, …), ``version`` as the system writes it; empty when unknown.
 
     ``arch`` is the userland's (x86_64, i686, …), ``machine`` what the kernel says. ``privilege`` is how this session got, or
-    failed to get, root. ``epoch`` is the terminal's clock in Unix seconds (None: unreadable), ``observed_at`` the engine's, in
-    the network's zone. ``observed``: lines ``key=value`` of the action's observe script; ``output``: all of its text.
+    failed to get, root. ``hostname``, ``machine_id``, ``pos_store`` and ``pos_terminal`` (from the point of sale's settings) are
+    what the machine says of itself, empty or None where it says nothing. ``epoch`` is the terminal's clock in Unix seconds
+    (None: unreadable), ``observed_at`` the engine's, in the network's zone. ``observed``: lines ``key=value`` of the action's
+    observe script; ``output``: all of its text.
     """
 
     distro: str = ""
@@ -32,6 +34,9 @@ class Facts:
     uid: int = -1
     privilege: Privilege = "none"
     hostname: str = ""
+    machine_id: str = ""
+    pos_store: int | None = None
+    pos_terminal: int | None = None
     epoch: int | None = None
     observed_at: dt.datetime = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
     observed: Mapping[str, str] = field(default_factory=dict)

@@ -16,8 +16,9 @@ from runtime.core.facts import Facts, Init
 from runtime.core.model import Outcome, Reason
 
 # Runs under dash, busybox ash, bash 3, mksh and yash, with `set -eu` or without, as root or not, needing only head, id, uname
-# and date: what is missing leaves an empty value. Files are read up to 16 kB, so an odd link in /etc cannot flood the probe,
-# and no shell looks into them.
+# and date, and grep where the point of sale has settings: what is missing leaves an empty value. Files are read up to 16 kB, so
+# an odd link in /etc cannot flood the probe, and no shell looks into them. Of the point of sale's settings only two lines leave
+# the terminal: others may hold passwords.
 # The userland's bits are the ELF class of the shell that runs this, because `uname -m` tells the kernel's side only.
 # Terminals are slow and many, and nothing here costs them more than starting a process: one `head` reads all files. Every
 # print is a packet, so what the shell itself found is printed at once.
@@ -50,9 +51,14 @@ say hostname "${system% *}"
 who=$(id) || who=
 say who "${who%%")"*}"
 say epoch "$(date +%s)"
+pos=/posnet/pdv.conf
+if [ -f "$pos" ] && [ -r "$pos" ]; then
+  said=$said$(head -c 65536 "$pos" | grep -e '^[[:space:]]*PDV_NROLOJA *=' -e '^[[:space:]]*PDV_NROCPU *=' | head -n 8)$nl || :
+fi
 if [ -s /etc/os-release ]; then os=/etc/os-release; else os=/usr/lib/os-release; fi
 set --
-for file in /etc/slackware-version /etc/linuxmint/info $os /etc/lsb-release /etc/debian_version /etc/issue; do
+for file in /etc/slackware-version /etc/linuxmint/info $os /etc/lsb-release /etc/debian_version /etc/issue \
+  /etc/machine-id /var/lib/dbus/machine-id; do
   if [ -f "$file" ] && [ -r "$file" ]; then set -- "$@" "$file"; fi
 done
 printf '%sfiles=begin\n' "$said"
@@ -73,6 +79,8 @@ _FILES: Mapping[bytes, str] = {
     b"==> /etc/lsb-release <==": "lsb",
     b"==> /etc/debian_version <==": "debian",
     b"==> /etc/issue <==": "issue",
+    b"==> /etc/machine-id <==": "machine-id",
+    b"==> /var/lib/dbus/machine-id <==": "dbus-machine-id",
 }
 _BITS = {b"\1": 32, b"\2": 64}  # by ELF class, which comes as the byte that it is in the file
 _WHO = re.compile(r"uid=([0-9]{1,11})(?:\((.*)| .*)?", re.ASCII)
@@ -80,6 +88,8 @@ _CANONICAL = {"linuxmint": "mint"}
 _DISTRO = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}", re.ASCII)
 _VERSION = re.compile(r"[0-9A-Za-z.+~:_/-]{1,40}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,11}", re.ASCII)
+_MACHINE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}", re.ASCII)
+_PLACE = re.compile(r"[\"']?([0-9]{1,9})[\"']?", re.ASCII)
 _SLACKWARE = re.compile(r"slackware(?:64)?\s+(\S+)", re.IGNORECASE | re.ASCII)
 _ISSUE = re.compile(r"(ubuntu|debian|linux ?mint|centos|fedora)\b[a-z/ ]*?([0-9][0-9.]*)", re.IGNORECASE | re.ASCII)
 _ESCAPED = re.compile(r'\\([$"\\`])')
@@ -125,6 +135,9 @@ def parse_probe(output: bytes) -> Facts:
         user=(who[2] or "") if who else "",
         uid=int(who[1]) if who else -1,
         hostname=one.get(b"hostname", ""),
+        machine_id=_machine_id(files),
+        pos_store=_place(one.get(b"PDV_NROLOJA", "")),
+        pos_terminal=_place(one.get(b"PDV_NROCPU", "")),
         epoch=_number(one.get(b"epoch", "")),
     )
 
@@ -141,7 +154,7 @@ def _said(output: bytes) -> tuple[Mapping[bytes, bytes], Files]:
     end = len(lines) - 1 - lines[::-1].index(_END)
     begin = lines.index(_FILES_BEGIN) if _FILES_BEGIN in lines[:end] else end
     pairs = [line.partition(b"=") for line in lines[:begin]]
-    return {key: value for key, equals, value in reversed(pairs) if equals}, _files(lines[begin + 1 : end])
+    return {key.strip(): value for key, equals, value in reversed(pairs) if equals}, _files(lines[begin + 1 : end])
 
 
 def _files(lines: Sequence[bytes]) -> Files:
@@ -201,6 +214,12 @@ def _issue(files: Files) -> Found | None:
 _READERS: tuple[Callable[[Files], Found | None], ...] = (_slackware, _mint, _os_release, _lsb, _debian, _issue)
 
 
+def _machine_id(files: Files) -> str:
+    """What systemd, or D-Bus before it, made up when the system was installed. One that is still to be made up is none."""
+    ids = (" ".join(files.get(name, ())).strip().lower() for name in ("machine-id", "dbus-machine-id"))
+    return next((text for text in ids if _MACHINE_ID.fullmatch(text)), "")
+
+
 def _found(distro: str, version: str, source: str) -> Found | None:
     name = distro.lower()
     return (_CANONICAL.get(name, name), _version(version), source) if _DISTRO.fullmatch(name) else None
@@ -239,3 +258,9 @@ def _init(text: str) -> Init:
 
 def _number(text: str) -> int | None:
     return int(text) if _NUMBER.fullmatch(text) else None
+
+
+def _place(text: str) -> int | None:
+    """A store's or terminal's number; 0 is what an installation has before somebody sets it."""
+    match = _PLACE.fullmatch(text.strip())
+    return (int(match[1]) or None) if match else None
