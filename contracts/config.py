@@ -168,9 +168,16 @@ class Ssh(Part):
     allowed_networks: tuple[Cidr, ...] = Field(PRIVATE_NETWORKS, min_length=1)
     parallel: Annotated[int, Field(ge=1, le=512)] = 32
     parallel_per_address: Annotated[int, Field(ge=1, le=16)] = 4
-    connect_timeout: Annotated[float, Field(gt=0, le=120)] = 15.0
-    command_timeout: Annotated[float, Field(gt=0, le=3600)] = 60.0
-    host_deadline: Annotated[float, Field(gt=0, le=7200)] = 300.0
+    connect_timeout: Annotated[float, Field(gt=0, le=120)] = Field(
+        30.0,  # a server that looks up names at two servers that do not answer takes 22 s
+        description="seconds for one login; the connection alone may take a third of it, and 10 s at least",
+    )
+    command_timeout: Annotated[float, Field(gt=0, le=3600)] = Field(
+        60.0, description="seconds for one script on a terminal, becoming root included"
+    )
+    host_deadline: Annotated[float, Field(gt=0, le=7200)] = Field(
+        300.0, description="seconds for everything on one terminal: logins with several credentials, scripts, waiting"
+    )
     run_deadline: Annotated[float, Field(gt=0, le=86400)] = 3600.0
     output_limit: Annotated[int, Field(ge=4096, le=16_777_216)] = 262_144
     first_use: Literal["pin", "refuse"] = Field("pin", description="what to do with a host whose key is not known yet")

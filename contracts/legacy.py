@@ -130,7 +130,7 @@ def _ssh(old: Old) -> Any:
     if old.has("ssh.timeout"):
         seconds = whole(old.get("ssh")["timeout"])
         odd = old.get("ssh")["timeout"]
-        result.setdefault("connect_timeout", odd if seconds is None else max(1, min(seconds, 120)))
+        result.setdefault("connect_timeout", odd if seconds is None else max(30, min(seconds, 120)))
         result.setdefault("command_timeout", odd if seconds is None else max(60, min(seconds, 3600)))
     threads = old.get("max_threads")
     if threads is not None:

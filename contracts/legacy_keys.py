@@ -81,7 +81,8 @@ KEYS = (
     Key(
         "ssh.timeout",
         "ssh.connect_timeout, ssh.command_timeout",
-        "the time for one of our commands, which does the work of many of theirs, is never less than 60 s. "
+        "the time for a login, which was counted in parts there, is never less than 30 s; the time for one of our commands, "
+        "which does the work of many of theirs, is never less than 60 s. "
         "Other keys of schema 2 inside ssh are taken as they are",
         "info",
     ),

@@ -103,6 +103,10 @@ class Doorman:
     methods: Sequence[str] = ("password",)
     prompt: str = "Password: "
     expired: bool = False
+    banner: str = ""  # before anything is shown
+    parting: str = ""  # after a password was shown; then the door hangs up
+    slow: float = 0.0  # seconds that it thinks about a password
+    dialogue: Sequence[tuple[str, Sequence[tuple[str, bool]]]] = ()  # rounds: (instructions, prompts with their echo)
     tried: list[tuple[str, str, str]] = field(default_factory=list)
     port: int = 0
     connections: int = 0
@@ -127,16 +131,25 @@ class _Door(asyncssh.SSHServer):
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._doorman.connections += 1
+        self._connection = conn
+        self._rounds = list(self._doorman.dialogue)
 
     def begin_auth(self, username: str) -> bool:
         self._user = username
+        if self._doorman.banner:
+            self._connection.send_auth_banner(self._doorman.banner)
         return True
 
     def password_auth_supported(self) -> bool:
         return "password" in self._doorman.methods
 
-    def validate_password(self, username: str, password: str) -> bool:
+    async def validate_password(self, username: str, password: str) -> bool:
         self._doorman.tried.append((username, "password", password))
+        await asyncio.sleep(self._doorman.slow)
+        if self._doorman.parting:
+            self._connection.send_auth_banner(self._doorman.parting)
+            self._connection.abort()
+            return False
         if self._doorman.expired:
             raise asyncssh.PasswordChangeRequired("new password, please")
         return self._doorman.accepts.get(username) == password
@@ -145,11 +158,19 @@ class _Door(asyncssh.SSHServer):
         return "keyboard-interactive" in self._doorman.methods
 
     def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> Any:
-        return "", "", "", [(self._doorman.prompt, False)]
+        return self._next_round() or ("", "", "", [(self._doorman.prompt, False)])
 
-    def validate_kbdint_response(self, username: str, responses: Sequence[str]) -> bool:
+    def validate_kbdint_response(self, username: str, responses: Sequence[str]) -> Any:
         self._doorman.tried.append((username, "keyboard-interactive", ",".join(responses)))
+        if (following := self._next_round()) is not None:
+            return following
         return [self._doorman.accepts.get(username)] == list(responses)
+
+    def _next_round(self) -> Any:
+        if not self._rounds:
+            return None
+        instructions, prompts = self._rounds.pop(0)
+        return "", instructions, "", list(prompts)
 
     def public_key_auth_supported(self) -> bool:
         return True

@@ -162,8 +162,9 @@ def test_an_expired_password_is_told_and_not_changed() -> None:
     async def scene() -> None:
         async with Doorman(expired=True).at_work() as door:
             error = await refusal(a_remote(password("root", "old")), a_host(LOOPBACK, door.port))
-            assert ended(error) == AUTH_FAILED
-            assert "expired" in error.message
+            assert ended(error) == (Outcome.UNREACHABLE, Reason.PASSWORD_EXPIRED)
+            assert "the password of root on loja1-pdv1 has expired; nothing was changed" in error.message
+            assert "new password, please" in error.message
             assert len(door.tried) == 1
 
     run(scene())

@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from runtime.adapters.ssh import failures
 from runtime.core.errors import HostError
 from runtime.core.model import Outcome, Reason
 from runtime.core.ports import Answer
@@ -14,7 +16,18 @@ from tests.harness.fixtures import StartTerminal
 from tests.harness.ports import LOOPBACK
 from tests.harness.ssh_offer import KeyPair
 from tests.harness.terminals import TerminalSpec
-from tests.integration.ssh_parts import a_host, a_remote, ask, ended, password, private_key, refusal, run
+from tests.integration.ssh_parts import (
+    Doorman,
+    a_host,
+    a_remote,
+    ask,
+    ended,
+    get_in,
+    password,
+    private_key,
+    refusal,
+    run,
+)
 
 TIMEOUT = (Outcome.UNREACHABLE, Reason.TIMEOUT)
 NO_COMMON = (Outcome.UNREACHABLE, Reason.NO_COMMON_ALGORITHM)
@@ -26,12 +39,16 @@ async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None
 
 
 PEERS = {
-    "accepts and says nothing": (weird.silent, TIMEOUT, "does not finish the SSH handshake"),
-    "drips its version": (weird.dripping(), TIMEOUT, "does not finish the SSH handshake"),
+    "accepts and says nothing": (
+        weird.silent,
+        TIMEOUT,
+        "no SSH server speaks there (waited 1.5 s: ssh.connect_timeout)",
+    ),
+    "drips its version": (weird.dripping(), TIMEOUT, "no SSH server speaks there"),
     "says its version and no more": (
         weird.saying(b"SSH-2.0-OpenSSH_5.1\r\n"),
         TIMEOUT,
-        "does not finish the SSH handshake",
+        "does not finish the SSH key exchange",
     ),
     "floods": (weird.flooding(), NO_COMMON, "does not speak SSH 2"),
     "floods with lines": (weird.flooding(b"lines and lines\r\n" * 1000), NO_COMMON, "does not speak SSH 2"),
@@ -64,7 +81,35 @@ def test_a_host_that_is_off_times_out(start_terminal: StartTerminal) -> None:
         refusal(a_remote(password("root", "terminal"), connect_timeout=1), a_host(terminal.address, terminal.port))
     )
     assert ended(error) == TIMEOUT
-    assert "does not answer" in error.message
+    assert "does not answer (waited 1 s: ssh.connect_timeout)" in error.message
+
+
+def test_a_host_that_is_off_is_waited_for_no_longer_than_a_share_of_a_login(
+    start_terminal: StartTerminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failures, "CONNECT_S", 0.5)
+    terminal = start_terminal(TerminalSpec())
+    terminal.cut()
+    begun = time.monotonic()
+    error = run(
+        refusal(a_remote(password("root", "terminal"), connect_timeout=3), a_host(terminal.address, terminal.port))
+    )
+    assert ended(error) == TIMEOUT
+    assert "(waited 1 s, the share of a first connection in ssh.connect_timeout, 3 s)" in error.message
+    assert time.monotonic() - begun < 3
+
+
+def test_a_slow_login_has_the_whole_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failures, "CONNECT_S", 0.1)
+
+    async def scene() -> None:
+        async with Doorman({"root": "right"}, slow=2.0).at_work() as door:
+            await get_in(a_remote(password("root", "right"), connect_timeout=6), a_host(LOOPBACK, door.port))
+            error = await refusal(a_remote(password("root", "right"), connect_timeout=1), a_host(LOOPBACK, door.port))
+            assert ended(error) == TIMEOUT
+            assert "does not finish the login of root (waited 1 s: ssh.connect_timeout)" in error.message
+
+    run(scene())
 
 
 @pytest.fixture(scope="module")

@@ -181,7 +181,9 @@ async def _observe(session: Session, binding: Binding, around: Surroundings, see
 def _unanswered(answer: Answer, limits: Limits) -> HostError:
     """A look that came to no end, and why. Nothing was changed by it."""
     if answer.stopped is Reason.DEADLINE:
-        text = f"the terminal had not answered after {limits.command:.0f} s"
+        text = f"the terminal had not answered after {limits.command:.0f} s (ssh.command_timeout)"
+        if said := _last_line(answer.noise.decode("utf-8", "replace")):
+            text += f"; its last words: {said}"
         return Transient(Outcome.FAILED, Reason.DEADLINE, text, "observe")
     if answer.stopped is Reason.KILLED:
         text = "the terminal floods: far more output than any answer, so it was cut"

@@ -59,6 +59,9 @@ class Reason(StrEnum):
     REFUSED_CONNECTION = "refused_connection"
     TIMEOUT = "timeout"
     AUTH_FAILED = "auth_failed"
+    PASSWORD_EXPIRED = "password_expired"  # noqa: S105 (a reason code)
+    LOGIN_REFUSED = "login_refused"
+    LOGIN_QUESTION = "login_question"
     NO_CREDENTIAL = "no_credential"
     NO_ADDRESS = "no_address"
     NO_COMMON_ALGORITHM = "no_common_algorithm"

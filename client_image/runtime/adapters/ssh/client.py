@@ -1,48 +1,79 @@
-"""Our side of one login: which host key is accepted, and one credential, given at most once. asyncssh calls it."""
+"""Our side of one login: which host key is accepted, and one credential, given at most once. asyncssh calls it.
+
+What the server says meanwhile is kept: it is the only one who knows why it refuses.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import asyncssh
 
+from runtime.adapters.ssh import words
 from runtime.core.ports import PinnedKey
+
+# Rounds of a dialogue that shows something and asks nothing. A server that goes on with that for ever is left.
+SILENT_ROUNDS = 8
 
 
 class Client(asyncssh.SSHClient):
-    """``pinned``: the only acceptable key; None: any, if ``trust_new``. What happened is read from the attributes afterwards."""
+    """``pinned``: the only acceptable key; None: any, if ``trust_new``. What happened is read from the attributes afterwards.
+
+    ``greeting``: what the server said before it was shown a credential, which it says to everybody; ``answer``: what it said
+    after that. ``question``: what it asked that is not a question for the password; ``expired``: it demands a new password.
+    ``connected`` is called when the connection is made, before anything is sent.
+    """
 
     def __init__(
-        self, pinned: PinnedKey | None, *, trust_new: bool, password: str | None, keys: Sequence[asyncssh.SSHKeyPair]
+        self,
+        pinned: PinnedKey | None,
+        *,
+        trust_new: bool,
+        password: str | None,
+        keys: Sequence[asyncssh.SSHKeyPair],
     ) -> None:
         self._pinned, self._trust_new = pinned, trust_new
         self._password, self._keys = password, list(keys)
         self._dialogue = True
+        self._silent_rounds = 0
+        self._asked_for_password = ""
+        self.connected: Callable[[], None] = lambda: None
         self.connection: asyncssh.SSHClientConnection | None = None
         self.presented: PinnedKey | None = None
+        self.offered = False
+        self.greeting = self.answer = self.question = ""
         self.expired = False
         self.lost = False
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         self.connection = conn
+        self.connected()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
+
+    def auth_banner_received(self, msg: str, lang: str) -> None:
+        self._hear(msg)
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         self.presented = PinnedKey(" ".join(key.export_public_key("openssh").decode("ascii").split()[:2]))
         return self._trust_new if self._pinned is None else self.presented == self._pinned
 
     def public_key_auth_requested(self) -> asyncssh.SSHKeyPair | None:
-        return self._keys.pop(0) if self._keys else None
+        if not self._keys:
+            return None
+        self.offered = True
+        return self._keys.pop(0)
 
     def password_auth_requested(self) -> str | None:
         # Taken away when given: a second method must not make a second failed attempt of the same password.
         password, self._password = self._password, None
+        self.offered = self.offered or password is not None
         return password
 
     def password_change_requested(self, prompt: str, lang: str) -> Any:
+        self._hear(prompt)
         self.expired = True
         return NotImplemented  # asyncssh's way to say no
 
@@ -54,15 +85,45 @@ class Client(asyncssh.SSHClient):
     def kbdint_challenge_received(
         self, name: str, instructions: str, lang: str, prompts: Sequence[tuple[str, bool]]
     ) -> list[str] | None:
-        """The prompt's words depend on the server's language; that it hides what is typed does not."""
+        """The password goes to the first question alone, and only if what is typed there is hidden and no new one is asked for.
+
+        The question's words depend on the server's language; that it hides what is typed does not.
+        """
+        shown = f"{name} {instructions}"
+        self._hear(shown)
         if not prompts:
-            return []
-        if len(prompts) == 1 and not prompts[0][1]:
+            self._silent_rounds += 1
+            return [] if self._silent_rounds <= SILENT_ROUNDS else None
+        text = words.said(" ".join(prompt for prompt, _ in prompts[:10]))
+        if words.tells_of_expiry(f"{shown} {text}"):
+            self.expired = True
+            self._hear(text)
+            return None
+        if len(prompts) == 1 and not prompts[0][1] and not self._asked_for_password:
+            self._asked_for_password = text or "(no text)"
             password = self.password_auth_requested()
             return None if password is None else [password]
+        if text != self._asked_for_password:  # the same question again: the password was wrong
+            self.question = text or "a question without text"
         return None
+
+    @property
+    def words(self) -> str:
+        """What the server said of this login; where it said nothing of that, what it says to everybody."""
+        return words.said(self.answer) or words.said(self.greeting)
+
+    @property
+    def version(self) -> str:
+        """The server's version line, empty before it came."""
+        return "" if self.connection is None else self.connection.get_extra_info("server_version") or ""
 
     @property
     def server_offer(self) -> bytes:
         """The server's key exchange message: OpenSSH only hangs up when nothing fits. asyncssh has no public name for it."""
         return b"" if self.connection is None else self.connection._server_kexinit
+
+    def _hear(self, text: str) -> None:
+        if self.offered:
+            self.answer = f"{self.answer} {text}"[: words.KEPT]
+        else:
+            self.greeting = f"{self.greeting} {text}"[: words.KEPT]

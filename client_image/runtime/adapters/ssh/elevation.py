@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from runtime.adapters.ssh import words
 from runtime.adapters.ssh.shell import Shell
 from runtime.core.errors import Permanent
 from runtime.core.model import Outcome, Reason
@@ -22,13 +23,15 @@ _PAD = b"\n\n\n"  # for login files that read a line or two
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How one shell is started. ``go``: what it says when it is root's; ``asks``: whether a greeting asks for the password."""
+    """How one shell is started. ``go``: what it says when it is root's; ``asks``: whether a greeting asks for the password;
+    ``begun``: what it says before that, when the login is over."""
 
     command: str
     input: bytes
     terminal: bool = False
     go: bytes = b""
     asks: Callable[[bytes], bool] = lambda _: False
+    begun: bytes = b""
 
 
 def plain(start: str, script: bytes) -> Way:
@@ -49,38 +52,56 @@ def sudo_on_terminal(start: str, script: bytes) -> Way:
 
 
 def su(start: str, script: bytes) -> Way:
-    """On a terminal, because some su read a password from nothing else. Its question ends with a colon in every language."""
+    """On a terminal, because some su read a password from nothing else."""
     inner = f"exec /bin/sh -c {quote(_TYPED.format(start=start, size=len(script)))}"
-    outer = f'printf "%s\\n" {start}su; exec env LC_ALL=C su root -c {quote(inner)}'
+    # What is typed is hidden from the start, whatever it is that asks.
+    outer = f'stty -echo || :; printf "%s\\n" {start}su; exec env LC_ALL=C su root -c {quote(inner)}'
     begun = f"{start}su".encode("ascii")
 
     def asks(greeting: bytes) -> bool:
         _, found, text = greeting.partition(begun)
-        return bool(found) and text.rstrip(b" ").endswith(b":")
+        return bool(found) and words.asks_for_password(text)
 
-    return Way(f"exec /bin/sh -c {quote(outer)}", script, True, f"{start}go".encode("ascii"), asks)
+    return Way(f"exec /bin/sh -c {quote(outer)}", script, True, f"{start}go".encode("ascii"), asks, begun)
 
 
 async def overcome(shell: Shell, way: Way, user: str, password: str | None) -> None:
     """Get past the question for the password, in one attempt. Raises Permanent when root is denied, else TerminalWanted."""
     answered = False
     while True:
-        await shell.until(lambda: way.go in shell.greeting or way.asks(bytes(shell.greeting)))
+        question = await shell.until_asked(lambda: way.go in shell.greeting or way.asks(bytes(shell.greeting)))
         if way.go in shell.greeting:
             return
-        asked = not shell.closed and way.asks(bytes(shell.greeting))
+        asked = not question and not shell.closed and way.asks(bytes(shell.greeting))
         if answered or not asked or not password:
             break
         answered = True
         shell.greeting.clear()
+        shell.tail.clear()
         shell.write(password.encode("utf-8", "surrogateescape") + b"\n")
     shell.close()
     if not way.terminal and b"have a tty" in shell.greeting:
         raise TerminalWanted
-    why = _last_line(shell.greeting) or "no answer"
     if asked:
         why = "the password was not accepted" if answered else "a password is asked for, and the credential has none"
-    raise Permanent(Outcome.FAILED, Reason.PRIVILEGE_DENIED, f"{user} could not become root: {why}")
+        raise Permanent(Outcome.FAILED, Reason.PRIVILEGE_DENIED, f"{user} could not become root: {why}")
+    inside = answered or (bool(way.begun) and way.begun in shell.greeting)
+    output = bytes(shell.greeting)
+    raise denied(user, output.rpartition(way.begun)[2] if way.begun else output, question, inside=inside)
+
+
+def denied(user: str, output: bytes, question: str, *, inside: bool) -> Permanent:
+    """Why no shell came, in the terminal's words. ``question``: what it waits for; ``inside``: the login itself was over."""
+    text = words.said(output.replace(b"\r", b"\n"))
+    last = _last_line(bytearray(output)) or "no answer"
+    whose = f"{user} could not become root" if inside else f"{user} gets no shell"
+    if words.tells_of_expiry(text):
+        what = f"{whose}: a password has expired and must be changed first. The terminal says: {text}"
+        return Permanent(Outcome.FAILED if inside else Outcome.UNREACHABLE, Reason.PASSWORD_EXPIRED, what)
+    if question:
+        what = f"{whose}: something asks and waits, and was not answered: {question}"
+        return Permanent(Outcome.FAILED if inside else Outcome.UNREACHABLE, Reason.LOGIN_QUESTION, what)
+    return Permanent(Outcome.FAILED, Reason.PRIVILEGE_DENIED, f"{user} could not become root: {last}")
 
 
 class TerminalWanted(Exception):
@@ -97,5 +118,5 @@ def _skipped(start: str, script: bytes) -> bytes:
 
 
 def _last_line(greeting: bytearray) -> str:
-    lines = [line.strip() for line in greeting.decode("utf-8", "replace").splitlines() if line.strip()]
-    return lines[-1][:200] if lines else ""
+    lines = [line for line in map(words.said, bytes(greeting).splitlines()) if line]
+    return lines[-1] if lines else ""

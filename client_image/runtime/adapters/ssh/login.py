@@ -23,7 +23,9 @@ async def log_in(
     """The open connection. Raises HostError; its reason is no_common_algorithm only when the server's offer proves it."""
     host_keys = profile.host_keys if pinned is None else profile.host_keys_from(pinned.algorithm)
     try:
-        async with asyncio.timeout(ssh.connect_timeout):
+        begun = asyncio.get_running_loop().time()
+        async with asyncio.timeout_at(begun + failures.connect_limit(ssh.connect_timeout)) as limit:
+            client.connected = lambda: limit.reschedule(begun + ssh.connect_timeout)
             return await asyncssh.connect(
                 host.address,
                 host.port,
@@ -49,7 +51,7 @@ async def log_in(
                 preferred_auth=("publickey", "password", "keyboard-interactive"),
             )
     except TimeoutError:
-        raise failures.timed_out(host, client, ssh.connect_timeout) from None
+        raise failures.timed_out(host, client, user, ssh.connect_timeout) from None
     except (asyncssh.Error, OSError, ValueError) as error:
         raise _explain(host, user, client, profile, pinned, ssh, error) from error
 

@@ -25,6 +25,8 @@ from runtime.core.errors import HostError, Permanent, Transient
 from runtime.core.model import Host, Outcome, Reason
 from runtime.core.ports import HostBook, PinnedKey, SshNotes
 
+_ANOTHER_MAY_PASS = {Reason.AUTH_FAILED, Reason.PASSWORD_EXPIRED, Reason.LOGIN_REFUSED, Reason.LOGIN_QUESTION}
+
 
 class SshRemote:
     """One for a process. ``book`` is the local state's."""
@@ -49,7 +51,7 @@ class SshRemote:
                     await stack.enter_async_context(place)
                     session = await self._session(host)
             except TimeoutError:
-                text = f"no session with {host.name} within {deadline:.0f} s"
+                text = f"no session with {host.name} within {deadline:.0f} s (ssh.host_deadline)"
                 raise Transient(Outcome.UNREACHABLE, Reason.TIMEOUT, text) from None
             stack.push_async_callback(session.close)
             yield session
@@ -68,6 +70,7 @@ class SshRemote:
         pinned, notes = await self._book.look_up(host)
         profiles = self._profiles(notes)
         credentials = list(candidates(host, self._credentials, pinned=pinned is not None, accepted=notes.credential))
+        refused: HostError | None = None
         while True:
             credential = credentials[0]
             client = await self._client(credential, pinned, profiles[0])
@@ -77,14 +80,16 @@ class SshRemote:
             except HostError as error:
                 if error.reason is Reason.NO_COMMON_ALGORITHM and len(profiles) > 1:
                     del profiles[0]
-                elif error.reason is Reason.AUTH_FAILED and len(credentials) > 1:
-                    del credentials[0]
-                elif error.reason is Reason.AUTH_FAILED:
-                    alone = "" if pinned or host.credential else ", the only one that a host not known yet is shown"
-                    text = f"{error.message} (credential {credential.id!r}{alone})"
-                    raise Permanent(error.outcome, error.reason, text) from error
-                else:
+                elif error.reason not in _ANOTHER_MAY_PASS:
                     raise
+                else:
+                    if (
+                        refused is None or refused.reason is Reason.AUTH_FAILED
+                    ):  # a wrong password tells less than the others
+                        refused = _named(error, credential, alone=pinned is None and host.credential is None)
+                    del credentials[0]
+                    if not credentials:
+                        raise refused from error
         try:
             await self._learn(host, pinned, notes, client, credential)
         except BaseException:
@@ -113,6 +118,11 @@ class SshRemote:
         learned = SshNotes((LEGACY if needs else MODERN).name, needs, credential.id)
         new_key = client.presented if pinned is None else None
         await self._book.write_down(host, new_key, learned if learned != notes else None)
+
+
+def _named(error: HostError, credential: Credential, *, alone: bool) -> HostError:
+    only = ", the only one that a host not known yet is shown" if alone else ""
+    return Permanent(error.outcome, error.reason, f"{error.message} (credential {credential.id!r}{only})", error.detail)
 
 
 def _prepare_libraries() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import asyncssh
 
 from contracts.config import Credential
-from runtime.adapters.ssh import elevation, presence
+from runtime.adapters.ssh import elevation, presence, words
 from runtime.adapters.ssh.client import Client
 from runtime.adapters.ssh.elevation import TerminalWanted, Way
 from runtime.adapters.ssh.shell import Shell
@@ -25,6 +25,7 @@ WATCHDOG_LATER_S = 3
 KILL_S = 5.0
 CLOSE_S = 2.0
 LAST_WORD_S = 1.0
+NOLOGIN = 254  # OpenSSH without PAM shows /etc/nologin and exits with this
 WINDOW = 256 * 1024
 
 
@@ -45,6 +46,7 @@ class SshSession:
         self._shell: Shell | None = None
         self._on_terminal = False
         self._over = False
+        self._proven = False  # a script ran to its end: from then on no login file is in the way
         self._denied: Permanent | None = None
         self.elevated = credential.user == "root"
         self.elevation: Privilege = "root" if self.elevated else "none"
@@ -101,11 +103,28 @@ class SshSession:
             return Reason.CONNECTION_LOST
         shell.begin()
         shell.write(way.input, last=not way.terminal)
-        await shell.until(lambda: reader.complete)
+        question = "" if self._proven else await shell.until_asked(lambda: reader.complete or reader.group is not None)
+        if not question:
+            await shell.until(lambda: reader.complete)
         if shell.flooded:
             return Reason.KILLED
         shell.close()
-        return Reason.CONNECTION_LOST if self._lost else None
+        if self._lost:
+            return Reason.CONNECTION_LOST
+        if not self._proven and reader.group is None and (refused := self._refused(shell, question)):
+            raise refused
+        self._proven = self._proven or reader.complete
+        return None
+
+    def _refused(self, shell: Shell, question: str) -> Permanent | None:
+        """Why the first script of a session did not even begin, where the terminal says so."""
+        said = words.said(bytes(shell.tail))
+        if question or words.tells_of_expiry(said):
+            return elevation.denied(self._credential.user, bytes(shell.tail), question, inside=False)
+        if said and (words.tells_of_closed_door(said) or shell.exit_status == NOLOGIN):
+            text = f"{self._host.name} lets nobody in as {self._credential.user}. The terminal says: {said}"
+            return Permanent(Outcome.UNREACHABLE, Reason.LOGIN_REFUSED, text)
+        return None
 
     async def _start(self, way: Way, reader: script.Reader) -> Shell | None:
         if self._shell is not None:  # dropbear confuses a new channel with one that is still closing
@@ -123,7 +142,7 @@ class SshSession:
         except asyncssh.ChannelOpenError as error:
             if self._lost:
                 return None
-            text = f"{self._host.name} lets {self._credential.user} log in, but runs no commands: {error}"
+            text = f"{self._host.name} lets {self._credential.user} log in, but runs no commands: {words.said(error.reason)}"
             raise Permanent(Outcome.FAILED, Reason.BAD_FACTS, text) from None
         except (asyncssh.Error, OSError):
             return None

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import asyncssh
 
+from runtime.adapters.ssh import words
 from runtime.core.script import Reader
 
 GREETING_KEPT = 8192
@@ -15,7 +16,10 @@ FLOOD = 64  # times the output limit; a step may be wordy, and is not cut for th
 
 
 class Shell(asyncssh.SSHClientSession[bytes]):
-    """Output goes to ``greeting`` until :meth:`begin`, then to the reader, what is on stderr aside."""
+    """Output goes to ``greeting`` until :meth:`begin`, then to the reader, what is on stderr aside.
+
+    ``tail``: the end of all that came.
+    """
 
     def __init__(self, reader: Reader, limit: int) -> None:
         self._reader, self._most = reader, limit * FLOOD
@@ -23,8 +27,10 @@ class Shell(asyncssh.SSHClientSession[bytes]):
         self._received = 0
         self._wake = asyncio.Event()
         self.greeting = bytearray()
+        self.tail = bytearray()
         self.closed = False
         self._closing = False
+        self.exit_status: int | None = None
         self.channel: asyncssh.SSHClientChannel[bytes] | None = None
 
     @property
@@ -62,11 +68,25 @@ class Shell(asyncssh.SSHClientSession[bytes]):
             self._wake.clear()
             await self._wake.wait()
 
+    async def until_asked(self, ready: Callable[[], bool]) -> str:
+        """As :meth:`until`, but return early, with the question, when the output has stopped at one that nobody answers."""
+        while not (ready() or self.closed or self.flooded):
+            self._wake.clear()
+            question = words.open_question(bytes(self.tail))
+            try:
+                async with asyncio.timeout(words.patience(question) if question else None):
+                    await self._wake.wait()
+            except TimeoutError:
+                return question
+        return ""
+
     def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
         self.channel = chan
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         self._received += len(data)
+        self.tail += data
+        del self.tail[: -words.KEPT]
         if self.flooded and self.channel is not None:
             self.channel.pause_reading()
         if not self._begun:
@@ -77,6 +97,9 @@ class Shell(asyncssh.SSHClientSession[bytes]):
         else:
             self._reader.aside(data)
         self._wake.set()
+
+    def exit_status_received(self, status: int) -> None:
+        self.exit_status = status
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
