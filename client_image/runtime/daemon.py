@@ -25,6 +25,7 @@ from runtime.adapters.state.meta import note_heartbeat, note_refresh
 from runtime.adapters.state.retention import maintain
 from runtime.adapters.state.runs import reap
 from runtime.core.background import in_background
+from runtime.core.clock_trust import ADVICE, Suspect, Trust, Trusted
 from runtime.core.errors import RunError
 from runtime.execution import GRACE_S
 from runtime.jobs import Jobs
@@ -66,6 +67,7 @@ class Daemon:
         # An image on trial beside the running one: it takes everything up, on a copy of the state, and starts nothing.
         self._on_trial = installation.settings.run_mode == "candidate"
         self._warned: frozenset[str] = frozenset()
+        self._clock_is: type[Trust] | None = None
 
     async def run(self) -> int:
         """Until SIGTERM or SIGINT. Returns the exit code."""
@@ -116,9 +118,21 @@ class Daemon:
     async def _beat(self) -> None:
         if not self._jobs.alive():
             raise RuntimeError("the scheduler does not run")  # no heartbeat: the health check must see it
+        await self._judge_clock()  # before the heartbeat: a row of a wrong clock must not become its witness
         now = self._installation.clock.now()
         state = self._installation.state
         await asyncio.to_thread(note_heartbeat, state, pid=os.getpid(), started_at=self._started_at, now=now)
+
+    async def _judge_clock(self) -> Trust:
+        """Say it when the judgement changes: nobody must find out by jobs that are missing."""
+        trust = await asyncio.to_thread(self._installation.clock_trust)
+        before, self._clock_is = self._clock_is, type(trust)
+        if before is not type(trust) and isinstance(trust, Suspect):
+            text = f"{trust.why}; until it is right nothing is deleted by age and no disruptive job starts"
+            log.warning("clock_suspect", message=text, advice=ADVICE)
+        elif before is Suspect and isinstance(trust, Trusted):
+            log.info("clock_trusted", now=trust.now.isoformat(), by=trust.by)
+        return trust
 
     async def _reap(self) -> None:
         reaped = await asyncio.to_thread(reap, self._installation.state, self._installation.clock.now())
@@ -140,7 +154,7 @@ class Daemon:
             self._installation.state,
             keep_days=delivery.keep_days,
             outbox_limit=delivery.outbox_limit,
-            now=self._installation.clock.now(),
+            trust=await self._judge_clock(),
         )
         log.info("maintained", done=str(done))
 
@@ -189,6 +203,8 @@ class Daemon:
                     lambda: refresh(installation.store, installation.plane, installation.clock)  # noqa: B023
                 )
                 await asyncio.to_thread(note_refresh, self._installation.state, result, result.at)
+                if result.current:
+                    await asyncio.to_thread(self._installation.note_plane_time, result.told)
                 self._tell(result, recovered=result.current and failures > 0)
                 failures = 0 if result.current else failures + 1
                 interval = self._take_configuration()

@@ -18,6 +18,7 @@ from runtime.adapters.state.locks import FileLocks
 from runtime.adapters.state.runs import cancel_requested, register
 from runtime.console.output import Out
 from runtime.console.run_view import RunView
+from runtime.core.clock_trust import ADVICE, Suspect
 from runtime.core.errors import JobStillRunning, RunCancelled, RunError, Updating, UsageFault
 from runtime.core.lateness import Drop, judge
 from runtime.core.model import Reason, RunReport, Selector
@@ -102,6 +103,7 @@ async def _run(
         job = resolve(request, config, installation.known, agent_id=installation.agent_id, now=installation.clock.now())
         if scheduled is not None:
             _judge(installation, config, job, scheduled)
+        _require_right_clock(installation, job, view, by_hand=scheduled is None)
         watch = asyncio.create_task(_watch_for_cancel(installation, request, stop, view))
         stack.callback(watch.cancel)
         stack.enter_context(register(installation.settings.data_path, job.info))
@@ -148,6 +150,20 @@ def _judge(installation: Installation, config: NetworkConfig, job: Job, schedule
         verdict = judge(listed, job.effect, scheduled.planned, installation.clock.now(), not_after=job.not_after)
         if isinstance(verdict, Drop):
             raise UsageFault(verdict.reason, f"job {listed.id} is not started: {verdict.message}")
+
+
+def _require_right_clock(installation: Installation, job: Job, view: RunView, *, by_hand: bool) -> None:
+    """Windows, freezes and plans of a disruptive action mean nothing on a wrong clock. Raises UsageFault.
+
+    A person who asks now has seen a clock: that nothing confirms ours is said, and only a contradiction refuses.
+    """
+    trust = installation.clock_trust()
+    if not isinstance(trust, Suspect) or job.effect != "disrupt" or job.info.dry_run:
+        return
+    if by_hand and not trust.contradicted:
+        view.warn(f"{trust.why}. {ADVICE}")
+        return
+    raise UsageFault("clock_suspect", f"{job.info.action} is not started: {trust.why}. No host was touched.", ADVICE)
 
 
 async def _watch_for_cancel(installation: Installation, request: Request, stop: Stop, view: RunView) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import time
 from collections.abc import Mapping
@@ -14,11 +15,14 @@ from contracts.document import Document
 from runtime.actions.registry import catalogue
 from runtime.adapters import assets
 from runtime.adapters.config_store import ConfigStore
+from runtime.adapters.deployment_notes import read_build
 from runtime.adapters.inventory import open_inventory
+from runtime.adapters.state.clock_evidence import assess, note_plane_time, read_clocks
 from runtime.adapters.state.meta import agent_id
 from runtime.adapters.state.runs import reap
 from runtime.adapters.state.store import State
 from runtime.core import gates
+from runtime.core.clock_trust import Trust
 from runtime.core.clocks import Anchor
 from runtime.core.pipeline import Job, Knowledge
 from runtime.core.ports import Clock, Inventory
@@ -71,6 +75,23 @@ class Installation:
     @cached_property
     def agent_id(self) -> str:
         return agent_id(self.state, self.settings.agent_id)
+
+    def clock_trust(self, *, note: bool = True) -> Trust:
+        """Whether the clock may be believed now; ``note``: for later judgements too. Raises StateUnavailable."""
+        return assess(self.state, read_clocks(self.clock), self._built_at, note=note)
+
+    def note_plane_time(self, told: dt.datetime | None) -> None:
+        """The control plane has just answered with this time. Raises StateUnavailable."""
+        note_plane_time(self.state, told, read_clocks(self.clock))
+
+    @cached_property
+    def _built_at(self) -> dt.datetime | None:
+        """When this image was made; None outside one."""
+        build = read_build(assets.find_root())
+        with contextlib.suppress(ValueError, OverflowError):
+            instant = dt.datetime.fromisoformat(build.built_at) if build else None
+            return instant.astimezone(dt.UTC) if instant and instant.tzinfo else None
+        return None
 
     def document(self) -> Document:
         """The last valid configuration. Raises NoConfiguration."""

@@ -4,9 +4,11 @@ It is always about noon in these tests: the network's zone is chosen so. The con
 terminal back is what the test is about.
 """
 
+import contextlib
 import datetime as dt
 import json
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -121,13 +123,40 @@ def test_a_terminal_stays_on(shop: Store, case: str) -> None:
     survives(shop.till, before)
 
 
-def test_a_proxy_whose_clock_is_wrong_by_half_a_day_powers_nothing_off(shop: Store, tmp_path: Path) -> None:
+@contextlib.contextmanager
+def nothing_known_of_the_clock(proxy: Proxy) -> Iterator[None]:
+    """Inside, this proxy has never been told the right time and remembers none."""
+    with contextlib.closing(sqlite3.connect(proxy.data / "state.db")) as state:
+        known = state.execute("select key, value from meta where key like 'clock_%'").fetchall()
+        state.execute("delete from meta where key like 'clock_%'")
+        state.commit()
+        yield
+        state.executemany("insert or replace into meta (key, value) values (?, ?)", known)
+        state.commit()
+
+
+@pytest.mark.parametrize("off", [HALF_A_DAY, -HALF_A_DAY, 4380 * 86400], ids=["ahead", "behind", "in 2038"])
+def test_a_proxy_whose_clock_the_control_plane_contradicts_powers_nothing_off(
+    shop: Store, tmp_path: Path, off: int
+) -> None:
+    assert shop.proxy.run("config", "refresh").code == 0
+    clock = movable_clock(tmp_path)
+    clock.set_off_by(off)
+    before = shop.till.listing_hash()
+    said = shop.proxy.run("shutdown_endpoint", "--host", shop.name, "--output", "json", **clock.environment)
+    assert (said.code, said.json["error"]["reason"]) == (2, "clock_suspect")
+    assert "No host was touched" in said.json["error"]["message"]
+    survives(shop.till, before)
+
+
+def test_a_wrong_clock_that_nothing_contradicts_is_found_by_the_terminal_s_own(shop: Store, tmp_path: Path) -> None:
     clock = movable_clock(tmp_path)
     clock.set_off_by(HALF_A_DAY)
     before = shop.till.listing_hash()
-    said = shop.proxy.run(
-        "shutdown_endpoint", "--host", shop.name, *windows(NIGHT), "--output", "json", **clock.environment
-    )
+    with nothing_known_of_the_clock(shop.proxy):
+        said = shop.proxy.run(
+            "shutdown_endpoint", "--host", shop.name, *windows(NIGHT), "--output", "json", **clock.environment
+        )
     assert (said.code, said.outcomes) == (0, {shop.name: "skipped refused:clocks_disagree"})
     survives(shop.till, before)
 

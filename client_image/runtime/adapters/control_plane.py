@@ -39,15 +39,18 @@ _ERROR_BYTES = 65536
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A whole answer; not yet known to be valid."""
+    """A whole answer; not yet known to be valid. ``told``: the server's own time, where it said so."""
 
     raw: bytes
     etag: str | None
+    told: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NotModified:
-    """What we have is current."""
+    """What we have is current. ``told`` as in Fetched."""
+
+    told: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +170,11 @@ class ControlPlane:
         deadline = time.monotonic() + self.total_timeout
         if status == 200:
             body = _read(response, MAX_BYTES, deadline)
-            return Unavailable(body, status) if isinstance(body, str) else Fetched(body, response.headers.get("ETag"))
+            if isinstance(body, str):
+                return Unavailable(body, status)
+            return Fetched(body, response.headers.get("ETag"), _server_time(response))
         if status == 304 and asked:
-            return NotModified()
+            return NotModified(_server_time(response))
         if 300 <= status < 400 and status != 304:
             target = urlsplit(response.headers.get("Location", "")).netloc or "another path"
             return Refused(status, f"redirects to {target}; give the final address in FLAGEEMONITOR_CONFIG_URL")
@@ -185,6 +190,7 @@ class RefreshResult:
 
     ``reason``: updated, unchanged, ``invalid:<reason of the document>``, refused, unavailable, or not_stored (the disk). ``age``:
     seconds since the control plane last called the configuration in force current; None when that is not known or there is none.
+    ``told``: the control plane's own time in the answer.
     """
 
     reason: str
@@ -200,6 +206,7 @@ class RefreshResult:
     retry_after: float | None = None
     advice: str = ""
     warnings: tuple[str, ...] = field(default=())
+    told: dt.datetime | None = None
 
     @property
     def current(self) -> bool:
@@ -233,6 +240,7 @@ def refresh(store: ConfigStore, plane: ControlPlane, clock: Clock) -> RefreshRes
         retry_after=getattr(answer, "retry_after", None),
         advice=_advice(reason, plane, answer),
         warnings=warnings,
+        told=getattr(answer, "told", None),
     )
 
 
@@ -272,6 +280,18 @@ def parse_retry_after(text: str | None, now: dt.datetime) -> float | None:
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=dt.UTC)
     return max(0.0, (instant - now).total_seconds())
+
+
+def _server_time(response: requests.Response) -> dt.datetime | None:
+    """The server's clock by its Date header; None without one, and for an answer that a cache kept for a while."""
+    text = response.headers.get("Date")
+    if not text or "Age" in response.headers:
+        return None
+    try:
+        instant = email.utils.parsedate_to_datetime(text)
+        return instant.replace(tzinfo=dt.UTC) if instant.tzinfo is None else instant.astimezone(dt.UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _take(

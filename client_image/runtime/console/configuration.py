@@ -155,6 +155,8 @@ def refresh_now(installation: Installation, out: Out) -> int:
     """Exit code 0 when what the control plane serves is in force, 1 when the last valid one was kept, 3 when there is none."""
     result = refresh(installation.store, installation.plane, installation.clock)
     note_refresh(installation.state, result, installation.clock.now())
+    if result.current:
+        installation.note_plane_time(result.told)
     if out.form in ("json", "ndjson"):
         body: dict[str, Any] = dataclasses.asdict(result)
         out.json({**body, "at": result.at.isoformat()})

@@ -23,6 +23,7 @@ from runtime.adapters.state.runs import live_runs
 from runtime.console.configuration import problems
 from runtime.console.output import Out
 from runtime.console.text import clean, counted
+from runtime.core.clock_trust import ADVICE, Suspect
 from runtime.core.errors import RunError
 from runtime.core.listed import of_nobody
 from runtime.core.model import Selector
@@ -127,7 +128,6 @@ def _configuration(installation: Installation) -> Iterator[Check]:
         )
     for warning in stored.warnings:
         yield Check("configuration", "warning", warning)
-    yield Check("clock", "ok", f"{now.astimezone(zone):%Y-%m-%d %H:%M:%S %Z} in {config.timezone}")
     for finding in problems(installation, config):
         level: Status = "bad" if finding.level == "error" else "warning"
         yield Check(finding.path, level, finding.text, "flageemonitor-run config check")
@@ -141,9 +141,25 @@ def _control_plane(installation: Installation) -> Iterator[Check]:
     elif isinstance(answer, Unavailable):
         yield Check("control plane", "bad", answer.reason, plane.advice(answer))
     else:
+        installation.note_plane_time(answer.told)
         yield Check("control plane", "ok", plane.url)
     if warning := plane.login().warning:
         yield Check("token", "warning", warning)
+
+
+def _clock(installation: Installation) -> Iterator[Check]:
+    """After the control plane was asked, which may have told its time."""
+    trust = installation.clock_trust(note=False)
+    config = _config(installation)
+    zone: dt.tzinfo = ZoneInfo(config.timezone) if config else dt.UTC
+    shown = f"{trust.now.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+    if isinstance(trust, Suspect):
+        text = f"{shown}: {trust.why}. Nothing is deleted by age and no disruptive job starts."
+        yield Check("clock", "bad" if trust.contradicted else "warning", text, ADVICE)
+    elif trust.why:
+        yield Check("clock", "warning", f"{shown}: {trust.why}")
+    else:
+        yield Check("clock", "ok", f"{shown}, agrees with {trust.by}")
 
 
 def _state(installation: Installation) -> Iterator[Check]:
@@ -224,4 +240,4 @@ def _lists(config: NetworkConfig) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield f"actions.{name}.params.exceptions", tuple(str(entry) for entry in entries)
 
 
-_LOOKS: tuple[Look, ...] = (_image, _build, _deployment, _configuration, _control_plane, _state, _daemon)
+_LOOKS: tuple[Look, ...] = (_image, _build, _deployment, _configuration, _control_plane, _clock, _state, _daemon)

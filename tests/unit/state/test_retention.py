@@ -13,6 +13,7 @@ from runtime.adapters.state.ledger import SqlLedger
 from runtime.adapters.state.retention import Maintained, maintain
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import outbox
+from runtime.core.clock_trust import Trusted
 from tests.unit.state.support import NOON, StillClock, complete_run, make_hosts, make_info, make_result, outbox_rows
 
 UNLIMITED = 10**9
@@ -33,7 +34,7 @@ def _fill(state: State, hosts: int, started_at: dt.datetime = NOON) -> str:
 def test_results_go_after_keep_days_and_undelivered_rows_stay(state: State) -> None:
     _fill(state, 1200)
     young = _fill(state, 3, NOON + dt.timedelta(days=9))
-    done = maintain(state, keep_days=5, outbox_limit=UNLIMITED, now=NOON + dt.timedelta(days=10))
+    done = maintain(state, keep_days=5, outbox_limit=UNLIMITED, trust=Trusted(NOON + dt.timedelta(days=10), "a test"))
     assert done == Maintained(results=1200, runs=1, delivered=0, dropped=0)
     assert [run.run_id for run in list_runs(state)] == [young]
     counts = count(state)
@@ -44,7 +45,7 @@ def test_removed_results_give_their_space_back(state: State) -> None:
     _fill(state, 2000)
     _deliver(state, 2002)
     full = _pages(state)
-    maintain(state, keep_days=5, outbox_limit=UNLIMITED, now=NOON + dt.timedelta(days=10))
+    maintain(state, keep_days=5, outbox_limit=UNLIMITED, trust=Trusted(NOON + dt.timedelta(days=10), "a test"))
     assert _pages(state) < full / 4
 
 
@@ -56,14 +57,17 @@ def _pages(state: State) -> int:
 def test_a_run_that_goes_on_is_never_removed(state: State) -> None:
     info = make_info()
     asyncio.run(SqlLedger(state, StillClock()).begin(info, make_hosts(2)))
-    assert maintain(state, keep_days=1, outbox_limit=UNLIMITED, now=NOON + dt.timedelta(days=99)).runs == 0
+    assert (
+        maintain(state, keep_days=1, outbox_limit=UNLIMITED, trust=Trusted(NOON + dt.timedelta(days=99), "a test")).runs
+        == 0
+    )
     assert [run.run_id for run in list_runs(state)] == [info.run_id]
 
 
 def test_delivered_rows_go_with_age(state: State) -> None:
     _fill(state, 8)
     _deliver(state, 4)
-    done = maintain(state, keep_days=5, outbox_limit=UNLIMITED, now=NOON + dt.timedelta(days=6))
+    done = maintain(state, keep_days=5, outbox_limit=UNLIMITED, trust=Trusted(NOON + dt.timedelta(days=6), "a test"))
     assert (done.delivered, done.dropped, count(state).outbox_waiting) == (4, 0, 6)
 
 
@@ -76,7 +80,7 @@ def test_the_outbox_gives_up_delivered_rows_before_it_drops_any(
 ) -> None:
     _fill(state, rows - 2)
     _deliver(state, delivered)
-    done = maintain(state, keep_days=5, outbox_limit=limit, now=NOON)
+    done = maintain(state, keep_days=5, outbox_limit=limit, trust=Trusted(NOON, "a test"))
     assert (done.delivered, done.dropped) == (expected_delivered, expected_dropped)
     assert count(state).outbox_dropped == expected_dropped
     assert len(outbox_rows(state)) == min(rows, limit) + (expected_dropped > 0)
@@ -85,10 +89,10 @@ def test_the_outbox_gives_up_delivered_rows_before_it_drops_any(
 def test_a_loss_is_told_once_with_its_sum_and_not_repeated(state: State) -> None:
     _fill(state, 100)
     for limit, lost in ((80, 22), (80, 0), (50, 30)):
-        assert maintain(state, keep_days=5, outbox_limit=limit, now=NOON).dropped == lost
+        assert maintain(state, keep_days=5, outbox_limit=limit, trust=Trusted(NOON, "a test")).dropped == lost
     assert outbox_rows(state, "outbox_dropped") == [{"dropped": 52}]
     assert count(state).outbox_dropped == 52
     _deliver(state, 1000)
     _fill(state, 60)
-    maintain(state, keep_days=5, outbox_limit=50, now=NOON)
+    maintain(state, keep_days=5, outbox_limit=50, trust=Trusted(NOON, "a test"))
     assert outbox_rows(state, "outbox_dropped")[-1] == {"dropped": 64}

@@ -1,6 +1,7 @@
 """Keeps the local state bounded: old results go after ``keep_days``, the outbox stays below ``outbox_limit`` rows.
 
-Called by the daemon every hour. Small batches, so that no run waits for the broom.
+Called by the daemon every hour. Small batches, so that no run waits for it. What goes by age goes only by a clock that is
+trusted; what goes by number does not depend on one.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from runtime.adapters.state.codec import dumps
 from runtime.adapters.state.ledger import FINISHED
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import meta, outbox, run_hosts, runs
+from runtime.core.clock_trust import Trust, Trusted
 
 BATCH = 500
 VACUUM_PAGES = 10_000
@@ -27,28 +29,34 @@ DROPPED = "outbox_dropped"
 
 @dataclass(frozen=True, slots=True)
 class Maintained:
-    """Rows removed. ``dropped``: outbox rows that had not been delivered; more than none is worth an alarm."""
+    """Rows removed. ``dropped``: outbox rows that had not been delivered; more than none is worth an alarm. ``kept``: why nothing
+    was removed by age."""
 
     results: int
     runs: int
     delivered: int
     dropped: int
+    kept: str = ""
 
 
-def maintain(state: State, *, keep_days: int, outbox_limit: int, now: dt.datetime) -> Maintained:
+def maintain(state: State, *, keep_days: int, outbox_limit: int, trust: Trust) -> Maintained:
     """Blocks for as long as there is something to remove: call it in a thread. Raises StateUnavailable.
 
     The outbox gives up delivered rows first, the oldest before the newer. Only when the undelivered ones alone are above the
     limit, the oldest of them go as well: a bounded loss that is counted for ever, told to the control plane by a row of kind
     ``outbox_dropped``, and still there as results for ``keep_days``. The other choice is a full disk, which stops all work.
     """
-    before = now - dt.timedelta(days=keep_days)
-    results = _until_none(state, partial(_delete_results, before))
-    removed_runs = _until_none(state, partial(_delete_runs, before))
-    delivered = _until_none(state, partial(_delete_delivered, before, outbox_limit))
-    dropped = _until_none(state, partial(_drop_waiting, outbox_limit, now))
+    results = removed_runs = delivered = 0
+    kept = trust.why
+    if isinstance(trust, Trusted) and trust.deletes:
+        before = trust.now - dt.timedelta(days=keep_days)
+        results = _until_none(state, partial(_delete_results, before))
+        removed_runs = _until_none(state, partial(_delete_runs, before))
+        delivered = _until_none(state, partial(_delete_aged, before))
+    delivered += _until_none(state, partial(_delete_excess, outbox_limit))
+    dropped = _until_none(state, partial(_drop_waiting, outbox_limit, trust.now))
     state.write(_give_space_back)
-    return Maintained(results, removed_runs, delivered, dropped)
+    return Maintained(results, removed_runs, delivered, dropped, kept)
 
 
 def _until_none(state: State, work: Callable[[Connection], int]) -> int:
@@ -68,11 +76,14 @@ def _delete_runs(before: dt.datetime, connection: Connection) -> int:
     return _delete(connection, runs, runs.c.run_id, select(runs.c.run_id).where(_over(before), ~hosts.exists()))
 
 
-def _delete_delivered(before: dt.datetime, limit: int, connection: Connection) -> int:
-    delivered = select(outbox.c.id).where(outbox.c.delivered_at.is_not(None))
-    aged = _delete(connection, outbox, outbox.c.id, delivered.where(outbox.c.delivered_at < before))
-    oldest = delivered.order_by(outbox.c.id)
-    return aged + _delete(connection, outbox, outbox.c.id, oldest, most=_excess(connection, limit))
+def _delete_aged(before: dt.datetime, connection: Connection) -> int:
+    aged = select(outbox.c.id).where(outbox.c.delivered_at.is_not(None), outbox.c.delivered_at < before)
+    return _delete(connection, outbox, outbox.c.id, aged)
+
+
+def _delete_excess(limit: int, connection: Connection) -> int:
+    delivered = select(outbox.c.id).where(outbox.c.delivered_at.is_not(None)).order_by(outbox.c.id)
+    return _delete(connection, outbox, outbox.c.id, delivered, most=_excess(connection, limit))
 
 
 def _drop_waiting(limit: int, now: dt.datetime, connection: Connection) -> int:

@@ -1,0 +1,121 @@
+"""Keeps what is known of the right time, and judges the clock by it. Called before retention, disruptive runs and doctor's views.
+
+Two rows of ``meta``: ``clock_believed`` moves on with the clock only while that is trusted, so that a clock which is wrong cannot
+become its own witness; ``clock_plane`` is the control plane's time at the last contact.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from runtime.adapters.state.codec import dumps, loads
+from runtime.adapters.state.store import State
+from runtime.adapters.state.tables import daemon_status, meta, outbox, runs
+from runtime.core.clock_trust import SETTLING, Evidence, Known, Reading, Trust, Trusted, judge, jumped
+from runtime.core.ports import Clock
+
+BELIEVED, PLANE = "clock_believed", "clock_plane"
+# A moment that is believed is written down at most so often while the machine runs on.
+_EVERY_S = 600.0
+
+
+def read_clocks(clock: Clock) -> Reading:
+    """Both clocks now, and which start of the machine they belong to."""
+    return Reading(clock.now(), clock.monotonic(), _boot())
+
+
+def assess(state: State, reading: Reading, built: dt.datetime | None = None, *, note: bool = True) -> Trust:
+    """The judgement; ``note`` writes down what later ones need. Raises StateUnavailable. Blocks."""
+    with state.read() as connection:
+        evidence = _evidence(connection, built)
+    trust = judge(evidence, reading)
+    if note and (change := _change(evidence, reading, trust)) is not None:
+        state.write(lambda connection: _keep(connection, BELIEVED, change))
+    return trust
+
+
+def note_plane_time(state: State, told: dt.datetime | None, reading: Reading) -> None:
+    """Remember the time that the control plane gave with its answer, and when that was. Blocks."""
+    if told is not None:
+        known = _as_json(Known(told, reading.monotonic, reading.boot))
+        state.write(lambda connection: _keep(connection, PLANE, known))
+
+
+def _change(evidence: Evidence, reading: Reading, trust: Trust) -> dict[str, Any] | None:
+    believed = evidence.believed
+    if not isinstance(trust, Trusted):
+        if believed is not None or evidence.newest is None:
+            return None
+        # Before rows of this clock come and make it look right: what was the newest until now.
+        return _as_json(Known(evidence.newest, 0.0, ""))
+    moved = jumped(evidence, reading)
+    recent = (
+        believed is not None and believed.boot == reading.boot and reading.monotonic - believed.monotonic < _EVERY_S
+    )
+    if recent and not moved:
+        return None
+    settled = reading.wall + SETTLING if moved else evidence.settled
+    return {**_as_json(Known(reading.wall, reading.monotonic, reading.boot)), "settled": settled}
+
+
+def _evidence(connection: Connection, built: dt.datetime | None) -> Evidence:
+    wanted = select(meta.c.key, meta.c.value).where(meta.c.key.in_((BELIEVED, PLANE)))
+    rows: dict[str, str] = dict(connection.execute(wanted).all())
+    kept = _mapping(rows.get(BELIEVED))
+    believed, plane = _known(kept), _known(_mapping(rows.get(PLANE)))
+    newest = None if believed else _newest(connection)
+    return Evidence(believed, plane, newest, built, _instant(kept.get("settled")))
+
+
+def _newest(connection: Connection) -> dt.datetime | None:
+    last_row = select(outbox.c.created_at).order_by(outbox.c.id.desc()).limit(1)
+    moments = (
+        connection.scalar(select(func.max(runs.c.started_at))),
+        connection.scalar(last_row),
+        connection.scalar(select(daemon_status.c.heartbeat_at)),
+    )
+    return max((moment for moment in moments if moment is not None), default=None)
+
+
+def _keep(connection: Connection, key: str, value: dict[str, Any]) -> None:
+    text = dumps(value)
+    row = upsert(meta).values(key=key, value=text)
+    connection.execute(row.on_conflict_do_update(index_elements=[meta.c.key], set_={"value": text}))
+
+
+def _as_json(known: Known) -> dict[str, Any]:
+    return {"instant": known.instant, "monotonic": known.monotonic, "boot": known.boot}
+
+
+def _known(content: dict[str, Any]) -> Known | None:
+    instant = _instant(content.get("instant"))
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
+        return Known(instant, float(content["monotonic"]), str(content["boot"])) if instant else None
+    return None
+
+
+def _mapping(text: str | None) -> dict[str, Any]:
+    content = loads(text)
+    return content if isinstance(content, dict) else {}
+
+
+def _instant(text: object) -> dt.datetime | None:
+    with contextlib.suppress(ValueError, OverflowError):
+        instant = dt.datetime.fromisoformat(str(text))
+        return instant.astimezone(dt.UTC) if instant.tzinfo else None
+    return None
+
+
+@cache
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
