@@ -58,6 +58,7 @@ COPY client_image/host-linux /flageemonitor/host-linux
 COPY client_image/postgresql /flageemonitor/postgresql
 COPY client_image/entrypoint.sh client_image/run_action.sh client_image/update_config.sh /flageemonitor/
 COPY --from=protected /protected/ /flageemonitor/
+COPY contracts/catalogue.json /flageemonitor/contracts/
 ARG VERSION=0.0.0
 ARG REVISION=unknown
 ARG BUILT_AT=1970-01-01T00:00:00+00:00

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from contracts.address import parse_address
 from contracts.cron import cron_text
@@ -25,6 +26,7 @@ Role = Literal["checkout", "self_checkout", "price_check", "concentrator", "prox
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Level = Literal["L1", "L2", "L3"]
 
+ZONEINFO = "/usr/share/zoneinfo/"
 PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 
 
@@ -34,6 +36,19 @@ def _zone(name: str) -> str:
     except (KeyError, OSError, ValueError) as error:  # ZoneInfoNotFoundError is a KeyError
         raise ValueError(f"unknown time zone {name!r}; use an IANA name such as America/Sao_Paulo") from error
     return name
+
+
+def _zone_file(value: str) -> str:
+    path = value if value.startswith("/") else ZONEINFO + value
+    if not re.fullmatch(re.escape(ZONEINFO) + r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", path):
+        raise ValueError(f"must be a zone name or a file below {ZONEINFO}")
+    return path
+
+
+def _host_or_address(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?", value):
+        raise ValueError("must be a host name or an IP address")
+    return value
 
 
 def _network(text: str) -> str:
@@ -65,19 +80,26 @@ def _versions(text: str) -> str:
     return text
 
 
+def _format(name: str, **limits: int) -> WithJsonSchema:
+    """A type that plain JSON Schema cannot say, by the name that :mod:`contracts.parameters` knows it by."""
+    return WithJsonSchema({"type": "string", "format": name, **limits})
+
+
 NetworkCode = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 ProviderId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 ActionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-ZoneName = Annotated[str, AfterValidator(_zone)]
-Address = Annotated[str, AfterValidator(_address)]
-Cidr = Annotated[str, AfterValidator(_network)]
+ZoneName = Annotated[str, AfterValidator(_zone), _format("time-zone")]
+ZoneFile = Annotated[str, AfterValidator(_zone_file), _format("zone-file")]  # a zone's name, or the path of its file
+HostOrAddress = Annotated[str, AfterValidator(_host_or_address), _format("host-or-address")]
+Address = Annotated[str, AfterValidator(_address), _format("ip-address")]
+Cidr = Annotated[str, AfterValidator(_network), _format("ip-network")]
 WallTime = Annotated[dt.time, AfterValidator(_wall_time)]
 WallInstant = Annotated[dt.datetime, AfterValidator(_wall_instant)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Percent = Annotated[Decimal, Field(ge=0, le=100, decimal_places=2)]
 Text = Annotated[str, Field(min_length=1, max_length=255)]
-CronText = Annotated[Text, AfterValidator(cron_text)]
+CronText = Annotated[Text, AfterValidator(cron_text), _format("cron", minLength=1, maxLength=255)]
 Versions = Annotated[Text, AfterValidator(_versions)]
 
 

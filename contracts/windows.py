@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Self
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from contracts.config import Effect, FreezeWindow, Part, WallTime, Weekday, ZoneName
 from contracts.walltime import occurrences, offset_change, wall_of
@@ -27,6 +27,8 @@ Span = tuple[dt.datetime, dt.datetime]  # naive wall times, the end exclusive
 
 class Window(Part):
     """A daily or weekly window, as a parameter of actions. An ``end`` before ``start`` is on the next day; empty: every."""
+
+    model_config = ConfigDict(json_schema_extra={"format": "window"})  # see contracts.parameters
 
     start: WallTime
     end: WallTime
@@ -52,6 +54,13 @@ class Frozen:
 
     window: FreezeWindow
     until: dt.datetime
+
+
+def windows_at(windows: Iterable[Window], store: int | None) -> tuple[Window, ...]:
+    """Those that hold for a store: the ones that name it replace the general ones there."""
+    windows = tuple(windows)
+    own = tuple(window for window in windows if window.stores and store in window.stores)
+    return own or tuple(window for window in windows if not window.stores)
 
 
 def inside(windows: Iterable[Window], now: dt.datetime, store: int | None = None) -> dt.datetime | None:

@@ -30,6 +30,7 @@ _STATUS: dict[Reason, int] = {
     "network_required": 400,
     "configuration_missing": 404,
     "configuration_invalid": 409,
+    "configuration_changed": 409,
     "installer_value_invalid": 409,
     "agent_elsewhere": 409,
     "configuration_damaged": 503,

@@ -165,14 +165,14 @@ class Jobs:
 
     def _wanted(self, config: NetworkConfig) -> dict[str, Active]:
         found = list(problems(self._installation, config))
-        bad = {finding.path: finding.text for finding in found}
+        bad = {finding.job: finding.text for finding in found if finding.stops}
         for finding in found:
-            if not finding.path.startswith("schedule."):
+            if not finding.stops:
                 say = log.error if finding.level == "error" else log.warning
                 say("configuration_problem", path=finding.path, problem=finding.text)
         wanted: dict[str, Active] = {}
         for job in config.schedule:
-            trouble = bad.get(f"schedule.{job.id}")
+            trouble = bad.get(job.id)
             if trouble is not None:
                 log.warning("job_not_started", job=job.id, why=trouble)
             elif job.enabled:

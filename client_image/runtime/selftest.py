@@ -46,6 +46,21 @@ def data() -> str:
     return assets.load(assets.find_root(), catalogue().names).digest
 
 
+def published() -> int:
+    """The catalogue that the control plane reads says what this image's actions declare; how many they are."""
+    import contracts
+    from contracts.catalogue import FILE, parse_catalogue
+    from runtime.actions.registry import ACTIONS, catalogue
+    from runtime.adapters import assets
+    from runtime.core.published import publish
+
+    text = (Path(contracts.__file__).parent / FILE).read_text(encoding="utf-8")
+    declared = publish(ACTIONS, assets.load(assets.find_root(), catalogue().names).providers)
+    if parse_catalogue(text) != declared:
+        raise ValueError(f"contracts/{FILE} is not what the actions declare: run `make schema`, then build again")
+    return len(declared.actions)
+
+
 def state() -> str:
     """A local state can be made; the schema that it has."""
     from runtime.adapters.state.migrations import HEAD
@@ -70,7 +85,7 @@ def _raise(name: str) -> None:
 
 def main() -> None:
     """One JSON line; exit 0 when everything holds, else 1."""
-    checks: tuple[Callable[[], object], ...] = (modules, actions, data, state, script)
+    checks: tuple[Callable[[], object], ...] = (modules, actions, data, published, state, script)
     found: dict[str, Any] = {}
     failed = False
     for check in checks:

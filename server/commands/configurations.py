@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
+from collections.abc import Iterable, Sequence
 from typing import IO, TYPE_CHECKING
 
 import click
@@ -12,6 +14,8 @@ from server.commands.base import working
 from server.commands.output import Output, emit_json, output_option, say
 
 if TYPE_CHECKING:
+    from contracts.action_check import Finding
+    from contracts.changes import Change
     from contracts.notes import Note
 
 
@@ -23,27 +27,61 @@ def config() -> None:
 _FILE = click.argument("file", type=click.File("rb"), metavar="FILE")
 
 
+_ALLOW_UNKNOWN = click.option(
+    "--allow-unknown-actions",
+    "allow_unknown",
+    is_flag=True,
+    help="Only warn of names of actions that this release does not have, for a network whose proxy is newer.",
+)
+
+
 @config.command("set")
 @click.argument("client_name", metavar="CLIENT")
 @click.argument("code", metavar="NETWORK")
 @_FILE
+@click.option("--yes", is_flag=True, help="Do not ask before something dangerous is stored.")
+@_ALLOW_UNKNOWN
 @output_option
-def config_set(client_name: str, code: str, file: IO[bytes], output: Output) -> None:
+def config_set(client_name: str, code: str, file: IO[bytes], yes: bool, allow_unknown: bool, output: Output) -> None:
     """Check FILE (- for stdin) and store it as the next version for NETWORK of CLIENT. Proxies fetch it at their next refresh.
+
+    What changes for terminals is said first, the most dangerous changes at the top. On a terminal, changes that reach more
+    terminals or protect fewer have to be confirmed; in a pipe they are said and stored.
 
     Documents of the first generation (PARAM_*) are taken as they are. The content is stored encrypted; earlier versions are kept.
 
     \b
-    Example:
+    Examples:
       flagee-server config set "Mercado Sol" SOL config_bot.json
+      flagee-server config set "Mercado Sol" SOL - --yes --output json < config_bot.json
     """
-    with working() as context, context.database.writing() as session:
-        from server.services.configurations import store
+    from server.services.configurations import preview, store
 
-        stored = store(session, context.vault, client=client_name, code=code, raw=_read(file), now=context.clock())
-    _say_notes(stored.notes)
+    raw = _read(file)
+    with working() as context:
+        now = context.clock()
+        with context.database.reading() as connection:
+            what = preview(
+                connection, context.vault, client=client_name, code=code, raw=raw, now=now, allow_unknown=allow_unknown
+            )
+        _say_notes(what.checked.document.notes)
+        _say_findings(what.checked.findings)
+        _say_changes(what.changes)
+        if what.dangerous and not yes and _on_terminal():
+            click.confirm(f"Store this for network {code} of {client_name}?", abort=True, err=True)
+        with context.database.writing() as session:
+            stored = store(
+                session,
+                context.vault,
+                client=client_name,
+                code=code,
+                raw=raw,
+                now=now,
+                allow_unknown=allow_unknown,
+                expected=what.served,
+            )
     if output == "json":
-        emit_json(stored)
+        emit_json({**dataclasses.asdict(stored), "findings": _plain(stored.findings), "changes": what.changes})
     elif stored.changed:
         click.echo(f"version {stored.version} stored for network {code} of {client_name} (digest {stored.digest[:12]})")
     else:
@@ -87,38 +125,64 @@ def config_show(client_name: str, code: str, reveal: bool, output: Output) -> No
 
 @config.command("validate")
 @_FILE
+@click.option(
+    "--client", "client_name", metavar="CLIENT", help="With --network: say what would change from the stored version."
+)
+@click.option("--network", "code", metavar="NETWORK", help="With --client: the network that the document is for.")
+@_ALLOW_UNKNOWN
 @output_option
-def config_validate(file: IO[bytes], output: Output) -> None:
-    """Check FILE (- for stdin) as strictly as `config set` does. Needs no database. Exit code 1 when something is wrong.
-
-    Which actions there are, and their parameters, only a proxy knows: `flageemonitor-run config check FILE` looks at those too.
+def config_validate(
+    file: IO[bytes], client_name: str | None, code: str | None, allow_unknown: bool, output: Output
+) -> None:
+    """Check FILE (- for stdin) as strictly as `config set` does: values, actions and their parameters, and whether jobs can ever
+    run. Exit code 1 when something is wrong. Nothing is stored, and without --client and --network no database is needed.
 
     \b
-    Example:
+    Examples:
       flagee-server config validate config_bot.json
+      flagee-server config validate config_bot.json --client "Mercado Sol" --network SOL
     """
     from contracts.document import DocumentError, read_document
 
+    if (client_name is None) != (code is None):
+        raise click.UsageError("--client and --network go together: give both, or none of them")
+    raw = _read(file)
     try:
-        document = read_document(_read(file), strict=True)
+        document = read_document(raw, strict=True)
     except DocumentError as error:
         if output == "json":
             emit_json({"valid": False, "reason": error.reason, "problems": error.problems})
             sys.exit(1)
         raise click.ClickException("\n".join(("the document cannot be used", *map(str, error.problems)))) from None
+    from server.context import utc_now
+    from server.services.vocabulary import findings
+
+    found = findings(document.config, utc_now(), allow_unknown=allow_unknown)
+    problems = [one for one in found if one.level == "error"]
+    if problems and output == "text":
+        raise click.ClickException("\n".join(("the document cannot be used", *map(str, problems))))
+    changed = () if problems or client_name is None else _changes(client_name, str(code), raw, allow_unknown)
     if output == "json":
-        emit_json({"valid": True, "network": document.config.network, "generation": document.generation,
-                   "digest": document.digest, "notes": document.notes})  # fmt: skip
-        return
+        emit_json({"valid": not problems, "network": document.config.network, "generation": document.generation,
+                   "digest": document.digest, "notes": document.notes, "findings": _plain(found), "changes": changed,
+                   **({"reason": "actions", "problems": _plain(problems)} if problems else {})})  # fmt: skip
+        sys.exit(1 if problems else 0)
     _say_notes(document.notes)
-    spoken = [part for part in ("actions", "overrides", "schedule") if getattr(document.config, part)]
-    if spoken:
-        say(
-            f"info: {', '.join(spoken)}: a proxy knows the actions; there, `flageemonitor-run config check` looks at these"
-        )
+    _say_findings(found)
+    _say_changes(changed)
     click.echo(
         f"valid: network {document.config.network}, provider {document.config.provider}, generation {document.generation}"
     )
+
+
+def _changes(client_name: str, code: str, raw: bytes, allow_unknown: bool) -> tuple[Change, ...]:
+    with working() as context, context.database.reading() as connection:
+        from server.services.configurations import preview
+
+        now = context.clock()
+        return preview(
+            connection, context.vault, client=client_name, code=code, raw=raw, now=now, allow_unknown=allow_unknown
+        ).changes
 
 
 def _read(file: IO[bytes]) -> bytes:
@@ -130,3 +194,21 @@ def _read(file: IO[bytes]) -> bytes:
 def _say_notes(notes: tuple[Note, ...]) -> None:
     for note in notes:
         say(f"{note.level}: {note}")
+
+
+def _say_findings(findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        say(f"{finding.level}: {finding}")
+
+
+def _say_changes(changes: Sequence[Change]) -> None:
+    for change in changes:
+        say(f"{'DANGER: ' if change.level == 'danger' else ''}{change}")
+
+
+def _plain(findings: Iterable[Finding]) -> list[dict[str, str]]:
+    return [{"level": one.level, "path": one.path, "message": one.text} for one in findings]
+
+
+def _on_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()

@@ -5,6 +5,7 @@ Documents are served byte for byte as they were stored, so that a proxy of the f
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import shlex
 from dataclasses import dataclass
@@ -12,8 +13,11 @@ from dataclasses import dataclass
 from sqlalchemy import Row, bindparam, func, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
+from contracts.action_check import Finding
+from contracts.changes import Change, changes
 from contracts.document import Document, DocumentError, read_document
 from contracts.notes import Note
+from server.services import vocabulary
 from server.services.refusal import Refusal
 from server.services.registry import NetworkRow, Reader, find_network, is_network_code
 from server.services.tokens import Principal
@@ -44,40 +48,119 @@ class Current:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What :func:`store` did. ``changed`` is False when the served version had this content already."""
+    """What :func:`store` did. ``changed`` is False when the served version had this content already. ``findings``: what the check
+    of actions warns of."""
 
     version: int
     digest: str
     changed: bool
     notes: tuple[Note, ...]
+    findings: tuple[Finding, ...] = ()
 
 
-def checked(raw: bytes) -> Document:
-    """Validate as strictly as :func:`store` does. Refusal: configuration_invalid, one line for each wrong value."""
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A document that can be used. ``findings``: warnings of the check of its actions."""
+
+    document: Document
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What :func:`store` would change. ``served``: the version that the changes are counted from, 0 before the first one."""
+
+    checked: Checked
+    served: int
+    changes: tuple[Change, ...]
+
+    @property
+    def dangerous(self) -> bool:
+        return any(change.level == "danger" for change in self.changes)
+
+
+def checked(raw: bytes, now: dt.datetime, *, allow_unknown: bool = False) -> Checked:
+    """Validate as strictly as :func:`store` does. Refusal: configuration_invalid, one line for each wrong value.
+
+    ``allow_unknown``: names of actions that this release does not have are warnings.
+    """
     try:
-        return read_document(raw, strict=True)
+        document = read_document(raw, strict=True)
     except DocumentError as error:
         raise Refusal("configuration_invalid", "\n".join(map(str, error.problems))) from None
+    found = vocabulary.findings(document.config, now, allow_unknown=allow_unknown)
+    errors = [finding for finding in found if finding.level == "error"]
+    if errors:
+        raise Refusal("configuration_invalid", "\n".join(map(str, errors)))
+    return Checked(document, found)
 
 
-def store(session: Session, vault: Vault | None, *, client: str, code: str, raw: bytes, now: dt.datetime) -> Stored:
-    """Validate, encrypt and append a version; earlier ones stay. ``raw`` is kept as it is.
+def preview(
+    reader: Reader,
+    vault: Vault | None,
+    *,
+    client: str,
+    code: str,
+    raw: bytes,
+    now: dt.datetime,
+    allow_unknown: bool = False,
+) -> Preview:
+    """Validate, and compare with the version that is served. Refusals: those of :func:`store`.
 
-    Refusals: configuration_invalid, client_unknown, network_unknown, secret_key_missing.
+    A served version that cannot be read any more (another key, a damaged row) counts as none: it must be possible to replace it.
     """
     vault = _present(vault)
-    document = checked(raw)
-    network = find_network(session, client, code)
+    new = checked(raw, now, allow_unknown=allow_unknown)
+    network = find_network(reader, client, code)
+    _require_network(new.document, code)
+    current = latest(reader, network)
+    before = None
+    if current is not None:
+        with contextlib.suppress(Refusal, DocumentError):
+            before = read_document(plaintext(reader, vault, current), strict=False).config
+    found = changes(before, new.document.config, vocabulary.catalogue())
+    return Preview(new, current.version if current else 0, found)
+
+
+def _require_network(document: Document, code: str) -> None:
     if document.config.network != code:
         raise Refusal(
             "configuration_invalid",
             f"network: the document is for {document.config.network!r}, not for {code!r}; correct the document or the command",
         )
+
+
+def store(
+    session: Session,
+    vault: Vault | None,
+    *,
+    client: str,
+    code: str,
+    raw: bytes,
+    now: dt.datetime,
+    allow_unknown: bool = False,
+    expected: int | None = None,
+) -> Stored:
+    """Validate, encrypt and append a version; earlier ones stay. ``raw`` is kept as it is. ``expected``: the version that must
+    still be the served one, because somebody agreed to what changes from there.
+
+    Refusals: configuration_invalid, client_unknown, network_unknown, secret_key_missing, configuration_changed.
+    """
+    vault = _present(vault)
+    new = checked(raw, now, allow_unknown=allow_unknown)
+    document = new.document
+    network = find_network(session, client, code)
+    _require_network(document, code)
     # Two at once wait for each other here: on PostgreSQL by this row lock, on SQLite by the transaction itself.
     session.execute(select(Network.id).where(Network.id == network.id).with_for_update())
     served = latest(session, network)
+    if expected is not None and expected != (served.version if served else 0):
+        raise Refusal(
+            "configuration_changed",
+            "another version was stored in the meantime; nothing was stored. Start again to see what changes from there",
+        )
     if served and served.digest == document.digest and served.key_id == vault.key_id:
-        return Stored(served.version, served.digest, changed=False, notes=document.notes)
+        return Stored(served.version, served.digest, changed=False, notes=document.notes, findings=new.findings)
     version = served.version + 1 if served else 1
     session.add(
         Configuration(
@@ -89,7 +172,7 @@ def store(session: Session, vault: Vault | None, *, client: str, code: str, raw:
             created_at=now,
         )
     )
-    return Stored(version, document.digest, changed=True, notes=document.notes)
+    return Stored(version, document.digest, changed=True, notes=document.notes, findings=new.findings)
 
 
 def latest(reader: Reader, network: NetworkRow) -> Current | None:

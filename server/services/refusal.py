@@ -16,6 +16,7 @@ Reason = Literal[
     "network_required",
     "configuration_missing",
     "configuration_invalid",
+    "configuration_changed",
     "configuration_damaged",
     "secret_key_missing",
     "secret_key_mismatch",

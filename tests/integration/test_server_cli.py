@@ -1,5 +1,6 @@
 """`flagee-server` as an operator uses it: what it prints, where, and its exit codes."""
 
+import contextlib
 import json
 import os
 import pty
@@ -133,12 +134,108 @@ def test_validate_needs_no_database_and_no_settings(tmp_path: Path) -> None:
     assert nowhere.run("config", "validate", str(path), DATABASE_URL="nonsense").exit_code == 0
 
 
-def test_validate_says_what_only_a_proxy_can_check(tmp_path: Path) -> None:
+def test_a_mistyped_action_is_not_stored_and_its_near_name_is_told(plane: ControlPlane) -> None:
+    raw = document("SOL", actions={"shutdown_endpont": {"params": {"exceptions": ["10.0.0.9"]}}})
+    for command in (("validate", "-"), ("set", CLIENT, "SOL", "-")):
+        said = plane.run("config", *command, stdin=raw)
+        assert said.exit_code == 1
+        assert "actions.shutdown_endpont: unknown action" in said.stderr
+        assert "did you mean shutdown_endpoint" in said.stderr
+    assert json.loads(plane.must("config", "show", CLIENT, "SOL", "--output", "json"))["version"] == 1
+
+
+def test_names_that_only_a_newer_proxy_knows_are_stored_when_that_is_asked_for(plane: ControlPlane) -> None:
+    raw = document("SOL", actions={"dance": {}}, schedule=[{"id": "waltz", "action": "dance", "cron": "0 3 * * *"}])
+    assert plane.run("config", "set", CLIENT, "SOL", "-", stdin=raw).exit_code == 1
+    said = plane.run("config", "set", CLIENT, "SOL", "-", "--allow-unknown-actions", stdin=raw)
+    assert said.exit_code == 0
+    assert "warning: actions.dance: unknown action 'dance'" in said.stderr
+    assert "warning: schedule.waltz: unknown action 'dance'" in said.stderr
+
+
+def test_validate_names_the_path_of_every_wrong_parameter(tmp_path: Path) -> None:
     nowhere = empty(tmp_path, f"sqlite:///{tmp_path}/none/none.db")
-    spoken = nowhere.run("config", "validate", "-", stdin=document("SOL", actions={"dance": {}}))
-    assert (spoken.exit_code, "actions: a proxy knows the actions" in spoken.stderr) == (0, True)
-    assert "config check" in spoken.stderr
-    assert nowhere.run("config", "validate", "-", stdin=document("SOL")).stderr == ""
+    raw = document(
+        "SOL",
+        actions={"pdv_shutdown": {"params": {"settle": "long", "colour": 1}}},
+        schedule=[{"id": "zone", "action": "terminal_ping", "cron": "0 3 * * *", "params": {"speed": 1}}],
+    )
+    said = json.loads(nowhere.run("config", "validate", "-", "--output", "json", stdin=raw).stdout)
+    assert said["valid"] is False
+    assert {problem["path"] for problem in said["problems"]} == {
+        "actions.pdv_shutdown.params.settle",
+        "actions.pdv_shutdown.params.colour",
+        "schedule.zone.params.speed",
+    }
+
+
+def test_an_announced_action_is_a_warning(plane: ControlPlane) -> None:
+    raw = document("SOL", schedule=[{"id": "agent", "action": "pdv_install", "cron": "0 3 * * *"}])
+    said = plane.run("config", "set", CLIENT, "SOL", "-", stdin=raw)
+    assert said.exit_code == 0
+    assert "warning: schedule.agent: install_endpoint_agent is not available in this version" in said.stderr
+
+
+def test_a_job_outside_its_window_is_not_stored(plane: ControlPlane) -> None:
+    noon = {"id": "off", "action": "shutdown_endpoint", "cron": "0 12 * * *", "selector": {"all": True}}
+    said = plane.run("config", "set", CLIENT, "SOL", "-", stdin=document("SOL", schedule=[noon]))
+    assert said.exit_code == 1
+    assert "schedule.off: can never run" in said.stderr
+    assert "outside its window (22:00-06:00)" in said.stderr
+
+
+TILLS = {"kind": "static", "hosts": [{"name": f"SOL-LOJA001-PDV{n}", "address": f"10.0.0.{n}"} for n in (1, 2, 3)]}
+NIGHT = {"id": "night", "action": "pdv_shutdown", "cron": "50 23 * * *", "selector": {"all": True}}
+
+
+def test_what_changes_for_tills_is_said_before_it_is_stored(plane: ControlPlane) -> None:
+    plane.publish("SOL", inventory=TILLS)
+    raw = document("SOL", inventory=TILLS, schedule=[NIGHT])
+    said = plane.run("config", "set", CLIENT, "SOL", "-", stdin=raw)
+    assert said.exit_code == 0
+    assert said.stderr.splitlines()[0] == (
+        "DANGER: new: powers off up to 3 tills of the network daily at 23:50 (the network's zone, America/Sao_Paulo), "
+        "window 22:00-06:00, no exceptions (job night)"
+    )
+    again = json.loads(plane.must("config", "set", CLIENT, "SOL", "-", "--output", "json", stdin=raw))
+    assert (again["changed"], again["changes"]) == (False, [])
+
+
+def test_validate_against_a_network_says_what_would_change_and_stores_nothing(plane: ControlPlane) -> None:
+    plane.publish("SOL", inventory=TILLS, schedule=[NIGHT])
+    raw = document("SOL", inventory=TILLS)
+    said = plane.must("config", "validate", "-", "--client", CLIENT, "--network", "SOL", "--output", "json", stdin=raw)
+    assert [change["text"].partition(":")[0] for change in json.loads(said)["changes"]] == ["removed"]
+    assert json.loads(plane.must("config", "show", CLIENT, "SOL", "--output", "json"))["version"] == 2
+    assert plane.run("config", "validate", "-", "--client", CLIENT, stdin=raw).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "options", "version", "asked"), [("n", (), 2, True), ("y", (), 3, True), ("", ("--yes",), 3, False)]
+)
+def test_on_a_terminal_a_dangerous_change_is_confirmed(
+    answer: str, options: tuple[str, ...], version: int, asked: bool, plane: ControlPlane, tmp_path: Path
+) -> None:
+    plane.publish("SOL", inventory=TILLS)
+    path = tmp_path / "new.json"
+    path.write_bytes(document("SOL", inventory=TILLS, schedule=[NIGHT]))
+    main, other = pty.openpty()
+    command = [*COMMAND, "config", "set", CLIENT, "SOL", str(path), *options]
+    process = subprocess.Popen(
+        command, stdin=other, stdout=other, stderr=other, env={**os.environ, **plane.environ, "TERM": "xterm"}
+    )
+    os.close(other)
+    printed = b""
+    with os.fdopen(main, "r+b", buffering=0) as screen, contextlib.suppress(OSError):
+        while part := screen.read(65536):
+            printed += part
+            if b"[y/N]" in printed and answer:
+                screen.write(answer.encode() + b"\n")
+                answer = ""
+    assert process.wait(60) == (0 if version == 3 else 1)
+    assert (b"Store this" in printed) is asked
+    assert printed.index(b"powers off") < printed.index(b"Store this" if asked else b" stored for")
+    assert json.loads(plane.must("config", "show", CLIENT, "SOL", "--output", "json"))["version"] == version
 
 
 def test_validate_warns_of_clear_text(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from contracts.windows import Window
+from contracts.windows import Window, windows_at
 from runtime.core.action import Action, Decision, Failed, Params, Refused, Script, Stage
 from runtime.core.clocks import inside_by_both
 from runtime.core.facts import Facts
@@ -25,6 +25,8 @@ class ShutdownParams(Params):
     """``windows``: those that name a host's store replace the general ones for it. ``exceptions``: see :func:`is_listed`."""
 
     ADDS: ClassVar[frozenset[str]] = frozenset({"exceptions"})
+    PROTECTS: ClassVar[frozenset[str]] = frozenset({"exceptions"})
+    WINDOWS: ClassVar[str] = "windows"
 
     windows: tuple[Window, ...] = Field(
         (_NIGHT,), min_length=1, description="wall times; one that names stores replaces the general ones there"
@@ -33,8 +35,7 @@ class ShutdownParams(Params):
     settle: float = Field(120.0, ge=5, le=900, description="seconds that the terminal may take to go")
 
     def windows_for(self, store: int | None) -> tuple[Window, ...]:
-        own = tuple(window for window in self.windows if window.stores and store in window.stores)
-        return own or tuple(window for window in self.windows if not window.stores)
+        return windows_at(self.windows, store)
 
 
 _OBSERVE = r"""
@@ -86,6 +87,7 @@ ACTION = Action(
     version="2.0.0",
     summary="Power off checkouts inside their window, confirmed by their going.",
     effect="disrupt",
+    does="powers off",
     params=ShutdownParams,
     needs_root=True,
     observe=_OBSERVE,

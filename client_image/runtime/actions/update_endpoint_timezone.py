@@ -5,45 +5,29 @@ Works on the files that every system reads, not through timedatectl: with a ``lo
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from contracts.config import NetworkConfig, ZoneName
+from contracts.config import ZONEINFO, HostOrAddress, ZoneFile, ZoneName
 from runtime.core.action import Action, Decision, Done, Failed, Params, Script, Stage, Step, WriteFile
 from runtime.core.facts import Facts
 from runtime.core.model import Host
 
-ZONEINFO = "/usr/share/zoneinfo/"
 TIMESYNCD_CONF = "/etc/systemd/timesyncd.conf.d/90-flageemonitor.conf"
 TIMESYNCD_UNIT = "/etc/systemd/system/systemd-timesyncd.service.d/90-flageemonitor.conf"
 SKEW_LIMIT_S = 30
-
-
-def _zone_file(value: str) -> str:
-    """A zone's name or the path of its file, as a path. Nothing outside the zone database: W-65."""
-    path = value if value.startswith("/") else ZONEINFO + value
-    if not re.fullmatch(re.escape(ZONEINFO) + r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", path):
-        raise ValueError(f"must be a zone name or a file below {ZONEINFO}")
-    return path
-
-
-def _server(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?", value):
-        raise ValueError("must be a host name or an IP address")
-    return value
 
 
 class TimezoneParams(Params):
     """Some software wants a fixed-offset zone in /etc/localtime while the displayed zone is a city: ``localtime_target``."""
 
     timezone: ZoneName = Field(description="IANA name, for example America/Sao_Paulo")
-    localtime_target: Annotated[str, AfterValidator(_zone_file)] | None = Field(
+    localtime_target: ZoneFile | None = Field(
         None, description="another zone, or its file below /usr/share/zoneinfo, for /etc/localtime"
     )
     enable_ntp: bool = Field(False, description="see to it that the clock is synchronised")
-    ntp_server: Annotated[str, AfterValidator(_server)] | None = Field(None, description="host name or IP address")
+    ntp_server: HostOrAddress | None = Field(None, description="host name or IP address")
     force_timesyncd: bool = Field(
         False, description="start systemd-timesyncd although another NTP program is installed"
     )
@@ -236,21 +220,18 @@ def _decide(facts: Facts, params: TimezoneParams, host: Host) -> Decision:
     return Done(report=report, message=f"time zone is {params.timezone}{source}{note.get(ntp, '')}")
 
 
-def _defaults(config: NetworkConfig) -> dict[str, object]:
-    return {"timezone": config.timezone}
-
-
 ACTION = Action(
     name="update_endpoint_timezone",
     aliases=("pdv_update_timezone", "update_host_timezone"),
     version="2.0.0",
     summary="Correct time zone, local time file and, where asked, NTP.",
     effect="change",
+    does="sets the time zone and clock of",
     params=TimezoneParams,
     needs_root=True,
     observe=_OBSERVE,
     decide=_decide,
-    defaults=_defaults,
+    defaults={"timezone": "timezone"},
     legacy_flags={
         "--timezone": "timezone",
         "--localtime-target": "localtime_target",

@@ -6,34 +6,26 @@ import dataclasses
 import datetime as dt
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from rich.text import Text
 
+from contracts.action_check import Check, Finding, Level
 from contracts.config import Job, NetworkConfig
 from contracts.document import Document, DocumentError, read_document
 from contracts.schedule import plan_of, upcoming
 from runtime.adapters.control_plane import refresh
 from runtime.adapters.state.meta import note_refresh
 from runtime.console.output import Out
-from runtime.core.catalogue import nearest
 from runtime.core.errors import NoConfiguration, RunError, UsageFault
 from runtime.core.model import Selector
-from runtime.core.pipeline import Knowledge, Request, overridden, resolve, wrong_settings
+from runtime.core.pipeline import Request, resolve
+from runtime.core.published import publish
 from runtime.wiring import Installation
 
-Level = Literal["ok", "info", "warning", "danger", "error"]
 _STYLE = {"ok": "green", "info": "dim", "warning": "yellow", "danger": "bold red", "error": "bold red"}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    level: Level
-    path: str
-    text: str
 
 
 def check(installation: Installation, file: str | None, out: Out) -> int:
@@ -49,7 +41,7 @@ def check(installation: Installation, file: str | None, out: Out) -> int:
             "digest": document.digest,
             "errors": errors,
         }
-        out.json({**body, "findings": [dataclasses.asdict(finding) for finding in findings]})
+        out.json({**body, "findings": [{"level": one.level, "path": one.path, "text": one.text} for one in findings]})
         return 3 if errors else 0
     rows = [(_mark(finding.level, out), finding.path, finding.text) for finding in findings]
     out.table(("", "where", "what"), rows, ())
@@ -74,55 +66,24 @@ def _read(installation: Installation, file: str | None) -> tuple[Document, list[
 
 
 def problems(installation: Installation, config: NetworkConfig) -> Iterator[Finding]:
-    """What validation of the document alone cannot see: actions, parameters, providers. Also asked by the daemon."""
+    """What validation of the document alone cannot see: actions, parameters, providers, jobs. Also asked by the daemon."""
     known = installation.known
-    yield from _settings_problems(known, config)
-    yield from _override_problems(known, config)
-    for name in {*config.rollout, *config.overrides, config.provider} - known.providers.keys():
-        yield Finding("warning", "provider", f"{name} is not a provider that this image knows")
+    actions = known.catalogue.actions
+    published = publish(actions.values(), known.providers)
+    check = Check(config, published, installation.clock.now(), models=lambda name: actions[name].params)
+    stopped: set[str] = set()
+    for finding in check.findings():
+        if finding.stops:
+            stopped.add(finding.job)
+        yield finding
     for job in config.schedule:
-        yield from _job_problems(installation, config, job)
-
-
-def _settings_problems(known: Knowledge, config: NetworkConfig) -> Iterator[Finding]:
-    names = known.names()
-    first: dict[str, str] = {}  # action -> the key by which it is spoken of
-    for key in config.actions:
-        if key in names:
-            first.setdefault(names[key], key)
-        else:
-            text = f"no such action, so this protects and changes nothing; {nearest(key, names)}"
-            yield Finding("error", f"actions.{key}", text)
-    for name, key in first.items():
-        try:
-            wrong = wrong_settings(known.catalogue.actions[name], config, known)
-        except UsageFault as fault:
-            yield Finding("error", f"actions.{key}", f"{fault.message}: no run of it starts; {fault.advice}")
-            continue
-        for problem in wrong:
-            path = f"actions.{key}.params{'.' if problem.path else ''}{problem.path}"
-            yield Finding("error", path, f"{problem.message}; runs of {name} with this value are refused")
-
-
-def _override_problems(known: Knowledge, config: NetworkConfig) -> Iterator[Finding]:
-    for provider, overrides in config.overrides.items():
-        names = known.names(provider)
-        for key in overrides:
-            path = f"overrides.{provider}.{key}"
-            if key not in names:
-                yield Finding("error", path, f"no such action, so this replaces nothing; {nearest(key, names)}")
-            elif provider in known.providers:
-                try:
-                    overridden(known.catalogue.actions[names[key]], provider, config, known)
-                except UsageFault as fault:
-                    text = f"{fault.message}: no run of {names[key]} that may meet hosts of {provider} starts; {fault.advice}"
-                    yield Finding("error", path, text)
+        if job.id not in stopped:
+            yield from _job_problems(installation, config, job)
 
 
 def _job_problems(installation: Installation, config: NetworkConfig, job: Job) -> Iterator[Finding]:
-    path = f"schedule.{job.id}"
+    """What only a run finds: its targets above all."""
     try:
-        plan_of(job, ZoneInfo(config.timezone), "")
         resolve(
             Request(job.action, provider=job.selector.provider, selector=_said(job), params=job.params),
             config,
@@ -131,10 +92,8 @@ def _job_problems(installation: Installation, config: NetworkConfig, job: Job) -
             now=installation.clock.now(),
         )
     except RunError as error:
-        level: Level = "warning" if error.reason in ("not_available", "action_disabled") or not job.enabled else "error"
-        yield Finding(level, path, f"{error.message}; this job is not started")
-    except ValueError as error:
-        yield Finding("error", path, f"{error}; this job is not started")
+        level: Level = "error" if job.enabled else "warning"
+        yield Finding(level, f"schedule.{job.id}", f"{error.message}; this job is not started", job=job.id, stops=True)
 
 
 def _said(job: Job) -> Selector:
@@ -188,7 +147,8 @@ def parse_span(text: str) -> float:
 def show_schedule(installation: Installation, span: str, out: Out) -> int:
     config = installation.document().config
     zone = ZoneInfo(config.timezone)
-    bad = {finding.path.removeprefix("schedule."): finding.text for finding in problems(installation, config)}
+    found = list(problems(installation, config))
+    bad = {finding.job: finding.text for finding in found if finding.stops}
     start = installation.clock.now()
     good = [job for job in config.schedule if job.id not in bad]
     data, rows = [], []
@@ -214,8 +174,9 @@ def show_schedule(installation: Installation, span: str, out: Out) -> int:
     off = [job.id for job in config.schedule if not job.enabled and job.id not in bad]
     if off:
         out.say(f"switched off: {', '.join(off)}", "dim")
-    for job_id, text in bad.items():
-        out.say(f"{job_id}: {text}", "yellow")
+    for finding in found:
+        if finding.job:
+            out.say(f"{finding.job}: {finding.text}", "yellow")
     return 0
 
 

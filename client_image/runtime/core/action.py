@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from contracts.config import Effect, NetworkConfig, Role
+from contracts.config import Effect, Role
 from contracts.secret import Secret
 from runtime.core.facts import Facts
 from runtime.core.model import Host
@@ -22,11 +22,16 @@ TERMINALS: frozenset[Role] = frozenset({"checkout", "self_checkout"})
 class Params(BaseModel):
     """Base of typed parameters: unknown names are refused, texts like "yes" become booleans.
 
-    ``ADDS``: lists to which a job or the command line adds, and never takes away from what the network says.
+    ``ADDS``: lists to which a job or the command line adds, and never takes away from what the network says. ``PROTECTS``: lists
+    of hosts that are left alone. ``WINDOWS``: the parameter with the windows in which the action may work, empty: at any time.
+    ``NOT_SECRET``: names that sound like a secret and hold none, as key_id.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     ADDS: ClassVar[frozenset[str]] = frozenset()
+    PROTECTS: ClassVar[frozenset[str]] = frozenset()
+    WINDOWS: ClassVar[str] = ""
+    NOT_SECRET: ClassVar[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,8 @@ class Action:
     """One action. ``observe`` is a read-only POSIX sh script; its ``key=value`` lines arrive in ``Facts.observed``.
 
     The engine assigns every parameter to ``P_<name>`` before it (booleans yes/no, None empty), quoted. ``needs_root``: observe
-    and steps run elevated. ``defaults``: parameters taken from the network's configuration. ``legacy_flags``: first-generation
+    and steps run elevated. ``does``: a verb for people, as in "powers off 12 hosts". ``defaults``: parameters that the network's
+    document gives, each with the dotted path of its value. ``legacy_flags``: first-generation
     options and the parameter each sets. ``available`` is False for names that this version only knows.
     """
 
@@ -113,7 +119,8 @@ class Action:
     needs_root: bool = False
     observe: str = ""
     decide: Callable[[Facts, Any, Host], Decision] | None = None
-    defaults: Callable[[NetworkConfig], Mapping[str, Any]] | None = None
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    does: str = ""
     stages: int = 4
     legacy_flags: Mapping[str, str] = field(default_factory=dict)
 

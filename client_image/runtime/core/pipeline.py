@@ -14,18 +14,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from contracts.action_names import STRENGTH, default_at, merged
 from contracts.config import ActionSettings, Effect, Level, Mode, NetworkConfig
-from contracts.document import Problem, problems_of
+from contracts.document import problems_of
 from contracts.ids import correlation_id, uuid7
 from runtime.core import compatibility_guard
 from runtime.core.action import Action, Params
 from runtime.core.catalogue import Catalogue
-from runtime.core.document_names import names_of, replacement_of, settings_of
+from runtime.core.document_names import names_of, replacement_of, require_no_stronger, settings_of
 from runtime.core.errors import UsageFault
 from runtime.core.model import RunInfo, Selector
 from runtime.core.providers import Provider
-
-_STRENGTH: Mapping[Effect, int] = {"read": 0, "change": 1, "disrupt": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class Job:
     def effect(self) -> Effect:
         """The strongest effect that any host of this run may see."""
         effects = [self.default.action.effect, *(binding.action.effect for binding in self.bindings.values())]
-        return max(effects, key=lambda effect: _STRENGTH[effect])
+        return max(effects, key=lambda effect: STRENGTH[effect])
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +179,7 @@ def overridden(asked: Action, provider: str, config: NetworkConfig, known: Knowl
     shipped = known.providers[provider].overrides
     replacement = replacement_of(asked.name, provider, config, known.names(provider), shipped)
     action = known.catalogue.override(asked.name, replacement)
-    if _STRENGTH[action.effect] > _STRENGTH[asked.effect]:
-        raise UsageFault(
-            "bad_override",
-            f"provider {provider} overrides {asked.name} ({asked.effect}) by {action.name}, which does more: {action.effect}",
-            "an override may not be stronger than what was asked for; correct `overrides`",
-        )
+    require_no_stronger(provider, asked, action)
     return action
 
 
@@ -203,12 +197,8 @@ def _bind(action: Action, request: Request, config: NetworkConfig, known: Knowle
             f"{action.name} is switched off for the network {config.network}",
             f"set actions.{action.name}.enabled in its configuration",
         )
-    values = _configured(action, config, settings)
-    for name, value in request.params.items():
-        given, base = _value(value), values.get(name)
-        if name in action.params.ADDS and isinstance(given, list | tuple) and isinstance(base, list | tuple):
-            given = [*base, *given]
-        values[name] = given
+    given = {name: _value(value) for name, value in request.params.items()}
+    values = merged(_configured(action, config, settings), given, action.params.ADDS)
     try:
         params = action.params.model_validate(values)
     except ValidationError as error:
@@ -226,21 +216,8 @@ def configured(action: Action, config: NetworkConfig, known: Knowledge) -> dict[
     return _configured(action, config, settings_of(action, config, known.names()))
 
 
-def wrong_settings(action: Action, config: NetworkConfig, known: Knowledge) -> tuple[Problem, ...]:
-    """What is wrong with these parameters. One that is missing is not: it may come with the run. Raises UsageFault likewise."""
-    values = configured(action, config, known)
-    if not action.available:
-        return ()  # its parameters are not known here
-    try:
-        action.params.model_validate(values)
-    except ValidationError as error:
-        missing = {item["loc"][0] for item in error.errors() if item["type"] == "missing" and len(item["loc"]) == 1}
-        return tuple(problem for problem in problems_of(error) if problem.path not in missing)
-    return ()
-
-
 def _configured(action: Action, config: NetworkConfig, settings: ActionSettings | None) -> dict[str, Any]:
-    values: dict[str, Any] = dict(action.defaults(config)) if action.defaults else {}
+    values = {name: default_at(config, path) for name, path in action.defaults.items()}
     return {**values, **(settings.params if settings else {})}
 
 

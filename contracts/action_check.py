@@ -1,0 +1,216 @@
+"""What a valid document says about actions, held against the catalogue: names, parameters, overrides, and what jobs promise.
+
+One check for the control plane (`config validate`, `config set`) and the proxy (`config check`, doctor, daemon). How parameters
+are checked is handed in: the control plane makes models from the catalogue's schemas, the proxy has the declared ones. Pure.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ValidationError
+
+from contracts.action_names import Contradiction, default_at, merged, replacement_of, require_no_stronger, settings_of
+from contracts.catalogue import ActionEntry, Catalogue, near
+from contracts.config import ActionSettings, Job, NetworkConfig
+from contracts.document import Problem, problems_of
+from contracts.parameters import model_of
+from contracts.promises import unmet
+from contracts.windows import Window
+
+Level = Literal["ok", "info", "warning", "danger", "error"]
+Models = Callable[[str], type[BaseModel]]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``path`` is dotted; a job is named by its id: schedule.night. ``job``: the one that the finding is about; ``stops``: it is
+    not started because of it."""
+
+    level: Level
+    path: str
+    text: str
+    job: str = ""
+    stops: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """``unknown``: how bad a name is that the catalogue does not have; a newer proxy may know it. ``now``: aware."""
+
+    config: NetworkConfig
+    catalogue: Catalogue
+    now: dt.datetime
+    unknown: Level = "error"
+    models: Models | None = None
+    _made: dict[str, type[BaseModel]] = field(default_factory=dict)
+
+    def findings(self) -> Iterator[Finding]:
+        """Everything, in the order of the document's keys: actions, overrides, providers, schedule."""
+        yield from self._settings()
+        yield from self._overrides()
+        config = self.config
+        for name in sorted({*config.rollout, *config.overrides, config.provider} - self.catalogue.providers.keys()):
+            yield Finding("warning", "provider", f"{name} is not a provider that this version knows")
+        for job in config.schedule:
+            yield from self._job(job)
+
+    def _model(self, action: str) -> type[BaseModel]:
+        if action not in self._made:
+            made = self.models(action) if self.models else model_of(self.catalogue.actions[action].parameters, action)
+            self._made[action] = made
+        return self._made[action]
+
+    def _said(self, action: str, entry: ActionEntry) -> ActionSettings | None:
+        return settings_of(action, entry.adds, self.config, self.catalogue.names())
+
+    def _values(self, action: str, entry: ActionEntry) -> dict[str, Any]:
+        """What the network's document gives to an action. Raises Contradiction."""
+        said = self._said(action, entry)
+        given = {name: default_at(self.config, path) for name, path in entry.defaults.items()}
+        return {**given, **(said.params if said else {})}
+
+    def _checked(self, action: str, values: Mapping[str, Any]) -> tuple[BaseModel | None, tuple[Problem, ...]]:
+        """The parameters, and what is wrong with those that are given. One that is missing may come with the run."""
+        try:
+            return self._model(action).model_validate(values), ()
+        except ValidationError as error:
+            missing = {item["loc"][0] for item in error.errors() if item["type"] == "missing" and len(item["loc"]) == 1}
+            return None, tuple(problem for problem in problems_of(error) if problem.path not in missing)
+
+    def _settings(self) -> Iterator[Finding]:
+        names = self.catalogue.names()
+        first: dict[str, str] = {}  # action -> the key by which the document speaks of it
+        for key in self.config.actions:
+            if key in names:
+                first.setdefault(names[key], key)
+            else:
+                yield self._unknown(f"actions.{key}", key, names, "this entry has no effect, and protects no host")
+        for action, key in first.items():
+            entry, path = self.catalogue.actions[action], f"actions.{key}"
+            try:
+                values = self._values(action, entry)
+            except Contradiction as found:
+                yield Finding("error", path, f"{found.message}: no run of {action} starts; {found.advice}")
+                continue
+            if not entry.available:
+                yield Finding(
+                    "warning",
+                    path,
+                    f"{action} is not available in this version; its parameters are not checked",
+                )
+                continue
+            for problem in self._checked(action, values)[1]:
+                where = f"{path}.params{'.' if problem.path else ''}{problem.path}"
+                yield Finding("error", where, f"{problem.message}; runs of {action} with this value are refused")
+
+    def _unknown(self, path: str, name: str, names: Mapping[str, str], effect: str) -> Finding:
+        advice = near(name, names) or "`flageemonitor-run actions` lists every name"
+        return Finding(self.unknown, path, f"unknown action {name!r}: {effect}; {advice}")
+
+    def _overrides(self) -> Iterator[Finding]:
+        for provider, overrides in self.config.overrides.items():
+            names = self.catalogue.names(provider)
+            for key, replacement in overrides.items():
+                path = f"overrides.{provider}.{key}"
+                if key not in names:
+                    yield self._unknown(path, key, names, "this entry has no effect")
+                elif replacement not in names:
+                    yield self._unknown(
+                        path, replacement, names, f"no run of {names[key]} on hosts of {provider} starts"
+                    )
+                elif provider in self.catalogue.providers:
+                    try:
+                        self._replaced(names[key], provider)
+                    except Contradiction as found:
+                        text = f"{found.message}: no run of {names[key]} that may meet hosts of {provider} starts; {found.advice}"
+                        yield Finding("error", path, text)
+
+    def _replaced(self, action: str, provider: str) -> str:
+        """What runs on a provider's hosts. Raises Contradiction for an override that cannot be taken."""
+        shipped = self.catalogue.providers[provider].overrides if provider in self.catalogue.providers else {}
+        new = replacement_of(action, provider, self.config, self.catalogue.names(provider), shipped)
+        entries = self.catalogue.actions
+        if new in entries:
+            require_no_stronger(provider, (action, entries[action].effect), (new, entries[new].effect))
+        return new
+
+    def _job(self, job: Job) -> Iterator[Finding]:
+        """A job that is switched off is only warned of."""
+        for finding in self._job_on(job):
+            level = finding.level if job.enabled or finding.level != "error" else "warning"
+            yield replace(finding, level=level, job=job.id)
+
+    def _job_on(self, job: Job) -> Iterator[Finding]:
+        path, names = f"schedule.{job.id}", self.catalogue.names(job.selector.provider)
+        action = names.get(job.action)
+        if action is None:
+            yield replace(self._unknown(path, job.action, names, "this job is not started"), stops=True)
+            return
+        entry = self.catalogue.actions[action]
+        if not entry.available:
+            yield Finding(
+                "warning", path, f"{action} is not available in this version; this job is not started", stops=True
+            )
+            return
+        try:
+            said, values = self._said(action, entry), self._values(action, entry)
+            running = self._replaced(action, job.selector.provider or self.config.provider)
+        except Contradiction:
+            return  # told where it is written
+        if said is not None and not said.enabled:
+            yield Finding(
+                "warning", path, f"{action} is switched off by actions.{action}; this job is not started", stops=True
+            )
+            return
+        yield from self._job_parameters(job, action, entry, values)
+        if running in self.catalogue.actions:
+            yield from self._promises(job, running)
+
+    def _job_parameters(
+        self, job: Job, action: str, entry: ActionEntry, values: Mapping[str, Any]
+    ) -> Iterator[Finding]:
+        try:
+            self._model(action).model_validate(merged(values, job.params, entry.adds))
+        except ValidationError as error:
+            others = False
+            for problem in problems_of(error):
+                if problem.path.partition(".")[0].partition("[")[0] in job.params:
+                    where = f"schedule.{job.id}.params.{problem.path}"
+                    yield Finding("error", where, f"{problem.message}; this job is not started", stops=True)
+                elif problem.message == "is required":
+                    text = f"{action} needs the parameter {problem.path}; this job is not started"
+                    yield Finding("error", f"schedule.{job.id}", text, stops=True)
+                else:
+                    others = True
+            if others:
+                text = f"what actions.{action} says is wrong; this job is not started"
+                yield Finding("error", f"schedule.{job.id}", text, stops=True)
+
+    def _promises(self, job: Job, action: str) -> Iterator[Finding]:
+        """``action``: what really runs, on hosts of the job's or the network's provider."""
+        entry = self.catalogue.actions[action]
+        try:
+            values = self._values(action, entry)
+        except Contradiction:
+            return
+        params, _ = self._checked(action, merged(values, job.params, entry.adds))
+        if params is None:
+            return
+        windows: tuple[Window, ...] | None = getattr(params, entry.windows) if entry.windows else None
+        for found in unmet(
+            job,
+            zone=ZoneInfo(self.config.timezone),
+            effect=entry.effect,
+            windows=windows,
+            freezes=self.config.freeze,
+            now=self.now,
+        ):
+            yield Finding("error" if found.always else "warning", f"schedule.{job.id}", found.text)

@@ -1,0 +1,95 @@
+"""What both sides know of actions and providers: names, effects, parameters. Generated as `contracts/catalogue.json`.
+
+The proxy makes it from the actions' own declarations (`make schema` writes the file, `make check` compares); the control plane
+reads the file, because it never imports the proxy. Pure: the text is read by whoever calls :func:`parse_catalogue`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any, Literal
+
+from pydantic import Field
+
+from contracts.config import ActionName, Effect, Part, ProviderId, Role
+
+FILE = "catalogue.json"
+FORMAT: Literal[1] = 1
+
+
+class ActionEntry(Part):
+    """One action. ``parameters`` is JSON Schema, see :mod:`contracts.parameters`."""
+
+    aliases: tuple[ActionName, ...] = ()
+    version: str
+    available: bool = Field(description="False: this version knows the name only, and runs of it are refused")
+    effect: Effect
+    target: Literal["terminal", "concentrator", "network"] = "terminal"
+    roles: tuple[Role, ...] = ()
+    summary: str
+    does: str = Field("", description="what it does to a terminal, as a verb: powers off")
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    adds: tuple[str, ...] = Field((), description="lists to which a job adds, and never takes away from")
+    protects: tuple[str, ...] = Field((), description="lists of hosts that are left alone")
+    windows: str = Field("", description="the parameter that says when the action may work")
+    defaults: dict[str, str] = Field(
+        default_factory=dict, description="parameter -> path in the document of its default"
+    )
+    legacy_flags: dict[str, str] = Field(
+        default_factory=dict, description="option of the first generation -> parameter"
+    )
+
+
+class ProviderEntry(Part):
+    """``actions``: the house's own name -> canonical name; ``overrides``: canonical -> canonical."""
+
+    default_rollout: Decimal = Decimal(0)
+    actions: dict[ActionName, ActionName] = Field(default_factory=dict)
+    overrides: dict[ActionName, ActionName] = Field(default_factory=dict)
+
+
+class Catalogue(Part):
+    """Actions by canonical name, providers by id."""
+
+    format: Literal[1] = FORMAT
+    actions: dict[ActionName, ActionEntry]
+    providers: dict[ProviderId, ProviderEntry]
+
+    def names(self, provider: str | None = None) -> dict[str, str]:
+        """Every name that a document may use -> canonical name; those of ``provider`` go before other providers' own."""
+        ours = {name: key for key, entry in self.actions.items() for name in (key, *entry.aliases)}
+        own = {key: one.actions for key, one in self.providers.items()}
+        return names_of(ours, own, provider)
+
+
+def names_of(
+    ours: Mapping[str, str], external: Mapping[str, Mapping[str, str]], provider: str | None = None
+) -> dict[str, str]:
+    """``ours``: canonical names and aliases; ``external``: provider -> its own names, which count where they are clear."""
+    meanings: dict[str, set[str]] = {}
+    for names in external.values():
+        for name, canonical in names.items():
+            meanings.setdefault(name, set()).add(canonical)
+    clear = {name: next(iter(found)) for name, found in meanings.items() if len(found) == 1}
+    own = external.get(provider, {}) if provider is not None else {}
+    return {**clear, **own, **ours}
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """ "did you mean …?", or nothing when no name is close."""
+    found = difflib.get_close_matches(name, list(names), n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(found)}?" if found else ""
+
+
+def parse_catalogue(text: str) -> Catalogue:
+    """Raises pydantic's ValidationError: the file belongs to the image, so this is a mistake of its build."""
+    return Catalogue.model_validate_json(text)
+
+
+def render_catalogue(catalogue: Catalogue) -> str:
+    """The text of the file: keys sorted, so that a difference shows what changed and nothing else."""
+    data = catalogue.model_dump(mode="json", exclude_defaults=True)
+    return json.dumps({"format": FORMAT, **data}, indent=2, ensure_ascii=False, sort_keys=True) + "\n"

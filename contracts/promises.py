@@ -1,0 +1,191 @@
+"""Whether a scheduled job can ever do what it promises: its times against windows, freezes and its own ``not_after``. Pure.
+
+The rules are those of a run, from :mod:`contracts.windows` and :mod:`contracts.schedule`. Looked at is a little more than a year,
+day by day; what is alike for every clock and window involved is judged once.
+"""
+
+from __future__ import annotations
+
+import bisect
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from contracts.config import Effect, FreezeWindow, Job
+from contracts.schedule import plan_of
+from contracts.walltime import occurrences, offset_change, wall_of
+from contracts.windows import Window, frozen, inside, windows_at
+
+DAYS = 400
+_DAY = dt.timedelta(days=1)
+_SECOND = dt.timedelta(seconds=1)
+_LATE_LIMIT = dt.timedelta(hours=12)
+
+
+@dataclass(frozen=True, slots=True)
+class Unmet:
+    """Why a job never does anything (``always``), or only for some stores or some proxies."""
+
+    always: bool
+    text: str
+
+
+def unmet(
+    job: Job,
+    *,
+    zone: ZoneInfo,
+    effect: Effect,
+    windows: Sequence[Window] | None,
+    freezes: Sequence[FreezeWindow],
+    now: dt.datetime,
+) -> Iterator[Unmet]:
+    """``zone``: the network's; ``windows``: of the action, None for one that works at any time; ``now``: aware.
+
+    Of jitter only the earliest start is judged: the offset belongs to a proxy, and a check has none.
+    """
+    yield from _not_after(job, zone, now)
+    stores = _stores(job, windows or (), freezes)
+    why = {store: _why_never(job, zone, effect, windows, freezes, store, now) for store in stores}
+    never = {store: text for store, text in why.items() if text}
+    if not never:
+        return
+    if len(never) == len(stores):
+        yield Unmet(True, f"can never run: {next(iter(never.values()))}")
+        return
+    for store, text in never.items():
+        if store is not None and store >= 0:
+            yield Unmet(False, f"can never run in store {store}: {text}")
+
+
+def _stores(job: Job, windows: Iterable[Window], freezes: Iterable[FreezeWindow]) -> tuple[int, ...]:
+    """The stores that a rule can treat differently; -1 stands for every other one. A job for some stores means only those."""
+    if job.selector.stores:
+        return tuple(dict.fromkeys(job.selector.stores))
+    own = {store for window in windows for store in window.stores} | {
+        store for freeze in freezes for store in freeze.stores
+    }
+    return (-1, *sorted(own))
+
+
+def _why_never(
+    job: Job,
+    zone: ZoneInfo,
+    effect: Effect,
+    windows: Sequence[Window] | None,
+    freezes: Sequence[FreezeWindow],
+    store: int,
+    now: dt.datetime,
+) -> str:
+    """Empty as soon as one planned time is allowed."""
+    held: set[str] = set()
+    allowed = None if windows is None else windows_at(windows, store)
+    for planned in _planned(job, zone, (*(allowed or ()), *freezes), now):
+        here = planned.astimezone(zone)
+        freeze = frozen(freezes, effect, store, here)
+        if allowed is not None and inside(allowed, here, store) is None:
+            held.add(f"outside its window ({', '.join(map(str, allowed)) or 'no window for it'})")
+        elif freeze is not None:
+            held.add(f"inside freeze {freeze.window.id}")
+        else:
+            return ""
+    if not held:
+        return ""  # the expression comes less often than once in the time that was looked at
+    return f"every time of `{job.cron}` ({job.timezone or zone.key}) is {' or '.join(sorted(held, reverse=True))}"
+
+
+def _planned(
+    job: Job, zone: ZoneInfo, rules: Sequence[Window | FreezeWindow], now: dt.datetime
+) -> Iterator[dt.datetime]:
+    """Planned instants, one for all that have the same answer: of days of one kind, and between two edges of the rules."""
+    plan = plan_of(job.model_copy(update={"jitter": 0}), zone, "")
+    zones = {plan.zone, zone, *(ZoneInfo(rule.timezone) for rule in rules if rule.timezone)}
+    spans = [(rule.start, rule.end) for rule in rules if isinstance(rule, FreezeWindow) and rule.start and rule.end]
+    first = wall_of(now, plan.zone).date()
+    alike: dict[object, dt.date] = {}
+    for number in range(DAYS):
+        day = first + number * _DAY
+        if plan.cron.on(day):
+            alike.setdefault(_kind(day, number == 0, zones, spans), day)
+    for day in alike.values():
+        start = dt.datetime.combine(day, dt.time(), plan.zone).astimezone(dt.UTC)
+        end = dt.datetime.combine(day + _DAY, dt.time(), plan.zone).astimezone(dt.UTC)
+        edges = sorted(_edges(day, rules, zones, zone))
+        reached = -1
+        for instant in plan.between(max(start - _SECOND, now), end - _SECOND):
+            between = bisect.bisect_right(edges, instant)
+            if between != reached:
+                yield instant
+            reached = between
+
+
+def _edges(
+    day: dt.date, rules: Iterable[Window | FreezeWindow], zones: Iterable[ZoneInfo], zone: ZoneInfo
+) -> Iterator[dt.datetime]:
+    """The instants around a day at which an answer may change: a rule begins or ends, or a clock is put forward or back."""
+    days = (day - _DAY, day, day + _DAY)
+    for rule in rules:
+        there = ZoneInfo(rule.timezone) if rule.timezone else zone
+        walls: list[dt.datetime] = []
+        if isinstance(rule, Window):
+            walls = [dt.datetime.combine(one, at) for one in days for at in (rule.start, rule.end)]
+        elif rule.start and rule.end:
+            walls = [rule.start, rule.end]
+        elif rule.from_time is not None and rule.to_time is not None:
+            walls = [dt.datetime.combine(one, at) for one in days for at in (rule.from_time, rule.to_time)]
+        for wall in walls:
+            yield from occurrences(wall, there)
+    midnight = dt.datetime.combine(day, dt.time(), dt.UTC)
+    for one in zones:
+        for before in (-1, 0, 1):
+            jump = offset_change(one, midnight + before * _DAY, midnight + (before + 1) * _DAY)
+            if jump is not None:
+                yield jump
+
+
+def _kind(
+    day: dt.date,
+    today: bool,
+    zones: Iterable[ZoneInfo],
+    spans: Iterable[tuple[dt.datetime, dt.datetime]],
+) -> object:
+    """Days of one kind have the same answer at every time: same weekday, same offsets of all clocks from the day before to the
+    day after, and wholly inside or wholly outside of every dated freeze."""
+    noon = dt.datetime.combine(day, dt.time(12), dt.UTC)
+    offsets = tuple(
+        (noon + shift * _DAY).astimezone(zone).utcoffset() for zone in sorted(zones, key=str) for shift in (-1, 0, 1)
+    )
+    dated: list[object] = []
+    for start, end in spans:
+        if end.date() + 2 * _DAY <= day or day <= start.date() - 2 * _DAY:
+            dated.append(False)
+        elif start.date() + 2 * _DAY <= day <= end.date() - 2 * _DAY:
+            dated.append(True)
+        else:
+            dated.append(day)
+    return (day.weekday(), offsets, tuple(dated), today)
+
+
+def _not_after(job: Job, zone: ZoneInfo, now: dt.datetime) -> Iterator[Unmet]:
+    if job.not_after is None:
+        return
+    plan = plan_of(job.model_copy(update={"jitter": 0}), zone, "")
+    left = [
+        (limit - planned, wall_of(planned, plan.zone).time())
+        for planned in plan.between(now, now + 8 * _DAY)
+        if (limit := plan.deadline(planned)) is not None
+    ]
+    if not left:
+        return
+    shortest, at = min(left)
+    if max(left)[0] <= dt.timedelta(0):
+        yield Unmet(True, f"can never run: not_after {job.not_after:%H:%M} is the very time at which it is planned")
+    elif shortest > _LATE_LIMIT and at > job.not_after:
+        hours = round(shortest.total_seconds() / 3600)
+        text = (
+            f"not_after {job.not_after:%H:%M} comes {hours} h after {at:%H:%M}, on the next day: is another time meant?"
+        )
+        yield Unmet(False, text)
+    if dt.timedelta(0) < shortest < dt.timedelta(seconds=job.jitter):
+        text = f"jitter ({job.jitter} s) can be longer than the time until not_after: such a proxy never runs it"
+        yield Unmet(False, text)
