@@ -169,7 +169,7 @@ async def _on_host(host: Host, binding: Binding, context: Context, trail: _Trail
         zone=context.policy.zone,
         limits=Limits(context.command_timeout),
         dry_run=context.job.info.dry_run,
-        busy_script="" if binding.action.effect == "read" else context.busy.get(host.provider, ""),
+        busy_script="" if binding.action.effect == "read" else _busy_script(host, context.busy),
         check_facts=check_facts,
         before_stage=before_stage,
     )
@@ -179,6 +179,13 @@ async def _on_host(host: Host, binding: Binding, context: Context, trail: _Trail
         if session.learned_key:  # told, so that somebody can compare it: whoever answers first is believed (W-23)
             trail.note(HOST_KEY, Allow(f"seen for the first time, pinned: {session.learned_key}"))
         return await converge(session, host, binding, around, trail.progress)
+
+
+def _busy_script(host: Host, checks: Mapping[str, str]) -> str:
+    """The busy checks of every software house that an entry of the machine names: in use by one of them is in use."""
+    houses = dict.fromkeys((host.provider, *(entry.provider for entry in host.machine.certain)))
+    scripts = [script for house in houses if (script := checks.get(house, ""))]
+    return scripts[0] if len(scripts) == 1 else "\n".join(f"(\n{script}\n)" for script in scripts)
 
 
 def _denied(verdict: Verdict) -> Verified:

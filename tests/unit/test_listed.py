@@ -44,6 +44,15 @@ def test_an_entry_means_a_host_by_name_visible_name_address_or_network(entry: st
     assert is_listed(HOST, (entry,)) is listed
 
 
+@pytest.mark.parametrize("separator", [";", ",", " ; "])
+@pytest.mark.parametrize("part", ["10.7.2.202", "10.7.2.192/26", "ACME-LOJA001-PDV202", "Caixa 202"])
+@pytest.mark.parametrize("place", range(3))
+def test_every_part_of_an_entry_is_read_wherever_it_stands(part: str, place: int, separator: str) -> None:
+    parts = ["10.1.1.1", "10.2.0.0/16"]
+    parts.insert(place, part)
+    assert is_listed(HOST, (separator.join(parts),))
+
+
 def test_a_visible_name_may_hold_a_comma() -> None:
     host = Host(id="3", name="till", network="ACME", address="", display_name="Caixa 3, fundos")
     assert is_listed(host, ("Caixa 3, fundos",))

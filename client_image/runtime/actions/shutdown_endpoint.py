@@ -13,16 +13,17 @@ from pydantic import Field
 
 from contracts.windows import Window, windows_at
 from runtime.core.action import Action, Decision, Failed, Params, Refused, Script, Stage
-from runtime.core.clocks import inside_by_both
+from runtime.core.clocks import inside_for_machine
 from runtime.core.facts import Facts
-from runtime.core.listed import is_listed
+from runtime.core.listed import listed_as
+from runtime.core.machines import same_as
 from runtime.core.model import Host
 
 _NIGHT = Window(start=dt.time(22), end=dt.time(6))
 
 
 class ShutdownParams(Params):
-    """``windows``: those that name a host's store replace the general ones for it. ``exceptions``: see :func:`is_listed`."""
+    """``windows``: those that name a host's store replace the general ones for it. ``exceptions``: see :func:`listed_as`."""
 
     ADDS: ClassVar[frozenset[str]] = frozenset({"exceptions"})
     PROTECTS: ClassVar[frozenset[str]] = frozenset({"exceptions"})
@@ -58,14 +59,16 @@ _POWER_OFF = r"""
 
 
 def _decide(facts: Facts, params: ShutdownParams, host: Host) -> Decision:
-    if is_listed(host, params.exceptions):
-        return Refused("exception", "listed as an exception: never powered off")
+    entry = listed_as(host, params.exceptions)
+    if entry is not None:
+        text = "listed as an exception: never powered off"
+        return Refused("exception", text if entry == host else f"{same_as(host, entry)}, {text}")
     looks_like = facts.observed.get("looks_like")
     if looks_like is None:
         return Failed("incomplete_look", "the terminal did not say whether it is a server, so it counts as one")
     if looks_like:
         return Refused("protected_machine", f"this machine looks like a {looks_like}, not like a checkout")
-    until = inside_by_both(params.windows_for(host.store), facts.observed_at, facts.epoch, host.store)
+    until = inside_for_machine(host, params.windows_for, facts.observed_at, facts.epoch)
     if isinstance(until, Refused):
         return until
     path = facts.observed.get("shutdown")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from contracts.config import NetworkConfig, Role
-from runtime.core.model import Host
-from runtime.core.names import PROTECTED, RoleWords, belongs, parse_name, role_of
+from runtime.core.names import RoleWords, belongs, parse_name, role_of
 from runtime.core.providers import Provider, provider_of
 
 Tags = tuple[tuple[str, str], ...]
@@ -47,21 +46,6 @@ class Naming:
             store=read.store,
             terminal=read.terminal,
         )
-
-
-def mark_shared(hosts: Sequence[Host]) -> list[Host]:
-    """Tell of each host that is reached where a concentrator or proxy is: it is that machine, whatever its own name says.
-
-    By address and port, since a store behind one address has a port for each machine. Called with every host that the inventory
-    has, before any is left out (W-05).
-    """
-    protected = {(host.address, host.port): host for host in hosts if host.role in PROTECTED and host.address}
-    return [
-        replace(host, same_machine=other.name, same_machine_role=other.role)
-        if host.role not in PROTECTED and (other := protected.get((host.address, host.port)))
-        else host
-        for host in hosts
-    ]
 
 
 def naming(config: NetworkConfig, providers: Mapping[str, Provider]) -> Naming:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contracts.config import Credential, StaticHost
-from runtime.adapters.naming import Naming, mark_shared
+from runtime.adapters.naming import Naming
 from runtime.core.errors import UsageFault
+from runtime.core.machines import grouped
 from runtime.core.model import Host, Listing, Selector
 
 
@@ -28,7 +29,7 @@ class StaticHosts:
                 "the hosts of this network are listed in its configuration, where nothing knows triggers or agent status",
                 "leave --trigger-id, --trigger-name and --agent-status out, or take the inventory from Zabbix",
             )
-        return Listing(tuple(mark_shared([self._host(host) for host in self.listed])))
+        return grouped(Listing(tuple(self._host(host) for host in self.listed)))
 
     def _host(self, host: StaticHost) -> Host:
         tags = tuple(host.tags.items())

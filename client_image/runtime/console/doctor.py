@@ -26,6 +26,7 @@ from runtime.console.text import clean, counted
 from runtime.core.clock_trust import ADVICE, Suspect
 from runtime.core.errors import RunError
 from runtime.core.listed import of_nobody
+from runtime.core.machines import same_as, shared_machines
 from runtime.core.model import Selector
 from runtime.wiring import Installation
 
@@ -34,6 +35,7 @@ _STYLE = {"ok": "green", "warning": "yellow", "bad": "bold red"}
 STALE_CONFIG = dt.timedelta(hours=24)
 SILENT_DAEMON = dt.timedelta(minutes=2)
 SCARCE_MB = 200
+_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,12 +216,20 @@ def _network(installation: Installation, config: NetworkConfig) -> Iterator[Chec
         yield Check("inventory", "warning", text, "check the network's groups and host names")
     else:
         yield Check("inventory", "ok", text)
-    for host in hosts:
-        if host.same_machine:
-            text = f"{host.name} and {host.same_machine} have one address, {host.address}: taken for the {host.same_machine_role}"
-            yield Check("inventory", "warning", text, "correct one of them in the inventory")
+    machines = shared_machines(listing.entries)
+    for machine in machines[:_SHOWN]:
+        first, *more = machine.certain
+        text = f"{first.name} is {'; '.join(same_as(first, entry) for entry in more[:_SHOWN])}"
+        rest = f"; and {len(more) - _SHOWN} more" if len(more) > _SHOWN else ""
+        advice = "what protects one of them protects all; correct the inventory where they are different machines"
+        yield Check("machines", "warning", f"{text}{rest}", advice)
+    if len(machines) > _SHOWN:
+        text = f"and {len(machines) - _SHOWN} more machines with several entries"
+        yield Check("machines", "warning", text, "flageemonitor-run hosts --output json: same_machine")
+    for notice in listing.notices:
+        yield Check("inventory", "warning", notice)
     for place, entries in _lists(config):
-        for entry in of_nobody(entries, hosts):
+        for entry in of_nobody(entries, listing.entries):
             text = f"{place}: {entry!r} is no host of the inventory, so it protects none"
             yield Check("lists", "warning", text, "write a name or address as `flageemonitor-run hosts` shows it")
     for host in broken[:5]:

@@ -9,7 +9,8 @@ from rich.text import Text
 from runtime.adapters.state.hosts import accept_lost_keys, acquaintances, key_history, pinned_keys, retire_keys
 from runtime.console.output import Out
 from runtime.console.text import counted
-from runtime.core import gates, rollout, wire
+from runtime.core import gates, wire
+from runtime.core.action import TERMINALS
 from runtime.core.errors import NoHostMatched, UsageFault
 from runtime.core.model import Allow, Selector
 from runtime.core.pipeline import known_provider, require_network
@@ -27,7 +28,8 @@ def show_hosts(installation: Installation, network: str | None, selector: Select
     pinned = pinned_keys(installation.state, config.network)
     data, rows = [], []
     for host in found:
-        verdict = rollout.decide(rules.rollout_of(host.provider), host.provider, host)
+        verdict = gates.in_rollout(host, TERMINALS, rules)
+        same = [entry.name for entry in host.machine.entries if entry != host]
         inside = isinstance(verdict, Allow)
         why = verdict.note if isinstance(verdict, Allow) else verdict.message
         met, key = known.get(host.name.lower()), pinned.get(host.name.lower())
@@ -41,6 +43,7 @@ def show_hosts(installation: Installation, network: str | None, selector: Select
                 "rolled_out": inside,
                 "rollout": why,
                 "ssh_needs": list(met.notes.needs) if met else [],
+                "same_machine": same,
                 "host_key": key.key.fingerprint if key else None,
                 "host_key_first_seen": key.first_seen.isoformat() if key else None,
             }
@@ -49,7 +52,7 @@ def show_hosts(installation: Installation, network: str | None, selector: Select
         rows.append(
             (
                 host.name,
-                host.address or host.problem,
+                f"{host.address or host.problem}{_shares(same)}",
                 host.role,
                 host.provider,
                 mark if out.form == "table" else mark.plain,
@@ -61,6 +64,14 @@ def show_hosts(installation: Installation, network: str | None, selector: Select
     if out.form == "table":
         out.say(f"{counted(len(found), 'host')} of {config.network}", "dim")
     return 0
+
+
+def _shares(names: list[str]) -> str:
+    """Beside the address: the other entries of the same machine, as many as one line can tell."""
+    if not names:
+        return ""
+    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+    return f" (also {', '.join(names[:2])}{more})"
 
 
 def rekey_host(installation: Installation, host: str | None, everything: bool, by: str, out: Out) -> int:

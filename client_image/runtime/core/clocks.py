@@ -6,11 +6,12 @@ The engine takes an anchor when a run begins and asks it before every stage; dis
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 from contracts.windows import Window, inside
 from runtime.core.action import Refused
+from runtime.core.model import Host
 from runtime.core.ports import Clock
 
 
@@ -58,6 +59,21 @@ def inside_by_both(
         shown = f"the proxy says {now:%a %H:%M}, the terminal {theirs:%Y-%m-%d %H:%M %Z}"
         return Refused("clocks_disagree", f"{shown}, which is outside its window; allowed: {allowed}")
     return min(ours, now.astimezone(dt.UTC) + (until - theirs))
+
+
+def inside_for_machine(
+    host: Host, windows_for: Callable[[int | None], Iterable[Window]], now: dt.datetime, epoch: int | None
+) -> dt.datetime | Refused:
+    """The same for every store that an entry of the host's machine names: the shortest permission of all, or why one refuses."""
+    until: dt.datetime | None = None
+    for store in host.machine.stores:
+        one = inside_by_both(windows_for(store), now, epoch, store)
+        if isinstance(one, Refused):
+            return one if store == host.store else replace(one, message=f"as a machine of store {store}: {one.message}")
+        until = one if until is None else min(until, one)
+    if until is None:
+        raise ValueError("a machine without stores")  # there is always one, known or not
+    return until
 
 
 def _time(epoch: int | None, zone: dt.tzinfo | None) -> dt.datetime | None:

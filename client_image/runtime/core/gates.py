@@ -7,30 +7,34 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from contracts import windows
-from contracts.config import FreezeWindow, MatrixRow, NetworkConfig, Rollout
+from contracts.config import FreezeWindow, MatrixRow, NetworkConfig, Role, Rollout
 from runtime.core import compatibility_guard, rollout
 from runtime.core.action import Action
 from runtime.core.facts import Facts
-from runtime.core.model import Allow, Deny, Host, Outcome, Reason, Selector, Verdict
-from runtime.core.names import HostKey, host_key
+from runtime.core.listed import NameList, listed_as, name_list
+from runtime.core.machines import same_as
+from runtime.core.model import Allow, Deny, Host, Machine, Outcome, Reason, Selector, Verdict
 from runtime.core.pipeline import Binding, Job
 from runtime.core.providers import Provider
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Policy:
-    """What a network's configuration says about touching its hosts. Built once a run by :func:`policy`."""
+    """What a network's configuration says about touching its hosts. Built once a run by :func:`policy`.
+
+    ``concentrators``: their addresses and names, a list like those that people write.
+    """
 
     zone: ZoneInfo
     freezes: tuple[FreezeWindow, ...]
     rollouts: Mapping[str, Rollout]
-    protected_addresses: frozenset[str]
-    protected_names: frozenset[HostKey]
+    concentrators: NameList
     rows: tuple[MatrixRow, ...]
 
     def rollout_of(self, provider: str) -> Rollout:
@@ -46,8 +50,9 @@ def policy(config: NetworkConfig, providers: Mapping[str, Provider], rows: tuple
         zone=ZoneInfo(config.timezone),
         freezes=config.freeze,
         rollouts={name: rollout.in_force(config.rollout.get(name), defaults.get(name, Decimal(0))) for name in names},
-        protected_addresses=frozenset(concentrator.address for concentrator in config.concentrators),
-        protected_names=frozenset(host_key(c.name) for c in config.concentrators if c.name),
+        concentrators=name_list(
+            tuple(text for one in config.concentrators for text in (one.address, one.name) if text)
+        ),
         rows=(*config.compatibility.rows, *rows),
     )
 
@@ -56,36 +61,76 @@ def role(host: Host, action: Action, rules: Policy) -> Verdict:
     """Concentrators are protected by configured address and name as well: an inventory may call one a checkout (W-05)."""
     if host.problem:
         return Deny(Outcome.UNREACHABLE, Reason.NO_ADDRESS, host.problem)
-    keys = {host_key(host.name), host_key(host.display_name)}
-    listed = host.address in rules.protected_addresses or bool(keys & rules.protected_names)
-    if listed and "concentrator" not in action.roles:
-        return Deny(
-            Outcome.SKIPPED, Reason.PROTECTED_ROLE, "a concentrator of the configuration: never touched by this action"
-        )
-    if host.same_machine and host.same_machine_role not in action.roles:
-        kind = host.same_machine_role.replace("_", "-")
-        text = (
-            f"{host.address} is also the address of {host.same_machine}, a {kind}: correct one of them in the inventory"
-        )
-        return Deny(Outcome.SKIPPED, Reason.PROTECTED_ROLE, text)
+    listed = None if "concentrator" in action.roles else listed_as(host, rules.concentrators)
+    if listed is not None:
+        return _protected(host, listed, "a concentrator of the configuration: never touched by this action")
     if host.role not in action.roles:
         allowed = ", ".join(sorted(action.roles)) or "none"
-        text = f"a {host.role.replace('_', '-')}; this action touches only: {allowed}"
-        return Deny(Outcome.SKIPPED, Reason.PROTECTED_ROLE, text)
+        return _protected(host, host, f"a {_kind(host.role)}; this action touches only: {allowed}")
+    return Allow(host.role) if host.shared is None else _role_of_machine(host, host.shared, action)
+
+
+def _role_of_machine(host: Host, machine: Machine, action: Action) -> Verdict:
+    for kind, entry in machine.roles.items():
+        # A role that nobody named tells nothing: monitoring knows many a till under a second, free name.
+        if kind != "other" and kind not in action.roles:
+            return _protected(host, entry, f"a {_kind(kind)}: correct one of them in the inventory")
+    if machine.excluded is not None:
+        return _protected(host, machine.excluded, "which is linked to an excluded template")
     return Allow(host.role)
 
 
+def _kind(said: str) -> str:
+    return said.replace("_", "-")
+
+
+def _protected(host: Host, entry: Host, text: str) -> Deny:
+    """``entry``: the one of the host's machine that is protected."""
+    return Deny(Outcome.SKIPPED, Reason.PROTECTED_ROLE, text if entry == host else f"{same_as(host, entry)}, {text}")
+
+
 def rolled_out(host: Host, action: Action, selector: Selector, rules: Policy) -> Verdict:
-    verdict = rollout.decide(rules.rollout_of(host.provider), host.provider, host)
+    verdict = in_rollout(host, action.roles, rules)
     if isinstance(verdict, Deny) and action.effect == "read" and selector.one_by_one:
         return Allow(f"passes without the rollout ({verdict.message}): only reads, on a host named by itself")
     return verdict
 
 
+def in_rollout(host: Host, roles: frozenset[Role], rules: Policy) -> Verdict:
+    """The host's own place, and that of every entry through which an action for these roles would reach the same machine."""
+    verdict = rollout.decide(rules.rollout_of(host.provider), host.provider, host)
+    if isinstance(verdict, Deny) or host.shared is None:
+        return verdict
+    found = _shut_out(host.shared, roles, rules)
+    if found is None or found[0] == host:
+        return verdict
+    entry, refused = found
+    return replace(refused, message=f"{same_as(host, entry)}: {refused.message}")
+
+
+@lru_cache(maxsize=1024)
+def _shut_out(machine: Machine, roles: frozenset[Role], rules: Policy) -> tuple[Host, Deny] | None:
+    """The first entry that is not in. A share is drawn among what may be touched; ``never`` holds for every entry."""
+    certain = {id(entry) for entry in machine.certain or machine.entries}  # by identity: comparing all with all is slow
+    for entry in machine.entries:
+        rule = rules.rollout_of(entry.provider)
+        if entry.left_out or entry.role not in roles or id(entry) not in certain:
+            verdict = rollout.never(rule, entry.provider, entry)
+        else:
+            verdict = rollout.decide(rule, entry.provider, entry)
+        if isinstance(verdict, Deny):
+            return entry, verdict
+    return None
+
+
 def frozen(host: Host, action: Action, rules: Policy, now: dt.datetime) -> Verdict:
-    hit = windows.frozen(rules.freezes, action.effect, host.store, now.astimezone(rules.zone))
-    if hit is None:
+    """The freeze that lasts longest of all that hold for a store of the host's machine."""
+    there = now.astimezone(rules.zone)
+    stores = (host.store,) if host.shared is None else host.shared.stores
+    hits = [hit for store in stores if (hit := windows.frozen(rules.freezes, action.effect, store, there)) is not None]
+    if not hits:
         return Allow()
+    hit = max(hits, key=lambda one: one.until)
     why = f": {hit.window.reason}" if hit.window.reason else ""
     until = f"{hit.until.astimezone(rules.zone):%Y-%m-%d %H:%M %Z}"
     return Deny(Outcome.SKIPPED, Reason.FROZEN, f"freeze {hit.window.id} until {until}{why}", hit.window.id)

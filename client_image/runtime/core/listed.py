@@ -5,44 +5,49 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 from contracts.address import parse_address
-from runtime.core.model import Host
+from runtime.core.model import Host, Machine
 from runtime.core.names import HostKey, host_key
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-@dataclass(frozen=True, slots=True)
-class _List:
+@dataclass(frozen=True, slots=True, eq=False)
+class NameList:
+    """A list as it was read, once for all hosts that are held against it. Made by :func:`name_list`."""
+
     names: frozenset[HostKey]
     addresses: frozenset[_Address]
     networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
 
+def listed_as(host: Host, entries: tuple[str, ...] | NameList) -> Host | None:
+    """The entry of the host's machine that is on the list, the host itself first; None when the machine is not on it.
+
+    ``entries``: technical or visible names in any spelling, addresses in any form, DNS names, networks (10.0.0.0/24).
+    """
+    listed = entries if isinstance(entries, NameList) else name_list(entries)
+    if not listed.names:
+        return None
+    if _means(listed, host):
+        return host
+    return None if host.shared is None else _first(host.shared, listed)
+
+
 def is_listed(host: Host, entries: tuple[str, ...]) -> bool:
-    """``entries``: technical or visible names in any spelling, addresses in any form, networks (10.0.0.0/24)."""
-    if not entries:
-        return False
-    listed = _read(entries)
-    if not listed.names.isdisjoint(_names(host)):
-        return True
-    if not listed.addresses and not listed.networks:
-        return False
-    address = _address(host)
-    return address is not None and (
-        address in listed.addresses or any(address in network for network in listed.networks)
-    )
+    """See :func:`listed_as`."""
+    return listed_as(host, entries) is not None
 
 
 def of_nobody(entries: tuple[str, ...], hosts: Collection[Host]) -> tuple[str, ...]:
     """The entries that mean none of the hosts, each once."""
     names = {name for host in hosts for name in _names(host)}
-    addresses = {address for host in hosts if (address := _address(host)) is not None}
-    read = {entry: _read((entry,)) for entry in entries}
+    addresses = {address for host in hosts for address in _addresses(host)}
+    read = {entry: name_list((entry,)) for entry in entries}
     return tuple(
         entry
         for entry, one in read.items()
@@ -52,20 +57,52 @@ def of_nobody(entries: tuple[str, ...], hosts: Collection[Host]) -> tuple[str, .
     )
 
 
-def _names(host: Host) -> tuple[HostKey, ...]:
-    return tuple(host_key(name) for name in (host.name, host.display_name) if name)
+@lru_cache(maxsize=4096)
+def _first(machine: Machine, listed: NameList) -> Host | None:
+    """Once for a machine, however many entries it has."""
+    return next((entry for entry in machine.entries if _means(listed, entry)), None)
 
 
-def _address(host: Host) -> _Address | None:
+def _means(listed: NameList, entry: Host) -> bool:
+    """By any reading: a list that protects takes the wide one."""
+    if not listed.names.isdisjoint(_names(entry)):
+        return True
+    if not listed.addresses and not listed.networks:
+        return False
+    return any(
+        address in listed.addresses or any(address in network for network in listed.networks)
+        for address in _addresses(entry)
+    )
+
+
+def _names(host: Host) -> list[HostKey]:
+    """A DNS name is a name as well."""
+    texts = (
+        (host.name, host.display_name)
+        if host.addresses == (host.address,)
+        else (host.name, host.display_name, *host.addresses)
+    )
+    return [host_key(text) for text in texts if text]
+
+
+def _addresses(host: Host) -> Iterator[_Address]:
+    for text in dict.fromkeys((host.address, *host.addresses)):
+        address = _parsed(text)
+        if address is not None:
+            yield address
+
+
+@lru_cache(maxsize=32_768)
+def _parsed(text: str) -> _Address | None:
     try:
-        return parse_address(host.address)
+        return parse_address(text)
     except ValueError:
         return None
 
 
 @lru_cache(maxsize=256)
-def _read(entries: tuple[str, ...]) -> _List:
-    """Cached for a whole run: every host of a network is held against the same few lists."""
+def name_list(entries: tuple[str, ...]) -> NameList:
+    """What the entries mean. Cached for a whole run: every host of a network is held against the same few lists."""
     names: set[HostKey] = set()
     addresses: set[_Address] = set()
     networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
@@ -78,4 +115,4 @@ def _read(entries: tuple[str, ...]) -> _List:
                 continue
             with contextlib.suppress(ValueError):
                 networks.append(ipaddress.ip_network(part, strict=False))
-    return _List(frozenset(names), frozenset(addresses), tuple(networks))
+    return NameList(frozenset(names), frozenset(addresses), tuple(networks))

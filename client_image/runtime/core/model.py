@@ -9,7 +9,8 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
 
 from contracts.config import Credential, Effect, Role
 
@@ -83,12 +84,17 @@ class Reason(StrEnum):
     NOT_STARTED = "not_started"
 
 
+LeftOut = Literal["", "disabled", "template", "network", "group"]
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """A host as the inventory knows it. ``network``, ``store`` and ``terminal`` come from its name where that parses.
 
     ``address`` is the IP address to connect to, or empty when the inventory has none that we may use (``problem`` then says why).
     ``addresses``: every address and DNS name that the inventory has for it, whatever their interface is for: they only protect.
+    ``reached_as``: those of the interface by which it is connected to, so that its port belongs to them. ``left_out``: why no run
+    may select the entry, which then only protects. ``shared``: the machine, when other entries reach it too (:attr:`machine`).
     ``agent_status``: 0 unknown, 1 available, 2 unavailable, None where nobody knows; ``maintenance``: Zabbix has it in one now.
     """
 
@@ -110,8 +116,14 @@ class Host:
     credential: Credential | None = None
     problem: str = ""
     maintenance: bool = False
-    same_machine: str = ""  # name of the concentrator or proxy that has the same address, and its role
-    same_machine_role: Role = "other"
+    reached_as: tuple[str, ...] = ()
+    left_out: LeftOut = ""
+    shared: Machine | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def machine(self) -> Machine:
+        """All entries that can reach this host's machine, itself among them: whatever protects one of them protects the host."""
+        return self.shared or Machine((self,))
 
     @property
     def identity(self) -> str:
@@ -119,6 +131,44 @@ class Host:
         if self.store is not None and self.terminal is not None:
             return f"{self.network}/{self.store}/{self.terminal}"
         return f"{self.network}/{self.name}"
+
+
+_LOCKED_BY_NAME = 16  # more entries of one machine share these locks; all of them know the same ones
+
+
+@dataclass(frozen=True, eq=False)
+class Machine:
+    """Entries that may reach one machine; made by :func:`runtime.core.machines.grouped`, the same object for all of them.
+
+    ``entries``: all that protect it. ``certain``: those that are this machine and not just behind the same address (empty: all).
+    ``near``: entries behind an address of several ports any of which this one may be; who works on it holds their locks too.
+    """
+
+    entries: tuple[Host, ...]
+    certain: tuple[Host, ...] = ()
+    near: tuple[Host, ...] = ()
+
+    @cached_property
+    def roles(self) -> Mapping[Role, Host]:
+        """Each role that an entry has, with the first such entry."""
+        return {entry.role: entry for entry in reversed(self.entries)}
+
+    @cached_property
+    def excluded(self) -> Host | None:
+        """An entry that the inventory is configured to leave out, whatever else it is."""
+        return next((entry for entry in self.entries if entry.left_out == "template"), None)
+
+    @cached_property
+    def stores(self) -> tuple[int | None, ...]:
+        """The stores that its entries name; (None,) when no entry names one. Another network's numbers mean other stores."""
+        named = {entry.store for entry in self.entries if entry.left_out != "network"}
+        return tuple(sorted(store for store in named if store is not None)) or (None,)
+
+    @cached_property
+    def locks(self) -> tuple[str, ...]:
+        """What is locked while somebody works on it, in one order everywhere."""
+        certain = sorted({f"{entry.network}/{entry.name}".lower() for entry in self.certain or self.entries})
+        return tuple(sorted({*certain[:_LOCKED_BY_NAME], *(f"{one.network}/{one.name}".lower() for one in self.near)}))
 
 
 @dataclass(frozen=True, slots=True)

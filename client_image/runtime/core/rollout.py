@@ -11,7 +11,8 @@ from decimal import Decimal
 from functools import lru_cache
 
 from contracts.config import Rollout
-from runtime.core.listed import is_listed
+from runtime.core.listed import listed_as
+from runtime.core.machines import same_as
 from runtime.core.model import Allow, Deny, Host, Outcome, Reason, Verdict
 from runtime.core.names import host_key
 
@@ -48,8 +49,8 @@ def decide(rollout: Rollout, provider: str, host: Host) -> Verdict:
 
     A share that nobody named (see :func:`in_force`) is 0.
     """
-    if is_listed(host, rollout.never):
-        return _out(f"on the never list of {provider}'s rollout")
+    if isinstance(denied := never(rollout, provider, host), Deny):
+        return denied
     if rollout.pilot and host_key(host.name) in _keys(rollout.pilot):
         return Allow(f"pilot host of {provider}'s rollout")
     percent = Decimal(0) if rollout.percent is None else rollout.percent
@@ -59,6 +60,15 @@ def decide(rollout: Rollout, provider: str, host: Host) -> Verdict:
     if drawn < share:
         return Allow(f"{place} is below {share}")
     return _out(f"{place} is not below {share}")
+
+
+def never(rollout: Rollout, provider: str, host: Host) -> Verdict:
+    """Whether the list that protects says the host, by any entry of its machine."""
+    entry = listed_as(host, rollout.never)
+    if entry is None:
+        return Allow()
+    text = f"on the never list of {provider}'s rollout"
+    return _out(text if entry == host else f"{same_as(host, entry)}, {text}")
 
 
 def _out(message: str) -> Deny:

@@ -12,7 +12,8 @@ import pytest
 
 from runtime.core.action import Stage
 from runtime.core.errors import Permanent, Transient
-from runtime.core.model import HOST_KEY, HostResult, Outcome, Reason, Selector
+from runtime.core.machines import grouped
+from runtime.core.model import HOST_KEY, Host, HostResult, Listing, Outcome, Reason, Selector
 from runtime.process_one import process_one
 from tests.unit.engine import world
 from tests.unit.engine.world import NOON, Terminal, World
@@ -59,6 +60,11 @@ def freeze(**fields: Any) -> dict[str, Any]:
     return {"id": "sale", "start": "2026-03-10T08:00", "end": "2026-03-10T20:00", "reason": "sales day", **fields}
 
 
+def never(one: World) -> Host:
+    one.document = world.config(rollout={"arius": {"percent": 100, "never": [NAME]}})
+    return world.host()
+
+
 REFUSALS: dict[str, tuple[Callable[[World], dict[str, Any]], str, tuple[str, str, str]]] = {
     "a concentrator by role": (
         lambda one: {"host": world.host(role="concentrator")},
@@ -88,6 +94,19 @@ REFUSALS: dict[str, tuple[Callable[[World], dict[str, Any]], str, tuple[str, str
     "a read on many at 0 %": (
         lambda one: {"host": world.host(provider="zanthus")},
         "look_at_value",
+        ("skipped", "rollout_excluded", ""),
+    ),
+    "a change on a host named by itself at 0 %": (
+        lambda one: {"host": world.host(provider="zanthus"), "selector": Selector(names=(NAME,))},
+        "set_value",
+        ("skipped", "rollout_excluded", ""),
+    ),
+    "a power-off by address of a host that is never in": (
+        lambda one: {
+            "host": never(one),
+            "selector": Selector(addresses=("10.0.0.1",)),
+        },
+        "power_off",
         ("skipped", "rollout_excluded", ""),
     ),
     "after not_after": (
@@ -132,14 +151,19 @@ def test_a_configured_concentrator_is_protected_by_address_and_by_name_whatever_
     )
     for one in (by_address, by_name):
         assert verdict(run(one)) == ("skipped", "protected_role", "")
+    visible = World(
+        {NAME: Terminal()}, document=world.config(concentrators=[{"address": "10.9.9.9", "name": "servidor"}])
+    )
+    assert verdict(run(visible, host=world.host(display_name="Servidor"))) == ("skipped", "protected_role", "")
 
 
 @pytest.mark.parametrize("kind", ["concentrator", "proxy"])
 def test_a_host_that_is_the_machine_of_a_protected_one_is_left_alone(kind: Any) -> None:
     one = World({NAME: Terminal()})
-    result = run(one, host=world.host(same_machine="ACME-LOJA001-HUB", same_machine_role=kind))
+    server = world.host(1, name="ACME-LOJA001-HUB", role=kind)
+    result = run(one, host=grouped(Listing((world.host(),), (server,))).hosts[0])
     assert verdict(result) == ("skipped", "protected_role", "")
-    assert f"ACME-LOJA001-HUB, a {kind}" in result.message
+    assert f"ACME-LOJA001-HUB (both have 10.0.0.1), a {kind}" in result.message
     assert one.terminals[NAME].scripts == []
 
 
@@ -163,6 +187,14 @@ def test_a_locked_host_is_skipped_with_the_holders_name_and_a_read_needs_no_lock
     assert verdict(result) == ("skipped", "host_locked", "")
     assert "run 7" in result.message
     assert verdict(run(one, "look_at_value")) == ("ok", "done", "")
+
+
+def test_a_machine_is_busy_when_the_check_of_any_of_its_software_houses_says_so() -> None:
+    one = World({NAME: Terminal()}, busy={"arius": "arius-check", "zanthus": "exit 0; zanthus-check"})
+    twin = world.host(203, provider="zanthus", left_out="disabled")
+    run(one, host=grouped(Listing((world.host(),), (twin,))).hosts[0])
+    (asked,) = {script for script in one.terminals[NAME].scripts if script.startswith("busy")}
+    assert "(\narius-check\n)\n(\nexit 0; zanthus-check\n)" in asked
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from runtime.core.selection import select
 from tests.unit.engine.world import host
 
 FLEET = [
-    host(20, address="10.0.0.20"),
-    host(201, address="10.0.0.21", tags=(("floor", "1"), ("kind", "fast")), agent_status=2),
+    host(20, address="10.0.0.20", groups=("ACME",)),
+    host(201, address="10.0.0.21", tags=(("floor", "1"), ("kind", "fast")), agent_status=2, groups=("ACME",)),
     host(201, id="s2", name="ACME-LOJA002-PDV201", store=2, address="10.0.0.22", provider="zanthus"),
     host(202, address="", display_name="ACME (LOJA001) PDV202", groups=("ACME", "Pilot")),
 ]

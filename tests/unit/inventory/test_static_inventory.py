@@ -54,8 +54,8 @@ def test_a_host_with_the_address_of_a_concentrator_tells_whose_it_is(written: st
         {"name": "ACME-LOJA001-PDV210", "address": "10.0.0.10"},
         {"name": "ACME-LOJA001-PDV211", "address": written, "port": 2201},
     )
-    assert (till.same_machine, till.same_machine_role) == ("ACME-LOJA001-CONCENTRADOR", "concentrator")
-    assert (hub.same_machine, other.same_machine, beside.same_machine) == ("", "", "")
+    assert set(till.machine.entries) == set(hub.machine.entries) == {till, hub}
+    assert (other.machine.entries, beside.machine.entries) == ((other,), (beside,))
 
 
 def test_a_host_of_another_network_is_reported_and_has_no_address() -> None:

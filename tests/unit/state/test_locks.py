@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from runtime.adapters.state.locks import FileLocks
+from runtime.core.machines import grouped
+from runtime.core.model import Listing
 from tests.unit.state.support import StillClock, make_hosts
 
 
@@ -29,6 +31,30 @@ def test_one_holder_for_each_host_and_the_second_is_told_who(tmp_path: Path) -> 
 
     host, neighbour = make_hosts(2)
     asyncio.run(two())
+
+
+def test_one_lock_holds_for_every_entry_of_a_machine_and_for_where_it_is_reached(tmp_path: Path) -> None:
+    async def take_all() -> dict[str, bool]:
+        locks, free = FileLocks(tmp_path, StillClock()), {}
+        async with locks.try_lock(one, "run A") as first:
+            assert first is None
+            for name, host in others.items():
+                async with locks.try_lock(host, "run B") as holder:
+                    free[name] = holder is None
+        async with locks.try_lock(twin, "run B") as holder:
+            assert holder is None
+        return free
+
+    plain, neighbour, third = make_hosts(3)
+    copy = dataclasses.replace(third, address=plain.address)
+    one, neighbour, twin = grouped(Listing((plain, neighbour), (copy,))).entries
+    others = {
+        "its other entry": twin,
+        "its other entry, by a run that does not know that": third,
+        "an entry that was renamed": dataclasses.replace(plain, name="renamed"),
+        "its neighbour": neighbour,
+    }
+    assert asyncio.run(take_all()) == {name: name == "its neighbour" for name in others}
 
 
 def test_a_failing_holder_lets_go(tmp_path: Path) -> None:

@@ -34,12 +34,19 @@ class FileLocks:
 
     @contextlib.asynccontextmanager
     async def try_lock(self, host: Host, owner: str) -> AsyncIterator[str | None]:
-        """One holder for each host, whatever the action. None when it is ours, else who holds it since when.
+        """One holder for each machine, whatever the action. None when it is ours, else who holds it since when.
 
-        By name, not by the rollout's identity, which a PDV001 and a SELF001 of one store share.
+        By the names of all entries that reach the machine, not by the rollout's identity, which a PDV001 and a SELF001 of one
+        store share; and by where it is connected to, for a run whose inventory had another name for it.
         """
-        with self._hold("host", f"{host.network}/{host.name}".lower(), owner) as holder:
-            yield holder
+        names = (*host.machine.locks, *([f"{host.address}:{host.port}"] if host.address else []))
+        with contextlib.ExitStack() as held:
+            for name in names:
+                holder = held.enter_context(self._hold("host", name, owner))
+                if holder is not None:
+                    yield holder
+                    return
+            yield None
 
     @contextlib.asynccontextmanager
     async def job(self, job_id: str, owner: str, *, wait: bool = False) -> AsyncIterator[str | None]:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 from contracts.address import parse_address
 from contracts.config import ZabbixInventory
-from runtime.adapters.naming import Naming, mark_shared
+from runtime.adapters.naming import Naming
 from runtime.adapters.zabbix.api import Api, connected
 from runtime.adapters.zabbix.notes import Login, read_notes
 from runtime.adapters.zabbix.rows import Group, HostRow, Interface, Notes, Template, TemplateLink, Trigger
 from runtime.core.errors import InventoryUnavailable, UsageFault
+from runtime.core.machines import canonical, grouped
 from runtime.core.model import Host, Listing, Selector
 
 _ENABLED = 0
@@ -58,9 +59,8 @@ class ZabbixHosts:
                 if candidates is None or row.id in candidates:
                     wanted.add(row.id)
             # All are read, also for a trigger of one of them: each may be a machine that another one's name protects.
-            marked = mark_shared(found)
-            others = tuple(host for host in marked if host.id not in wanted)
-            return Listing(tuple(host for host in marked if host.id in wanted), others)
+            others = tuple(host for host in found if host.id not in wanted)
+            return grouped(Listing(tuple(host for host in found if host.id in wanted), others))
 
     def _rows(self, api: Api, groups: Set[str]) -> Iterator[HostRow]:
         asked: dict[str, object] = {
@@ -92,7 +92,7 @@ class ZabbixHosts:
             address=address,
             port=login.port if login and login.port else self.port,
             addresses=tuple(
-                dict.fromkeys(_canonical(text) for one in row.interfaces for text in (one.ip, one.dns) if text)
+                dict.fromkeys(canonical(text) for one in row.interfaces for text in (one.ip, one.dns) if text)
             ),
             display_name=row.name,
             store=said.store,
@@ -130,14 +130,6 @@ def _address(agent: Interface | None) -> tuple[str, str]:
         return str(parse_address(agent.ip.strip())), ""
     except ValueError:
         return "", f"its agent interface has no IP address but {agent.ip!r}: correct it in Zabbix"
-
-
-def _canonical(text: str) -> str:
-    """An address in the form in which addresses are compared, a DNS name without case."""
-    try:
-        return str(parse_address(text.strip()))
-    except ValueError:
-        return text.strip().rstrip(".").lower()
 
 
 def _group_ids(api: Api, names: tuple[str, ...]) -> frozenset[str]:
