@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 MASK = "***"
+
+# Names of values that are secrets, in the languages of those who name them. A `key` or `pin` counts as a word of its own only.
+_SOUNDS_SECRET = re.compile(
+    r"pass(?!ive)|pwd|token|secret|segredo|senha|chave|credential|credencia|private.?key|api.?key|"
+    r"(?:^|[^a-z])(?:key|pin|otp|auth)(?:$|[^a-z])",
+    re.IGNORECASE,
+)
+
+
+def sounds_secret(name: str) -> bool:
+    """Whether a value by this name is probably a secret."""
+    return _SOUNDS_SECRET.search(name) is not None
 
 
 class Secret:

@@ -12,6 +12,7 @@ from runtime.core.errors import UsageFault
 from runtime.core.model import Selector
 from runtime.core.names import parse_store, parse_terminal
 from runtime.core.pipeline import Request, known_provider, named
+from runtime.secret_parameters import read_secrets
 from runtime.wiring import Installation
 
 # First-generation options of actions that this version does not carry: refused by name, never ignored.
@@ -112,19 +113,18 @@ def _params(installation: Installation, values: dict[str, Any]) -> dict[str, Any
     params: dict[str, Any] = dict(_pairs(values["params"], "param"))
     given = {name: _given(values, name) for name in _LEGACY}
     used = {name: value for name, value in given.items() if value not in (None, False)}
-    if used:
-        provider = known_provider(values["provider"], installation.known)
-        flags = named(installation.known, values["action"], provider).legacy_flags
-        for name, value in used.items():
-            if name not in flags:
-                advice = "give its own parameters with --param name=value"
-                raise UsageFault("unused_option", f"{values['action']} has no option {name}", advice)
-            if flags[name] in params:
-                raise UsageFault(
-                    "bad_param", f"{name} and --param {flags[name]} are the same", "say which one is meant"
-                )
-            params[flags[name]] = value
-    return params
+    if not used and not params:
+        return params
+    action = named(installation.known, values["action"], known_provider(values["provider"], installation.known))
+    for name, value in used.items():
+        flags = action.legacy_flags
+        if name not in flags:
+            advice = "give its own parameters with --param name=value"
+            raise UsageFault("unused_option", f"{values['action']} has no option {name}", advice)
+        if flags[name] in params:
+            raise UsageFault("bad_param", f"{name} and --param {flags[name]} are the same", "say which one is meant")
+        params[flags[name]] = value
+    return read_secrets(action, params)
 
 
 def _words(values: tuple[str, ...]) -> tuple[str, ...]:

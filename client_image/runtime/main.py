@@ -133,7 +133,11 @@ def cli() -> None:
 @click.argument("action")
 @_selection
 @click.option(
-    "--param", "params", multiple=True, metavar="K=V", help="Parameter of the action; lists and maps as JSON."
+    "--param",
+    "params",
+    multiple=True,
+    metavar="K=V",
+    help="Parameter of the action; lists and maps as JSON, secrets as @FILE or @- (stdin).",
 )
 @click.option("--compat-mode", metavar="MODE", help="off, warn or enforce; may tighten the configured mode.")
 @click.option("--dry-run", is_flag=True, help="Look and decide, write nothing: the plan of the first stage is shown.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -32,6 +32,16 @@ class Params(BaseModel):
     PROTECTS: ClassVar[frozenset[str]] = frozenset()
     WINDOWS: ClassVar[str] = ""
     NOT_SECRET: ClassVar[frozenset[str]] = frozenset()
+
+
+def is_secret(annotation: Any) -> bool:
+    """Whether a field of this type holds a secret: ``Secret``, or ``Secret | None``."""
+    return annotation is Secret or any(map(is_secret, get_args(annotation)))
+
+
+def secrets_of(params: type[Params]) -> frozenset[str]:
+    """The names of an action's parameters that are secret."""
+    return frozenset(name for name, field in params.model_fields.items() if is_secret(field.annotation))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,15 @@ Canonical names and aliases come from the actions' own declarations, provider na
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any, get_args
 
-from runtime.core.action import Action
+from pydantic import BaseModel
+
+from contracts.secret import sounds_secret
+from runtime.core.action import Action, is_secret
 from runtime.core.errors import UsageFault
 
 
@@ -48,7 +52,8 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def build(actions: Iterable[Action]) -> Catalogue:
-    """Raises ValueError when two actions claim one name: a mistake of ours that a test finds, not the user's."""
+    """Raises ValueError when two actions claim one name, or a parameter sounds like a secret and is not typed as one: mistakes of
+    ours that a test finds, not the user's."""
     by_name: dict[str, Action] = {}
     names: dict[str, str] = {}
     for action in actions:
@@ -57,4 +62,26 @@ def build(actions: Iterable[Action]) -> Catalogue:
                 raise ValueError(f"{name!r} is claimed by {names[name]} and {action.name}")
             names[name] = action.name
         by_name[action.name] = action
+        for path in _untyped_secrets(action.params, action.params.NOT_SECRET):
+            raise ValueError(
+                f"{action.name}: the parameter {path} sounds like a secret: type it as Secret, so that it is never shown or "
+                "stored, or name it in NOT_SECRET"
+            )
     return Catalogue(MappingProxyType(by_name), MappingProxyType(names))
+
+
+def _untyped_secrets(params: type[BaseModel], known: frozenset[str], prefix: str = "") -> Iterator[str]:
+    """Dotted paths, parts inside parts included."""
+    for name, field in params.model_fields.items():
+        path = prefix + name
+        if sounds_secret(name) and not is_secret(field.annotation) and path not in known:
+            yield path
+        for part in _models_in(field.annotation):
+            yield from _untyped_secrets(part, known, f"{path}.")
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)

@@ -18,8 +18,9 @@ from contracts.action_names import STRENGTH, default_at, merged
 from contracts.config import ActionSettings, Effect, Level, Mode, NetworkConfig
 from contracts.document import problems_of
 from contracts.ids import correlation_id, uuid7
+from contracts.secret import Secret
 from runtime.core import compatibility_guard
-from runtime.core.action import Action, Params
+from runtime.core.action import Action, Params, secrets_of
 from runtime.core.catalogue import Catalogue
 from runtime.core.document_names import names_of, replacement_of, require_no_stronger, settings_of
 from runtime.core.errors import UsageFault
@@ -198,6 +199,8 @@ def _bind(action: Action, request: Request, config: NetworkConfig, known: Knowle
             f"set actions.{action.name}.enabled in its configuration",
         )
     given = {name: _value(value) for name, value in request.params.items()}
+    if not request.origin.startswith("schedule:"):
+        _refuse_plain_secrets(action, given)
     values = merged(_configured(action, config, settings), given, action.params.ADDS)
     try:
         params = action.params.model_validate(values)
@@ -209,6 +212,17 @@ def _bind(action: Action, request: Request, config: NetworkConfig, known: Knowle
             f"parameters of this action: {known_names}",
         ) from None
     return Binding(action, params, known.minimums[action.name])
+
+
+def _refuse_plain_secrets(action: Action, given: Mapping[str, Any]) -> None:
+    """Raises UsageFault for a secret that was typed: every user of the host sees the command line, and its history keeps it."""
+    for name in sorted(secrets_of(action.params) & given.keys()):
+        if not isinstance(given[name], Secret):
+            raise UsageFault(
+                "secret_in_arguments",
+                f"{name} is a secret, and a command line is seen by others. Nothing was started",
+                f"--param {name}=@FILE reads a file, --param {name}=@- standard input; replace the secret that was typed",
+            )
 
 
 def configured(action: Action, config: NetworkConfig, known: Knowledge) -> dict[str, Any]:

@@ -100,6 +100,15 @@ def test_output_and_messages_stay_apart_and_stdin_stays_the_callers(proxy: Host)
     assert (done.stdout, done.stderr) == ("one\n{}\ntwo\n{}\n", "progress\nprogress\n")
 
 
+def test_a_secret_on_stdin_reaches_the_run_and_no_command_line(proxy: Host) -> None:
+    proxy.answer("on-exec", "read -r secret; echo got $secret")
+    path = proxy.installed_wrapper("run")
+    done = proxy.run(path, "sign", "--param", "signing_key=@-", stdin=b"hunter2\n")
+    assert (done.returncode, done.stdout) == (0, "got hunter2\n")
+    assert executed(proxy)[:2] == ["exec", "-i"]
+    assert not any("hunter2" in word for call in proxy.calls() for word in call)
+
+
 def test_a_caller_without_stdin_is_served(proxy: Host) -> None:
     proxy.installed_wrapper("run")
     caller = proxy.folder / "caller.sh"
