@@ -13,21 +13,22 @@ import ipaddress
 import json
 import os
 import stat
-import time
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, assert_never
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from contracts.document import MAX_BYTES, DocumentError, read_document
 from contracts.ids import uuid7
 from contracts.secret import Secret
+from runtime.adapters import intermediary
 from runtime.adapters.config_store import ConfigStore, StoredConfig
+from runtime.adapters.http_deadline import DeadlinePassed, Wire
 from runtime.core.errors import NoConfiguration
 from runtime.core.ports import Clock
 
@@ -35,6 +36,7 @@ MIN_PAUSE_S = 30.0
 MAX_PAUSE_S = 3600.0
 _PIECE = 65536
 _ERROR_BYTES = 65536
+_OWN_WORDS = (b"network", b"schema_version", b"PARAM_")  # one of them is in every document
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,15 @@ class Unavailable:
     retry_after: float | None = None
 
 
-Answer = Fetched | NotModified | Refused | Unavailable
+@dataclass(frozen=True, slots=True)
+class Intercepted:
+    """Something else answered instead of the control plane. ``status``: of its answer, where it came as one."""
+
+    reason: str
+    status: int | None = None
+
+
+Answer = Fetched | NotModified | Refused | Unavailable | Intercepted
 
 _REFUSAL_ADVICE = {
     400: "name the network in FLAGEEMONITOR_REDE: the token serves several, or none of that name",
@@ -94,7 +104,7 @@ class ControlPlane:
     """Address and identity. ``url``: of the configuration itself. ``network``: asked with ?rede= when given.
 
     ``token_file`` is preferred to ``token``. ``insecure`` allows plain http beyond loopback. Time limits in seconds: to connect,
-    between two pieces of an answer, and for the whole of it.
+    between two pieces of an answer, and for all of a call from looking up the name to the last byte.
     """
 
     url: str
@@ -108,8 +118,13 @@ class ControlPlane:
     read_timeout: float = 30.0
     total_timeout: float = 120.0
 
-    def fetch_config(self, etag: str | None, *, correlation_id: str, now: dt.datetime) -> Answer:
-        """One conditional GET. Never follows a redirect: the token would travel to whoever the answer names."""
+    def fetch_config(
+        self, etag: str | None, *, correlation_id: str, now: dt.datetime, within: float | None = None
+    ) -> Answer:
+        """One conditional GET. Never follows a redirect: the token would travel to whoever the answer names.
+
+        ``within``: seconds, where the caller has less time than ``total_timeout``.
+        """
         problem = _address_problem(self.url, insecure=self.insecure)
         known = etag if etag and etag.isascii() and etag.isprintable() else None  # its file may have been edited
         login = self.login()
@@ -123,22 +138,31 @@ class ControlPlane:
             "x-correlation-id": correlation_id,
             **({"If-None-Match": known} if known else {}),
         }
+        limit = self.total_timeout if within is None else min(within, self.total_timeout)
         try:
-            with _session(self.url) as session:
-                response = session.get(
-                    self.url,
-                    params={"rede": self.network} if self.network else None,
-                    headers=headers,
-                    auth=_no_auth,
-                    timeout=(self.connect_timeout, self.read_timeout),
-                    verify=self.ca_path or True,
-                    allow_redirects=False,
-                    stream=True,
-                )
-                with response:
-                    return self._answer(response, asked=known is not None, now=now)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            with Wire() as wire, _session(self.url, wire) as session:
+                return wire.within(limit, lambda: self._get(session, headers, asked=known is not None, now=now))
+        except DeadlinePassed as late:
+            how = "did not complete its answer in time" if late.connected else "did not answer in time"
+            return Unavailable(f"{urlsplit(self.url).netloc} {how} (waited {late.seconds:g} s)")
+        except (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError) as error:
+            if tunnel := intermediary.refused_tunnel(str(_innermost(error))):
+                return self._intercepted(tunnel)
             return Unavailable(_network_reason(error, self.url))
+
+    def _get(self, session: requests.Session, headers: dict[str, str], *, asked: bool, now: dt.datetime) -> Answer:
+        response = session.get(
+            self.url,
+            params={"rede": self.network} if self.network else None,
+            headers=headers,
+            auth=_no_auth,
+            timeout=(self.connect_timeout, self.read_timeout),
+            verify=self.ca_path or True,
+            allow_redirects=False,
+            stream=True,
+        )
+        with response:
+            return self._answer(response, asked=asked, now=now)
 
     def advice(self, answer: Answer | None = None) -> str:
         """What to do about an answer that was no configuration; None asks about what came before any answer."""
@@ -147,6 +171,8 @@ class ControlPlane:
         if self.login().token is None:
             place = self.token_file or "FLAGEEMONITOR_TOKEN"
             return f"put the token there that the control plane issued, readable for uid {os.geteuid()} alone: {place}"
+        if isinstance(answer, Intercepted):
+            return intermediary.ADVICE
         if isinstance(answer, Refused):
             return _REFUSAL_ADVICE.get(answer.status, f"check the address: {self.url}")
         return f"check {self.url} from this machine: name, route, firewall, certificate authority"
@@ -166,29 +192,36 @@ class ControlPlane:
 
     def _answer(self, response: requests.Response, *, asked: bool, now: dt.datetime) -> Answer:
         status = response.status_code
-        retry_after = parse_retry_after(response.headers.get("Retry-After"), now)
-        deadline = time.monotonic() + self.total_timeout
-        if status == 200:
-            body = _read(response, MAX_BYTES, deadline)
-            if isinstance(body, str):
-                return Unavailable(body, status)
-            return Fetched(body, response.headers.get("ETag"), _server_time(response))
         if status == 304 and asked:
             return NotModified(_server_time(response))
         if 300 <= status < 400 and status != 304:
-            target = urlsplit(response.headers.get("Location", "")).netloc or "another path"
-            return Refused(status, f"redirects to {target}; give the final address in FLAGEEMONITOR_CONFIG_URL")
-        detail = _problem_detail(_read(response, _ERROR_BYTES, deadline)) or response.reason or "no reason given"
-        if 400 <= status < 500 and status not in (408, 425, 429):
-            return Refused(status, detail, retry_after)
-        return Unavailable(f"answered {status}: {detail}", status, retry_after)
+            return self._redirect(status, response.headers.get("Location", ""))
+        body = _read(response, MAX_BYTES if status == 200 else _ERROR_BYTES)
+        return self._foreign(response, body if isinstance(body, bytes) else b"") or _judged(response, body, now)
+
+    def _redirect(self, status: int, location: str) -> Answer:
+        if sign_in := intermediary.sign_in_redirect(self.url, location):
+            return self._intercepted(sign_in, status)
+        return Refused(status, f"redirects to {_place(location)}; give the final address in FLAGEEMONITOR_CONFIG_URL")
+
+    def _foreign(self, response: requests.Response, body: bytes) -> Intercepted | None:
+        """What answered in the place of the control plane, whose answers are all JSON objects."""
+        kind = response.headers.get("Content-Type", "")
+        what = intermediary.page(response.status_code, kind, body)
+        if response.status_code == 200 and body:
+            what = what or intermediary.other_service(kind, body, _OWN_WORDS)
+        return self._intercepted(what, response.status_code) if what else None
+
+    def _intercepted(self, what: str, status: int | None = None) -> Intercepted:
+        return Intercepted(intermediary.sentence(what, urlsplit(self.url).netloc, "the control plane"), status)
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshResult:
     """What a refresh came to, for people, status and metrics.
 
-    ``reason``: updated, unchanged, ``invalid:<reason of the document>``, refused, unavailable, or not_stored (the disk). ``age``:
+    ``reason``: updated, unchanged, ``invalid:<reason of the document>``, refused, unavailable, intercepted
+    (something else answered), or not_stored (the disk). ``age``:
     seconds since the control plane last called the configuration in force current; None when that is not known or there is none.
     ``told``: the control plane's own time in the answer.
     """
@@ -249,7 +282,7 @@ def _advice(reason: str, plane: ControlPlane, answer: Answer) -> str:
         return "correct it on the control plane: `flagee-server config validate` shows each place, then `config set`"
     if reason == "not_stored":
         return "free or mend the disk of that folder; `flageemonitor-run doctor` tells more"
-    return plane.advice(answer) if reason in ("refused", "unavailable") else ""
+    return plane.advice(answer) if reason in ("refused", "unavailable", "intercepted") else ""
 
 
 def next_pause(result: RefreshResult, *, interval: float, failures: int, spread: float) -> float:
@@ -261,7 +294,7 @@ def next_pause(result: RefreshResult, *, interval: float, failures: int, spread:
     pause = max(interval, MIN_PAUSE_S)
     if result.current:
         pause = interval
-    elif result.reason == "unavailable":
+    elif result.reason in ("unavailable", "intercepted"):
         pause = min(pause, MIN_PAUSE_S * 2.0 ** min(failures - 1, 20))
     pause = max(pause, min(result.retry_after or 0.0, MAX_PAUSE_S))
     return pause * (1 + spread / 10)  # thousands of proxies that lost the same server must not come back in one second
@@ -310,6 +343,8 @@ def _take(
             return "refused", f"the control plane refused ({answer.status}): {answer.reason}", before
         case Unavailable():
             return "unavailable", answer.reason, before
+        case Intercepted():
+            return "intercepted", answer.reason, before
         case Fetched():
             return _replace(store, plane, answer, before, now)
     assert_never(answer)
@@ -360,12 +395,32 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _session(url: str) -> requests.Session:
+def _judged(response: requests.Response, body: bytes | str, now: dt.datetime) -> Answer:
+    """An answer of the control plane's own. ``body``: as :func:`_read` returns it."""
+    status = response.status_code
+    if status == 200:
+        if isinstance(body, str):
+            return Unavailable(body, status)
+        return Fetched(body, response.headers.get("ETag"), _server_time(response))
+    retry_after = parse_retry_after(response.headers.get("Retry-After"), now)
+    detail = _problem_detail(body) or intermediary.shown(response.reason or "no reason given", 100)
+    if 400 <= status < 500 and status not in (408, 425, 429):
+        return Refused(status, detail, retry_after)
+    return Unavailable(f"answered {status}: {detail}", status, retry_after)
+
+
+def _place(location: str) -> str:
+    try:
+        return intermediary.shown(urlsplit(location).netloc.rpartition("@")[2], 100) or "another path"
+    except ValueError:
+        return "an address that cannot be read"
+
+
+def _session(url: str, wire: Wire) -> requests.Session:
     session = requests.Session()
     # Only what never reached the server is tried again here; every answer goes to the policy in next_pause.
     retry = Retry(2, connect=2, read=False, status=0, other=0, backoff_factor=0.5, respect_retry_after_header=False)
-    session.mount("http://", HTTPAdapter(max_retries=retry))
-    session.mount("https://", HTTPAdapter(max_retries=retry))
+    wire.mount(session, retry)
     session.trust_env = not _is_loopback(
         urlsplit(url).hostname or ""
     )  # proxies of the environment, but not to ourselves
@@ -386,7 +441,7 @@ def _checked(text: str, source: str, warning: str = "") -> Login:
     return Login(Secret(token), warning=warning)
 
 
-def _read(response: requests.Response, limit: int, deadline: float) -> bytes | str:
+def _read(response: requests.Response, limit: int) -> bytes | str:
     """The whole body, or a sentence on what is wrong with it."""
     encoding = response.headers.get("Content-Encoding", "identity")
     if encoding != "identity":
@@ -400,8 +455,6 @@ def _read(response: requests.Response, limit: int, deadline: float) -> bytes | s
         size += len(piece)
         if size > limit:
             return f"the answer has more than the {limit} bytes that are read"
-        if time.monotonic() > deadline:
-            return f"the answer was not complete in time; {size} bytes had come"
     if announced.isdigit() and size != int(announced):
         return f"the answer was cut after {size} of {announced} bytes"
     return b"".join(pieces) or "the answer is empty"
@@ -426,7 +479,8 @@ def _network_reason(error: Exception, url: str) -> str:
     host = urlsplit(url).netloc
     if isinstance(error, requests.exceptions.SSLError):
         return (
-            f"the certificate of {host} is not trusted: {_named(error)}; a private CA goes into FLAGEEMONITOR_CA_PATH"
+            f"the certificate of {host} is not trusted: {_named(error)}; a private CA, or the one of a firewall "
+            "that opens TLS on the way, goes into FLAGEEMONITOR_CA_PATH"
         )
     if isinstance(_innermost(error), TimeoutError):
         return f"{host} did not answer in time"

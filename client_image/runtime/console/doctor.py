@@ -15,7 +15,7 @@ from rich.text import Text
 from contracts.config import NetworkConfig
 from contracts.ids import uuid7
 from runtime.adapters import assets
-from runtime.adapters.control_plane import Refused, Unavailable
+from runtime.adapters.control_plane import Intercepted, Refused, Unavailable
 from runtime.adapters.deployment_notes import read_build, read_notes
 from runtime.adapters.state.history import count
 from runtime.adapters.state.meta import read_daemon_status
@@ -140,7 +140,7 @@ def _control_plane(installation: Installation) -> Iterator[Check]:
     answer = plane.fetch_config(None, correlation_id=uuid7(), now=installation.clock.now())
     if isinstance(answer, Refused):
         yield Check("control plane", "bad", f"refused ({answer.status}): {answer.reason}", plane.advice(answer))
-    elif isinstance(answer, Unavailable):
+    elif isinstance(answer, Unavailable | Intercepted):
         yield Check("control plane", "bad", answer.reason, plane.advice(answer))
     else:
         installation.note_plane_time(answer.told)

@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import re
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,17 @@ import urllib3
 from docker import auth
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
+from runtime.adapters.http_deadline import DeadlinePassed, paced
 from runtime.deployment.facts import Container, EngineFacts, Image, Probe
 from runtime.deployment.outcomes import DeployError
 from runtime.deployment.reference import Reference
 from runtime.deployment.spec import Specification
 
 ANSWER_S = 60  # to any plain request; stops add their own
-PULL_S = 900  # between two pieces of a pull's progress
+PULL_S = 900.0  # between two pieces of a pull's progress
+PULL_WHOLE_S = 4 * 3600.0  # a large image over the thinnest line that a store has
 
+_FAULTS = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError, DeadlinePassed)
 _ADVICE = "see that the engine runs (`docker info`), then try again; `journalctl -u docker` tells more"
 _ZERO = re.compile(r"0001-01-01T")
 
@@ -61,17 +65,23 @@ class DockerEngine:
     def pull(self, reference: Reference) -> Image:
         what = f"pull {reference}"
         try:
-            stream = self._api.pull(
-                reference.repository,
-                tag=reference.digest or reference.tag,
-                stream=True,
-                decode=True,
-                auth_config=self._login(reference),
-            )
-            for line in stream:
+            login = self._login(reference)
+            # The SDK sets no limit of its own here, and the engine passes on whatever a registry does.
+            for line in paced(
+                lambda: self._api.pull(
+                    reference.repository,
+                    tag=reference.digest or reference.tag,
+                    stream=True,
+                    decode=True,
+                    auth_config=login,
+                ),
+                silence=PULL_S,
+                whole=PULL_WHOLE_S,
+                monotonic=time.monotonic,
+            ):
                 if isinstance(line, dict) and line.get("error"):
                     raise DeployError("image_unavailable", f"cannot {what}: {line['error']}", _pull_advice(reference))
-        except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        except _FAULTS as error:
             raise DeployError("image_unavailable", f"cannot {what}: {_said(error)}", _pull_advice(reference)) from error
         found = self.image(str(reference))
         if found is None:

@@ -69,11 +69,11 @@ class Api:
 
 
 @contextlib.contextmanager
-def connected(source: ZabbixInventory) -> Iterator[Api]:
-    """An API session with the token of the configuration; asks for the version once."""
+def connected(source: ZabbixInventory, *, within: float | None = None) -> Iterator[Api]:
+    """An API session with the token of the configuration; asks for the version once. ``within``: seconds for all of it."""
     url = source.url.rstrip("/").removesuffix(_ENTRY) + _ENTRY
     check(url, source.ca_path)
-    with BoundedSession(url, ca_path=source.ca_path, silence=source.timeout) as session:
+    with BoundedSession(url, ca_path=source.ca_path, silence=source.timeout, within=within) as session:
         client = ZabbixAPI(url, session=session)
         token = source.token.reveal()
         with _translated(session, token):

@@ -11,11 +11,11 @@ import io
 import os
 import time
 from collections.abc import Iterator
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.exceptions import ConnectionError as ConnectionFailed
 from requests.exceptions import HTTPError, ReadTimeout, RequestException, SSLError
 from requests.utils import get_environ_proxies
@@ -23,6 +23,8 @@ from urllib3.exceptions import HTTPError as BodyError
 from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import Retry
 
+from runtime.adapters import intermediary
+from runtime.adapters.http_deadline import DeadlinePassed, Wire
 from runtime.core.errors import InventoryUnavailable
 
 _PIECE = 65_536
@@ -46,29 +48,52 @@ _RETRY = Retry(
 
 
 class BoundedSession(requests.Session):
-    """``silence``: seconds without a byte; ``where``: the address as it may be shown."""
+    """``silence``: seconds without a byte; ``within``: seconds for all of the session, where the caller has no more;
+    ``where``: the address as it may be shown."""
 
-    def __init__(self, url: str, *, ca_path: str | None, silence: float) -> None:
+    def __init__(self, url: str, *, ca_path: str | None, silence: float, within: float | None = None) -> None:
         super().__init__()
+        self._end = None if within is None else time.monotonic() + within
+        self._wire = Wire()
         self.where, self.silence = shown(url), silence
         self.trust_env = False
         self.proxies.update(get_environ_proxies(url))
         self.verify = ca_path or True
         self.stream = True
-        for scheme in ("https://", "http://"):
-            self.mount(scheme, HTTPAdapter(max_retries=_RETRY))
+        self._wire.mount(self, _RETRY)
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """The whole answer. Raises InventoryUnavailable, or what :func:`translated` makes of it."""
+        limit = _PATIENCE * self.silence
+        left = limit if self._end is None else max(0.0, self._end - time.monotonic())
+        try:
+            return self._wire.within(min(limit, left), lambda: self._whole(request, kwargs))
+        except DeadlinePassed:
+            raise too_slow(self.where, limit, left if left < limit else None) from None
+
+    def close(self) -> None:
+        super().close()
+        self._wire.close()
+
+    def _whole(self, request: requests.PreparedRequest, kwargs: dict[str, Any]) -> requests.Response:
         response = super().send(request, **{**kwargs, "timeout": (min(_CONNECT_S, self.silence), self.silence)})
         with contextlib.closing(response.raw) as raw:
             if response.is_redirect:
+                location = response.headers["location"]
+                if sign_in := intermediary.sign_in_redirect(self.where, location):
+                    raise intercepted(self.where, sign_in)
                 raise InventoryUnavailable(
                     "zabbix_redirect",
-                    f"{self.where} sends us on to {shown(response.headers['location'])}",
+                    f"{self.where} sends us on to {shown(location)}",
                     "set inventory.url to the address that answers in the end; a redirect would take the token along",
                 )
-            response.raw = io.BytesIO(self._body(raw))
+            body = self._body(raw)
+        kind = response.headers.get("content-type", "")
+        # A page of the frontend itself, or none: the address is wrong, and nobody stands between.
+        foreign = response.status_code != 404 and b"zabbix" not in body[:_PIECE].lower()
+        if foreign and (what := intermediary.page(response.status_code, kind, body)):
+            raise intercepted(self.where, what)
+        response.raw = io.BytesIO(body)
         return response
 
     def get_redirect_target(self, resp: requests.Response) -> None:
@@ -76,11 +101,8 @@ class BoundedSession(requests.Session):
 
     def _body(self, raw: Any) -> bytes:
         body = bytearray()
-        deadline = time.monotonic() + _PATIENCE * self.silence
         while piece := raw.read1(_PIECE, decode_content=True):
             body += piece
-            if time.monotonic() > deadline:
-                raise too_slow(self.where, _PATIENCE * self.silence)
             if len(body) > _LARGEST:
                 raise InventoryUnavailable(
                     "zabbix_bad_answer", f"{self.where} answered more than {_LARGEST} bytes", "check inventory.url"
@@ -97,11 +119,16 @@ def shown(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else parts.path
 
 
-def too_slow(where: str, seconds: float) -> InventoryUnavailable:
+def too_slow(where: str, seconds: float, left: float | None = None) -> InventoryUnavailable:
+    """``left``: what the caller had, where that was less than the ``seconds`` of the configuration."""
+    advice = "check the load of Zabbix's frontend and database"
+    if left is not None:
+        text = f"{where} did not answer within {left:.1f} s, all the time that was left for it"
+        return InventoryUnavailable("zabbix_timeout", text, advice)
     return InventoryUnavailable(
         "zabbix_timeout",
         f"{where} did not answer within {seconds:g} s",
-        "check the load of Zabbix's frontend and database; raise inventory.timeout where the network is that large",
+        f"{advice}; raise inventory.timeout where the network is that large",
     )
 
 
@@ -110,25 +137,28 @@ def translated(where: str, silence: float) -> Iterator[None]:
     """Turn what requests and urllib3 say into InventoryUnavailable, with what to do about it."""
     try:
         yield
-    except (RequestException, BodyError) as error:
+    except (RequestException, BodyError, HTTPException) as error:
         raise _explained(error, where, silence) from None
 
 
 def _explained(error: Exception, where: str, silence: float) -> InventoryUnavailable:
     cause = _innermost(error)
+    if tunnel := intermediary.refused_tunnel(str(cause)):
+        return intercepted(where, tunnel)
     match error:
         case SSLError():
             return InventoryUnavailable(
                 "zabbix_tls",
                 f"{where}: {cause}",
-                "set inventory.ca_path to the CA that signed its certificate, and use a name that the certificate carries; "
+                "set inventory.ca_path to the CA that signed its certificate (or to that of a firewall which opens TLS on "
+                "the way), and use a name that the certificate carries; "
                 "there is no way to switch verification off",
             )
         case ReadTimeout() | ReadTimeoutError():
             return too_slow(where, silence)
         case HTTPError():
             return _status(error.response.status_code, where)
-        case ConnectionFailed() | BodyError():
+        case ConnectionFailed() | BodyError() | HTTPException():
             return InventoryUnavailable(
                 "zabbix_unreachable",
                 f"{where}: {cause}",
@@ -153,6 +183,14 @@ def not_zabbix(where: str, why: str) -> InventoryUnavailable:
         "not_zabbix",
         f"{where} does not answer like Zabbix's API: {why}",
         "set inventory.url to the frontend's base address, or to its api_jsonrpc.php",
+    )
+
+
+def intercepted(where: str, what: str) -> InventoryUnavailable:
+    return InventoryUnavailable(
+        "zabbix_intercepted",
+        intermediary.sentence(what, where, "Zabbix"),
+        f"{intermediary.ADVICE}; or inventory.url names a server that is not Zabbix",
     )
 
 

@@ -1,0 +1,90 @@
+"""Recognises what answers instead of the server that was asked: a sign-in page, a proxy's error page, an empty page. Pure; called
+by the control plane's and Zabbix's clients, which both expect JSON.
+
+Judged by type and shape, never by a list of products. Of a page only its title is shown: the rest may hold anything.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+ADVICE = (
+    "let this host through: an exception for this address in the firewall or the sign-in portal, or the right proxy in "
+    "HTTPS_PROXY; from this host, `curl -v` of the address shows the page"
+)
+_READ = 65_536
+_TITLE = re.compile(r"<title[^>]*>(.{0,400}?)</title", re.IGNORECASE | re.DOTALL)
+_MARKUP = re.compile(r"<(!doctype\s+html|html|head|body|title|meta|script|center|h1|p)\b", re.IGNORECASE)
+_SIGN_IN = re.compile(
+    r"type\s*=\s*[\"']?password|captive|sign[ -]?in|log[ -]?in|log[ -]?on|hotspot|portal|autentica|entrar|acceder",
+    re.IGNORECASE,
+)
+_SIGN_IN_PLACE = re.compile(r"login|logon|signin|sign-in|sso|auth|portal|captive|hotspot", re.IGNORECASE)
+
+
+def page(status: int, content_type: str, body: bytes) -> str:
+    """What kind of page the answer is, as in: a sign-in page titled "Guests" (HTTP 200, text/html). Empty when it is none."""
+    text = body[:_READ].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
+    kind = content_type.partition(";")[0].strip().lower()
+    if status != 407 and not _is_page(kind, text):
+        return ""
+    if status == 407:
+        what = "a proxy that wants a login of its own"
+    elif _SIGN_IN.search(text):
+        what = "a sign-in page"
+    else:
+        what = "an error page" if status >= 400 else "a web page"
+    found = _TITLE.search(text)
+    title = shown(html.unescape(found[1]), 80) if found else ""
+    return what + (f' titled "{title}"' if title else "") + f" (HTTP {status}{f', {shown(kind, 40)}' if kind else ''})"
+
+
+def other_service(content_type: str, body: bytes, expected: Iterable[bytes]) -> str:
+    """What a whole answer is that has none of the words which the server's own always has; empty when it has one, or is cut."""
+    if any(word in body for word in expected):
+        return ""
+    kind = shown(content_type.partition(";")[0].lower(), 40)
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return f"text instead of JSON ({kind})" if kind and "json" not in kind and body.strip()[:1] != b"{" else ""
+    return "the JSON of another service"
+
+
+def refused_tunnel(error: str) -> str:
+    """What a proxy said to CONNECT, out of the error's text; empty when it is about something else."""
+    found = re.search(r"Tunnel connection failed: (\d{3}.*)", error)
+    return f"the proxy does not connect ({shown(found[1], 80)})" if found else ""
+
+
+def sign_in_redirect(address: str, location: str) -> str:
+    """What kind of redirect this is, when it leads to another server's sign-in page; empty otherwise."""
+    try:
+        here, there = urlsplit(address), urlsplit(location)
+        if not there.hostname or there.hostname == here.hostname:
+            return ""
+    except ValueError:
+        return ""
+    if not _SIGN_IN_PLACE.search(f"{there.hostname}{there.path}"):
+        return ""
+    return f"a redirect to a sign-in page at {shown(there.hostname, 80)}"
+
+
+def _is_page(kind: str, text: str) -> bool:
+    if kind in ("text/html", "application/xhtml+xml"):
+        return text[:1] not in ("{", "[")
+    return text[:1] == "<" and _MARKUP.search(text[:2000]) is not None
+
+
+def sentence(what: str, server: str, whom: str) -> str:
+    """``server``: the address that was asked; ``whom``: the control plane, Zabbix."""
+    return f"Something between this host and {whom} answered for {server}: {what}. Nothing was changed."
+
+
+def shown(text: str, most: int) -> str:
+    """One printable line."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:most]
