@@ -207,6 +207,11 @@ class Ssh(Part):
         "remember", description="reach old servers (SHA-1, DSA, CBC) and remember what each needs, or refuse them"
     )
 
+    def allows(self, address: str) -> bool:
+        """Whether an address may be contacted at all."""
+        parsed = parse_address(address)
+        return any(parsed in ipaddress.ip_network(network) for network in self.allowed_networks)
+
 
 class Rollout(Part):
     """Share of a provider's hosts that actions may touch. A share only grows the set: raising it drops nobody."""
@@ -315,6 +320,16 @@ class Concentrator(Part):
     postgresql: Database | None = None
 
 
+class Store(Part):
+    """What is known of one store as a place. ``gateway`` vouches for the store's line when a terminal goes silent: it is pinged
+    and its ports are tried, nothing more. Without one, other hosts of the store do."""
+
+    gateway: Address | None = Field(
+        None,
+        description="the store's router as the proxy reaches it, inside ssh.allowed_networks",
+    )
+
+
 class Image(Part):
     reference: str | None = None
     watchtower: str = "containrrr/watchtower:1.7.1"
@@ -391,6 +406,7 @@ class NetworkConfig(Part):
     schedule: tuple[Job, ...] = ()
     freeze: tuple[FreezeWindow, ...] = ()
     concentrators: tuple[Concentrator, ...] = ()
+    stores: dict[int, Store] = Field(default_factory=dict, description="store number -> what is known of the place")
     agent: MonitoringAgent = MonitoringAgent()
     image: Image = Image()
     delivery: Delivery = Delivery()
@@ -406,6 +422,9 @@ class NetworkConfig(Part):
             twice = sorted({i for i in ids if ids.count(i) > 1})
             if twice:
                 raise ValueError(f"{what}: id given twice: {', '.join(twice)}")
+        for number, store in self.stores.items():
+            if store.gateway is not None and not self.ssh.allows(store.gateway):
+                raise ValueError(f"stores.{number}.gateway: {store.gateway} is outside ssh.allowed_networks")
         if isinstance(self.inventory, StaticInventory):
             known = {c.id for c in self.credentials}
             for host in self.inventory.hosts:

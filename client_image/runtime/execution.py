@@ -19,6 +19,7 @@ from runtime.core.pipeline import Job
 from runtime.core.ports import Inventory
 from runtime.core.selection import select
 from runtime.core.stop import Stop
+from runtime.core.witnesses import Neighbours, places
 from runtime.process_one import Context, process_one
 
 GRACE_S = 120.0
@@ -75,6 +76,9 @@ async def execute(
             await context.ledger.refuse(job.info, error)
         raise
     context = replace(context, listing=listing)
+    if job.effect == "disrupt":
+        leaving = {host.address for host in hosts}
+        context = replace(context, neighbours=Neighbours(places(config), listing.entries, leaving))
     trouble: list[RunError] = []
 
     def tell(told: Callable[[], None]) -> None:

@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 
 from runtime.core import clocks, gates
 from runtime.core.action import Stage
-from runtime.core.convergence import Limits, Progress, Surroundings, Verified, converge
+from runtime.core.convergence import Limits, Surroundings, converge
 from runtime.core.errors import HostError, RunError
 from runtime.core.facts import Facts
 from runtime.core.gates import Policy
 from runtime.core.model import HOST_KEY, Allow, Deny, GateRecord, Host, HostResult, Listing, Outcome, Reason, Verdict
 from runtime.core.pipeline import Binding, Job
-from runtime.core.ports import Clock, HostLocks, Ledger, Remote
+from runtime.core.ports import Clock, HostLocks, Ledger, Remote, Watch
+from runtime.core.progress import Progress, Verified, told
 from runtime.core.stop import Stop
+from runtime.core.witnesses import Neighbours
 
 CLOCK_JUMP_LIMIT_S = 120.0
 
@@ -28,7 +30,8 @@ CLOCK_JUMP_LIMIT_S = 120.0
 class Context:
     """Everything one run shares between its hosts. Effects arrive here; ``busy`` maps a provider to its busy check script.
 
-    ``listing``: all that the inventory knows, so that a host's neighbours can be asked; filled in once it was read.
+    ``listing``: all that the inventory knows, filled in once it was read; ``neighbours``: who may vouch for a
+    host's store, taken from it.
     """
 
     job: Job
@@ -42,7 +45,9 @@ class Context:
     busy: Mapping[str, str]
     command_timeout: float
     host_deadline: float
+    watch: Watch
     listing: Listing = field(default_factory=Listing)
+    neighbours: Neighbours = field(default_factory=Neighbours)
 
 
 @dataclass(slots=True)
@@ -73,11 +78,12 @@ async def process_one(host: Host, context: Context) -> HostResult:
     except HostError as error:
         ended = Verified(error.outcome, error.reason, error.message, error.detail)
     except RunError as error:
-        text = f"{_so_far(trail)} because it could not be recorded first: {error.message}"
+        text = f"{trail.progress.so_far()} because it could not be recorded first: {error.message}"
         ended = Verified(Outcome.FAILED, Reason.NOT_RECORDED, text, error.reason)
     except Exception as error:
         ended = _broken(trail, f"{type(error).__name__}: {error}", type(error).__name__)
     trail.progress.spent("total", context.clock.monotonic() - started)
+    ended = told(ended, trail.progress)
     return _result(host, ended, trail, started_at, context.clock.now())
 
 
@@ -88,7 +94,7 @@ async def _guarded(host: Host, context: Context, trail: _Trail) -> Verified:
         async with asyncio.timeout(context.host_deadline):
             return await _gates_then_action(host, context, trail)
     except TimeoutError:
-        text = f"{_so_far(trail)} within the host deadline of {context.host_deadline:.0f} s"
+        text = f"{trail.progress.so_far()} within the host deadline of {context.host_deadline:.0f} s"
         if trail.progress.unconfirmed:
             return Verified(Outcome.UNKNOWN, Reason.DEADLINE, text, trail.progress.unconfirmed)
         return Verified(Outcome.FAILED, Reason.DEADLINE, text)
@@ -172,6 +178,8 @@ async def _on_host(host: Host, binding: Binding, context: Context, trail: _Trail
         busy_script="" if binding.action.effect == "read" else _busy_script(host, context.busy),
         check_facts=check_facts,
         before_stage=before_stage,
+        watch=context.watch,
+        witnesses=context.neighbours.of(host, own=host.addresses),
     )
     begun = context.clock.monotonic()
     async with context.remote.connect(host, deadline=context.host_deadline) as session:
@@ -204,7 +212,7 @@ def _not_started(context: Context) -> Verified:
 
 
 def _cut(context: Context, trail: _Trail) -> Verified:
-    text = f"{_so_far(trail)}, then cut: {context.stop.text}"
+    text = f"{trail.progress.so_far()}, then cut: {context.stop.text}"
     if trail.progress.unconfirmed:
         return Verified(Outcome.UNKNOWN, Reason.KILLED, text, trail.progress.unconfirmed)
     return Verified(_stopped(context), context.stop.reason, text)
@@ -214,21 +222,9 @@ def _broken(trail: _Trail, message: str, detail: str = "") -> Verified:
     """A fault of ours. After a stage was sent nobody knows what became of it."""
     if trail.progress.unconfirmed:
         return Verified(
-            Outcome.UNKNOWN, Reason.CONNECTION_LOST, f"{_so_far(trail)}: {message}", trail.progress.unconfirmed
+            Outcome.UNKNOWN, Reason.CONNECTION_LOST, f"{trail.progress.so_far()}: {message}", trail.progress.unconfirmed
         )
     return Verified(Outcome.FAILED, Reason.INTERNAL, message, detail)
-
-
-def _so_far(trail: _Trail) -> str:
-    """How far the host came, in words that are true at any moment."""
-    progress = trail.progress
-    if progress.unconfirmed in progress.applied:
-        return f"{progress.unconfirmed} was applied but not confirmed"
-    if progress.unconfirmed:
-        return f"{progress.unconfirmed} was sent but not finished"
-    if progress.applied:
-        return f"{' and '.join(progress.applied)} done, the rest not begun"
-    return "nothing was changed"
 
 
 def _being_cancelled() -> bool:
@@ -247,6 +243,7 @@ def _result(host: Host, ended: Verified, trail: _Trail, begun: dt.datetime, fini
         gates=tuple(trail.gates),
         steps=tuple(trail.progress.steps),
         plan=tuple(trail.progress.plan),
+        stages=tuple(trail.progress.stages),
         facts=facts.summary() if facts else {},
         report=ended.report,
         compatibility=trail.compatibility,

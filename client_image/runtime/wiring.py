@@ -116,6 +116,7 @@ class Installation:
 
     def context(self, job: Job, config: NetworkConfig, stop: Stop) -> Context:
         """Everything that one run shares between its hosts."""
+        from runtime.adapters.presence.watch import NetworkWatch
         from runtime.adapters.ssh.remote import SshRemote
         from runtime.adapters.state.hosts import SqlHostBook
         from runtime.adapters.state.ledger import SqlLedger
@@ -135,6 +136,7 @@ class Installation:
             busy=busy,
             command_timeout=config.ssh.command_timeout,
             host_deadline=config.ssh.host_deadline,
+            watch=NetworkWatch(config.ssh.allowed_networks),
         )
 
     def close(self) -> None:

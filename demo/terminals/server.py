@@ -202,7 +202,7 @@ class Terminals:
             return
         running = self._running[self._addresses[terminal_id]]
         running.on = False
-        self.listeners.close(running.terminal.address)
+        self.listeners.silence(running.terminal.address)
         self._cut(running)
         self._note(running, "power off" if status == POWERED_OFF else "reboot")
         if status == REBOOT:

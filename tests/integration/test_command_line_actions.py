@@ -165,15 +165,19 @@ def test_only_the_till_that_may_go_goes(tills: Shop, tmp_path: Path) -> None:
             windows=[ALWAYS, later],
             exceptions=[f"{NETWORK}-loja001-pdv306", "the manager's OWN", tills.host("spared")["address"]],
         ),
+        ssh={"connect_timeout": 10},
     )
     proxy = Proxy(tmp_path, document)
     said = proxy.run("pdv_shutdown", "--all", "--output", "json")
     assert said.outcomes == {host["name"]: verdict for verdict, group in hosts.items() for host in group}
+    proof = said.result(tills.name("goes"))["report"]["power_off"]
+    assert (proof["state"], proof["last_sign"]) == ("gone", "silent")
+    assert proof["witness"]["address"] != tills.host("goes")["address"]
     assert [name for name in ("stays", "goes", "spared", "server", "office") if "power off" in tills.events(name)] == [
         "goes"
     ]
     gone = proxy.run("test_endpoint_connection", "--host", tills.name("goes"), "--output", "json")
-    assert gone.outcomes == {tills.name("goes"): "unreachable refused_connection"}
+    assert gone.outcomes == {tills.name("goes"): "unreachable timeout"}
 
 
 def zone_where_it_is(hour: int) -> ZoneInfo:

@@ -200,7 +200,7 @@ def one_job_twice(scene: Scene) -> Seen:
 
 def power_off(scene: Scene) -> Seen:
     params = {"windows": [{"start": "00:00", "end": "23:59:59.999999"}]}
-    proxy = scene.proxy("night", actions={"shutdown_endpoint": {"params": params}})
+    proxy = scene.proxy("night", "right", actions={"shutdown_endpoint": {"params": params}})
     return seen(proxy.run("shutdown_endpoint", "--host", scene.shop.name("night"), "--output", "json"))
 
 

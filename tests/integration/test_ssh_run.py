@@ -2,7 +2,6 @@
 
 import asyncio
 import resource
-import signal
 from collections.abc import Callable, Iterator
 from typing import cast
 
@@ -275,30 +274,3 @@ def test_a_pulled_cable_ends_at_the_deadline_with_what_was_known(start_terminal:
             assert (answer.complete, answer.stopped) == (False, Reason.DEADLINE)
 
     run(scene())
-
-
-def test_gone_is_only_what_no_longer_answers(client_key: KeyPair) -> None:
-    async def scene() -> None:
-        with sshd.openssh([client_key.public]) as server:
-            remote = a_remote(private_key(server.user, client_key))
-            async with remote.connect(a_host(server.address, server.port), deadline=20) as session:
-                assert not await session.wait_gone(2.5)
-                server.child.popen.send_signal(signal.SIGTERM)
-                assert await session.wait_gone(20)
-                stranger = await asyncio.start_server(lambda r, w: w.close(), server.address, server.port)
-                async with stranger:
-                    assert not await session.wait_gone(2.5), "whoever answers there is not gone"
-
-    run(scene())
-
-
-def test_a_terminal_that_shuts_down_is_gone(start_terminal: StartTerminal) -> None:
-    terminal = start_terminal(TerminalSpec())
-
-    async def scene() -> None:
-        async with a_remote(ROOT).connect(a_host(terminal.address, terminal.port), deadline=20) as session:
-            await session.run([("step:0", "shutdown -h now")], timeout=10, privileged=True)
-            assert await session.wait_gone(30)
-
-    run(scene())
-    assert terminal.ended() == "halted"

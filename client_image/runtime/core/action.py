@@ -78,11 +78,15 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The host is not as it should be, and this action cannot change that. ``code`` is recorded as detail."""
+    """The host is not as it should be, and this action cannot change that. ``code`` is recorded as detail.
+
+    ``stage``: the stage that cannot be reached. The stages before it hold; empty says nothing about any stage.
+    """
 
     code: str
     message: str
     report: Mapping[str, Any] = field(default_factory=dict)
+    stage: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Steps to apply now. ``settle``: seconds that confirmation may take. ``valid_until``: never start the steps after it."""
+    """Steps to apply now. ``settle``: seconds that confirmation may take. ``valid_until``: never start the steps after it.
+
+    ``why``: what the terminal itself says about why this is still needed; told when the stage does not converge.
+    """
 
     name: str
     steps: tuple[Step, ...]
@@ -103,6 +110,7 @@ class Stage:
     settle: float = 10.0
     valid_until: dt.datetime | None = None
     summary: tuple[str, ...] = ()
+    why: str = ""
 
 
 Decision = Done | Failed | Refused | Stage

@@ -7,18 +7,20 @@ process_one when all gates before the connection have answered.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
 from runtime.core import probe, script
 from runtime.core.action import Decision, Done, Failed, Params, Refused, Stage
+from runtime.core.departure import departed
 from runtime.core.errors import HostError, Permanent, Transient
 from runtime.core.facts import Facts, Privilege
-from runtime.core.model import Deny, Host, Outcome, Reason, StepRecord, Verdict
+from runtime.core.model import Allow, Deny, Host, Outcome, Reason, StepRecord, Verdict
 from runtime.core.pipeline import Binding
-from runtime.core.ports import Answer, Clock, Session
+from runtime.core.ports import Answer, Clock, Session, Watch
+from runtime.core.progress import Progress, Verified
+from runtime.core.witnesses import Witness
 
 OUTPUT_KEPT = 400
 POLL_S = 1.0
@@ -32,37 +34,11 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
-    """Where the loop ended, before it becomes a HostResult."""
-
-    outcome: Outcome
-    reason: Reason
-    message: str
-    detail: str = ""
-    report: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Progress:
-    """What is known so far; kept outside the loop so that a deadline or a stop can still tell it.
-
-    ``applied``: names of the stages whose steps were all done; ``unconfirmed``: the stage that was sent and not proven yet.
-    """
-
-    facts: Facts | None = None
-    steps: list[StepRecord] = field(default_factory=list)
-    plan: list[str] = field(default_factory=list)
-    durations: dict[str, float] = field(default_factory=dict)
-    applied: list[str] = field(default_factory=list)
-    unconfirmed: str = ""
-
-    def spent(self, what: str, seconds: float) -> None:
-        self.durations[what] = round(self.durations.get(what, 0.0) + seconds, 4)
-
-
-@dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the loop needs besides the host. The two functions are the gates; ``before_stage`` also records the intent."""
+    """What the loop needs besides the host. The two functions are the gates; ``before_stage`` also records the intent.
+
+    ``witnesses``: who may vouch for the host's store when the host is to go.
+    """
 
     clock: Clock
     zone: ZoneInfo
@@ -71,6 +47,8 @@ class Surroundings:
     busy_script: str
     check_facts: Callable[[Facts, str], Verdict]
     before_stage: Callable[[Stage], Awaitable[Verdict]]
+    watch: Watch
+    witnesses: tuple[Witness, ...] = ()
 
 
 async def converge(session: Session, host: Host, binding: Binding, around: Surroundings, seen: Progress) -> Verified:
@@ -78,14 +56,13 @@ async def converge(session: Session, host: Host, binding: Binding, around: Surro
     decision = await _look(session, host, binding, around, seen)
     while isinstance(decision, Stage):
         ended = await _held_back(binding, decision, around, seen)
+        if ended is None and decision.confirm == "gone":
+            return await _send_away(session, host, binding, decision, around, seen)
         ended = ended or await _apply(session, binding, decision, around, seen)
         if ended is not None:
-            return _after_stages(ended, seen)
-        if decision.confirm == "gone":
-            return await _confirm_gone(session, decision, around, seen)
+            return ended
         decision = await _settle(session, host, binding, decision, around, seen)
-        seen.unconfirmed = ""
-    return _after_stages(_final(decision, changed=bool(seen.applied)), seen)
+    return _final(decision, changed=bool(seen.stages))
 
 
 def _final(decision: Done | Failed | Refused | Deny, *, changed: bool) -> Verified:
@@ -99,26 +76,21 @@ def _final(decision: Done | Failed | Refused | Deny, *, changed: bool) -> Verifi
     return Verified(outcome, reason, decision.message, report=decision.report)
 
 
-def _after_stages(ended: Verified, seen: Progress) -> Verified:
-    """A host that was changed and then left half-way is not "skipped": somebody should look at it."""
-    if not seen.applied or ended.outcome not in (Outcome.SKIPPED, Outcome.CANCELLED):
-        return ended
-    text = f"stopped after {' and '.join(seen.applied)}: {ended.message}"
-    if ended.outcome is Outcome.CANCELLED:
-        return replace(ended, message=text)
-    return Verified(Outcome.FAILED, Reason.NOT_CONVERGED, text, ended.detail or ended.reason.value)
-
-
 async def _held_back(binding: Binding, stage: Stage, around: Surroundings, seen: Progress) -> Verified | None:
     """Why the stage is not applied; None when it may be. The intent is recorded last, right before the first byte."""
     action = binding.action
     if action.effect == "read":
-        raise Permanent(Outcome.FAILED, Reason.INTERNAL, f"{action.name} reads, but wanted to apply {stage.name}")
+        raise Permanent(Outcome.FAILED, Reason.INTERNAL, f"{action.name} only reads, but asked to apply {stage.name}")
+    seen.writes = stage.confirm != "gone"
+    storage = seen.facts.storage if seen.facts is not None and seen.writes else None
+    if storage is not None and storage.read_only:
+        text = f"{stage.name} is needed, but nothing can be written: {storage.why}. Nothing was changed by this stage"
+        return Verified(Outcome.FAILED, Reason.READ_ONLY, text, stage.name)
     if around.dry_run:
         seen.plan.extend(_plan(stage))
         return Verified(Outcome.WOULD_CHANGE, Reason.DRY_RUN, f"would apply: {stage.name}")
-    if len(seen.applied) == action.stages:
-        text = f"still wants {stage.name} after {len(seen.applied)} stages"
+    if len(seen.stages) == action.stages:
+        text = f"Not converged: {stage.name} is still needed after {len(seen.stages)} stages (the maximum)"
         return Verified(Outcome.FAILED, Reason.NOT_CONVERGED, text)
     verdict = await around.before_stage(stage)
     if isinstance(verdict, Deny):
@@ -139,8 +111,10 @@ async def _look(
     facts, busy = await _observe(session, binding, around, seen)
     seen.facts = facts
     verdict = around.check_facts(facts, busy)
-    if isinstance(verdict, Deny):
-        return verdict
+    return verdict if isinstance(verdict, Deny) else _decided(binding, facts, host)
+
+
+def _decided(binding: Binding, facts: Facts, host: Host) -> Decision:
     assert binding.action.decide is not None  # noqa: S101  # bound actions are available; pipeline.resolve made sure
     return binding.action.decide(facts, binding.params, host)
 
@@ -217,7 +191,7 @@ async def _apply(
 ) -> Verified | None:
     """Send the stage. None when every step said that it was done; it still has to be confirmed."""
     sections = [(f"step:{number}", script.render_step(step)) for number, step in enumerate(stage.steps)]
-    seen.unconfirmed = stage.name
+    seen.sent(stage.name, _plan(stage))
     seen.plan.extend(_plan(stage))
     started = around.clock.monotonic()
     answer = await session.run(sections, timeout=around.limits.command, privileged=binding.action.needs_root)
@@ -226,10 +200,14 @@ async def _apply(
     seen.steps.extend(records)
     broken = next((record for record in records if record.status == "failed"), None)
     if broken is not None:
-        text = f"{stage.name}: {broken.name} failed with exit {broken.exit_code}: {_last_line(broken.output) or 'no output'}"
+        seen.reached("failed")
+        done = [record.name for record in records if record.status == "done"]
+        before = f"; done before it: {', '.join(done)}" if done else ""
+        said = _last_line(broken.output) or "no output"
+        text = f"{stage.name}: {broken.name} failed with exit {broken.exit_code}: {said}{before}"
         return Verified(Outcome.FAILED, Reason.STEP_FAILED, text, stage.name)
     if len(records) == len(stage.steps) and all(record.status == "done" for record in records):
-        seen.applied.append(stage.name)
+        seen.reached("applied")
         return None
     how = {
         Reason.DEADLINE: f"{stage.name} was not finished after {around.limits.command:.0f} s and was cut",
@@ -256,35 +234,55 @@ def _records(stage: Stage, answer: Answer) -> list[StepRecord]:
     return records
 
 
-async def _confirm_gone(session: Session, stage: Stage, around: Surroundings, seen: Progress) -> Verified:
+async def _send_away(
+    session: Session, host: Host, binding: Binding, stage: Stage, around: Surroundings, seen: Progress
+) -> Verified:
+    """Apply a stage that ends the machine, and watch it go. Who answers before it is the best witness of what comes after."""
+    witnesses = await around.watch.answering(around.witnesses) or around.witnesses
+    ended = await _apply(session, binding, stage, around, seen)
+    if ended is not None and ended.reason is not Reason.CONNECTION_LOST:
+        return ended
     started = around.clock.monotonic()
-    gone = await session.wait_gone(stage.settle)
+    departure = await around.watch.departure(host, witnesses, stage.settle)
     seen.spent("confirm", around.clock.monotonic() - started)
-    if gone:
-        return Verified(Outcome.CHANGED, Reason.CONFIRMED, f"{stage.name}: the terminal stopped answering")
-    text = f"{stage.name}: accepted, but the terminal still answers after {stage.settle:.0f} s"
-    return Verified(Outcome.FAILED, Reason.NOT_CONVERGED, text, stage.name)
+    if departure.state in ("gone", "there"):
+        seen.reached("confirmed" if departure.state == "gone" else "failed")
+    return departed(departure, host, stage)
 
 
 async def _settle(
     session: Session, host: Host, binding: Binding, stage: Stage, around: Surroundings, seen: Progress
 ) -> Decision | Deny:
-    """Look again until the stage just applied is no longer wanted, or its time to settle is over."""
+    """Look again until the stage just applied is no longer needed, or its time to settle is over. What comes next meets the gates
+    again; whether the stage took effect is seen without them."""
     until = around.clock.monotonic() + stage.settle
     while True:
         try:
-            decision = await _look(session, host, binding, around, seen)
+            facts, busy = await _observe(session, binding, around, seen)
         except HostError as error:
             if error.reason in (Reason.CONNECTION_LOST, Reason.TIMEOUT, Reason.DEADLINE):
-                text = f"{stage.name} was applied, then the terminal was lost before it could be confirmed"
+                text = f"{stage.name} was applied but not confirmed: the terminal was lost before it could be looked at again"
                 raise Transient(Outcome.UNKNOWN, Reason.CONNECTION_LOST, text, stage.name) from error
             raise
+        seen.facts = facts
+        decision = _decided(binding, facts, host)
+        if isinstance(decision, Done) or (isinstance(decision, Stage | Failed) and _other(decision, stage)):
+            seen.reached("confirmed")
         if not (isinstance(decision, Stage) and decision.name == stage.name):
-            return decision
+            verdict = around.check_facts(facts, busy) if isinstance(decision, Stage) else Allow()
+            return verdict if isinstance(verdict, Deny) else decision
         if around.clock.monotonic() >= until:
-            text = f"{stage.name} was applied without error, but the terminal still is not as it should be"
+            seen.reached("failed")
+            why = f": {decision.why}" if decision.why else ""
+            text = f"{stage.name} was applied without error, but the terminal still is not as it should be{why}"
             raise Permanent(Outcome.FAILED, Reason.NOT_CONVERGED, text, stage.name)
         await asyncio.sleep(POLL_S)
+
+
+def _other(decision: Stage | Failed, stage: Stage) -> bool:
+    """Whether a decision says that ``stage`` holds: it is about a later one."""
+    name = decision.name if isinstance(decision, Stage) else decision.stage
+    return name not in ("", stage.name)
 
 
 def variables_of(params: Params) -> dict[str, str]:

@@ -12,6 +12,19 @@ Privilege = Literal["root", "sudo", "su", "none"]
 
 
 @dataclass(frozen=True, slots=True)
+class Storage:
+    """What /etc is kept on: of / or, where it is a mount of its own, of /etc. ``lasting``: whether what is written there outlives
+    the next boot; None: not known. ``why``: a clause that says what was seen."""
+
+    mount: str
+    kind: str
+    device: str
+    read_only: bool
+    lasting: bool | None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """``distro`` is a canonical id (slackware, ubuntu, mint, …), ``version`` as the system writes it; empty when unknown.
 
@@ -19,7 +32,8 @@ class Facts:
     failed to get, root. ``hostname``, ``machine_id``, ``pos_store`` and ``pos_terminal`` (from the point of sale's settings) are
     what the machine says of itself, empty or None where it says nothing. ``epoch`` is the terminal's clock in Unix seconds
     (None: unreadable), ``observed_at`` the engine's, in the network's zone. ``observed``: lines ``key=value`` of the action's
-    observe script; ``output``: all of its text.
+    observe script; ``output``: all of its text. ``storage`` is None where the terminal does not say
+    what its files are kept on.
     """
 
     distro: str = ""
@@ -41,6 +55,7 @@ class Facts:
     observed_at: dt.datetime = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
     observed: Mapping[str, str] = field(default_factory=dict)
     output: str = ""
+    storage: Storage | None = None
 
     def summary(self) -> dict[str, Any]:
         """What goes into a result: short, and nothing an operator would not want to read."""
@@ -53,4 +68,7 @@ class Facts:
             "init": self.init,
             "user": self.user,
             "privilege": self.privilege,
+            "storage": self.storage.kind if self.storage else None,
+            "read_only": self.storage.read_only if self.storage else None,
+            "lasting": self.storage.lasting if self.storage else None,
         }

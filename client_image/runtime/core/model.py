@@ -73,6 +73,7 @@ class Reason(StrEnum):
     BAD_FACTS = "bad_facts"
     PRIVILEGE_DENIED = "privilege_denied"
     CHECK_FAILED = "check_failed"
+    READ_ONLY = "read_only"
     NOT_RECORDED = "not_recorded"
     INTERNAL = "internal"
     # unknown
@@ -279,10 +280,22 @@ class StepRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class StageRecord:
+    """A stage that was sent to the host. ``summary``: what it changes, for people.
+
+    ``state``: confirmed (its effect was seen), applied (all steps done, not proven), failed, or sent (how far is not known).
+    """
+
+    name: str
+    state: str
+    summary: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class HostResult:
     """The one record of what happened to one host in one run. Durations are seconds, instants are aware UTC.
 
-    ``plan``: for people, what was applied, or under dry-run would be.
+    ``plan``: for people, what was applied, or under dry-run would be; ``stages``: what of it is proven.
     """
 
     host: Host
@@ -293,6 +306,7 @@ class HostResult:
     gates: tuple[GateRecord, ...] = ()
     steps: tuple[StepRecord, ...] = ()
     plan: tuple[str, ...] = ()
+    stages: tuple[StageRecord, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     report: Mapping[str, Any] = field(default_factory=dict)
     compatibility: Mapping[str, Any] = field(default_factory=dict)

@@ -10,9 +10,11 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from runtime.core.departure import Departure
 from runtime.core.errors import RunError
 from runtime.core.facts import Privilege
 from runtime.core.model import Host, HostResult, Listing, Reason, RunInfo, Selector, StepRecord
+from runtime.core.witnesses import Witness
 
 
 class Clock(Protocol):
@@ -64,14 +66,22 @@ class Session(Protocol):
         when a section's name starts with ``step:``."""
         ...
 
-    async def wait_gone(self, timeout: float) -> bool:
-        """Whether the host stopped answering (new connections to its SSH port fail) within the time."""
-        ...
-
 
 class Remote(Protocol):
     def connect(self, host: Host, *, deadline: float) -> AbstractAsyncContextManager[Session]:
         """``deadline``: seconds until the session must be open, waiting for a free place at its address included."""
+        ...
+
+
+class Watch(Protocol):
+    """Asks from outside whether machines answer, because an open connection may outlive what it was made to."""
+
+    async def answering(self, witnesses: Sequence[Witness]) -> Sequence[Witness]:
+        """Those of the witnesses that answer now."""
+        ...
+
+    async def departure(self, host: Host, witnesses: Sequence[Witness], settle: float) -> Departure:
+        """Wait for the host to go, ``settle`` seconds and as long again as silence takes to be believed."""
         ...
 
 
@@ -155,4 +165,5 @@ __all__ = [
     "Session",
     "SshNotes",
     "StepRecord",
+    "Watch",
 ]

@@ -75,6 +75,7 @@ def result_json(info: RunInfo, result: HostResult) -> dict[str, Any]:
             {"name": s.name, "status": s.status, "exit_code": s.exit_code, "output": s.output} for s in result.steps
         ],
         "plan": list(result.plan),
+        "stages": [{"name": s.name, "state": s.state, "summary": list(s.summary)} for s in result.stages],
         "facts": dict(result.facts),
         "report": dict(result.report),
         "compatibility": dict(result.compatibility),

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from runtime.core.action import Stage
+from runtime.core.departure import Departure, Sign
 from runtime.core.errors import Permanent, Transient
 from runtime.core.machines import grouped
 from runtime.core.model import HOST_KEY, Host, HostResult, Listing, Outcome, Reason, Selector
+from runtime.core.witnesses import Witness
 from runtime.process_one import process_one
 from tests.unit.engine import world
 from tests.unit.engine.world import NOON, Terminal, World
@@ -262,10 +264,45 @@ def test_a_hanging_host_ends_at_its_deadline() -> None:
     assert verdict(result) == ("failed", "deadline", "")
 
 
-@pytest.mark.parametrize(("gone", "expected"), [(True, ("changed", "confirmed")), (False, ("failed", "not_converged"))])
-def test_powering_off_is_proven_by_going(gone: bool, expected: tuple[str, str]) -> None:
-    result = run(World({NAME: Terminal(gone_after_step=gone)}), "power_off")
-    assert (result.outcome.value, result.reason.value) == expected
+WITNESS = Witness("ACME-LOJA001-PDV202", "10.0.0.2", (22,))
+DEPARTURES = {
+    "gone": (
+        Departure("gone", 15.2, Sign.SILENT, WITNESS, Sign.ECHO, (WITNESS,)),
+        ("changed", "confirmed", ""),
+        "silent for 15 s while ACME-LOJA001-PDV202 (10.0.0.2) answers a ping",
+    ),
+    "a refused connection proves that it is on": (
+        Departure("there", 0.0, Sign.REFUSED),
+        ("failed", "not_converged", "there"),
+        "still on after 1 s: 10.0.0.1 refuses connections",
+    ),
+    "the whole store is silent": (
+        Departure("store_silent", 40.0, Sign.SILENT, asked=(WITNESS,)),
+        ("unknown", "connection_lost", "store_silent"),
+        "nothing of store 1 answers any more",
+    ),
+    "nobody to ask": (
+        Departure("no_witness", 15.0, Sign.SILENT),
+        ("unknown", "connection_lost", "no_witness"),
+        "Set stores.1.gateway",
+    ),
+    "the proxy cannot ask": (
+        Departure("not_asked", 0.0, Sign.NOT_ASKED),
+        ("unknown", "connection_lost", "not_asked"),
+        "kept it from asking 10.0.0.1",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DEPARTURES)
+@pytest.mark.parametrize("lost", ["", "step"])
+def test_a_power_off_is_confirmed_only_by_silence_that_somebody_vouches_for(case: str, lost: str) -> None:
+    departure, expected, said = DEPARTURES[case]
+    result = run(World({NAME: Terminal(departure=departure, lose_on=lost)}), "power_off")
+    assert verdict(result) == expected
+    assert said in result.message
+    assert result.report["power_off"]["state"] == departure.state
+    assert (result.stages[0].state == "confirmed") == (case == "gone")
 
 
 def test_a_clock_that_jumps_during_the_run_stops_what_writes_and_not_what_reads() -> None:
@@ -326,6 +363,61 @@ def test_two_stages_are_both_confirmed_and_told() -> None:
     assert verdict(result) == ("changed", "confirmed", "")
     assert [stage for _, stage in one.ledger.intents] == ["first", "second"]
     assert len(result.steps) == 2
+    assert [(stage.name, stage.state) for stage in result.stages] == [("first", "confirmed"), ("second", "confirmed")]
+
+
+# After the first of two stages: what befalls the terminal, and how that is told. The first stage stays confirmed in all of them.
+LATER: dict[str, tuple[Callable[[Terminal], None], tuple[str, str], str]] = {
+    "the second stage fails": (
+        lambda till: setattr(till, "step_code", 9),
+        ("failed", "step_failed"),
+        "first confirmed; second: climb failed with exit 9",
+    ),
+    "the connection is lost in the second stage": (
+        lambda till: setattr(till, "lose_on", "step"),
+        ("unknown", "connection_lost"),
+        "first confirmed; the connection was lost during second",
+    ),
+    "the second stage has no effect": (
+        lambda till: setattr(till, "wants_ignored", True),
+        ("failed", "not_converged"),
+        "first confirmed; second was applied without error, but",
+    ),
+    "the second stage hangs": (
+        lambda till: setattr(till, "hang_on_step", True),
+        ("unknown", "deadline"),
+        "first confirmed; second was sent but not finished within the host deadline",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LATER)
+def test_a_confirmed_stage_stays_confirmed_whatever_befalls_a_later_one(case: str) -> None:
+    befall, expected, said = LATER[case]
+    terminal = Terminal()
+
+    def before_the_second() -> None:
+        if terminal.value == "new":
+            befall(terminal)
+
+    terminal.on_look = before_the_second
+    result = run(World({NAME: terminal}, host_deadline=1), "climb_up")
+    assert verdict(result)[:2] == expected
+    assert result.message.startswith(said)
+    assert result.stages[0].state == "confirmed"
+    assert result.stages[1].state != "confirmed"
+
+
+def test_a_till_that_becomes_busy_while_it_is_changed_is_confirmed_all_the_same() -> None:
+    def world_of_a_sale() -> World:
+        terminal = Terminal()
+        terminal.on_step = lambda: setattr(terminal, "busy", b"sale 4711 is open\n")
+        return World({NAME: terminal}, busy={"arius": "check"})
+
+    assert verdict(run(world_of_a_sale())) == ("changed", "confirmed", "")
+    result = run(world_of_a_sale(), "climb_up")
+    assert verdict(result)[:2] == ("failed", "not_converged")
+    assert result.message == "first confirmed; the rest was not begun: in use: sale 4711 is open"
 
 
 def test_a_freeze_that_begins_between_two_stages_leaves_a_failed_host_not_a_skipped_one() -> None:
@@ -333,7 +425,7 @@ def test_a_freeze_that_begins_between_two_stages_leaves_a_failed_host_not_a_skip
     one.terminals[NAME].on_step = lambda: one.clock.advance(60)
     result = run(one, "climb_up")
     assert verdict(result) == ("failed", "not_converged", "sale")
-    assert "stopped after first" in result.message
+    assert result.message.startswith("first confirmed; the rest was not begun: freeze sale")
     assert (result.gates[-1].gate, result.gates[-1].allowed) == ("freeze", False)
 
 
@@ -342,7 +434,7 @@ def test_a_stop_between_two_stages_says_what_was_done() -> None:
     one.terminals[NAME].on_step = lambda: one.stop.request(Reason.OPERATOR, "cancelled by ana")
     result = run(one, "climb_up")
     assert verdict(result)[:2] == ("cancelled", "operator")
-    assert "stopped after first" in result.message
+    assert result.message == "first confirmed; stopped before second"
 
 
 def test_a_stage_that_cannot_be_recorded_is_not_sent() -> None:
@@ -359,7 +451,7 @@ def test_a_second_stage_that_cannot_be_recorded_does_not_hide_the_first() -> Non
     one.ledger.refuses = {"second"}
     result = run(one, "climb_up")
     assert verdict(result) == ("failed", "not_recorded", "state_full")
-    assert "first done" in result.message
+    assert result.message.startswith("first confirmed; the rest was not begun because")
 
 
 def test_a_deadline_after_the_steps_and_before_the_proof_is_unknown() -> None:

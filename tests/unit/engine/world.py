@@ -20,6 +20,7 @@ from contracts.config import NetworkConfig
 from runtime.core import clocks, gates
 from runtime.core.action import Action, Decision, Done, Params, Script, Stage
 from runtime.core.catalogue import build
+from runtime.core.departure import Departure, Sign
 from runtime.core.errors import HostError, RunError
 from runtime.core.facts import Facts, Privilege
 from runtime.core.model import Host, HostResult, Reason, RunInfo, Selector
@@ -27,9 +28,11 @@ from runtime.core.pipeline import Job, Knowledge, Request, resolve
 from runtime.core.ports import Answer
 from runtime.core.providers import Provider
 from runtime.core.stop import Stop
+from runtime.core.witnesses import Witness
 from runtime.process_one import Context
 
 ZONE = ZoneInfo("America/Sao_Paulo")
+STAYS = Departure("there", 0.0, Sign.REFUSED)
 NOON = dt.datetime(2026, 3, 10, 12, 0, tzinfo=ZONE)
 
 FACTS = (
@@ -69,7 +72,7 @@ class Terminal:
     step_code: int = 0
     lose_on: str = ""
     wants_ignored: bool = False
-    gone_after_step: bool = False
+    departure: Departure = STAYS
     scripts: list[str] = field(default_factory=list)
     on_step: Callable[[], None] | None = None
     on_look: Callable[[], None] | None = None
@@ -124,11 +127,6 @@ class MemorySession:
                     terminal.value = "newest" if terminal.value == "new" else "new"
         return Answer(outputs, codes, complete=True)
 
-    async def wait_gone(self, timeout: float) -> bool:
-        if self.terminal.hang_on_confirm:
-            await asyncio.sleep(3600)
-        return self.terminal.gone_after_step
-
 
 class MemoryRemote:
     def __init__(self, terminals: Mapping[str, Terminal], session: type[MemorySession] = MemorySession) -> None:
@@ -142,6 +140,22 @@ class MemoryRemote:
         if terminal.refuse is not None:
             raise terminal.refuse
         yield self.session(terminal)
+
+
+class MemoryWatch:
+    """Every witness answers; a host goes as its terminal says."""
+
+    def __init__(self, terminals: Mapping[str, Terminal]) -> None:
+        self.terminals = terminals
+
+    async def answering(self, witnesses: Sequence[Witness]) -> Sequence[Witness]:
+        return witnesses
+
+    async def departure(self, host: Host, witnesses: Sequence[Witness], settle: float) -> Departure:
+        terminal = self.terminals[host.name]
+        if terminal.hang_on_confirm:
+            await asyncio.sleep(3600)
+        return terminal.departure
 
 
 class MemoryLocks:
@@ -276,4 +290,5 @@ class World:
             busy=self.busy,
             command_timeout=5.0,
             host_deadline=self.host_deadline,
+            watch=MemoryWatch(self.terminals),
         )

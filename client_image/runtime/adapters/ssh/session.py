@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import asyncssh
 
 from contracts.config import Credential
-from runtime.adapters.ssh import elevation, presence, words
+from runtime.adapters.ssh import elevation, words
 from runtime.adapters.ssh.client import Client
 from runtime.adapters.ssh.elevation import TerminalWanted, Way
 from runtime.adapters.ssh.shell import Shell
@@ -67,9 +67,6 @@ class SshSession:
         elif stopped is None and not reader.complete and await self._going():
             stopped = Reason.CONNECTION_LOST
         return reader.answer(stopped)
-
-    async def wait_gone(self, timeout: float) -> bool:
-        return await presence.wait_gone(self._host.address, self._host.port, timeout)
 
     async def close(self) -> None:
         self._connection.close()

@@ -54,6 +54,10 @@ def encode_result(info: RunInfo, result: HostResult) -> str:
         detail=result.detail[:_KEPT],
         steps=tuple(dataclasses.replace(step, output=step.output[:_KEPT]) for step in result.steps[:100]),
         plan=tuple(line[:_KEPT] for line in result.plan[:100]),
+        stages=tuple(
+            dataclasses.replace(stage, summary=tuple(line[:_KEPT] for line in stage.summary[:20]))
+            for stage in result.stages[:20]
+        ),
         facts={},
         report={"left_out": f"the result had {len(text)} bytes; at most {RESULT_LIMIT} are kept"},
         compatibility={},

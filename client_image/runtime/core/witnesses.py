@@ -1,0 +1,92 @@
+"""Who may vouch for a store's line while one of its machines goes. Pure; built once a run by the execution."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import chain
+
+from contracts.config import NetworkConfig
+from runtime.core.model import Host
+
+WITNESSES = 6  # of one store; each is asked at most once in a few seconds, for all hosts of the store together
+GATEWAY_PORTS = (443, 80, 22)
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """Something of the same store. ``leaving``: it is to be powered off by this very run, so its silence means little."""
+
+    name: str
+    address: str
+    ports: tuple[int, ...]
+    leaving: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.address})"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A witness that the configuration names: a store's gateway or concentrator."""
+
+    store: int
+    name: str
+    address: str
+    ports: tuple[int, ...]
+
+
+def places(config: NetworkConfig) -> tuple[Place, ...]:
+    """Gateways first: of all that a store has they say most about its line."""
+    gateways = (
+        Place(number, f"the gateway of store {number}", store.gateway, GATEWAY_PORTS)
+        for number, store in config.stores.items()
+        if store.gateway is not None
+    )
+    concentrators = (
+        Place(one.store, one.name or "the concentrator", one.address, (config.ssh.port,))
+        for one in config.concentrators
+        if one.store is not None
+    )
+    return (*gateways, *concentrators)
+
+
+class Neighbours:
+    """Who may vouch for a host: built once a run, so that it costs the same for one host and for thousands."""
+
+    def __init__(
+        self, places: Iterable[Place] = (), entries: Iterable[Host] = (), subjects: Collection[str] = frozenset()
+    ) -> None:
+        """``entries``: the whole inventory; ``subjects``: addresses of the hosts that this run is about."""
+        self._places: Mapping[int, list[Witness]] = defaultdict(list)
+        self._others: Mapping[int, list[Witness]] = defaultdict(list)
+        for place in places:
+            self._places[place.store].append(Witness(place.name, place.address, place.ports))
+        for entry in sorted(entries, key=_trust):
+            if entry.store is not None and entry.address and not entry.problem:
+                ports = tuple(dict.fromkeys((entry.port, entry.agent_port)))
+                leaving = entry.address in subjects
+                self._others[entry.store].append(Witness(entry.name, entry.address, ports, leaving))
+        for others in self._others.values():
+            others.sort(key=lambda witness: witness.leaving)
+
+    def of(self, host: Host, own: Collection[str] = ()) -> tuple[Witness, ...]:
+        """The best few for a host, never itself: ``own`` are its machine's other addresses. Empty where its store is unknown."""
+        if host.store is None:
+            return ()
+        taken = {host.address, *own}
+        chosen: list[Witness] = []
+        for witness in chain(self._places.get(host.store, ()), self._others.get(host.store, ())):
+            if len(chosen) == WITNESSES:
+                break
+            if witness.address not in taken:
+                taken.add(witness.address)
+                chosen.append(witness)
+        return tuple(chosen)
+
+
+def _trust(entry: Host) -> tuple[bool, bool, str]:
+    """What nobody switches off comes first, then what was available a moment ago."""
+    lasting = entry.role in ("concentrator", "proxy", "other")
+    return not lasting, entry.agent_status != 1, entry.name

@@ -1,0 +1,114 @@
+"""Whether real machines are there: kernels that refuse, kernels that are silent, and lines that are cut."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+
+import pytest
+
+from runtime.adapters.presence.ask import ask
+from runtime.adapters.presence.watch import NetworkWatch
+from runtime.core.departure import Departure, Sign
+from runtime.core.witnesses import Witness
+from tests.harness import process
+from tests.harness.fixtures import StartTerminal
+from tests.harness.terminals import Account, Terminal, TerminalSpec
+from tests.integration.ssh_parts import a_host, a_remote, password, run
+
+SHUT_PORT = 10050  # nothing listens there on the terminals of these tests
+
+
+def gateway_of(terminal: Terminal) -> Witness:
+    """This machine's end of the terminal's cable: it stays when the terminal goes."""
+    return Witness("gateway", str(ipaddress.ip_address(terminal.address) - 1), (22, 80))
+
+
+def pinged(address: str) -> bool:
+    """Whether this kernel gives us unprivileged pings, and the address answers one."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP):
+        return run(ask(address, ())) is Sign.ECHO
+    return False
+
+
+@pytest.fixture
+def terminal(start_terminal: StartTerminal) -> Terminal:
+    return start_terminal(TerminalSpec(accounts=(Account("root", "terminal"),)))
+
+
+def departure(terminal: Terminal, *witnesses: Witness, settle: float = 20.0, silence: float = 5.0) -> Departure:
+    watch = NetworkWatch(["10.0.0.0/8"], silence=silence)
+    return run(watch.departure(a_host(terminal.address, terminal.port), witnesses, settle))
+
+
+def test_what_a_living_machine_answers(terminal: Terminal) -> None:
+    assert run(ask(terminal.address, (SHUT_PORT,))) in (Sign.REFUSED, Sign.ECHO)
+    assert run(ask(terminal.address, (terminal.port,))) in (Sign.ACCEPTED, Sign.ECHO)
+    terminal.cut()
+    assert run(ask(terminal.address, (terminal.port, SHUT_PORT))) is Sign.SILENT
+
+
+def test_no_route_to_host_is_silence_and_no_answer(terminal: Terminal) -> None:
+    """On the same network nobody answers for a machine that is off: the kernel says so, fast, and not the machine."""
+    device = process.run(["ip", "-brief", "route", "get", terminal.address]).split()[2]
+    terminal.cut()
+    process.run(["ip", "neighbour", "del", terminal.address, "dev", device])
+    assert run(ask(terminal.address, (terminal.port, SHUT_PORT))) is Sign.SILENT
+    assert departure(terminal, gateway_of(terminal), settle=5).state == "gone"
+
+
+def test_a_machine_whose_server_was_stopped_is_on(terminal: Terminal) -> None:
+    async def stop() -> None:
+        async with a_remote(password("root", "terminal")).connect(
+            a_host(terminal.address, terminal.port), deadline=20
+        ) as session:
+            await session.run([("step:0", "kill $(cat /run/sshd.pid)")], timeout=10, privileged=True)
+
+    run(stop())
+    seen = departure(terminal, gateway_of(terminal), settle=8)
+    assert seen.state == "there"
+    assert seen.sign in (Sign.REFUSED, Sign.ECHO)
+    assert terminal.alive()
+
+
+def test_a_machine_that_shuts_down_is_gone_and_the_store_s_gateway_vouches_for_it(terminal: Terminal) -> None:
+    async def scene() -> Departure:
+        host = a_host(terminal.address, terminal.port)
+        async with a_remote(password("root", "terminal")).connect(host, deadline=20) as session:
+            await session.run([("step:0", "shutdown -h now")], timeout=10, privileged=True)
+            watch = NetworkWatch(["10.0.0.0/8"])
+            return await watch.departure(host, [gateway_of(terminal)], 30)
+
+    seen = run(scene())
+    assert (seen.state, seen.vouched) == ("gone", gateway_of(terminal))
+    assert seen.silent_s >= 15
+    assert terminal.ended() == "halted"
+
+
+def test_a_store_that_is_cut_off_as_a_whole_proves_nothing(terminal: Terminal, start_terminal: StartTerminal) -> None:
+    other = start_terminal(TerminalSpec())
+    witness = Witness("another till", other.address, (other.port,))
+    assert run(NetworkWatch(["10.0.0.0/8"]).answering([witness])) == (witness,)
+    terminal.cut()
+    other.cut()
+    seen = departure(terminal, witness, settle=5)
+    assert (seen.state, seen.asked) == ("store_silent", (witness,))
+    assert departure(terminal, settle=5).state == "no_witness"
+    assert terminal.alive()
+
+
+def test_another_till_of_the_store_vouches(terminal: Terminal, start_terminal: StartTerminal) -> None:
+    other = start_terminal(TerminalSpec())
+    witness = Witness("another till", other.address, (other.port,))
+    terminal.cut()
+    assert departure(terminal, witness, settle=5).vouched == witness
+
+
+def test_pings_are_used_where_the_kernel_gives_them(terminal: Terminal) -> None:
+    if not pinged(terminal.address):
+        assert run(ask(terminal.address, ())) is Sign.SILENT, "without pings and ports there is nothing to ask"
+        return
+    assert run(ask(terminal.address, ())) is Sign.ECHO
+    terminal.cut()
+    assert run(ask(terminal.address, ())) is Sign.SILENT

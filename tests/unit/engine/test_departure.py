@@ -1,0 +1,114 @@
+"""What proves that a machine went: rounds of signs go in, and the end comes out."""
+
+from __future__ import annotations
+
+import pytest
+
+from runtime.core.departure import SILENCE_S, Departure, Sign, Vigil
+from runtime.core.witnesses import WITNESSES, Neighbours, Place, Witness
+from tests.unit.engine.world import host
+
+OTHER = Witness("ACME-LOJA001-PDV202", "10.0.0.2", (22,))
+SETTLE = 60.0
+E, A, R, S, N = Sign.ECHO, Sign.ACCEPTED, Sign.REFUSED, Sign.SILENT, Sign.NOT_ASKED
+
+# Rounds of (seconds, sign of the host, whether a witness answers); then the state at the end, None while it goes on.
+Rounds = list[tuple[float, Sign, bool]]
+
+
+def every(start: float, end: float, sign: Sign, vouched: bool = True) -> Rounds:
+    return [(float(at), sign, vouched) for at in range(int(start), int(end) + 1, 3)]
+
+
+ENDS: dict[str, tuple[Rounds, str | None]] = {
+    "silent while another answers": (every(0, 6, A) + every(9, 24, S), "gone"),
+    "silent, not for long enough yet": (every(0, 6, A) + every(9, 21, S), None),
+    "a refused connection in between starts the silence again": (
+        [*every(0, 12, S), (13, R, True), *every(15, 27, S)],
+        None,
+    ),
+    "refused to the end": (every(0, 60, R), "there"),
+    "a ping to the end": (every(0, 60, E), "there"),
+    "back after a silence that was too short, as after a restart": (every(0, 9, S) + every(12, 60, A), "there"),
+    "silence that begins just before the time is over is watched to its end": (
+        every(0, 57, A) + every(60, 75, S),
+        "gone",
+    ),
+    "the store is silent as a whole": (every(0, 75, S, vouched=False), "store_silent"),
+    "the store was silent for a while and came back": (
+        every(0, 30, S, vouched=False) + every(33, 48, S),
+        "gone",
+    ),
+    "a silence that is vouched for in part is not enough": (
+        [*every(0, 9, S), (12, S, False), *every(15, 27, S)],
+        None,
+    ),
+    "a witness that goes before the end does not vouch": (
+        every(0, 12, S) + every(15, 75, S, vouched=False),
+        "store_silent",
+    ),
+    "what cannot be asked is not silent": (every(0, 75, N), "not_asked"),
+}
+
+
+def end_of(rounds: Rounds, asked: tuple[Witness, ...] = (OTHER,)) -> Departure | None:
+    vigil = Vigil(0.0, SETTLE, asked)
+    for at, sign, vouched in rounds:
+        ended = vigil.note(at, at, sign, (OTHER, A) if vouched and sign is S else None)
+        if ended is not None:
+            assert at == rounds[-1][0], "it ended before the last round"
+            return ended
+    return None
+
+
+@pytest.mark.parametrize("case", ENDS)
+def test_how_the_wait_ends(case: str) -> None:
+    rounds, state = ENDS[case]
+    ended = end_of(rounds)
+    assert (ended.state if ended else None) == state
+    if ended is not None and state == "gone":
+        assert (ended.vouched, ended.silent_s) == (OTHER, SILENCE_S)
+
+
+def test_silence_with_nobody_to_ask_is_told_without_waiting_for_the_whole_time() -> None:
+    ended = end_of(every(0, 15, S, vouched=False), asked=())
+    assert ended is not None
+    assert ended.state == "no_witness"
+
+
+# -- who may vouch
+
+
+def test_a_witness_is_of_the_same_store_and_never_the_machine_itself() -> None:
+    entries = [
+        host(201, address="10.0.0.1"),
+        host(202, address="10.0.0.2"),
+        host(299, name="ACME-LOJA001-COPY", address="10.0.0.1"),
+        host(301, store=2, address="10.0.2.1"),
+        host(302, store=None, address="10.0.3.1"),
+        host(303, address="", problem="no interface"),
+    ]
+    known = Neighbours(entries=entries)
+    assert [witness.address for witness in known.of(entries[0])] == ["10.0.0.2"]
+    assert known.of(entries[4]) == ()
+    assert known.of(host(204, address="10.0.0.4"), own=["10.0.0.1"]) == (known.of(entries[0])[0],)
+
+
+def test_the_gateway_comes_first_then_what_stays_on_and_what_leaves_comes_last() -> None:
+    entries = [
+        host(201, address="10.0.0.1"),
+        host(202, address="10.0.0.2", agent_status=2),
+        host(203, address="10.0.0.3", agent_status=1),
+        host(1, name="ACME-LOJA001-BALANCA", role="other", address="10.0.0.9"),
+        host(204, address="10.0.0.4"),
+    ]
+    places = [Place(1, "the gateway of store 1", "10.0.0.254", (443,))]
+    known = Neighbours(places, entries, subjects={"10.0.0.1", "10.0.0.3"})
+    chosen = known.of(entries[0])
+    assert [witness.address for witness in chosen] == ["10.0.0.254", "10.0.0.9", "10.0.0.2", "10.0.0.4", "10.0.0.3"]
+    assert [witness.leaving for witness in chosen] == [False, False, False, False, True]
+
+
+def test_only_a_few_of_a_big_store_are_asked() -> None:
+    known = Neighbours(entries=[host(number, address=f"10.0.1.{number - 200}") for number in range(201, 240)])
+    assert len(known.of(host(250, address="10.0.0.1"))) == WITNESSES
