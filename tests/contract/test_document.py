@@ -195,6 +195,11 @@ def test_a_refusal_does_not_repeat_a_secret(place: dict[str, Any], secret: str) 
     assert secret not in f"{error!r}{error}{error.problems!r}"
 
 
+def test_a_gateway_outside_the_allowed_networks_is_refused() -> None:
+    error = refused(small(stores={"7": {"gateway": "203.0.113.1"}}))
+    assert "stores.7.gateway: 203.0.113.1 is outside ssh.allowed_networks" in error.problems[0].message
+
+
 # --- strangers ---
 
 
@@ -211,6 +216,7 @@ STRANGERS = [
     ({"rollout": {"arius": {"percent": 1, "[key]": 1}}}, "rollout.arius.[key]"),
     ({"schedule": [{"id": "a", "action": "b", "cron": "@daily", "when": 1}]}, "schedule[0].when"),
     ({"concentrators": [{"address": "10.0.0.1", "oracle": {"user": "x"}}]}, "concentrators[0].oracle"),
+    ({"stores": {"1": {"gatway": "10.0.0.1"}}}, "stores.1.gatway"),
 ]
 
 
