@@ -137,7 +137,7 @@ def main() -> None:
             names._parsed.cache_clear()  # every run reads each name for the first time
             call_s, call_cpu, listed = timed(partial(bare_call, running))
             _, read_s, listing = timed(partial(inventory.read, selector))
-            _, select_s, hosts = timed(partial(select, listing.hosts, selector))
+            _, select_s, hosts = timed(partial(select, listing, selector))
             _, gates_s, answers = timed(partial(before_connecting, hosts, job, rules))
             _, compatible_s, allowed = timed(partial(after_connecting, hosts, job, rules))
             assert listed == len(listing.hosts) == len(hosts) == sum(answers.values()) == allowed == STORES * TILLS

@@ -38,7 +38,7 @@ async def find_hosts(inventory: Inventory, selector: Selector, network: str) -> 
     """The hosts a selector means, and all that the inventory lists. Raises InventoryUnavailable, or NoHostMatched with what was
     asked."""
     listing = await in_background(partial(inventory.read, selector))
-    hosts = select(listing.hosts, selector)
+    hosts = select(listing, selector)
     if not hosts:
         asked = ", ".join(f"{name}={value}" for name, value in wire.selector_json(selector).items()) or "every host"
         raise NoHostMatched(

@@ -251,15 +251,22 @@ def test_doctor_names_what_protects_nobody_and_what_is_one_machine_twice(place: 
     actions = {"shutdown_endpoint": {"params": {"exceptions": ["192.0.2.0/24", right["address"]]}}}
     rollout = {"arius": {"percent": 100, "never": ["Caixa 999", right["name"]]}}
     document = place.shop.document(hosts=[right, hub], actions=actions, rollout=rollout)
-    checks = Proxy(tmp_path, document).run("doctor", "--output", "json").json
+    proxy = Proxy(tmp_path, document)
+    checks = proxy.run("doctor", "--output", "json").json
     told = [
-        check["text"] for check in checks if check["status"] == "warning" and check["name"] in ("lists", "inventory")
+        check["text"] for check in checks if check["status"] == "warning" and check["name"] in ("lists", "machines")
     ]
     assert [text.split(", ")[0] for text in told] == [
-        f"{right['name']} and {hub['name']} have one address",
+        f"{right['name']} is the same machine as {hub['name']} (both have {right['address']})",
         "rollout.arius.never: 'Caixa 999' is no host of the inventory",
         "actions.shutdown_endpoint.params.exceptions: '192.0.2.0/24' is no host of the inventory",
     ]
+    listed = proxy.run("hosts", "--output", "json").json
+    assert {host["name"]: host["same_machine"] for host in listed} == {
+        right["name"]: [hub["name"]],
+        hub["name"]: [right["name"]],
+    }
+    assert f"{right['address']} (also {hub['name']})" in proxy.run("hosts").stdout
 
 
 def test_doctor_finds_it_too(place: Place, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.text import Text
 
+from runtime.adapters.state.history import technical_name
 from runtime.adapters.state.hosts import accept_lost_keys, acquaintances, key_history, pinned_keys, retire_keys
 from runtime.console.output import Out
 from runtime.console.text import counted
@@ -23,7 +24,7 @@ def show_hosts(installation: Installation, network: str | None, selector: Select
     require_network(network, config)
     known_provider(selector.provider, installation.known)
     rules = gates.policy(config, installation.known.providers, installation.assets.rows)
-    found = select(installation.inventory(config).read(selector).hosts, selector)
+    found = select(installation.inventory(config).read(selector), selector)
     known = acquaintances(installation.state, config.network)
     pinned = pinned_keys(installation.state, config.network)
     data, rows = [], []
@@ -88,6 +89,7 @@ def rekey_host(installation: Installation, host: str | None, everything: bool, b
     if host is None:
         raise UsageFault("no_host", "which host?", "flageemonitor-run hosts rekey <host>")
     network = installation.document().config.network
+    host = technical_name(installation.state, host) or host
     retired = retire_keys(installation.state, network, host, by=by, now=installation.clock.now())
     if not retired:
         known = key_history(installation.state, network, host)

@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from contracts.address import parse_address
-from runtime.core.model import Host, NamedTerminal, Selector
+from runtime.core.host_names import names_of
+from runtime.core.model import Host, Listing, NamedTerminal, Selector
 from runtime.core.names import carries
 
 Test = Callable[[Host], bool]
 
 
-def select(hosts: Iterable[Host], selector: Selector) -> list[Host]:
-    """Hosts that pass every given filter, by store, terminal and name, cut at the limit. The same host never twice."""
+def select(listing: Listing | Iterable[Host], selector: Selector) -> list[Host]:
+    """Hosts that pass every given filter, by store, terminal and name, cut at the limit. The same host never twice.
+
+    Raises UsageFault for a name that means several entries of the listing, those that only protect among them.
+    """
+    if not isinstance(listing, Listing):
+        listing = Listing(tuple(listing))
     tests = _tests(selector)
-    chosen = {host.name.lower(): host for host in hosts if all(test(host) for test in tests)}
+    if selector.names:
+        known = names_of(listing.entries)
+        meant = frozenset(known.meant(name) for name in selector.names)
+        tests.append(lambda host: host.name in meant)
+    chosen = {(host.id, host.name): host for host in listing.hosts if all(test(host) for test in tests)}
     ordered = sorted(chosen.values(), key=_order)
     return ordered if selector.limit is None else ordered[: selector.limit]
 
@@ -29,6 +39,11 @@ def _is(host: Host, asked: int | NamedTerminal) -> bool:
     return host.terminal == asked.number and carries(host.name, asked.word, host.role)
 
 
+def _within(group: str, groups: frozenset[str]) -> bool:
+    """A group holds what its nested groups hold, as in Zabbix: ACME/Store 1 belongs to ACME."""
+    return group in groups or ("/" in group and any(group.startswith(f"{outer}/") for outer in groups))
+
+
 def _tests(selector: Selector) -> list[Test]:
     tests: list[Test] = []
     if selector.stores:
@@ -40,12 +55,9 @@ def _tests(selector: Selector) -> list[Test]:
     if selector.addresses:
         addresses = frozenset(parse_address(address) for address in selector.addresses)
         tests.append(lambda host: bool(host.address) and parse_address(host.address) in addresses)
-    if selector.names:
-        names = frozenset(name.lower() for name in selector.names)
-        tests.append(lambda host: host.name.lower() in names or host.display_name.lower() in names)
     if selector.groups:
         groups = frozenset(group.lower() for group in selector.groups)
-        tests.append(lambda host: any(group.lower() in groups for group in host.groups))
+        tests.append(lambda host: any(_within(group.lower(), groups) for group in host.groups))
     if selector.tags:
         wanted = frozenset(selector.tags)
         tests.append(lambda host: wanted <= frozenset(host.tags))

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from runtime.core.model import Selector
+from runtime.core.errors import UsageFault
+from runtime.core.model import Host, Listing, Selector
 from runtime.core.names import parse_terminal
 from runtime.core.selection import select
 from tests.unit.engine.world import host
@@ -67,8 +68,64 @@ def test_a_till_and_a_self_checkout_of_one_number_are_told_apart(asked: str, exp
     assert {one.id for one in selected} == set(expected)
 
 
-def test_the_same_host_is_never_selected_twice() -> None:
-    assert len(select([*FLEET, replace(FLEET[0], id="again")], Selector())) == len(FLEET)
+def test_the_same_host_is_never_selected_twice_and_a_name_in_another_case_is_not_dropped() -> None:
+    assert len(select([*FLEET, FLEET[0]], Selector())) == len(FLEET)
+    other = replace(FLEET[0], id="again", name=FLEET[0].name.lower())
+    assert set(select([*FLEET, other], Selector())) == {*FLEET, other}
+
+
+ONE, TWO = host(201, display_name="Caixa 1"), host(202, display_name="Caixa 2", address="10.0.0.2")
+# entries that a run may select, entries that only protect, what is typed, and what is selected or named in the refusal
+MEANT: dict[str, tuple[list[Host], list[Host], str, list[Host] | str]] = {
+    "a technical name": ([ONE, TWO], [], "acme-loja001-pdv201", [ONE]),
+    "a visible name": ([ONE, TWO], [], " caixa 2", [TWO]),
+    "nobody's name": ([ONE, TWO], [], "Caixa 3", []),
+    "one host's own two names": (
+        [replace(ONE, display_name=ONE.name.lower()), TWO],
+        [],
+        ONE.name,
+        [replace(ONE, display_name=ONE.name.lower())],
+    ),
+    "a visible name of two": ([ONE, replace(TWO, display_name="CAIXA 1")], [], "Caixa 1", "ambiguous"),
+    "a visible name that is another's technical name": (
+        [ONE, replace(TWO, display_name=ONE.name)],
+        [],
+        ONE.name,
+        "ambiguous",
+    ),
+    "the same, of a host that is disabled": ([replace(TWO, display_name=ONE.name)], [ONE], ONE.name, "ambiguous"),
+    "a visible name that a disabled host has too": (
+        [ONE],
+        [replace(TWO, display_name="Caixa 1")],
+        "Caixa 1",
+        "ambiguous",
+    ),
+    "a disabled host": ([TWO], [ONE], ONE.name, []),
+    "two technical names but for case": ([ONE, replace(TWO, name=ONE.name.lower())], [], ONE.name.title(), "ambiguous"),
+    "one of them exactly": ([ONE, replace(TWO, name=ONE.name.lower())], [], ONE.name, [ONE]),
+}
+
+
+@pytest.mark.parametrize("case", MEANT)
+def test_a_name_selects_one_host_or_is_refused_with_all_that_it_may_mean(case: str) -> None:
+    hosts, others, typed, expected = MEANT[case]
+    listing = Listing(tuple(hosts), tuple(others))
+    if isinstance(expected, list):
+        assert select(listing, Selector(names=(typed,))) == expected
+        return
+    with pytest.raises(UsageFault) as caught:
+        select(listing, Selector(names=(TWO.name, typed) if TWO in hosts else (typed,)))
+    assert caught.value.reason == "ambiguous_name"
+    assert all(one.name in caught.value.message for one in (*hosts, *others))
+
+
+def test_a_group_holds_its_nested_groups_and_no_group_that_only_begins_alike() -> None:
+    nested, alike, outer = (
+        host(number, id=str(number), groups=(group,))
+        for number, group in ((1, "Pilot/Store 1/Front"), (2, "Pilots/Store 1"), (3, "ACME/Pilot"))
+    )
+    assert select([nested, alike, outer], Selector(groups=("pilot",))) == [nested]
+    assert select([nested, alike, outer], Selector(groups=("pilot/store 1",))) == [nested]
 
 
 @pytest.mark.parametrize(

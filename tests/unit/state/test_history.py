@@ -3,20 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime as dt
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 
-from runtime.adapters.state.history import count, find_run, list_runs, why
+from runtime.adapters.state.history import count, find_run, list_runs, technical_name, why
 from runtime.adapters.state.ledger import SqlLedger
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import run_hosts
-from runtime.core.model import Outcome, Reason
+from runtime.core.errors import UsageFault
+from runtime.core.model import Host, Outcome, Reason
 from tests.unit.state.support import NOON, StillClock, complete_run, make_hosts, make_info, make_result
 
 HOSTS = make_hosts(45)
+
+
+def test_why_refuses_a_name_that_means_two_hosts_as_they_were_last_called(state: State) -> None:
+    first, second, third = HOSTS[:3]
+
+    def considered(*hosts: Host) -> None:
+        asyncio.run(complete_run(state, make_info(), [make_result(host) for host in hosts]))
+
+    considered(
+        first, dataclasses.replace(second, display_name="Caixa 9"), dataclasses.replace(third, display_name="Caixa 9")
+    )
+    with pytest.raises(UsageFault) as caught:
+        why(state, name="caixa 9")
+    assert caught.value.reason == "ambiguous_name"
+    assert second.name in caught.value.message
+    assert third.name in caught.value.message
+    considered(dataclasses.replace(third, display_name=first.name))
+    assert technical_name(state, "caixa 9") == second.name
+    with pytest.raises(UsageFault):
+        technical_name(state, first.name)
+    assert technical_name(state, "nobody") is None
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from runtime.adapters.state.codec import loads
 from runtime.adapters.state.ledger import DONE, RUNNING
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import host_keys, meta, outbox, run_hosts, runs
+from runtime.core.host_names import names_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +118,12 @@ def why(
     network: str | None = None,
     limit: int = 5,
 ) -> tuple[HostRecord, ...]:
-    """What was decided about a host in its last runs, newest first. Every given part must fit; names without case, also the
-    display name."""
+    """What was decided about a host in its last runs, newest first. Every given part must fit; ``name`` as in
+    :func:`technical_name`. Raises UsageFault for one that means several hosts."""
+    if name is not None:
+        name = technical_name(state, name)
+        if name is None:
+            return ()
     given: list[ColumnElement[bool]] = [
         column == value
         for column, value in (
@@ -130,11 +135,33 @@ def why(
         if value is not None
     ]
     if name is not None:
-        given.append(or_(run_hosts.c.name == name, func.lower(run_hosts.c.display_name) == name.lower()))
+        given.append(run_hosts.c.name == name)
     if not given:
         return ()
     with state.read() as connection:
         return _host_records(connection, and_(*given), newest=limit)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownName:
+    """How a host was called when a run last considered it."""
+
+    name: str
+    display_name: str
+
+
+def technical_name(state: State, text: str) -> str | None:
+    """The host that a person means, as far as past runs tell, by the rule of :mod:`runtime.core.host_names`; None: nobody."""
+    alike = or_(run_hosts.c.name == text.strip(), func.lower(run_hosts.c.display_name) == text.strip().lower())
+    newest = select(func.max(run_hosts.c.id)).where(
+        run_hosts.c.name.in_(select(run_hosts.c.name).where(alike).distinct())
+    )
+    query = select(run_hosts.c.name, run_hosts.c.display_name).where(
+        run_hosts.c.id.in_(newest.group_by(run_hosts.c.name))
+    )
+    with state.read() as connection:
+        known = [KnownName(row.name, row.display_name) for row in connection.execute(query)]
+    return names_of(known).meant(text)
 
 
 def count(state: State) -> Counts:
