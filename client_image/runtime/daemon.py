@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -19,11 +20,13 @@ from contracts.document import Document
 from runtime.adapters.control_plane import MAX_PAUSE_S, MIN_PAUSE_S, RefreshResult, next_pause, refresh
 from runtime.adapters.deployment_notes import DeploymentNotes, LastDeploy, read_notes
 from runtime.adapters.state.door import DEPLOY, closed_by, open_door
+from runtime.adapters.state.errors import StateUnavailable
 from runtime.adapters.state.files import locked
 from runtime.adapters.state.ledger import post_news
 from runtime.adapters.state.meta import note_heartbeat, note_refresh
 from runtime.adapters.state.retention import maintain
 from runtime.adapters.state.runs import reap
+from runtime.adapters.state.store import State
 from runtime.core.background import in_background
 from runtime.core.clock_trust import ADVICE, Suspect, Trust, Trusted
 from runtime.core.errors import RunError
@@ -36,6 +39,7 @@ from runtime.wiring import Installation
 HEARTBEAT_S = 15.0
 DEPLOYMENT_S = 60.0
 MAINTENANCE_S = 3600.0
+FULL_DISK_S = 10.0
 
 USAGE = """\
 Usage: flageemonitor-daemon
@@ -240,6 +244,18 @@ class Daemon:
         return float(document.config.refresh_interval)
 
 
+def _opened(installation: Installation) -> State:
+    """The local state. A full disk is waited for and said again and again: the schedule begins as soon as there is room."""
+    while True:
+        try:
+            return installation.state
+        except StateUnavailable as error:
+            if error.reason != "state_full":
+                raise
+            log.error(error.reason, message=error.message, advice=error.advice, again_in_s=FULL_DISK_S)
+            time.sleep(FULL_DISK_S)
+
+
 def main() -> None:
     """Entry point of the console script and of the image. Takes no argument: everything is in the settings."""
     if sys.argv[1:] in (["-h"], ["--help"]):
@@ -254,7 +270,7 @@ def main() -> None:
     configure(settings.log_format, debug=False, stream=sys.stdout)
     with Installation(settings) as installation:
         try:
-            state = installation.state  # opened here, so that a broken disk is said in one line
+            state = _opened(installation)  # here, so that a broken disk is said in one line
             with locked(state.folder / "daemon.lock") as held:
                 if held is None:
                     log.error(

@@ -86,16 +86,16 @@ def _selection(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def _guarded(output: str | None, work: Callable[[Installation, Out], int]) -> None:
-    """Run a command with its surroundings, and end with its exit code."""
+def _guarded(output: str | None, work: Callable[[Installation, Out], int], *, reading: bool = False) -> None:
+    """Run a command with its surroundings, and end with its exit code. ``reading``: it goes on where nothing can be recorded."""
     try:
-        code = _ended(output, work)
+        code = _ended(output, work, reading)
     except KeyboardInterrupt:
         code = 130  # before a run listens to it itself
     sys.exit(code)
 
 
-def _ended(output: str | None, work: Callable[[Installation, Out], int]) -> int:
+def _ended(output: str | None, work: Callable[[Installation, Out], int], reading: bool) -> int:
     """The exit code; every error becomes a message, advice and an exit code, here and nowhere else."""
     from runtime.console.output import choose
     from runtime.core.errors import RunError
@@ -104,8 +104,11 @@ def _ended(output: str | None, work: Callable[[Installation, Out], int]) -> int:
 
     out = choose(output)
     try:
-        with Installation(read_settings(os.environ)) as installation:
-            return work(installation, out)
+        with Installation(read_settings(os.environ), reading=reading) as installation:
+            code = work(installation, out)
+            if installation.trouble is not None:
+                out.say(f"warning: {installation.trouble.message}", "yellow")
+            return code
     except RunError as error:
         out.error(error)
         return error.exit_code
@@ -182,7 +185,7 @@ def list_actions(output: str | None) -> None:
     """Every action: names, effect, where it may run, whether this version carries it."""
     from runtime.console.knowledge import show_actions
 
-    _guarded(output, lambda installation, out: show_actions(installation.known, out))
+    _guarded(output, lambda installation, out: show_actions(installation.known, out), reading=True)
 
 
 @cli.command(short_help="What an action would do, for each provider.")
@@ -193,7 +196,7 @@ def explain(action: str, provider: str | None, output: str | None) -> None:
     """What ACTION would do for each provider, side by side: names, parameters, gates, and the script it looks with."""
     from runtime.console.knowledge import show_explanation
 
-    _guarded(output, lambda i, out: show_explanation(i.known, i.document().config, action, provider, out))
+    _guarded(output, lambda i, out: show_explanation(i.known, i.document().config, action, provider, out), reading=True)
 
 
 @cli.command(short_help="Why a host was touched or left alone.")
@@ -204,7 +207,7 @@ def why(host: str, last: int, output: str | None) -> None:
     """Why HOST (name, visible name or address) was touched or left alone in its last runs, gate by gate."""
     from runtime.console.history import show_why
 
-    _guarded(output, lambda i, out: show_why(i.state, host, last, out))
+    _guarded(output, lambda i, out: show_why(i.state, host, last, out), reading=True)
 
 
 @cli.command()
@@ -215,7 +218,9 @@ def runs(run_id: str | None, last: int, output: str | None) -> None:
     """The last runs, or one run with all its hosts."""
     from runtime.console.history import show_run, show_runs
 
-    _guarded(output, lambda i, out: show_run(i.state, run_id, out) if run_id else show_runs(i.state, last, out))
+    _guarded(
+        output, lambda i, out: show_run(i.state, run_id, out) if run_id else show_runs(i.state, last, out), reading=True
+    )
 
 
 @cli.command(short_help="Stop a run.")
@@ -238,7 +243,7 @@ def hosts(context: click.Context, /, output: str | None, **values: Any) -> None:
         from runtime.arguments import selector
         from runtime.console.inventory import show_hosts
 
-        _guarded(output, lambda i, out: show_hosts(i, values["network"], selector(values), out))
+        _guarded(output, lambda i, out: show_hosts(i, values["network"], selector(values), out), reading=True)
 
 
 @hosts.command(short_help="Forget a pinned key, after a reinstallation.")
@@ -277,7 +282,7 @@ def config_check(file: str | None, output: str | None) -> None:
     """
     from runtime.console.configuration import check
 
-    _guarded(output, lambda i, out: check(i, file, out))
+    _guarded(output, lambda i, out: check(i, file, out), reading=True)
 
 
 @config.command("refresh", short_help="Fetch it from the control plane now.")
@@ -298,7 +303,7 @@ def schedule(span: str, output: str | None) -> None:
     """What the schedule will start, in the network's zone."""
     from runtime.console.configuration import show_schedule
 
-    _guarded(output, lambda i, out: show_schedule(i, span, out))
+    _guarded(output, lambda i, out: show_schedule(i, span, out), reading=True)
 
 
 @cli.command(short_help="Check everything that a run needs.")
@@ -307,7 +312,7 @@ def doctor(output: str | None) -> None:
     """Check everything that a run needs, and say what to do about what is missing."""
     from runtime.console.doctor import examine
 
-    _guarded(output, examine)
+    _guarded(output, examine, reading=True)
 
 
 def _parsed_and_run(words: list[str]) -> int:

@@ -18,7 +18,9 @@ from runtime.adapters.config_store import ConfigStore
 from runtime.adapters.deployment_notes import read_build
 from runtime.adapters.inventory import open_inventory
 from runtime.adapters.state.clock_evidence import assess, note_plane_time, read_clocks
+from runtime.adapters.state.errors import StateUnavailable
 from runtime.adapters.state.meta import agent_id
+from runtime.adapters.state.reading import READABLE, ReadOnlyState
 from runtime.adapters.state.runs import reap
 from runtime.adapters.state.store import State
 from runtime.core import gates
@@ -47,8 +49,10 @@ class SystemClock:
 class Installation:
     """This proxy as its settings describe it. Parts are made when first asked for, so that looking at one costs only that one."""
 
-    def __init__(self, settings: RuntimeSettings, clock: Clock | None = None) -> None:
+    def __init__(self, settings: RuntimeSettings, clock: Clock | None = None, *, reading: bool = False) -> None:
+        """``reading``: for commands that look at the local state and go on where it cannot be written."""
         self.settings = settings
+        self._reading = reading
         self.clock = clock or SystemClock()
 
     @cached_property
@@ -64,9 +68,27 @@ class Installation:
     @cached_property
     def state(self) -> State:
         """Opened once; runs whose process died are closed on the way in. Raises StateUnavailable."""
-        state = State(self.settings.data_path, now=self.clock.now())
-        reap(state, self.clock.now())
+        folder = self.settings.data_path
+        try:
+            state = State(folder, now=self.clock.now())
+        except StateUnavailable as error:
+            if not self._reading or error.reason not in READABLE:
+                raise
+            return ReadOnlyState(folder, error)
+        try:
+            reap(state, self.clock.now())
+        except StateUnavailable as error:
+            if not self._reading:
+                state.close()
+                raise
+            state.trouble = error
         return state
+
+    @property
+    def trouble(self) -> StateUnavailable | None:
+        """Why a command that only reads shows what was recorded before; None when all is well, or nothing was read."""
+        state: State | None = self.__dict__.get("state")
+        return state.trouble if state else None
 
     @cached_property
     def store(self) -> ConfigStore:

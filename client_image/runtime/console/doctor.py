@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import platform
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -17,8 +17,10 @@ from contracts.ids import uuid7
 from runtime.adapters import assets
 from runtime.adapters.control_plane import Intercepted, Refused, Unavailable
 from runtime.adapters.deployment_notes import read_build, read_notes
+from runtime.adapters.state.errors import STILL, StateUnavailable
 from runtime.adapters.state.history import count
-from runtime.adapters.state.meta import read_daemon_status
+from runtime.adapters.state.meta import probe_write, read_daemon_status
+from runtime.adapters.state.room import Room, room_at
 from runtime.adapters.state.runs import live_runs
 from runtime.console.configuration import problems
 from runtime.console.output import Out
@@ -34,7 +36,6 @@ Status = Literal["ok", "warning", "bad"]
 _STYLE = {"ok": "green", "warning": "yellow", "bad": "bold red"}
 STALE_CONFIG = dt.timedelta(hours=24)
 SILENT_DAEMON = dt.timedelta(minutes=2)
-SCARCE_MB = 200
 _SHOWN = 5
 
 
@@ -143,7 +144,8 @@ def _control_plane(installation: Installation) -> Iterator[Check]:
     elif isinstance(answer, Unavailable | Intercepted):
         yield Check("control plane", "bad", answer.reason, plane.advice(answer))
     else:
-        installation.note_plane_time(answer.told)
+        with contextlib.suppress(StateUnavailable):  # the check of the local state says so
+            installation.note_plane_time(answer.told)
         yield Check("control plane", "ok", plane.url)
     if warning := plane.login().warning:
         yield Check("token", "warning", warning)
@@ -171,24 +173,50 @@ def _state(installation: Installation) -> Iterator[Check]:
     )
     folder = installation.settings.data_path
     size = sum(path.stat().st_size for path in folder.glob("state.db*")) >> 20
-    free = shutil.disk_usage(folder).free >> 20
-    scarce = free < SCARCE_MB
-    room = f"{size} MB, {free} MB free"
-    yield Check(
-        "local state",
-        "warning" if scarce else "ok",
-        f"{folder}: {text}; {room}",
-        "free space on this volume: without any no run can be recorded, so none is made" if scarce else "",
-    )
+    room = room_at(folder)
+    yield Check("local state", "ok", f"{folder}: {text}; {size} MB{f', {room}' if room else ''}")
+    yield from _room_for_state(installation, room)
     waiting = f"{counts.outbox_waiting} waiting, {counts.outbox_delivered} delivered"
-    dropped = counts.outbox_dropped
-    yield Check(
-        "outbox", "warning" if dropped else "ok", f"{waiting}, {dropped} dropped undelivered" if dropped else waiting
+    if counts.outbox_dropped:
+        waiting += f", {counts.outbox_dropped} dropped undelivered"
+    # This version has no delivery service: whatever waits is only in the local state, and the oldest goes at the limit.
+    stuck = counts.outbox_dropped or (counts.outbox_waiting and not counts.outbox_delivered)
+    advice = (
+        "nothing delivers in this version: results stay in the local state, see `flageemonitor-run runs`"
+        if stuck
+        else ""
     )
+    yield Check("outbox", "warning" if stuck else "ok", waiting, advice)
     if counts.first_use_blocked:
         yield Check("host keys", "bad", counts.first_use_blocked, "flageemonitor-run hosts rekey --all")
     for notice in installation.state.notices:
         yield Check("local state", "warning", notice)
+
+
+def _room_for_state(installation: Installation, room: Room | None) -> Iterator[Check]:
+    """Bad as soon as runs are refused; a warning while there is little left."""
+    trouble = installation.trouble
+    try:
+        if trouble is None:
+            probe_write(installation.state, installation.clock.now())
+    except StateUnavailable as error:
+        trouble = error
+    if trouble is not None:
+        yield Check("disk", "bad", trouble.message, trouble.advice)
+    elif room is not None and room.full:
+        yield Check("disk", "bad", f"the volume {room.volume} is full ({room}): {STILL}", "free space on this volume")
+    elif room is not None and room.scarce:
+        text = f"little room on the volume {room.volume} ({room}): without any no run can be recorded, so none is made"
+        yield Check("disk", "warning", text, "free space on this volume")
+
+
+def _config_room(installation: Installation) -> Iterator[Check]:
+    """Only where the configuration has a volume of its own: else the local state's check has told it."""
+    settings = installation.settings
+    room, other = room_at(settings.config_path), room_at(settings.data_path)
+    if room is not None and room.full and (other is None or other.volume != room.volume):
+        text = f"the volume {room.volume} of the configuration is full ({room}): no new one can be stored"
+        yield Check("disk", "bad", f"{text}; the last valid one stays in force", "free space on this volume")
 
 
 def _daemon(installation: Installation) -> Iterator[Check]:
@@ -250,4 +278,14 @@ def _lists(config: NetworkConfig) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield f"actions.{name}.params.exceptions", tuple(str(entry) for entry in entries)
 
 
-_LOOKS: tuple[Look, ...] = (_image, _build, _deployment, _configuration, _control_plane, _clock, _state, _daemon)
+_LOOKS: tuple[Look, ...] = (
+    _image,
+    _build,
+    _deployment,
+    _configuration,
+    _config_room,
+    _control_plane,
+    _clock,
+    _state,
+    _daemon,
+)

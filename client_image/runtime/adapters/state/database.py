@@ -78,14 +78,14 @@ def _current(engine: Engine, folder: Path) -> bool:
     if not (folder / FILE).exists() or suspicion(folder).exists():
         return False
     try:
-        return _revision(engine, folder) >= HEAD
+        return revision_of(engine, folder) >= HEAD
     except StateUnavailable as error:
         if error.reason == CORRUPT:
             return False
         raise
 
 
-def _revision(engine: Engine, folder: Path) -> str:
+def revision_of(engine: Engine, folder: Path) -> str:
     """The newest step that was applied, also one that only a later release knows; empty before the first."""
     with transaction(engine, folder, write=False) as connection:
         if not inspect(connection).has_table("alembic_version"):
@@ -104,7 +104,7 @@ def _prepare(engine: Engine, folder: Path, now: dt.datetime, *, held: bool) -> t
     suspicion(folder).unlink(missing_ok=True)
     with open_private(folder / FILE, os.O_RDWR):
         pass  # SQLite would make it with the process's umask; WAL and shared memory take the mode from it
-    revision = _revision(engine, folder)
+    revision = revision_of(engine, folder)
     if revision >= HEAD:
         return tuple(notices)  # another process was faster
     if not revision:

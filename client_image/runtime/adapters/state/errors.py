@@ -11,17 +11,21 @@ from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
+from runtime.adapters.state.room import room_at
 from runtime.core.errors import RunError
 
 CORRUPT = "state_corrupt"
 
 _ADVICE = {
-    "state_full": "free space on the volume of {path}, then start again; nothing that was recorded is lost",
+    "state_full": "free space on the volume {volume}, then try again; nothing that was recorded is lost",
     "state_read_only": "let uid {uid} write to {path}: check its owner, its mode and that the volume is not mounted read-only",
     CORRUPT: "start again: the damaged database is then moved aside and a new one begun; check the disk of {path}",
     "state_busy": "another process has held the database in {path} for too long; see `flageemonitor-run runs`, then try again",
     "state_failed": "check the volume of {path}; `flageemonitor-run doctor` tells more",
 }
+
+STILL = "no run starts, because its results could not be recorded. doctor, runs, why, hosts and schedule still work"
+_MAY_BE_FULL = ("state_full", "state_failed", "state_read_only")
 
 _BY_ERRNO = {
     errno.ENOSPC: "state_full",
@@ -58,8 +62,16 @@ class StateUnavailable(RunError):
 
 
 def unavailable(reason: str, path: Path, cause: object) -> StateUnavailable:
-    advice = _ADVICE[reason].format(path=path, uid=os.geteuid())
-    return StateUnavailable(reason, f"local state in {path}: {cause}", advice)
+    """A full disk has many faces: SQLite cannot make its shared memory, a file cannot be opened. It is told by its room."""
+    room = room_at(path)
+    if room is not None and room.full and reason in _MAY_BE_FULL:
+        reason = "state_full"
+    advice = _ADVICE[reason].format(path=path, uid=os.geteuid(), volume=room.volume if room else f"of {path}")
+    text = f"local state in {path}: {cause}"
+    if reason == "state_full":
+        where = f"the volume {room.volume} of the local state is full ({room})" if room else text
+        text = f"{where}: {STILL}"
+    return StateUnavailable(reason, text, advice)
 
 
 @contextlib.contextmanager

@@ -13,13 +13,19 @@ from typing import Self
 from sqlalchemy import Connection
 
 from runtime.adapters.state.database import open_database, transaction
+from runtime.adapters.state.errors import StateUnavailable
 from runtime.adapters.state.writer import Bulk, T, Work, Writer
 
 DEFAULT_FOLDER = Path("/flageemonitor/data")
 
 
 class State:
-    """Reads go through connections of their own and never wait for a writer; all writes of the process go through one thread."""
+    """Reads go through connections of their own and never wait for a writer; all writes of the process go through one thread.
+
+    ``trouble``: why nothing can be written, where that is known and only reading was asked for (adapters.state.reading).
+    """
+
+    trouble: StateUnavailable | None = None
 
     def __init__(self, folder: Path, *, now: dt.datetime) -> None:
         """Open ``<folder>/state.db``; made and migrated when needed. ``notices`` are for the operator's eyes: a database that
