@@ -298,12 +298,19 @@ def config_refresh(output: str | None) -> None:
 @click.option(
     "--next", "span", default="24h", show_default=True, metavar="SPAN", help="How far to look ahead: 90m, 24h, 7d."
 )
+@click.option(
+    "--explain", "explained", is_flag=True, help="For each run: how many hosts would run, and what keeps the others."
+)
 @_output
-def schedule(span: str, output: str | None) -> None:
-    """What the schedule will start, in the network's zone."""
-    from runtime.console.configuration import show_schedule
+def schedule(span: str, explained: bool, output: str | None) -> None:
+    """What the schedule will start, in the network's zone.
 
-    _guarded(output, lambda i, out: show_schedule(i, span, out), reading=True)
+    With --explain every run is held against the inventory and the gates of its planned time: freezes, windows, rollout, lists,
+    roles. No terminal is contacted, so what only a terminal can tell is left open.
+    """
+    from runtime.console.schedule import show_schedule
+
+    _guarded(output, lambda i, out: show_schedule(i, span, explained, out), reading=True)
 
 
 @cli.command(short_help="Check everything that a run needs.")

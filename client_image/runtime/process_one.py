@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from runtime.core import clocks, gates
@@ -116,28 +116,22 @@ async def _gates_then_action(host: Host, context: Context, trail: _Trail) -> Ver
 
 
 def _early_gates(host: Host, binding: Binding, context: Context, trail: _Trail) -> Verified | None:
-    job, rules = context.job, context.policy
-    checks: tuple[tuple[str, Callable[[], Verdict]], ...] = (
-        ("role", lambda: gates.role(host, binding.action, rules)),
-        ("rollout", lambda: gates.rolled_out(host, binding.action, job.info.selector, rules)),
-        ("freeze", lambda: gates.frozen(host, binding.action, rules, context.clock.now())),
-        ("time", lambda: _in_time(binding, context)),
-    )
-    for name, check in checks:
-        verdict = trail.note(name, check())
-        if isinstance(verdict, Deny):
-            return _denied(verdict)
+    for name, verdict in gates.early(host, binding, context.job, context.policy, context.clock.now()):
+        answer = _on_a_steady_clock(binding, context) if name == "time" and isinstance(verdict, Allow) else verdict
+        trail.note(name, answer)
+        if isinstance(answer, Deny):
+            return _denied(answer)
     return None
 
 
 def _in_time(binding: Binding, context: Context) -> Verdict:
-    """A run past its ``not_after`` starts no host; nothing that writes runs on a clock that jumped since the run began."""
-    now = context.clock.now()
-    not_after = context.job.not_after
-    if not_after is not None and now >= not_after:
-        return Deny(
-            Outcome.SKIPPED, Reason.REFUSED, f"not to be started after {not_after:%Y-%m-%d %H:%M:%S %Z}", "not_after"
-        )
+    """The gate of time, asked again before every stage."""
+    verdict = gates.in_time(context.job, context.clock.now())
+    return verdict if isinstance(verdict, Deny) else _on_a_steady_clock(binding, context)
+
+
+def _on_a_steady_clock(binding: Binding, context: Context) -> Verdict:
+    """Nothing that writes runs on a clock that jumped since the run began."""
     if binding.action.effect == "read":
         return Allow()
     jump = context.anchor.jumped(context.clock, CLOCK_JUMP_LIMIT_S)

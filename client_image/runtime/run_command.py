@@ -23,6 +23,7 @@ from runtime.core.errors import JobStillRunning, RunCancelled, RunError, Updatin
 from runtime.core.lateness import Drop, judge
 from runtime.core.model import Reason, RunReport, Selector
 from runtime.core.pipeline import Job, Request, resolve
+from runtime.core.scheduled import request_of
 from runtime.core.stop import Stop
 from runtime.execution import GRACE_S, Listener, execute
 from runtime.wiring import Installation
@@ -62,25 +63,13 @@ def from_schedule(config: NetworkConfig, scheduled: Scheduled, agent: str, base:
     if base.action != job.action or base.params or base.selector != Selector() or base.provider:
         advice = f"the job {job.id} says itself what runs where: {job.action}"
         raise UsageFault("beside_job", "--job goes with the job's own action and nothing else", advice)
-    asked = job.selector
-    selector = Selector(
-        stores=asked.stores,
-        terminals=asked.terminals,
-        addresses=asked.addresses,
-        names=asked.hosts,
-        groups=asked.groups,
-        tags=tuple(sorted(asked.tags.items())),
-        agent_status=asked.agent_status,
-        provider=asked.provider,
-        all=asked.all,
-    )
     return replace(
-        base,
-        provider=asked.provider,
-        selector=selector,
-        params=job.params,
+        request_of(job),
+        run_id=base.run_id,
+        correlation_id=base.correlation_id,
+        compat_mode=base.compat_mode,
+        network=base.network,
         dry_run=base.dry_run or job.dry_run,
-        origin=f"schedule:{job.id}",
         not_after=plan_of(job, ZoneInfo(config.timezone), agent).deadline(scheduled.planned),
     )
 

@@ -145,6 +145,7 @@ def test_what_waits_while_nothing_delivers_is_a_warning(tills: Shop, tmp_path: P
 @pytest.fixture
 def left_behind(tmp_path: Path) -> Path:
     """A state whose last run is in the log only, as a killed process leaves it."""
+    State(tmp_path / "live", now=NOW).close()  # its schema is in the file itself
     with (
         State(tmp_path / "live", now=NOW) as state,
         contextlib.closing(sqlite3.connect(state.folder / "state.db")) as other,

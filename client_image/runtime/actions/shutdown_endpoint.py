@@ -58,11 +58,24 @@ _POWER_OFF = r"""
 """
 
 
-def _decide(facts: Facts, params: ShutdownParams, host: Host) -> Decision:
+def _excepted(params: ShutdownParams, host: Host) -> Refused | None:
     entry = listed_as(host, params.exceptions)
-    if entry is not None:
-        text = "listed as an exception: never powered off"
-        return Refused("exception", text if entry == host else f"{same_as(host, entry)}, {text}")
+    if entry is None:
+        return None
+    text = "listed as an exception: never powered off"
+    return Refused("exception", text if entry == host else f"{same_as(host, entry)}, {text}")
+
+
+def _foresee(params: ShutdownParams, host: Host, now: dt.datetime) -> Refused | None:
+    """With a terminal whose clock agrees with ours."""
+    until = _excepted(params, host) or inside_for_machine(host, params.windows_for, now, int(now.timestamp()))
+    return until if isinstance(until, Refused) else None
+
+
+def _decide(facts: Facts, params: ShutdownParams, host: Host) -> Decision:
+    excepted = _excepted(params, host)
+    if excepted is not None:
+        return excepted
     looks_like = facts.observed.get("looks_like")
     if looks_like is None:
         return Failed("incomplete_look", "the terminal did not say whether it is a server, so it counts as one")
@@ -95,5 +108,6 @@ ACTION = Action(
     needs_root=True,
     observe=_OBSERVE,
     decide=_decide,
+    foresee=_foresee,
     stages=1,
 )

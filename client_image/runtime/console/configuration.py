@@ -1,28 +1,25 @@
-"""`config check`, `config refresh` and `schedule`: the network's configuration as this proxy has it, and what it will start."""
+"""`config check` and `config refresh`: the network's configuration as this proxy has it."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from rich.text import Text
 
 from contracts.action_check import Check, Finding, Level
 from contracts.config import Job, NetworkConfig
 from contracts.document import Document, DocumentError, read_document
-from contracts.schedule import plan_of, upcoming
 from runtime.adapters.control_plane import refresh
 from runtime.adapters.state.meta import note_refresh
 from runtime.console.output import Out
-from runtime.core.errors import NoConfiguration, RunError, UsageFault
-from runtime.core.model import Selector
-from runtime.core.pipeline import Request, resolve
+from runtime.core.errors import NoConfiguration, RunError
+from runtime.core.pipeline import resolve
 from runtime.core.published import publish
+from runtime.core.scheduled import request_of
 from runtime.wiring import Installation
 
 _STYLE = {"ok": "green", "info": "dim", "warning": "yellow", "danger": "bold red", "error": "bold red"}
@@ -84,30 +81,10 @@ def problems(installation: Installation, config: NetworkConfig) -> Iterator[Find
 def _job_problems(installation: Installation, config: NetworkConfig, job: Job) -> Iterator[Finding]:
     """What only a run finds: its targets above all."""
     try:
-        resolve(
-            Request(job.action, provider=job.selector.provider, selector=_said(job), params=job.params),
-            config,
-            installation.known,
-            agent_id="",
-            now=installation.clock.now(),
-        )
+        resolve(request_of(job), config, installation.known, agent_id="", now=installation.clock.now())
     except RunError as error:
         level: Level = "error" if job.enabled else "warning"
         yield Finding(level, f"schedule.{job.id}", f"{error.message}; this job is not started", job=job.id, stops=True)
-
-
-def _said(job: Job) -> Selector:
-    """As explicit as the job's own selector is; which hosts it means does not matter here."""
-    given = job.selector
-    return Selector(
-        stores=given.stores,
-        terminals=given.terminals,
-        addresses=given.addresses,
-        names=given.hosts,
-        groups=given.groups,
-        tags=tuple(given.tags.items()),
-        all=given.all,
-    )
 
 
 def refresh_now(installation: Installation, out: Out) -> int:
@@ -133,57 +110,3 @@ def refresh_now(installation: Installation, out: Out) -> int:
 
 def _span(seconds: float) -> str:
     return str(dt.timedelta(seconds=round(seconds)))
-
-
-def parse_span(text: str) -> float:
-    """``90m``, ``24h``, ``7d`` or hours alone; returns hours. Raises UsageFault."""
-    match = re.fullmatch(r"(\d{1,5})([mhd]?)", text.strip())
-    hours = int(match[1]) * {"m": 1 / 60, "h": 1, "": 1, "d": 24}[match[2]] if match else 0
-    if not 0 < hours <= 24 * 366:
-        raise UsageFault("bad_span", f"{text!r} is not a span", "for example 90m, 24h or 7d, at most a year")
-    return hours
-
-
-def show_schedule(installation: Installation, span: str, out: Out) -> int:
-    config = installation.document().config
-    zone = ZoneInfo(config.timezone)
-    found = list(problems(installation, config))
-    bad = {finding.job: finding.text for finding in found if finding.stops}
-    start = installation.clock.now()
-    good = [job for job in config.schedule if job.id not in bad]
-    data, rows = [], []
-    for instant, job in upcoming(good, zone, start, parse_span(span), installation.agent_id):
-        deadline = plan_of(job, zone, installation.agent_id).deadline(instant)
-        local = instant.astimezone(zone)
-        data.append(
-            {
-                "at": instant.isoformat(),
-                "local": local.isoformat(),
-                "job": job.id,
-                "action": job.action,
-                "not_after": deadline.isoformat() if deadline else None,
-                "selector": job.selector.model_dump(exclude_defaults=True, mode="json"),
-                "dry_run": job.dry_run,
-            }
-        )
-        limit = f"{deadline.astimezone(zone):%H:%M}" if deadline else ""
-        rows.append((f"{local:%a %Y-%m-%d %H:%M:%S %Z}", job.id, job.action, limit, _selector_text(job)))
-    out.table(("when", "job", "action", "not after", "hosts"), rows, data, whole=("when", "job", "action"))
-    if not rows:
-        out.say(f"nothing is due within {span}")
-    off = [job.id for job in config.schedule if not job.enabled and job.id not in bad]
-    if off:
-        out.say(f"switched off: {', '.join(off)}", "dim")
-    for finding in found:
-        if finding.job:
-            out.say(f"{finding.job}: {finding.text}", "yellow")
-    return 0
-
-
-def _selector_text(job: Job) -> str:
-    given = job.selector.model_dump(exclude_defaults=True, mode="json")
-    parts = (
-        name if v is True else f"{name}={','.join(map(str, v)) if isinstance(v, list) else v}"
-        for name, v in given.items()
-    )
-    return ", ".join(parts) or "every host"

@@ -121,9 +121,10 @@ class Action:
     """One action. ``observe`` is a read-only POSIX sh script; its ``key=value`` lines arrive in ``Facts.observed``.
 
     The engine assigns every parameter to ``P_<name>`` before it (booleans yes/no, None empty), quoted. ``needs_root``: observe
-    and steps run elevated. ``does``: a verb for people, as in "powers off 12 hosts". ``defaults``: parameters that the network's
-    document gives, each with the dotted path of its value. ``legacy_flags``: first-generation
-    options and the parameter each sets. ``available`` is False for names that this version only knows.
+    and steps run elevated. ``foresee(params, host, now)``: the part of ``decide`` that needs no facts of the terminal, for
+    `schedule --explain`; ``now`` carries the network's zone. ``does``: a verb for people, as in "powers off 12 hosts".
+    ``defaults``: parameters that the network's document gives, each with the dotted path of its value. ``legacy_flags``:
+    first-generation options and the parameter each sets. ``available`` is False for names that this version only knows.
     """
 
     name: str
@@ -137,6 +138,7 @@ class Action:
     needs_root: bool = False
     observe: str = ""
     decide: Callable[[Facts, Any, Host], Decision] | None = None
+    foresee: Callable[[Any, Host, dt.datetime], Refused | None] | None = None
     defaults: Mapping[str, str] = field(default_factory=dict)
     does: str = ""
     stages: int = 4

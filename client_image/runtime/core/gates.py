@@ -6,7 +6,7 @@ Order in process_one: role, rollout, freeze, lock, then with facts: compatibilit
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
@@ -55,6 +55,23 @@ def policy(config: NetworkConfig, providers: Mapping[str, Provider], rows: tuple
         ),
         rows=(*config.compatibility.rows, *rows),
     )
+
+
+def early(host: Host, binding: Binding, job: Job, rules: Policy, now: dt.datetime) -> Iterator[tuple[str, Verdict]]:
+    """The gates that need no connection, in their order, each with its name. A run asks them for every host; `schedule --explain`
+    asks the very same for a planned instant."""
+    yield "role", role(host, binding.action, rules)
+    yield "rollout", rolled_out(host, binding.action, job.info.selector, rules)
+    yield "freeze", frozen(host, binding.action, rules, now)
+    yield "time", in_time(job, now)
+
+
+def in_time(job: Job, now: dt.datetime) -> Verdict:
+    """A run past its ``not_after`` starts no host."""
+    if job.not_after is not None and now >= job.not_after:
+        text = f"not to be started after {job.not_after:%Y-%m-%d %H:%M:%S %Z}"
+        return Deny(Outcome.SKIPPED, Reason.REFUSED, text, "not_after")
+    return Allow()
 
 
 def role(host: Host, action: Action, rules: Policy) -> Verdict:

@@ -1,0 +1,98 @@
+"""What a planned run would meet: how many of its hosts would run, and what would keep each of the others, and why. Pure.
+
+Asked by `flageemonitor-run schedule --explain`. The gates are those of a run, asked for the planned instant instead of now. What
+only a terminal can tell (its compatibility, whether it is busy, its own clock) is not foreseen.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from runtime.core import gates
+from runtime.core.gates import Policy
+from runtime.core.model import Deny, Host, Reason
+from runtime.core.pipeline import Job
+
+_WORDS = {
+    "rollout_excluded": "excluded by the rollout",
+    "protected_role": "protected or of another role",
+    "frozen": "frozen",
+    "no_address": "without a usable address",
+    "outside_window": "outside their window",
+    "exception": "exceptions",
+    "not_after": "too late for not_after",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Hosts that one rule keeps from running. ``text``: the sentence that ``example`` would get in a run."""
+
+    gate: str
+    reason: str
+    detail: str
+    hosts: int
+    example: str
+    text: str
+
+    @property
+    def words(self) -> str:
+        return _WORDS.get(self.detail) or _WORDS.get(self.reason) or f"{self.reason} {self.detail}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """One planned run; ``kept`` with the most hosts first."""
+
+    hosts: int
+    would_run: int
+    kept: tuple[Kept, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """One job's hosts, for any of its instants. ``job``: as it is resolved for a run, without its ``not_after``."""
+
+    hosts: Sequence[Host]
+    rules: Policy
+    _for_good: dict[int, Kept] = field(default_factory=dict)
+
+    def expect(self, job: Job, at: dt.datetime) -> Expected:
+        """``at``: the planned instant (aware). What does not depend on it is asked once for all instants."""
+        found: dict[tuple[str, str, str], Kept] = {}
+        running = 0
+        for number, host in enumerate(self.hosts):
+            kept = self._for_good.get(number) or self._kept(host, job, at)
+            if kept is None:
+                running += 1
+                continue
+            if kept.gate in ("role", "rollout"):
+                self._for_good[number] = kept
+            key = (kept.gate, kept.reason, kept.detail)
+            before = found.get(key)
+            found[key] = kept if before is None else _with(before, before.hosts + 1)
+        ordered = sorted(found.values(), key=lambda one: -one.hosts)
+        return Expected(len(self.hosts), running, tuple(ordered))
+
+    def _kept(self, host: Host, job: Job, at: dt.datetime) -> Kept | None:
+        binding = job.binding(host.provider)
+        for gate, verdict in gates.early(host, binding, job, self.rules, at):
+            if isinstance(verdict, Deny):
+                return Kept(gate, verdict.reason.value, verdict.detail, 1, host.name, verdict.message)
+        if binding.action.foresee is not None:
+            refused = binding.action.foresee(binding.params, host, at.astimezone(self.rules.zone))
+            if refused is not None:
+                return Kept("action", Reason.REFUSED.value, refused.code, 1, host.name, refused.message)
+        return None
+
+
+def sentences(expected: Expected) -> Iterator[str]:
+    """``12 frozen (freeze black until …)``, one for each rule."""
+    for kept in expected.kept:
+        yield f"{kept.hosts} {kept.words} ({kept.text})"
+
+
+def _with(kept: Kept, hosts: int) -> Kept:
+    return Kept(kept.gate, kept.reason, kept.detail, hosts, kept.example, kept.text)
