@@ -814,6 +814,15 @@ param(
         }
     }
 
+    # The control plane sends JSON only; a page is somebody else's.
+    function Get-Between([string]$Status) {
+        "Something between this host and the control plane answered: a web page (HTTP $Status)."
+    }
+
+    function Get-LetThrough {
+        'Let this host through the firewall or sign-in portal, or name the right proxy in HTTPS_PROXY; curl.exe -v shows the page.'
+    }
+
     function Test-Server {
         $health = Get-Value 'HEALTH_URL'
         if (-not (Get-Curl)) {
@@ -829,7 +838,9 @@ param(
             $status = $Matches[1]
         }
         $why = ConvertTo-OneLine $said.Err
-        if ($said.Code -eq 0 -and $status -ceq '200') {
+        if ($said.Code -eq 0 -and $said.Out -match '(?m)^content-type:[ \t]*text/html') {
+            Add-Problem (Get-Between $status) (Get-LetThrough)
+        } elseif ($said.Code -eq 0 -and $status -ceq '200') {
             $site.Facts += " the control plane $(Get-Value 'SERVER_VERSION') answers;"
         } elseif ($said.Code -eq 0) {
             Add-Problem "The control plane answers at $health that it is not well (HTTP $status)." 'Ask who runs it; its log says why.'
@@ -1128,6 +1139,9 @@ param(
         }
         $status = @($said.Out -split '\r?\n')[-1]
         $answer = $said.Out.Substring(0, $said.Out.Length - $status.Length)
+        if ($answer -match '<html|<!doctype|<title') {
+            Stop-Failed @((Get-Between $status), "Nothing was changed here. $(Get-LetThrough)")
+        }
         if ($status -cne '201') {
             $reason = if ($answer -cmatch '"detail"\s*:\s*"([^"]*)') { ': ' + $Matches[1] } else { '' }
             Stop-Failed @(
@@ -1144,8 +1158,11 @@ param(
     }
 
     function Test-TokenWorks {
-        $said = Invoke-Curl @('-o', 'NUL', '-w', '%{http_code}', "$(Get-Value 'API_BASE')/bot/config?rede=$(Get-Value 'NETWORK')") $site.Token
-        $status = if ($said.Code -eq 0) { $said.Out } else { '000' }
+        $said = Invoke-Curl @('-o', 'NUL', '-w', '%{http_code} %{content_type}', "$(Get-Value 'API_BASE')/bot/config?rede=$(Get-Value 'NETWORK')") $site.Token
+        $status, $kind = if ($said.Code -eq 0) { $said.Out -split ' ', 2 } else { '000', '' }
+        if ($kind -like 'text/html*') {
+            Stop-Failed @((Get-Between $status), "Nothing was changed. $(Get-LetThrough)")
+        }
         if ($status -ceq '401' -or $status -ceq '403') {
             return $false
         }

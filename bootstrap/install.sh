@@ -490,6 +490,19 @@ header = "X-Bot-Token: $bearer"
 TEXT
 }
 
+# other_page ANSWER: names what something else answered with. Fails for JSON, which is all that the control plane sends.
+other_page() {
+    case $1 in
+        (*'<html'* | *'<HTML'* | *'<!DOCTYPE'* | *'<!doctype'* | *'<title'* | *'<TITLE'*) ;;
+        (*'{'*'"'*) return 1 ;;
+        (*) printf '%s' "$BETWEEN no JSON"; return 0 ;;
+    esac
+    title=$(one_line "$1" | tr -d '[:cntrl:]' | sed -n 's/.*<[Tt][Ii][Tt][Ll][Ee][^>]*>\([^<]*\)<.*/\1/p' | cut -c 1-80)
+    printf '%s a web page%s' "$BETWEEN" "${title:+ titled \"$title\"}"
+}
+BETWEEN='Something between this host and the control plane answered:'
+SIGN_IN='Let this host through the firewall or sign-in portal, or name the right proxy in https_proxy; curl -v shows the page.'
+
 check_server() {
     if ! command -v curl >/dev/null 2>&1; then
         problem "curl is not installed on this host." "Install it with the system's package manager."
@@ -497,10 +510,15 @@ check_server() {
     fi
     [ -n "$HEALTH_URL" ] || return 0
     code=0
-    answer=$(ask -o /dev/null -D - -w 'status %{http_code}\n' "$HEALTH_URL" 2>&1) || code=$?
-    answer=$(printf '%s\n' "$answer" | tr -d '\r')
-    status=$(printf '%s\n' "$answer" | sed -n 's/^status \([0-9]*\)$/\1/p')
+    # No more than a small page is read, however long it goes on.
+    answer=$(ask --limit-rate 64k --max-filesize 262144 -D - -w '\nstatus %{http_code}\n' "$HEALTH_URL" 2>&1) || code=$?
+    answer=$(printf '%s\n' "$answer" | tr -d '\000\r')
+    status=$(printf '%s\n' "$answer" | sed -n 's/^status \([0-9]*\)$/\1/p' | sed '$!d')
     said=$(one_line "$(printf '%s\n' "$answer" | grep '^curl: ' || :)")
+    if [ "$code" = 0 ] && page=$(other_page "$answer"); then
+        problem "$page (HTTP $status), at $HEALTH_URL." "$SIGN_IN"
+        return 0
+    fi
     case $code:$status in
         (0:200) facts="$facts the control plane ${SERVER_VERSION:+($SERVER_VERSION) }answers;" ;;
         (0:*) problem "The control plane answers at $HEALTH_URL that it is not well (HTTP $status)." "Ask who runs it; its log says why." ;;
@@ -912,7 +930,9 @@ enrol() {
     answer=$(ask_as "$BOOTSTRAP_TOKEN" -X POST -H 'Content-Type: application/json' --data "$body" -w '\n%{http_code}\n' \
         "$ENROLL_URL?rede=$NETWORK" 2>&1) || fail "The control plane did not answer: $(one_line "$answer")" "Nothing was changed. Try again."
     status=$(printf '%s\n' "$answer" | sed '$!d')
-    if [ "$status" != 201 ]; then
+    if page=$(other_page "$answer"); then
+        fail "$page (HTTP $status), at $ENROLL_URL." "Nothing was changed here. $SIGN_IN"
+    elif [ "$status" != 201 ]; then
         reason=$(printf '%s\n' "$answer" | sed -n 's/.*"detail"[[:space:]]*:[[:space:]]*"\([^"]*\).*/\1/p')
         fail "The control plane refused to enrol this host (HTTP $status)${reason:+: $reason}" "Nothing was changed." \
             "A line of flagee-server install-command works once, for an hour: get a new one."
@@ -923,7 +943,11 @@ enrol() {
 }
 
 token_works() {
-    status=$(ask_as "$token" -o /dev/null -w '%{http_code}' "$API_BASE/bot/config?rede=$NETWORK" 2>/dev/null) || status=000
+    status=$(ask_as "$token" -o /dev/null -w '%{http_code} %{content_type}' "$API_BASE/bot/config?rede=$NETWORK" 2>/dev/null) || status=000
+    case $status in
+        (*text/html*) fail "$BETWEEN a web page (HTTP ${status%% *})." "Nothing was changed. $SIGN_IN" ;;
+    esac
+    status=${status%% *}
     case $status in
         (401 | 403) return 1 ;;
         (000 | 5??) fail "The control plane did not say whether this host's token still works (HTTP $status)." "Nothing was changed. Try again." ;;

@@ -186,6 +186,17 @@ def test_a_control_plane_that_cannot_say_whether_the_token_works_is_no_reason_fo
     assert host.tree() == before
 
 
+@pytest.mark.parametrize("code", ["200", "401", "403", "503"])
+def test_a_page_that_answers_for_the_control_plane_is_no_reason_for_a_new_token(host: Host, code: str) -> None:
+    assert host.install().returncode == 0
+    before = host.tree()
+    host.answer("config-code", f"{code} text/html; charset=utf-8")
+    done = host.install()
+    assert done.returncode == 1
+    assert f"answered: a web page (HTTP {code})" in done.stderr
+    assert host.tree() == before
+
+
 def test_a_private_authority_is_used_and_kept(host: Host) -> None:
     authority = host.folder / "ca.pem"
     authority.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
@@ -285,7 +296,9 @@ def test_with_neither_systemd_nor_cron_it_says_what_is_missing(host: Host) -> No
     [
         ("pull-fails", "Error response from daemon: no route to host", "no route to host"),
         ("enrol", '{"detail": "this token was used", "reason": "token_used"}\n403', "this token was used"),
-        ("enrol", "<html>gateway</html>\n502", "HTTP 502"),
+        ("enrol", "<html><title>502 Bad Gateway</title></html>\n502", 'a web page titled "502 Bad Gateway" (HTTP 502)'),
+        ("enrol", "<html>Sign in</html>\n200", "Something between this host and the control plane answered"),
+        ("enrol", "\n502", "answered: no JSON (HTTP 502)"),
         ("enrol", '{"token": "bad token\\n"}\n201', "holds no token"),
         ("refresh-code", "3", "exit code 3"),
         ("on-deploy", "exit 10", "exit code 10"),

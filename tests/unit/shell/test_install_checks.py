@@ -98,7 +98,15 @@ def test_root_is_wanted(host: Host) -> None:
         ("health-fails", "7 Failed to connect", "firewall"),
         ("health-fails", "28 Operation timed out", "firewall"),
         ("health-fails", "60 SSL certificate problem: unable to get local issuer certificate", "--ca FILE"),
-        ("health-code", "503", "HTTP 503"),
+        ("health-code", "503", "it is not well (HTTP 503)"),
+        (
+            "health-body",
+            "<!DOCTYPE html>\n<html><head><TITLE>Guest\nnetwork\x1b[2J</TITLE></head>",
+            'a web page titled "Guest network[2J" (HTTP 200)',
+        ),
+        ("health-body", "<html>x</html>", "the firewall or sign-in portal"),
+        ("health-body", "It works!", "answered: no JSON (HTTP 200)"),
+        ("health-body", " ", "answered: no JSON (HTTP 200)"),
     ],
 )
 def test_each_refusal_says_what_to_do(a_host: Host, answer: str, text: str, said: str) -> None:

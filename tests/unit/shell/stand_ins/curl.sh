@@ -1,6 +1,6 @@
 #!/bin/sh
 # Stands in for curl: records its arguments, and its stdin apart, and answers as a control plane from files in $STAND_IN:
-# `health-fails` (exit code and message), `health-code`, `date`, `registry-fails` (answer and code), `enrol` (answer and code), `config-code`.
+# `health-fails` (exit code and message), `health-code`, `health-body`, `date`, `registry-fails` (answer and code), `enrol` (answer and code), `config-code`.
 set -eu
 
 read_or() {
@@ -27,7 +27,8 @@ main() {
                 exit "$code"
             fi
             printf 'HTTP/1.1 200 OK\r\nServer: gunicorn\r\nDate: %s\r\n\r\n' "$(read_or "$STAND_IN/date" "$(date -u '+%a, %d %b %Y %H:%M:%S GMT')")"
-            echo "status $(read_or "$STAND_IN/health-code" 200)" ;;
+            read_or "$STAND_IN/health-body" '{"status":"ok","version":"1.2.3"}'
+            printf '\nstatus %s\n' "$(read_or "$STAND_IN/health-code" 200)" ;;
         (http://localhost/distribution/*)
             if [ -f "$STAND_IN/registry-fails" ]; then cat "$STAND_IN/registry-fails"; else printf '{}\nstatus 200\n'; fi ;;
         (*/api/bootstrap/enroll*) cat "$STAND_IN/enrol" ;;
