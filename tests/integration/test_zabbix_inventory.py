@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from contracts.config import NetworkConfig
 from runtime.adapters.inventory import open_inventory
 from runtime.core.errors import InventoryUnavailable
-from runtime.core.model import Host, Selector
+from runtime.core.model import Host, Listing, Selector
 from runtime.core.providers import Provider
 from runtime.core.selection import select
 from tests.harness.faults import Answer, Cut, Fault, FaultProxy, Hang, RpcError
@@ -75,7 +76,9 @@ def test_a_host_is_read_with_all_that_a_run_needs(zabbix_running: Zabbix, networ
     assert host.credential.password.reveal() == "a,b,22"
 
 
-def test_only_enabled_hosts_of_the_network_are_listed(zabbix_running: Zabbix, network: str) -> None:
+def test_only_enabled_hosts_of_the_network_and_its_nested_groups_are_listed(
+    zabbix_running: Zabbix, network: str
+) -> None:
     other = f"{network}X"
     mine = pdv(network, 1, 201)
     zabbix_running.create_hosts(
@@ -93,6 +96,7 @@ def test_only_enabled_hosts_of_the_network_are_listed(zabbix_running: Zabbix, ne
     roles = {host.name: host.role for host in listed(zabbix_running, network)}
     assert roles == {
         mine.host: "checkout",
+        f"{network}-LOJA001-PDV204": "checkout",
         f"{network}-PROXY": "proxy",
         f"{network}-LOJA001-CONCENTRADOR": "concentrator",
         f"free name {network}": "other",
@@ -306,6 +310,99 @@ def test_the_address_of_a_concentrator_protects_whoever_else_has_it_also_in_a_ru
         assert found.machine.roles["concentrator"].name == hub.host
 
 
+def read(zabbix: Zabbix, network: str, **source: Any) -> Listing:
+    return open_inventory(config(zabbix, network, **source), PROVIDERS).read(Selector())
+
+
+def test_every_entry_that_reaches_a_machine_protects_it_whatever_its_state(
+    zabbix_running: Zabbix, network: str, limited_token: Callable[[Sequence[str]], str]
+) -> None:
+    till = pdv(network, 1, 201)
+    shared = till.interfaces
+    beside = {
+        "disabled": (pdv(network, 1, 202, interfaces=shared, enabled=False), "disabled"),
+        "of a nested group": (pdv(network, 1, 203, interfaces=shared, groups=(f"{network}/Old",)), ""),
+        "of another network by name": (pdv(f"{network}X", 1, 204, interfaces=shared, groups=(network,)), "network"),
+        "of another group": (pdv(network, 1, 205, interfaces=shared, groups=(f"Servers of {network}",)), "group"),
+    }
+    zabbix_running.create_hosts([till, pdv(network, 2, 201), *(spec for spec, _ in beside.values())])
+    listing = read(zabbix_running, network)
+    (found,) = (host for host in listing.hosts if host.name == till.host)
+    entries = {host.name: host.left_out for host in found.machine.entries}
+    assert entries == {till.host: "", **{spec.host: left_out for spec, left_out in beside.values()}}
+    assert [host.name for host in listing.others if not host.left_out] == []
+    seen = read(zabbix_running, network, token=limited_token([network]))
+    assert {host.name for host in seen.entries} == {
+        till.host,
+        pdv(network, 2, 201).host,
+        beside["disabled"][0].host,
+        beside["of another network by name"][0].host,
+    }
+
+
+def test_every_interface_counts_and_macros_of_host_template_and_globe_are_resolved(
+    zabbix_running: Zabbix, network: str, templates: dict[str, str]
+) -> None:
+    till, hub = pdv(network, 1, 201), HostSpec(f"{network}-LOJA001-CONCENTRADOR", groups=(network,))
+    call = zabbix_running.call
+    made = zabbix_running.create_hosts([till, pdv(network, 1, 202)])
+    (group,) = call("hostgroup.get", {"filter": {"name": [network]}, "output": ["groupid"]})
+    mark = network.replace("-", "_")
+    template = call(
+        "template.create",
+        {
+            "host": f"{network} addresses",
+            "groups": [{"groupid": call("hostgroup.get", {"filter": {"name": ["Inventory templates"]}})[0]["groupid"]}],
+            "macros": [{"macro": "{$OF_TEMPLATE}", "value": "10.77.0.2"}, {"macro": "{$OWN}", "value": "10.77.9.9"}],
+        },
+    )["templateids"][0]
+    call("usermacro.createglobal", {"macro": f"{{${mark}_GLOBAL}}", "value": "10.77.0.3"})
+    call(
+        "host.create",
+        {
+            "host": hub.host,
+            "groups": [group],
+            "templates": [{"templateid": template}],
+            "macros": [
+                {"macro": "{$OWN}", "value": "10.77.0.1"},
+                {"macro": "{$HIDDEN}", "value": "10.77.0.4", "type": 1},
+            ],
+            "interfaces": [
+                interface(1, "{$OWN}"),
+                interface(2, "{$OF_TEMPLATE}"),
+                interface(4, f"{{${mark}_GLOBAL}}"),
+                interface(3, "{$HIDDEN}", dns="hub.invalid"),
+                interface(1, "10.1.0.202", main=0),
+            ],
+        },
+    )
+    listing = read(zabbix_running, network)
+    found = {host.name: host for host in listing.hosts}
+    assert found[hub.host].address == "10.77.0.1"
+    assert set(found[hub.host].addresses) == {"10.77.0.1", "10.77.0.2", "10.77.0.3", "hub.invalid", "10.1.0.202"}
+    assert set(found[till.host].machine.roles) == {"checkout", "concentrator"}
+    assert found[pdv(network, 1, 202).host].shared is None
+    told = " ".join(listing.notices)
+    assert "{$HIDDEN}" in told
+    assert "hub.invalid" in told
+    assert len(made) == 2
+
+
+def test_a_name_that_zabbix_has_for_a_server_protects_the_address_that_it_stands_for(
+    zabbix_running: Zabbix, network: str
+) -> None:
+    till = pdv(network, 1, 201, interfaces=(Interface("127.0.0.1"),))
+    zabbix_running.create_hosts([till])
+    (group,) = zabbix_running.call("hostgroup.get", {"filter": {"name": [network]}, "output": ["groupid"]})
+    by_name = interface(1, "", use_ip=0, dns=socket.gethostname())
+    zabbix_running.call("host.create", {"host": f"{network}-PROXY", "groups": [group], "interfaces": [by_name]})
+    addresses = {str(answer[4][0]) for answer in socket.getaddrinfo(socket.gethostname(), None)}
+    (proxy,) = (host for host in read(zabbix_running, network).hosts if host.role == "proxy")
+    assert proxy.address == ""
+    assert "DNS name" in proxy.problem
+    assert addresses & set(proxy.addresses)
+
+
 def test_agent_status_is_that_of_the_main_agent_interface(zabbix_running: Zabbix, network: str) -> None:
     address, port = zabbix_running.agent()
     up = pdv(network, 1, 201, interfaces=(Interface(address, port),))
@@ -335,7 +432,7 @@ def test_thousands_of_hosts_are_read_in_one_call(
     assert len(hosts) == 2000
     assert len({host.identity for host in hosts}) == 2000
     methods = [method for _, method in zabbix_faults.requests]
-    assert methods == ["apiinfo.version", "hostgroup.get", "template.get", "host.get"]
+    assert methods == ["apiinfo.version", "hostgroup.get", "template.get", "host.get", "hostinterface.get"]
 
 
 FAULTS: dict[str, tuple[Fault, str]] = {
@@ -348,7 +445,9 @@ FAULTS: dict[str, tuple[Fault, str]] = {
 }
 
 
-@pytest.mark.parametrize("method", ["apiinfo.version", "hostgroup.get", "trigger.get", "template.get", "host.get"])
+@pytest.mark.parametrize(
+    "method", ["apiinfo.version", "hostgroup.get", "trigger.get", "template.get", "host.get", "hostinterface.get"]
+)
 @pytest.mark.parametrize(("fault", "reason"), FAULTS.values(), ids=FAULTS.keys())
 def test_a_fault_in_any_call_is_never_no_hosts(
     zabbix_running: Zabbix, zabbix_faults: FaultProxy, problem_network: str, fault: Fault, reason: str, method: str

@@ -11,7 +11,7 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -57,7 +57,9 @@ class StandIn:
     def response(self, asked: Asked, rpc_id: object) -> bytes:
         if self.raw is not None:
             return self.raw
-        body = json.dumps({"jsonrpc": "2.0", "result": self.results[asked.method], "id": rpc_id}).encode()
+        result = self.results[asked.method]
+        result = result(asked.params) if callable(result) else result
+        body = json.dumps({"jsonrpc": "2.0", "result": result, "id": rpc_id}).encode()
         return http(body)
 
 
@@ -73,8 +75,21 @@ def results(version: str, *rows: Mapping[str, Any], **more: Any) -> dict[str, An
         "apiinfo.version": version,
         "hostgroup.get": [{"groupid": "20", "name": "ACME"}],
         "host.get": list(rows),
+        "hostinterface.get": lambda params: interfaces(rows, params),
         **{name.replace("_", "."): value for name, value in more.items()},
     }
+
+
+def interfaces(rows: Iterable[Mapping[str, Any]], params: Any) -> Any:
+    """What `hostinterface.get` answers about these hosts: the interfaces that pass its filter, or how many they are."""
+    wanted = params["filter"]
+    found = [
+        {"interfaceid": f"{row['hostid']}{number}", "hostid": row["hostid"]}
+        for row in rows
+        for number, one in enumerate(row["interfaces"])
+        if one["ip"] in wanted.get("ip", ()) or one["dns"] in wanted.get("dns", ())
+    ]
+    return str(len(found)) if params.get("countOutput") else found
 
 
 def host_row(host_id: str, name: str, **more: Any) -> dict[str, Any]:

@@ -42,7 +42,12 @@ def test_each_version_is_asked_in_its_own_words(stand_in: StandIn, version: str)
     stand_in.results = results(version, answered(version, host_row("1", "ACME-LOJA001-PDV201")))
     (host,) = inventory_at(stand_in.url).read(Selector()).hosts
     assert (host.name, host.groups) == ("ACME-LOJA001-PDV201", ("ACME",))
-    assert [one.method for one in stand_in.asked] == ["apiinfo.version", "hostgroup.get", "host.get"]
+    assert [one.method for one in stand_in.asked] == [
+        "apiinfo.version",
+        "hostgroup.get",
+        "host.get",
+        "hostinterface.get",
+    ]
     version_call, *others = stand_in.asked
     assert (version_call.auth, version_call.bearer) == (None, None)
     for one in others:
@@ -50,7 +55,7 @@ def test_each_version_is_asked_in_its_own_words(stand_in: StandIn, version: str)
     (call,) = stand_in.of("host.get")
     assert {name for name in call.params if name.endswith("Groups")} == {select}
     assert call.params["groupids"] == ["20"]
-    assert call.params["filter"] == {"status": 0}
+    assert "filter" not in call.params  # what is disabled protects all the same
     assert "hostids" not in call.params
 
 
@@ -154,6 +159,107 @@ def interface(**more: str) -> dict[str, str]:
     }
 
 
+def macros_of(params: Any) -> list[dict[str, str]]:
+    if params.get("globalmacro"):
+        return [{"macro": "{$GLOBAL}", "value": "10.0.0.9", "type": "0"}]
+    values = (("1", "{$OWN}", "10.0.0.7"), ("100", "{$TEMPLATE}", "10.0.0.8"), ("1", "{$TEXT}", "till"))
+    known = [{"hostid": at, "macro": name, "value": value, "type": "0"} for at, name, value in values]
+    return [*known, {"hostid": "1", "macro": "{$SECRET}", "type": "1"}]
+
+
+MACROS: dict[str, Any] = {
+    "usermacro_get": macros_of,
+    "template_get": [
+        {"templateid": "101", "host": "top", "name": "Top", "parentTemplates": [{"templateid": "100"}]},
+        {"templateid": "100", "host": "base", "name": "Base", "parentTemplates": []},
+    ],
+}
+PROTECTING: dict[str, tuple[list[dict[str, str]], tuple[str, ...], tuple[str, ...]]] = {
+    "one": ([interface()], ("10.0.0.1",), ("10.0.0.1",)),
+    "every type, whatever useip says": (
+        [
+            interface(dns="Till.example."),
+            interface(type="2", useip="0", ip="::FFFF:10.0.0.2", dns="b"),
+            interface(main="0", ip="10.0.0.3"),
+        ],
+        ("10.0.0.1", "till.example", "10.0.0.2", "b", "10.0.0.3"),
+        ("10.0.0.1", "till.example"),
+    ),
+    "macros of every level": (
+        [
+            interface(type=kind, main=main, ip=ip)
+            for kind, main, ip in (("1", "1", "{$OWN}"), ("2", "1", "{$TEMPLATE}"), ("3", "1", "{$GLOBAL}"))
+        ],
+        ("10.0.0.7", "10.0.0.8", "10.0.0.9"),
+        ("10.0.0.7",),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PROTECTING)
+def test_a_host_is_known_by_every_address_that_zabbix_has_for_it(stand_in: StandIn, case: str) -> None:
+    interfaces, addresses, reached_as = PROTECTING[case]
+    row = host_row("1", "ACME-LOJA001-PDV201", interfaces=interfaces, parentTemplates=[{"templateid": "101"}])
+    stand_in.results = results("6.0.14", row, **MACROS)
+    (host,) = inventory_at(stand_in.url).read(Selector()).hosts
+    assert (host.addresses, host.reached_as) == (addresses, reached_as)
+
+
+def test_a_macro_that_nobody_knows_on_another_interface_is_told(stand_in: StandIn) -> None:
+    row = host_row(
+        "1", "ACME-LOJA001-PDV201", interfaces=[interface(), interface(type="2", ip="{$WHAT}")], parentTemplates=[]
+    )
+    stand_in.results = results("6.0.14", row, **MACROS)
+    listing = inventory_at(stand_in.url).read(Selector())
+    (notice,) = listing.notices
+    assert "ACME-LOJA001-PDV201: nobody knows the value of {$WHAT}" in notice
+    assert listing.hosts[0].address == "10.0.0.1"
+
+
+def test_what_no_run_may_select_is_known_so_that_it_can_protect(stand_in: StandIn) -> None:
+    template = {"templateid": "100", "host": "base", "name": "Base", "parentTemplates": []}
+    plain: dict[str, Any] = {"parentTemplates": []}
+    rows = [
+        host_row("1", "ACME-LOJA001-PDV201", **plain),
+        host_row("2", "ACME-LOJA001-PDV202", status="1", **plain),
+        host_row("3", "ACME-LOJA001-PDV203", parentTemplates=[{"templateid": "100"}]),
+        host_row("4", "OTHER-LOJA001-PDV204", **plain),
+    ]
+    stand_in.results = results("6.0.14", *rows, template_get=[template])
+    listing = inventory_at(stand_in.url, exclude_templates=["Base"]).read(Selector())
+    assert [host.id for host in listing.hosts] == ["1"]
+    assert {host.id: host.left_out for host in listing.others} == {"2": "disabled", "3": "template", "4": "network"}
+    assert set(listing.hosts[0].machine.entries) == set(listing.entries)
+    (notice,) = listing.notices
+    assert "OTHER-LOJA001-PDV204" in notice
+
+
+def test_a_host_of_another_group_that_has_an_address_of_the_network_protects_it(stand_in: StandIn) -> None:
+    elsewhere = [{"groupid": "21", "name": "Servers"}]
+    mine, stranger = host_row("1", "ACME-LOJA001-PDV201"), host_row("2", "ACME-PROXY", groups=elsewhere)
+    stand_in.results = {
+        **results("6.0.14", mine, stranger),
+        "host.get": lambda params: [stranger] if params.get("hostids") == ["2"] else [mine],
+    }
+    listing = inventory_at(stand_in.url).read(Selector())
+    assert [(host.name, host.left_out, host.role) for host in listing.others] == [("ACME-PROXY", "group", "proxy")]
+    assert set(listing.hosts[0].machine.roles) == {"checkout", "proxy"}
+
+
+def test_nested_groups_belong_to_the_network_and_a_gap_between_them_is_told(stand_in: StandIn) -> None:
+    groups = [
+        {"groupid": str(at), "name": name}
+        for at, name in enumerate(("ACME", "ACME/Store 1", "ACME/South/Store 9", "ACME2", "acme/x"), 20)
+    ]
+    rows = [host_row(str(at), f"ACME-LOJA001-PDV{at}", groups=[group]) for at, group in enumerate(groups)]
+    stand_in.results = {**results("6.0.14", *rows), "hostgroup.get": groups}
+    listing = inventory_at(stand_in.url).read(Selector())
+    assert [host.id for host in listing.hosts] == ["0", "1", "2"]
+    assert stand_in.of("host.get")[0].params["groupids"] == ["20", "21", "22"]
+    (notice,) = listing.notices
+    assert "nested in ACME/South," in notice
+
+
 INTERFACES: list[tuple[list[dict[str, str]], str, str, int | None, int]] = [
     ([interface(type="2", ip="10.0.0.9"), interface(main="0", ip="10.0.0.8"), interface()], "10.0.0.1", "", 1, 10050),
     ([interface(available="2", port="10051")], "10.0.0.1", "", 2, 10051),
@@ -164,7 +270,14 @@ INTERFACES: list[tuple[list[dict[str, str]], str, str, int | None, int]] = [
     ([interface(type="2")], "", "no agent interface", None, 10050),
     ([interface(main="0")], "", "no agent interface", None, 10050),
     ([interface(useip="0", dns="pdv201.example")], "", "DNS name 'pdv201.example'", 1, 10050),
-    ([interface(ip="{$ADDRESS}")], "", "no IP address", 1, 10050),
+    ([interface(ip="{$OWN}")], "10.0.0.7", "", 1, 10050),
+    ([interface(ip="{$OWN:shop}")], "10.0.0.7", "", 1, 10050),
+    ([interface(ip="{$ADDRESS}")], "", "nobody here knows its value", 1, 10050),
+    ([interface(ip="{$SECRET}")], "", "nobody here knows its value", 1, 10050),
+    ([interface(ip="{$TEXT}")], "", "no IP address", 1, 10050),
+    ([interface(ip="{$TEMPLATE}")], "", "set the macro on the host itself", 1, 10050),
+    ([interface(ip="{$GLOBAL}")], "", "set the macro on the host itself", 1, 10050),
+    ([interface(ip="{HOST.IP}")], "", "nobody here knows its value", 1, 10050),
     ([interface(ip="")], "", "no IP address", 1, 10050),
     ([interface(ip="010.0.0.1")], "", "no IP address", 1, 10050),
 ]
@@ -174,7 +287,8 @@ INTERFACES: list[tuple[list[dict[str, str]], str, str, int | None, int]] = [
 def test_the_main_agent_interface_counts_or_there_is_a_problem(
     stand_in: StandIn, interfaces: list[dict[str, str]], address: str, problem: str, status: int | None, port: int
 ) -> None:
-    stand_in.results = results("6.0.14", host_row("1", "ACME-LOJA001-PDV201", interfaces=interfaces))
+    row = host_row("1", "ACME-LOJA001-PDV201", interfaces=interfaces, parentTemplates=[{"templateid": "101"}])
+    stand_in.results = results("6.0.14", row, **MACROS)
     (host,) = inventory_at(stand_in.url).read(Selector()).hosts
     assert (host.address, host.agent_status, host.agent_port) == (address, status, port)
     assert problem in host.problem

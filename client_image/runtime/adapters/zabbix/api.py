@@ -53,6 +53,14 @@ class Api:
             raise self.unexpected(f"{method} answered no list")
         return self._checked(method, row, result)
 
+    def count(self, method: str, **params: object) -> int:
+        """How many such things there are. Raises InventoryUnavailable."""
+        with _translated(self.session, self.client.auth):
+            result = self.client.do_request(method, {**params, "countOutput": True})["result"]
+        if not (isinstance(result, str | int) and str(result).isdecimal()):
+            raise self.unexpected(f"{method} answered no number")
+        return int(result)
+
     def unexpected(self, what: str) -> InventoryUnavailable:
         return InventoryUnavailable(
             "zabbix_bad_answer",

@@ -1,28 +1,35 @@
 """The hosts of one network as its Zabbix knows them: an :class:`runtime.core.ports.Inventory`.
 
-Always bound to the network: enabled hosts of its groups, whose names do not say another network, linked to no excluded
-template. One call reads them all, however many; triggers only name candidates (W-04). What the API was asked to filter is
-checked again on what it answered, because Zabbix ignores a parameter that it does not know.
+Always bound to the network: a run may select enabled hosts of its groups, nested ones included, whose names do not say another
+network, linked to no excluded template. What is left out, and hosts of other groups that have an address of one of these, are
+known all the same, because they protect. One call reads the groups' hosts, however many; triggers only name candidates (W-04).
+What the API was asked to filter is checked again on what it answered: Zabbix ignores a parameter that it does not know.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from contracts.address import parse_address
 from contracts.config import ZabbixInventory
 from runtime.adapters.naming import Naming
+from runtime.adapters.resolver import with_names_resolved
 from runtime.adapters.zabbix.api import Api, connected
+from runtime.adapters.zabbix.groups import read_groups, unseen_between
+from runtime.adapters.zabbix.macros import Macros, is_macro, read_macros
+from runtime.adapters.zabbix.neighbours import strangers
 from runtime.adapters.zabbix.notes import Login, read_notes
-from runtime.adapters.zabbix.rows import Group, HostRow, Interface, Notes, Template, TemplateLink, Trigger
+from runtime.adapters.zabbix.rows import HostLinks, HostRow, Interface, Notes, Template, TemplateLink, Trigger
 from runtime.core.errors import InventoryUnavailable, UsageFault
 from runtime.core.machines import canonical, grouped
-from runtime.core.model import Host, Listing, Selector
+from runtime.core.model import Host, LeftOut, Listing, Selector
+from runtime.core.names import parse_name
 
 _ENABLED = 0
 _IN_PROBLEM = 1
 _AGENT_PORT = 10050
+_NO_MACROS = Macros()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,32 +47,69 @@ class ZabbixHosts:
                 "bad_trigger_id", f"{strange[0]!r} is not a trigger id", "Zabbix's trigger ids are numbers"
             )
         with connected(self.source) as api:
-            groups = _group_ids(api, self.source.groups or (self.naming.network,))
+            names = self.source.groups or (self.naming.network,)
+            groups = read_groups(api, names)
             excluded = _excluded_ids(api, self.source.exclude_templates)
-            candidates = _in_problem(api, groups, selector)
+            candidates = _in_problem(api, groups.keys(), selector)
             if candidates is not None and not candidates:
                 return Listing()
-            found: list[Host] = []
-            wanted: set[str] = set()
-            for row in self._rows(api, groups):
-                if row.status != _ENABLED or not any(group.id in groups for group in row.groups):
-                    continue
-                host = self._host(row)
-                if host is None:
-                    continue
-                found.append(host)
-                if excluded and any(link.id in excluded for link in _links(api, row)):
-                    continue
-                if candidates is None or row.id in candidates:
-                    wanted.add(row.id)
-            # All are read, also for a trigger of one of them: each may be a machine that another one's name protects.
-            others = tuple(host for host in found if host.id not in wanted)
-            return grouped(Listing(tuple(host for host in found if host.id in wanted), others))
+            entries, notices = self._entries(api, groups, excluded)
+        entries, unresolved = with_names_resolved(entries)
+        # All are read, also for a trigger of one of them: each may be a machine that another one's name protects.
+        chosen = [not host.left_out and (candidates is None or host.id in candidates) for host in entries]
+        hosts, others = (
+            tuple(host for host, one in zip(entries, chosen, strict=True) if one is kept) for kept in (True, False)
+        )
+        told = (unseen_between(groups, names), *notices, *unresolved)
+        return grouped(Listing(hosts, others, tuple(notice for notice in told if notice)))
 
-    def _rows(self, api: Api, groups: Set[str]) -> Iterator[HostRow]:
+    def _entries(
+        self, api: Api, groups: Mapping[str, str], excluded: frozenset[str]
+    ) -> tuple[list[Host], tuple[str, ...]]:
+        """Everything of the network, and what else has an address of it; with notices."""
+        found: list[Host] = []
+        interfaces: list[Interface] = []
+        known: set[str] = set()
+        dynamic: list[HostRow] = []
+        for row in self._rows(api, groupids=sorted(groups)):
+            if not any(group.id in groups for group in row.groups):
+                continue
+            known.add(row.id)
+            interfaces += row.interfaces
+            if any(is_macro(text) for one in row.interfaces for text in (one.ip, one.dns)):
+                dynamic.append(row)
+            else:
+                found.append(self._host(row, _left_out(api, row, excluded)))
+        others = strangers(api, interfaces, known)
+        if others:
+            rows = list(self._rows(api, hostids=sorted(others)))
+            dynamic += [row for row in rows if row.id not in known]
+        notices: list[str] = []
+        if dynamic:
+            macros = self._macros(api, dynamic)
+            for row in dynamic:
+                left_out = _left_out(api, row, excluded) if row.id in known else "group"
+                found.append(self._host(row, left_out, macros, notices))
+        foreign = sorted(host.name for host in found if host.left_out == "network" and host.id in known)
+        if foreign:
+            shown = f"{', '.join(foreign[:5])}{' ...' if len(foreign) > 5 else ''}"
+            notices.append(
+                f"{len(foreign)} of the groups' hosts say another network by name, so no run selects them: {shown}"
+            )
+        return found, tuple(notices)
+
+    def _macros(self, api: Api, rows: list[HostRow]) -> Macros:
+        ids = [row.id for row in rows if any(is_macro(text) for one in row.interfaces for text in (one.ip, one.dns))]
+        if not ids:
+            return Macros()
+        asked = {"hostids": ids, "output": ["hostid"], "selectParentTemplates": ["templateid"]}
+        links = {one.id: [link.id for link in one.templates] for one in api.get("host.get", HostLinks, **asked)}
+        return read_macros(api, {host: links.get(host, ()) for host in ids})
+
+    def _rows(self, api: Api, **which: object) -> Iterator[HostRow]:
+        """Disabled ones too: what a host that is switched off says of a machine still protects it."""
         asked: dict[str, object] = {
-            "groupids": sorted(groups),
-            "filter": {"status": _ENABLED},
+            **which,
             "output": ["hostid", "host", "name", "status", "maintenance_status"],
             "selectInterfaces": ["type", "main", "useip", "ip", "dns", "port", "available"],
             "selectTags": ["tag", "value"],
@@ -77,23 +121,36 @@ class ZabbixHosts:
             asked["selectInventory"] = ["notes"]
         return api.get("host.get", HostRow, **asked)
 
-    def _host(self, row: HostRow) -> Host | None:
+    def _host(
+        self, row: HostRow, left_out: LeftOut, macros: Macros = _NO_MACROS, notices: list[str] | None = None
+    ) -> Host:
         tags = tuple((tag.tag, tag.value) for tag in row.tags)
         said = self.naming.describe(row.host, row.name, tags)
-        if not said.ours:
-            return None
         agent = row.agent
-        address, problem = _address(agent)
+        address, problem = _address(row, macros)
         login = self._login(row)
+        addresses: dict[str, None] = {}
+        reached_as: dict[str, None] = {}
+        for one in row.interfaces:
+            for text in (one.ip, one.dns):
+                value = macros.value(row.id, text).text if is_macro(text) else text
+                if value is None:
+                    if one is not agent and notices is not None:
+                        notices.append(
+                            f"{row.host}: nobody knows the value of {text}, an address of it: it protects by its others only"
+                        )
+                    continue
+                if value := canonical(value):
+                    addresses[value] = None
+                    if one is agent:
+                        reached_as[value] = None
         return Host(
             id=row.id,
             name=row.host,
-            network=self.naming.network,
+            network=self.naming.network if said.ours else parse_name(row.host).network,
             address=address,
             port=login.port if login and login.port else self.port,
-            addresses=tuple(
-                dict.fromkeys(canonical(text) for one in row.interfaces for text in (one.ip, one.dns) if text)
-            ),
+            addresses=tuple(addresses),
             display_name=row.name,
             store=said.store,
             terminal=said.terminal,
@@ -106,6 +163,8 @@ class ZabbixHosts:
             credential=login.credential if login else None,
             problem=problem,
             maintenance=row.maintenance_status == 1,
+            reached_as=tuple(reached_as),
+            left_out=left_out if said.ours else "network",
         )
 
     def _login(self, row: HostRow) -> Login | None:
@@ -120,29 +179,33 @@ def _links(api: Api, row: HostRow) -> tuple[TemplateLink, ...]:
     return row.templates
 
 
-def _address(agent: Interface | None) -> tuple[str, str]:
+def _left_out(api: Api, row: HostRow, excluded: frozenset[str]) -> LeftOut:
+    if excluded and any(link.id in excluded for link in _links(api, row)):
+        return "template"
+    return "" if row.status == _ENABLED else "disabled"
+
+
+def _address(row: HostRow, macros: Macros) -> tuple[str, str]:
     """Address and problem, one of them empty. A DNS name is not resolved: whoever answers for it would be logged in to."""
+    agent = row.agent
     if agent is None:
         return "", "no agent interface in Zabbix: add one with the host's IP address"
     if agent.useip != 1:
         return "", f"its agent interface goes by the DNS name {agent.dns!r}: let it go by IP address in Zabbix"
+    text = agent.ip.strip()
+    if is_macro(text):
+        value = macros.value(row.id, text)
+        if value.text is None:
+            why = "nobody here knows its value (secret, missing, or not readable for this token)"
+            return "", f"the IP address of its agent interface is {text}, and {why}: write the address itself in Zabbix"
+        if not value.own:
+            why = "a template or global macro, which may be another host's"
+            return "", f"the IP address of its agent interface is {text}, {why}: set the macro on the host itself"
+        text = value.text.strip()
     try:
-        return str(parse_address(agent.ip.strip())), ""
+        return str(parse_address(text)), ""
     except ValueError:
-        return "", f"its agent interface has no IP address but {agent.ip!r}: correct it in Zabbix"
-
-
-def _group_ids(api: Api, names: tuple[str, ...]) -> frozenset[str]:
-    found = api.get("hostgroup.get", Group, filter={"name": list(names)}, output=["groupid", "name"])
-    ids = {group.name: group.id for group in found}
-    if unknown := [name for name in names if name not in ids]:
-        raise InventoryUnavailable(
-            "unknown_group",
-            f"Zabbix shows no host group named {' or '.join(map(repr, unknown))} to this token",
-            "correct inventory.groups (case counts; empty means one group named as the network), "
-            "or let the token's user read the group",
-        )
-    return frozenset(ids[name] for name in names)
+        return "", f"its agent interface has no IP address but {text!r}: correct it in Zabbix"
 
 
 def _excluded_ids(api: Api, wanted: tuple[str, ...]) -> frozenset[str]:

@@ -45,6 +45,31 @@ class Template(TemplateLink):
     parents: tuple[TemplateLink, ...] = Field(alias="parentTemplates")
 
 
+class HostLinks(Row):
+    id: str = Field(alias="hostid")
+    templates: tuple[TemplateLink, ...] = Field(alias="parentTemplates")
+
+
+class GlobalMacro(Row):
+    """``value`` is absent for a secret; ``type`` 2 is a path in a vault."""
+
+    macro: str
+    value: str | None = None
+    type: int = 0
+
+    @property
+    def text(self) -> str | None:
+        return self.value if self.type == 0 else None
+
+
+class Macro(GlobalMacro):
+    host_id: str = Field(alias="hostid")
+
+
+class InterfaceOwner(Row):
+    host_id: str = Field(alias="hostid")
+
+
 class Notes(Row):
     notes: Secret
 
