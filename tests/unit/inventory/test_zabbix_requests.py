@@ -246,6 +246,30 @@ def test_a_host_of_another_group_that_has_an_address_of_the_network_protects_it(
     assert set(listing.hosts[0].machine.roles) == {"checkout", "proxy"}
 
 
+@pytest.mark.parametrize(("version", "field"), [("6.0.14", "proxy_hostid"), ("7.0.5", "proxyid")])
+@pytest.mark.parametrize(
+    ("name", "through", "counts"),
+    [
+        ("OTHER-LOJA001-CONCENTRADOR", "7", False),
+        ("OTHER-LOJA001-CONCENTRADOR", "0", True),
+        ("ACME-LOJA001-CONCENTRADOR", "7", True),
+    ],
+)
+def test_an_address_that_another_network_has_behind_its_own_proxy_is_another_machine(
+    stand_in: StandIn, name: str, through: str, counts: bool, version: str, field: str
+) -> None:
+    elsewhere = [{"groupid": "21", "name": "OTHER"}]
+    mine = answered(version, host_row("1", "ACME-LOJA001-PDV201", **{field: "0"}))
+    stranger = answered(version, host_row("2", name, groups=elsewhere, **{field: through}))
+    stand_in.results = {
+        **results(version, mine, stranger),
+        "host.get": lambda params: [stranger] if params.get("hostids") == ["2"] else [mine],
+    }
+    listing = inventory_at(stand_in.url).read(Selector())
+    assert [host.name for host in listing.others] == ([name] if counts else [])
+    assert field in stand_in.of("host.get")[0].params["output"]
+
+
 def test_nested_groups_belong_to_the_network_and_a_gap_between_them_is_told(stand_in: StandIn) -> None:
     groups = [
         {"groupid": str(at), "name": name}

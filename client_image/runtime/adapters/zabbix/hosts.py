@@ -66,15 +66,21 @@ class ZabbixHosts:
     def _entries(
         self, api: Api, groups: Mapping[str, str], excluded: frozenset[str]
     ) -> tuple[list[Host], tuple[str, ...]]:
-        """Everything of the network, and what else has an address of it; with notices."""
+        """Everything of the network, and what else has an address of it; with notices.
+
+        An address means one machine only where it is reached from: a host that says another network by name, and that Zabbix
+        reaches through a proxy of its own which has none of ours, has its address at another site.
+        """
         found: list[Host] = []
         interfaces: list[Interface] = []
         known: set[str] = set()
+        proxies: set[str] = set()
         dynamic: list[HostRow] = []
         for row in self._rows(api, groupids=sorted(groups)):
             if not any(group.id in groups for group in row.groups):
                 continue
             known.add(row.id)
+            proxies.add(row.proxy)
             interfaces += row.interfaces
             if any(is_macro(text) for one in row.interfaces for text in (one.ip, one.dns)):
                 dynamic.append(row)
@@ -82,8 +88,8 @@ class ZabbixHosts:
                 found.append(self._host(row, _left_out(api, row, excluded)))
         others = strangers(api, interfaces, known)
         if others:
-            rows = list(self._rows(api, hostids=sorted(others)))
-            dynamic += [row for row in rows if row.id not in known]
+            rows = [row for row in self._rows(api, hostids=sorted(others)) if row.id not in known]
+            dynamic += [row for row in rows if row.proxy in proxies or self._ours(row)]
         notices: list[str] = []
         if dynamic:
             macros = self._macros(api, dynamic)
@@ -98,6 +104,9 @@ class ZabbixHosts:
             )
         return found, tuple(notices)
 
+    def _ours(self, row: HostRow) -> bool:
+        return self.naming.describe(row.host, row.name, tuple((tag.tag, tag.value) for tag in row.tags)).ours
+
     def _macros(self, api: Api, rows: list[HostRow]) -> Macros:
         ids = [row.id for row in rows if any(is_macro(text) for one in row.interfaces for text in (one.ip, one.dns))]
         if not ids:
@@ -108,9 +117,10 @@ class ZabbixHosts:
 
     def _rows(self, api: Api, **which: object) -> Iterator[HostRow]:
         """Disabled ones too: what a host that is switched off says of a machine still protects it."""
+        proxy = "proxyid" if api.version >= (7, 0) else "proxy_hostid"
         asked: dict[str, object] = {
             **which,
-            "output": ["hostid", "host", "name", "status", "maintenance_status"],
+            "output": ["hostid", "host", "name", "status", "maintenance_status", proxy],
             "selectInterfaces": ["type", "main", "useip", "ip", "dns", "port", "available"],
             "selectTags": ["tag", "value"],
             "selectHostGroups" if api.version >= (6, 2) else "selectGroups": ["groupid", "name"],

@@ -93,6 +93,7 @@ class HostRow(Row):
     name: str
     status: int
     maintenance_status: int
+    proxy: str = Field("0", validation_alias=AliasChoices("proxyid", "proxy_hostid"))
     interfaces: tuple[Interface, ...]
     tags: tuple[Tag, ...]
     groups: tuple[Group, ...] = Field(validation_alias=AliasChoices("hostgroups", "groups"))
