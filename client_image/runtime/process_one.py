@@ -19,7 +19,7 @@ from runtime.core.gates import Policy
 from runtime.core.model import HOST_KEY, Allow, Deny, GateRecord, Host, HostResult, Listing, Outcome, Reason, Verdict
 from runtime.core.pipeline import Binding, Job
 from runtime.core.ports import Clock, HostLocks, Ledger, Remote, Watch
-from runtime.core.progress import Progress, Verified, told
+from runtime.core.progress import Progress, Verified, told, until_when
 from runtime.core.stop import Stop
 from runtime.core.witnesses import Neighbours
 
@@ -84,6 +84,10 @@ async def process_one(host: Host, context: Context) -> HostResult:
         ended = _broken(trail, f"{type(error).__name__}: {error}", type(error).__name__)
     trail.progress.spent("total", context.clock.monotonic() - started)
     ended = told(ended, trail.progress)
+    if ended.reason is Reason.READ_ONLY:
+        trail.gates.append(GateRecord("storage", allowed=False, text=ended.message))
+    elif limit := until_when(trail.progress):
+        trail.note("storage", Allow(limit))
     return _result(host, ended, trail, started_at, context.clock.now())
 
 

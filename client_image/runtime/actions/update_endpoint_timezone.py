@@ -5,11 +5,13 @@ Works on the files that every system reads, not through timedatectl: with a ``lo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
 
 from contracts.config import ZONEINFO, HostOrAddress, ZoneFile, ZoneName
+from runtime.core import units, zone_truth
 from runtime.core.action import Action, Decision, Done, Failed, Params, Script, Stage, Step, WriteFile
 from runtime.core.facts import Facts
 from runtime.core.model import Host
@@ -38,7 +40,9 @@ class TimezoneParams(Params):
 
 
 # P_<name> are the parameters, assigned and quoted by the engine.
-_OBSERVE = r"""
+_OBSERVE = (
+    units.SHELL
+    + r"""
 zone_file="/usr/share/zoneinfo/$P_timezone"
 target=${P_localtime_target:-$zone_file}
 yes_no() { if "$@" >/dev/null 2>&1; then echo yes; else echo no; fi; }
@@ -51,6 +55,16 @@ else
   printf 'localtime_kind=absent\n'
 fi
 printf 'localtime_same=%s\n' "$(yes_no cmp -s /etc/localtime "$target")"
+# What programs see, and the file that they will go by; the proxy reads it, because no tool for that is on every system.
+printf 'offset=%s\n' "$(unset TZ; date +%z 2>/dev/null || true)"
+if [ -f "$target" ]; then
+  printf 'target_hex=%s\n' "$(head -c 16385 "$target" 2>/dev/null | {
+    od -An -v -tx1 2>/dev/null || hexdump -v -e '1/1 "%02x"' 2>/dev/null || true
+  } | tr -d ' \n')"
+fi
+for file in /usr/share/zoneinfo/tzdata.zi /usr/share/zoneinfo/+VERSION; do
+  if [ -f "$file" ]; then printf 'tzdata=%s\n' "$(head -c 40 "$file" | head -n 1)"; fi
+done
 [ ! -L /etc/localtime-copied-from ] || printf 'copied_from=%s\n' "$(readlink /etc/localtime-copied-from)"
 if [ -f /etc/timezone ]; then printf 'timezone=%s\n' "$(head -n 1 /etc/timezone)"; fi
 if [ "$P_enable_ntp" = yes ]; then
@@ -58,14 +72,17 @@ if [ "$P_enable_ntp" = yes ]; then
   for file in /lib/systemd/systemd-timesyncd /usr/lib/systemd/systemd-timesyncd; do [ ! -x "$file" ] || timesyncd=yes; done
   [ -d /run/systemd/system ] || timesyncd=no
   printf 'timesyncd=%s\n' "$timesyncd"
-  # Where one of these is, timesyncd does not start (disable-with-time-daemon.conf of Debian and Ubuntu).
-  for file in /usr/sbin/ntpd /usr/sbin/openntpd /usr/sbin/chronyd; do [ ! -x "$file" ] || printf 'time_daemon=%s\n' "$file"; done
+  # A time daemon that somebody runs is left alone; without systemd nothing but the list of processes tells.
   for file in /proc/[0-9]*/stat; do
     { read -r line <"$file"; } 2>/dev/null || continue
-    case $line in (*'(ntpd)'* | *'(openntpd)'* | *'(chronyd)'*) printf 'time_daemon_runs=yes\n'; break ;; esac
+    for daemon in ntpd openntpd chronyd; do
+      case $line in (*"($daemon)"*) printf 'time_daemon_runs=%s\n' "$daemon" ;; esac
+    done
   done
   if [ "$timesyncd" = yes ]; then
-    printf 'timesyncd_active=%s\n' "$(systemctl is-active systemd-timesyncd 2>/dev/null || true)"
+    active=$(systemctl is-active systemd-timesyncd 2>/dev/null || true)
+    printf 'timesyncd_active=%s\n' "$active"
+    [ "$active" = active ] || unit_words systemd-timesyncd.service
     # One line a file; the values that we compare hold no blanks.
     flat() { if [ -f "$1" ]; then tr '\n' ' ' <"$1"; fi; }
     printf 'timesyncd_conf=%s\n' "$(flat /etc/systemd/timesyncd.conf.d/90-flageemonitor.conf)"
@@ -77,6 +94,7 @@ if [ "$P_enable_ntp" = yes ]; then
   printf 'ntpdate=%s\n' "$(PATH="$PATH:/usr/sbin:/sbin" command -v ntpdate 2>/dev/null || true)"
 fi
 """
+)
 
 _RELINK = r"""
 new=/etc/.localtime.flageemonitor.$$
@@ -145,14 +163,10 @@ def _localtime_stage(facts: Facts, params: TimezoneParams) -> Stage | None:
     return Stage("localtime", (step,), summary=(f"/etc/localtime: {was} -> {params.target}",))
 
 
-def _ntp_stage(facts: Facts, params: TimezoneParams) -> Stage | Failed | None:
+def _ntp_stage(facts: Facts, params: TimezoneParams) -> Stage | None:
     seen = facts.observed
     if _other_daemon(facts, params):
         return None
-    if seen.get("timesyncd") == "yes" and seen.get("time_daemon") and not params.force_timesyncd:
-        daemon = seen["time_daemon"]
-        text = f"{daemon} is there, so systemd-timesyncd does not start, and it does not run itself"
-        return Failed("time_daemon_stopped", f"{text}: start it, remove it, or set force_timesyncd")
     if seen.get("timesyncd") == "yes":
         files = _timesyncd_files(params)
         stale = [(path, content) for key, path, content in files if _flat(seen.get(key, "")) != _flat(content)]
@@ -162,7 +176,7 @@ def _ntp_stage(facts: Facts, params: TimezoneParams) -> Stage | Failed | None:
         steps: list[Step] = [WriteFile(f"write {path}", path, content.encode()) for path, content in stale]
         steps.append(Script("restart timesyncd", _RESTART_TIMESYNCD))
         summary = (*(f"{path}: write" for path, _ in stale), "systemd-timesyncd: enable and restart")
-        return Stage("ntp", tuple(steps), settle=20, summary=summary)
+        return Stage("ntp", tuple(steps), settle=20, summary=summary, why=_not_running(seen))
     skew = _skew(facts)
     if seen.get("ntpdate") and params.ntp_server and skew is not None and abs(skew) > SKEW_LIMIT_S:
         step = Script("set the clock once", _NTPDATE, {"ntpdate": seen["ntpdate"], "server": params.ntp_server})
@@ -170,10 +184,18 @@ def _ntp_stage(facts: Facts, params: TimezoneParams) -> Stage | Failed | None:
     return None
 
 
+def _not_running(seen: Mapping[str, str]) -> str:
+    """Why systemd-timesyncd does not keep the clock."""
+    if seen.get("timesyncd_active") == "active":
+        return f"timedatectl says that network time is {seen.get('timedatectl_ntp') or 'unknown'}"
+    why = units.words(seen)
+    advice = "; force_timesyncd lifts such conditions" if "ConditionFileIsExecutable" in why else ""
+    return f"systemd-timesyncd is {seen.get('timesyncd_active') or 'unknown'}; {why}{advice}"
+
+
 def _other_daemon(facts: Facts, params: TimezoneParams) -> str:
-    """A time daemon that somebody installed, and that runs, keeps the clock: it is left alone, with its own servers."""
-    runs = facts.observed.get("time_daemon_runs") == "yes" and not params.force_timesyncd
-    return facts.observed.get("time_daemon", "") if runs else ""
+    """A time daemon that runs keeps the clock: it is left alone, with its own servers."""
+    return "" if params.force_timesyncd else facts.observed.get("time_daemon_runs", "")
 
 
 def _skew(facts: Facts) -> int | None:
@@ -197,8 +219,11 @@ def _ntp_state(
 def _decide(facts: Facts, params: TimezoneParams, host: Host) -> Decision:
     seen = facts.observed
     if seen.get("target_file") != "yes":
-        return Failed("no_zone_file", f"{params.target} does not exist on the terminal")
-    stage: Stage | Failed | None = _zone_stage(facts, params) or _localtime_stage(facts, params)
+        return Failed("no_zone_file", f"{params.target} does not exist on the terminal. Nothing was changed")
+    zone = zone_truth.judge(params.target, ZONEINFO, seen, facts.observed_at)
+    if zone.wrong_now:
+        return Failed(zone.code, f"{zone.message}. The time zone was not changed. {zone.advice}", zone.report())
+    stage = _zone_stage(facts, params) or _localtime_stage(facts, params)
     if stage is None and params.enable_ntp:
         stage = _ntp_stage(facts, params)
     if stage is not None:
@@ -210,14 +235,17 @@ def _decide(facts: Facts, params: TimezoneParams, host: Host) -> Decision:
         "localtime_kind": seen.get("localtime_kind"),
         "ntp": ntp,
         "clock_skew_s": _skew(facts),
+        **zone.report(),
     }
+    if zone.code:
+        return Failed(zone.code, f"{zone.message}. {zone.advice}", report, stage="rules")
     note = {
         "no_client": "; no NTP client on the terminal, nothing installed",
         "no_server": "; ntp_server is not configured",
-        "other_daemon": f"; the clock, {_skew(facts)} s off, is left to {seen.get('time_daemon')}",
+        "other_daemon": f"; the clock, {_skew(facts)} s off, is left to {seen.get('time_daemon_runs')}",
     }
     source = "" if params.target == ZONEINFO + params.timezone else f", local time from {params.target}"
-    return Done(report=report, message=f"time zone is {params.timezone}{source}{note.get(ntp, '')}")
+    return Done(report=report, message=f"time zone is {params.timezone}{source}{note.get(ntp, '')}{zone.note}")
 
 
 ACTION = Action(

@@ -14,6 +14,7 @@ from typing import get_args
 from runtime.core.errors import Permanent
 from runtime.core.facts import Facts, Init
 from runtime.core.model import Outcome, Reason
+from runtime.core.storage import storage_of
 
 # Runs under dash, busybox ash, bash 3, mksh and yash, with `set -eu` or without, as root or not, needing only head, id, uname
 # and date, and grep where the point of sale has settings: what is missing leaves an empty value. Files are read up to 16 kB, so
@@ -58,7 +59,7 @@ fi
 if [ -s /etc/os-release ]; then os=/etc/os-release; else os=/usr/lib/os-release; fi
 set --
 for file in /etc/slackware-version /etc/linuxmint/info $os /etc/lsb-release /etc/debian_version /etc/issue \
-  /etc/machine-id /var/lib/dbus/machine-id; do
+  /etc/machine-id /var/lib/dbus/machine-id /proc/mounts; do
   if [ -f "$file" ] && [ -r "$file" ]; then set -- "$@" "$file"; fi
 done
 printf '%sfiles=begin\n' "$said"
@@ -81,7 +82,9 @@ _FILES: Mapping[bytes, str] = {
     b"==> /etc/issue <==": "issue",
     b"==> /etc/machine-id <==": "machine-id",
     b"==> /var/lib/dbus/machine-id <==": "dbus-machine-id",
+    b"==> /proc/mounts <==": "mounts",
 }
+_LINE_LONGEST = {"mounts": 4096}  # an overlay names all its layers in one line
 _BITS = {b"\1": 32, b"\2": 64}  # by ELF class, which comes as the byte that it is in the file
 _WHO = re.compile(r"uid=([0-9]{1,11})(?:\((.*)| .*)?", re.ASCII)
 _CANONICAL = {"linuxmint": "mint"}
@@ -139,6 +142,7 @@ def parse_probe(output: bytes) -> Facts:
         pos_store=_place(one.get(b"PDV_NROLOJA", "")),
         pos_terminal=_place(one.get(b"PDV_NROCPU", "")),
         epoch=_number(one.get(b"epoch", "")),
+        storage=storage_of(files.get("mounts", ())),
     )
 
 
@@ -161,12 +165,14 @@ def _files(lines: Sequence[bytes]) -> Files:
     found: dict[str, list[str]] = {}
     awaited = list(_FILES)
     current: list[str] = []
+    longest = _LONGEST
     for line in lines:
         if line in awaited:
             del awaited[: awaited.index(line) + 1]
             current = found.setdefault(_FILES[line], [])
+            longest = _LINE_LONGEST.get(_FILES[line], _LONGEST)
         elif line and len(current) < _LINES:
-            current.append(_text(line[:_LONGEST]))
+            current.append(_text(line[:longest]))
     return found
 
 

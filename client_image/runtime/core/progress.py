@@ -72,7 +72,7 @@ def told(ended: Verified, progress: Progress) -> Verified:
 
     A host that was changed and then left half-way is not "skipped" or "blocked": somebody should look at it.
     """
-    limit = _until_when(progress)
+    limit = until_when(progress)
     if ended.outcome in (Outcome.CHANGED, Outcome.WOULD_CHANGE):
         return replace(ended, message=f"{ended.message}; {limit}") if limit else ended
     if not progress.stages or ended.outcome is Outcome.OK:
@@ -89,7 +89,7 @@ def told(ended: Verified, progress: Progress) -> Verified:
 _UNTOUCHED = (Outcome.SKIPPED, Outcome.BLOCKED, Outcome.UNREACHABLE)
 
 
-def _until_when(progress: Progress) -> str:
+def until_when(progress: Progress) -> str:
     """A power-off needs no disk; a file that is written to memory is gone at the next boot."""
     storage = progress.facts.storage if progress.facts is not None and progress.writes else None
     return f"only until the next boot: {storage.why}" if storage is not None and storage.lasting is False else ""
