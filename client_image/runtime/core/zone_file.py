@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import importlib
+import importlib.resources
 import io
 import re
 import struct
@@ -51,9 +52,15 @@ def read_zone(data: bytes) -> ZoneInfo:
 
 
 def database_zone(name: str) -> ZoneInfo | None:
-    """The proxy's zone of this name; None for one that its database does not have (posix/… and right/… are a terminal's own)."""
+    """The proxy's zone of this name; None for one that its database does not have (right/… counts leap seconds)."""
+    name = name.removeprefix("posix/")
+    if _pinned():
+        with contextlib.suppress(OSError, ValueError):
+            resource = importlib.resources.files("tzdata.zoneinfo").joinpath(*name.split("/"))
+            with resource.open("rb") as file:
+                return ZoneInfo.from_file(file, key=name)
     try:
-        return ZoneInfo(name.removeprefix("posix/"))
+        return ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         return None
 
@@ -61,9 +68,24 @@ def database_zone(name: str) -> ZoneInfo | None:
 @lru_cache(maxsize=1)
 def database_version() -> str:
     """Of the proxy's zone database, such as 2026a; empty where it does not say."""
+    return max(_package_version(), _system_version())
+
+
+def _pinned() -> bool:
+    """Whether the package that comes with the proxy is newer than the system's database: the newer one counts."""
+    return database_version() == _package_version() != _system_version()
+
+
+@lru_cache(maxsize=1)
+def _system_version() -> str:
     for folder in zoneinfo.TZPATH:
         with contextlib.suppress(OSError, UnicodeError):
             return version_in(Path(folder, "tzdata.zi").read_text(encoding="ascii")[:40])
+    return ""
+
+
+@lru_cache(maxsize=1)
+def _package_version() -> str:
     with contextlib.suppress(ImportError):
         return str(importlib.import_module("tzdata").IANA_VERSION)
     return ""

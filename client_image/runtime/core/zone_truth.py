@@ -66,9 +66,6 @@ def judge(target: str, folder: str, seen: Mapping[str, str], now: dt.datetime) -
         return Truth(
             "bad_zone_file", text, "Install tzdata on the terminal again", True, "", shown, expected, True, tzdata
         )
-    if found is not None and tzdata > database_version() != "":
-        note = f"; the terminal's zone database ({tzdata}) is newer than the proxy's ({database_version()}), so it was believed"
-        return Truth(note=note, offset=shown, expected=expected, checked=False, tzdata=tzdata)
     if found is not None:
         message, advice = _stale(target, found, now, tzdata)
         return Truth("stale_zone_file", message, advice, found.now, "", shown, expected, True, tzdata)
@@ -92,7 +89,10 @@ def _stale(target: str, found: Difference, now: dt.datetime, tzdata: str) -> tup
     fixed = (
         f", or set localtime_target to a fixed offset (Etc/GMT{-int(hours):+d})" if hours.is_integer() and hours else ""
     )
-    return message, f"Update tzdata on the terminal{fixed}"
+    advice = f"Update tzdata on the terminal{fixed}"
+    if tzdata > database_version() != "":
+        advice += f". If {tzdata} is right about it, update the proxy: its own database is {database_version()}"
+    return message, advice
 
 
 def _bytes(text: str) -> bytes:
