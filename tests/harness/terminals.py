@@ -121,6 +121,10 @@ class Terminal:
         """Put the cable back."""
         self._link("up")
 
+    def mount(self, *arguments: str) -> None:
+        """Run `mount` inside, as its own root would: `-o remount,ro /` is what the kernel does after a disk error."""
+        run(["nsenter", f"--target={self._pid}", "--mount", "--root", "--wd=/", "mount", *arguments])
+
     def stop(self) -> None:
         """Take its power away."""
         self._init.stop()
