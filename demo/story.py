@@ -30,6 +30,7 @@ def tell(stage: Stage) -> int:
     _privilege(stage)
     _change(stage)
     _plan_shutdown(stage)
+    _shutdown(stage)
     _why(stage)
     _end(stage)
     return 0
@@ -108,6 +109,17 @@ def _plan_shutdown(stage: Stage) -> None:
         "What would happen, to whom, and who would be spared. Dry-run is the engine's: nothing is written, whatever the action.",
     )
     stage.proxy("shutdown_endpoint", "--loja", "1", "--dry-run", "--output", "table", expected=1)
+
+
+def _shutdown(stage: Stage) -> None:
+    stage.chapter(
+        "5. Power off one terminal, and prove it",
+        "A refused connection would prove that the machine is on. It counts as gone when it is silent for a while, and something",
+        "else of the same store answers all that time: a cut line would silence both.",
+    )
+    assert stage.ready is not None  # noqa: S101
+    name = next(terminal["hostname"] for terminal in stage.ready.terminals if terminal["id"] == "ubuntu")
+    stage.proxy("shutdown_endpoint", "--host", name, "--output", "table")
 
 
 def _why(stage: Stage) -> None:
