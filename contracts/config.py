@@ -245,7 +245,9 @@ class Compatibility(Part):
 class JobSelector(Part):
     """Which hosts a job is for; every given filter must hold."""
 
-    all: bool = Field(False, description="required for a disruptive action that names no host, store or terminal")
+    all: bool = Field(
+        False, description="required for a job that changes or disrupts and names no host, store or other target"
+    )
     stores: tuple[int, ...] = ()
     terminals: tuple[int, ...] = ()
     hosts: tuple[Text, ...] = ()

@@ -194,7 +194,7 @@ _COLLECTS = ("concentrators[].mysql", "delivery.business_api")
 SHUTDOWN = DefaultJob("shutdown_endpoint", "50 23 * * *", selector={"all": True})
 CHECKOUT_STATUS = DefaultJob("collect_checkout_status", "*/3 * * * *", ("concentrators[].postgresql",))
 DEFAULT_JOBS = (
-    DefaultJob("install_endpoint_agent", "*/30 * * * *", ("agent.server",), {"agent_status": 2}),
+    DefaultJob("install_endpoint_agent", "*/30 * * * *", ("agent.server",), {"all": True, "agent_status": 2}),
     DefaultJob("collect_coupons", "*/5 * * * *", _COLLECTS),
     DefaultJob("collect_coupon_details", "0 * * * *", _COLLECTS),
     DefaultJob("collect_coupon_lv", "*/10 7-23 * * *", _COLLECTS),
@@ -202,6 +202,7 @@ DEFAULT_JOBS = (
         "refresh_endpoint_printer",
         "0 1 * * *",
         ("concentrators[].mysql",),
+        {"all": True},
         changed="was `* 1 * * *`, which ran it sixty times a night",
     ),
     CHECKOUT_STATUS,

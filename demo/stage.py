@@ -95,7 +95,13 @@ class Stage:
         self.console.file.flush()
         argv = (str(_PROGRAMS / program), *arguments)
         done = subprocess.run(
-            argv, cwd=self.folder, env=environment, check=False, stdout=subprocess.PIPE if kept else None, text=True
+            argv,
+            cwd=self.folder,
+            env=environment,
+            check=False,
+            stdin=subprocess.DEVNULL,  # nobody is there to answer a question
+            stdout=subprocess.PIPE if kept else None,
+            text=True,
         )
         if done.returncode != expected:
             raise StageError(f"{program} {shown} ended with {done.returncode}, {expected} was expected")

@@ -30,6 +30,7 @@ def tell(stage: Stage) -> int:
     _privilege(stage)
     _change(stage)
     _plan_shutdown(stage)
+    _careful(stage)
     _shutdown(stage)
     _why(stage)
     _end(stage)
@@ -111,15 +112,27 @@ def _plan_shutdown(stage: Stage) -> None:
     stage.proxy("shutdown_endpoint", "--loja", "1", "--dry-run", "--output", "table", expected=1)
 
 
+def _careful(stage: Stage) -> None:
+    stage.chapter(
+        "5. Nothing is touched by mistake",
+        "A name that matches no host stops the run; what is like it is offered.",
+    )
+    stage.proxy("update_endpoint_timezone", "--host", f"{NETWORK}-LOJA001-PDV201", "--host", "PDV299", expected=5)
+    stage.say(
+        "\nPowering off must be confirmed: by typing the number of hosts on a terminal, with --yes where nobody can be asked."
+    )
+    stage.proxy("shutdown_endpoint", "--loja", "1", "--reason", "stocktaking", expected=2)
+
+
 def _shutdown(stage: Stage) -> None:
     stage.chapter(
-        "5. Power off one terminal, and prove it",
+        "6. Power off one terminal, and prove it",
         "A refused connection would prove that the machine is on. It counts as gone when it is silent for a while, and something",
         "else of the same store answers all that time: a cut line would silence both.",
     )
     assert stage.ready is not None  # noqa: S101
     name = next(terminal["hostname"] for terminal in stage.ready.terminals if terminal["id"] == "ubuntu")
-    stage.proxy("shutdown_endpoint", "--host", name, "--output", "table")
+    stage.proxy("shutdown_endpoint", "--host", name, "--yes", "--output", "table")
 
 
 def _why(stage: Stage) -> None:
@@ -175,7 +188,12 @@ def configuration(ready: terminals.Ready) -> dict[str, Any]:
         "compatibility": {"mode": "enforce"},
         "actions": {"shutdown_endpoint": {"params": {"windows": [_around(now)]}}},
         "schedule": [
-            {"id": "timezone-weekly", "action": "update_endpoint_timezone", "cron": "30 4 * * sun"},
+            {
+                "id": "timezone-weekly",
+                "action": "update_endpoint_timezone",
+                "cron": "30 4 * * sun",
+                "selector": {"all": True},
+            },
             {
                 "id": "night",
                 "action": "shutdown_endpoint",

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from contracts.address import parse_address
+from runtime.console.actor import actor, remark
 from runtime.core.errors import UsageFault
 from runtime.core.model import Selector
 from runtime.core.names import parse_store, parse_terminal
@@ -86,6 +87,9 @@ def request(values: dict[str, Any], installation: Installation) -> Request:
         params=_params(installation, values),
         compat_mode=values["compat_mode"],
         dry_run=values["dry_run"],
+        actor=actor(os.environ),
+        purpose=remark(values["purpose"] or ""),
+        ignore_missing=values["ignore_missing"],
         run_id=_run_id(values["run_id"] or os.environ.get("FLAGEEMONITOR_INVOCATION")),
         correlation_id=values["correlation_id"],
     )

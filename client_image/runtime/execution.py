@@ -7,23 +7,22 @@ import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from contracts.config import NetworkConfig
-from runtime.core import wire
 from runtime.core.background import in_background
-from runtime.core.errors import NoHostMatched, RunCancelled, RunError
+from runtime.core.errors import RunCancelled, RunError
 from runtime.core.fan_out import fan_out
-from runtime.core.model import Host, HostResult, Listing, Reason, RunReport, Selector
+from runtime.core.model import Host, HostResult, Listing, Missing, Reason, RunInfo, RunReport
 from runtime.core.pipeline import Job
 from runtime.core.ports import Inventory
 from runtime.core.selection import select
 from runtime.core.stop import Stop
+from runtime.core.targets import missing, require_found
 from runtime.core.witnesses import Neighbours, places
 from runtime.process_one import Context, process_one
 
 GRACE_S = 120.0
-Found = tuple[list[Host], Listing]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,45 +31,70 @@ class Listener:
 
     selected: Callable[[Job, list[Host]], None]
     result: Callable[[HostResult], None]
+    started: Callable[[Host], None] = lambda host: None
 
 
-async def find_hosts(inventory: Inventory, selector: Selector, network: str) -> Found:
-    """The hosts a selector means, and all that the inventory lists. Raises InventoryUnavailable, or NoHostMatched with what was
-    asked."""
-    listing = await in_background(partial(inventory.read, selector))
-    hosts = select(listing, selector)
-    if not hosts:
-        asked = ", ".join(f"{name}={value}" for name, value in wire.selector_json(selector).items()) or "every host"
-        raise NoHostMatched(
-            "no_host_matched",
-            f"no host of {network} matches {asked}",
-            "`flageemonitor-run hosts` shows which hosts this network has, by their exact names",
-        )
-    return hosts, listing
+Confirm = Callable[[Job, list[Host]], Coroutine[Any, Any, None]]
+"""Asked once with the hosts that the run would consider, and no others; raises RunError when the run may not go on."""
 
 
-async def _unless_stopped(finding: Coroutine[Any, Any, Found], stop: Stop) -> Found:
-    """An inventory may take minutes to answer, or never do. Raises RunCancelled, and whatever comes then is not waited for."""
+async def no_question(job: Job, hosts: list[Host]) -> None:
+    """For runs that nobody sits in front of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The hosts that a run means, the values of its filters that mean none, and all that the inventory lists."""
+
+    hosts: list[Host]
+    missing: tuple[Missing, ...]
+    listing: Listing
+
+
+async def find_hosts(inventory: Inventory, info: RunInfo) -> Found:
+    """Raises InventoryUnavailable, or NoHostMatched with what was asked."""
+    listing = await in_background(partial(inventory.read, info.selector))
+    chosen = select(listing, replace(info.selector, limit=None))
+    unmatched = missing(info.selector, listing.entries, chosen)
+    require_found(info, unmatched, chosen)
+    return Found(chosen[: info.selector.limit], unmatched, listing)
+
+
+T = TypeVar("T")
+
+
+async def _unless_stopped(finding: Coroutine[Any, Any, T], stop: Stop, during: str) -> T:
+    """An inventory or a person may take minutes to answer, or never do. Raises RunCancelled; a late answer is dropped."""
     found, stopped = asyncio.create_task(finding), asyncio.create_task(stop.wait())
     await asyncio.wait({found, stopped}, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
     if stop.requested:
         found.cancel()
         await asyncio.gather(found, return_exceptions=True)
-        raise RunCancelled("cancelled", f"{stop.text}, while the inventory was being read: no host was touched")
+        raise RunCancelled("cancelled", f"{stop.text}, {during}: no host was touched")
     return await found
 
 
 async def execute(
-    job: Job, context: Context, inventory: Inventory, config: NetworkConfig, listener: Listener, grace: float = GRACE_S
+    job: Job,
+    context: Context,
+    inventory: Inventory,
+    config: NetworkConfig,
+    listener: Listener,
+    grace: float = GRACE_S,
+    confirm: Confirm = no_question,
 ) -> tuple[RunReport, RunError | None]:
     """Run the job on every selected host. Each has one result when this returns, recorded unless ``trouble`` says otherwise.
 
     When the local state fails (a full disk), the run stops: no further host is started, those at work may finish, and their
-    results are still shown. A run that finds no host leaves in the ledger why, and raises it.
+    results are still shown. A run that finds no host, or is not confirmed, leaves in the ledger why, and raises it.
     """
     try:
-        hosts, listing = await _unless_stopped(find_hosts(inventory, job.info.selector, config.network), context.stop)
+        finding = find_hosts(inventory, job.info)
+        found = await _unless_stopped(finding, context.stop, "while the inventory was being read")
+        hosts, listing = found.hosts, found.listing
+        job = replace(job, info=replace(job.info, missing=found.missing))
+        await _unless_stopped(confirm(job, hosts), context.stop, "before the run was confirmed")
     except RunError as error:
         with contextlib.suppress(RunError):  # its caller must hear what stopped the run, not that it went unrecorded
             await context.ledger.refuse(job.info, error)
@@ -94,6 +118,7 @@ async def execute(
     await context.ledger.begin(job.info, hosts)
 
     async def work(host: Host) -> HostResult:
+        tell(lambda: listener.started(host))
         return await process_one(host, context)
 
     unrecorded: list[HostResult] = []

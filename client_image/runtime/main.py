@@ -7,7 +7,6 @@ imported here: a command loads what it needs and nothing else, because somebody 
 from __future__ import annotations
 
 import gc
-import getpass
 import os
 import sys
 from collections.abc import Callable
@@ -79,7 +78,10 @@ def _selection(function: Callable[..., Any]) -> Callable[..., Any]:
             "--agent-status", type=click.IntRange(0, 2), help="Agent as Zabbix sees it: 0 unknown, 1 up, 2 down."
         ),
         click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many hosts, in order of store."),
-        click.option("--all", "everything", is_flag=True, help="Every host of the network, said on purpose."),
+        click.option("--all", "everything", is_flag=True, help="Select every host of the network."),
+        click.option(
+            "--ignore-missing", is_flag=True, help="Go on with the rest when a value of a filter matches nothing."
+        ),
     ]
     for option in reversed(options):
         function = option(function)
@@ -143,6 +145,8 @@ def cli() -> None:
     help="Parameter of the action; lists and maps as JSON, secrets as @FILE or @- (stdin).",
 )
 @click.option("--compat-mode", metavar="MODE", help="off, warn or enforce; may tighten the configured mode.")
+@click.option("--yes", is_flag=True, help="Confirm the hosts that would be asked about; needed in a pipe.")
+@click.option("--reason", "purpose", metavar="TEXT", help="Why, for the record: `runs` and `why` show it.")
 @click.option("--dry-run", is_flag=True, help="Look and decide, write nothing: the plan of the first stage is shown.")
 @_output
 @click.option("--debug", is_flag=True, help="Say more on stderr.")
@@ -155,7 +159,10 @@ def run_action(context: click.Context, /, **values: Any) -> None:
     """Run ACTION on the hosts that match every given filter.
 
     Names of actions: canonical, first-generation or a provider's own; see `flageemonitor-run actions`. Every considered
-    host gets one outcome with a reason. Actions that disrupt (power off, remove) want their hosts named, or --all.
+    host gets one outcome with a reason. Actions that change or disrupt (power off, remove) need explicit targets or --all.
+
+    By hand, an action that disrupts, or that changes more than one store, first asks for the number of hosts; in a pipe it needs
+    --yes. A value that matches no host stops the run before anything is touched (exit code 5).
     """
 
     def work(installation: Installation, out: Out) -> int:
@@ -170,7 +177,7 @@ def run_action(context: click.Context, /, **values: Any) -> None:
         scheduled = None
         if values["job_id"]:
             scheduled = Scheduled(values["job_id"], arguments.instant(values["planned"], installation))
-        return run(installation, request, out, scheduled)
+        return run(installation, request, out, scheduled, yes=values["yes"])
 
     _guarded(values["output"], work)
 
@@ -228,9 +235,10 @@ def runs(run_id: str | None, last: int, output: str | None) -> None:
 @_output
 def cancel(run_id: str, output: str | None) -> None:
     """Stop a run: no further host is started, hosts at work get the grace time, what is cut after that is `unknown`."""
+    from runtime.console.actor import actor
     from runtime.console.history import cancel_run
 
-    _guarded(output, lambda i, out: cancel_run(i.state, run_id, getpass.getuser(), out))
+    _guarded(output, lambda i, out: cancel_run(i.state, run_id, actor(os.environ), out))
 
 
 @cli.group(invoke_without_command=True, short_help="The hosts that the inventory lists.")
@@ -255,6 +263,7 @@ def hosts(context: click.Context, /, output: str | None, **values: Any) -> None:
 @click.pass_context
 def rekey(context: click.Context, /, host: str | None, everything: bool, output: str | None) -> None:
     """Forget HOST's pinned key after it was reinstalled; the next login pins the key that it then meets."""
+    from runtime.console.actor import actor
     from runtime.console.inventory import rekey_host
 
     filters = [name for name, value in (context.parent.params if context.parent else {}).items() if value]
@@ -264,7 +273,7 @@ def rekey(context: click.Context, /, host: str | None, everything: bool, output:
         )
     if host and everything:
         raise click.UsageError(f"--all is about the keys of every host, HOST about those of {host}: give one of them")
-    _guarded(output, lambda i, out: rekey_host(i, host, everything, getpass.getuser(), out))
+    _guarded(output, lambda i, out: rekey_host(i, host, everything, actor(os.environ), out))
 
 
 @cli.group(short_help="The network's configuration.")

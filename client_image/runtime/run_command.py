@@ -16,6 +16,7 @@ from contracts.schedule import plan_of
 from runtime.adapters.state.door import closed_until
 from runtime.adapters.state.locks import FileLocks
 from runtime.adapters.state.runs import cancel_requested, register
+from runtime.console.confirmation import Confirmation
 from runtime.console.output import Out
 from runtime.console.run_view import RunView
 from runtime.core.clock_trust import ADVICE, Suspect
@@ -25,7 +26,7 @@ from runtime.core.model import Reason, RunReport, Selector
 from runtime.core.pipeline import Job, Request, resolve
 from runtime.core.scheduled import request_of
 from runtime.core.stop import Stop
-from runtime.execution import GRACE_S, Listener, execute
+from runtime.execution import GRACE_S, Confirm, Listener, execute
 from runtime.wiring import Installation
 
 CANCEL_POLL_S = 2.0
@@ -39,11 +40,13 @@ class Scheduled:
     planned: dt.datetime
 
 
-def run(installation: Installation, request: Request, out: Out, scheduled: Scheduled | None = None) -> int:
-    """Run and show it; returns the exit code. Raises RunError when no host was considered."""
+def run(
+    installation: Installation, request: Request, out: Out, scheduled: Scheduled | None = None, *, yes: bool = False
+) -> int:
+    """Run and show it; returns the exit code. ``yes``: it is confirmed already. Raises RunError when no host was considered."""
     view = RunView(out)
     try:
-        report, trouble = asyncio.run(_run(installation, request, view, scheduled))
+        report, trouble = asyncio.run(_run(installation, request, view, scheduled, Confirmation(out, yes=yes)))
     finally:
         view.close()
     return view.report(report, trouble)
@@ -70,12 +73,13 @@ def from_schedule(config: NetworkConfig, scheduled: Scheduled, agent: str, base:
         compat_mode=base.compat_mode,
         network=base.network,
         dry_run=base.dry_run or job.dry_run,
+        purpose=base.purpose,
         not_after=plan_of(job, ZoneInfo(config.timezone), agent).deadline(scheduled.planned),
     )
 
 
 async def _run(
-    installation: Installation, request: Request, view: RunView, scheduled: Scheduled | None
+    installation: Installation, request: Request, view: RunView, scheduled: Scheduled | None, confirm: Confirm
 ) -> tuple[RunReport, RunError | None]:
     request = replace(request, run_id=request.run_id or uuid7())
     stop = Stop()
@@ -101,7 +105,7 @@ async def _run(
         listener = Listener(selected=view.selected, result=view.result)
         gc.freeze()  # all that is loaded by now stays; looking through it again and again would cost more than the hosts
         gc.enable()
-        return await execute(job, context, installation.inventory(config), config, listener)
+        return await execute(job, context, installation.inventory(config), config, listener, confirm=confirm)
 
 
 async def _take_turn(

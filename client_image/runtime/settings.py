@@ -50,6 +50,7 @@ NAMES: Mapping[str, str] = {
     "FLAGEEMONITOR_LOG_FORMAT": "json or console; default: console on a terminal, else json.",
     "FLAGEEMONITOR_WATCHTOWER_INTERVAL": "Seconds between Watchtower's polls, to tell when it is silent. Set by deploy.",
     "FLAGEEMONITOR_INVOCATION": "UUID that becomes the id of a run by hand, so that the host's wrapper can cancel it.",
+    "FLAGEEMONITOR_ACTOR": "Who asks for a run by hand, for the record; the host's wrapper sets it. No proof of identity.",
     "RUN_MODE": "daemon, or candidate: a new image on trial, which schedules, fetches and delivers nothing. Set by deploy.",
 }
 

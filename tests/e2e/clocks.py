@@ -8,6 +8,7 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.harness.need import need
 
@@ -19,7 +20,7 @@ class MovableClock:
     file: Path
 
     @property
-    def environment(self) -> Mapping[str, str]:
+    def environment(self) -> Mapping[str, Any]:
         """For the program and all that it starts."""
         libraries = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
         need(libraries, "libfaketime", "apt-get install faketime")

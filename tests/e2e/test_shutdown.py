@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -89,7 +90,7 @@ def test_without_a_target_nothing_is_even_looked_at(shop: Store, options: tuple[
     survives(shop.till, before)
 
 
-HELD_BACK = {
+HELD_BACK: dict[str, tuple[tuple[str, ...], dict[str, Any], str]] = {
     "outside the window": (windows(NIGHT), {}, "skipped refused:outside_window"),
     # Midnight where the proxy's process believes to be: the network's zone decides, not TZ.
     "the proxy lives in another zone": (windows(NIGHT), {"TZ": zone_where_it_is(0)}, "skipped refused:outside_window"),

@@ -68,13 +68,16 @@ def test_a_store_is_brought_to_its_zone_and_stays_as_it_is(shop: Fleet) -> None:
     assert shop.hashes() == now
 
     # 0 % holds for every name of the action, also for the terminal named by itself; 100 % lets it in.
-    for words in (("update_endpoint_timezone", "--host", zanthus), ("sync_terminal_timezone", "--provider", "zanthus")):
+    for words in (
+        ("update_endpoint_timezone", "--host", zanthus),
+        ("sync_terminal_timezone", "--provider", "zanthus", "--all"),
+    ):
         refused = proxy.run(*words, "--output", "json")
         assert (refused.code, refused.outcomes) == (0, {zanthus: "skipped rollout_excluded"})
     assert shop.hashes() == now
     shop.site.publish(timezone=ZONE, rollout={"zanthus": {"percent": 100}})
     assert proxy.run("config", "refresh").code == 0
-    let_in = proxy.run("sync_terminal_timezone", "--provider", "zanthus", "--output", "json")
+    let_in = proxy.run("sync_terminal_timezone", "--provider", "zanthus", "--all", "--output", "json")
     assert (let_in.code, let_in.outcomes) == (0, {zanthus: "changed confirmed"})
     is_in_zone(shop.terminals["zanthus"], copy=False)
 

@@ -9,6 +9,7 @@ Called by the tests of the command line; of use to every test that wants the pro
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import pty
@@ -35,6 +36,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PROGRAM = Path(sys.executable).parent / "flageemonitor-run"
 NETWORK = "SHOP"
 ZONE = "America/Sao_Paulo"
+# Commands that run no action and so never ask.
+VIEWS = frozenset({"actions", "explain", "why", "runs", "cancel", "hosts", "config", "schedule", "doctor"})
+QUESTION = b"go on:"
 LONG_S = 120.0  # for what a busy machine may take; no test waits that long on purpose
 
 
@@ -70,6 +74,13 @@ def verdict(result: Mapping[str, Any]) -> str:
     """A host's result in three words."""
     detail = f":{result['detail']}" if result["detail"] else ""
     return f"{result['outcome']} {result['reason']}{detail}"
+
+
+def runs_an_action(arguments: Sequence[str]) -> bool:
+    """Whether a command line runs an action, which may ask for a confirmation, and does not only show something."""
+    return (
+        bool(arguments) and not arguments[0].startswith("-") and "--help" not in arguments and arguments[0] not in VIEWS
+    )
 
 
 class Going:
@@ -134,20 +145,26 @@ class Proxy:
         self.data = folder
         self.environment["FLAGEEMONITOR_DATA_PATH"] = str(folder)
 
-    def run(self, *arguments: str, **environment: str) -> Said:
-        """`flageemonitor-run ARGUMENTS`, to its end; `environment` adds to the proxy's own."""
-        return self.start(*arguments, **environment).ended()
+    def run(self, *arguments: str, yes: bool = True, **environment: str) -> Said:
+        """`flageemonitor-run ARGUMENTS`, to its end; `environment` adds to the proxy's own; `yes` confirms an action's run."""
+        return self.start(*arguments, yes=yes, **environment).ended()
 
-    def start(self, *arguments: str, **environment: str) -> Going:
+    def start(self, *arguments: str, yes: bool = True, **environment: str) -> Going:
         """The same, left at work."""
-        going = Going((PROGRAM, *arguments), {**self.environment, **environment}, self._logs)
+        words = (*arguments, "--yes") if yes and runs_an_action(arguments) else arguments
+        going = Going((PROGRAM, *words), {**self.environment, **environment}, self._logs)
         self._started.append(going)
         return going
 
-    def on_terminal(self, *arguments: str, columns: int) -> Said:
-        """The same on a terminal of its own, so wide; all that it shows, stderr too, is in `stdout`."""
+    def on_terminal(self, *arguments: str, columns: int, typed: str | None = None) -> Said:
+        """The same on a terminal of its own, so wide; all that it shows, stderr too, is in `stdout`.
+
+        `typed`: what somebody types when the run asks to be confirmed; None confirms the run of an action with --yes.
+        """
+        if typed is None and runs_an_action(arguments):
+            arguments = (*arguments, "--yes")
         ours, theirs = pty.openpty()
-        with os.fdopen(ours, "rb", buffering=0) as screen:
+        with os.fdopen(ours, "r+b", buffering=0) as screen:
             termios.tcsetwinsize(theirs, (50, columns))
             process = subprocess.Popen(
                 (PROGRAM, *arguments),
@@ -156,12 +173,16 @@ class Proxy:
                 stdout=theirs,
                 stderr=theirs,
                 start_new_session=True,
+                preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509  # so that Ctrl-C interrupts
             )
             os.close(theirs)
             shown = bytearray()
             with contextlib.suppress(OSError):  # how the end of a terminal looks from outside
                 while part := screen.read(65536):
                     shown += part
+                    if typed and shown.rstrip().endswith(QUESTION):
+                        screen.write(typed.encode())
+                        typed = None
             return Said(process.wait(LONG_S), shown.decode("utf-8"), "")
 
     def close(self) -> None:

@@ -107,7 +107,7 @@ def test_a_provider_at_zero_is_not_even_contacted_and_at_a_hundred_it_is_run(til
 
     def at(**rollout: Any) -> str:
         proxy.configure(tills.document("excluded", rollout={"zanthus": rollout} if rollout else {}))
-        said = proxy.run(TIMEZONE, "--dry-run", "--output", "json")
+        said = proxy.run(TIMEZONE, "--all", "--dry-run", "--output", "json")
         assert said.code == 0
         return said.outcomes[name]
 
@@ -211,12 +211,13 @@ def test_a_window_over_midnight_belongs_to_the_day_it_starts_on_in_the_networks_
     assert "power off" not in tills.events("stays")
 
 
-@pytest.mark.parametrize("arguments", [(), ("--limit", "1"), ("--provider", "arius"), ("--dry-run",)])
-def test_nothing_is_powered_off_unless_somebody_says_which(
-    tills: Shop, tmp_path: Path, arguments: tuple[str, ...]
-) -> None:
+UNNAMED = ("", "--limit 1", "--provider arius", "--dry-run", "--pdv 201", "--pdv PDV201 --dry-run")
+
+
+@pytest.mark.parametrize("arguments", UNNAMED)
+def test_nothing_is_powered_off_unless_somebody_says_which(tills: Shop, tmp_path: Path, arguments: str) -> None:
     proxy = Proxy(tmp_path, tills.document("stays", actions=shutting_down(windows=[ALWAYS])))
-    said = proxy.run("shutdown_endpoint", *arguments, "--output", "json")
+    said = proxy.run("shutdown_endpoint", *arguments.split(), "--output", "json")
     assert (said.code, said.json["error"]["reason"]) == (2, "no_target")
     assert "power off" not in tills.events("stays")
 

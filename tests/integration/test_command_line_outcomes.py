@@ -181,7 +181,7 @@ def two_runs_on_one_host(scene: Scene) -> Seen:
     proxy = scene.proxy("held")
     first = proxy.start(TIMEZONE, "--output", "json")
     scene.shop.wait_reached("held")
-    second = seen(proxy.run(TIMEZONE, "--output", "json"))
+    second = seen(proxy.run(TIMEZONE, "--all", "--output", "json"))
     assert proxy.run("test_endpoint_privilege").code == 0
     scene.shop.let_go("held")
     assert seen(first.ended()) == Seen(0, {scene.shop.name("held"): "changed confirmed"})
@@ -189,7 +189,9 @@ def two_runs_on_one_host(scene: Scene) -> Seen:
 
 
 def one_job_twice(scene: Scene) -> Seen:
-    proxy = scene.proxy("job", schedule=[{"id": "zone", "action": TIMEZONE, "cron": "0 3 * * *"}])
+    proxy = scene.proxy(
+        "job", schedule=[{"id": "zone", "action": TIMEZONE, "cron": "0 3 * * *", "selector": {"all": True}}]
+    )
     first = proxy.start("run", TIMEZONE, "--job", "zone", "--output", "json")
     scene.shop.wait_reached("job")
     second = seen(proxy.run("run", TIMEZONE, "--job", "zone", "--output", "json"))
@@ -205,7 +207,7 @@ def power_off(scene: Scene) -> Seen:
 
 
 def a_job_past_its_deadline(scene: Scene) -> Seen:
-    job = {"id": "night", "action": TIMEZONE, "cron": "50 1 * * *", "not_after": "02:30"}
+    job = {"id": "night", "action": TIMEZONE, "cron": "50 1 * * *", "not_after": "02:30", "selector": {"all": True}}
     planned = dt.datetime.now(dt.UTC) - dt.timedelta(days=2)
     arguments = ("--job", "night", "--planned", planned.isoformat(), "--output", "json")
     return seen(scene.proxy("right", schedule=[job]).run("run", TIMEZONE, *arguments))

@@ -143,7 +143,13 @@ async def daemon(folder: Path, at: dt.datetime) -> AsyncIterator[World]:
 
 def job(**parts: Any) -> dict[str, Any]:
     """A job at three in the morning."""
-    return {"id": "night", "action": "update_endpoint_timezone", "cron": "0 3 * * *", **parts}
+    return {
+        "id": "night",
+        "action": "update_endpoint_timezone",
+        "cron": "0 3 * * *",
+        "selector": {"all": True},
+        **parts,
+    }
 
 
 @pytest.mark.parametrize(
@@ -275,7 +281,10 @@ def test_a_job_that_was_switched_off_has_missed_nothing_when_it_is_switched_on(t
         {"action": "make_coffee"},
         {"action": "install_endpoint_agent"},
         {"params": {"speed": "high"}},
-        {"action": "shutdown_endpoint"},  # without saying which hosts
+        {"action": "shutdown_endpoint", "selector": {}},  # without saying which hosts
+        {"selector": {}},
+        {"selector": {"provider": "arius"}},
+        {"action": "shutdown_endpoint", "selector": {"terminals": [201]}},  # in every store
     ],
     ids=str,
 )

@@ -84,7 +84,9 @@ def _job_problems(installation: Installation, config: NetworkConfig, job: Job) -
         resolve(request_of(job), config, installation.known, agent_id="", now=installation.clock.now())
     except RunError as error:
         level: Level = "error" if job.enabled else "warning"
-        yield Finding(level, f"schedule.{job.id}", f"{error.message}; this job is not started", job=job.id, stops=True)
+        advice = f": {error.advice}" if error.reason == "no_target" else ""
+        text = f"{error.message}; this job is not started{advice}"
+        yield Finding(level, f"schedule.{job.id}", text, job=job.id, stops=True)
 
 
 def refresh_now(installation: Installation, out: Out) -> int:

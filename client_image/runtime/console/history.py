@@ -18,8 +18,9 @@ from runtime.console.output import Out
 from runtime.console.terminal import styled
 from runtime.console.text import clean
 from runtime.core.errors import NoHostMatched, UsageFault
+from runtime.core.model import Missing
 
-_RUN = ("started", "action", "origin", "hosts", "outcomes", "exit", "run")
+_RUN = ("started", "action", "by", "hosts", "outcomes", "exit", "run")
 _RUN_WHOLE = ("started", "action", "run")
 
 
@@ -83,7 +84,20 @@ def _why_block(record: HostRecord, out: Out) -> None:
     out.table(("  gate", "", ""), rows, ())
     asked = "" if record.asked == record.action else f", asked for as {record.asked}"
     dry = ", dry-run" if record.dry_run else ""
-    out.console.print(Text(f"  {record.origin}{asked}{dry}, run {record.run_id}", style="dim"))
+    why_so = f", reason: {clean(record.purpose)}" if record.purpose else ""
+    text = f"  by {clean(_by(record))}{asked}{dry}{why_so}, run {record.run_id}"
+    out.console.print(Text(text, style="dim"), soft_wrap=True)
+
+
+def _by(record: RunRecord | HostRecord) -> str:
+    """Who asked: a person by name, or the scheduled job or command that did."""
+    return record.actor or record.origin
+
+
+def _missing(record: RunRecord) -> Iterable[str]:
+    for one in record.missing:
+        known = Missing(**{**one, "near": tuple(one.get("near", ()))})
+        yield f"no host matched {known}"
 
 
 def show_runs(state: State, last: int, out: Out) -> int:
@@ -102,7 +116,7 @@ def _run_row(record: RunRecord) -> tuple[Any, ...]:
     outcomes = outcomes or record.reason or ""
     code = record.state if record.exit_code is None else record.exit_code
     action = f"{record.action} (dry-run)" if record.dry_run else record.action
-    return (_when(record.started_at), action, record.origin, record.hosts, outcomes, code, record.run_id)
+    return (_when(record.started_at), action, _by(record), record.hosts, outcomes, code, record.run_id)
 
 
 def show_run(state: State, run_id: str, out: Out) -> int:
@@ -116,8 +130,10 @@ def show_run(state: State, run_id: str, out: Out) -> int:
     if out.form == "table":
         out.table(_RUN, [_run_row(record)], (), whole=_RUN_WHOLE)
         out.console.print()
-        if record.message:
-            out.console.print(Text(clean(record.message)))
+        asked = f"asked for by {_by(record)}" + (f", reason: {record.purpose}" if record.purpose else "")
+        for text in (asked, *_missing(record), record.message):
+            if text:
+                out.console.print(Text(clean(text)))
     columns = ("host", "address", "outcome", "reason", "what happened")
     out.table(columns, _host_rows(hosts, out), (), whole=columns[:4])
     return 0

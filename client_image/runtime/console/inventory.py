@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from rich.text import Text
@@ -16,6 +17,7 @@ from runtime.core.errors import NoHostMatched, UsageFault
 from runtime.core.model import Allow, Selector
 from runtime.core.pipeline import known_provider, require_network
 from runtime.core.selection import select
+from runtime.core.targets import missing
 from runtime.wiring import Installation
 
 
@@ -24,7 +26,9 @@ def show_hosts(installation: Installation, network: str | None, selector: Select
     require_network(network, config)
     known_provider(selector.provider, installation.known)
     rules = gates.policy(config, installation.known.providers, installation.assets.rows)
-    found = select(installation.inventory(config).read(selector), selector)
+    listing = installation.inventory(config).read(selector)
+    found = select(listing, selector)
+    unmatched = missing(selector, listing.entries, select(listing, replace(selector, limit=None)))
     known = acquaintances(installation.state, config.network)
     pinned = pinned_keys(installation.state, config.network)
     data, rows = [], []
@@ -64,7 +68,9 @@ def show_hosts(installation: Installation, network: str | None, selector: Select
     out.table(columns, rows, data, whole=columns[:5])
     if out.form == "table":
         out.say(f"{counted(len(found), 'host')} of {config.network}", "dim")
-    return 0
+    for one in unmatched:
+        out.say(f"no host matches {one}", "yellow")
+    return NoHostMatched.exit_code if unmatched else 0
 
 
 def _shares(names: list[str]) -> str:

@@ -60,6 +60,11 @@ class Out:
 
         self.notes.print(Text(clean(text), style=style), soft_wrap=True)
 
+    def ask(self, text: str) -> None:
+        """A question for a person, on stderr; the answer is typed on the same line."""
+        self.stderr.write(clean(text))
+        self.stderr.flush()
+
     def table(
         self,
         columns: Sequence[str],

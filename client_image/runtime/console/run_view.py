@@ -37,6 +37,8 @@ class RunView:
         mode = "dry-run, nothing is written; " if info.dry_run else ""
         if self._out.form == "table" or job.effect == "disrupt":
             self._out.say(f"{what} ({mode}compatibility {info.compat_mode}, run {info.run_id})", "bold")
+        for one in info.missing:
+            self.warn(f"no host matches {one}")
         if self._out.form == "table" and self._out.stderr.isatty():
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 

@@ -85,6 +85,13 @@ class Reason(StrEnum):
     NOT_STARTED = "not_started"
 
 
+# Why an entry of the inventory is not for runs, in words; see Host.left_out.
+LEFT_OUT: Mapping[str, str] = {
+    "disabled": "disabled in the inventory",
+    "template": "linked to an excluded template",
+    "network": "of another network by its name",
+    "group": "in none of this network's host groups",
+}
 LeftOut = Literal["", "disabled", "template", "network", "group"]
 
 
@@ -217,26 +224,53 @@ class Selector:
     limit: int | None = None
     all: bool = False
 
-    @property
-    def explicit(self) -> bool:
-        """Whether somebody said which hosts: what a disruptive action insists on."""
-        return self.all or any(
-            (
-                self.stores,
-                self.terminals,
-                self.addresses,
-                self.names,
-                self.groups,
-                self.tags,
-                self.trigger_ids,
-                self.trigger_names,
-            )
-        )
+    def explicit_for(self, effect: Effect) -> bool:
+        """Whether the selector says which hosts an action of this effect may touch. A terminal's number alone is in every store,
+        so it does not say which machine loses power."""
+        terminals = self.terminals if effect != "disrupt" else ()
+        places = (self.stores, terminals, self.addresses, self.names, self.groups, self.tags)
+        return effect == "read" or self.all or any((*places, self.trigger_ids, self.trigger_names))
 
     @property
     def one_by_one(self) -> bool:
         """Hosts named singly: the only way for a read action past the rollout."""
         return bool(self.names or self.addresses)
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A value of a filter that selects no host: the option as on the command line, the value as it was read.
+
+    ``matches``: hosts that it matches by itself, when the other filters exclude them all; ``left_out``: why no run may select the
+    only host that it matches; ``near``: what was perhaps meant.
+    """
+
+    option: str
+    value: str
+    matches: int = 0
+    near: tuple[str, ...] = ()
+    left_out: str = ""
+
+    def __str__(self) -> str:
+        if self.left_out:
+            return f"{self.option} {self.value} ({LEFT_OUT.get(self.left_out, self.left_out)})"
+        if self.matches:
+            hosts = "1 host" if self.matches == 1 else f"{self.matches} hosts"
+            return f"{self.option} {self.value} (matches {hosts}, but not together with the other filters)"
+        near = f" (near: {', '.join(self.near)})" if self.near else ""
+        return f"{self.option} {self.value}{near}"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing on a host that a stage changes, in the words of a person: its name, and its value before and after."""
+
+    name: str
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.before} -> {self.after}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +329,8 @@ class StageRecord:
 class HostResult:
     """The one record of what happened to one host in one run. Durations are seconds, instants are aware UTC.
 
-    ``plan``: for people, what was applied, or under dry-run would be; ``stages``: what of it is proven.
+    ``plan``: for people, what was applied, or under dry-run would be; ``stages``: what of it is proven; ``changes``: the values
+    before and after, where a stage replaces one by another.
     """
 
     host: Host
@@ -307,6 +342,7 @@ class HostResult:
     steps: tuple[StepRecord, ...] = ()
     plan: tuple[str, ...] = ()
     stages: tuple[StageRecord, ...] = ()
+    changes: tuple[Change, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     report: Mapping[str, Any] = field(default_factory=dict)
     compatibility: Mapping[str, Any] = field(default_factory=dict)
@@ -317,7 +353,12 @@ class HostResult:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """Who asked for what. ``origin`` is manual, schedule:<job> or command:<id>."""
+    """Who asked for what. ``origin`` is manual, schedule:<job> or command:<id>.
+
+    ``actor``: who asked, as far as the caller says: never a proof of identity. ``purpose``: why, in the words of ``--reason``.
+    ``missing``: values of filters that selected no host, known once the inventory was read; ``ignore_missing``: going on without
+    them was asked for.
+    """
 
     run_id: str
     correlation_id: str
@@ -333,6 +374,14 @@ class RunInfo:
     params: Mapping[str, Any]
     selector: Selector
     started_at: dt.datetime
+    actor: str = ""
+    purpose: str = ""
+    ignore_missing: bool = False
+    missing: tuple[Missing, ...] = ()
+
+    @property
+    def scheduled(self) -> bool:
+        return self.origin.startswith("schedule:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,7 +392,8 @@ class RunReport:
 
     @property
     def exit_code(self) -> int:
-        return exit_code(result.outcome for result in self.results)
+        code = exit_code(result.outcome for result in self.results)
+        return 1 if self.info.missing and not self.info.ignore_missing else code
 
 
 def exit_code(outcomes: Iterable[Outcome]) -> int:

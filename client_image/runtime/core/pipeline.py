@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,11 @@ from runtime.core.errors import UsageFault
 from runtime.core.model import RunInfo, Selector
 from runtime.core.providers import Provider
 
+TARGETS: Mapping[bool, str] = {
+    False: "name them (--loja, --host, --ip, --group, --tag), or give --all for every host of the network",
+    True: "name them in the job's `selector` (stores, hosts, addresses, groups, tags), or say `all: true` there",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -43,6 +48,9 @@ class Request:
     run_id: str | None = None
     correlation_id: str | None = None
     not_after: dt.datetime | None = None
+    actor: str = ""
+    purpose: str = ""
+    ignore_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +78,15 @@ class Job:
     @property
     def effect(self) -> Effect:
         """The strongest effect that any host of this run may see."""
-        effects = [self.default.action.effect, *(binding.action.effect for binding in self.bindings.values())]
-        return max(effects, key=lambda effect: STRENGTH[effect])
+        return _strongest([self.default, *self.bindings.values()])
+
+    def effect_on(self, providers: Iterable[str]) -> Effect:
+        """The strongest effect on hosts of these providers."""
+        return _strongest([self.binding(provider) for provider in {*providers}])
+
+
+def _strongest(bindings: Iterable[Binding]) -> Effect:
+    return max((binding.action.effect for binding in bindings), key=lambda effect: STRENGTH[effect], default="read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +129,9 @@ def resolve(request: Request, config: NetworkConfig, known: Knowledge, *, agent_
         params=_printable(default.params),
         selector=selector,
         started_at=now,
+        actor=request.actor,
+        purpose=request.purpose,
+        ignore_missing=request.ignore_missing,
     )
     job = Job(info, default, bindings, mode, request.not_after)
     require_target(job)
@@ -140,13 +158,17 @@ def known_provider(asked: str | None, known: Knowledge) -> str | None:
 
 
 def require_target(job: Job) -> None:
-    """A disruptive action wants to be told which hosts. Raises UsageFault."""
-    if job.effect == "disrupt" and not job.info.selector.explicit:
-        raise UsageFault(
-            "no_target",
-            f"{job.info.action} disrupts terminals, so it wants to be told which",
-            "name them (--host, --ip, --loja, --pdv, --group, --tag), or say --all",
-        )
+    """What changes or disrupts hosts needs explicit targets, under dry-run as well: leaving the flag out must not change which
+    hosts a line means. Raises UsageFault."""
+    effect, selector = job.effect, job.info.selector
+    if selector.explicit_for(effect):
+        return
+    does = "disrupts terminals" if effect == "disrupt" else "changes terminals"
+    text = f"{job.info.action} {does} and needs explicit targets"
+    if selector.terminals:
+        asked = ", ".join(f"--pdv {one}" for one in selector.terminals)
+        text += f": {asked} alone is a terminal of every store"
+    raise UsageFault("no_target", text, TARGETS[job.info.scheduled])
 
 
 def named(known: Knowledge, name: str, provider: str | None) -> Action:

@@ -32,4 +32,5 @@ def request_of(job: Job) -> Request:
         params=job.params,
         dry_run=job.dry_run,
         origin=f"schedule:{job.id}",
+        actor=f"schedule:{job.id}",
     )

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Any
 
-from runtime.core.model import Host, HostResult, RunInfo, RunReport, Selector
+from runtime.core.model import Host, HostResult, Missing, RunInfo, RunReport, Selector
 
 
 def host_json(host: Host) -> dict[str, Any]:
@@ -44,6 +44,16 @@ def selector_json(selector: Selector) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value not in (None, [], {})}
 
 
+def missing_json(one: Missing) -> dict[str, Any]:
+    return {
+        "option": one.option,
+        "value": one.value,
+        "matches": one.matches,
+        "near": list(one.near),
+        "left_out": one.left_out,
+    }
+
+
 def run_json(info: RunInfo) -> dict[str, Any]:
     return {
         "run_id": info.run_id,
@@ -59,6 +69,9 @@ def run_json(info: RunInfo) -> dict[str, Any]:
         "compat_mode": info.compat_mode,
         "params": dict(info.params),
         "selector": selector_json(info.selector),
+        "actor": info.actor,
+        "purpose": info.purpose or None,
+        "missing": [missing_json(one) for one in info.missing],
         "started_at": instant(info.started_at),
     }
 
@@ -76,6 +89,7 @@ def result_json(info: RunInfo, result: HostResult) -> dict[str, Any]:
         ],
         "plan": list(result.plan),
         "stages": [{"name": s.name, "state": s.state, "summary": list(s.summary)} for s in result.stages],
+        "changes": [{"name": c.name, "before": c.before, "after": c.after} for c in result.changes],
         "facts": dict(result.facts),
         "report": dict(result.report),
         "compatibility": dict(result.compatibility),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from contracts.config import Effect
 from runtime.core.errors import UsageFault
 from runtime.core.model import Host, Listing, Selector
 from runtime.core.names import parse_terminal
@@ -129,17 +130,25 @@ def test_a_group_holds_its_nested_groups_and_no_group_that_only_begins_alike() -
 
 
 @pytest.mark.parametrize(
-    ("given", "explicit"),
+    ("given", "effects"),
     [
-        ({}, False),
-        ({"agent_status": 2}, False),
-        ({"limit": 5}, False),
-        ({"provider": "arius"}, False),
-        ({"stores": (1,)}, True),
-        ({"names": ("x",)}, True),
-        ({"all": True}, True),
-        ({"trigger_ids": ("7",)}, True),
+        ({}, ["read"]),
+        ({"agent_status": 2}, ["read"]),
+        ({"limit": 5}, ["read"]),
+        ({"provider": "arius"}, ["read"]),
+        ({"terminals": (203,)}, ["read", "change"]),
+        ({"terminals": (203,), "limit": 1}, ["read", "change"]),
+        ({"terminals": (203,), "stores": (1,)}, ["read", "change", "disrupt"]),
+        ({"terminals": (203,), "all": True}, ["read", "change", "disrupt"]),
+        ({"stores": (1,)}, ["read", "change", "disrupt"]),
+        ({"names": ("x",)}, ["read", "change", "disrupt"]),
+        ({"addresses": ("10.0.0.1",)}, ["read", "change", "disrupt"]),
+        ({"groups": ("x",)}, ["read", "change", "disrupt"]),
+        ({"tags": (("a", "b"),)}, ["read", "change", "disrupt"]),
+        ({"all": True}, ["read", "change", "disrupt"]),
+        ({"trigger_ids": ("7",)}, ["read", "change", "disrupt"]),
     ],
 )
-def test_only_saying_which_hosts_is_explicit(given: dict[str, Any], explicit: bool) -> None:
-    assert Selector(**given).explicit is explicit
+def test_a_selector_names_targets_for_these_effects(given: dict[str, Any], effects: list[str]) -> None:
+    every: tuple[Effect, ...] = ("read", "change", "disrupt")
+    assert [effect for effect in every if Selector(**given).explicit_for(effect)] == effects

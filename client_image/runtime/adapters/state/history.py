@@ -6,7 +6,7 @@ Outcomes and reasons are texts here: a later release may have written ones that 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from runtime.core.host_names import names_of
 @dataclass(frozen=True, slots=True)
 class RunRecord:
     """One run. ``outcomes`` counts its hosts by outcome, ``open`` those without one yet; ``reason`` and ``message``: why it had
-    no host at all."""
+    no host at all; ``actor`` and ``purpose``: who asked, and why; ``missing``: values of its filters that selected nothing."""
 
     run_id: str
     correlation_id: str
@@ -42,6 +42,9 @@ class RunRecord:
     outcomes: Mapping[str, int]
     params: Mapping[str, Any]
     selector: Mapping[str, Any]
+    actor: str
+    purpose: str | None
+    missing: Sequence[Mapping[str, Any]]
     started_at: dt.datetime
     finished_at: dt.datetime | None
 
@@ -54,6 +57,8 @@ class HostRecord:
     action: str
     asked: str
     origin: str
+    actor: str
+    purpose: str | None
     dry_run: bool
     name: str
     display_name: str
@@ -225,6 +230,9 @@ def _run_record(row: Row[Any], still_open: int, outcomes: Mapping[str, int]) -> 
         outcomes=outcomes,
         params=loads(row.params) or {},
         selector=loads(row.selector) or {},
+        actor=row.actor or "",
+        purpose=row.purpose,
+        missing=loads(row.missing) or (),
         started_at=row.started_at,
         finished_at=row.finished_at,
     )
@@ -233,7 +241,8 @@ def _run_record(row: Row[Any], still_open: int, outcomes: Mapping[str, int]) -> 
 def _host_records(
     connection: Connection, where: ColumnElement[bool], *, newest: int | None = None
 ) -> tuple[HostRecord, ...]:
-    query = select(run_hosts, runs.c.action, runs.c.asked, runs.c.origin, runs.c.dry_run).join(runs).where(where)
+    of_run = (runs.c.action, runs.c.asked, runs.c.origin, runs.c.actor, runs.c.purpose, runs.c.dry_run)
+    query = select(run_hosts, *of_run).join(runs).where(where)
     ordered = query.order_by(run_hosts.c.id) if newest is None else query.order_by(run_hosts.c.id.desc()).limit(newest)
     return tuple(
         HostRecord(
@@ -241,6 +250,8 @@ def _host_records(
             action=row.action,
             asked=row.asked,
             origin=row.origin,
+            actor=row.actor or "",
+            purpose=row.purpose,
             dry_run=row.dry_run,
             name=row.name,
             display_name=row.display_name,

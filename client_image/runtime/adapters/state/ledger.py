@@ -170,6 +170,9 @@ def _begin(info: RunInfo, rows: list[dict[str, Any]], connection: Connection) ->
         **described,
         "params": dumps(described["params"]),
         "selector": dumps(described["selector"]),
+        "missing": dumps(described["missing"]) if described["missing"] else None,
+        "actor": clean(info.actor),
+        "purpose": clean(info.purpose) or None,
         "pid": os.getpid(),
         "hosts": len(rows),
         "state": RUNNING,
@@ -258,6 +261,8 @@ def _info(row: Row[Any]) -> RunInfo:
         params=loads(row.params) or {},
         selector=Selector(),
         started_at=row.started_at,
+        actor=row.actor or "",
+        purpose=row.purpose or "",
     )
 
 

@@ -77,6 +77,9 @@ runs = Table(
     Column("finished_at", Instant),
     Column("reason", String(64)),
     Column("message", Text),
+    Column("actor", Text),
+    Column("purpose", Text),
+    Column("missing", Text),
 )
 Index("ix_runs_state", runs.c.state)
 

@@ -12,10 +12,14 @@ from alembic.script.base import Script, ScriptDirectory
 from alembic.script.revision import RevisionMap
 from sqlalchemy import Connection
 
-from runtime.adapters.state.migrations.versions import v0001_initial, v0002_why_a_run_had_no_host
+from runtime.adapters.state.migrations.versions import (
+    v0001_initial,
+    v0002_why_a_run_had_no_host,
+    v0003_who_asked_and_what_was_missing,
+)
 
 # Every step, the first one first.
-STEPS = (v0001_initial, v0002_why_a_run_had_no_host)
+STEPS = (v0001_initial, v0002_why_a_run_had_no_host, v0003_who_asked_and_what_was_missing)
 
 
 def steps() -> ScriptDirectory:
