@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runtime.wiring import Installation
 
 PROGRAM = "flageemonitor-run"
+UTC = "flageemonitor.utc"  # where --utc is kept for the command that reads it
 # Options of the first generation, which `arguments` hands to the actions that know them, and refuses by name elsewhere.
 LEGACY_VALUES = (
     "--timezone",
@@ -32,20 +33,67 @@ LEGACY_VALUES = (
 LEGACY_FLAGS = ("--enable-ntp", "--autoregister", "--fix-divergent", "--list-missing", "--list-zabbix-only")
 
 
-class Program(click.Group):
-    """Commands first; any other first word is an action's name."""
+class Group(click.Group):
+    """A group of commands that offers the nearest ones for an unknown one."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in self.commands and not args[0].startswith("-"):
+            near = _near(args[0], self.commands)
+            known = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(self.commands))}"
+            ctx.fail(f"No such command {args[0]}: {known}")
+        return super().resolve_command(ctx, args)
+
+
+class Program(Group):
+    """Commands first; any other first word is an action's name, unless it is like a command and like no action."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            if _near(args[0], self.commands) and not _is_action(args[0]):
+                return super().resolve_command(ctx, args)
             return "run", self.commands["run"], args
         return super().resolve_command(ctx, args)
 
 
+def _near(word: str, words: Iterable[str]) -> list[str]:
+    import difflib
+
+    return difflib.get_close_matches(word.lower(), list(words), n=2, cutoff=0.7)
+
+
+def _is_action(word: str) -> bool:
+    """Asked only for a word that is like a command: what an image carries takes a moment to read."""
+    from runtime.actions.registry import catalogue
+    from runtime.adapters.assets import find_root, load
+    from runtime.core.errors import RunError
+
+    names = catalogue().names
+    try:
+        providers = load(find_root(), names).providers.values()
+    except RunError:
+        providers = {}.values()
+    return word.lower() in {*names, *(name for provider in providers for name in provider.actions)}
+
+
 def _output(function: Callable[..., Any]) -> Callable[..., Any]:
     help_text = "Default: a table on a terminal, tab-separated lines in a pipe."
-    return click.option("--output", type=click.Choice(["table", "json", "ndjson"]), help=help_text)(function)
+    form = click.option("--output", type=click.Choice(["table", "json", "ndjson"]), help=help_text)
+    utc = click.option(
+        "--utc",
+        is_flag=True,
+        expose_value=False,
+        callback=_note_utc,
+        help="Show times in UTC, not in the network's zone.",
+    )
+    return form(utc(function))
+
+
+def _note_utc(context: click.Context, _option: click.Parameter, given: bool) -> None:
+    context.meta[UTC] = given or context.meta.get(UTC, False)
 
 
 def _selection(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -107,6 +155,8 @@ def _ended(output: str | None, work: Callable[[Installation, Out], int], reading
     out = choose(output)
     try:
         with Installation(read_settings(os.environ), reading=reading) as installation:
+            if not click.get_current_context().meta.get(UTC):
+                out.zone = lambda: installation.zone
             code = work(installation, out)
             if installation.trouble is not None:
                 out.say(f"warning: {installation.trouble.message}", "yellow")
@@ -211,7 +261,10 @@ def explain(action: str, provider: str | None, output: str | None) -> None:
 @click.option("--last", default=5, type=click.IntRange(1, 100), show_default=True, help="How many runs to tell of.")
 @_output
 def why(host: str, last: int, output: str | None) -> None:
-    """Why HOST (name, visible name or address) was touched or left alone in its last runs, gate by gate."""
+    """Why HOST was touched or left alone in its last runs, gate by gate.
+
+    HOST is a name, a visible name, an address, or the end of a name that fits one host only: PDV201, LOJA001-PDV201.
+    """
     from runtime.console.history import show_why
 
     _guarded(output, lambda i, out: show_why(i.state, host, last, out), reading=True)
@@ -222,7 +275,7 @@ def why(host: str, last: int, output: str | None) -> None:
 @click.option("--last", default=20, type=click.IntRange(1, 1000), show_default=True, help="How many runs to list.")
 @_output
 def runs(run_id: str | None, last: int, output: str | None) -> None:
-    """The last runs, or one run with all its hosts."""
+    """The last runs, or one run with all its hosts. RUN_ID: the beginning of an id that fits one run only, or `last`."""
     from runtime.console.history import show_run, show_runs
 
     _guarded(
@@ -234,14 +287,17 @@ def runs(run_id: str | None, last: int, output: str | None) -> None:
 @click.argument("run_id")
 @_output
 def cancel(run_id: str, output: str | None) -> None:
-    """Stop a run: no further host is started, hosts at work get the grace time, what is cut after that is `unknown`."""
+    """Stop a run: no further host is started, hosts at work get the grace time, what is cut after that is `unknown`.
+
+    RUN_ID: the beginning of an id that fits one run only, or `last` for the last one that still runs.
+    """
     from runtime.console.actor import actor
     from runtime.console.history import cancel_run
 
     _guarded(output, lambda i, out: cancel_run(i.state, run_id, actor(os.environ), out))
 
 
-@cli.group(invoke_without_command=True, short_help="The hosts that the inventory lists.")
+@cli.group(cls=Group, invoke_without_command=True, short_help="The hosts that the inventory lists.")
 @_selection
 @_output
 @click.pass_context
@@ -276,7 +332,7 @@ def rekey(context: click.Context, /, host: str | None, everything: bool, output:
     _guarded(output, lambda i, out: rekey_host(i, host, everything, actor(os.environ), out))
 
 
-@cli.group(short_help="The network's configuration.")
+@cli.group(cls=Group, short_help="The network's configuration.")
 def config() -> None:
     """The network's configuration as this proxy has it."""
 

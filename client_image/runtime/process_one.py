@@ -242,6 +242,7 @@ def _result(host: Host, ended: Verified, trail: _Trail, begun: dt.datetime, fini
         steps=tuple(trail.progress.steps),
         plan=tuple(trail.progress.plan),
         stages=tuple(trail.progress.stages),
+        changes=tuple(trail.progress.changes),
         facts=facts.summary() if facts else {},
         report=ended.report,
         compatibility=trail.compatibility,

@@ -102,7 +102,10 @@ async def _run(
         stack.enter_context(register(installation.settings.data_path, job.info))
         _look_at_the_door(installation)  # after the registration: who closes it looks for registered runs after that
         context = installation.context(job, config, stop)
-        listener = Listener(selected=view.selected, result=view.result)
+        listener = Listener(selected=view.selected, result=view.result, started=view.started)
+        if scheduled is None:
+            telling = asyncio.create_task(view.tell_calmly())
+            stack.callback(telling.cancel)
         gc.freeze()  # all that is loaded by now stays; looking through it again and again would cost more than the hosts
         gc.enable()
         return await execute(job, context, installation.inventory(config), config, listener, confirm=confirm)
@@ -132,7 +135,8 @@ async def _take_turn(
 def _look_at_the_door(installation: Installation) -> None:
     until = closed_until(installation.settings.data_path, installation.clock.now())
     if until is not None:
-        text = f"an update is about to replace this container; no run starts before {until:%H:%M:%S %Z}"
+        local = until.astimezone(installation.zone)
+        text = f"an update is about to replace this container; no run starts before {local:%H:%M:%S %Z}"
         raise Updating("updating", text, "try again in a minute; nothing was touched")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
+from zoneinfo import ZoneInfo
 
 from contracts.config import NetworkConfig
 from contracts.document import Document
@@ -26,6 +27,7 @@ from runtime.adapters.state.store import State
 from runtime.core import gates
 from runtime.core.clock_trust import Trust
 from runtime.core.clocks import Anchor
+from runtime.core.errors import RunError
 from runtime.core.pipeline import Job, Knowledge
 from runtime.core.ports import Clock, Inventory
 from runtime.core.stop import Stop
@@ -114,6 +116,14 @@ class Installation:
             instant = dt.datetime.fromisoformat(build.built_at) if build else None
             return instant.astimezone(dt.UTC) if instant and instant.tzinfo else None
         return None
+
+    @cached_property
+    def zone(self) -> dt.tzinfo:
+        """The network's time zone, in which people read times; UTC while no configuration can be read."""
+        try:
+            return ZoneInfo(self.document().config.timezone)
+        except RunError:
+            return dt.UTC
 
     def document(self) -> Document:
         """The last valid configuration. Raises NoConfiguration."""

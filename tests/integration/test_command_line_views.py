@@ -135,7 +135,7 @@ def test_a_run_is_told_host_by_host_and_then_as_a_whole(place: Place) -> None:
     assert [said.code for said in (lines, whole, events)] == [1, 1, 1]
     assert not [said for said in (lines, whole, events) if FORBIDDEN.search(said.stdout + said.stderr)]
     assert {line.count("\t") for line in lines.stdout.splitlines()} == {4}
-    assert f"would_change\tdry_run\t{place.shop.name('evil')}\t" in lines.stdout
+    assert f"{place.shop.name('evil')}\t{place.shop.host('evil')['address']}\twould_change\tdry_run\t" in lines.stdout
     *hosts, run = events.events
     assert {host["host"]["name"]: verdict(host) for host in hosts} == whole.outcomes
     assert (run["type"], run["summary"], run["exit_code"]) == ("run", whole.json["summary"], 1)
@@ -180,8 +180,17 @@ def test_a_run_on_a_terminal_shows_its_progress_and_in_a_pipe_it_does_not(place:
     seen = place.proxy.on_terminal("diagnose_env", "--all", columns=120).stdout
     assert "\x1b[?25l" in seen
     assert "3/3" in COLOUR.sub("", seen)
+    off = place.shop.name("off")
+    assert f"{off}: unreachable refused_connection: " in COLOUR.sub("", seen)  # as it came
+    assert COLOUR.sub("", seen).rstrip().splitlines()[-4:-1] == [
+        "Needs a look: 1 of 3 hosts",
+        f"  unreachable refused_connection: {off}",
+        f"  why: flageemonitor-run why {off}",
+    ]
     piped = place("diagnose_env", "--all")
-    assert (piped.stderr, piped.stdout.count("\n")) == ("", 3)
+    assert (piped.stderr.splitlines()[0], piped.stdout.count("\n")) == ("Needs a look: 1 of 3 hosts", 3)
+    quiet = place("diagnose_env", "--host", place.shop.name("right"))
+    assert (quiet.stderr, quiet.stdout.count("\n")) == ("", 1)
 
 
 def test_why_tells_the_gates_and_the_step_that_failed(place: Place) -> None:
@@ -310,7 +319,7 @@ def test_a_run_whose_reader_goes_away_goes_on_to_its_end(place: Place, tmp_path:
     ) as run:
         assert run.stdout is not None
         assert run.stderr is not None
-        assert run.stdout.readline().startswith(b"unreachable\t")
+        assert run.stdout.readline().startswith(place.shop.name("off").encode())
         run.stdout.close()
         for name in ("first", "second"):
             place.shop.wait_reached(name)

@@ -144,7 +144,7 @@ def test_a_refusal_says_what_was_found_and_what_is_needed() -> None:
     nameless, _ = decide("enforce", UNKNOWN, None, "L2", "change")
 
     assert isinstance(low, Deny)
-    assert low.message == "ubuntu 22.04 x86_64 is L3, this action needs L2"
+    assert low.message == "ubuntu 22.04 x86_64 is L3 (best effort); this action needs L2 (restricted)"
     assert isinstance(unknown, Deny)
     assert unknown.message == "no compatibility row covers ubuntu 22.04 x86_64"
     assert isinstance(nameless, Deny)

@@ -334,7 +334,9 @@ function Invoke-Main([string[]]$Given) {
     }
     $before = (Assert-Running $runtime).Identity
     $invocation = [guid]::NewGuid().ToString()
-    $command = @('-e', "FLAGEEMONITOR_INVOCATION=$invocation", $runtime, '/flageemonitor/run_action.sh') + $Given
+    # The actor is for the record only: the container cannot know who asks.
+    $said = @('-e', "FLAGEEMONITOR_INVOCATION=$invocation", '-e', "FLAGEEMONITOR_ACTOR=$env:USERNAME")
+    $command = $said + @($runtime, '/flageemonitor/run_action.sh') + $Given
     if (Test-Terminal $scriptInvocation $Given) {
         Invoke-OnTerminal (@('exec', '-it', '-e', 'TERM=xterm-256color') + $command) $invocation
     } else {

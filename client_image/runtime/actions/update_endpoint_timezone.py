@@ -14,7 +14,7 @@ from contracts.config import ZONEINFO, HostOrAddress, ZoneFile, ZoneName
 from runtime.core import units, zone_truth
 from runtime.core.action import Action, Decision, Done, Failed, Params, Script, Stage, Step, WriteFile
 from runtime.core.facts import Facts
-from runtime.core.model import Host
+from runtime.core.model import Change, Host
 
 TIMESYNCD_CONF = "/etc/systemd/timesyncd.conf.d/90-flageemonitor.conf"
 TIMESYNCD_UNIT = "/etc/systemd/system/systemd-timesyncd.service.d/90-flageemonitor.conf"
@@ -144,7 +144,7 @@ def _zone_stage(facts: Facts, params: TimezoneParams) -> Stage | None:
         return None
     was = seen.get("timezone") or "absent"
     write = WriteFile("write /etc/timezone", "/etc/timezone", f"{params.timezone}\n".encode())
-    return Stage("zone", (write,), summary=(f"/etc/timezone: {was} -> {params.timezone}",))
+    return Stage("zone", (write,), changes=(Change("/etc/timezone", was, params.timezone),))
 
 
 def _localtime_stage(facts: Facts, params: TimezoneParams) -> Stage | None:
@@ -160,7 +160,7 @@ def _localtime_stage(facts: Facts, params: TimezoneParams) -> Stage | None:
         return None
     was = "a copy of another zone" if kind == "copy" else seen.get("localtime") or "absent"
     step = Script("point /etc/localtime", _RELINK, {"target": params.target, "kind": kind})
-    return Stage("localtime", (step,), summary=(f"/etc/localtime: {was} -> {params.target}",))
+    return Stage("localtime", (step,), changes=(Change("/etc/localtime", was, params.target),))
 
 
 def _ntp_stage(facts: Facts, params: TimezoneParams) -> Stage | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from rich.text import Text
@@ -14,10 +13,12 @@ from contracts.address import parse_address
 from runtime.adapters.state.history import HostRecord, RunRecord, find_run, list_runs, why
 from runtime.adapters.state.runs import Cancelled, cancel
 from runtime.adapters.state.store import State
+from runtime.console.lookup import host_records
+from runtime.console.lookup import run_id as named_run
 from runtime.console.output import Out
 from runtime.console.terminal import styled
 from runtime.console.text import clean
-from runtime.core.errors import NoHostMatched, UsageFault
+from runtime.core.errors import UsageFault
 from runtime.core.model import Missing
 
 _RUN = ("started", "action", "by", "hosts", "outcomes", "exit", "run")
@@ -30,10 +31,6 @@ def plain(record: Any) -> dict[str, Any]:
     return {name: value.isoformat() if isinstance(value, dt.datetime) else value for name, value in values.items()}
 
 
-def _when(value: dt.datetime | None) -> str:
-    return "" if value is None else value.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
-
-
 def _is_address(text: str) -> bool:
     try:
         parse_address(text)
@@ -43,37 +40,35 @@ def _is_address(text: str) -> bool:
 
 
 def show_why(state: State, host: str, last: int, out: Out) -> int:
-    records = why(state, address=host, limit=last) if _is_address(host) else why(state, name=host, limit=last)
-    if not records:
-        raise NoHostMatched(
-            "never_considered",
-            f"no run has considered {host} as far back as the local state goes",
-            "`flageemonitor-run hosts` shows which hosts this proxy knows, by their exact names",
-        )
+    records = why(state, address=host, limit=last) if _is_address(host) else ()
+    records = records or host_records(state, host, last)
     if out.form in ("json", "ndjson"):
         out.table((), (), [plain(record) for record in records])
         return 0
     if out.form == "lines":
-        out.table((), (_why_row(record) for record in records), ())
+        out.table((), (_why_row(record, out) for record in records), ())
         return 0
     for record in records:
         _why_block(record, out)
     return 0
 
 
-def _why_row(record: HostRecord) -> tuple[Any, ...]:
+def _why_row(record: HostRecord, out: Out) -> tuple[Any, ...]:
     outcome = record.outcome or record.state
-    return (_when(record.started_at), record.action, outcome, record.reason, record.message, record.run_id)
+    happened = "; ".join((record.message or "", *record.plan))
+    return (out.when(record.started_at), record.action, outcome, record.reason, happened, record.run_id)
 
 
 def _why_block(record: HostRecord, out: Out) -> None:
     outcome = record.outcome or record.state
-    title = Text(f"\n{_when(record.started_at)}  ", style="dim") + Text(record.action, style="bold") + Text(" on ")
+    title = Text(f"\n{out.when(record.started_at)}  ", style="dim") + Text(record.action, style="bold") + Text(" on ")
     title += Text(clean(record.name), style="bold") + Text(": ") + styled(outcome)
     title += Text(f" ({record.reason})" if record.reason else "")
     out.console.print(title)
     if record.message:
         out.console.print(Text(f"  {clean(record.message)}"))
+    for line in record.plan:
+        out.console.print(Text(f"    {clean(line)}", style="cyan"))
     rows: list[tuple[object, ...]] = []
     for gate in record.gates:
         mark = Text("passed", style="green") if gate.get("allowed") else Text("refused", style="yellow")
@@ -102,33 +97,33 @@ def _missing(record: RunRecord) -> Iterable[str]:
 
 def show_runs(state: State, last: int, out: Out) -> int:
     records = list_runs(state, limit=last)
-    rows = [_run_row(record) for record in records]
+    rows = [_run_row(record, out) for record in records]
     out.table(_RUN, rows, [plain(r) for r in records], whole=_RUN_WHOLE)
     if not records and out.form == "table":
         out.say("no run yet on this proxy")
     return 0
 
 
-def _run_row(record: RunRecord) -> tuple[Any, ...]:
+def _run_row(record: RunRecord, out: Out) -> tuple[Any, ...]:
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(record.outcomes.items()))
     if record.open:
         outcomes = f"{outcomes}, {record.open} open".lstrip(", ")
     outcomes = outcomes or record.reason or ""
     code = record.state if record.exit_code is None else record.exit_code
     action = f"{record.action} (dry-run)" if record.dry_run else record.action
-    return (_when(record.started_at), action, _by(record), record.hosts, outcomes, code, record.run_id)
+    return (out.when(record.started_at), action, _by(record), record.hosts, outcomes, code, record.run_id)
 
 
 def show_run(state: State, run_id: str, out: Out) -> int:
-    found = find_run(state, run_id)
-    if found is None:
-        raise UsageFault("unknown_run", f"no run {run_id} in the local state", "`flageemonitor-run runs` lists them")
+    found = find_run(state, named_run(state, run_id, out))
+    if found is None:  # it is registered and reads its inventory
+        raise UsageFault("unknown_run", f"run {run_id} has no host yet", "wait a moment: it still reads its inventory")
     record, hosts = found
     if out.form in ("json", "ndjson"):
         out.json({**plain(record), "results": [plain(host) for host in hosts]})
         return 0
     if out.form == "table":
-        out.table(_RUN, [_run_row(record)], (), whole=_RUN_WHOLE)
+        out.table(_RUN, [_run_row(record, out)], (), whole=_RUN_WHOLE)
         out.console.print()
         asked = f"asked for by {_by(record)}" + (f", reason: {record.purpose}" if record.purpose else "")
         for text in (asked, *_missing(record), record.message):
@@ -142,14 +137,23 @@ def show_run(state: State, run_id: str, out: Out) -> int:
 def _host_rows(hosts: Iterable[HostRecord], out: Out) -> Iterable[tuple[Any, ...]]:
     for host in hosts:
         outcome = host.outcome or host.state
-        yield (host.name, host.address, styled(outcome) if out.form == "table" else outcome, host.reason, host.message)
+        shown: Any = styled(outcome) if out.form == "table" else outcome
+        yield (host.name, host.address, shown, host.reason, _happened(host, out))
 
 
-def cancel_run(state: State, run_id: str, by: str, out: Out) -> int:
-    named = Path(run_id).name == run_id  # it becomes the name of a file
-    result = cancel(state, run_id, by=by) if named else Cancelled.NOT_RUNNING
-    if result is Cancelled.NOT_RUNNING and find_run(state, run_id) is None:
-        raise UsageFault("unknown_run", f"no run {run_id} in the local state", "`flageemonitor-run runs` lists them")
+def _happened(host: HostRecord, out: Out) -> object:
+    """The message, and what was changed or would be: in a pipe on the same line."""
+    if out.form != "table":
+        return "; ".join((host.message or "", *host.plan))
+    text = Text(clean(host.message or ""))
+    for line in host.plan:
+        text.append(f"\n  {clean(line)}", style="cyan")
+    return text
+
+
+def cancel_run(state: State, asked: str, by: str, out: Out) -> int:
+    run_id = named_run(state, asked, out, running=True)
+    result = cancel(state, run_id, by=by)
     texts = {
         Cancelled.SIGNALLED: "asked to stop: no further host is started, hosts at work get the grace time",
         Cancelled.NOTED: "noted: the process that runs it stops it at its next look",

@@ -12,7 +12,7 @@ from contracts.config import NetworkConfig
 from contracts.document import masked
 from runtime.console.output import Out
 from runtime.console.text import clean
-from runtime.core import rollout
+from runtime.core import compatibility_guard, rollout
 from runtime.core.action import Action
 from runtime.core.pipeline import Knowledge, configured, known_provider, named, overridden
 
@@ -53,7 +53,13 @@ def show_actions(known: Knowledge, out: Out) -> int:
         rows.append((*cells, item["summary"], ", ".join(names)))
     columns = ("action", "here", "effect", "level", "what it does", "other names")
     out.table(columns, rows, data, whole=columns[:4])
+    _legend(out)
     return 0
+
+
+def _legend(out: Out) -> None:
+    if out.form == "table":
+        out.say(f"{compatibility_guard.LEGEND}. `level` is the least that an action needs of a system.", "dim")
 
 
 def _parameters(action: Action) -> dict[str, Any]:
@@ -92,6 +98,7 @@ def show_explanation(known: Knowledge, config: NetworkConfig, name: str, provide
         return 0
     head = [] if out.form == "table" else [("provider", *chosen)]
     out.table(("", *chosen), [*head, *_rows(data)], ())
+    _legend(out)
     _scripts(data, out)
     return 0
 
@@ -109,7 +116,7 @@ def _rows(data: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
     yield row("effect", "effect")
     yield row("may touch", "roles")
     yield row("needs root", "needs_root")
-    yield row("minimum level", "minimum_level")
+    yield ("minimum level", *(compatibility_guard.explained(item["minimum_level"]) for item in data))
     yield row("compatibility", "compat_mode")
     yield ("rollout", *(f"{item['rollout_percent']} %" for item in data))
     yield row("pilot hosts", "pilot")

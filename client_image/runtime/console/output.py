@@ -5,9 +5,10 @@ Results go to stdout, everything said about the work to stderr, so that a pipe c
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
@@ -26,6 +27,11 @@ class Out:
 
     def __init__(self, form: Form, stdout: TextIO, stderr: TextIO) -> None:
         self.form, self.stdout, self.stderr = form, stdout, stderr
+        self.zone: Callable[[], dt.tzinfo] = lambda: dt.UTC  # of every time that a person reads; JSON is in UTC
+
+    def when(self, instant: dt.datetime | None) -> str:
+        """An instant as a person reads it; empty for none."""
+        return "" if instant is None else f"{instant.astimezone(self.zone()):%Y-%m-%d %H:%M:%S %Z}"
 
     @cached_property
     def console(self) -> Console:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from runtime.console.output import Out, error_json
+from runtime.console.progress import CALM_S, Tally, bar
 from runtime.console.text import clean, counted
 from runtime.core import wire
 from runtime.core.errors import RunError
@@ -12,11 +14,13 @@ from runtime.core.model import HOST_KEY, Host, HostResult, Outcome, RunReport
 from runtime.core.pipeline import Job
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress
 
 _QUIET = (Outcome.OK, Outcome.CHANGED, Outcome.WOULD_CHANGE)
 
 
+_WORST = (Outcome.UNKNOWN, Outcome.FAILED, Outcome.BLOCKED, Outcome.UNREACHABLE)
+_NAMED = 5
 DETAIL = 20
 
 
@@ -26,12 +30,12 @@ class RunView:
     def __init__(self, out: Out) -> None:
         self._out = out
         self._job: Job | None = None
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
-        self._counts: dict[str, int] = {}
+        self._bar: Progress | None = None
+        self.tally: Tally | None = None
 
     def selected(self, job: Job, hosts: list[Host]) -> None:
         self._job = job
+        self.tally = Tally(len(hosts))
         info = job.info
         what = f"{info.action} on {counted(len(hosts), 'host')} of {info.network}"
         mode = "dry-run, nothing is written; " if info.dry_run else ""
@@ -39,37 +43,49 @@ class RunView:
             self._out.say(f"{what} ({mode}compatibility {info.compat_mode}, run {info.run_id})", "bold")
         for one in info.missing:
             self.warn(f"no host matches {one}")
-        if self._out.form == "table" and self._out.stderr.isatty():
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        if self._out.stderr.isatty() and (self._out.form == "table" or not self._out.stdout.isatty()):
+            self._bar = bar(self._out, self.tally)
+            self._bar.start()
 
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-            self._progress = Progress(*columns, console=self._out.notes, transient=True)
-            self._task = self._progress.add_task("working", total=len(hosts))
-            self._progress.start()
+    def started(self, host: Host) -> None:
+        if self.tally is not None:
+            self.tally.started(host)
 
     def result(self, result: HostResult) -> None:
-        self._counts[result.outcome.value] = self._counts.get(result.outcome.value, 0) + 1
-        if self._progress is not None and self._task is not None:
-            text = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self._counts.items()))
-            self._progress.update(self._task, advance=1, description=text)
-        if self._job is None:
+        if self._job is None or self.tally is None:
             return
+        self.tally.ended(result)
+        if self._bar is not None:
+            self._bar.advance(self._bar.task_ids[0])
+            if result.outcome.exit_code == 1:
+                text = f"{result.host.name}: {result.outcome} {_reason(result)}: {result.message}"
+                self._out.say(text, "red")
         if self._out.form == "ndjson":
             self._out.json({"type": "host", **wire.result_json(self._job.info, result)})
         elif self._out.form == "lines":
             self._out.write(_line(result) + "\n")
 
+    async def tell_calmly(self) -> None:
+        """Where no bar is drawn, a line on stderr now and then, for people who follow a log. Runs until it is cancelled."""
+        while True:
+            await asyncio.sleep(CALM_S)
+            if self._bar is None and self.tally is not None and self.tally.done < self.tally.total:
+                self._out.say(self.tally.line())
+
     def warn(self, text: str) -> None:
         self._out.say(f"warning: {text}", "yellow")
 
     def stopping(self, why: str, grace: float) -> None:
+        if self._job is None:
+            self._out.say(f"stopping ({why})", "yellow")
+            return
         text = f"stopping ({why}): no further host is started; those at work get up to {grace:.0f} s"
         self._out.say(f"{text}, Ctrl-C cuts them now", "yellow")
 
     def close(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
 
     def report(self, report: RunReport, trouble: RunError | None) -> int:
         """The exit code. ``trouble``: why not all of it could be recorded, if so."""
@@ -83,6 +99,8 @@ class RunView:
             self._out.json({"type": "run", **body["run"], "summary": body["summary"], **end})
         elif self._out.form == "table":
             _table(self._out, report, code)
+        if self._out.form in ("table", "lines"):
+            _closing(self._out, report)
         if trouble is not None:
             self._out.explain(trouble)
         return code
@@ -96,7 +114,7 @@ def _reason(result: HostResult) -> str:
 def _line(result: HostResult) -> str:
     """For a pipe; the plan of a dry-run goes with the message, step by step."""
     message = "; ".join((result.message, *result.plan))
-    cells = (result.outcome, _reason(result), result.host.name, result.host.address, message)
+    cells = (result.host.name, result.host.address, result.outcome, _reason(result), message)
     return "\t".join(clean(cell) for cell in cells)
 
 
@@ -126,8 +144,34 @@ def _table(out: Out, report: RunReport, code: int) -> None:
     if learned:
         keys = "1 host key was" if learned == 1 else f"{learned} host keys were"
         out.console.print(Text(f"{keys} seen for the first time and pinned: why <host> shows which", style="dim"))
-    if code == 1:
-        out.console.print(Text(f"More: flageemonitor-run runs {report.info.run_id}, or why <host>", style="dim"))
+
+
+def _closing(out: Out, report: RunReport) -> None:
+    """Last what needs a look, worst first, and the commands that tell more. On stdout only where a person reads a table there."""
+    groups: dict[tuple[int, str], list[str]] = {}
+    for result in report.results:
+        if result.outcome in _WORST:
+            text = f"{result.outcome} {_reason(result)}"
+            groups.setdefault((_WORST.index(result.outcome), text), []).append(result.host.name)
+    if not groups:
+        return
+    number = sum(map(len, groups.values()))
+    lines = [f"Needs a look: {number} of {counted(len(report.results), 'host')}"]
+    for (_, text), names in sorted(groups.items()):
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        lines.append(f"  {text}: {', '.join(names[:_NAMED])}{more}")
+    first = min(groups.items())[1][0]
+    lines += [
+        f"  why: flageemonitor-run why {first}",
+        f"  all hosts of this run: flageemonitor-run runs {report.info.run_id}",
+    ]
+    for number, line in enumerate(lines):
+        if out.form == "table":
+            from rich.text import Text
+
+            out.console.print(Text(clean(line), style="" if number else "bold red"), soft_wrap=True)
+        else:
+            out.say(line)
 
 
 def _details(out: Out, result: HostResult) -> None:

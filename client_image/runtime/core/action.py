@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from contracts.config import Effect, Role
 from contracts.secret import Secret
 from runtime.core.facts import Facts
-from runtime.core.model import Host
+from runtime.core.model import Change, Host
 
 Target = Literal["terminal", "concentrator", "network"]
 Confirm = Literal["state", "gone", "receipt"]
@@ -102,6 +102,7 @@ class Stage:
     """Steps to apply now. ``settle``: seconds that confirmation may take. ``valid_until``: never start the steps after it.
 
     ``why``: what the terminal itself says about why this is still needed; told when the stage does not converge.
+    ``changes``: what it replaces, with the values before and after; ``summary``: what it does, where that says more.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Stage:
     valid_until: dt.datetime | None = None
     summary: tuple[str, ...] = ()
     why: str = ""
+    changes: tuple[Change, ...] = ()
 
 
 Decision = Done | Failed | Refused | Stage

@@ -23,6 +23,13 @@ from runtime.core.model import Allow, Deny, Outcome, Reason, Verdict
 
 _MODES: tuple[Mode, ...] = get_args(Mode)  # from loose to tight
 _RANK: Mapping[Level, int] = {"L1": 3, "L2": 2, "L3": 1}
+# How well a system is known, in the words that people read wherever a level is shown.
+LEVELS: Mapping[Level, str] = {
+    "L1": "production",
+    "L2": "restricted",
+    "L3": "best effort",
+}
+LEGEND = "Levels of systems: L1 production, seen in the field; L2 restricted, expected to work; L3 best effort, only looked at"
 _LEADING_NUMBERS = re.compile(r"\s*v?([0-9]{1,9}(?:\.[0-9]{1,9}){0,5})(?![0-9])", re.ASCII)
 
 
@@ -103,7 +110,10 @@ def decide(
         return Allow(), {**record, "decision": "not_checked"}
     refusal = _refusal(facts, level, required)
     if refusal is None:
-        return Allow(f"{_system(facts)} is {level}"), {**record, "decision": "allowed"}
+        return Allow(f"{_system(facts)} is {explained(level) if level else 'unknown'}"), {
+            **record,
+            "decision": "allowed",
+        }
     record |= {"reason": refusal.reason.value, "message": refusal.message}
     if mode == "warn":
         return Allow(f"warning: {refusal.message}"), {**record, "decision": "warned"}
@@ -112,12 +122,17 @@ def decide(
     return refusal, {**record, "decision": "blocked"}
 
 
+def explained(level: Level) -> str:
+    """L2 (restricted)."""
+    return f"{level} ({LEVELS[level]})"
+
+
 def _refusal(facts: Facts, level: Level | None, required: Level) -> Deny | None:
     if level is None:
         what = f"no compatibility row covers {_system(facts)}" if facts.distro else "its system was not recognised"
         return Deny(Outcome.BLOCKED, Reason.COMPAT_UNKNOWN, what)
     if _RANK[level] < _RANK[required]:
-        message = f"{_system(facts)} is {level}, this action needs {required}"
+        message = f"{_system(facts)} is {explained(level)}; this action needs {explained(required)}"
         return Deny(Outcome.BLOCKED, Reason.COMPAT_BELOW_MINIMUM, message)
     return None
 

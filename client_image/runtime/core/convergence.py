@@ -88,6 +88,7 @@ async def _held_back(binding: Binding, stage: Stage, around: Surroundings, seen:
         return Verified(Outcome.FAILED, Reason.READ_ONLY, text, stage.name)
     if around.dry_run:
         seen.plan.extend(_plan(stage))
+        seen.changes.extend(stage.changes)
         return Verified(Outcome.WOULD_CHANGE, Reason.DRY_RUN, f"would apply: {stage.name}")
     if len(seen.stages) == action.stages:
         text = f"Not converged: {stage.name} is still needed after {len(seen.stages)} stages (the maximum)"
@@ -102,7 +103,7 @@ async def _held_back(binding: Binding, stage: Stage, around: Surroundings, seen:
 
 def _plan(stage: Stage) -> tuple[str, ...]:
     """What a stage does, for people."""
-    return stage.summary or tuple(step.name for step in stage.steps)
+    return (*map(str, stage.changes), *stage.summary) or tuple(step.name for step in stage.steps)
 
 
 async def _look(
@@ -208,6 +209,7 @@ async def _apply(
         return Verified(Outcome.FAILED, Reason.STEP_FAILED, text, stage.name)
     if len(records) == len(stage.steps) and all(record.status == "done" for record in records):
         seen.reached("applied")
+        seen.changes.extend(stage.changes)
         return None
     how = {
         Reason.DEADLINE: f"{stage.name} was not finished after {around.limits.command:.0f} s and was cut",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from runtime.core.facts import Facts
-from runtime.core.model import Outcome, Reason, StageRecord, StepRecord
+from runtime.core.model import Change, Outcome, Reason, StageRecord, StepRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,15 @@ class Verified:
 
 @dataclass(slots=True)
 class Progress:
-    """``stages``: those that were sent, in order; only the last can be unconfirmed. ``writes``: whether files are changed."""
+    """``stages``: those that were sent, in order; only the last can be unconfirmed. ``writes``: whether files are changed.
+
+    ``changes``: of the stages that were applied, or under dry-run would be.
+    """
 
     facts: Facts | None = None
     steps: list[StepRecord] = field(default_factory=list)
     plan: list[str] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
     durations: dict[str, float] = field(default_factory=dict)
     stages: list[StageRecord] = field(default_factory=list)
     writes: bool = False

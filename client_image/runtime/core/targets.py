@@ -76,16 +76,22 @@ def require_found(info: RunInfo, found: Sequence[Missing], chosen: Sequence[Host
 
 
 def near(text: str, names: Iterable[str]) -> tuple[str, ...]:
-    """The names that are most like a text: first those that end with it, as PDV201 ends many."""
+    """The names that are most like a text: first those that end with it, as PDV201 ends many. PDV299 is like their ends, too."""
     spelled = {name.lower(): name for name in names}
     asked = text.lower()
     best = [name for name in sorted(spelled) if name.endswith(asked)][:NEAR]
     if len(best) < NEAR:
         # Made once: it learns one of its two texts, here what is asked, and is then quick with the other.
         matcher = difflib.SequenceMatcher(None, "", asked)
-        scored = ((-score, name) for name in spelled if (score := _likeness(matcher, name)) >= ALIKE)
+        parts = asked.count("-") + 1
+        scores = ((max(_likeness(matcher, text) for text in {name, _end(name, parts)}), name) for name in spelled)
+        scored = ((-score, name) for score, name in scores if score >= ALIKE)
         best += [name for _, name in heapq.nsmallest(NEAR, scored)]
     return tuple(spelled[name] for name in dict.fromkeys(best))[:NEAR]
+
+
+def _end(name: str, parts: int) -> str:
+    return "-".join(name.split("-")[-parts:])
 
 
 def _likeness(matcher: difflib.SequenceMatcher[str], name: str) -> float:

@@ -70,10 +70,16 @@ def test_each_wrapper_has_one_place_for_its_runtime_and_ends_in_main() -> None:
 def test_arguments_arrive_as_they_were_given(proxy: Host) -> None:
     done = proxy.run(proxy.installed_wrapper("run"), "diagnose_env", *ODD)
     assert done.returncode == 0
-    command, option, invocation, container, *rest = executed(proxy)
-    assert (command, option, container) == ("exec", "-e", "flageemonitor")
+    command, option, invocation, again, actor, container, *rest = executed(proxy)
+    assert (command, option, again, container) == ("exec", "-e", "-e", "flageemonitor")
+    assert actor.startswith("FLAGEEMONITOR_ACTOR=")
     assert UUID.fullmatch(invocation.removeprefix("FLAGEEMONITOR_INVOCATION="))
     assert rest == [RUN, "diagnose_env", *ODD]
+
+
+def test_who_used_sudo_is_told_to_the_container(proxy: Host) -> None:
+    proxy.run(proxy.installed_wrapper("run"), "runs", with_={"SUDO_USER": "ana maria"})
+    assert "FLAGEEMONITOR_ACTOR=ana maria" in executed(proxy)
 
 
 def test_every_run_has_an_id_of_its_own(proxy: Host) -> None:
@@ -246,7 +252,7 @@ def test_runtime_name_names_another_runtime_and_nothing_else(proxy: Host) -> Non
     path = proxy.installed_wrapper("run")
     proxy.container("shop-2")
     assert proxy.run(path, "x", with_={"RUNTIME_NAME": "shop-2"}).returncode == 0
-    assert executed(proxy)[3] == "shop-2"
+    assert executed(proxy)[5] == "shop-2"
     proxy.forget()
     for name in ("../shop", "a b", "-x", "a;b", "A", ".."):
         assert proxy.run(path, "x", with_={"RUNTIME_NAME": name}).returncode == 2

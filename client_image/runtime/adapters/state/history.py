@@ -77,6 +77,11 @@ class HostRecord:
     result: Mapping[str, Any]
 
     @property
+    def plan(self) -> tuple[str, ...]:
+        """What was changed, or under dry-run would be, with the values before and after where there are any."""
+        return tuple(map(str, self.result.get("plan", ())))
+
+    @property
     def gates(self) -> tuple[Mapping[str, Any], ...]:
         """What each gate said: ``gate``, ``allowed``, ``text``, in the order they were asked."""
         return tuple(self.result.get("gates", ()))
@@ -102,6 +107,20 @@ def list_runs(state: State, *, limit: int = 20) -> tuple[RunRecord, ...]:
     with state.read() as connection:
         newest = select(runs).order_by(runs.c.started_at.desc(), runs.c.run_id.desc()).limit(limit)
         return _run_records(connection, newest)
+
+
+def runs_like(state: State, beginning: str, *, limit: int) -> tuple[RunRecord, ...]:
+    """The last runs whose ids begin so, newest first. ``beginning``: digits of an id, no wildcard."""
+    with state.read() as connection:
+        alike = select(runs).where(runs.c.run_id.startswith(beginning, autoescape=True))
+        return _run_records(connection, alike.order_by(runs.c.started_at.desc()).limit(limit))
+
+
+def known_hosts(state: State) -> dict[str, str]:
+    """Every host that any run has considered: name -> visible name."""
+    with state.read() as connection:
+        names = select(run_hosts.c.name, func.max(run_hosts.c.display_name)).group_by(run_hosts.c.name)
+        return dict(connection.execute(names).all())
 
 
 def find_run(state: State, run_id: str) -> tuple[RunRecord, tuple[HostRecord, ...]] | None:
