@@ -55,7 +55,7 @@ def selector(values: dict[str, Any]) -> Selector:
         try:
             parse_address(address)
         except ValueError:
-            raise UsageFault("bad_address", f"{address!r} is not an IP address", "names go to --host") from None
+            raise UsageFault("bad_address", f"{address} is not an IP address", "names go to --host") from None
     return Selector(
         stores=tuple(parse_store(text) for text in _words(values["stores"])),
         terminals=tuple(parse_terminal(text) for text in _words(values["terminals"])),
@@ -103,7 +103,7 @@ def instant(text: str | None, installation: Installation) -> dt.datetime:
         found = None
     if found is None or found.tzinfo is None:
         raise UsageFault(
-            "bad_planned", f"{text!r} is not an instant with an offset", "for example 2026-03-10T23:50:00+00:00"
+            "bad_planned", f"{text} is not an instant with an offset", "for example 2026-03-10T23:50:00+00:00"
         )
     return found
 
@@ -140,7 +140,7 @@ def _pairs(values: tuple[str, ...], what: str) -> dict[str, str]:
     for value in values:
         name, equals, text = value.partition("=")
         if not equals or not name.strip():
-            raise UsageFault(f"bad_{what}", f"{value!r} is not {what}=value", f"for example --{what} name=value")
+            raise UsageFault(f"bad_{what}", f"{value} is not {what}=value", f"for example --{what} name=value")
         if name.strip() in pairs:
             raise UsageFault(f"bad_{what}", f"--{what} {name.strip()} is given twice", "say which one is meant")
         pairs[name.strip()] = text
@@ -151,4 +151,4 @@ def _run_id(text: str | None) -> str | None:
     try:
         return str(UUID(text)) if text else None
     except ValueError:
-        raise UsageFault("bad_run_id", f"{text!r} is not a run id", "leave --run-id out") from None
+        raise UsageFault("bad_run_id", f"{text} is not a run id", "leave --run-id out") from None

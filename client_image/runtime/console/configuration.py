@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from contracts.document import Document, DocumentError, read_document
 from runtime.adapters.control_plane import refresh
 from runtime.adapters.state.meta import note_refresh
 from runtime.console.output import Out
+from runtime.console.text import lasting
 from runtime.core.errors import NoConfiguration, RunError
 from runtime.core.pipeline import resolve
 from runtime.core.published import publish
@@ -105,10 +105,6 @@ def refresh_now(installation: Installation, out: Out) -> int:
         for warning in result.warnings:
             out.say(f"warning: {warning}", "yellow")
         if not result.current and result.in_force:
-            age = "" if result.age is None else f", confirmed {_span(result.age)} ago"
+            age = "" if result.age is None else f", confirmed {lasting(result.age)} ago"
             out.say(f"the last valid configuration stays in force{age}")
     return 0 if result.current else 1 if result.in_force else 3
-
-
-def _span(seconds: float) -> str:
-    return str(dt.timedelta(seconds=round(seconds)))

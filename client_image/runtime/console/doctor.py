@@ -24,7 +24,7 @@ from runtime.adapters.state.room import Room, room_at
 from runtime.adapters.state.runs import live_runs
 from runtime.console.configuration import problems
 from runtime.console.output import Out
-from runtime.console.text import clean, counted
+from runtime.console.text import clean, counted, lasting
 from runtime.core.clock_trust import ADVICE, Suspect
 from runtime.core.errors import RunError
 from runtime.core.listed import of_nobody
@@ -123,7 +123,7 @@ def _configuration(installation: Installation) -> Iterator[Check]:
     if stored.checked_at is None:
         yield Check("configuration", "warning", f"{text}, of unknown origin", "flageemonitor-run config refresh")
     elif now - stored.checked_at > STALE_CONFIG:
-        age = now - stored.checked_at
+        age = lasting((now - stored.checked_at).total_seconds())
         yield Check("configuration", "warning", f"{text}, not confirmed for {age}", "flageemonitor-run config refresh")
     else:
         yield Check(
@@ -224,13 +224,14 @@ def _daemon(installation: Installation) -> Iterator[Check]:
     if status is None or status.heartbeat_at is None:
         yield Check("daemon", "warning", "has never run on this state", "start flageemonitor-daemon")
         return
-    silent = installation.clock.now() - status.heartbeat_at
-    if silent > SILENT_DAEMON:
+    silence = installation.clock.now() - status.heartbeat_at
+    silent = lasting(max(silence.total_seconds(), 0))
+    if silence > SILENT_DAEMON:
         yield Check(
             "daemon", "bad", f"last seen {silent} ago: nothing is started on schedule", "start it again, read its log"
         )
     else:
-        yield Check("daemon", "ok", f"pid {status.pid}, last seen {silent.seconds} s ago")
+        yield Check("daemon", "ok", f"pid {status.pid}, last seen {silent} ago")
     live = live_runs(installation.settings.data_path)
     yield Check("runs", "ok", ", ".join(f"{run.action} ({run.origin})" for run in live) or "none at the moment")
 
@@ -258,7 +259,7 @@ def _network(installation: Installation, config: NetworkConfig) -> Iterator[Chec
         yield Check("inventory", "warning", notice)
     for place, entries in _lists(config):
         for entry in of_nobody(entries, listing.entries):
-            text = f"{place}: {entry!r} is no host of the inventory, so it protects none"
+            text = f"{place}: {entry} is no host of the inventory, so it protects none"
             yield Check("lists", "warning", text, "write a name or address as `flageemonitor-run hosts` shows it")
     for host in broken[:5]:
         yield Check("inventory", "warning", f"{host.name}: {host.problem}")

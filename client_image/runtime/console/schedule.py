@@ -29,7 +29,7 @@ def parse_span(text: str) -> float:
     match = re.fullmatch(r"(\d{1,5})([mhd]?)", text.strip())
     hours = int(match[1]) * {"m": 1 / 60, "h": 1, "": 1, "d": 24}[match[2]] if match else 0
     if not 0 < hours <= 24 * 366:
-        raise UsageFault("bad_span", f"{text!r} is not a span", "for example 90m, 24h or 7d, at most a year")
+        raise UsageFault("bad_span", f"{text} is not a span", "for example 90m, 24h or 7d, at most a year")
     return hours
 
 

@@ -30,7 +30,7 @@ class Catalogue:
         name = asked.strip().lower()
         canonical = self.names.get(name) or external.get(name)
         if canonical is None:
-            raise UsageFault("unknown_action", f"unknown action {asked!r}", nearest(name, [*self.names, *external]))
+            raise UsageFault("unknown_action", f"unknown action {asked}", nearest(name, [*self.names, *external]))
         return self.actions[canonical]
 
     def override(self, canonical: str, replacement: str) -> Action:
@@ -39,7 +39,7 @@ class Catalogue:
         if target is None:
             raise UsageFault(
                 "bad_override",
-                f"the override of {canonical} names the unknown action {replacement!r}",
+                f"the override of {canonical} names the unknown action {replacement}",
                 "correct `overrides`",
             )
         return self.actions[target]

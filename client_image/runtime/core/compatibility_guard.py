@@ -85,7 +85,7 @@ def effective_mode(configured: Mode, requested: str | None, allow_loosening: boo
         return configured
     mode = next((mode for mode in _MODES if mode == requested.strip().lower()), None)
     if mode is None:
-        raise UsageFault("bad_compat_mode", f"unknown compatibility mode {requested!r}", f"one of {', '.join(_MODES)}")
+        raise UsageFault("bad_compat_mode", f"unknown compatibility mode {requested}", f"one of {', '.join(_MODES)}")
     if _MODES.index(mode) < _MODES.index(configured) and not allow_loosening:
         raise UsageFault(
             "compat_mode_loosened",

@@ -43,7 +43,7 @@ class Names:
             how += [f"the visible name of {name}" for name in sorted(visible)]
             raise UsageFault(
                 "ambiguous_name",
-                f"{text!r} means {len(found)} hosts: it is {' and '.join(how)}. Nothing was touched.",
+                f"{text} means {len(found)} hosts: it is {' and '.join(how)}. Nothing was touched.",
                 "name the host by --ip, or by a technical name that no other host has as its visible name; "
                 "or correct the visible name in the inventory",
             )

@@ -142,7 +142,7 @@ def carries(name: str, word: str, role: Role) -> bool:
 def _matched(pattern: re.Pattern[str], text: str, reason: str, what: str, forms: str) -> re.Match[str]:
     match = pattern.fullmatch(text.strip())
     if match is None:
-        raise UsageFault(reason, f"{text!r} is not {what}", f"write it as {forms}")
+        raise UsageFault(reason, f"{text} is not {what}", f"write it as {forms}")
     return match
 
 

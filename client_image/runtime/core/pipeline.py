@@ -153,7 +153,7 @@ def known_provider(asked: str | None, known: Knowledge) -> str | None:
     provider = asked.lower() if asked is not None else None
     if provider is not None and provider not in known.providers:
         known_ones = ", ".join(sorted(known.providers))
-        raise UsageFault("unknown_provider", f"unknown provider {asked!r}", f"known: {known_ones}")
+        raise UsageFault("unknown_provider", f"unknown provider {asked}", f"known: {known_ones}")
     return provider
 
 
@@ -178,7 +178,7 @@ def named(known: Knowledge, name: str, provider: str | None) -> Action:
     meanings = {one.actions[own] for one in chosen if own in one.actions}
     if len(meanings) > 1 and own not in known.catalogue.names:
         raise UsageFault(
-            "ambiguous_action", f"{name!r} means {' or '.join(sorted(meanings))}", "say whose with --provider"
+            "ambiguous_action", f"{name} means {' or '.join(sorted(meanings))}", "say whose with --provider"
         )
     external = {spelled: canonical for one in chosen for spelled, canonical in one.actions.items()}
     return known.catalogue.resolve(name, external)

@@ -80,14 +80,13 @@ def near(text: str, names: Iterable[str]) -> tuple[str, ...]:
     spelled = {name.lower(): name for name in names}
     asked = text.lower()
     best = [name for name in sorted(spelled) if name.endswith(asked)][:NEAR]
-    if len(best) < NEAR:
+    if not best:
         # Made once: it learns one of its two texts, here what is asked, and is then quick with the other.
         matcher = difflib.SequenceMatcher(None, "", asked)
         parts = asked.count("-") + 1
-        scores = ((max(_likeness(matcher, text) for text in {name, _end(name, parts)}), name) for name in spelled)
-        scored = ((-score, name) for score, name in scores if score >= ALIKE)
-        best += [name for _, name in heapq.nsmallest(NEAR, scored)]
-    return tuple(spelled[name] for name in dict.fromkeys(best))[:NEAR]
+        scores = ((max(_likeness(matcher, part) for part in {name, _end(name, parts)}), name) for name in spelled)
+        best = [name for _, name in heapq.nsmallest(NEAR, ((-score, name) for score, name in scores if score >= ALIKE))]
+    return tuple(spelled[name] for name in best)
 
 
 def _end(name: str, parts: int) -> str:

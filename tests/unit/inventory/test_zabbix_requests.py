@@ -293,7 +293,7 @@ INTERFACES: list[tuple[list[dict[str, str]], str, str, int | None, int]] = [
     ([], "", "no agent interface", None, 10050),
     ([interface(type="2")], "", "no agent interface", None, 10050),
     ([interface(main="0")], "", "no agent interface", None, 10050),
-    ([interface(useip="0", dns="pdv201.example")], "", "DNS name 'pdv201.example'", 1, 10050),
+    ([interface(useip="0", dns="pdv201.example")], "", "DNS name pdv201.example", 1, 10050),
     ([interface(ip="{$OWN}")], "10.0.0.7", "", 1, 10050),
     ([interface(ip="{$OWN:shop}")], "10.0.0.7", "", 1, 10050),
     ([interface(ip="{$ADDRESS}")], "", "nobody here knows its value", 1, 10050),

@@ -60,7 +60,7 @@ class SshRemote:
         try:
             address = parse_address(host.address)
         except ValueError:
-            text = host.problem or f"{host.name} has no IP address: {host.address!r}"
+            text = host.problem or f"{host.name} has no IP address, but: {host.address}"
             raise Permanent(Outcome.UNREACHABLE, Reason.NO_ADDRESS, text) from None
         if not any(address in network for network in self._networks):
             text = f"{host.address} is outside ssh.allowed_networks ({', '.join(self._ssh.allowed_networks)})"
@@ -122,7 +122,7 @@ class SshRemote:
 
 def _named(error: HostError, credential: Credential, *, alone: bool) -> HostError:
     only = ", the only one that a host not known yet is shown" if alone else ""
-    return Permanent(error.outcome, error.reason, f"{error.message} (credential {credential.id!r}{only})", error.detail)
+    return Permanent(error.outcome, error.reason, f"{error.message} (credential {credential.id}{only})", error.detail)
 
 
 def _prepare_libraries() -> None:

@@ -43,9 +43,7 @@ class ZabbixHosts:
     def read(self, selector: Selector) -> Listing:
         """See the protocol. Raises InventoryUnavailable, and UsageFault for a trigger id that is no number."""
         if strange := [one for one in selector.trigger_ids if not (one.isascii() and one.isdecimal())]:
-            raise UsageFault(
-                "bad_trigger_id", f"{strange[0]!r} is not a trigger id", "Zabbix's trigger ids are numbers"
-            )
+            raise UsageFault("bad_trigger_id", f"{strange[0]} is not a trigger id", "Zabbix's trigger ids are numbers")
         with connected(self.source) as api:
             names = self.source.groups or (self.naming.network,)
             groups = read_groups(api, names)
@@ -201,7 +199,7 @@ def _address(row: HostRow, macros: Macros) -> tuple[str, str]:
     if agent is None:
         return "", "no agent interface in Zabbix: add one with the host's IP address"
     if agent.useip != 1:
-        return "", f"its agent interface goes by the DNS name {agent.dns!r}: let it go by IP address in Zabbix"
+        return "", f"its agent interface goes by the DNS name {agent.dns}: let it go by IP address in Zabbix"
     text = agent.ip.strip()
     if is_macro(text):
         value = macros.value(row.id, text)
@@ -215,7 +213,7 @@ def _address(row: HostRow, macros: Macros) -> tuple[str, str]:
     try:
         return str(parse_address(text)), ""
     except ValueError:
-        return "", f"its agent interface has no IP address but {text!r}: correct it in Zabbix"
+        return "", f'its agent interface has no IP address but "{text}": correct it in Zabbix'
 
 
 def _excluded_ids(api: Api, wanted: tuple[str, ...]) -> frozenset[str]:
@@ -230,7 +228,7 @@ def _excluded_ids(api: Api, wanted: tuple[str, ...]) -> frozenset[str]:
         if not ids:
             raise InventoryUnavailable(
                 "unknown_template",
-                f"Zabbix shows no template {name!r} to this token, so its hosts cannot be excluded",
+                f"Zabbix shows no template {name} to this token, so its hosts cannot be excluded",
                 "correct inventory.exclude_templates (id, name or visible name), or let the token's user read the template",
             )
         excluded |= ids
