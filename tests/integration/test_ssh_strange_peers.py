@@ -38,6 +38,11 @@ async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None
     writer.write(b"SSH-2.0-OpenSSH_5.1\r\n")
 
 
+async def send_away(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"Not allowed at this time\r\n")
+    await writer.drain()
+
+
 PEERS = {
     "accepts and says nothing": (
         weird.silent,
@@ -59,6 +64,12 @@ PEERS = {
         "does not speak SSH 2",
     ),
     "has a version that is not ASCII": (weird.saying(b"SSH-2.0-x\xe9\r\n"), NO_COMMON, "does not speak SSH 2"),
+    "takes nobody in now": (send_away, HANG_UP, "it said: Not allowed at this time"),
+    "is a web server": (
+        weird.saying(b"HTTP/1.1 400 Bad Request\r\n" * 2000),
+        NO_COMMON,
+        "it said: HTTP/1.1 400 Bad Request",
+    ),
     "hangs up": (hang_up, HANG_UP, "ended the connection before the login"),
 }
 

@@ -38,6 +38,7 @@ class Client(asyncssh.SSHClient):
         self._dialogue = True
         self._silent_rounds = 0
         self._asked_for_password = ""
+        self._first = b""
         self.connected: Callable[[], None] = lambda: None
         self.connection: asyncssh.SSHClientConnection | None = None
         self.presented: PinnedKey | None = None
@@ -48,6 +49,7 @@ class Client(asyncssh.SSHClient):
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         self.connection = conn
+        self._listen(conn)
         self.connected()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -110,7 +112,7 @@ class Client(asyncssh.SSHClient):
     @property
     def words(self) -> str:
         """What the server said of this login; where it said nothing of that, what it says to everybody."""
-        return words.said(self.answer) or words.said(self.greeting)
+        return words.said(self.answer) or words.said(self.greeting) or words.said(self._first.partition(b"SSH-")[0])
 
     @property
     def version(self) -> str:
@@ -121,6 +123,18 @@ class Client(asyncssh.SSHClient):
     def server_offer(self) -> bytes:
         """The server's key exchange message: OpenSSH only hangs up when nothing fits. asyncssh has no public name for it."""
         return b"" if self.connection is None else self.connection._server_kexinit
+
+    def _listen(self, conn: asyncssh.SSHClientConnection) -> None:
+        """Keep what comes before the version line, which asyncssh passes over: OpenSSH says there why it takes nobody in now."""
+        received = conn.data_received
+
+        def first(data: bytes, datatype: Any = None) -> None:
+            self._first = (self._first + data)[: words.KEPT]
+            if b"SSH-" in self._first or len(self._first) == words.KEPT:
+                vars(conn).pop("data_received", None)
+            received(data, datatype)
+
+        vars(conn)["data_received"] = first
 
     def _hear(self, text: str) -> None:
         if self.offered:

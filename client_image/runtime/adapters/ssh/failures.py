@@ -73,7 +73,7 @@ def failure(host: Host, client: Client, user: str, error: Exception) -> HostErro
         return Transient(Outcome.UNREACHABLE, Reason.TIMEOUT, f"{_place(host)} cannot be reached: {error.strerror}")
     nonsense = isinstance(error, asyncssh.ProtocolError | asyncssh.ProtocolNotSupported | ValueError)
     if nonsense and client.connection is not None and client.presented is None:
-        text = f"what answers at {_place(host)} does not speak SSH 2: {words.said(str(error))}"
+        text = f"what answers at {_place(host)} does not speak SSH 2: {_reason(error, client)}"
         return Permanent(Outcome.UNREACHABLE, Reason.NO_COMMON_ALGORITHM, text)
     if isinstance(error, asyncssh.Error | OSError):
         text = f"{_place(host)} ended the connection before the login was done: {_reason(error, client)}"
@@ -104,8 +104,9 @@ def _heard(said: str) -> str:
 
 
 def _reason(error: Exception, client: Client) -> str:
-    """The server's last words, else what the library says."""
-    return words.said(error.reason if isinstance(error, asyncssh.DisconnectError) else str(error)) or client.words
+    """What the server said, and what the library says."""
+    what = words.said(error.reason if isinstance(error, asyncssh.DisconnectError) else str(error))
+    return f"{what}; it said: {client.words}" if client.words else what
 
 
 def _place(host: Host) -> str:
