@@ -238,9 +238,9 @@ def test_an_account_without_a_shell_is_said_so(start_terminal: StartTerminal) ->
     terminal = start_terminal(TerminalSpec(accounts=(Account("root", "terminal"), Account("ana", "secret"))))
     host = a_host(terminal.address, terminal.port)
     run(ask(a_remote(ROOT), host, ("step:0", "usermod -s /usr/sbin/nologin ana")))
-    answer = run(ask(a_remote(password("ana", "secret")), host))
-    assert not answer.complete
-    assert b"not available" in answer.noise
+    error = run(refusal(a_remote(password("ana", "secret")), host))
+    assert ended(error) == (Outcome.UNREACHABLE, Reason.LOGIN_REFUSED)
+    assert "account is currently not available" in error.message
 
 
 def test_a_channel_that_the_server_closes_while_we_write_is_no_error_of_ours() -> None:
