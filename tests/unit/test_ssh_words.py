@@ -26,7 +26,14 @@ CLOSED = [
     "This account is currently not available.",
     "Conta bloqueada",
 ]
+ADVICE = [
+    "Please change your password every month.",
+    "Troque sua senha periodicamente.",
+    "Ask 1234 for a new password.",
+    "Acesso negado",
+]
 NEITHER = [
+    *ADVICE,
     "",
     "Password: ",
     "Senha: ",
@@ -95,6 +102,7 @@ def test_only_a_question_for_the_password_asks_for_it(output: bytes, asks: bool)
         (b"", ""),
         (b"sudo: unable to resolve host till\n", ""),
         (b"Checking mail...", ""),
+        (b"You must change your password some day.\n", ""),
     ],
 )
 def test_a_question_at_the_end_of_the_output_is_found(output: bytes, question: str) -> None:

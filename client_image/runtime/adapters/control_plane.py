@@ -145,7 +145,14 @@ class ControlPlane:
         except DeadlinePassed as late:
             how = "did not complete its answer in time" if late.connected else "did not answer in time"
             return Unavailable(f"{urlsplit(self.url).netloc} {how} (waited {late.seconds:g} s)")
-        except (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError) as error:
+        except (
+            requests.RequestException,
+            urllib3.exceptions.HTTPError,
+            HTTPException,
+            OSError,
+            ValueError,
+            RuntimeError,
+        ) as error:
             if tunnel := intermediary.refused_tunnel(str(_innermost(error))):
                 return self._intercepted(tunnel)
             return Unavailable(_network_reason(error, self.url))

@@ -12,22 +12,24 @@ from runtime.core.model import Reason
 SHOWN = 300  # characters of a message that are passed on
 KEPT = 4096  # of a banner that never ends
 
+# Not every text about passwords is one: what a greeting advises must not pass for a demand.
 # The terminal's language is not ours to choose before the login: English, Portuguese and Spanish are read.
 _EXPIRED = (
     r"password (has |is )?expired|expired password|account or password is expired",
     r"(required|need|have|must|forced?) to (change|reset) (your|the) password|must (change|reset) (your|the) password",
-    r"password (change|must be changed|change is) (is )?required|change your password|changing password for",
-    r"(new|current|old) (unix )?password|\((current|new)\) unix password|retype .*password",
-    r"senha (est[aá] )?(expirou|expirada|venceu|vencida)|(mud|troc|alter)\w+ (a |de )?(sua )?senha",
-    r"(nova|atual|antiga) senha|senha (unix )?\(?(nova|atual|antiga)",
-    r"contraseña (ha )?(caducado|expirado|vencida)|cambi\w+ (la|su) contraseña",
-    r"(nueva|actual) contraseña|contraseña (nueva|actual)",
+    r"password (change|must be changed|change is) (is )?required|changing password for",
+    r"(new|current|old) (unix )?password:|\((current|new)\) unix password|retype .*password:",
+    r"senha (est[aá] )?(expirou|expirada|venceu|vencida)",
+    r"(deve|precisa|ter[aá]|tem (que|de)|necess[aá]rio|obrigat[oó]rio) (mudar|trocar|alterar|redefinir) (a )?(sua )?senha",
+    r"(nova|atual|antiga) senha:|senha (unix )?\(?(nova|atual|antiga)\)?:",
+    r"contraseña (ha )?(caducado|expirado|vencida)|debe cambiar (la|su) contraseña",
+    r"(nueva|actual) contraseña:|contraseña (nueva|actual):",
 )
 _CLOSED = (
     r"account (has expired|is (locked|disabled|expired)|locked|disabled)|(locked|disabled) account",
     r"not (permitted|allowed) to log ?in|logins? (is |are )?(disabled|not allowed|not permitted)|system is going down",
     r"account is (currently )?not available|access denied by",
-    r"conta (est[aá] )?(bloqueada|desativada|expirada|expirou)|acesso (negado|bloqueado)|em manuten[cç][aã]o",
+    r"conta (est[aá] )?(bloqueada|desativada|expirada|expirou)|acesso bloqueado|em manuten[cç][aã]o",
 )
 _PASSWORD = ("password|passphrase|senha|contraseña|passwort|kennwort|mot de passe",)
 # What a program that waits for an answer leaves at the end of its output, with the cursor behind it and without.
@@ -69,7 +71,7 @@ def open_question(output: bytes) -> str:
         return ""
     last = said(lines[-1])
     ends = _ASKING_LINE if output.endswith((b"\n", b"\r")) else _ASKING
-    return last if ends.search(last) or tells_of_expiry(last) else ""
+    return last if ends.search(last) else ""
 
 
 def asks_for_password(output: bytes) -> bool:
