@@ -159,8 +159,12 @@ class ZabbixInventory(Part):
     )
     token: Secret
     ca_path: str | None = Field(None, description="private CA bundle, a path inside the container")
-    groups: tuple[Text, ...] = Field((), description="host group names; empty: one group named as the network")
-    exclude_templates: tuple[Text, ...] = Field((), description="names or ids; hosts linked to one are never selected")
+    groups: tuple[Text, ...] = Field(
+        (), description="host group names; empty: one named as the network; nested groups belong to them"
+    )
+    exclude_templates: tuple[Text, ...] = Field(
+        (), description="names or ids; hosts linked to one are never selected, nor their machines touched"
+    )
     timeout: Annotated[float, Field(gt=0, le=300)] = 30.0
     notes_credentials: bool = Field(
         False, description="read user,password[,port] from inventory notes (first generation)"

@@ -23,15 +23,17 @@ from runtime.core.witnesses import Neighbours, places
 from runtime.process_one import Context, process_one
 
 GRACE_S = 120.0
+NOTICES = 5  # shown at the start of a run
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Who watches a run: told how many hosts there are, then each result as it comes."""
+    """Who watches a run: told what of the network could not be read, how many hosts there are, then each result as it comes."""
 
     selected: Callable[[Job, list[Host]], None]
     result: Callable[[HostResult], None]
     started: Callable[[Host], None] = lambda host: None
+    notice: Callable[[str], None] = lambda text: None
 
 
 Confirm = Callable[[Job, list[Host]], Coroutine[Any, Any, None]]
@@ -114,6 +116,11 @@ async def execute(
                 advice = f"the results are in the local state: flageemonitor-run runs {job.info.run_id}"
                 trouble.append(RunError("output_failed", f"the output could not be written: {error}", advice))
 
+    for notice in found.listing.notices[:NOTICES]:
+        tell(partial(listener.notice, notice))
+    if len(found.listing.notices) > NOTICES:
+        rest = len(found.listing.notices) - NOTICES
+        tell(partial(listener.notice, f"{rest} more notices about the inventory: flageemonitor-run doctor"))
     tell(lambda: listener.selected(job, hosts))
     await context.ledger.begin(job.info, hosts)
 

@@ -113,8 +113,14 @@ def _selection(function: Callable[..., Any]) -> Callable[..., Any]:
             help="Terminal: PDV201 or SELF01; 201 is both kinds.",
         ),
         click.option("--ip", "--pdv-ip", "addresses", multiple=True, metavar="IP", help="Address of a host."),
-        click.option("--host", "names", multiple=True, metavar="NAME", help="Technical or visible name of a host."),
-        click.option("--group", "groups", multiple=True, metavar="NAME", help="Host group."),
+        click.option(
+            "--host",
+            "names",
+            multiple=True,
+            metavar="NAME",
+            help="Technical name of a host, or a visible name that is no other host's.",
+        ),
+        click.option("--group", "groups", multiple=True, metavar="NAME", help="Host group, with what is nested in it."),
         click.option("--tag", "tags", multiple=True, metavar="K=V", help="Host tag; all given ones must be there."),
         click.option(
             "--trigger-id", "trigger_ids", multiple=True, metavar="ID", help="Hosts with this trigger in problem."

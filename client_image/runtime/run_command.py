@@ -102,7 +102,7 @@ async def _run(
         stack.enter_context(register(installation.settings.data_path, job.info))
         _look_at_the_door(installation)  # after the registration: who closes it looks for registered runs after that
         context = installation.context(job, config, stop)
-        listener = Listener(selected=view.selected, result=view.result, started=view.started)
+        listener = Listener(selected=view.selected, result=view.result, started=view.started, notice=view.warn)
         if scheduled is None:
             telling = asyncio.create_task(view.tell_calmly())
             stack.callback(telling.cancel)

@@ -66,6 +66,8 @@ def show_hosts(installation: Installation, network: str | None, selector: Select
         )
     columns = ("host", "address", "role", "provider", "rollout", "why")
     out.table(columns, rows, data, whole=columns[:5])
+    for notice in listing.notices:
+        out.say(f"warning: {notice}", "yellow")
     if out.form == "table":
         out.say(f"{counted(len(found), 'host')} of {config.network}", "dim")
     for one in unmatched:
