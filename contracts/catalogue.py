@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from contracts.bounded import read_json
 from contracts.config import ActionName, Effect, Part, ProviderId, Role
 
 FILE = "catalogue.json"
@@ -86,7 +87,7 @@ def near(name: str, names: Iterable[str]) -> str:
 
 def parse_catalogue(text: str) -> Catalogue:
     """Raises pydantic's ValidationError: the file belongs to the image, so this is a mistake of its build."""
-    return Catalogue.model_validate_json(text)
+    return Catalogue.model_validate(read_json(text))
 
 
 def render_catalogue(catalogue: Catalogue) -> str:

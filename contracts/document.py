@@ -18,15 +18,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ValidationError
 
 from contracts import clear_text
+from contracts.bounded import MAX_BYTES, MAX_DEPTH, Unreadable, read_json
 from contracts.config import NetworkConfig
 from contracts.legacy import is_first_generation, origin, translate
 from contracts.legacy_keys import SECRET_KEYS
 from contracts.notes import Note
 from contracts.secret import MASK, Secret
 
-MAX_BYTES = 8 * 1024 * 1024
-MAX_DEPTH = 40
-
+_REASONS = {"too_large": "too_large", "too_deep": "wrong_type"}
 _MESSAGES = {"extra_forbidden": "unknown key; is it spelled right?", "missing": "is required"}
 
 # Where the schema does not say what a value is (parameters, misplaced or unknown keys), its key's name decides.
@@ -66,8 +65,8 @@ class Document:
 
 def read_document(raw: bytes, *, strict: bool) -> Document:
     """Parse and validate. Raises :class:`DocumentError`; every message names the path of the wrong value."""
-    data = written = _parse(raw)
-    digest = content_digest(data)
+    data, digest = _parse(raw)
+    written = data
     notes: list[Note] = []
     generation: Literal[1, 2] = 2
     if is_first_generation(data):
@@ -139,42 +138,27 @@ def known_paths() -> frozenset[str]:
     return frozenset(_paths(NetworkConfig, ""))
 
 
-def _parse(raw: bytes) -> dict[str, Any]:
-    if len(raw) > MAX_BYTES:
-        raise DocumentError("too_large", (Problem("", f"{len(raw)} bytes; at most {MAX_BYTES} are read"),))
+def _parse(raw: bytes) -> tuple[dict[str, Any], str]:
+    """The document as data, and its digest."""
     try:
-        # Windows editors leave a byte order mark; everything else that is not UTF-8 JSON is a damaged document.
-        data = json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_unique_keys)
-        content_digest(data)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DocumentError("not_json", (Problem("", f"not a complete JSON document: {error}"),)) from None
-    except (ValueError, RecursionError) as error:
-        raise DocumentError("not_json", (Problem("", str(error)),)) from None
+        data = read_json(raw, limit=MAX_BYTES, depth=MAX_DEPTH)
+    except Unreadable as error:
+        problem = Problem(error.path, error.message)
+        raise DocumentError(_REASONS.get(error.reason, "not_json"), (problem,)) from None
     if not isinstance(data, dict):
-        raise DocumentError("wrong_type", (Problem("", f"a JSON object is expected, this is a {type(data).__name__}"),))
-    if _deeper_than(MAX_DEPTH, data):
-        raise DocumentError("wrong_type", (Problem("", f"nested more than {MAX_DEPTH} levels deep"),))
-    return data
+        raise DocumentError("wrong_type", (Problem("", f"a JSON object is expected, this is {_named(data)}"),))
+    try:
+        return data, content_digest(data)
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        text = f"{half} is half of a character (a surrogate without its other half): write the character itself"
+        raise DocumentError("not_json", (Problem("", text),)) from None
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"key given twice: {next(n for n in names if names.count(n) > 1)!r}")
-    return result
-
-
-def _deeper_than(limit: int, data: Any) -> bool:
-    level = [data]
-    for _ in range(limit):
-        level = [
-            inner
-            for node in level
-            if isinstance(node, dict | list)
-            for inner in (node.values() if isinstance(node, dict) else node)
-        ]
-    return bool(level)
+def _named(data: Any) -> str:
+    """What JSON calls it."""
+    kinds = {list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
+    return kinds.get(type(data), "a number")
 
 
 def _where_written(note: Note, written: Mapping[str, Any]) -> Note:
@@ -216,7 +200,7 @@ def _without_strangers(data: dict[str, Any]) -> tuple[dict[str, Any], list[Note]
         return data, []
     if not extras:
         return data, []
-    copy = json.loads(json.dumps(data))
+    copy = _copied(data)
     notes = []
     for loc in extras:
         _remove(copy, loc)
@@ -228,6 +212,13 @@ def _without_strangers(data: dict[str, Any]) -> tuple[dict[str, Any], list[Note]
             case _:
                 notes.append(Note("info", _dotted(loc), "not known to this version; ignored"))
     return copy, notes
+
+
+def _copied(node: Any) -> Any:
+    """Maps and lists copied, no deeper than a document may be."""
+    if isinstance(node, dict):
+        return {name: _copied(inner) for name, inner in node.items()}
+    return [_copied(inner) for inner in node] if isinstance(node, list) else node
 
 
 def _remove(data: Any, loc: tuple[int | str, ...]) -> None:

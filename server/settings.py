@@ -18,12 +18,15 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from contracts.bounded import whole
 from contracts.document import problems_of
 from contracts.secret import Secret
+from server.plain_file import read_plain
 
 PREFIX = "FLAGEE_"
 FILE_SUFFIX = "_FILE"
 KEY_BYTES = 32
+_FILE_BYTES = 65536
 _PLAIN = re.compile(r"[!-~]+")  # it becomes part of a script and of a line to paste
 MAKE_A_KEY = "openssl rand -base64 32 | tr '+/' '-_'"
 
@@ -53,7 +56,7 @@ def _secret_key(key: Secret) -> Secret:
 
 def _bind(text: str) -> str:
     host, _, port = text.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+    if not host or whole(port, 0, 65535) is None:
         raise ValueError("give HOST:PORT, for example 127.0.0.1:8080 or [::1]:8080")
     return text
 
@@ -203,7 +206,7 @@ def _value(environ: Mapping[str, str], name: str) -> str | None:
     if not path:
         return direct
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        return read_plain(Path(path), _FILE_BYTES).decode("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise SettingsError(f"{name}{FILE_SUFFIX}: cannot read {path}: {reason}") from None

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import structlog
 
+from server.plain_file import read_plain
 from server.settings import variable
 
 _log = structlog.get_logger("server.tls")
+_PEM_BYTES = 1024 * 1024
 
 
 class TlsUnusable(Exception):
@@ -46,7 +48,7 @@ class Certificates:
 def _load(certificate: Path, key: Path) -> ssl.SSLContext:
     for name, path in (("tls_certificate", certificate), ("tls_key", key)):
         try:
-            path.read_bytes()
+            read_plain(path, _PEM_BYTES)
         except OSError as error:
             raise TlsUnusable(
                 f"{variable(name)}: cannot read {path}: {error.strerror}; check the path, and the owner and mode of the file"

@@ -18,7 +18,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from runtime.adapters.state.files import locked
+from runtime.adapters.state.files import locked, read_plain
 from runtime.console.output import Out, choose
 from runtime.console.text import clean
 from runtime.deployment.host_windows import seen_by_engine
@@ -95,7 +95,7 @@ def _settings(etc: Path, runtime: str, system: HostOs) -> DeploySettings:
     if problem := name_problem(runtime):
         raise DeployError("bad_environment", f"--runtime-name {problem}", "name the runtime as the installer did")
     try:
-        raw = (etc / ENV_FILE).read_bytes()
+        raw = read_plain(etc / ENV_FILE)
     except OSError as error:
         text = f"{environment_file(runtime, system)} cannot be read: {error.strerror}"
         raise DeployError("bad_environment", text, "run the installer again, it keeps what is there") from error

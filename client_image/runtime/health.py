@@ -55,10 +55,13 @@ def _heartbeat_age(database: Path, now: dt.datetime) -> tuple[float | None, str]
 
 def _config_warnings(config: Path, now: dt.datetime) -> list[str]:
     """What an operator should know of the configuration, from the store's own note beside it."""
+    from contracts.bounded import read_json
+    from runtime.adapters.state.files import read_plain
+
     if not (config / "config_bot.json").exists():
         return ["there is no configuration yet: nothing is scheduled"]
     try:
-        checked = dt.datetime.fromisoformat(json.loads((config / "config_bot.meta.json").read_bytes())["checked_at"])
+        checked = dt.datetime.fromisoformat(read_json(read_plain(config / "config_bot.meta.json"))["checked_at"])
         age = now - checked
     except (OSError, ValueError, TypeError, KeyError):
         return ["the configuration is of unknown origin"]

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from contracts.bounded import whole
 from contracts.secret import Secret
 
 ROOT = "/flageemonitor"
@@ -86,5 +87,5 @@ def read_settings(environ: Mapping[str, str]) -> RuntimeSettings:
         insecure=get("INSECURE") == "plain-http",
         log_format=get("LOG_FORMAT"),
         run_mode=environ.get("RUN_MODE", "").strip() or "daemon",
-        watchtower_interval=int(interval) if interval.isascii() and interval.isdigit() else None,
+        watchtower_interval=whole(interval),
     )

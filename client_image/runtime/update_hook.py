@@ -48,11 +48,13 @@ def decide(data: Path, now: dt.datetime) -> tuple[int, str]:
 
 def _note_hold(data: Path, now: dt.datetime, runs: list[str]) -> None:
     """Since when an update waits, for doctor and the health report."""
+    from contracts.bounded import read_json
+    from runtime.adapters.handover import read_handed
     from runtime.adapters.state.files import write_atomically
 
     since = now.isoformat()
     with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
-        since = str(json.loads((data / HOLD).read_bytes()).get("since") or since)
+        since = str(read_json(read_handed(data / HOLD)).get("since") or since)
     body: dict[str, Any] = {"since": since, "runs": runs}
     write_atomically(data / HOLD, json.dumps(body).encode(), mode=0o644)
 

@@ -9,6 +9,7 @@ import structlog
 from flask import Blueprint, Response, current_app, jsonify, request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from contracts.bounded import Unreadable, read_json
 from contracts.document import problems_of
 from contracts.secret import Secret
 from server.api.parameters import network_asked_for
@@ -111,6 +112,8 @@ def _body() -> Enrolment:
     if len(raw) > _BODY_LIMIT:
         raise ApiError(413, "body_too_large", f"at most {_BODY_LIMIT} bytes are taken; send agent_id and hostname only")
     try:
-        return Enrolment.model_validate_json(raw)
+        return Enrolment.model_validate(read_json(raw, limit=_BODY_LIMIT))
+    except Unreadable as error:
+        raise ApiError(400, "body_invalid", str(error)) from None
     except ValidationError as error:
         raise ApiError(400, "body_invalid", "; ".join(map(str, problems_of(error)))) from None

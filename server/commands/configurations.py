@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import IO, TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -24,7 +24,7 @@ def config() -> None:
     """Configuration documents (config_bot.json), one for each network."""
 
 
-_FILE = click.argument("file", type=click.File("rb"), metavar="FILE")
+_FILE = click.argument("file", metavar="FILE")
 
 
 _ALLOW_UNKNOWN = click.option(
@@ -42,7 +42,7 @@ _ALLOW_UNKNOWN = click.option(
 @click.option("--yes", is_flag=True, help="Do not ask before something dangerous is stored.")
 @_ALLOW_UNKNOWN
 @output_option
-def config_set(client_name: str, code: str, file: IO[bytes], yes: bool, allow_unknown: bool, output: Output) -> None:
+def config_set(client_name: str, code: str, file: str, yes: bool, allow_unknown: bool, output: Output) -> None:
     """Check FILE (- for stdin) and store it as the next version for NETWORK of CLIENT. Proxies fetch it at their next refresh.
 
     What changes for terminals is said first, the most dangerous changes at the top. On a terminal, changes that reach more
@@ -109,9 +109,10 @@ def config_show(client_name: str, code: str, reveal: bool, output: Output) -> No
     if reveal and output == "text":
         click.echo(raw, nl=False)
         return
+    from contracts.bounded import read_json
     from contracts.document import masked
 
-    data = json.loads(raw.decode("utf-8-sig"))
+    data = read_json(raw)
     shown = data if reveal else masked(data)
     if output == "json":
         emit_json({"client": client_name, "network": code, "version": current.version, "etag": current.etag,
@@ -131,9 +132,7 @@ def config_show(client_name: str, code: str, reveal: bool, output: Output) -> No
 @click.option("--network", "code", metavar="NETWORK", help="With --client: the network that the document is for.")
 @_ALLOW_UNKNOWN
 @output_option
-def config_validate(
-    file: IO[bytes], client_name: str | None, code: str | None, allow_unknown: bool, output: Output
-) -> None:
+def config_validate(file: str, client_name: str | None, code: str | None, allow_unknown: bool, output: Output) -> None:
     """Check FILE (- for stdin) as strictly as `config set` does: values, actions and their parameters, and whether jobs can ever
     run. Exit code 1 when something is wrong. Nothing is stored, and without --client and --network no database is needed.
 
@@ -185,10 +184,18 @@ def _changes(client_name: str, code: str, raw: bytes, allow_unknown: bool) -> tu
         ).changes
 
 
-def _read(file: IO[bytes]) -> bytes:
-    from contracts.document import MAX_BYTES
+def _read(file: str) -> bytes:
+    from contracts.bounded import MAX_BYTES
+    from server.plain_file import read_plain
 
-    return file.read(MAX_BYTES + 1)  # one more than is taken, so that a longer document is refused and not cut
+    if file == "-":
+        # One more than is taken, so that a longer document is refused and not cut.
+        return sys.stdin.buffer.read(MAX_BYTES + 1)
+    try:
+        return read_plain(Path(file), MAX_BYTES)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        cause = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise click.BadParameter(f"{file}: {cause}; name a file, or - for standard input", param_hint="FILE") from None
 
 
 def _say_notes(notes: tuple[Note, ...]) -> None:

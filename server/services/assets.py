@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from contracts.bounded import MAX_BYTES
+from server.plain_file import read_plain
 from server.services.installer import POWERSHELL, SH, Language, TemplateUnusable, render
 from server.services.refusal import Refusal
 
@@ -50,8 +52,8 @@ class Assets:
                 "the installer's files are not here; set FLAGEE_ASSETS to the folder that holds bootstrap/ and wrappers/",
             )
         try:
-            template = (self.root / platform.template).read_bytes()
-            wrappers = {name: (self.root / platform.wrapper.format(name)).read_bytes() for name in _WRAPPERS}
+            template = read_plain(self.root / platform.template, MAX_BYTES)
+            wrappers = {name: read_plain(self.root / platform.wrapper.format(name), MAX_BYTES) for name in _WRAPPERS}
             # Whatever the values will be, it finds what is wrong with the files.
             render(template, {}, wrappers, platform.language)
         except OSError as error:

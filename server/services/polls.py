@@ -59,4 +59,5 @@ class Polls:
         token_id, secret_hash, scopes = row
         if not hmac.compare_digest(secret_hash, hash_of(secret)) or Scope.CONFIG not in scopes.split():
             return None
-        return int(token_id)
+        found: int = token_id
+        return found

@@ -13,10 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from contracts.bounded import MAX_BYTES, MAX_DEPTH
 from contracts.config import NetworkConfig
 from contracts.document import (
-    MAX_BYTES,
-    MAX_DEPTH,
     DocumentError,
     content_digest,
     json_schema,
@@ -97,15 +96,15 @@ def test_a_document_cut_anywhere_is_refused() -> None:
         pytest.param(small().decode().encode("utf-16"), "not_json", "not a complete JSON document", id="UTF-16"),
         pytest.param(b"\0" * 512, "not_json", "not a complete JSON document", id="zeros, as after a power cut"),
         pytest.param(b"[]", "wrong_type", "this is a list", id="a list"),
-        pytest.param(b'"REDE"', "wrong_type", "this is a str", id="a text"),
-        pytest.param(b"null", "wrong_type", "this is a NoneType", id="null"),
+        pytest.param(b'"REDE"', "wrong_type", "this is a text", id="a text"),
+        pytest.param(b"null", "wrong_type", "this is null", id="null"),
         pytest.param(b'{"network": "A", "network": "B"}', "not_json", "key given twice: 'network'", id="a key twice"),
         pytest.param(b'{"a": [{"b": {"c": 1, "c": 1}}]}', "not_json", "key given twice: 'c'", id="a key twice, deep"),
-        pytest.param(b'{"network": NaN}', "not_json", "not JSON compliant", id="NaN"),
-        pytest.param(b'{"network": 1e999}', "not_json", "not JSON compliant", id="infinity"),
-        pytest.param(b'{"network": "\\ud800"}', "not_json", "surrogates not allowed", id="half a surrogate pair"),
-        pytest.param(b'{"network": ' + b"9" * 5000 + b"}", "not_json", "", id="an enormous number"),
-        pytest.param(b"[" * 100_000, "not_json", "recursion", id="a tower of brackets"),
+        pytest.param(b'{"network": NaN}', "not_json", "NaN is not a JSON number", id="NaN"),
+        pytest.param(b'{"network": 1e999}', "not_json", "network: not a finite number", id="infinity"),
+        pytest.param(b'{"network": "\\ud800"}', "not_json", "half of a character", id="half a surrogate pair"),
+        pytest.param(b'{"network": ' + b"9" * 5000 + b"}", "not_json", "line 1 column 13", id="an enormous number"),
+        pytest.param(b"[" * 100_000, "wrong_type", "40 levels deep, line 1 column 41", id="a tower of brackets"),
         pytest.param(
             b'{"actions":' + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b"}",
             "wrong_type",

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from contracts.document import MAX_BYTES
+from contracts.bounded import MAX_BYTES
 from contracts.secret import Secret
 from runtime.adapters.config_store import FILE, ConfigStore
 from runtime.adapters.control_plane import ControlPlane, refresh

@@ -248,7 +248,7 @@ def test_a_channel_that_the_server_closes_while_we_write_is_no_error_of_ours() -
         def write(self, data: bytes) -> None:
             raise BrokenPipeError("Channel not open for sending")
 
-    shell = Shell(script.Reader("0" * 16, 100), 100)
+    shell = Shell(script.Reader("0" * 16, 100, ()), 100)
     shell.connection_made(cast("asyncssh.SSHClientChannel[bytes]", Closing()))
     shell.write(b"a script", last=True)
 

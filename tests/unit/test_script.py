@@ -48,7 +48,8 @@ def ask(request: pytest.FixtureRequest) -> Ask:
     """Run sections in one of the shells and read the answer."""
 
     def run(*sections: tuple[str, str], watchdog: int = 30) -> Answer:
-        return script.parse(run_in(request.param, script.render(sections, MARKER, watchdog)), MARKER)
+        output = run_in(request.param, script.render(sections, MARKER, watchdog))
+        return script.parse(output, MARKER, [name for name, _ in sections])
 
     return run
 
@@ -113,7 +114,7 @@ def test_a_script_cut_anywhere_runs_nothing(shell: str, tmp_path: Path) -> None:
     # With more of the last line than this all of the script is there, and a shell may well start it.
     cuts = [*range(body, last, 97), whole.rindex(b"}"), last + 3]
     for cut in cuts:
-        assert not script.parse(run_in(shell, whole[:cut]), MARKER).complete
+        assert not script.parse(run_in(shell, whole[:cut]), MARKER, ["step:0"]).complete
     assert not (tmp_path / "ran").exists()
 
 
@@ -152,7 +153,7 @@ def test_variables_arrive_exactly_as_they_are(ask: Ask, value: str) -> None:
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40))
 def test_any_text_survives_quoting(value: str) -> None:
     text = script.render([("x", script.assignments({"V": value}) + 'printf %s "$V"')], MARKER, 30)
-    assert script.parse(run_in("dash", text), MARKER).sections["x"] == value.encode()
+    assert script.parse(run_in("dash", text), MARKER, ["x"]).sections["x"] == value.encode()
 
 
 def test_what_no_shell_can_hold_is_refused() -> None:
@@ -241,7 +242,7 @@ def test_a_folder_is_never_replaced(ask: Ask, tmp_path: Path) -> None:
 def test_a_full_disk_leaves_the_old_file(shell: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("old")
     limited = b"ulimit -f 1\ntrap '' XFSZ\n" + script.render([write(tmp_path / "file", EVERY_BYTE * 400)], MARKER, 30)
-    answer = script.parse(run_in(shell, limited), MARKER)
+    answer = script.parse(run_in(shell, limited), MARKER, ["step:write"])
     assert answer.codes.get("step:write") != 0
     assert (tmp_path / "file").read_text() == "old"
     assert names(tmp_path) == ["file"]
@@ -271,10 +272,10 @@ def test_output_in_pieces_reads_like_output_at_once() -> None:
     output = (
         b"banner \xe9\n\nM group 42\n\nM begin a\none\ntwo\nM ended 0 a\n\nM begin b\n\nM ended 5 b\n\nM end\nafter"
     )
-    whole = script.parse(output, "M")
+    whole = script.parse(output, "M", "ab")
     assert whole == Answer({"a": b"one\ntwo", "b": b""}, {"a": 0, "b": 5}, True, noise=b"banner \xe9")
     for size in (1, 2, 3, 7, 50):
-        reader = script.Reader("M", 4096)
+        reader = script.Reader("M", 4096, "ab")
         for at in range(0, len(output), size):
             reader.feed(output[at : at + size])
         assert reader.answer() == whole
@@ -284,20 +285,20 @@ def test_output_in_pieces_reads_like_output_at_once() -> None:
 @pytest.mark.parametrize("cut", range(0, 66, 5))
 def test_output_without_its_end_is_never_complete(cut: int) -> None:
     output = b"\nM begin step:0\nx\nM ended 0 step:0\n\nM begin step:1\npart of it\nM end\n"
-    answer = script.parse(output[:cut], "M")
+    answer = script.parse(output[:cut], "M", ["step:0", "step:1"])
     assert not answer.complete
     assert "step:1" not in answer.codes
 
 
 def test_frames_of_another_marker_are_only_output() -> None:
     forged = b"\nF begin a\nfake\nF ended 0 a\n\nF end\n"
-    assert not script.parse(forged, "M").complete
-    answer = script.parse(b"\nM begin a" + forged + b"\nM ended 1 a\n\nM end\n", "M")
+    assert not script.parse(forged, "M", "a").complete
+    answer = script.parse(b"\nM begin a" + forged + b"\nM ended 1 a\n\nM end\n", "M", "a")
     assert (answer.sections, answer.codes) == ({"a": forged[1:]}, {"a": 1})
 
 
 def test_a_flood_is_kept_to_the_limit_and_later_sections_are_still_heard() -> None:
-    reader = script.Reader("M", 10_000)
+    reader = script.Reader("M", 10_000, ["flood", "small"])
     reader.feed(b"\nM begin flood\n")
     for _ in range(1000):
         reader.feed(b"y\n" * 5000)
@@ -307,3 +308,81 @@ def test_a_flood_is_kept_to_the_limit_and_later_sections_are_still_heard() -> No
     assert answer.truncated
     assert len(answer.sections["flood"]) == 10_000
     assert answer.sections["small"] == b"heard"
+
+
+# The host has read the marker, so it can print any frame it likes.
+FORGED = {
+    "millions of sections with names of their own": b"".join(
+        b"\nM begin %d\n\nM ended 0 %d\n" % (n, n) for n in range(200_000)
+    ),
+    "one section again and again": b"\nM begin a\nx\nM ended 0 a\n" * 200_000,
+    "long names": b"".join(b"\nM begin %d%s\n" % (n, b"x" * 2000) for n in range(2_000)),
+    "frames that are none": b"\nM x\n" * 400_000,
+    "noise": b"y\n" * 1_000_000,
+    "one endless line": b"\nM begin " + b"x" * 2_000_000,
+    "endless output": b"\nM begin a\n" + b"x" * 2_000_000,
+    "nothing but NUL": b"\0" * 2_000_000,
+    "nothing but carriage returns": b"\nM begin a\n" + b"\r" * 2_000_000,
+}
+
+
+@pytest.mark.parametrize("output", FORGED.values(), ids=FORGED)
+def test_what_is_kept_of_a_hostile_answer_does_not_grow_with_it(output: bytes) -> None:
+    reader = script.Reader("M", 10_000, ["a", "b"])
+    for at in range(0, len(output), 32_768):
+        reader.feed(output[at : at + 32_768])
+        reader.aside(output[at : at + 32_768])
+    answer = reader.answer()
+    kept = (
+        sum(len(name) + len(output) for name, output in answer.sections.items()) + len(answer.noise) + len(reader._rest)
+    )
+    assert kept <= 10_000 + 2 * script.SECTION_KEPT + script.NOISE_KEPT + script.LINE
+    assert {*answer.sections, *answer.codes} <= {"a", "b"}
+    assert not answer.complete
+
+
+def test_more_frames_than_the_script_has_are_a_flood_at_once() -> None:
+    reader = script.Reader("M", 10_000, ["a"])
+    reader.feed(b"\nM begin a\n" * 100)
+    assert reader.flooded
+    assert reader.answer().truncated
+
+
+@pytest.mark.parametrize(
+    ("output", "sections", "codes", "complete"),
+    [
+        pytest.param(b"M ended %s a" % (b"9" * 5000), {"a": b"x"}, {}, True, id="a code of thousands of digits"),
+        pytest.param(b"M ended 256 a", {"a": b"x"}, {}, True, id="a code that no shell has"),
+        pytest.param(b"M ended -1 a", {"a": b"x"}, {}, True, id="a negative code"),
+        pytest.param(b"M ended 0 b", {"a": b"x"}, {}, True, id="the end of a section that never began"),
+        pytest.param(b"M ended 0 other", {"a": b"x"}, {}, True, id="the end of a section that nobody asked for"),
+        pytest.param(b"M ended 0 a\n\nM ended 1 a", {"a": b"x"}, {"a": 0}, True, id="a second end"),
+        pytest.param(b"M begin a\ny", {"a": b"x"}, {}, True, id="a second begin"),
+        pytest.param(b"M begin other\ny", {"a": b"x"}, {}, True, id="a section that nobody asked for"),
+        pytest.param(b"M group %s" % (b"9" * 5000), {"a": b"x"}, {}, True, id="a process group of thousands of digits"),
+        pytest.param(b"M group -1", {"a": b"x"}, {}, True, id="a negative process group"),
+        pytest.param(b"M\0ended 0 a", {"a": b"x\nM\0ended 0 a\n"}, {}, True, id="a NUL in a frame"),
+        pytest.param(b"M ended 0 a\r", {"a": b"x"}, {}, True, id="a carriage return after the name"),
+        pytest.param(b"M end\n\nM ended 0 a", {"a": b"x"}, {}, True, id="the end of all before that of a section"),
+    ],
+)
+def test_a_forged_frame_is_passed_over(
+    output: bytes, sections: dict[str, bytes], codes: dict[str, int], complete: bool
+) -> None:
+    answer = script.parse(b"\nM begin a\nx\n" + output + b"\n\nM end\n", "M", ["a", "b"])
+    assert (answer.sections, answer.codes, answer.complete) == (sections, codes, complete)
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"\nM ", b"begin ", b"ended ", b"end", b"group ", b"0 ", b"a", b"\n", b"9" * 30, b"\xff"])
+    )
+)
+def test_any_sequence_of_frames_is_read_within_bounds(pieces: list[bytes]) -> None:
+    whole = script.parse(b"".join(pieces), "M", ["a"])
+    reader = script.Reader("M", len(b"".join(pieces)), ["a"])
+    for piece in pieces:
+        reader.feed(piece)
+    assert reader.answer() == whole
+    assert set(whole.codes) <= set(whole.sections) <= {"a"}
+    assert all(0 <= code <= 255 for code in whole.codes.values())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, get_args
 
+from contracts.bounded import whole
 from runtime.core.action import Action, Decision, Done, Params
 from runtime.core.facts import Facts
 from runtime.core.model import Host, Role
@@ -61,12 +63,15 @@ printf 'listening_hex=%s\n' "${ports# }"
 """
 
 
+_HEX_PORT = re.compile(r"[0-9A-Fa-f]{1,4}")
+
+
 def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdecimal() else None
+    return whole(text)
 
 
 def _ports(text: str) -> list[int]:
-    return sorted({int(word, 16) for word in text.split() if all(c in "0123456789abcdefABCDEF" for c in word)})
+    return sorted({int(word, 16) for word in text.split() if _HEX_PORT.fullmatch(word)})
 
 
 def report_of(facts: Facts) -> Mapping[str, Any]:

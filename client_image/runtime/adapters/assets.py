@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from contracts.config import Level
+from runtime.adapters.state.files import read_plain
 from runtime.core.compatibility_guard import EndpointRow, check_minimums, parse_minimums, parse_rows
 from runtime.core.data_files import DataFault
 from runtime.core.providers import DEFAULT, Provider, check_names, parse_provider
@@ -51,7 +52,7 @@ def load(root: Path, names: Mapping[str, str]) -> Assets:
 
     def text(path: str) -> str:
         try:
-            raw = (root / path).read_bytes()
+            raw = read_plain(root / path)
             digest.update(f"{path}\0{len(raw)}\0".encode() + raw)
             return raw.decode("utf-8")
         except OSError as error:

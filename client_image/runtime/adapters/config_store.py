@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contracts.bounded import read_json
 from contracts.document import Document, DocumentError, read_document
-from runtime.adapters.state.files import locked, private_folder, write_atomically
+from runtime.adapters.state.files import locked, private_folder, read_plain, write_atomically
 from runtime.core.errors import NoConfiguration
 
 FILE = "config_bot.json"
@@ -65,7 +66,7 @@ class ConfigStore:
         warnings: list[str] = []
         for path in (self.folder / FILE, *self._previous()):
             try:
-                raw = path.read_bytes()
+                raw = read_plain(path)
                 document = read_document(raw, strict=False)
             except FileNotFoundError:
                 continue
@@ -111,7 +112,7 @@ class ConfigStore:
     def _keep_previous(self, raw: bytes) -> None:
         """Shift the kept versions by one. A current file that is not valid is no version worth keeping."""
         try:
-            current = (self.folder / FILE).read_bytes()
+            current = read_plain(self.folder / FILE)
             read_document(current, strict=False)
         except (OSError, DocumentError):
             return
@@ -143,7 +144,7 @@ class ConfigStore:
 
     def _meta(self) -> dict[str, Any]:
         try:
-            meta = json.loads((self.folder / META).read_bytes())
+            meta = read_json(read_plain(self.folder / META))
         except (OSError, ValueError):
             return {}
         return meta if isinstance(meta, dict) else {}

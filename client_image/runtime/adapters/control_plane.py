@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime as dt
 import email.utils
 import ipaddress
-import json
 import os
 import stat
 from dataclasses import dataclass, field
@@ -23,12 +22,14 @@ import requests
 import urllib3
 from urllib3.util import Retry
 
-from contracts.document import MAX_BYTES, DocumentError, read_document
+from contracts.bounded import MAX_BYTES, read_json, whole
+from contracts.document import DocumentError, read_document
 from contracts.ids import uuid7
 from contracts.secret import Secret
 from runtime.adapters import intermediary
 from runtime.adapters.config_store import ConfigStore, StoredConfig
 from runtime.adapters.http_deadline import DeadlinePassed, Wire
+from runtime.adapters.state.files import ca_problem, read_plain
 from runtime.core.errors import NoConfiguration
 from runtime.core.ports import Clock
 
@@ -37,6 +38,7 @@ MAX_PAUSE_S = 3600.0
 _PIECE = 65536
 _ERROR_BYTES = 65536
 _OWN_WORDS = (b"network", b"schema_version", b"PARAM_")  # one of them is in every document
+_TOKEN_BYTES = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ class ControlPlane:
 
         ``within``: seconds, where the caller has less time than ``total_timeout``.
         """
-        problem = _address_problem(self.url, insecure=self.insecure)
+        problem = _address_problem(self.url, insecure=self.insecure) or self._ca_problem()
         known = etag if etag and etag.isascii() and etag.isprintable() else None  # its file may have been edited
         login = self.login()
         if problem or login.token is None:
@@ -189,13 +191,17 @@ class ControlPlane:
         if self.token_file is None:
             return _checked(self.token.reveal() if self.token else "", "FLAGEEMONITOR_TOKEN")
         try:
-            text = self.token_file.read_text(encoding="utf-8-sig")
+            text = read_plain(self.token_file, _TOKEN_BYTES).decode("utf-8-sig")
             shared = stat.S_IMODE(self.token_file.stat().st_mode) & 0o077
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "not UTF-8"
             return Login(None, f"the token file {self.token_file} cannot be read: {why}")
         warning = f"{self.token_file} may be read by others: chmod 400 it" if shared else ""
         return _checked(text, str(self.token_file), warning)
+
+    def _ca_problem(self) -> str:
+        problem = ca_problem(Path(self.ca_path)) if self.ca_path else ""
+        return f"FLAGEEMONITOR_CA_PATH {self.ca_path} cannot be read: {problem}" if problem else ""
 
     def _answer(self, response: requests.Response, *, asked: bool, now: dt.datetime) -> Answer:
         status = response.status_code
@@ -311,8 +317,9 @@ def parse_retry_after(text: str | None, now: dt.datetime) -> float | None:
     """Seconds from either form of the header (RFC 9110); None when it is absent or makes no sense."""
     if not text:
         return None
-    if text.strip().isascii() and text.strip().isdigit():
-        return float(text.strip()[:12])
+    seconds = whole(text.strip())
+    if seconds is not None:
+        return 1.0 * seconds
     try:
         instant = email.utils.parsedate_to_datetime(text)
     except (ValueError, OverflowError):
@@ -453,8 +460,8 @@ def _read(response: requests.Response, limit: int) -> bytes | str:
     encoding = response.headers.get("Content-Encoding", "identity")
     if encoding != "identity":
         return f"the answer is packed as {encoding}, which was not asked for"
-    announced = response.headers.get("Content-Length", "")
-    if announced.isdigit() and int(announced) > limit:
+    announced = whole(response.headers.get("Content-Length"))
+    if announced is not None and announced > limit:
         return f"the answer has {announced} bytes; at most {limit} are read"
     pieces, size = [], 0
     while piece := response.raw.read1(_PIECE, decode_content=False):
@@ -462,7 +469,7 @@ def _read(response: requests.Response, limit: int) -> bytes | str:
         size += len(piece)
         if size > limit:
             return f"the answer has more than the {limit} bytes that are read"
-    if announced.isdigit() and size != int(announced):
+    if announced is not None and size != announced:
         return f"the answer was cut after {size} of {announced} bytes"
     return b"".join(pieces) or "the answer is empty"
 
@@ -472,7 +479,7 @@ def _problem_detail(body: bytes | str) -> str:
     if isinstance(body, str):
         return ""
     try:
-        problem: Any = json.loads(body)
+        problem: Any = read_json(body)
         text = str(problem.get("detail") or problem.get("title") or "")
         if networks := problem.get("networks"):
             text += f" ({', '.join(map(str, networks))})"

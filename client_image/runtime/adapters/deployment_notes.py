@@ -6,12 +6,12 @@ Anything may stand in these files: a value of the wrong kind counts as absent, a
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from contracts.bounded import Unreadable, read_json, whole
 from runtime.adapters.handover import read_handed
 
 REPORT, HOLD, STAMP = "deployment.json", "hold.json", "watchtower.stamp"
@@ -24,6 +24,7 @@ SILENT_REPAIR = dt.timedelta(hours=24)
 TAG_KNOWN = dt.timedelta(hours=1)
 _FUTURE = dt.timedelta(minutes=10)
 _LONGEST = 300
+_LAST_SECOND = 99_999_999_999
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,15 +149,16 @@ def _last(value: object) -> LastDeploy | None:
 def _stamp(path: Path, now: dt.datetime) -> dt.datetime | None:
     try:
         text = read_handed(path, 64).decode("ascii").strip()
-        return _known(dt.datetime.fromtimestamp(int(text), dt.UTC), now) if text.isdigit() and len(text) < 12 else None
+        seconds = whole(text, 0, _LAST_SECOND)
+        return None if seconds is None else _known(dt.datetime.fromtimestamp(seconds, dt.UTC), now)
     except (OSError, ValueError, OverflowError):
         return None
 
 
 def _json(path: Path) -> Mapping[str, Any]:
     try:
-        return _mapping(json.loads(read_handed(path)))
-    except (OSError, ValueError, RecursionError):
+        return _mapping(read_json(read_handed(path)))
+    except (OSError, Unreadable):
         return {}
 
 

@@ -8,13 +8,11 @@ report, and by whoever reads the notes of deploy and of Watchtower's hooks.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import secrets
-import stat
 from pathlib import Path
 
-from runtime.adapters.state.files import write_all
+from runtime.adapters.state.files import read_plain, write_all
 
 MAX_BYTES = 262144
 
@@ -46,16 +44,5 @@ def hand_over(folder: Path, name: str, content: bytes, *, mode: int = 0o644) -> 
 
 
 def read_handed(path: Path, limit: int = MAX_BYTES) -> bytes:
-    """The content of a plain file of at most ``limit`` bytes. Raises OSError for everything else; never blocks."""
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.EINVAL, "not a plain file", str(path))
-        content = b""
-        while piece := os.read(handle, limit + 1 - len(content)):
-            content += piece
-        if len(content) > limit:
-            raise OSError(errno.EFBIG, "larger than it may be", str(path))
-        return content
-    finally:
-        os.close(handle)
+    """As ``read_plain``, and through no link. Raises OSError."""
+    return read_plain(path, limit, follow_links=False)

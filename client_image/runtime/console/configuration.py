@@ -13,6 +13,7 @@ from contracts.action_check import Check, Finding, Level
 from contracts.config import Job, NetworkConfig
 from contracts.document import Document, DocumentError, read_document
 from runtime.adapters.control_plane import refresh
+from runtime.adapters.state.files import read_plain
 from runtime.adapters.state.meta import note_refresh
 from runtime.console.output import Out
 from runtime.console.text import lasting
@@ -57,7 +58,7 @@ def _read(installation: Installation, file: str | None) -> tuple[Document, list[
         stored = installation.store.load()
         return stored.document, [Finding("warning", str(stored.path), text) for text in stored.warnings]
     try:
-        return read_document(Path(file).read_bytes(), strict=True), []
+        return read_document(read_plain(Path(file)), strict=True), []
     except DocumentError as error:
         raise NoConfiguration(error.reason, f"{file}: {error}", "correct these places, then check again") from None
 

@@ -24,6 +24,7 @@ from runtime.core.witnesses import Witness
 
 OUTPUT_KEPT = 400
 POLL_S = 1.0
+_FLOOD = "too much output from the terminal; the check was stopped. It changed nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,10 @@ async def _observe(session: Session, binding: Binding, around: Surroundings, see
         raise _unanswered(answer, around.limits)
     if answer.truncated:
         raise Permanent(
-            Outcome.FAILED, Reason.BAD_FACTS, "it said more than any look asks for, so it was cut short", "flood"
+            Outcome.FAILED,
+            Reason.BAD_FACTS,
+            _FLOOD,
+            "flood",
         )
     facts = probe.parse_probe(answer.sections.get("facts", b""))
     code = answer.codes.get("observe")
@@ -161,8 +165,7 @@ def _unanswered(answer: Answer, limits: Limits) -> HostError:
             text += f"; its last words: {said}"
         return Transient(Outcome.FAILED, Reason.DEADLINE, text, "observe")
     if answer.stopped is Reason.KILLED:
-        text = "the terminal floods: far more output than any answer, so it was cut"
-        return Permanent(Outcome.FAILED, Reason.BAD_FACTS, text, "flood")
+        return Permanent(Outcome.FAILED, Reason.BAD_FACTS, _FLOOD, "flood")
     if answer.stopped is None:
         said = _last_line(answer.noise.decode("utf-8", "replace")) or "nothing"
         text = f"the login shell ended without having run the script; it said: {said}"

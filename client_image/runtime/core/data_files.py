@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from contracts.bounded import MAX_DEPTH, Unreadable, require_bounds
 from contracts.document import problems_of
 from runtime.core.errors import RunError
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from yaml import SafeLoader as _Loader
 else:  # libyaml, where the wheel carries it: ten times as fast, at every start
     _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+_MAX_CHARACTERS = 1024 * 1024
 
 
 class DataFault(RunError):
@@ -49,17 +53,43 @@ class _UniqueKeys(_Loader):
     """YAML lets the last of two equal keys win, in silence; here that is a mistake."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        names = [key.value for key, _ in node.value]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise yaml.constructor.ConstructorError(problem=f"key given twice: {twice}", problem_mark=node.start_mark)
+        seen: set[Any] = set()
+        for key, _ in node.value:
+            name = key.value if isinstance(key, yaml.ScalarNode) else id(key)
+            if name in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"key given twice: {name}", problem_mark=node.start_mark
+                )
+            seen.add(name)
         return super().construct_mapping(node, deep)
 
 
 def _parse(text: str, where: str) -> Any:
     try:
-        loader = _UniqueKeys(text)
-        return loader.get_single_data()
+        _require_plain(text)
+        data = _UniqueKeys(text).get_single_data()
+        require_bounds(data)
+    except Unreadable as error:
+        raise DataFault(where, error.path, error.message) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         text = " ".join(str(error).replace('"<unicode string>", ', "").split())
         raise DataFault(where, "", f"not readable as YAML: {text}") from None
+    return data
+
+
+def _require_plain(text: str) -> None:
+    """No references, where a few lines stand for millions, and no nesting that ends the process: libyaml composes by recursion in
+    C, which no exception can stop."""
+    if len(text) > _MAX_CHARACTERS:
+        raise Unreadable("too_large", f"{len(text)} characters; at most {_MAX_CHARACTERS} are read")
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        line = event.start_mark.line + 1 if event.start_mark else "unknown"
+        if depth > MAX_DEPTH:
+            raise Unreadable("too_deep", f"nested more than {MAX_DEPTH} levels deep, line {line}")
+        if isinstance(event, yaml.AliasEvent):
+            raise Unreadable("not_plain", f"a reference (*{event.anchor}), line {line}: write the values out")

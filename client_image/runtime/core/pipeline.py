@@ -7,7 +7,6 @@ are bound for each provider: hosts of one run may belong to several, and each ma
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from contracts.action_names import STRENGTH, default_at, merged
+from contracts.bounded import Unreadable, read_json
 from contracts.config import ActionSettings, Effect, Level, Mode, NetworkConfig
 from contracts.document import problems_of
 from contracts.ids import correlation_id, uuid7
@@ -261,8 +261,8 @@ def _value(value: Any) -> Any:
     """Lists and maps come from a command line as JSON; everything else stays text for the parameter's own type."""
     if isinstance(value, str) and value[:1] in ("[", "{"):
         try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
+            return read_json(value)
+        except Unreadable:
             return value
     return value
 

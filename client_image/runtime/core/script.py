@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
+from contracts.bounded import whole
 from contracts.secret import MASK, Secret
 from runtime.core.action import Step, WriteFile
 from runtime.core.model import Reason
@@ -22,6 +23,7 @@ STEP_PREFIX = "step:"
 NOISE_KEPT = 4096
 SECTION_KEPT = 4096
 LINE = 3000
+_SPARE_FRAMES = 16  # group and end, and a few for a host that repeats itself
 
 # The group is read from /proc because under dropbear, sudo and su the shell does not lead its process group. The watchdog looks
 # every second, so that it goes away soon after the script; it also ends what a section left behind without setsid.
@@ -96,7 +98,11 @@ fi
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OWNER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?")
-_FRAME = re.compile(rb"(?:group (?P<group>\d+)|begin (?P<begin>.*)|ended (?P<code>\d+) (?P<ended>.*)|(?P<end>end))")
+# A shell's exit codes and the kernel's process ids have no more digits.
+_FRAME = re.compile(
+    rb"(?:group (?P<group>[0-9]{1,10})|begin (?P<begin>.*)|ended (?P<code>[0-9]{1,3}) (?P<ended>.*)|(?P<end>end))",
+    re.DOTALL,
+)
 _PLAIN = frozenset(range(0x20, 0x7F)) - frozenset(b"%\\'-")  # a dash that comes first would be an option
 
 
@@ -168,11 +174,18 @@ def _printf(content: bytes) -> Iterator[str]:
 
 
 class Reader:
-    """Takes the output as it comes and keeps what belongs to sections: ``limit`` bytes, and a little of each even beyond that."""
+    """Takes the output as it comes and keeps what belongs to the sections that were asked for: ``limit`` bytes, and a little of
+    each even beyond that.
 
-    def __init__(self, marker: str, limit: int) -> None:
+    The host has read the marker when it answers, so frames may be forged: a section that nobody asked for, or that begins or
+    ends again, is passed over, and more frames than ``names`` can have are a flood. What is kept is bounded by names and limit.
+    """
+
+    def __init__(self, marker: str, limit: int, names: Iterable[str]) -> None:
         self._start = f"\n{marker} ".encode("ascii")
         self._limit = limit
+        self._names = {name.encode("utf-8", "surrogateescape"): name for name in names}
+        self._frames_left = 2 * len(self._names) + _SPARE_FRAMES
         self._rest = b"\n"  # a first frame needs no line before it
         self._sections: dict[str, bytearray] = {}
         self._codes: dict[str, int] = {}
@@ -181,11 +194,12 @@ class Reader:
         self._kept = 0
         self.truncated = False
         self.complete = False
+        self.flooded = False
         self.group: int | None = None
 
     def feed(self, chunk: bytes) -> None:
         data, at = self._rest + chunk, 0
-        while not self.complete:
+        while not (self.complete or self.flooded):
             found = data.find(self._start, at)
             if found < 0:
                 keep = max(at, len(data) - len(self._start))
@@ -201,7 +215,7 @@ class Reader:
                 line_end = found  # no frame of ours is that long
             self._frame(data[found + len(self._start) : line_end])
             at = line_end + 1
-        self._rest = data[at:]
+        self._rest = b"" if self.flooded else data[at:]
 
     def aside(self, chunk: bytes) -> None:
         """What came beside the output: errors of the shell itself."""
@@ -218,14 +232,21 @@ class Reader:
     def _frame(self, line: bytes) -> None:
         match = _FRAME.fullmatch(line)
         self._current = None
-        if match is None:
+        self._frames_left -= 1
+        if self._frames_left < 0:
+            self.flooded = self.truncated = True
+        elif match is None:
             return
-        if match["group"] is not None:
-            self.group = int(match["group"])
+        elif match["group"] is not None:
+            self.group = whole(match["group"])
         elif match["begin"] is not None:
-            self._current = self._sections.setdefault(match["begin"].decode("utf-8", "surrogateescape"), bytearray())
+            name = self._names.get(match["begin"])
+            if name is not None and name not in self._sections:
+                self._current = self._sections[name] = bytearray()
         elif match["ended"] is not None:
-            self._codes[match["ended"].decode("utf-8", "surrogateescape")] = int(match["code"])
+            name, code = self._names.get(match["ended"]), whole(match["code"], 0, 255)
+            if name in self._sections and name not in self._codes and code is not None:
+                self._codes[name] = code
         else:
             self.complete = True
 
@@ -239,8 +260,8 @@ class Reader:
         self._kept += min(len(data), room)
 
 
-def parse(output: bytes, marker: str) -> Answer:
-    """The answer in the whole of a script's output."""
-    reader = Reader(marker, limit=len(output))
+def parse(output: bytes, marker: str, names: Iterable[str]) -> Answer:
+    """The answer in the whole of a script's output. ``names``: of the sections that were asked for."""
+    reader = Reader(marker, len(output), names)
     reader.feed(output)
     return reader.answer()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from runtime.adapters.state.files import write_atomically
+from contracts.bounded import read_json
+from runtime.adapters.state.files import read_plain, write_atomically
 from runtime.deployment.facts import Image
 from runtime.deployment.reference import Reference
 from runtime.deployment.sights import Sight
@@ -19,6 +21,8 @@ KEPT = 5
 ATTEMPTS = 3
 WINDOW = dt.timedelta(hours=1)
 _RETIRED = 10
+# A pipe or a folder of that name, a giant, a link to itself; and no trouble of the disk, which another time may read.
+_NO_FILE_OF_OURS = (errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.ENXIO)
 
 
 class _Part(BaseModel):
@@ -216,12 +220,14 @@ class Memory:
     def _read(self) -> Records:
         path = self._folder / FILE
         try:
-            return Records.model_validate_json(path.read_bytes())
+            return Records.model_validate(read_json(read_plain(path)))
         except FileNotFoundError:
             return Records()
-        except (ValidationError, ValueError) as error:
+        except (ValidationError, ValueError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in _NO_FILE_OF_OURS:
+                raise
             aside = path.with_name(f"{FILE}.damaged")
-            first = str(error).partition("\n")[0]
+            first = (error.strerror if isinstance(error, OSError) else None) or str(error).partition("\n")[0]
             self.notice = f"{path.name} could not be read ({first}): pins and history are lost"
             if not self._look:
                 path.replace(aside)
@@ -231,7 +237,7 @@ class Memory:
 
 def _write_if_new(path: Path, content: bytes) -> None:
     try:
-        if path.read_bytes() == content:
+        if read_plain(path) == content:
             return
     except OSError:
         pass

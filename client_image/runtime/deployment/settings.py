@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import TypeAdapter, ValidationError
 
+from contracts.bounded import whole
 from contracts.config import NetworkCode
 from contracts.secret import Secret
 from runtime.deployment.env_file import NEW, EnvFile, parse
@@ -153,8 +154,9 @@ class _Reader:
 
     def _interval(self) -> int:
         text = self._get("WATCHTOWER_INTERVAL", str(INTERVAL))
-        if text.isascii() and text.isdigit() and len(text) < 8 and LEAST_INTERVAL <= int(text) <= LONGEST_INTERVAL:
-            return int(text)
+        seconds = whole(text, LEAST_INTERVAL, LONGEST_INTERVAL)
+        if seconds is not None:
+            return seconds
         self._wrong("WATCHTOWER_INTERVAL", f"must be {LEAST_INTERVAL} to {LONGEST_INTERVAL} seconds")
         return INTERVAL
 

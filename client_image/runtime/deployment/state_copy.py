@@ -24,7 +24,6 @@ from runtime.deployment.names import UID
 
 FOLDER = ".candidate-state"
 _PIECE = 1024 * 1024
-_KEEPSAKE_BYTES = 64 * 1024 * 1024
 _BUSY_S = 5.0
 _PAGES = 4096  # between two looks at the clock
 WITHIN_S = 60.0
@@ -55,7 +54,7 @@ def state_archive(data: Path, scratch: Path) -> Iterator[tuple[Iterator[bytes], 
 
 def _copy(data: Path, folder: Path) -> str:
     with contextlib.suppress(OSError):
-        (folder / keepsake.FILE).write_bytes(read_handed(data / keepsake.FILE, _KEEPSAKE_BYTES))
+        (folder / keepsake.FILE).write_bytes(read_handed(data / keepsake.FILE, keepsake.MAX_BYTES))
     source, target = data / FILE, folder / FILE
     try:
         if not stat.S_ISREG(source.lstat().st_mode):
@@ -88,7 +87,7 @@ def _backup(source: Path, target: Path) -> None:
         contextlib.closing(sqlite3.connect(address, uri=True, timeout=_BUSY_S)) as origin,
         contextlib.closing(sqlite3.connect(target)) as copy,
     ):
-        page_size = int(origin.execute("PRAGMA page_size").fetchone()[0])
+        page_size: int = origin.execute("PRAGMA page_size").fetchone()[0]
         origin.backup(copy, pages=_PAGES, progress=look)
 
 

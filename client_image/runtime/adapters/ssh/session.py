@@ -56,7 +56,7 @@ class SshSession:
         """As in the protocol. After a deadline, a flood or a loss the session is over: what is run later has an empty answer."""
         marker = secrets.token_hex(8)
         text = script.render(sections, marker, math.ceil(timeout) + WATCHDOG_LATER_S)
-        reader = script.Reader(marker, self._limit)
+        reader = script.Reader(marker, self._limit, [name for name, _ in sections])
         try:
             async with asyncio.timeout(timeout):
                 stopped = await self._converse(text, reader, privileged)
@@ -186,6 +186,6 @@ class SshSession:
             text = f"kill -KILL -{group}\n".encode("ascii")
             with contextlib.suppress(TimeoutError, Permanent):
                 async with asyncio.timeout(KILL_S):
-                    await self._converse(text, script.Reader(secrets.token_hex(8), 0), privileged)
+                    await self._converse(text, script.Reader(secrets.token_hex(8), 0, ()), privileged)
         self._over = True
         self._connection.abort()

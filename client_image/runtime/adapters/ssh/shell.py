@@ -35,7 +35,7 @@ class Shell(asyncssh.SSHClientSession[bytes]):
 
     @property
     def flooded(self) -> bool:
-        return self._received > self._most
+        return self._received > self._most or self._reader.flooded
 
     def begin(self) -> None:
         """From now on stdout is the script's."""
@@ -85,17 +85,17 @@ class Shell(asyncssh.SSHClientSession[bytes]):
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         self._received += len(data)
-        self.tail += data
+        self.tail += data[-words.KEPT :]
         del self.tail[: -words.KEPT]
-        if self.flooded and self.channel is not None:
-            self.channel.pause_reading()
         if not self._begun:
-            self.greeting += data
+            self.greeting += data[-GREETING_KEPT:]
             del self.greeting[:-GREETING_KEPT]
         elif datatype is None:
             self._reader.feed(data)
         else:
             self._reader.aside(data)
+        if self.flooded and self.channel is not None:
+            self.channel.pause_reading()
         self._wake.set()
 
     def exit_status_received(self, status: int) -> None:

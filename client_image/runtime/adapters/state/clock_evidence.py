@@ -97,7 +97,7 @@ def _as_json(known: Known) -> dict[str, Any]:
 def _known(content: dict[str, Any]) -> Known | None:
     instant = _instant(content.get("instant"))
     with contextlib.suppress(ValueError, TypeError, OverflowError):
-        return Known(instant, float(content["monotonic"]), str(content["boot"])) if instant else None
+        return Known(instant, 1.0 * content["monotonic"], str(content["boot"])) if instant else None
     return None
 
 

@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from contracts.bounded import Unreadable, read_json
 from runtime.core import wire
 from runtime.core.model import HostResult, RunInfo
 
@@ -33,8 +34,8 @@ def dumps(value: Any) -> str:
 def loads(text: str | None) -> Any:
     """Plain data; None for an empty column or one that cannot be read."""
     try:
-        return None if text is None else json.loads(text)
-    except ValueError:
+        return None if text is None else read_json(text)
+    except Unreadable:
         return None
 
 

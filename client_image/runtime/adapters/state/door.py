@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
+from contracts.bounded import whole
 from runtime.adapters.handover import hand_over, read_handed
 
 FILE = "door"
@@ -36,7 +37,10 @@ def open_door(folder: Path) -> None:
 def closed_until(folder: Path, now: dt.datetime) -> dt.datetime | None:
     """Until when no run may start; None when the door is open, or what is written there makes no sense."""
     try:
-        until = dt.datetime.fromtimestamp(int(_lines(folder)[0]), dt.UTC)
+        seconds = whole(_lines(folder)[0])
+        if seconds is None:
+            return None
+        until = dt.datetime.fromtimestamp(seconds, dt.UTC)
     except (OSError, ValueError, OverflowError, IndexError):
         return None
     return until if now < until <= now + LONGEST else None

@@ -1,4 +1,4 @@
-"""Private folders, atomic files and kernel file locks. Called by the rest of this package and by the configuration store."""
+"""Private folders, plain and atomic files, kernel file locks. Called by everything of the proxy that reads or keeps a file."""
 
 from __future__ import annotations
 
@@ -6,11 +6,21 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from contracts.bounded import MAX_BYTES
+
 _POLL_S = 0.05
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 
 
 def private_folder(path: Path, *, ours: str = "") -> Path:
@@ -23,6 +33,40 @@ def private_folder(path: Path, *, ours: str = "") -> Path:
         with contextlib.suppress(PermissionError):  # a mount that another user owns; our files in it are 0600 anyway
             path.chmod(0o700)
     return path
+
+
+def read_plain(path: Path, limit: int = MAX_BYTES, *, follow_links: bool = True) -> bytes:
+    """The content of a plain file of at most ``limit`` bytes. Raises OSError for everything else; never blocks.
+
+    A pipe, a socket or a device is opened without waiting and not read; a file that is larger is not read at all.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow_links else os.O_NOFOLLOW))
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            kind = next((name for is_kind, name in _KINDS if is_kind(found.st_mode)), "something else")
+            raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))
+        if found.st_size > limit:
+            raise OSError(errno.EFBIG, f"it has {found.st_size} bytes; at most {limit} are read", str(path))
+        content = bytearray()
+        while piece := os.read(handle, limit + 1 - len(content)):
+            content += piece
+        if len(content) > limit:  # it grew, or it is one of the kernel's, which tell no size
+            raise OSError(errno.EFBIG, f"it has more than the {limit} bytes that are read", str(path))
+        return bytes(content)
+    finally:
+        os.close(handle)
+
+
+def ca_problem(path: Path) -> str:
+    """Why this file or folder of certificate authorities cannot be used; TLS itself would wait at a pipe for good."""
+    if path.is_dir():
+        return ""
+    try:
+        read_plain(path)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
 
+from contracts.bounded import whole
 from runtime.adapters.state.codec import loads
 from runtime.adapters.state.ledger import DONE, RUNNING
 from runtime.adapters.state.store import State
@@ -205,7 +206,7 @@ def count(state: State) -> Counts:
             host_keys=number(rows.select_from(host_keys).where(host_keys.c.retired_at.is_(None))),
             outbox_waiting=number(rows.select_from(outbox).where(waiting)),
             outbox_delivered=number(rows.select_from(outbox).where(outbox.c.delivered_at.is_not(None))),
-            outbox_dropped=int(facts.get("outbox_dropped", 0)),
+            outbox_dropped=whole(facts.get("outbox_dropped")) or 0,
             oldest_waiting=connection.scalar(oldest),
             first_use_blocked=facts.get("first_use_blocked"),
         )

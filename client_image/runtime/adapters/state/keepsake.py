@@ -8,19 +8,21 @@ a pinned key is not trusted on first use until an operator has confirmed that (`
 from __future__ import annotations
 
 import datetime as dt
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, insert
 
+from contracts.bounded import read_json
 from contracts.ids import uuid7
 from runtime.adapters.state.codec import dumps
-from runtime.adapters.state.files import append_durably
+from runtime.adapters.state.files import append_durably, read_plain
 from runtime.adapters.state.tables import host_keys, meta, outbox
 
 FILE = "keepsake.jsonl"
+MAX_BYTES = 64 * 1024 * 1024
 FIRST_USE_BLOCKED = "first_use_blocked"
 _PENDING = "keepsake"
 
@@ -59,7 +61,7 @@ def drop(connection: Connection) -> None:
 def recall(folder: Path) -> Keepsake:
     found = Keepsake()
     try:
-        lines = (folder / FILE).read_bytes().splitlines()
+        lines = read_plain(folder / FILE, MAX_BYTES).splitlines()
     except FileNotFoundError:
         return found
     found.complete = True
@@ -99,19 +101,26 @@ def restore(connection: Connection, folder: Path, *, damaged: bool, notice: str,
     return notices
 
 
+def _port(event: Mapping[str, Any]) -> int:
+    port = event["port"]
+    if not isinstance(port, int):
+        raise TypeError("a port is a number")
+    return port
+
+
 def _replay(found: Keepsake, line: bytes) -> bool:
     try:
-        event = json.loads(line)
+        event = read_json(line)
         kind = event.pop("event")
         if kind == "agent_id":
             found.agent_id = str(event["agent_id"])
         elif kind == "pin":
-            key = {**event, "port": int(event["port"]), "first_seen": dt.datetime.fromisoformat(event["first_seen"])}
+            key = {**event, "port": _port(event), "first_seen": dt.datetime.fromisoformat(event["first_seen"])}
             found.keys[key["network"], key["name"], key["port"]] = {
                 column: key[column] for column in ("network", "name", "port", "key", "fingerprint", "first_seen")
             }
         elif kind == "retire":
-            found.keys.pop((event["network"], event["name"], int(event["port"])), None)
+            found.keys.pop((event["network"], event["name"], _port(event)), None)
     except (ValueError, KeyError, TypeError, AttributeError):
         return False
     return True

@@ -9,11 +9,12 @@ import asyncio
 import contextlib
 import datetime as dt
 import hashlib
-import json
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+from contracts.bounded import read_json
+from runtime.adapters.handover import read_handed
 from runtime.adapters.state.codec import dumps
 from runtime.adapters.state.errors import translated
 from runtime.adapters.state.files import locked, private_folder, write_all
@@ -86,7 +87,7 @@ def _rewrite(handle: int, content: bytes) -> None:
 
 def _sentence(path: Path) -> str:
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(read_handed(path))
         since = dt.datetime.fromisoformat(content["since"])
         return f"locked by {content['owner']}, pid {content['pid']}, since {since:%Y-%m-%d %H:%M:%S %Z}"
     except (OSError, ValueError, KeyError, TypeError):

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Select, Table, and_, delete, func, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from contracts.bounded import whole
 from contracts.ids import uuid7
 from runtime.adapters.state.codec import dumps
 from runtime.adapters.state.ledger import FINISHED
@@ -90,7 +91,7 @@ def _drop_waiting(limit: int, now: dt.datetime, connection: Connection) -> int:
     oldest = select(outbox.c.id).where(outbox.c.kind != DROPPED).order_by(outbox.c.id)
     dropped = _delete(connection, outbox, outbox.c.id, oldest, most=_excess(connection, limit))
     if dropped:
-        total = dropped + int(connection.scalar(select(meta.c.value).where(meta.c.key == DROPPED)) or 0)
+        total = dropped + (whole(connection.scalar(select(meta.c.value).where(meta.c.key == DROPPED))) or 0)
         counter = upsert(meta).values(key=DROPPED, value=str(total))
         connection.execute(counter.on_conflict_do_update(index_elements=[meta.c.key], set_={"value": str(total)}))
         # One row that waits is enough: it carries the sum.

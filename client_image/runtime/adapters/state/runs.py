@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import json
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select, update
 
+from contracts.bounded import read_json
 from runtime.adapters.handover import read_handed
 from runtime.adapters.state.codec import dumps
 from runtime.adapters.state.errors import translated
@@ -142,7 +142,7 @@ def cancel_requested(state: State, run_id: str) -> str | None:
         noted = connection.scalar(select(runs.c.cancel_requested_by).where(runs.c.run_id == run_id))
     if noted is None:
         with contextlib.suppress(OSError):
-            return _note_of(state.folder / "runs" / f"{run_id}.lock").read_text(errors="replace")
+            return read_handed(_note_of(state.folder / "runs" / f"{run_id}.lock")).decode(errors="replace")
     return noted
 
 
@@ -172,16 +172,22 @@ def _live(path: Path) -> LiveRun | None:
     if not is_locked(path):
         return None
     try:
-        content = json.loads(read_handed(path))
+        content = read_json(read_handed(path))
         return LiveRun(
             run_id=str(content["run_id"]),
-            pid=int(content["pid"]),
+            pid=_number(content["pid"]),
             action=str(content["action"]),
             origin=str(content["origin"]),
             started_at=dt.datetime.fromisoformat(content["started_at"]).astimezone(dt.UTC),
         )
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None  # just being registered, or just over
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"{value!r} is not a number")
+    return value
 
 
 def _sweep(path: Path) -> None:

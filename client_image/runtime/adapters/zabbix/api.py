@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from packaging.version import InvalidVersion
 from pydantic import BaseModel, ValidationError
 from pyzabbix.api import ZabbixAPI, ZabbixAPIException
 
@@ -104,7 +103,7 @@ def _translated(session: BoundedSession, token: str) -> Iterator[None]:
             yield
     except ZabbixAPIException as error:
         raise _said(error, where, token) from None
-    except (KeyError, TypeError, InvalidVersion):  # JSON, but neither a result nor an error
+    except (KeyError, TypeError, ValueError):  # JSON, but neither a result nor an error; or a version that is none
         raise not_zabbix(where, "it is JSON, but not JSON-RPC") from None
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from contracts.address import parse_address
+from contracts.bounded import whole
 from contracts.config import ZabbixInventory
 from runtime.adapters.naming import Naming
 from runtime.adapters.resolver import with_names_resolved
@@ -167,7 +168,7 @@ class ZabbixHosts:
             groups=tuple(group.name for group in row.groups),
             tags=tags,
             agent_status=agent.available if agent else None,
-            agent_port=int(agent.port) if agent and agent.port.isdecimal() else _AGENT_PORT,
+            agent_port=(whole(agent.port, 1, 65535) if agent else None) or _AGENT_PORT,
             credential=login.credential if login else None,
             problem=problem,
             maintenance=row.maintenance_status == 1,

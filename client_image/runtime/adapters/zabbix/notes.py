@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from contracts.bounded import whole
 from contracts.config import Credential
 from contracts.secret import Secret
 
@@ -36,7 +37,7 @@ def read_notes(text: str, credential_id: str) -> Login | None:
         password = match["password"]
     else:
         return None
-    port = int(match["port"]) if match["port"] else None
-    if port is not None and not 1 <= port <= 65535:
+    port = whole(match["port"], 1, 65535)
+    if match["port"] and port is None:
         return None
     return Login(Credential(id=credential_id, user=match["user"], password=Secret(password)), port)

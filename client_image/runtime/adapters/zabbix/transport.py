@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import time
 from collections.abc import Iterator
 from http.client import HTTPException
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,8 +23,10 @@ from urllib3.exceptions import HTTPError as BodyError
 from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import Retry
 
+from contracts.bounded import read_json
 from runtime.adapters import intermediary
 from runtime.adapters.http_deadline import DeadlinePassed, Wire
+from runtime.adapters.state.files import ca_problem
 from runtime.core.errors import InventoryUnavailable
 
 _PIECE = 65_536
@@ -45,6 +47,13 @@ _RETRY = Retry(
     raise_on_status=False,
     respect_retry_after_header=False,
 )
+
+
+class _Answer(requests.Response):
+    """One whose JSON is read within bounds: pyzabbix asks the answer itself for it."""
+
+    def json(self, **_: Any) -> Any:
+        return read_json(self.content, limit=_LARGEST)
 
 
 class BoundedSession(requests.Session):
@@ -93,8 +102,10 @@ class BoundedSession(requests.Session):
         foreign = response.status_code != 404 and b"zabbix" not in body[:_PIECE].lower()
         if foreign and (what := intermediary.page(response.status_code, kind, body)):
             raise intercepted(self.where, what)
-        response.raw = io.BytesIO(body)
-        return response
+        answer = _Answer()
+        answer.__dict__.update(response.__dict__)
+        answer.raw, answer.encoding = io.BytesIO(body), "utf-8"
+        return answer
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """None: nothing is followed, nor even looked at."""
@@ -202,10 +213,10 @@ def check(url: str, ca_path: str | None) -> None:
         raise InventoryUnavailable(
             "zabbix_bad_url", f"inventory.url cannot be read: {error}", "write it as https://zabbix.example/zabbix"
         ) from None
-    if ca_path is not None and not os.access(ca_path, os.R_OK):
+    if ca_path is not None and (problem := ca_problem(Path(ca_path))):
         raise InventoryUnavailable(
             "zabbix_ca",
-            f"inventory.ca_path {ca_path} cannot be read",
+            f"inventory.ca_path {ca_path} cannot be read: {problem}",
             "put the CA bundle there, readable for this user",
         )
 
