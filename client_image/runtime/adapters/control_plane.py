@@ -317,7 +317,7 @@ def parse_retry_after(text: str | None, now: dt.datetime) -> float | None:
     """Seconds from either form of the header (RFC 9110); None when it is absent or makes no sense."""
     if not text:
         return None
-    seconds = whole(text.strip())
+    seconds = whole(text.strip()[:12])  # more digits than that are the same to us: longer than we ever wait
     if seconds is not None:
         return 1.0 * seconds
     try:
