@@ -5,17 +5,19 @@ Exit codes: 0 done, 1 it could not be done (the message names the fix), 2 wrong 
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from contracts.visible import not_text, visible
 from server.commands.base import settings_from, working
 from server.commands.clients import client, network
 from server.commands.configurations import config
 from server.commands.install import install_command
-from server.commands.output import Output, emit_json, output_option, say
+from server.commands.output import Output, emit_json, output_option, say, tell
 from server.commands.tokens import token
 
 if TYPE_CHECKING:
@@ -24,7 +26,23 @@ if TYPE_CHECKING:
 _MIGRATION_WAIT = 120.0  # seconds that a second init-db waits for the first
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _Commands(click.Group):
+    """Errors repeat what stands in files and databases: nothing in them steers a terminal."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if strange := not_text(args):
+            raise click.UsageError(f"{strange} is not text in the encoding of this terminal; nothing was done", ctx)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            vars(error)["message"] = visible(error.message)
+            raise
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="flageemonitor-proxy", prog_name="flagee-server")
 def cli() -> None:
     """The control plane of FlageeMonitor Proxy: registers clients and networks, hands out configuration to their proxies.
@@ -62,9 +80,9 @@ def init_db(output: Output) -> None:
     if output == "json":
         emit_json({"database": database.location, "before": before.revision, "revision": after.revision})
     elif before.state == "current":
-        click.echo(f"{database.location} is up to date (revision {after.revision})")
+        tell(f"{database.location} is up to date (revision {after.revision})")
     else:
-        click.echo(f"{database.location} is ready (revision {after.revision})")
+        tell(f"{database.location} is ready (revision {after.revision})")
 
 
 @cli.command()
@@ -122,6 +140,9 @@ for command in (client, network, token, config, install_command):
 
 def main() -> None:
     """Entry of the console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     cli(prog_name="flagee-server")
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from contracts.visible import is_utf8, json_text, visible_values
 
 _FIRST = ("timestamp", "level", "event", "correlation_id")
 _SHARED: tuple[Processor, ...] = (
@@ -27,12 +29,16 @@ def configure_logging(form: Literal["auto", "json", "console"], level: str) -> N
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     number = logging.getLevelNamesMapping()[level.upper()]
     render: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        [
+            structlog.processors.format_exc_info,
+            _visible,
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+        ]
         if console
         else [
             structlog.processors.format_exc_info,
             _first_things_first,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
+            structlog.processors.JSONRenderer(_json),
         ]
     )
     structlog.configure(
@@ -53,6 +59,14 @@ def configure_logging(form: Literal["auto", "json", "console"], level: str) -> N
     root.setLevel(number)
     for noisy in ("alembic", "sqlalchemy"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _visible(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    return visible_values(event)
+
+
+def _json(event: EventDict, **options: Any) -> str:
+    return json_text(event, ascii_only=not is_utf8(sys.stderr.encoding), **options)
 
 
 def _first_things_first(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

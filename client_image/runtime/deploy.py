@@ -18,9 +18,9 @@ from typing import Any
 import click
 from rich.text import Text
 
+from contracts.visible import one_line
 from runtime.adapters.state.files import locked, read_plain
 from runtime.console.output import Out, choose
-from runtime.console.text import clean
 from runtime.deployment.host_windows import seen_by_engine
 from runtime.deployment.names import SOCKET, UID, HostOs, environment_file, name_problem
 from runtime.deployment.outcomes import DeployError, Result, as_result
@@ -238,9 +238,9 @@ def show(out: Out, verb: str, runtime: str, result: Result, told: dict[str, Any]
         out.say(f"note: {note}", "yellow")
     style = _STYLES.get(result.exit_code, "bold red")
     if out.form == "table":
-        out.console.print(Text(f"{result.reason}: ", style=style) + Text(clean(result.message)), soft_wrap=True)
+        out.console.print(Text(f"{result.reason}: ", style=style) + Text(one_line(result.message)), soft_wrap=True)
     else:
-        out.write(f"{result.reason}\t{clean(result.message)}\n")
+        out.write(f"{result.reason}\t{one_line(result.message)}\n")
     if result.advice:
         out.say(f"  try: {result.advice}")
 

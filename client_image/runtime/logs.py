@@ -7,19 +7,35 @@ from typing import TextIO
 
 import structlog
 
+from contracts.visible import visible, visible_values
+from runtime.console.text import forgiving
+
+
+class _Plain(logging.Formatter):
+    """For lines that hold a server's own words."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
+
 
 def configure(form: str, *, debug: bool, stream: TextIO) -> None:
     """``form``: json, console, or empty for whatever fits the stream. Called once by each composition root."""
     console = form == "console" or (form != "json" and stream.isatty())
-    renderer: structlog.types.Processor = (
-        structlog.dev.ConsoleRenderer(colors=stream.isatty()) if console else structlog.processors.JSONRenderer()
+    forgiving(stream)
+    render: list[structlog.types.Processor] = (
+        [
+            _visible,
+            structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback),
+        ]
+        if console
+        else [structlog.processors.JSONRenderer()]
     )
     processors: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        renderer,
+        *render,
     ]
     structlog.configure(
         processors=processors,
@@ -28,5 +44,11 @@ def configure(form: str, *, debug: bool, stream: TextIO) -> None:
         cache_logger_on_first_use=True,
     )
     if debug:  # the one library whose own words help: which server, which algorithms, how a login went
-        logging.basicConfig(stream=stream, format="%(asctime)s %(name)s %(message)s")
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(_Plain("%(asctime)s %(name)s %(message)s"))
+        logging.basicConfig(handlers=[handler])
         logging.getLogger("asyncssh").setLevel(logging.INFO)
+
+
+def _visible(_: structlog.types.WrappedLogger, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    return visible_values(event)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from contracts.visible import not_text, visible
+
 if TYPE_CHECKING:
     from runtime.console.output import Out
     from runtime.wiring import Installation
@@ -396,6 +398,8 @@ def doctor(output: str | None) -> None:
 def _parsed_and_run(words: list[str]) -> int:
     """The exit code. What the option parser refuses is an error like every other where a program reads the output."""
     try:
+        if strange := not_text(words):
+            raise click.UsageError(f"{strange} is not text in the encoding of this terminal; nothing was done")
         return int(cli(words, prog_name=PROGRAM, standalone_mode=False) or 0)
     except click.Abort:
         return 130
@@ -407,6 +411,7 @@ def _parsed_and_run(words: list[str]) -> int:
     except click.ClickException as error:
         form = _form_in(words)
         if form is None:
+            vars(error)["message"] = visible(error.message)
             error.show()
             return error.exit_code
         from runtime.console.output import choose

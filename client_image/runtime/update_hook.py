@@ -73,7 +73,10 @@ def main() -> None:
         code, message = decide(read_settings(os.environ).data_path, dt.datetime.now(dt.UTC))
     except Exception as error:
         code, message = NOT_NOW, f"not now: {type(error).__name__}: {error}"
-    sys.stdout.write(message + "\n")
+    from contracts.visible import one_line
+    from runtime.console.text import forgiving
+
+    forgiving(sys.stdout).write(one_line(message) + "\n")
     sys.exit(code)
 
 

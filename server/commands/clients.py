@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from server.commands.base import working
-from server.commands.output import Output, emit_json, emit_rows, output_option
+from server.commands.output import Output, emit_json, emit_rows, output_option, tell
 
 
 @click.group()
@@ -30,7 +30,7 @@ def client_add(name: str, output: Output) -> None:
     if output == "json":
         emit_json({"client": name})
     else:
-        click.echo(f"client {name} added; next: flagee-server network add")
+        tell(f"client {name} added; next: flagee-server network add")
 
 
 @client.command("list")
@@ -67,7 +67,7 @@ def network_add(client_name: str, code: str, output: Output) -> None:
     if output == "json":
         emit_json({"client": client_name, "network": code})
     else:
-        click.echo(f"network {code} of {client_name} added; next: flagee-server config set")
+        tell(f"network {code} of {client_name} added; next: flagee-server config set")
 
 
 @network.command("list")

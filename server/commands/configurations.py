@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from server.commands.base import working
-from server.commands.output import Output, emit_json, output_option, say
+from server.commands.output import Output, emit_json, output_option, say, tell
 
 if TYPE_CHECKING:
     from contracts.action_check import Finding
@@ -83,9 +83,9 @@ def config_set(client_name: str, code: str, file: str, yes: bool, allow_unknown:
     if output == "json":
         emit_json({**dataclasses.asdict(stored), "findings": _plain(stored.findings), "changes": what.changes})
     elif stored.changed:
-        click.echo(f"version {stored.version} stored for network {code} of {client_name} (digest {stored.digest[:12]})")
+        tell(f"version {stored.version} stored for network {code} of {client_name} (digest {stored.digest[:12]})")
     else:
-        click.echo(f"version {stored.version} has this content already; nothing stored")
+        tell(f"version {stored.version} has this content already; nothing stored")
 
 
 @config.command("show")
@@ -169,7 +169,7 @@ def config_validate(file: str, client_name: str | None, code: str | None, allow_
     _say_notes(document.notes)
     _say_findings(found)
     _say_changes(changed)
-    click.echo(
+    tell(
         f"valid: network {document.config.network}, provider {document.config.provider}, generation {document.generation}"
     )
 

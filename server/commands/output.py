@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import json
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 import click
+
+from contracts.visible import is_utf8, json_text, one_line, visible
 
 Output = Literal["text", "json"]
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -29,11 +30,16 @@ def output_option(command: _Command) -> _Command:
 
 def say(text: str) -> None:
     """For people, beside the result: stderr, so that stdout can be piped."""
-    click.echo(text, err=True)
+    click.echo(visible(text), err=True)
+
+
+def tell(text: str) -> None:
+    """The result, for people."""
+    click.echo(visible(text))
 
 
 def emit_json(value: Any) -> None:
-    click.echo(json.dumps(value, default=_plain, indent=2, ensure_ascii=False))
+    click.echo(json_text(value, default=_plain, indent=2, ascii_only=not is_utf8(sys.stdout.encoding)))
 
 
 def emit_rows(rows: Sequence[Any], columns: Sequence[str], output: Output) -> None:
@@ -42,7 +48,7 @@ def emit_rows(rows: Sequence[Any], columns: Sequence[str], output: Output) -> No
         emit_json([{name: getattr(row, name) for name in columns} for row in rows])
     elif not sys.stdout.isatty():
         for row in rows:
-            click.echo("\t".join(_text(getattr(row, name)) for name in columns))
+            click.echo("\t".join(one_line(_text(getattr(row, name))) for name in columns))
     else:
         from rich.console import Console
         from rich.markup import escape
@@ -50,7 +56,7 @@ def emit_rows(rows: Sequence[Any], columns: Sequence[str], output: Output) -> No
 
         table = Table(*(name.replace("_", " ") for name in columns), box=None, header_style="bold", pad_edge=False)
         for row in rows:
-            table.add_row(*(escape(_cell(getattr(row, name))) for name in columns))
+            table.add_row(*(escape(one_line(_cell(getattr(row, name)))) for name in columns))
         Console().print(table)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from server.commands.base import working
-from server.commands.output import Output, emit_json, emit_rows, output_option, say
+from server.commands.output import Output, emit_json, emit_rows, output_option, say, tell
 
 SCOPES = ("bootstrap", "config", "ingest", "commands")
 _COLUMNS = (
@@ -121,4 +121,4 @@ def token_revoke(public_id: str, output: Output) -> None:
     if output == "json":
         emit_json({"id": public_id, "state": "revoked", "changed": changed})
     else:
-        click.echo(f"token {public_id} {'revoked' if changed else 'was revoked before'}")
+        tell(f"token {public_id} {'revoked' if changed else 'was revoked before'}")

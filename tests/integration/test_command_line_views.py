@@ -13,10 +13,11 @@ import pytest
 from tests.integration.proxy import LONG_S, NETWORK, PROGRAM, WAITS, Proxy, Said, Shop, program, shop, till, verdict
 
 TIMEZONE = "update_endpoint_timezone"
-# A window's title, a colour, a cursor that goes home, a bell, C1's way to say the same, and letters that run backwards.
-EVIL = "\x1b]0;owned\x07\x1b[31mred\x1b[H\x9b2J\u202eevil\u2066\r"
-EVIL_IN_PRINTF = r"printf '\033]0;owned\007\033[31mred\033[H\302\2332J\342\200\256evil\342\201\246\r\n'; exit 3"
-FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# A window's title, a colour, a cursor that goes home, a bell, C1's way to say the same, letters that run backwards, and what
+# takes no room: a zero-width space, a line separator, a byte order mark.
+EVIL = "\x1b]0;owned\x07\x1b[31mred\x1b[H\x9b2J\u202eev\u200b\u2028\ufeffil\u2066\r"
+EVIL_IN_PRINTF = r"printf '\033]0;owned\007\033[31mred\033[H\302\2332J\342\200\256ev\342\200\213\342\200\250\357\273\277il\342\201\246\r\n'; exit 3"
+FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\xa0\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ud800-\udfff]")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 PROGRESS = re.compile(
     r"\x1b\[\?25[lh]|\x1b\[2K|\x1b\[1A|\r"
@@ -191,6 +192,33 @@ def test_a_run_on_a_terminal_shows_its_progress_and_in_a_pipe_it_does_not(place:
     assert (piped.stderr.splitlines()[0], piped.stdout.count("\n")) == ("Needs a look: 1 of 3 hosts", 3)
     quiet = place("diagnose_env", "--host", place.shop.name("right"))
     assert (quiet.stderr, quiet.stdout.count("\n")) == ("", 1)
+
+
+def test_a_terminal_that_knows_ascii_only_is_told_everything(place: Place) -> None:
+    ascii_only = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    for command in (
+        ("hosts",),
+        ("why", place.shop.name("evil")),
+        ("runs", place.run_id),
+        ("doctor",),
+        ("config", "check"),
+    ):
+        for form in ((), ("--output", "table"), ("--output", "json")):
+            said = place.proxy.run(*command, *form, **ascii_only)
+            assert "Traceback" not in said.stderr
+            assert said.stdout.isascii()
+            assert not FORBIDDEN.search(COLOUR.sub("", said.stdout + said.stderr)), (command, form)
+    told = place.proxy.run("hosts", "--output", "json", **ascii_only).json
+    assert told == place("hosts", "--output", "json").json
+
+
+def test_a_name_that_is_no_text_is_refused_by_its_bytes_and_not_by_a_traceback(place: Place) -> None:
+    for command in (("why",), (TIMEZONE, "--dry-run", "--host"), ("runs",), ("explain",), (TIMEZONE, "--loja")):
+        said = place(*command, "PDV\udcff\u202e\x1b[2J")
+        assert said.code != 0
+        assert "Traceback" not in said.stderr
+        assert not FORBIDDEN.search(said.stdout + said.stderr)
+        assert "PDV" in said.stderr
 
 
 def test_why_tells_the_gates_and_the_step_that_failed(place: Place) -> None:

@@ -7,10 +7,11 @@ Judged by type and shape, never by a list of products. Of a page only its title 
 from __future__ import annotations
 
 import html
-import json
 import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
+
+from contracts.bounded import Unreadable, read_json
 
 ADVICE = (
     "let this host through: an exception for this address in the firewall or the sign-in portal, or the right proxy in "
@@ -49,8 +50,8 @@ def other_service(content_type: str, body: bytes, expected: Iterable[bytes]) -> 
         return ""
     kind = shown(content_type.partition(";")[0].lower(), 40)
     try:
-        json.loads(body)
-    except (ValueError, RecursionError):
+        read_json(body)
+    except Unreadable:
         return f"text instead of JSON ({kind})" if kind and "json" not in kind and body.strip()[:1] != b"{" else ""
     return "the JSON of another service"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 from collections.abc import Mapping
 
-from runtime.console.text import clean
+from contracts.visible import one_line
 
 ACTOR_LIMIT = 64
 PURPOSE_LIMIT = 500
@@ -19,7 +19,7 @@ def actor(environ: Mapping[str, str]) -> str:
 
 def remark(text: str, limit: int = PURPOSE_LIMIT) -> str:
     """A remark on one line, without what a terminal would obey, cut at the limit."""
-    plain = " ".join(clean(text).split())
+    plain = " ".join(one_line(text).split())
     return plain if len(plain) <= limit else f"{plain[: limit - 3]}..."
 
 

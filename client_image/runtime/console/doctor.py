@@ -14,6 +14,7 @@ from rich.text import Text
 
 from contracts.config import NetworkConfig
 from contracts.ids import uuid7
+from contracts.visible import one_line
 from runtime.adapters import assets
 from runtime.adapters.control_plane import Intercepted, Refused, Unavailable
 from runtime.adapters.deployment_notes import read_build, read_notes
@@ -24,7 +25,7 @@ from runtime.adapters.state.room import Room, room_at
 from runtime.adapters.state.runs import live_runs
 from runtime.console.configuration import problems
 from runtime.console.output import Out
-from runtime.console.text import clean, counted, lasting
+from runtime.console.text import counted, lasting
 from runtime.core.clock_trust import ADVICE, Suspect
 from runtime.core.errors import RunError
 from runtime.core.listed import of_nobody
@@ -57,8 +58,10 @@ def examine(installation: Installation, out: Out) -> int:
     rows: list[tuple[object, ...]] = []
     for check in checks:
         if out.form == "table":
-            advice = f"\n  try: {clean(check.advice)}" if check.advice else ""
-            rows.append((check.name, Text(check.status, style=_STYLE[check.status]), Text(clean(check.text) + advice)))
+            advice = f"\n  try: {one_line(check.advice)}" if check.advice else ""
+            rows.append(
+                (check.name, Text(check.status, style=_STYLE[check.status]), Text(one_line(check.text) + advice))
+            )
         else:
             rows.append((check.name, check.status, check.text, check.advice))
     out.table(("", "", ""), rows, data)

@@ -10,6 +10,7 @@ from typing import Any
 from rich.text import Text
 
 from contracts.address import parse_address
+from contracts.visible import one_line
 from runtime.adapters.state.history import HostRecord, RunRecord, find_run, list_runs, why
 from runtime.adapters.state.runs import Cancelled, cancel
 from runtime.adapters.state.store import State
@@ -17,7 +18,6 @@ from runtime.console.lookup import host_records
 from runtime.console.lookup import run_id as named_run
 from runtime.console.output import Out
 from runtime.console.terminal import styled
-from runtime.console.text import clean
 from runtime.core.errors import UsageFault
 from runtime.core.model import Missing
 
@@ -62,13 +62,13 @@ def _why_row(record: HostRecord, out: Out) -> tuple[Any, ...]:
 def _why_block(record: HostRecord, out: Out) -> None:
     outcome = record.outcome or record.state
     title = Text(f"\n{out.when(record.started_at)}  ", style="dim") + Text(record.action, style="bold") + Text(" on ")
-    title += Text(clean(record.name), style="bold") + Text(": ") + styled(outcome)
+    title += Text(one_line(record.name), style="bold") + Text(": ") + styled(outcome)
     title += Text(f" ({record.reason})" if record.reason else "")
     out.console.print(title)
     if record.message:
-        out.console.print(Text(f"  {clean(record.message)}"))
+        out.console.print(Text(f"  {one_line(record.message)}"))
     for line in record.plan:
-        out.console.print(Text(f"    {clean(line)}", style="cyan"))
+        out.console.print(Text(f"    {one_line(line)}", style="cyan"))
     rows: list[tuple[object, ...]] = []
     for gate in record.gates:
         mark = Text("passed", style="green") if gate.get("allowed") else Text("refused", style="yellow")
@@ -79,8 +79,8 @@ def _why_block(record: HostRecord, out: Out) -> None:
     out.table(("  gate", "", ""), rows, ())
     asked = "" if record.asked == record.action else f", asked for as {record.asked}"
     dry = ", dry-run" if record.dry_run else ""
-    why_so = f", reason: {clean(record.purpose)}" if record.purpose else ""
-    text = f"  by {clean(_by(record))}{asked}{dry}{why_so}, run {record.run_id}"
+    why_so = f", reason: {one_line(record.purpose)}" if record.purpose else ""
+    text = f"  by {one_line(_by(record))}{asked}{dry}{why_so}, run {record.run_id}"
     out.console.print(Text(text, style="dim"), soft_wrap=True)
 
 
@@ -128,7 +128,7 @@ def show_run(state: State, run_id: str, out: Out) -> int:
         asked = f"asked for by {_by(record)}" + (f", reason: {record.purpose}" if record.purpose else "")
         for text in (asked, *_missing(record), record.message):
             if text:
-                out.console.print(Text(clean(text)))
+                out.console.print(Text(one_line(text)))
     columns = ("host", "address", "outcome", "reason", "what happened")
     out.table(columns, _host_rows(hosts, out), (), whole=columns[:4])
     return 0
@@ -145,9 +145,9 @@ def _happened(host: HostRecord, out: Out) -> object:
     """The message, and what was changed or would be: in a pipe on the same line."""
     if out.form != "table":
         return "; ".join((host.message or "", *host.plan))
-    text = Text(clean(host.message or ""))
+    text = Text(one_line(host.message or ""))
     for line in host.plan:
-        text.append(f"\n  {clean(line)}", style="cyan")
+        text.append(f"\n  {one_line(line)}", style="cyan")
     return text
 
 

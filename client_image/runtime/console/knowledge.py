@@ -10,8 +10,8 @@ from rich.text import Text
 
 from contracts.config import NetworkConfig
 from contracts.document import masked
+from contracts.visible import one_line
 from runtime.console.output import Out
-from runtime.console.text import clean
 from runtime.core import compatibility_guard, rollout
 from runtime.core.action import Action
 from runtime.core.pipeline import Knowledge, configured, known_provider, named, overridden
@@ -147,5 +147,5 @@ def _scripts(data: list[dict[str, Any]], out: Out) -> None:
         by_text.setdefault(item["observe"].strip(), []).append(item["provider"])
     for text, providers in by_text.items():
         title = f"what it looks at first, read-only ({', '.join(providers)}), after the engine's own facts:"
-        lines = (f"  {clean(line)}\n" for line in text.splitlines() or ["(nothing of its own)"])
+        lines = (f"  {one_line(line)}\n" for line in text.splitlines() or ["(nothing of its own)"])
         out.write(f"\n{title}\n{''.join(lines)}")

@@ -6,13 +6,13 @@ Results go to stdout, everything said about the work to stderr, so that a pipe c
 from __future__ import annotations
 
 import datetime as dt
-import json
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from runtime.console.text import CONTROL, clean, hush
+from contracts.visible import is_utf8, json_text, one_line, visible
+from runtime.console.text import forgiving, hush
 from runtime.core.errors import RunError
 
 if TYPE_CHECKING:
@@ -49,26 +49,24 @@ class Out:
     def write(self, text: str) -> None:
         """Plain text to stdout, at once."""
         try:
-            self.stdout.write(text)
+            self.stdout.write(visible(text))
             self.stdout.flush()
         except BrokenPipeError:
             hush(self.stdout)
 
     def json(self, value: Any) -> None:
         indent = 2 if self.form == "json" and self.stdout.isatty() else None
-        text = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
-        # What would drive a terminal stands only inside strings, where JSON has another way to write it.
-        self.write(CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
+        self.write(json_text(value, ascii_only=not is_utf8(self.stdout.encoding), indent=indent, default=str) + "\n")
 
     def say(self, text: str, style: str = "") -> None:
         """A remark for a person, on stderr."""
         from rich.text import Text
 
-        self.notes.print(Text(clean(text), style=style), soft_wrap=True)
+        self.notes.print(Text(one_line(text), style=style), soft_wrap=True)
 
     def ask(self, text: str) -> None:
         """A question for a person, on stderr; the answer is typed on the same line."""
-        self.stderr.write(clean(text))
+        self.stderr.write(one_line(text))
         self.stderr.flush()
 
     def table(
@@ -90,7 +88,7 @@ class Out:
                 self.json(item)
         elif self.form == "lines":
             for row in rows:
-                self.write("\t".join(clean("" if cell is None else cell) for cell in row) + "\n")
+                self.write("\t".join(one_line("" if cell is None else cell) for cell in row) + "\n")
         else:
             from runtime.console.terminal import draw
 
@@ -106,10 +104,12 @@ class Out:
         """The same for a person only."""
         from rich.text import Text
 
-        text = Text("error: ", style="bold red") + Text(clean(error.message)) + Text(f" [{error.reason}]", style="dim")
+        text = (
+            Text("error: ", style="bold red") + Text(one_line(error.message)) + Text(f" [{error.reason}]", style="dim")
+        )
         self.notes.print(text, soft_wrap=True)
         if error.advice:
-            self.notes.print(Text("  try: ", style="bold") + Text(clean(error.advice)), soft_wrap=True)
+            self.notes.print(Text("  try: ", style="bold") + Text(one_line(error.advice)), soft_wrap=True)
 
 
 def error_json(error: RunError) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def error_json(error: RunError) -> dict[str, Any]:
 
 def choose(asked: str | None, stdout: TextIO | None = None, stderr: TextIO | None = None) -> Out:
     """The form that was asked for; else a table on a terminal and plain lines in a pipe."""
-    stdout, stderr = stdout or sys.stdout, stderr or sys.stderr
+    stdout, stderr = forgiving(stdout or sys.stdout), forgiving(stderr or sys.stderr)
     if asked in ("json", "ndjson"):
         return Out("json" if asked == "json" else "ndjson", stdout, stderr)
     if asked == "table":

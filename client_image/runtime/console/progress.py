@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from contracts.visible import one_line
 from runtime.console.output import Out
-from runtime.console.text import clean
 from runtime.core.model import Host, HostResult
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Tally:
         slow = sorted((since, name) for name, since in list(self._since.items()) if now - since >= PATIENT_S)
         if not slow:
             return ""
-        named = ", ".join(f"{clean(name)} ({now - since:.0f} s)" for since, name in slow[:_NAMED])
+        named = ", ".join(f"{one_line(name)} ({now - since:.0f} s)" for since, name in slow[:_NAMED])
         more = f" and {len(slow) - _NAMED} more" if len(slow) > _NAMED else ""
         return f"waiting for {named}{more}"
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from contracts.visible import one_line
 from runtime.console.output import Out, error_json
 from runtime.console.progress import CALM_S, Tally, bar
-from runtime.console.text import clean, counted
+from runtime.console.text import counted
 from runtime.core import wire
 from runtime.core.errors import RunError
 from runtime.core.model import HOST_KEY, Host, HostResult, Outcome, RunReport
@@ -115,7 +116,7 @@ def _line(result: HostResult) -> str:
     """For a pipe; the plan of a dry-run goes with the message, step by step."""
     message = "; ".join((result.message, *result.plan))
     cells = (result.host.name, result.host.address, result.outcome, _reason(result), message)
-    return "\t".join(clean(cell) for cell in cells)
+    return "\t".join(one_line(cell) for cell in cells)
 
 
 def _table(out: Out, report: RunReport, code: int) -> None:
@@ -127,9 +128,9 @@ def _table(out: Out, report: RunReport, code: int) -> None:
     for result in report.results:
         seconds = result.durations.get("total", 0.0)
         reason = "" if result.outcome in _QUIET else _reason(result)
-        message = Text(clean(result.message))
+        message = Text(one_line(result.message))
         for line in result.plan:
-            message.append(f"\n  {clean(line)}", style="cyan")
+            message.append(f"\n  {one_line(line)}", style="cyan")
         rows.append(
             (result.host.name, result.host.address, styled(result.outcome), reason, message, f"{seconds:.1f} s")
         )
@@ -169,7 +170,7 @@ def _closing(out: Out, report: RunReport) -> None:
         if out.form == "table":
             from rich.text import Text
 
-            out.console.print(Text(clean(line), style="" if number else "bold red"), soft_wrap=True)
+            out.console.print(Text(one_line(line), style="" if number else "bold red"), soft_wrap=True)
         else:
             out.say(line)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.padding import Padding
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from runtime.console.text import clean, hush
+from contracts.visible import one_line, visible
+from runtime.console.text import hush
 
 GAP = 2  # between two columns
 LEAST = 20  # text that may be folded still reads well in so many characters, the gap to the next column included
@@ -33,9 +35,14 @@ def styled(outcome: str) -> Text:
 
 
 class Terminal(Console):
-    """rich would end the process, and with it a run, when the reader of its output goes away."""
+    """Whatever it is given to print, only its own styles and movements reach the terminal as what they are."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
 
     def on_broken_pipe(self) -> None:
+        """rich would end the process, and with it a run, when the reader of its output goes away."""
         hush(self.file)
 
 
@@ -69,4 +76,4 @@ def _blocks(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Te
 
 
 def _cell(value: object) -> Text:
-    return value if isinstance(value, Text) else Text(clean("" if value is None else value))
+    return value if isinstance(value, Text) else Text(one_line("" if value is None else value))

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
-import re
-from typing import Any
-
-# C0 and C1 controls, and the characters that reorder text: a host's name or answer must not drive the operator's terminal.
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-
-
-def clean(text: object) -> str:
-    """Text from a host or an inventory, safe for a terminal and on one line."""
-    return CONTROL.sub("?", str(text).replace("\n", " ").replace("\t", " "))
+from typing import Any, TextIO
 
 
 def counted(number: int, what: str) -> str:
@@ -28,6 +20,13 @@ def lasting(seconds: float) -> str:
         if number:
             parts.append(f"{number} {unit}")
     return " ".join(parts[:2]) or "0 s"
+
+
+def forgiving(stream: TextIO) -> TextIO:
+    """The stream, which from now on writes out what its encoding does not have (LANG=C) instead of failing."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+    return stream
 
 
 def hush(stream: Any) -> None:

@@ -60,7 +60,7 @@ def test_a_run_that_ends_before_it_has_a_host_says_why(state: State) -> None:
 
     run, recorded = find_run(state, info.run_id) or pytest.fail("the run is not there")
     assert (run.state, run.exit_code, run.hosts, run.open, recorded) == ("finished", 5, 0, 0, ())
-    assert (run.reason, run.message) == ("no_host_matched", "no host ? of acme")
+    assert (run.reason, run.message) == ("no_host_matched", r"no host \udce9 of acme")
     [finished] = outbox_rows(state, "run_finished")
     assert (finished["exit_code"], finished["reason"], finished["summary"]) == (5, "no_host_matched", {})
     assert [row["hosts"] for row in outbox_rows(state, "run_started")] == [0]

@@ -39,9 +39,9 @@ def loads(text: str | None) -> Any:
         return None
 
 
-def clean(text: str) -> str:
-    """Text that SQLite takes, whatever a terminal printed."""
-    return text.encode("utf-8", "replace").decode()
+def stored_name(text: str) -> str:
+    """A name as it is, so that it is found again; half of a surrogate pair, which SQLite does not take, is written out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def encode_result(info: RunInfo, result: HostResult) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
 
 from contracts.bounded import whole
-from runtime.adapters.state.codec import loads
+from runtime.adapters.state.codec import loads, stored_name
 from runtime.adapters.state.ledger import DONE, RUNNING
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import host_keys, meta, outbox, run_hosts, runs
@@ -160,7 +160,7 @@ def why(
         if value is not None
     ]
     if name is not None:
-        given.append(run_hosts.c.name == name)
+        given.append(run_hosts.c.name == stored_name(name))
     if not given:
         return ()
     with state.read() as connection:

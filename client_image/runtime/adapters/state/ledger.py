@@ -17,7 +17,8 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from contracts.ids import uuid7
-from runtime.adapters.state.codec import clean, dumps, encode_result, loads
+from contracts.visible import visible
+from runtime.adapters.state.codec import dumps, encode_result, loads, stored_name
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import host_memory, meta, outbox, run_hosts, runs
 from runtime.core import wire
@@ -75,7 +76,7 @@ class SqlLedger:
 
     async def at_work(self, run_id: str, host: Host, stage: str) -> None:
         """Raises RuntimeError when the host has its outcome already: then nothing may be sent to it any more."""
-        values = {"of_run": run_id, "of_host": host.id, "now_stage": clean(stage), "now": self._clock.now()}
+        values = {"of_run": run_id, "of_host": host.id, "now_stage": visible(stage), "now": self._clock.now()}
         touched = await self._state.awrite(lambda connection: connection.execute(_AT_WORK, values).rowcount)
         if not touched:
             raise RuntimeError(f"host {host.name} is not open in run {run_id}")
@@ -120,7 +121,7 @@ def close_run(
     counted = select(run_hosts.c.outcome, func.count()).where(run_hosts.c.run_id == run_id)
     outcomes: dict[str, int] = dict(connection.execute(counted.group_by(run_hosts.c.outcome)).all())
     code = _exit_code(outcomes) if exit_code is None else exit_code
-    why = {"reason": error.reason, "message": clean(error.message)} if error else {}
+    why = {"reason": error.reason, "message": visible(error.message)} if error else {}
     ended = {"state": FINISHED, "exit_code": code, "finished_at": now, **why}
     connection.execute(update(runs).where(runs.c.run_id == run_id).values(ended))
     payload = {"run_id": run_id, "exit_code": code, "summary": outcomes, "finished_at": wire.instant(now), **why}
@@ -197,7 +198,7 @@ def _record(connection: Connection, records: Sequence[tuple[RunInfo, HostResult,
                 "state": DONE,
                 "outcome": result.outcome.value,
                 "reason": result.reason.value,
-                "message": clean(result.message),
+                "message": visible(result.message),
                 "result": encoded,
                 "started_at": result.started_at,
                 "finished_at": result.finished_at or now,
@@ -232,8 +233,8 @@ def _outbox_row(kind: str, info: RunInfo, payload: str, now: dt.datetime) -> dic
 def _host_columns(host: Host) -> dict[str, Any]:
     return {
         "host_id": host.id,
-        "name": clean(host.name),
-        "display_name": clean(host.display_name),
+        "name": stored_name(host.name),
+        "display_name": stored_name(host.display_name),
         "network": host.network,
         "address": host.address,
         "port": host.port,
