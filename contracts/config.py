@@ -9,6 +9,8 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import re
+from collections import Counter
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
@@ -27,6 +29,7 @@ Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Level = Literal["L1", "L2", "L3"]
 
 ZONEINFO = "/usr/share/zoneinfo/"
+_SHOWN = 20
 PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 
 
@@ -69,6 +72,13 @@ def _wall_instant(value: dt.datetime) -> dt.datetime:
     if value.tzinfo is not None:
         raise ValueError("give wall time without offset, for example 2026-12-24T18:00; the zone is the document's")
     return value
+
+
+def _given_twice(names: Iterable[str]) -> str:
+    """Those that are there more than once, the first few of them; empty when all differ."""
+    twice = sorted(name for name, number in Counter(names).items() if number > 1)
+    more = f" and {len(twice) - _SHOWN} more" if len(twice) > _SHOWN else ""
+    return ", ".join(twice[:_SHOWN]) + more
 
 
 def _versions(text: str) -> str:
@@ -177,10 +187,8 @@ class StaticInventory(Part):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
-        names = [host.name.lower() for host in self.hosts]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"host names given twice: {', '.join(twice)}")
+        if twice := _given_twice(host.name.lower() for host in self.hosts):
+            raise ValueError(f"host names given twice: {twice}")
         return self
 
 
@@ -420,14 +428,9 @@ class NetworkConfig(Part):
 
     @model_validator(mode="after")
     def _references_hold(self) -> Self:
-        for what, ids in (
-            ("credentials", [c.id for c in self.credentials]),
-            ("schedule", [j.id for j in self.schedule]),
-            ("freeze", [f.id for f in self.freeze]),
-        ):
-            twice = sorted({i for i in ids if ids.count(i) > 1})
-            if twice:
-                raise ValueError(f"{what}: id given twice: {', '.join(twice)}")
+        for what, parts in (("credentials", self.credentials), ("schedule", self.schedule), ("freeze", self.freeze)):
+            if twice := _given_twice(part.id for part in parts):
+                raise ValueError(f"{what}: id given twice: {twice}")
         for number, store in self.stores.items():
             if store.gateway is not None and not self.ssh.allows(store.gateway):
                 raise ValueError(f"stores.{number}.gateway: {store.gateway} is outside ssh.allowed_networks")

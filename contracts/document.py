@@ -83,16 +83,14 @@ def read_document(raw: bytes, *, strict: bool) -> Document:
                 for path in unknown
             ),
         )
-    if not strict:
-        data, ignored = _without_strangers(data)
-        notes += ignored
     try:
-        config = NetworkConfig.model_validate(data)
+        config, ignored = _validated(data, strict=strict)
     except ValidationError as error:
         problems = problems_of(error)
         if generation == 1:
             problems = tuple(Problem(p.path, f"{p.message}{_written_as(p.path)}") for p in problems)
         raise DocumentError("invalid", problems) from None
+    notes += ignored
     notes += [_where_written(note, written) for note in clear_text.notes_on(config)]
     return Document(config, generation, tuple(notes), digest)
 
@@ -187,19 +185,23 @@ def _must_understand(data: Mapping[str, Any]) -> list[str]:
     return [path for path in listed if isinstance(path, str) and path not in known_paths()]
 
 
-def _without_strangers(data: dict[str, Any]) -> tuple[dict[str, Any], list[Note]]:
+def _validated(data: dict[str, Any], *, strict: bool) -> tuple[NetworkConfig, list[Note]]:
+    """Validated once, and again without its strangers when it has some that may be ignored. Raises ValidationError."""
+    try:
+        return NetworkConfig.model_validate(data), []
+    except ValidationError as error:
+        extras = [item["loc"] for item in error.errors() if item["type"] == "extra_forbidden"]
+        if strict or not extras:
+            raise
+    rest, notes = _without(extras, data)
+    return NetworkConfig.model_validate(rest), notes
+
+
+def _without(extras: list[tuple[int | str, ...]], data: dict[str, Any]) -> tuple[dict[str, Any], list[Note]]:
     """Remove what validation calls an extra key. Removing is by reported place, so the models stay the only description.
 
     A job whose selector has one is switched off: without a filter that we do not know it would mean more hosts than it says.
     """
-    try:
-        NetworkConfig.model_validate(data)
-    except ValidationError as error:
-        extras = [item["loc"] for item in error.errors() if item["type"] == "extra_forbidden"]
-    else:
-        return data, []
-    if not extras:
-        return data, []
     copy = _copied(data)
     notes = []
     for loc in extras:

@@ -16,7 +16,10 @@ TIMEZONE = "update_endpoint_timezone"
 # A window's title, a colour, a cursor that goes home, a bell, C1's way to say the same, letters that run backwards, and what
 # takes no room: a zero-width space, a line separator, a byte order mark.
 EVIL = "\x1b]0;owned\x07\x1b[31mred\x1b[H\x9b2J\u202eev\u200b\u2028\ufeffil\u2066\r"
-EVIL_IN_PRINTF = r"printf '\033]0;owned\007\033[31mred\033[H\302\2332J\342\200\256ev\342\200\213\342\200\250\357\273\277il\342\201\246\r\n'; exit 3"
+EVIL_IN_PRINTF = (
+    r"printf '\033]0;owned\007\033[31mred\033[H\302\2332J\342\200\256ev"
+    r"\342\200\213\342\200\250\357\273\277il\342\201\246\r\n'; exit 3"
+)
 FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\xa0\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ud800-\udfff]")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 PROGRESS = re.compile(
