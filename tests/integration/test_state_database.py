@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -18,7 +19,7 @@ from sqlalchemy import create_engine
 
 from runtime.adapters.state import keepsake, migrations
 from runtime.adapters.state.errors import StateUnavailable
-from runtime.adapters.state.history import count, list_runs
+from runtime.adapters.state.history import count, list_runs, why
 from runtime.adapters.state.hosts import SqlHostBook, accept_lost_keys, retire_keys
 from runtime.adapters.state.ledger import SqlLedger
 from runtime.adapters.state.meta import agent_id
@@ -200,11 +201,30 @@ def _overwrite(path: Path, start: float, length: int) -> None:
         file.write(os.urandom(length))
 
 
+def _foreign(path: Path) -> None:
+    path.unlink()
+    _statement(path, "CREATE TABLE runs (a); CREATE TABLE alembic_version (version_num); CREATE VIEW meta AS SELECT 1")
+
+
+def _statement(path: Path, text: str) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript(text)
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "header": lambda path: _overwrite(path, 0, 100),
     "first page": lambda path: _overwrite(path, 0.0001, 4000),
     "cut to a page and a bit": lambda path: os.truncate(path, 5000),
     "text": lambda path: path.write_bytes(b"not a database\n" * 400),
+    "zero bytes": lambda path: os.truncate(path, 0),
+    "a table that is missing": lambda path: _statement(path, "DROP TABLE run_hosts"),
+    "a column that is missing": lambda path: _statement(path, "ALTER TABLE runs DROP COLUMN asked"),
+    "a table that is missing in a later schema": lambda path: _statement(
+        path, "DROP TABLE outbox; UPDATE alembic_version SET version_num = '9999'"
+    ),
+    "a note of its schema that is missing": lambda path: _statement(path, "DELETE FROM alembic_version"),
+    "a schema that is none": lambda path: _statement(path, "UPDATE alembic_version SET version_num = '0000'"),
+    "tables of another program": _foreign,
 }
 
 
@@ -224,6 +244,40 @@ def test_a_damaged_database_is_moved_aside_and_keys_and_identity_survive(tmp_pat
     with open_state(tmp_path) as state:
         assert state.notices == ()
         assert len(list_runs(state)) == 1
+
+
+def test_a_table_that_goes_while_the_state_is_open_is_told_and_healed_by_the_next_start(tmp_path: Path) -> None:
+    agent, _ = _fill(tmp_path)
+    with open_state(tmp_path) as state:
+        _statement(tmp_path / "state.db", "DROP TABLE run_hosts")
+        for work in (lambda: why(state, name="x"), lambda: list_runs(state)):
+            with pytest.raises(StateUnavailable) as caught:
+                work()
+            assert caught.value.reason == "state_corrupt"
+            assert "start again" in caught.value.advice
+    with open_state(tmp_path) as state:
+        assert "it has no run_hosts" in state.notices[0]
+        assert agent_id(state) == agent
+
+
+ODD: dict[str, Callable[[Path], object]] = {
+    "folder": lambda path: path.mkdir(),
+    "pipe": os.mkfifo,
+    "device": lambda path: path.symlink_to("/dev/null"),
+    "link to itself": lambda path: path.symlink_to(path.name),
+}
+
+
+@pytest.mark.parametrize("name", ["state.db", "keepsake.jsonl", "state.lock"])
+@pytest.mark.parametrize("odd", ODD)
+def test_what_is_no_file_is_named_and_nothing_waits_for_it(tmp_path: Path, odd: str, name: str) -> None:
+    ODD[odd](tmp_path / name)
+    with pytest.raises(StateUnavailable) as caught, open_state(tmp_path) as state:
+        agent_id(state)
+    assert caught.value.exit_code == 3
+    assert caught.value.reason == "state_no_file"
+    assert name in caught.value.message
+    assert "move what stands there" in caught.value.advice
 
 
 def test_damage_that_shows_later_is_healed_by_the_next_start(tmp_path: Path) -> None:

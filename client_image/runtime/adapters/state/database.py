@@ -9,16 +9,19 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from runtime.adapters.state import keepsake
 from runtime.adapters.state.errors import CORRUPT, StateUnavailable, suspicion, translated, unavailable
 from runtime.adapters.state.files import locked, open_private, private_folder
 from runtime.adapters.state.migrations import HEAD
+from runtime.adapters.state.shape import missing, not_a_file
 
 FILE = "state.db"
 BUSY_S = 30.0
@@ -36,6 +39,8 @@ def open_database(folder: Path, now: dt.datetime) -> tuple[Engine, tuple[str, ..
     """The engine, and what an operator must be told. Raises StateUnavailable."""
     with translated(folder):
         private_folder(folder, ours=FILE)
+        if kind := not_a_file(folder / FILE):
+            raise unavailable("state_no_file", folder, f"{FILE} is {kind}, not a database")
         engine = _engine(folder)
         try:
             if _current(engine, folder):
@@ -78,7 +83,10 @@ def _current(engine: Engine, folder: Path) -> bool:
     if not (folder / FILE).exists() or suspicion(folder).exists():
         return False
     try:
-        return revision_of(engine, folder) >= HEAD
+        if revision_of(engine, folder) < HEAD:
+            return False
+        with transaction(engine, folder, write=False) as connection:
+            return not missing(connection)
     except StateUnavailable as error:
         if error.reason == CORRUPT:
             return False
@@ -98,35 +106,59 @@ def _prepare(engine: Engine, folder: Path, now: dt.datetime, *, held: bool) -> t
     if not held:
         raise unavailable("state_busy", folder, "another process is preparing the database")
     notices: list[str] = []
-    damaged = (folder / FILE).exists() and not _sound(engine, folder)
-    if damaged:
-        notices.append(_move_aside(engine, folder, now))
+    damage = _damage(engine, folder) if (folder / FILE).exists() else ""
+    if damage:
+        notices.append(_move_aside(engine, folder, now, damage))
     suspicion(folder).unlink(missing_ok=True)
+    try:
+        return (*notices, *_brought_up(engine, folder, now, damaged=bool(damage), notice=" ".join(notices)))
+    except StateUnavailable as error:
+        if error.reason != CORRUPT or damage:
+            raise
+        # Sound for SQLite, but no schema that any release of ours has made.
+        notice = _move_aside(engine, folder, now, error.message)
+    suspicion(folder).unlink(missing_ok=True)
+    return (notice, *_brought_up(engine, folder, now, damaged=True, notice=notice))
+
+
+def _brought_up(engine: Engine, folder: Path, now: dt.datetime, *, damaged: bool, notice: str) -> list[str]:
+    """Bring the schema up to date and restore what outlives a database. Raises StateUnavailable: state_corrupt."""
     with open_private(folder / FILE, os.O_RDWR):
         pass  # SQLite would make it with the process's umask; WAL and shared memory take the mode from it
     revision = revision_of(engine, folder)
     if revision >= HEAD:
-        return tuple(notices)  # another process was faster
+        return []  # another process was faster
     if not revision:
         _settle_format(engine)
     with transaction(engine, folder, write=True) as connection:
-        _upgrade(connection)
+        _upgrade(connection, folder)
+        if gone := missing(connection):
+            raise unavailable(CORRUPT, folder, f"{FILE} has no {gone}")
         if not revision:
-            notices += keepsake.restore(connection, folder, damaged=damaged, notice=" ".join(notices), now=now)
-    return tuple(notices)
+            return keepsake.restore(connection, folder, damaged=damaged, notice=notice, now=now)
+    return []
 
 
-def _sound(engine: Engine, folder: Path) -> bool:
+def _damage(engine: Engine, folder: Path) -> str:
+    """What is wrong with the database that is there; empty when it can be used, or brought up to date."""
+    if not (folder / FILE).stat().st_size and (folder / keepsake.FILE).exists():
+        return "it is empty, and was not before"
     try:
         with transaction(engine, folder, write=False) as connection:
-            return connection.exec_driver_sql("PRAGMA quick_check(1)").scalar() == "ok"
+            if connection.exec_driver_sql("PRAGMA quick_check(1)").scalar() != "ok":
+                return "its pages contradict each other"
+        if revision_of(engine, folder) < HEAD:
+            return ""
+        with transaction(engine, folder, write=False) as connection:
+            gone = missing(connection)
+            return f"it has no {gone}" if gone else ""
     except StateUnavailable as error:
         if error.reason == CORRUPT:
-            return False
+            return str((error.__cause__ and getattr(error.__cause__, "orig", None)) or "it is not readable")
         raise
 
 
-def _move_aside(engine: Engine, folder: Path, now: dt.datetime) -> str:
+def _move_aside(engine: Engine, folder: Path, now: dt.datetime, damage: str) -> str:
     """Keep the damaged files for whoever wants to look, only the last ones: a bad disk must not fill itself with them."""
     engine.dispose()
     for old in folder.glob(f"{FILE}.corrupt-*"):
@@ -136,7 +168,8 @@ def _move_aside(engine: Engine, folder: Path, now: dt.datetime) -> str:
         source = folder / f"{FILE}{suffix}"
         if source.exists():
             source.rename(folder / f"{aside}{suffix}")
-    return f"the database was damaged; it was moved to {folder / aside} and a new one begun: earlier results are only in there."
+    text = f"the database was damaged ({damage}); it was moved to {folder / aside} and a new one begun"
+    return f"{text}: earlier results are only in there."
 
 
 def _settle_format(engine: Engine) -> None:
@@ -148,7 +181,17 @@ def _settle_format(engine: Engine) -> None:
         cursor.close()
 
 
-def _upgrade(connection: Connection) -> None:
-    from runtime.adapters.state.migrations.upgrade import upgrade  # Alembic is slow to load, and rarely needed
+def _upgrade(connection: Connection, folder: Path) -> None:
+    """Raises StateUnavailable (state_corrupt) where a step does not fit what is there."""
+    from alembic.util import CommandError  # slow to load, and rarely needed
 
-    upgrade(connection)
+    from runtime.adapters.state.migrations.upgrade import upgrade
+
+    try:
+        upgrade(connection)
+    except CommandError as error:
+        raise unavailable(CORRUPT, folder, error) from error
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR:
+            raise
+        raise unavailable(CORRUPT, folder, error.orig) from error

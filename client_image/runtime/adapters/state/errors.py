@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ _ADVICE = {
     "state_full": "free space on the volume {volume}, then try again; nothing that was recorded is lost",
     "state_read_only": "let uid {uid} write to {path}: check its owner, its mode and that the volume is not mounted read-only",
     CORRUPT: "start again: the damaged database is then moved aside and a new one begun; check the disk of {path}",
+    "state_no_file": "move what stands there to another place, then start again: a new database is begun, with the "
+    "pinned keys and the identity from keepsake.jsonl",
     "state_busy": "another process has held the database in {path} for too long; see `flageemonitor-run runs`, then try again",
     "state_failed": "check the volume of {path}; `flageemonitor-run doctor` tells more",
 }
@@ -36,6 +39,10 @@ _BY_ERRNO = {
     errno.EPERM: "state_read_only",
     errno.ENOTDIR: "state_read_only",
     errno.EEXIST: "state_read_only",
+    errno.EINVAL: "state_no_file",
+    errno.EISDIR: "state_no_file",
+    errno.ELOOP: "state_no_file",
+    errno.ENXIO: "state_no_file",
 }
 
 # Primary result codes of SQLite, the low byte of the extended ones.
@@ -52,10 +59,16 @@ _BY_SQLITE = {
 }
 
 
+# What SQLite says of a statement that is right for our schema, when the file has another one.
+_OTHER_SCHEMA = re.compile(
+    r"no such (table|column)|table .* has no column|(table|index) .* already exists|duplicate column name"
+)
+
+
 class StateUnavailable(RunError):
     """The local state cannot be read or written, so no host may be touched: what happens could not be recorded.
 
-    ``reason`` is one of state_full, state_read_only, state_corrupt, state_busy, state_failed.
+    ``reason`` is one of state_full, state_read_only, state_corrupt, state_no_file, state_busy, state_failed.
     """
 
     exit_code = 3
@@ -83,6 +96,8 @@ def translated(folder: Path) -> Iterator[None]:
         cause = error.orig if isinstance(error, DBAPIError) else error
         code = getattr(cause, "sqlite_errorcode", None)
         reason = _BY_SQLITE.get(code & 0xFF) if isinstance(code, int) else None
+        if reason is None and code == sqlite3.SQLITE_ERROR and _OTHER_SCHEMA.match(str(cause)):
+            reason = CORRUPT
         if reason is None:
             raise
         if reason == CORRUPT:

@@ -44,8 +44,7 @@ def read_plain(path: Path, limit: int = MAX_BYTES, *, follow_links: bool = True)
     try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
-            kind = next((name for is_kind, name in _KINDS if is_kind(found.st_mode)), "something else")
-            raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))
+            raise OSError(errno.EINVAL, f"it is {kind_of(found.st_mode)}, not a file", str(path))
         if found.st_size > limit:
             raise OSError(errno.EFBIG, f"it has {found.st_size} bytes; at most {limit} are read", str(path))
         content = bytearray()
@@ -56,6 +55,11 @@ def read_plain(path: Path, limit: int = MAX_BYTES, *, follow_links: bool = True)
         return bytes(content)
     finally:
         os.close(handle)
+
+
+def kind_of(mode: int) -> str:
+    """What is no plain file, in words."""
+    return next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
 
 
 def ca_problem(path: Path) -> str:
@@ -107,9 +111,13 @@ def sync_folder(path: Path) -> None:
 
 @contextlib.contextmanager
 def open_private(path: Path, flags: int, mode: int = 0o600) -> Iterator[int]:
-    """A descriptor of the file, created with ``mode`` when it is missing; never inherited by children."""
-    handle = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, mode)
+    """A descriptor of the file, created with ``mode`` when it is missing; never inherited by children. Raises OSError, also for
+    what is no plain file, and does not wait for somebody to read a pipe."""
+    handle = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, mode)
     try:
+        found = os.fstat(handle).st_mode
+        if not stat.S_ISREG(found):
+            raise OSError(errno.EINVAL, f"it is {kind_of(found)}, not a file", str(path))
         yield handle
     finally:
         os.close(handle)
