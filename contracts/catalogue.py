@@ -16,6 +16,7 @@ from pydantic import Field
 
 from contracts.bounded import read_json
 from contracts.config import ActionName, Effect, Part, ProviderId, Role
+from contracts.parameters import secrets_of
 
 FILE = "catalogue.json"
 FORMAT: Literal[1] = 1
@@ -58,6 +59,12 @@ class Catalogue(Part):
     format: Literal[1] = FORMAT
     actions: dict[ActionName, ActionEntry]
     providers: dict[ProviderId, ProviderEntry]
+
+    def harmless_parameters(self) -> frozenset[str]:
+        """Names of parameters whose values may be shown: declared by an action, and a secret of none."""
+        entries = self.actions.values()
+        declared = {name for entry in entries for name in entry.parameters.get("properties", {})}
+        return frozenset(declared.difference(*(secrets_of(entry.parameters) for entry in entries)))
 
     def names(self, provider: str | None = None) -> dict[str, str]:
         """Every name that a document may use -> canonical name; those of ``provider`` go before other providers' own."""

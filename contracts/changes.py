@@ -146,7 +146,7 @@ def _actions(old: _Sides, new: _Sides) -> Iterator[Change]:
 
 
 def _parameters(action: str, entry: ActionEntry, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change]:
-    secrets = secrets_of(entry.parameters)
+    secrets, declared = secrets_of(entry.parameters), entry.parameters.get("properties", {})
     for name in sorted(was.keys() | now.keys()):
         before, after, path = was.get(name), now.get(name), f"actions.{action}.params.{name}"
         if before == after:
@@ -157,7 +157,8 @@ def _parameters(action: str, entry: ActionEntry, was: Mapping[str, Any], now: Ma
             texts = [listed(map(window_in_words, value or ())) for value in (before, after)]
             yield Change(_LEVEL[entry.effect], path, f"changed: window of {action}: {texts[0]} -> {texts[1]}")
         else:
-            values = "a new value" if name in secrets else f"{shown(name, before)} -> {shown(name, after)}"
+            harmless = name in declared and name not in secrets
+            values = f"{shown(name, before)} -> {shown(name, after)}" if harmless else "a new value"
             yield Change("warning", path, f"changed: {name} of {action}: {values}")
 
 

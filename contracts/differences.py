@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from contracts.document import masked
+from contracts.masking import shown_by_name
 from contracts.secret import MASK, Secret
 
 _LONGEST = 60
@@ -28,7 +28,7 @@ def shown(name: str, value: Any) -> str:
     """A value in short; one whose name sounds like a secret is masked."""
     if value is None:
         return "none"
-    plain = masked({name: value})[name] if not isinstance(value, Secret) else MASK
+    plain = shown_by_name(name, value)
     text = plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False, default=str)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 

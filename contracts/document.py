@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -21,16 +20,10 @@ from contracts import clear_text
 from contracts.bounded import MAX_BYTES, MAX_DEPTH, Unreadable, read_json
 from contracts.config import NetworkConfig
 from contracts.legacy import is_first_generation, origin, translate
-from contracts.legacy_keys import SECRET_KEYS
 from contracts.notes import Note
-from contracts.secret import MASK, Secret
 
 _REASONS = {"too_large": "too_large", "too_deep": "wrong_type"}
 _MESSAGES = {"extra_forbidden": "unknown key; is it spelled right?", "missing": "is required"}
-
-# Where the schema does not say what a value is (parameters, misplaced or unknown keys), its key's name decides.
-_SOUNDS_SECRET = re.compile(r"pass(?!ive)|token|secret|senha|private.?key|api.?key", re.IGNORECASE)
-_URL_USER = re.compile(r"(?<=://)[^/?#\s]+@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +106,6 @@ def content_digest(data: Any) -> str:
     """
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
-
-
-def masked(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The document with every secret shown as ``***``: for `config show`, logs and diffs. Valid or not, either generation."""
-    return {key: MASK if key in SECRET_KEYS and value else _masked(value, (key,)) for key, value in data.items()}
 
 
 def json_schema() -> dict[str, Any]:
@@ -254,27 +242,3 @@ def _paths(model: type[BaseModel], prefix: str) -> Iterator[str]:
         yield prefix + name
         for part in _parts_in(field.annotation):
             yield from _paths(part, f"{prefix}{name}.")
-
-
-@cache
-def _secret_paths() -> frozenset[str]:
-    return frozenset(_secrets(NetworkConfig, ""))
-
-
-def _secrets(model: type[BaseModel], prefix: str) -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        if Secret in (field.annotation, *typing.get_args(field.annotation)):
-            yield prefix + name
-        for part in _parts_in(field.annotation):
-            yield from _secrets(part, f"{prefix}{name}.")
-
-
-def _masked(value: Any, path: tuple[str, ...]) -> Any:
-    dotted = ".".join(path)
-    if dotted in _secret_paths() or (dotted not in known_paths() and _SOUNDS_SECRET.search(path[-1])):
-        return MASK if value else value
-    if isinstance(value, dict):
-        return {key: _masked(inner, (*path, key)) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_masked(inner, path) for inner in value]
-    return _URL_USER.sub(f"{MASK}@", value) if isinstance(value, str) else value

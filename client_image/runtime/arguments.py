@@ -140,7 +140,8 @@ def _pairs(values: tuple[str, ...], what: str) -> dict[str, str]:
     for value in values:
         name, equals, text = value.partition("=")
         if not equals or not name.strip():
-            raise UsageFault(f"bad_{what}", f"{value} is not {what}=value", f"for example --{what} name=value")
+            said = "a --param without `=`" if what == "param" else f"{value} is not {what}=value"  # it may be a secret
+            raise UsageFault(f"bad_{what}", said, f"for example --{what} name=value")
         if name.strip() in pairs:
             raise UsageFault(f"bad_{what}", f"--{what} {name.strip()} is given twice", "say which one is meant")
         pairs[name.strip()] = text

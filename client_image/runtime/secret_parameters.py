@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.secret import Secret
+from runtime.adapters.state.files import read_plain
 from runtime.core.action import Action, secrets_of
 from runtime.core.errors import UsageFault
 
@@ -46,8 +47,7 @@ def _text(name: str, source: str) -> str:
         elif source == "-":
             raw = sys.stdin.buffer.read(LONGEST + 1)
         else:
-            with Path(source).open("rb") as file:
-                raw = file.read(LONGEST + 1)
+            raw = read_plain(Path(source), LONGEST)
         text = raw.decode("utf-8")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"

@@ -110,10 +110,11 @@ def config_show(client_name: str, code: str, reveal: bool, output: Output) -> No
         click.echo(raw, nl=False)
         return
     from contracts.bounded import read_json
-    from contracts.document import masked
+    from contracts.masking import masked
+    from server.services.vocabulary import catalogue
 
     data = read_json(raw)
-    shown = data if reveal else masked(data)
+    shown = data if reveal else masked(data, catalogue().harmless_parameters())
     if output == "json":
         emit_json({"client": client_name, "network": code, "version": current.version, "etag": current.etag,
                    "created_at": current.created_at, "document": shown})  # fmt: skip

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from contracts.bounded import MAX_BYTES, MAX_DEPTH
@@ -20,7 +17,6 @@ from contracts.document import (
     content_digest,
     json_schema,
     known_paths,
-    masked,
     read_document,
 )
 from tools import documents
@@ -299,97 +295,6 @@ def test_the_digest_stays_what_it_is() -> None:
 def test_the_digest_of_a_first_generation_document_is_that_of_what_was_written() -> None:
     written = {"PARAM_REDE": "A", "PARAM_ZABBIX_SERVER": "z.example", "PARAM_TOKEN": "t"}
     assert read_document(json.dumps(written).encode(), strict=True).digest == content_digest(written)
-
-
-# --- masked ---
-
-
-def test_masking_shows_everything_but_secrets() -> None:
-    data = json.loads(COMPLETE)
-    text = json.dumps(masked(data))
-    assert "example-" not in text
-    unmasked = json.loads(re.sub(r"example-[a-z-]+", "***", COMPLETE.decode()))
-    assert masked(data) == unmasked
-
-
-@pytest.mark.parametrize(
-    ("written", "shown"),
-    [
-        ({"inventory": {"token": "hunter2"}}, {"inventory": {"token": "***"}}),
-        ({"inventory": {"token": ""}}, {"inventory": {"token": ""}}),
-        ({"inventory": {"token": ["hunter2", {"a": "hunter2"}]}}, {"inventory": {"token": "***"}}),
-        ({"token": "hunter2"}, {"token": "***"}),
-        ({"DB_PASS": "hunter2", "DB_USER": "reader"}, {"DB_PASS": "***", "DB_USER": "reader"}),
-        ({"PARAM_SSH_SENHA": "hunter2"}, {"PARAM_SSH_SENHA": "***"}),
-        (
-            {"actions": {"a": {"params": {"wifi_password": "hunter2"}}}},
-            {"actions": {"a": {"params": {"wifi_password": "***"}}}},
-        ),
-        (
-            {"agent": {"assets_url": "https://u:hunter2@a.example/x"}},
-            {"agent": {"assets_url": "https://***@a.example/x"}},
-        ),
-        (
-            {"credentials": [{"id": "a", "private_key": "hunter2"}]},
-            {"credentials": [{"id": "a", "private_key": "***"}]},
-        ),
-        ({"client": "Passos & Token", "ssh": {"port": 22}}, {"client": "Passos & Token", "ssh": {"port": 22}}),
-    ],
-)
-def test_masking_a_document_that_may_be_wrong(written: dict[str, Any], shown: dict[str, Any]) -> None:
-    assert masked(written) == shown
-
-
-def secret_places(node: Any, schema: dict[str, Any], path: str = "") -> Iterator[str]:
-    """Dotted paths of what the published schema calls write-only."""
-    if isinstance(node, list):
-        for item in node:
-            yield from secret_places(item, schema, path)
-    elif isinstance(node, dict):
-        if node.get("writeOnly"):
-            yield path
-        if "$ref" in node:
-            yield from secret_places(schema["$defs"][node["$ref"].rpartition("/")[2]], schema, path)
-        for name, inner in node.get("properties", {}).items():
-            yield from secret_places(inner, schema, f"{path}.{name}" if path else name)
-        for name in ("anyOf", "oneOf", "items", "additionalProperties"):
-            yield from secret_places(node.get(name), schema, path)
-
-
-SECRET_PLACES = sorted(set(secret_places(json_schema(), json_schema())))
-SECRET = "0123456789-this-is-secret"
-SHAPES = st.sampled_from(
-    [SECRET, [SECRET], {"nested": SECRET}, {"a": {"b": [SECRET]}}, f"https://user:{SECRET}@host.example/path"]
-)
-LISTS = ("credentials", "concentrators", "schedule")
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    places=st.sets(
-        st.sampled_from([*SECRET_PLACES, "actions.a.params.password", "schedule.params.api_key", "extra.senha"])
-    ),
-    shape=SHAPES,
-)
-def test_masking_leaves_no_secret_anywhere(places: set[str], shape: Any) -> None:
-    document: dict[str, Any] = {}
-    for place in sorted(places):
-        *way, last = place.split(".")
-        node = document
-        for step in way:
-            inner = node.setdefault(step, [{}] if step in LISTS else {})
-            node = inner[0] if isinstance(inner, list) else inner
-        node[last] = shape
-    text = json.dumps(masked(document))
-    assert SECRET not in text
-    assert text.count("***") == len(places)
-
-
-def test_the_schema_marks_its_secrets() -> None:
-    assert {place.rpartition(".")[2] for place in SECRET_PLACES} == {
-        *("token", "password", "private_key", "passphrase", "elevation_password"),
-    }
-    assert len(SECRET_PLACES) == 8
 
 
 # --- what is published ---

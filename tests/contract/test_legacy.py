@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.cron import parse_cron
-from contracts.document import DocumentError, masked, read_document
+from contracts.document import DocumentError, read_document
 from contracts.legacy import is_first_generation, origin, translate
 from contracts.legacy_keys import DEFAULT_JOBS, KEYS, SECRET_KEYS
+from contracts.masking import masked
 from runtime.actions.registry import ACTIONS
 from tests.contract.first_generation import REQUIRED, at, config, document, levels
 

@@ -198,7 +198,7 @@ def test_a_run_on_a_terminal_shows_its_progress_and_in_a_pipe_it_does_not(place:
 
 
 def test_a_terminal_that_knows_ascii_only_is_told_everything(place: Place) -> None:
-    ascii_only = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    ascii_only: dict[str, Any] = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
     for command in (
         ("hosts",),
         ("why", place.shop.name("evil")),

@@ -9,11 +9,11 @@ from typing import Any
 from rich.text import Text
 
 from contracts.config import NetworkConfig
-from contracts.document import masked
+from contracts.masking import masked_parameters
 from contracts.visible import one_line
 from runtime.console.output import Out
 from runtime.core import compatibility_guard, rollout
-from runtime.core.action import Action
+from runtime.core.action import Action, harmless_parameters
 from runtime.core.pipeline import Knowledge, configured, known_provider, named, overridden
 
 
@@ -81,7 +81,7 @@ def _explain_one(known: Knowledge, config: NetworkConfig, asked: Action, provide
         "never": list(share.never),
         "compat_mode": config.compatibility.mode,
         "parameters": _parameters(action),
-        "configured": masked(configured(action, config, known)),
+        "configured": masked_parameters(configured(action, config, known), harmless_parameters(action.params)),
         "stages": action.stages,
         "busy_check": known.providers[provider].busy_check,
         "observe": action.observe,

@@ -44,6 +44,11 @@ def secrets_of(params: type[Params]) -> frozenset[str]:
     return frozenset(name for name, field in params.model_fields.items() if is_secret(field.annotation))
 
 
+def harmless_parameters(params: type[Params]) -> frozenset[str]:
+    """The names of those whose values may be shown."""
+    return frozenset(params.model_fields) - secrets_of(params)
+
+
 @dataclass(frozen=True, slots=True)
 class Script:
     """A POSIX sh step, run under ``set -eu`` as root. ``variables`` are assigned before it, quoted: values are never pasted."""
