@@ -40,7 +40,8 @@ def test_a_provider_needs_little_and_starts_at_zero_percent() -> None:
         ("id: [acme", ""),
         ("id: 2020-13-45\nx: 2020-13-45", ""),
         ("id: !!python/object/apply:os.system ['true']", ""),
-        ("a: &a [*a]", "id"),
+        ("a: &a [*a]", ""),
+        ("id: acme\ndisplay_name: &n Acme\nroles: {checkout: [*n]}", ""),
     ],
 )
 def test_a_bad_file_is_named_with_its_key(text: str, key: str) -> None:
@@ -48,6 +49,25 @@ def test_a_bad_file_is_named_with_its_key(text: str, key: str) -> None:
         parse_provider(text, WHERE)
     assert (fault.value.where, fault.value.key) == (WHERE, key)
     assert str(fault.value).startswith(f"{WHERE}: {key}")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        pytest.param("[" * 100_000, "40 levels deep, line 1", id="a tower of brackets, which ends libyaml's process"),
+        pytest.param("a:\n" + "- " * 100_000, "40 levels deep, line 2", id="a tower of dashes"),
+        pytest.param("? " * 50_000, "40 levels deep", id="a tower of keys"),
+        pytest.param("id: acme\nn: 1" + "0" * 30, "64 bits", id="a number beyond 64 bits"),
+        pytest.param("id: acme\nn: " + "9" * 5000, "not readable", id="a number of thousands of digits"),
+        pytest.param("id: acme\nn: .inf", "finite", id="infinity"),
+        pytest.param("a: &a [x]\nb: *a", "a reference (*a), line 2", id="a reference"),
+        pytest.param("#" * 2_000_000, "at most 1048576", id="too large"),
+    ],
+)
+def test_a_file_beyond_a_bound_is_refused_with_its_place(text: str, says: str) -> None:
+    with pytest.raises(DataFault) as fault:
+        parse_provider(text, WHERE)
+    assert says in fault.value.problem
 
 
 @pytest.mark.parametrize(
