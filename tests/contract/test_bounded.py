@@ -156,7 +156,9 @@ BOUNDED_DIGITS = {
     "client_image/runtime/core/names.py",
     "client_image/runtime/core/probe.py",
     "client_image/runtime/deployment/spec.py",
-    "client_image/runtime/console/configuration.py",
+    "client_image/runtime/console/schedule.py",
+    "client_image/runtime/core/storage.py",
+    "client_image/runtime/core/zone_truth.py",  # hours of a time difference
     "client_image/runtime/actions/diagnose_env.py",
 }
 READERS = {

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pyzabbix.api import ZabbixAPI, ZabbixAPIException
 
+from contracts.bounded import whole
 from contracts.config import ZabbixInventory
 from contracts.document import problems_of
 from runtime.adapters.zabbix.transport import BoundedSession, check, not_zabbix, translated
@@ -56,9 +57,10 @@ class Api:
         """How many such things there are. Raises InventoryUnavailable."""
         with _translated(self.session, self.client.auth):
             result = self.client.do_request(method, {**params, "countOutput": True})["result"]
-        if not (isinstance(result, str | int) and str(result).isdecimal()):
+        number = whole(result if isinstance(result, str) else str(result)[:20])
+        if number is None:
             raise self.unexpected(f"{method} answered no number")
-        return int(result)
+        return number
 
     def unexpected(self, what: str) -> InventoryUnavailable:
         return InventoryUnavailable(
