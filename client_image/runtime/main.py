@@ -64,7 +64,7 @@ class Program(Group):
 def _near(word: str, words: Iterable[str]) -> list[str]:
     import difflib
 
-    return difflib.get_close_matches(word.lower(), list(words), n=2, cutoff=0.7)
+    return difflib.get_close_matches(word.lower(), list(words), n=2, cutoff=0.75)
 
 
 def _is_action(word: str) -> bool:

@@ -101,6 +101,9 @@ MISSPELT: dict[tuple[str, ...], str] = {
     ("diagnose_env", "--output", "xml"): "ndjson",
     ("diagnose_env", "test_endpoint_connection"): "test_endpoint_connection",
     ("hosts", "forget"): "forget",
+    ("shedule", "--next", "3h"): "did you mean schedule?",
+    ("rusn",): "did you mean runs?",
+    ("config", "chek"): "did you mean check?",
     ("config",): "check",
     ("--loja", "1", "diagnose_env"): "--loja",
 }

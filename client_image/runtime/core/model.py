@@ -103,6 +103,7 @@ class Host:
     ``addresses``: every address and DNS name that the inventory has for it, whatever their interface is for: they only protect.
     ``reached_as``: those of the interface by which it is connected to, so that its port belongs to them. ``left_out``: why no run
     may select the entry, which then only protects. ``shared``: the machine, when other entries reach it too (:attr:`machine`).
+    ``triggers``: ids and texts of its triggers in problem state, those that a run asks for.
     ``agent_status``: 0 unknown, 1 available, 2 unavailable, None where nobody knows; ``maintenance``: Zabbix has it in one now.
     """
 
@@ -126,6 +127,7 @@ class Host:
     maintenance: bool = False
     reached_as: tuple[str, ...] = ()
     left_out: LeftOut = ""
+    triggers: tuple[str, ...] = ()
     shared: Machine | None = field(default=None, compare=False, repr=False)
 
     @property

@@ -40,7 +40,9 @@ def missing(selector: Selector, hosts: Sequence[Host], chosen: Sequence[Host]) -
     """The values that select none of ``chosen``, in the order of the options. ``hosts``: every entry of the inventory, also those
     that no run may select."""
     found: list[Missing] = []
-    for one in _FILTERS:
+    # Where no trigger is in problem the hosts are not even read, so nothing can be told of the other filters.
+    unread = not hosts and bool(selector.trigger_ids or selector.trigger_names)
+    for one in _FILTERS[-2:] if unread else _FILTERS:
         unused = _unused(one, selector, chosen)
         if not unused:
             continue
@@ -177,5 +179,17 @@ _FILTERS = (
         lambda asked: {f"{name}={value}": (name, value) for name, value in asked.tags},
         lambda host: host.tags,
         lambda host: (f"{name}={value}" for name, value in host.tags),
+    ),
+    _Filter(
+        "--trigger-id",
+        lambda asked: {one: ("id", one) for one in asked.trigger_ids},
+        lambda host: (("id", one) for one in host.triggers),
+        lambda host: (),
+    ),
+    _Filter(
+        "--trigger-name",
+        lambda asked: {one: ("text", one) for one in asked.trigger_names},
+        lambda host: (("text", one) for one in host.triggers),
+        lambda host: (),
     ),
 )

@@ -16,7 +16,7 @@ from runtime.core.targets import missing, places, require_found
 from tests.unit.engine.world import config, host, job
 
 FLEET = [
-    host(201, address="10.0.0.21", groups=("ACME", "Pilot"), tags=(("floor", "1"),)),
+    host(201, address="10.0.0.21", groups=("ACME", "Pilot"), tags=(("floor", "1"),), triggers=("7", "Down")),
     host(202, address="10.0.0.22", display_name="Caixa 202"),
     host(201, id="s2", name="ACME-LOJA002-PDV201", store=2, address="10.0.0.31", groups=("ACME/South",)),
     host(1, id="self", name="ACME-LOJA002-SELF01", store=2, address=""),
@@ -59,6 +59,8 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
             "--host ACME-LOJA001-PDV201 (matches 1 host, but not together with the other filters)",
         ],
     ),
+    "one of two triggers": ({"trigger_ids": ("7", "8")}, ["--trigger-id 8"]),
+    "one of two trigger texts": ({"trigger_names": ("Down", "Disk full")}, ["--trigger-name Disk full"]),
     "a limit drops nothing that was asked for": ({"stores": (1, 2), "limit": 1}, []),
 }
 
@@ -69,6 +71,11 @@ def test_a_value_that_selects_no_host_is_named_with_what_was_perhaps_meant(case:
     selector = Selector(**given)
     found = missing(selector, FLEET, select(FLEET, replace(selector, limit=None)))
     assert [str(one) for one in found] == expected
+
+
+def test_where_no_trigger_is_in_problem_only_the_trigger_is_named() -> None:
+    selector = Selector(trigger_ids=("8",), stores=(1,))
+    assert [str(one) for one in missing(selector, [], [])] == ["--trigger-id 8"]
 
 
 def info(**given: Any) -> RunInfo:

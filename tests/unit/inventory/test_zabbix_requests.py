@@ -79,7 +79,8 @@ def test_triggers_are_asked_within_the_network_and_all_hosts_are_read(stand_in: 
     rows = (host_row("1", "ACME-LOJA001-PDV201"), host_row("2", "ACME-LOJA001-PDV202"))
     stand_in.results = results("6.0.14", *rows, trigger_get=[trigger])
     selector = Selector(trigger_ids=("9",), trigger_names=("Down",))
-    assert [host.id for host in inventory_at(stand_in.url).read(selector).hosts] == ["2"]
+    (chosen,) = inventory_at(stand_in.url).read(selector).hosts
+    assert (chosen.id, chosen.triggers) == ("2", ("9", "Down"))
     (call,) = stand_in.of("trigger.get")
     assert call.params["groupids"] == ["20"]
     assert call.params["triggerids"] == ["9"]

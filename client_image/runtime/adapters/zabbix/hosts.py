@@ -9,7 +9,7 @@ What the API was asked to filter is checked again on what it answered: Zabbix ig
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from contracts.address import parse_address
 from contracts.bounded import whole
@@ -55,6 +55,8 @@ class ZabbixHosts:
             entries, notices = self._entries(api, groups, excluded)
         entries, unresolved = with_names_resolved(entries)
         # All are read, also for a trigger of one of them: each may be a machine that another one's name protects.
+        if candidates is not None:
+            entries = [replace(host, triggers=candidates.get(host.id, ())) for host in entries]
         chosen = [not host.left_out and (candidates is None or host.id in candidates) for host in entries]
         hosts, others = (
             tuple(host for host, one in zip(entries, chosen, strict=True) if one is kept) for kept in (True, False)
@@ -240,8 +242,8 @@ def _excluded_ids(api: Api, wanted: tuple[str, ...]) -> frozenset[str]:
     return frozenset(excluded)
 
 
-def _in_problem(api: Api, groups: Set[str], selector: Selector) -> frozenset[str] | None:
-    """Ids of the hosts of live triggers in problem state that have one of the ids and one of the texts given; None: not asked."""
+def _in_problem(api: Api, groups: Set[str], selector: Selector) -> Mapping[str, tuple[str, ...]] | None:
+    """Host id -> ids and texts of its live triggers in problem state with one of the ids and texts given; None: not asked."""
     ids, texts = selector.trigger_ids, selector.trigger_names
     if not ids and not texts:
         return None
@@ -254,11 +256,13 @@ def _in_problem(api: Api, groups: Set[str], selector: Selector) -> frozenset[str
     }
     if ids:
         asked["triggerids"] = list(ids)
-    return frozenset(
-        host.id
-        for trigger in api.get("trigger.get", Trigger, **asked)
-        if trigger.value == _IN_PROBLEM
-        and (not ids or trigger.id in ids)
-        and (not texts or trigger.description in texts)
-        for host in trigger.hosts
-    )
+    found: dict[str, tuple[str, ...]] = {}
+    for trigger in api.get("trigger.get", Trigger, **asked):
+        if (
+            trigger.value == _IN_PROBLEM
+            and (not ids or trigger.id in ids)
+            and (not texts or trigger.description in texts)
+        ):
+            for host in trigger.hosts:
+                found[host.id] = (*found.get(host.id, ()), trigger.id, trigger.description)
+    return found
