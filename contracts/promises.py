@@ -10,6 +10,7 @@ import bisect
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from contracts.config import Effect, FreezeWindow, Job
@@ -20,6 +21,7 @@ from contracts.windows import Window, frozen, inside, windows_at
 DAYS = 400
 _DAY = dt.timedelta(days=1)
 _SECOND = dt.timedelta(seconds=1)
+_SHOWN = 5
 _LATE_LIMIT = dt.timedelta(hours=12)
 
 
@@ -46,16 +48,17 @@ def unmet(
     """
     yield from _not_after(job, zone, now)
     stores = _stores(job, windows or (), freezes)
-    why = {store: _why_never(job, zone, effect, windows, freezes, store, now) for store in stores}
-    never = {store: text for store, text in why.items() if text}
-    if not never:
+    classes = _classes(stores, effect, None if windows is None else tuple(windows), tuple(freezes))
+    judged = [(alike, _why_never(job, zone, effect, allowed, held, alike[0], now)) for alike, allowed, held in classes]
+    never = [(alike, text) for alike, text in judged if text]
+    if len(never) == len(judged):
+        yield Unmet(True, f"can never run: {never[0][1]}")
         return
-    if len(never) == len(stores):
-        yield Unmet(True, f"can never run: {next(iter(never.values()))}")
-        return
-    for store, text in never.items():
-        if store is not None and store >= 0:
-            yield Unmet(False, f"can never run in store {store}: {text}")
+    for alike, text in never:
+        named = [store for store in alike if store >= 0]
+        if named:
+            more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
+            yield Unmet(False, f"can never run in store {', '.join(map(str, named[:_SHOWN]))}{more}: {text}")
 
 
 def _stores(job: Job, windows: Iterable[Window], freezes: Iterable[FreezeWindow]) -> tuple[int, ...]:
@@ -68,18 +71,33 @@ def _stores(job: Job, windows: Iterable[Window], freezes: Iterable[FreezeWindow]
     return (-1, *sorted(own))
 
 
+@lru_cache(maxsize=32)
+def _classes(
+    stores: tuple[int, ...], effect: Effect, windows: tuple[Window, ...] | None, freezes: tuple[FreezeWindow, ...]
+) -> tuple[tuple[list[int], tuple[Window, ...] | None, tuple[FreezeWindow, ...]], ...]:
+    """Stores whose rules are the same, however they are named, with these rules. Cached: the jobs of a document share them."""
+    found: dict[str, tuple[list[int], tuple[Window, ...] | None, tuple[FreezeWindow, ...]]] = {}
+    for store in stores:
+        allowed = None if windows is None else windows_at(windows, store)
+        held = tuple(
+            freeze for freeze in freezes if effect in freeze.effects and (not freeze.stores or store in freeze.stores)
+        )
+        same = [rule.model_dump(exclude={"id", "reason", "stores"}) for rule in (*(allowed or ()), *held)]
+        found.setdefault(f"{allowed is None} {same}", ([], allowed, held))[0].append(store)
+    return tuple(found.values())
+
+
 def _why_never(
     job: Job,
     zone: ZoneInfo,
     effect: Effect,
-    windows: Sequence[Window] | None,
-    freezes: Sequence[FreezeWindow],
+    allowed: tuple[Window, ...] | None,
+    freezes: tuple[FreezeWindow, ...],
     store: int,
     now: dt.datetime,
 ) -> str:
     """Empty as soon as one planned time is allowed."""
     held: set[str] = set()
-    allowed = None if windows is None else windows_at(windows, store)
     for planned in _planned(job, zone, (*(allowed or ()), *freezes), now):
         here = planned.astimezone(zone)
         freeze = frozen(freezes, effect, store, here)
@@ -102,12 +120,15 @@ def _planned(
     zones = {plan.zone, zone, *(ZoneInfo(rule.timezone) for rule in rules if rule.timezone)}
     spans = [(rule.start, rule.end) for rule in rules if isinstance(rule, FreezeWindow) and rule.start and rule.end]
     first = wall_of(now, plan.zone).date()
-    alike: dict[object, dt.date] = {}
+    judged: set[object] = set()
     for number in range(DAYS):
         day = first + number * _DAY
-        if plan.cron.on(day):
-            alike.setdefault(_kind(day, number == 0, zones, spans), day)
-    for day in alike.values():
+        if not plan.cron.on(day):
+            continue
+        kind = _kind(day, number == 0, zones, spans)
+        if kind in judged:
+            continue
+        judged.add(kind)
         start = dt.datetime.combine(day, dt.time(), plan.zone).astimezone(dt.UTC)
         end = dt.datetime.combine(day + _DAY, dt.time(), plan.zone).astimezone(dt.UTC)
         edges = sorted(_edges(day, rules, zones, zone))

@@ -172,3 +172,15 @@ def test_what_is_skipped_as_alike_is_alike(seed: int) -> None:
     )
 
     assert never is not allowed
+
+
+def test_many_jobs_and_many_stores_are_judged_in_seconds() -> None:
+    """Stores whose rules are the same are judged once."""
+    jobs = [{"action": OFF, "cron": f"{number % 60} 23 * * *"} for number in range(200)]
+    freezes = [{"id": f"f{n}", "from_time": "20:00", "to_time": "08:00", "stores": [n]} for n in range(100)]
+    started = time.monotonic()
+    warnings = found(jobs=jobs, freeze=freezes)
+    assert len(warnings) == 200
+    assert {one.level for one in warnings} == {"warning"}
+    assert "can never run in store 0, 1, 2, 3, 4 and 95 more" in warnings[0].text
+    assert time.monotonic() - started < 60
