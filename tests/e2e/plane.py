@@ -38,9 +38,9 @@ class Plane:
         """Register a network of the client."""
         self.command("network", "add", CLIENT, code)
 
-    def publish(self, code: str, document: Mapping[str, Any]) -> None:
+    def publish(self, code: str, document: Mapping[str, Any], *options: str) -> None:
         """Store the network's configuration."""
-        self.command("config", "set", CLIENT, code, "-", stdin=json.dumps(document).encode())
+        self.command("config", "set", CLIENT, code, "-", *options, stdin=json.dumps(document).encode())
 
     def token(self, *options: str) -> str:
         """A new token of the client."""

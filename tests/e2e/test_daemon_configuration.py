@@ -102,11 +102,11 @@ def test_a_daemon_without_configuration_says_so_and_begins_as_soon_as_there_is_o
         assert daemon.events("job_started") == []
 
         # Somebody else's refresh is noticed as well. A job that cannot run is named, and the others are not held up.
-        bad = job("wrong", 2, params={"speed": "high"})
-        site.publish(schedule=[*SECOND, bad])
+        bad = {**job("newer", 2), "action": "of_a_newer_proxy"}
+        site.plane.publish(site.code, site.document(schedule=[*SECOND, bad]), "--allow-unknown-actions")
         assert proxy.run("config", "refresh").code == 0
         assert daemon.wait("configuration_in_force", times=2)["jobs"] == ["added", "late", "moved", "same"]
-        assert "speed" in daemon.wait("job_not_started", job="wrong")["why"]
+        assert "of_a_newer_proxy" in daemon.wait("job_not_started", job="newer")["why"]
 
         # So is a file that was damaged by hand: its predecessor is in force, and the daemon lives.
         Path(proxy.config / "config_bot.json").write_bytes(b'{"schema_version": 2,')
