@@ -110,6 +110,7 @@ class Doorman:
     tried: list[tuple[str, str, str]] = field(default_factory=list)
     port: int = 0
     connections: int = 0
+    dialogues: int = 0  # begun by the client; without a prompt each is refused at once
 
     @contextlib.asynccontextmanager
     async def at_work(self, key: asyncssh.SSHKey | None = None, **options: Any) -> AsyncIterator["Doorman"]:
@@ -158,6 +159,9 @@ class _Door(asyncssh.SSHServer):
         return "keyboard-interactive" in self._doorman.methods
 
     def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> Any:
+        self._doorman.dialogues += 1
+        if not self._doorman.prompt:
+            return False
         return self._next_round() or ("", "", "", [(self._doorman.prompt, False)])
 
     def validate_kbdint_response(self, username: str, responses: Sequence[str]) -> Any:

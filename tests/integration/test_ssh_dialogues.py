@@ -91,6 +91,16 @@ def test_a_server_that_says_no_is_not_asked_again_until_the_time_is_over(methods
     run(scene())
 
 
+def test_a_dialogue_that_is_refused_without_a_question_is_begun_once() -> None:
+    async def scene() -> None:
+        async with Doorman({"root": "right"}, KEYBOARD, prompt="").at_work() as door:
+            error = await refusal(a_remote(password("root", "right"), connect_timeout=5), a_host(LOOPBACK, door.port))
+            assert ended(error) == (Outcome.UNREACHABLE, Reason.AUTH_FAILED)
+            assert door.dialogues == 1
+
+    run(scene())
+
+
 PARTINGS = {
     "a closed door": ("System is going down.\r\n", Reason.LOGIN_REFUSED, "System is going down."),
     "words that nobody knows": ("Volte amanhã\x1b[2J\u202e", Reason.LOGIN_REFUSED, "Volte amanhã"),
