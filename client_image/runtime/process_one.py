@@ -177,7 +177,7 @@ async def _on_host(host: Host, binding: Binding, context: Context, trail: _Trail
         check_facts=check_facts,
         before_stage=before_stage,
         watch=context.watch,
-        witnesses=context.neighbours.of(host, own=host.addresses),
+        nearby=context.neighbours.of(host, own=host.addresses),
     )
     begun = context.clock.monotonic()
     async with context.remote.connect(host, deadline=context.host_deadline) as session:

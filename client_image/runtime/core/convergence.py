@@ -20,7 +20,7 @@ from runtime.core.model import Allow, Deny, Host, Outcome, Reason, StepRecord, V
 from runtime.core.pipeline import Binding
 from runtime.core.ports import Answer, Clock, Session, Watch
 from runtime.core.progress import Progress, Verified
-from runtime.core.witnesses import Witness
+from runtime.core.witnesses import Surrounding
 
 OUTPUT_KEPT = 400
 POLL_S = 1.0
@@ -38,7 +38,7 @@ class Limits:
 class Surroundings:
     """What the loop needs besides the host. The two functions are the gates; ``before_stage`` also records the intent.
 
-    ``witnesses``: who may vouch for the host's store when the host is to go.
+    ``nearby``: who may vouch for the host's store when the host is to go.
     """
 
     clock: Clock
@@ -49,7 +49,7 @@ class Surroundings:
     check_facts: Callable[[Facts, str], Verdict]
     before_stage: Callable[[Stage], Awaitable[Verdict]]
     watch: Watch
-    witnesses: tuple[Witness, ...] = ()
+    nearby: Surrounding
 
 
 async def converge(session: Session, host: Host, binding: Binding, around: Surroundings, seen: Progress) -> Verified:
@@ -243,12 +243,13 @@ async def _send_away(
     session: Session, host: Host, binding: Binding, stage: Stage, around: Surroundings, seen: Progress
 ) -> Verified:
     """Apply a stage that ends the machine, and watch it go. Who answers before it is the best witness of what comes after."""
-    witnesses = await around.watch.answering(around.witnesses) or around.witnesses
+    nearby = around.nearby
+    witnesses = await around.watch.answering(nearby.witnesses) or nearby.witnesses
     ended = await _apply(session, binding, stage, around, seen)
-    if ended is not None and ended.reason is not Reason.CONNECTION_LOST:
+    if ended is not None and ended.outcome is not Outcome.UNKNOWN:
         return ended
     started = around.clock.monotonic()
-    departure = await around.watch.departure(host, witnesses, stage.settle)
+    departure = await around.watch.departure(host, witnesses, stage.settle, own_address=nearby.own_address)
     seen.spent("confirm", around.clock.monotonic() - started)
     if departure.state in ("gone", "there"):
         seen.reached("confirmed" if departure.state == "gone" else "failed")

@@ -80,8 +80,11 @@ class Watch(Protocol):
         """Those of the witnesses that answer now."""
         ...
 
-    async def departure(self, host: Host, witnesses: Sequence[Witness], settle: float) -> Departure:
-        """Wait for the host to go, ``settle`` seconds and as long again as silence takes to be believed."""
+    async def departure(
+        self, host: Host, witnesses: Sequence[Witness], settle: float, *, own_address: bool = True
+    ) -> Departure:
+        """Wait for the host to go, ``settle`` seconds and as long again as silence takes to be believed. ``own_address``: as in
+        Surrounding; without it only the host's SSH port is asked."""
         ...
 
 

@@ -52,6 +52,15 @@ def places(config: NetworkConfig) -> tuple[Place, ...]:
     return (*gateways, *concentrators)
 
 
+@dataclass(frozen=True, slots=True)
+class Surrounding:
+    """``witnesses``: the best few that may vouch for the host. ``own_address``: whether what answers at its address is the host;
+    not where a store's machines share one address, a port each: there a router answers pings and other ports."""
+
+    witnesses: tuple[Witness, ...] = ()
+    own_address: bool = True
+
+
 class Neighbours:
     """Who may vouch for a host: built once a run, so that it costs the same for one host and for thousands."""
 
@@ -61,9 +70,12 @@ class Neighbours:
         """``entries``: the whole inventory; ``subjects``: addresses of the hosts that this run is about."""
         self._places: Mapping[int, list[Witness]] = defaultdict(list)
         self._others: Mapping[int, list[Witness]] = defaultdict(list)
+        self._ports: Mapping[str, set[int]] = defaultdict(set)
         for place in places:
             self._places[place.store].append(Witness(place.name, place.address, place.ports))
         for entry in sorted(entries, key=_trust):
+            if entry.address:
+                self._ports[entry.address].add(entry.port)
             if entry.store is not None and entry.address and not entry.problem:
                 ports = tuple(dict.fromkeys((entry.port, entry.agent_port)))
                 leaving = entry.address in subjects
@@ -71,19 +83,23 @@ class Neighbours:
         for others in self._others.values():
             others.sort(key=lambda witness: witness.leaving)
 
-    def of(self, host: Host, own: Collection[str] = ()) -> tuple[Witness, ...]:
-        """The best few for a host, never itself: ``own`` are its machine's other addresses. Empty where its store is unknown."""
+    def of(self, host: Host, own: Collection[str] = ()) -> Surrounding:
+        """``own``: the other addresses of the host's machine, which is no witness of itself. None where its store is unknown."""
+        shared = len(self._ports.get(host.address, ())) > 1
         if host.store is None:
-            return ()
-        taken = {host.address, *own}
+            return Surrounding((), not shared)
+        taken: set[object] = {(host.address, host.port), *own}
+        if not shared:
+            taken.add(host.address)
         chosen: list[Witness] = []
         for witness in chain(self._places.get(host.store, ()), self._others.get(host.store, ())):
+            place = (witness.address, witness.ports[0])
             if len(chosen) == WITNESSES:
                 break
-            if witness.address not in taken:
-                taken.add(witness.address)
+            if place not in taken and (witness.address not in taken or (shared and witness.address == host.address)):
+                taken |= {place} if shared else {place, witness.address}
                 chosen.append(witness)
-        return tuple(chosen)
+        return Surrounding(tuple(chosen), not shared)
 
 
 def _trust(entry: Host) -> tuple[bool, bool, str]:

@@ -89,9 +89,9 @@ def test_a_witness_is_of_the_same_store_and_never_the_machine_itself() -> None:
         host(303, address="", problem="no interface"),
     ]
     known = Neighbours(entries=entries)
-    assert [witness.address for witness in known.of(entries[0])] == ["10.0.0.2"]
-    assert known.of(entries[4]) == ()
-    assert known.of(host(204, address="10.0.0.4"), own=["10.0.0.1"]) == (known.of(entries[0])[0],)
+    assert [witness.address for witness in known.of(entries[0]).witnesses] == ["10.0.0.2"]
+    assert known.of(entries[4]).witnesses == ()
+    assert known.of(host(204, address="10.0.0.4"), own=["10.0.0.1"]) == known.of(entries[0])
 
 
 def test_the_gateway_comes_first_then_what_stays_on_and_what_leaves_comes_last() -> None:
@@ -104,11 +104,21 @@ def test_the_gateway_comes_first_then_what_stays_on_and_what_leaves_comes_last()
     ]
     places = [Place(1, "the gateway of store 1", "10.0.0.254", (443,))]
     known = Neighbours(places, entries, subjects={"10.0.0.1", "10.0.0.3"})
-    chosen = known.of(entries[0])
+    chosen = known.of(entries[0]).witnesses
     assert [witness.address for witness in chosen] == ["10.0.0.254", "10.0.0.9", "10.0.0.2", "10.0.0.4", "10.0.0.3"]
     assert [witness.leaving for witness in chosen] == [False, False, False, False, True]
 
 
 def test_only_a_few_of_a_big_store_are_asked() -> None:
     known = Neighbours(entries=[host(number, address=f"10.0.1.{number - 200}") for number in range(201, 240)])
-    assert len(known.of(host(250, address="10.0.0.1"))) == WITNESSES
+    assert len(known.of(host(250, address="10.0.0.1")).witnesses) == WITNESSES
+
+
+def test_where_a_store_has_one_address_a_host_is_its_port_and_its_neighbours_behind_the_router_vouch() -> None:
+    """A router answers pings at that address, and forwards one port to each machine."""
+    entries = [host(number, address="10.0.0.1", port=22000 + number) for number in (201, 202)]
+    nearby = Neighbours(entries=entries).of(entries[0])
+    assert not nearby.own_address
+    assert [(witness.name, witness.ports[0]) for witness in nearby.witnesses] == [("ACME-LOJA001-PDV202", 22202)]
+    alone = Neighbours(entries=entries[:1]).of(entries[0])
+    assert (alone.own_address, alone.witnesses) == (True, ())

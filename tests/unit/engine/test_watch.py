@@ -18,7 +18,7 @@ STRANGER = Witness("elsewhere", "203.0.113.9", (22,))
 def test_a_store_s_witness_is_asked_once_for_all_hosts_that_are_watched() -> None:
     asked: Counter[str] = Counter()
 
-    async def ask(address: str, ports: Sequence[int]) -> Sign:
+    async def ask(address: str, ports: Sequence[int], ping: bool) -> Sign:
         asked[address] += 1
         await asyncio.sleep(0)
         return Sign.ECHO if address == WITNESS.address else Sign.SILENT
@@ -38,7 +38,7 @@ def test_a_host_that_is_given_up_takes_no_answer_away_from_the_others() -> None:
     async def scene() -> None:
         go = asyncio.Event()
 
-        async def ask(address: str, ports: Sequence[int]) -> Sign:
+        async def ask(address: str, ports: Sequence[int], ping: bool) -> Sign:
             await go.wait()
             return Sign.ECHO
 
@@ -52,3 +52,19 @@ def test_a_host_that_is_given_up_takes_no_answer_away_from_the_others() -> None:
         assert await second == (WITNESS,)
 
     asyncio.run(scene())
+
+
+def test_behind_a_router_only_the_host_s_own_port_is_asked() -> None:
+    asked: list[tuple[tuple[int, ...], bool]] = []
+
+    async def ask(address: str, ports: Sequence[int], ping: bool) -> Sign:
+        asked.append((tuple(ports), ping))
+        return Sign.SILENT
+
+    async def scene() -> None:
+        one = NetworkWatch(["10.0.0.0/8"], ask, interval=0.05, silence=0.1)
+        seen = await one.departure(host(201, port=22201), [], 1.0, own_address=False)
+        assert seen.state == "no_witness"
+
+    asyncio.run(scene())
+    assert set(asked) == {((22201,), False)}

@@ -151,7 +151,9 @@ class MemoryWatch:
     async def answering(self, witnesses: Sequence[Witness]) -> Sequence[Witness]:
         return witnesses
 
-    async def departure(self, host: Host, witnesses: Sequence[Witness], settle: float) -> Departure:
+    async def departure(
+        self, host: Host, witnesses: Sequence[Witness], settle: float, *, own_address: bool = True
+    ) -> Departure:
         terminal = self.terminals[host.name]
         if terminal.hang_on_confirm:
             await asyncio.sleep(3600)

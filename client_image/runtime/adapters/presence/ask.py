@@ -24,10 +24,10 @@ _ECHO_V4 = b"\x08\x00\x00\x00\x00\x00\x00\x01flageemonitor"
 _ECHO_V6 = b"\x80\x00\x00\x00\x00\x00\x00\x01flageemonitor"
 
 
-async def ask(address: str, ports: Sequence[int]) -> Sign:
+async def ask(address: str, ports: Sequence[int], ping: bool = True) -> Sign:
     """The first answer within PROBE_S; SILENT when there is none from any port and no ping came back."""
     questions: list[asyncio.Task[Sign | None]] = [
-        asyncio.create_task(question) for question in _questions(address, ports)
+        asyncio.create_task(question) for question in _questions(address, ports, ping)
     ]
     signs = []
     try:
@@ -43,11 +43,11 @@ async def ask(address: str, ports: Sequence[int]) -> Sign:
     return Sign.NOT_ASKED if Sign.NOT_ASKED in signs else Sign.SILENT
 
 
-def _questions(address: str, ports: Sequence[int]) -> list[Coroutine[Any, Any, Sign | None]]:
+def _questions(address: str, ports: Sequence[int], ping: bool) -> list[Coroutine[Any, Any, Sign | None]]:
     """On loopback everything but the host's first port is answered by the proxy's own machine."""
     if ipaddress.ip_address(address).is_loopback:
         return [_connect(address, ports[0])]
-    return [_ping(address), *(_connect(address, port) for port in ports)]
+    return [*([_ping(address)] if ping else []), *(_connect(address, port) for port in ports)]
 
 
 async def _connect(address: str, port: int) -> Sign | None:

@@ -17,7 +17,7 @@ from runtime.core.witnesses import Witness
 INTERVAL_S = 1.0
 FRESH_S = 3.0
 
-Asking = Callable[[str, Sequence[int]], Coroutine[Any, Any, Sign]]
+Asking = Callable[[str, Sequence[int], bool], Coroutine[Any, Any, Sign]]
 
 
 class NetworkWatch:
@@ -41,14 +41,16 @@ class NetworkWatch:
         signs = await asyncio.gather(*(self._sign(witness) for witness in allowed))
         return tuple(witness for witness, sign in zip(allowed, signs, strict=True) if sign.answers)
 
-    async def departure(self, host: Host, witnesses: Sequence[Witness], settle: float) -> Departure:
+    async def departure(
+        self, host: Host, witnesses: Sequence[Witness], settle: float, *, own_address: bool = True
+    ) -> Departure:
         """As in the protocol."""
         allowed = self._allowed(witnesses)
         vigil = Vigil(time.monotonic(), settle, allowed, self._silence)
-        ports = tuple(dict.fromkeys((host.port, host.agent_port)))
+        ports = tuple(dict.fromkeys((host.port, host.agent_port))) if own_address else (host.port,)
         while True:
             begun = time.monotonic()
-            sign = await self._ask(host.address, ports)
+            sign = await self._ask(host.address, ports, own_address)
             voucher = await self._voucher(allowed) if sign is Sign.SILENT else None
             ended = vigil.note(begun, time.monotonic(), sign, voucher)
             if ended is not None:
@@ -63,7 +65,7 @@ class NetworkWatch:
     async def _sign(self, witness: Witness) -> Sign:
         asked = self._asked.get(witness)
         if asked is None or (asked[1].done() and time.monotonic() - asked[0] >= FRESH_S):
-            asked = (time.monotonic(), asyncio.create_task(self._ask(witness.address, witness.ports)))
+            asked = (time.monotonic(), asyncio.create_task(self._ask(witness.address, witness.ports, True)))
             self._asked[witness] = asked
         # One host's deadline must not take the answer away from the others that wait for it.
         return await asyncio.shield(asked[1])
