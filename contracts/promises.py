@@ -97,6 +97,8 @@ def _why_never(
     now: dt.datetime,
 ) -> str:
     """Empty as soon as one planned time is allowed."""
+    if allowed is None and not freezes:
+        return ""  # whenever it is planned, nothing holds it
     held: set[str] = set()
     for planned in _planned(job, zone, (*(allowed or ()), *freezes), now):
         here = planned.astimezone(zone)
@@ -172,10 +174,6 @@ def _kind(
 ) -> object:
     """Days of one kind have the same answer at every time: same weekday, same offsets of all clocks from the day before to the
     day after, and wholly inside or wholly outside of every dated freeze."""
-    noon = dt.datetime.combine(day, dt.time(12), dt.UTC)
-    offsets = tuple(
-        (noon + shift * _DAY).astimezone(zone).utcoffset() for zone in sorted(zones, key=str) for shift in (-1, 0, 1)
-    )
     dated: list[object] = []
     for start, end in spans:
         if end.date() + 2 * _DAY <= day or day <= start.date() - 2 * _DAY:
@@ -184,7 +182,16 @@ def _kind(
             dated.append(True)
         else:
             dated.append(day)
-    return (day.weekday(), offsets, tuple(dated), today)
+    return (day.weekday(), _offsets(day, frozenset(zones)), tuple(dated), today)
+
+
+@lru_cache(maxsize=4096)
+def _offsets(day: dt.date, zones: frozenset[ZoneInfo]) -> tuple[dt.timedelta | None, ...]:
+    """Of all clocks from the day before to the day after. Thousands of jobs ask for the same days."""
+    noon = dt.datetime.combine(day, dt.time(12), dt.UTC)
+    return tuple(
+        (noon + shift * _DAY).astimezone(zone).utcoffset() for zone in sorted(zones, key=str) for shift in (-1, 0, 1)
+    )
 
 
 def _not_after(job: Job, zone: ZoneInfo, now: dt.datetime) -> Iterator[Unmet]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from contracts import config
 from contracts.bounded import MAX_BYTES, MAX_DEPTH
 from contracts.config import NetworkConfig
 from contracts.document import (
@@ -335,3 +336,46 @@ def test_a_job_with_a_filter_that_an_older_proxy_does_not_know_is_switched_off_t
         ("danger", "schedule[0].selector.regions"),
         ("info", "schedule[1].priority"),
     ]
+
+
+# --- work in proportion to length ---
+
+
+class Counted(str):
+    """A text that counts how often it is compared."""
+
+    __slots__ = ()
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        Counted.compared += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+
+def test_names_given_twice_among_very_many_are_counted_and_not_compared_with_each_other() -> None:
+    number = 20_000
+    Counted.compared = 0
+    names = [Counted(f"host{place}") for place in range(number)]
+    assert config._given_twice([*names, Counted("host7"), Counted("host9")]) == "host7, host9"
+    assert Counted.compared < 10 * number
+
+
+def test_very_many_names_given_twice_are_told_by_the_first_few() -> None:
+    assert config._given_twice(2 * [f"{place:05}" for place in range(20_000)]).endswith("00019 and 19980 more")
+
+
+def test_a_valid_document_is_validated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    validated = []
+    validate = NetworkConfig.model_validate
+
+    def counted(data: Any) -> NetworkConfig:
+        validated.append(data)
+        return validate(data)
+
+    monkeypatch.setattr(NetworkConfig, "model_validate", counted)
+    for strict in (True, False):
+        validated.clear()
+        read_document(COMPLETE, strict=strict)
+        assert len(validated) == 1

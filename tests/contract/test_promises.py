@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from contracts import promises
 from contracts.action_check import Check, Finding
 from contracts.config import FreezeWindow, Job, NetworkConfig
 from contracts.promises import unmet
@@ -184,3 +185,11 @@ def test_many_jobs_and_many_stores_are_judged_in_seconds() -> None:
     assert {one.level for one in warnings} == {"warning"}
     assert "can never run in store 0, 1, 2, 3, 4 and 95 more" in warnings[0].text
     assert time.monotonic() - started < 60
+
+
+def test_many_jobs_ask_the_clocks_for_each_day_once() -> None:
+    promises._offsets.cache_clear()
+    jobs = [{"action": OFF, "cron": f"{number % 60} 23 * * *"} for number in range(300)]
+    assert found(jobs=jobs) == []
+    asked = promises._offsets.cache_info()
+    assert asked.misses <= promises.DAYS
