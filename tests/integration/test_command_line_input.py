@@ -102,7 +102,7 @@ MISSPELT: dict[tuple[str, ...], str] = {
     ("diagnose_env", "test_endpoint_connection"): "test_endpoint_connection",
     ("hosts", "forget"): "forget",
     ("shedule", "--next", "3h"): "did you mean schedule?",
-    ("rusn",): "did you mean runs?",
+    ("rusn",): "did you mean run or runs?",
     ("config", "chek"): "did you mean check?",
     ("config",): "check",
     ("--loja", "1", "diagnose_env"): "--loja",
