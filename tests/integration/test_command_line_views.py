@@ -297,7 +297,7 @@ def test_doctor_names_what_protects_nobody_and_what_is_one_machine_twice(place: 
         check["text"] for check in checks if check["status"] == "warning" and check["name"] in ("lists", "machines")
     ]
     assert [text.split(", ")[0] for text in told] == [
-        f"{right['name']} is the same machine as {hub['name']} (both have {right['address']})",
+        f"{right['name']} is the same machine as {hub['name']} (both have the address {right['address']})",
         "rollout.arius.never: Caixa 999 is no host of the inventory",
         "actions.shutdown_endpoint.params.exceptions: 192.0.2.0/24 is no host of the inventory",
     ]

@@ -15,8 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
-from contracts.address import parse_address
-from runtime.core.machines import canonical
+from runtime.core.machines import canonical, is_address
 from runtime.core.model import Host
 
 LIMIT_S = 5.0
@@ -126,12 +125,4 @@ def _some(values: Collection[str]) -> str:
 
 
 def _is_name(text: str) -> bool:
-    return text not in ("", "localhost") and not text.startswith("{") and not _is_address(text)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        parse_address(text)
-    except ValueError:
-        return False
-    return True
+    return text not in ("", "localhost") and not text.startswith("{") and not is_address(text)

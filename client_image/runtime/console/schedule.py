@@ -17,7 +17,7 @@ from runtime.console.output import Out
 from runtime.core import gates
 from runtime.core.errors import UsageFault
 from runtime.core.forecast import Expected, Forecast, sentences
-from runtime.core.model import Selector
+from runtime.core.model import Listing, Selector
 from runtime.core.pipeline import resolve
 from runtime.core.scheduled import request_of, selector_of
 from runtime.core.selection import select
@@ -78,13 +78,13 @@ def _show_explained(
     """The inventory is read once, for all runs."""
     zone = ZoneInfo(config.timezone)
     rules = gates.policy(config, installation.known.providers, installation.assets.rows)
-    hosts = installation.inventory(config).read(Selector()).hosts if planned else []
+    listing = installation.inventory(config).read(Selector()) if planned else Listing()
     forecasts: dict[str, tuple[Any, Forecast]] = {}
     data, rows = [], []
     for instant, job in planned:
         if job.id not in forecasts:
             run = resolve(request_of(job), config, installation.known, agent_id="", now=instant)
-            forecasts[job.id] = (run, Forecast(select(hosts, selector_of(job)), rules))
+            forecasts[job.id] = (run, Forecast(select(listing, selector_of(job)), rules))
         run, forecast = forecasts[job.id]
         deadline = plan_of(job, zone, installation.agent_id).deadline(instant)
         expected = forecast.expect(dataclasses.replace(run, not_after=deadline), instant)

@@ -28,13 +28,27 @@ _NOWHERE = frozenset({"", "localhost", "localhost.localdomain"})
 _MANY = 10_000  # pairs at one address of several ports; beyond that it is one machine, so that the cost stays linear
 
 
+@lru_cache(maxsize=65_536)
 def canonical(text: str) -> str:
-    """An address in the one form in which addresses are compared, a DNS name without case and final dot."""
+    """An address in the one form in which addresses are compared, a DNS name without case and final dot. Cached for a fleet: it
+    is asked for by the inventory, the resolver and the gates in turn."""
     text = text.strip()
     try:
         return str(parse_address(text))
     except ValueError:
         return text.rstrip(".").lower()
+
+
+@lru_cache(maxsize=65_536)
+def is_address(text: str) -> bool:
+    """Whether a canonical text is an IP address, and no name."""
+    if text[-1:].isalpha() and ":" not in text:
+        return False
+    try:
+        parse_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def grouped(listing: Listing) -> Listing:
@@ -57,7 +71,8 @@ def same_as(host: Host, other: Host) -> str:
     theirs = {*_reached(other), *_beside(other)}
     both = next((text for text in (*_reached(host), *_beside(host)) if text in theirs), "")
     if both:
-        return f"the same machine as {other.name} (both have {both})"
+        kind = "address" if is_address(both) else "name"
+        return f"the same machine as {other.name} (both have the {kind} {both})"
     if host_key(host.name) == host_key(other.name):
         return f"the same machine as {other.name} (one name)"
     return f"the same machine as {other.name} (through what both share with other entries)"

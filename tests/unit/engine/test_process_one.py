@@ -165,7 +165,7 @@ def test_a_host_that_is_the_machine_of_a_protected_one_is_left_alone(kind: Any) 
     server = world.host(1, name="ACME-LOJA001-HUB", role=kind)
     result = run(one, host=grouped(Listing((world.host(),), (server,))).hosts[0])
     assert verdict(result) == ("skipped", "protected_role", "")
-    assert f"ACME-LOJA001-HUB (both have 10.0.0.1), a {kind}" in result.message
+    assert f"ACME-LOJA001-HUB (both have the address 10.0.0.1), a {kind}" in result.message
     assert one.terminals[NAME].scripts == []
 
 

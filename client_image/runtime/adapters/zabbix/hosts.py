@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 
-from contracts.address import parse_address
 from contracts.bounded import whole
 from contracts.config import ZabbixInventory
 from runtime.adapters.naming import Naming
@@ -23,7 +22,7 @@ from runtime.adapters.zabbix.neighbours import strangers
 from runtime.adapters.zabbix.notes import Login, read_notes
 from runtime.adapters.zabbix.rows import HostLinks, HostRow, Interface, Notes, Template, TemplateLink, Trigger
 from runtime.core.errors import InventoryUnavailable, UsageFault
-from runtime.core.machines import canonical, grouped
+from runtime.core.machines import canonical, grouped, is_address
 from runtime.core.model import Host, LeftOut, Listing, Selector
 from runtime.core.names import parse_name
 
@@ -144,6 +143,8 @@ class ZabbixHosts:
         reached_as: dict[str, None] = {}
         for one in row.interfaces:
             for text in (one.ip, one.dns):
+                if not text:
+                    continue
                 value = macros.value(row.id, text).text if is_macro(text) else text
                 if value is None:
                     if one is not agent and notices is not None:
@@ -213,10 +214,10 @@ def _address(row: HostRow, macros: Macros) -> tuple[str, str]:
             why = "a template or global macro, which may be another host's"
             return "", f"the IP address of its agent interface is {text}, {why}: set the macro on the host itself"
         text = value.text.strip()
-    try:
-        return str(parse_address(text)), ""
-    except ValueError:
-        return "", f'its agent interface has no IP address but "{text}": correct it in Zabbix'
+    address = canonical(text)
+    if is_address(address):
+        return address, ""
+    return "", f'its agent interface has no IP address but "{text}": correct it in Zabbix'
 
 
 def _excluded_ids(api: Api, wanted: tuple[str, ...]) -> frozenset[str]:
