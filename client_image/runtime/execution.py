@@ -13,6 +13,7 @@ from contracts.config import NetworkConfig
 from runtime.core.background import in_background
 from runtime.core.errors import RunCancelled, RunError
 from runtime.core.fan_out import fan_out
+from runtime.core.identity import entry_index
 from runtime.core.model import Host, HostResult, Listing, Missing, Reason, RunInfo, RunReport
 from runtime.core.pipeline import Job
 from runtime.core.ports import Inventory
@@ -101,7 +102,7 @@ async def execute(
         with contextlib.suppress(RunError):  # its caller must hear what stopped the run, not that it went unrecorded
             await context.ledger.refuse(job.info, error)
         raise
-    context = replace(context, listing=listing)
+    context = replace(context, listing=listing, entries=entry_index(listing.entries))
     if job.effect == "disrupt":
         leaving = {host.address for host in hosts}
         context = replace(context, neighbours=Neighbours(places(config), listing.entries, leaving))

@@ -330,14 +330,52 @@ def rekey(context: click.Context, /, host: str | None, everything: bool, output:
     from runtime.console.actor import actor
     from runtime.console.inventory import rekey_host
 
-    filters = [name for name, value in (context.parent.params if context.parent else {}).items() if value]
-    if filters:
-        raise click.UsageError(
-            f"rekey takes one HOST by its exact name, no filters (given: {', '.join(sorted(filters))})"
-        )
+    _no_filters(context, "rekey takes one HOST by its exact name, no filters")
     if host and everything:
         raise click.UsageError(f"--all is about the keys of every host, HOST about those of {host}: give one of them")
     _guarded(output, lambda i, out: rekey_host(i, host, everything, actor(os.environ), out))
+
+
+@hosts.command(name="settle", short_help="Accept that cloned hosts share a host key.")
+@click.option(
+    "--key",
+    required=True,
+    metavar="FINGERPRINT",
+    help="The key, as doctor and hosts show it; an unambiguous beginning is enough.",
+)
+@click.option("--undo", is_flag=True, help="Take the acceptance back.")
+@_output
+@click.pass_context
+def settle_hosts(context: click.Context, /, key: str, undo: bool, output: str | None) -> None:
+    """Accept for this network that hosts cloned from one image share the host key FINGERPRINT.
+
+    A host key proves which machine answers, but not when several hosts have the same one. Until it is accepted, an action that
+    changes such a host is blocked (host_identity_unclear) unless the machine's host name, its machine id and the terminal number
+    in the settings of its point of sale fit exactly one of these hosts. Reads are never blocked.
+
+    After it is accepted, the shared key alone blocks nothing. A machine that says that it is another terminal of the inventory
+    is still blocked; a host name that three or more of the hosts gave is taken for the image's own. Who accepted it and when is
+    recorded; doctor and hosts show it. For a key that only one host has, what its machine says of itself is accepted.
+
+    \b
+    flageemonitor-run doctor                            which keys are shared, and by which hosts
+    flageemonitor-run hosts settle --key SHA256:WVK4AA4pxcRI…
+    flageemonitor-run hosts settle --undo --key SHA256:WVK4AA4pxcRI…
+
+    Better than accepting: remove the keys from the image (/etc/ssh/ssh_host_*), give each terminal its own, then hosts rekey.
+    """
+    from runtime.console.actor import actor
+    from runtime.console.identity import settle_key
+
+    _no_filters(context, "settle takes --key, no filters")
+    _guarded(output, lambda i, out: settle_key(i, key, undo=undo, by=actor(os.environ), out=out))
+
+
+def _no_filters(context: click.Context, what: str) -> None:
+    """The filters of `hosts` mean nothing to its commands, and what means nothing is refused."""
+    filters = [name for name, value in (context.parent.params if context.parent else {}).items() if value]
+    if filters:
+        raise click.UsageError(f"{what} (given: {', '.join(sorted(filters))})")
 
 
 @cli.group(cls=Group, short_help="The network's configuration.")

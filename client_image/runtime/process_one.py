@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from runtime.core import clocks, gates
 from runtime.core.action import Stage
@@ -16,10 +16,24 @@ from runtime.core.convergence import Limits, Surroundings, converge
 from runtime.core.errors import HostError, RunError
 from runtime.core.facts import Facts
 from runtime.core.gates import Policy
-from runtime.core.model import HOST_KEY, Allow, Deny, GateRecord, Host, HostResult, Listing, Outcome, Reason, Verdict
+from runtime.core.identity import EntryIndex
+from runtime.core.model import (
+    HOST_KEY,
+    IDENTITY,
+    Allow,
+    Deny,
+    GateRecord,
+    Host,
+    HostResult,
+    Listing,
+    Outcome,
+    Reason,
+    Verdict,
+)
 from runtime.core.pipeline import Binding, Job
-from runtime.core.ports import Clock, HostLocks, Ledger, Remote, Watch
+from runtime.core.ports import Clock, HostLocks, IdentityBook, Ledger, Remote, Watch
 from runtime.core.progress import Progress, Verified, told, until_when
+from runtime.core.recognise import recognise
 from runtime.core.stop import Stop
 from runtime.core.witnesses import Neighbours
 
@@ -30,8 +44,8 @@ CLOCK_JUMP_LIMIT_S = 120.0
 class Context:
     """Everything one run shares between its hosts. Effects arrive here; ``busy`` maps a provider to its busy check script.
 
-    ``listing``: all that the inventory knows, filled in once it was read; ``neighbours``: who may vouch for a
-    host's store, taken from it.
+    ``listing``: all that the inventory knows, filled in once it was read; ``entries``: the same, indexed; ``neighbours``: who may
+    vouch for a host's store, taken from it.
     """
 
     job: Job
@@ -46,7 +60,9 @@ class Context:
     command_timeout: float
     host_deadline: float
     watch: Watch
+    identities: IdentityBook
     listing: Listing = field(default_factory=Listing)
+    entries: EntryIndex = field(default_factory=EntryIndex)
     neighbours: Neighbours = field(default_factory=Neighbours)
 
 
@@ -57,6 +73,7 @@ class _Trail:
     gates: list[GateRecord] = field(default_factory=list)
     compatibility: Mapping[str, object] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)
+    warning: str = ""
 
     def note(self, gate: str, verdict: Verdict) -> Verdict:
         allowed = isinstance(verdict, Allow)
@@ -82,6 +99,9 @@ async def process_one(host: Host, context: Context) -> HostResult:
         ended = Verified(Outcome.FAILED, Reason.NOT_RECORDED, text, error.reason)
     except Exception as error:
         ended = _broken(trail, f"{type(error).__name__}: {error}", type(error).__name__)
+    if trail.warning and ended.reason is not Reason.HOST_IDENTITY_UNCLEAR:
+        before = f"{ended.message.rstrip('. ')}. " if ended.message else ""
+        ended = replace(ended, message=f"{before}Identity: {trail.warning}")
     trail.progress.spent("total", context.clock.monotonic() - started)
     ended = told(ended, trail.progress)
     if ended.reason is Reason.READ_ONLY:
@@ -145,7 +165,17 @@ def _on_a_steady_clock(binding: Binding, context: Context) -> Verdict:
 
 
 async def _on_host(host: Host, binding: Binding, context: Context, trail: _Trail) -> Verified:
-    def check_facts(facts: Facts, busy: str) -> Verdict:
+    async def who_answered(facts: Facts, *, new: bool) -> Verdict:
+        words = context.policy.words.get(host.provider, {})
+        finding = await recognise(host, facts, context.identities, context.entries, words, new=new)
+        trail.warning = finding.text if finding.kind else ""
+        return trail.note(IDENTITY, gates.identified(binding.action, finding))
+
+    async def check_facts(facts: Facts, busy: str) -> Verdict:
+        if not any(record.gate == IDENTITY for record in trail.gates):  # one login is one machine
+            answered = await who_answered(facts, new=any(record.gate == HOST_KEY for record in trail.gates))
+            if isinstance(answered, Deny):
+                return answered
         verdict, trail.compatibility = gates.compatible(facts, binding, context.job, context.policy)
         first = not any(record.gate == "compatibility" for record in trail.gates)
         for name, answer in (("compatibility", verdict), ("busy", gates.busy(binding.action, busy))):

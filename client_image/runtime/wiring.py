@@ -151,6 +151,7 @@ class Installation:
         from runtime.adapters.presence.watch import NetworkWatch
         from runtime.adapters.ssh.remote import SshRemote
         from runtime.adapters.state.hosts import SqlHostBook
+        from runtime.adapters.state.identities import SqlIdentities
         from runtime.adapters.state.ledger import SqlLedger
         from runtime.adapters.state.locks import FileLocks
         from runtime.process_one import Context
@@ -169,6 +170,7 @@ class Installation:
             command_timeout=config.ssh.command_timeout,
             host_deadline=config.ssh.host_deadline,
             watch=NetworkWatch(config.ssh.allowed_networks),
+            identities=SqlIdentities(self.state, self.clock),
         )
 
     def close(self) -> None:

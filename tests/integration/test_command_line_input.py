@@ -89,6 +89,8 @@ REFUSED: dict[tuple[str, ...], tuple[str, str]] = {
     ("cancel", "no-such-run"): ("unknown_run", "no-such-run"),
     ("hosts", "rekey"): ("no_host", "hosts rekey"),
     ("hosts", "rekey", "SHOP-LOJA001-PDV201", "--all"): ("bad_usage", "--all"),
+    ("hosts", "settle"): ("bad_usage", "--key"),
+    ("hosts", "--all", "settle", "--key", "SHA256:none"): ("bad_usage", "all"),
     ("hosts", "--limit", "1", "rekey", "SHOP-LOJA001-PDV201"): ("bad_usage", "limit"),
     ("cancel", "../runs/somebody"): ("unknown_run", "../runs/somebody"),
 }

@@ -299,6 +299,13 @@ def in_use(scene: Scene) -> Seen:
     return seen(scene.proxy_with(document, root).run(TIMEZONE, "--all", "--output", "json"))
 
 
+def swapped_addresses(scene: Scene) -> Seen:
+    """Two tills answer at each other's address, before any key is known."""
+    right, night = scene.shop.name("right"), scene.shop.name("night")
+    hosts = [scene.shop.host("right", name=night), scene.shop.host("night", name=right)]
+    return seen(scene.proxy_with(scene.shop.document(hosts=hosts)).run(TIMEZONE, "--all", "--output", "json"))
+
+
 def lost_keys(scene: Scene) -> Seen:
     """The state with its pinned keys was lost in part: first use is not trusted until an operator says so."""
     proxy = scene.proxy("right")
@@ -382,6 +389,9 @@ CASES: dict[str, Case] = {
         {"old": f"unreachable no_common_algorithm:{OLD_SERVER}", "right": "blocked host_key_unknown:ssh-ed25519"},
     ),
     "a reinstalled till": Case(a_reinstalled_till, 1, {"right": "blocked host_key_changed:ssh-ed25519 -> ssh-ed25519"}),
+    "swapped addresses": Case(
+        swapped_addresses, 1, dict.fromkeys(("right", "night"), "blocked host_identity_unclear:another_host")
+    ),
     "lost keys": Case(lost_keys, 1, {"right": "blocked host_key_unknown"}),
     "two runs on one host": Case(two_runs_on_one_host, 0, {"held": "skipped host_locked"}),
     "a zone that the till does not have": Case(

@@ -319,6 +319,23 @@ def test_cancelling_what_is_over_says_so(place: Place) -> None:
     assert place("cancel", place.run_id, "--output", "json").json["result"] == "not_running"
 
 
+@pytest.mark.parametrize("key", ["", "%", "SHA256:", "SHA256:none", "sha256:"])
+@pytest.mark.parametrize("undo", [(), ("--undo",)])
+def test_settle_refuses_a_key_that_no_host_has(key: str, undo: tuple[str, ...], place: Place) -> None:
+    said = place("hosts", "settle", "--key", key, *undo, "--output", "json")
+    assert (said.code, said.json["error"]["reason"]) == (5, "no_pinned_key")
+    assert "doctor" in said.json["error"]["advice"]
+
+
+def test_settle_records_nothing_for_a_key_that_only_one_host_has(place: Place) -> None:
+    name = place.shop.name("right")
+    [host] = [host for host in place("hosts", "--output", "json").json if host["name"] == name]
+    said = place("hosts", "settle", "--key", host["host_key"].removeprefix("SHA256:")[:20], "--output", "json")
+    assert (said.code, said.json["hosts"], said.json["settled"]) == (0, [name.lower()], None)
+    assert host["hostname"] == name.lower()
+    assert place.proxy.rows("SELECT count(*) FROM settled_keys") == [(0,)]
+
+
 def test_rekey_forgets_one_key_and_says_which(place: Place) -> None:
     name = place.shop.name("right")
     (retired,) = place("hosts", "rekey", name.lower(), "--output", "json").json

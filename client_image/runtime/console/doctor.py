@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -24,13 +24,14 @@ from runtime.adapters.state.meta import probe_write, read_daemon_status
 from runtime.adapters.state.room import Room, room_at
 from runtime.adapters.state.runs import live_runs
 from runtime.console.configuration import problems
+from runtime.console.identity import Identities
 from runtime.console.output import Out
 from runtime.console.text import counted, lasting
 from runtime.core.clock_trust import ADVICE, Suspect
 from runtime.core.errors import RunError
 from runtime.core.listed import of_nobody
 from runtime.core.machines import same_as, shared_machines
-from runtime.core.model import Selector
+from runtime.core.model import Host, Selector
 from runtime.wiring import Installation
 
 Status = Literal["ok", "warning", "bad"]
@@ -240,7 +241,11 @@ def _daemon(installation: Installation) -> Iterator[Check]:
 
 
 def _network(installation: Installation, config: NetworkConfig) -> Iterator[Check]:
-    listing = installation.inventory(config).read(Selector())
+    try:
+        listing = installation.inventory(config).read(Selector())
+    except RunError:
+        yield from _identity(installation, config, None)
+        raise
     hosts = listing.hosts
     broken = [host for host in hosts if host.problem]
     text = f"{config.inventory.kind}: {counted(len(hosts), 'host')}"
@@ -260,6 +265,7 @@ def _network(installation: Installation, config: NetworkConfig) -> Iterator[Chec
         yield Check("machines", "warning", text, "flageemonitor-run hosts --output json: same_machine")
     for notice in listing.notices:
         yield Check("inventory", "warning", notice)
+    yield from _identity(installation, config, listing.entries)
     for place, entries in _lists(config):
         for entry in of_nobody(entries, listing.entries):
             text = f"{place}: {entry} is no host of the inventory, so it protects none"
@@ -270,6 +276,11 @@ def _network(installation: Installation, config: NetworkConfig) -> Iterator[Chec
         yield Check(
             "inventory", "warning", f"and {len(broken) - 5} more hosts with a problem", "flageemonitor-run hosts"
         )
+
+
+def _identity(installation: Installation, config: NetworkConfig, entries: Sequence[Host] | None) -> Iterator[Check]:
+    for line in Identities(installation.state, config.network, entries).lines():
+        yield Check("host identity", "ok" if line.good else "warning", line.text, line.advice)
 
 
 def _lists(config: NetworkConfig) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from runtime.adapters.state.history import technical_name
 from runtime.adapters.state.hosts import accept_lost_keys, acquaintances, key_history, pinned_keys, retire_keys
+from runtime.console.identity import Identities
 from runtime.console.output import Out
 from runtime.console.text import counted
 from runtime.core import gates, wire
@@ -29,6 +30,7 @@ def show_hosts(installation: Installation, network: str | None, selector: Select
     listing = installation.inventory(config).read(selector)
     found = select(listing, selector)
     unmatched = missing(selector, listing.entries, select(listing, replace(selector, limit=None)))
+    who = Identities(installation.state, config.network, listing.entries)
     known = acquaintances(installation.state, config.network)
     pinned = pinned_keys(installation.state, config.network)
     data, rows = [], []
@@ -51,6 +53,7 @@ def show_hosts(installation: Installation, network: str | None, selector: Select
                 "same_machine": same,
                 "host_key": key.key.fingerprint if key else None,
                 "host_key_first_seen": key.first_seen.isoformat() if key else None,
+                **who.host_json(host),
             }
         )
         mark: Any = Text("in", style="green") if inside else Text("out", style="yellow")
@@ -61,7 +64,7 @@ def show_hosts(installation: Installation, network: str | None, selector: Select
                 host.role,
                 host.provider,
                 mark if out.form == "table" else mark.plain,
-                why,
+                "; ".join(filter(None, (why, who.mark(host)))),
             )
         )
     columns = ("host", "address", "role", "provider", "rollout", "why")

@@ -46,7 +46,7 @@ class Surroundings:
     limits: Limits
     dry_run: bool
     busy_script: str
-    check_facts: Callable[[Facts, str], Verdict]
+    check_facts: Callable[[Facts, str], Awaitable[Verdict]]
     before_stage: Callable[[Stage], Awaitable[Verdict]]
     watch: Watch
     nearby: Surrounding
@@ -112,7 +112,7 @@ async def _look(
 ) -> Decision | Deny:
     facts, busy = await _observe(session, binding, around, seen)
     seen.facts = facts
-    verdict = around.check_facts(facts, busy)
+    verdict = await around.check_facts(facts, busy)
     return verdict if isinstance(verdict, Deny) else _decided(binding, facts, host)
 
 
@@ -275,7 +275,7 @@ async def _settle(
         if isinstance(decision, Done) or (isinstance(decision, Stage | Failed) and _other(decision, stage)):
             seen.reached("confirmed")
         if not (isinstance(decision, Stage) and decision.name == stage.name):
-            verdict = around.check_facts(facts, busy) if isinstance(decision, Stage) else Allow()
+            verdict = await around.check_facts(facts, busy) if isinstance(decision, Stage) else Allow()
             return verdict if isinstance(verdict, Deny) else decision
         if around.clock.monotonic() >= until:
             seen.reached("failed")

@@ -1,13 +1,14 @@
 """The questions that every host answers before anything touches it. Pure; each returns Allow or Deny, never a bare boolean.
 
-Order in process_one: role, rollout, freeze, lock, then with facts: compatibility, busy. The first refusal is the recorded reason.
+Order in process_one: role, rollout, freeze, lock, then with facts: identity, compatibility, busy. The first refusal is the
+recorded reason.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -17,9 +18,11 @@ from contracts.config import FreezeWindow, MatrixRow, NetworkConfig, Role, Rollo
 from runtime.core import compatibility_guard, rollout
 from runtime.core.action import Action
 from runtime.core.facts import Facts
+from runtime.core.identity import Finding
 from runtime.core.listed import NameList, listed_as, name_list
 from runtime.core.machines import same_as
 from runtime.core.model import Allow, Deny, Host, Machine, Outcome, Reason, Selector, Verdict
+from runtime.core.names import RoleWords
 from runtime.core.pipeline import Binding, Job
 from runtime.core.providers import Provider
 
@@ -28,7 +31,8 @@ from runtime.core.providers import Provider
 class Policy:
     """What a network's configuration says about touching its hosts. Built once a run by :func:`policy`.
 
-    ``concentrators``: their addresses and names, a list like those that people write.
+    ``concentrators``: their addresses and names, a list like those that people write. ``words``: each provider's own words for
+    roles in host names.
     """
 
     zone: ZoneInfo
@@ -36,6 +40,7 @@ class Policy:
     rollouts: Mapping[str, Rollout]
     concentrators: NameList
     rows: tuple[MatrixRow, ...]
+    words: Mapping[str, RoleWords] = field(default_factory=dict)
 
     def rollout_of(self, provider: str) -> Rollout:
         """What the network says, with the provider's default share where it says none; one that nobody described is at 0 %."""
@@ -54,6 +59,7 @@ def policy(config: NetworkConfig, providers: Mapping[str, Provider], rows: tuple
             tuple(text for one in config.concentrators for text in (one.address, one.name) if text)
         ),
         rows=(*config.compatibility.rows, *rows),
+        words={name: provider.roles for name, provider in providers.items()},
     )
 
 
@@ -151,6 +157,14 @@ def frozen(host: Host, action: Action, rules: Policy, now: dt.datetime) -> Verdi
     why = f": {hit.window.reason}" if hit.window.reason else ""
     until = f"{hit.until.astimezone(rules.zone):%Y-%m-%d %H:%M %Z}"
     return Deny(Outcome.SKIPPED, Reason.FROZEN, f"freeze {hit.window.id} until {until}{why}", hit.window.id)
+
+
+def identified(action: Action, finding: Finding) -> Verdict:
+    """A machine that may be another one is read, and told of, but not changed."""
+    if finding.clear or action.effect == "read":
+        return Allow(finding.text)
+    text = f"{finding.what} Nothing was changed. {finding.advice}"
+    return Deny(Outcome.BLOCKED, Reason.HOST_IDENTITY_UNCLEAR, text, finding.kind)
 
 
 def compatible(facts: Facts, binding: Binding, job: Job, rules: Policy) -> tuple[Verdict, Mapping[str, object]]:

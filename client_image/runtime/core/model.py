@@ -55,6 +55,7 @@ class Reason(StrEnum):
     COMPAT_BELOW_MINIMUM = "compat_below_minimum"
     HOST_KEY_CHANGED = "host_key_changed"
     HOST_KEY_UNKNOWN = "host_key_unknown"
+    HOST_IDENTITY_UNCLEAR = "host_identity_unclear"
     OUTSIDE_ALLOWED_NETWORKS = "outside_allowed_networks"
     # unreachable
     REFUSED_CONNECTION = "refused_connection"
@@ -294,6 +295,7 @@ Verdict = Allow | Deny
 
 
 HOST_KEY = "host_key"  # the record of a login that pinned a key
+IDENTITY = "identity"  # the record of what the machine said of itself
 
 
 @dataclass(frozen=True, slots=True)

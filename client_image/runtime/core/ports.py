@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,6 +13,7 @@ from typing import Protocol
 from runtime.core.departure import Departure
 from runtime.core.errors import RunError
 from runtime.core.facts import Privilege
+from runtime.core.identity import Claim, Finding, Kin
 from runtime.core.model import Host, HostResult, Listing, Reason, RunInfo, Selector, StepRecord
 from runtime.core.witnesses import Witness
 
@@ -130,6 +131,21 @@ class HostBook(Protocol):
         ...
 
 
+class IdentityBook(Protocol):
+    """What machines said of themselves, from one run to the next, by (network, host name, port). Raises StateUnavailable."""
+
+    async def kin(
+        self, host: Host, claim: Claim, *, other: Callable[[str], bool], named: frozenset[str], suspects: frozenset[str]
+    ) -> Kin:
+        """``other``: whether a lower-case name is an entry of the inventory that leads to another machine; ``named``: those that
+        the machine's host name names; ``suspects``: those that could be rivals."""
+        ...
+
+    async def remember(self, host: Host, claim: Claim, finding: Finding, kin: Kin) -> None:
+        """Durable when it returns; writes only what is new. ``kin``: what :meth:`kin` answered."""
+        ...
+
+
 class HostLocks(Protocol):
     def try_lock(self, host: Host, owner: str) -> AbstractAsyncContextManager[str | None]:
         """Enter with None when locked by us, else with a sentence that says who holds it since when."""
@@ -161,6 +177,7 @@ __all__ = [
     "Clock",
     "HostBook",
     "HostLocks",
+    "IdentityBook",
     "Inventory",
     "Ledger",
     "PinnedKey",

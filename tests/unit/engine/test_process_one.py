@@ -13,8 +13,9 @@ import pytest
 from runtime.core.action import Stage
 from runtime.core.departure import Departure, Sign
 from runtime.core.errors import Permanent, Transient
+from runtime.core.identity import Kin, Settled
 from runtime.core.machines import grouped
-from runtime.core.model import HOST_KEY, Host, HostResult, Listing, Outcome, Reason, Selector
+from runtime.core.model import HOST_KEY, IDENTITY, Host, HostResult, Listing, Outcome, Reason, Selector
 from runtime.core.witnesses import Witness
 from runtime.process_one import process_one
 from tests.unit.engine import world
@@ -494,3 +495,67 @@ def test_a_cut_answer_is_not_taken_for_a_whole_look() -> None:
     result = asyncio.run(process_one(world.host(), context))
     assert verdict(result) == ("failed", "bad_facts", "flood")
     assert one.terminals[NAME].written == 0
+
+
+CLONE = Kin(fingerprint="SHA256:abc", same_key=("acme-loja001-pdv202",))
+
+
+def cloned(hostname: str, kin: Kin = CLONE) -> World:
+    """PDV201 behind a key that PDV202 has too, and a machine that calls itself `hostname`."""
+    one = World({NAME: Terminal(facts=world.FACTS.replace(b"hostname=till", f"hostname={hostname}".encode()))})
+    one.entries = (world.host(201), world.host(202, address="10.0.0.2"))
+    one.identities.known[NAME] = kin
+    return one
+
+
+@pytest.mark.parametrize("action", ["set_value", "power_off"])
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize(("hostname", "detail"), [("pdv202", "another_host"), ("debian", "shared_key")])
+def test_a_machine_that_may_be_another_one_is_not_changed(
+    hostname: str, detail: str, dry_run: bool, action: str
+) -> None:
+    one = cloned(hostname)
+    result = run(one, action, dry_run=dry_run)
+    assert verdict(result) == ("blocked", "host_identity_unclear", detail)
+    assert "Nothing was changed." in result.message
+    assert "ACME-LOJA001-PDV202" in result.message
+    assert (result.gates[-1].gate, result.gates[-1].allowed) == (IDENTITY, False)
+    assert (one.terminals[NAME].written, one.ledger.intents) == (0, [])
+    assert not one.identities.found[NAME].clear
+
+
+@pytest.mark.parametrize("hostname", ["pdv202", "debian", "pdv201"])
+def test_a_look_at_a_clone_goes_on_and_tells_whose_key_it_is(hostname: str) -> None:
+    result = run(cloned(hostname), "look_at_value")
+    assert verdict(result) == ("ok", "done", "")
+    record = next(record for record in result.gates if record.gate == IDENTITY)
+    assert record.allowed
+    assert "ACME-LOJA001-PDV202" in record.text
+    assert record.text in result.message
+
+
+def test_a_clone_that_says_which_terminal_it_is_is_changed_and_told_of() -> None:
+    result = run(cloned("pdv201"))
+    assert verdict(result) == ("changed", "confirmed", "")
+    assert "SHA256:abc is also that of ACME-LOJA001-PDV202" in result.message
+
+
+def test_an_accepted_image_is_changed_and_only_the_record_tells_of_it() -> None:
+    settled = dataclasses.replace(CLONE, settled=Settled("ana", NOON))
+    result = run(cloned("debian", settled))
+    assert verdict(result) == ("changed", "confirmed", "")
+    assert "ana" not in result.message
+    assert "ana accepted that" in next(record.text for record in result.gates if record.gate == IDENTITY)
+    blocked = run(cloned("pdv202", settled))
+    assert verdict(blocked) == ("blocked", "host_identity_unclear", "another_host")
+
+
+def test_a_host_with_a_key_of_its_own_is_changed_whatever_its_machine_is_called() -> None:
+    result = run(cloned("debian", Kin(fingerprint="SHA256:abc")))
+    assert verdict(result) == ("changed", "confirmed", "")
+    assert (IDENTITY, True, "") in [(record.gate, record.allowed, record.text) for record in result.gates]
+
+
+def test_the_machine_is_recognised_once_a_login() -> None:
+    result = run(cloned("pdv201"))
+    assert [record.gate for record in result.gates].count(IDENTITY) == 1

@@ -23,6 +23,7 @@ from runtime.core.catalogue import build
 from runtime.core.departure import Departure, Sign
 from runtime.core.errors import HostError, RunError
 from runtime.core.facts import Facts, Privilege
+from runtime.core.identity import Claim, Finding, Kin, entry_index
 from runtime.core.model import Host, HostResult, Reason, RunInfo, Selector
 from runtime.core.pipeline import Job, Knowledge, Request, resolve
 from runtime.core.ports import Answer
@@ -171,6 +172,20 @@ class MemoryLocks:
         yield self.holders.get(host.name)
 
 
+class MemoryIdentities:
+    """``kin`` is what the state would know of each host; what was found is kept in ``found``."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Kin] = {}
+        self.found: dict[str, Finding] = {}
+
+    async def kin(self, host: Host, claim: Claim, **asked: Any) -> Kin:
+        return self.known.get(host.name, Kin())
+
+    async def remember(self, host: Host, claim: Claim, finding: Finding, kin: Kin) -> None:
+        self.found[host.name] = finding
+
+
 class MemoryLedger:
     def __init__(self) -> None:
         self.begun: list[str] = []
@@ -273,6 +288,8 @@ class World:
     stop: Stop = field(default_factory=Stop)
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
     locks: MemoryLocks = field(default_factory=MemoryLocks)
+    identities: MemoryIdentities = field(default_factory=MemoryIdentities)
+    entries: tuple[Host, ...] = ()
     busy: dict[str, str] = field(default_factory=dict)
     host_deadline: float = 30.0
     known: Knowledge = field(default_factory=knowledge)
@@ -293,4 +310,6 @@ class World:
             command_timeout=5.0,
             host_deadline=self.host_deadline,
             watch=MemoryWatch(self.terminals),
+            identities=self.identities,
+            entries=entry_index(self.entries),
         )

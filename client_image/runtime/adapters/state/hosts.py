@@ -15,6 +15,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from runtime.adapters.state import keepsake
 from runtime.adapters.state.codec import dumps, loads
+from runtime.adapters.state.identities import forget
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import host_keys, host_memory, meta
 from runtime.core.errors import Permanent
@@ -101,6 +102,8 @@ def retire_keys(state: State, network: str, name: str, *, by: str, now: dt.datet
         named = and_(host_keys.c.network == network, host_keys.c.name == name.lower(), host_keys.c.retired_at.is_(None))
         ids = [row.id for row in connection.execute(select(host_keys.c.id, host_keys.c.port).where(named))]
         connection.execute(update(host_keys).where(host_keys.c.id.in_(ids)).values(retired_at=now, retired_by=by))
+        if ids:
+            forget(connection, network, name)
         retired = _records(connection, host_keys.c.id.in_(ids))
         for record in retired:
             keepsake.keep(connection, "retire", network=network, name=record.name, port=record.port, by=by, at=now)

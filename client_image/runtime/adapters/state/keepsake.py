@@ -1,4 +1,5 @@
-"""A small second file beside the database, for what a damaged database must not take with it: the agent's id, pinned keys.
+"""A small second file beside the database, for what a damaged database must not take with it: the agent's id, pinned keys, and
+which shared keys were accepted.
 
 ``keepsake.jsonl`` is only ever appended to, one JSON object a line, on disk just before the database commits the same. A new
 database starts with what it says. When a damaged database had no readable keepsake, the keys are truly lost: then a host without
@@ -19,7 +20,7 @@ from contracts.bounded import read_json
 from contracts.ids import uuid7
 from runtime.adapters.state.codec import dumps
 from runtime.adapters.state.files import append_durably, read_plain
-from runtime.adapters.state.tables import host_keys, meta, outbox
+from runtime.adapters.state.tables import host_keys, meta, outbox, settled_keys
 
 FILE = "keepsake.jsonl"
 MAX_BYTES = 64 * 1024 * 1024
@@ -31,10 +32,12 @@ Place = tuple[str, str, int]
 
 @dataclass(slots=True)
 class Keepsake:
-    """``keys``: (network, name, port) -> columns of the pinned key. ``complete``: the file was there, every line readable."""
+    """``keys``: (network, name, port) -> columns of the pinned key; ``settled``: (network, fingerprint) -> columns of the
+    acceptance. ``complete``: the file was there, every line readable."""
 
     agent_id: str | None = None
     keys: dict[Place, dict[str, Any]] = field(default_factory=dict)
+    settled: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     complete: bool = False
 
 
@@ -80,6 +83,8 @@ def restore(connection: Connection, folder: Path, *, damaged: bool, notice: str,
     if found.keys:
         connection.execute(insert(host_keys), list(found.keys.values()))
         notices.append(f"{len(found.keys)} pinned host keys were restored from {folder / FILE}.")
+    if found.settled:
+        connection.execute(insert(settled_keys), list(found.settled.values()))
     if not found.complete and (damaged or found.keys or found.agent_id):
         text = f"pinned host keys were lost with the database; {folder / FILE} is missing or damaged"
         connection.execute(insert(meta), {"key": FIRST_USE_BLOCKED, "value": text})
@@ -121,6 +126,14 @@ def _replay(found: Keepsake, line: bytes) -> bool:
             }
         elif kind == "retire":
             found.keys.pop((event["network"], event["name"], _port(event)), None)
+        elif kind == "settle":
+            settled_at = dt.datetime.fromisoformat(event["settled_at"])
+            found.settled[event["network"], event["fingerprint"]] = {
+                **{column: event[column] for column in ("network", "fingerprint", "settled_by", "image_names")},
+                "settled_at": settled_at,
+            }
+        elif kind == "unsettle":
+            found.settled.pop((event["network"], event["fingerprint"]), None)
     except (ValueError, KeyError, TypeError, AttributeError):
         return False
     return True

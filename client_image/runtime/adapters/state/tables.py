@@ -150,6 +150,32 @@ Index(
     unique=True,
     sqlite_where=host_keys.c.retired_at.is_(None),
 )
+Index(
+    "ix_host_keys_fingerprint",
+    host_keys.c.network,
+    host_keys.c.fingerprint,
+    sqlite_where=host_keys.c.retired_at.is_(None),
+)
+
+settled_keys = Table(
+    "settled_keys",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("network", String(64), nullable=False),
+    Column("fingerprint", String(128), nullable=False),
+    Column("settled_by", Text, nullable=False),
+    Column("settled_at", Instant, nullable=False),
+    Column("image_names", Text),
+    Column("undone_by", Text),
+    Column("undone_at", Instant),
+)
+Index(
+    "ux_settled_keys_in_force",
+    settled_keys.c.network,
+    settled_keys.c.fingerprint,
+    unique=True,
+    sqlite_where=settled_keys.c.undone_at.is_(None),
+)
 
 host_memory = Table(
     "host_memory",
@@ -160,7 +186,15 @@ host_memory = Table(
     Column("notes", Text),
     Column("facts", Text),
     Column("last_seen", Instant),
+    Column("known_hostname", String(256)),
+    Column("known_machine_id", String(32)),
+    Column("said_hostname", String(256)),
+    Column("said_machine_id", String(32)),
+    Column("identity_note", Text),
 )
+Index("ix_host_memory_known_machine_id", host_memory.c.network, host_memory.c.known_machine_id)
+Index("ix_host_memory_said_machine_id", host_memory.c.network, host_memory.c.said_machine_id)
+Index("ix_host_memory_said_hostname", host_memory.c.network, host_memory.c.said_hostname)
 
 job_fires = Table(
     "job_fires",

@@ -16,10 +16,11 @@ from runtime.adapters.state.migrations.versions import (
     v0001_initial,
     v0002_why_a_run_had_no_host,
     v0003_who_asked_and_what_was_missing,
+    v0004_identity,
 )
 
 # Every step, the first one first.
-STEPS = (v0001_initial, v0002_why_a_run_had_no_host, v0003_who_asked_and_what_was_missing)
+STEPS = (v0001_initial, v0002_why_a_run_had_no_host, v0003_who_asked_and_what_was_missing, v0004_identity)
 
 
 def steps() -> ScriptDirectory:

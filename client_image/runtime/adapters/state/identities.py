@@ -1,0 +1,172 @@
+"""What machines said of themselves, beside their pinned keys. Implements IdentityBook for process_one.
+
+What a machine that may be the wrong one says is stored apart (``said_…``) from what the right one is known by (``known_…``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, bindparam, exists, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from runtime.adapters.state.codec import dumps, loads, stored_name
+from runtime.adapters.state.store import State
+from runtime.adapters.state.tables import host_keys, host_memory, settled_keys
+from runtime.core.identity import FEW, Claim, Finding, Kin, Note, Settled, note_of
+from runtime.core.model import Host
+from runtime.core.ports import Clock
+
+_CHUNK = 500
+_COLUMNS = ("known_hostname", "known_machine_id", "said_hostname", "said_machine_id", "identity_note")
+_PLACE = ("network", "name", "port")
+
+_key, _memory = host_keys.alias("k"), host_memory.alias("m")
+_other_key, _other = host_keys.alias("ok"), host_memory.alias("om")
+_ELSEWHERE = and_(_other.c.network == bindparam("network"), _other.c.name != bindparam("name"))
+_KNOWN_BY_ID = and_(_ELSEWHERE, _other.c.known_machine_id == bindparam("machine_id"))
+_MET_WITH_ID = and_(_ELSEWHERE, _other.c.said_machine_id == bindparam("machine_id"))
+_SAME_KEY = select(_other_key.c.name).where(
+    _other_key.c.network == bindparam("network"),
+    _other_key.c.name != bindparam("name"),
+    _other_key.c.fingerprint == bindparam("fingerprint"),
+    _other_key.c.retired_at.is_(None),
+)
+_RIVALS = _SAME_KEY.where(_other_key.c.name.in_(bindparam("suspects", expanding=True)))
+_SAME_ID_KNOWN = select(_other.c.name).where(_KNOWN_BY_ID)
+_SAME_ID_MET = select(_other.c.name).where(_MET_WITH_ID)
+_SAME_NAME_MET = select(_other.c.name).where(_ELSEWHERE, _other.c.said_hostname == bindparam("hostname"))
+# One question for a host whose key and machine id are its own, as nearly all are; only the rest are asked about further.
+_AROUND = (
+    select(
+        _key.c.fingerprint,
+        *(_memory.c[column] for column in _COLUMNS),
+        settled_keys.c.settled_by,
+        settled_keys.c.settled_at,
+        settled_keys.c.image_names,
+        exists()
+        .where(
+            _other_key.c.network == _key.c.network,
+            _other_key.c.name != _key.c.name,
+            _other_key.c.fingerprint == _key.c.fingerprint,
+            _other_key.c.retired_at.is_(None),
+        )
+        .label("shared"),
+        exists().where(_KNOWN_BY_ID).label("known_elsewhere"),
+        exists().where(_MET_WITH_ID).label("met_elsewhere"),
+    )
+    .select_from(_key)
+    .outerjoin(_memory, and_(*(_memory.c[column] == _key.c[column] for column in _PLACE)))
+    .outerjoin(
+        settled_keys,
+        and_(
+            settled_keys.c.network == _key.c.network,
+            settled_keys.c.fingerprint == _key.c.fingerprint,
+            settled_keys.c.undone_at.is_(None),
+        ),
+    )
+    .where(*(_key.c[column] == bindparam(column) for column in _PLACE), _key.c.retired_at.is_(None))
+)
+_insert = upsert(host_memory)
+_REMEMBER = _insert.on_conflict_do_update(
+    index_elements=[host_memory.c[column] for column in _PLACE],
+    set_={column: _insert.excluded[column] for column in _COLUMNS},
+)
+
+
+class SqlIdentities:
+    """Raises StateUnavailable."""
+
+    def __init__(self, state: State, clock: Clock) -> None:
+        self._state, self._clock = state, clock
+
+    async def kin(
+        self, host: Host, claim: Claim, *, other: Callable[[str], bool], named: frozenset[str], suspects: frozenset[str]
+    ) -> Kin:
+        asked = {**_place(host), "machine_id": claim.machine_id, "hostname": claim.hostname}
+        with self._state.read() as connection:  # by index, well under a millisecond: not worth a thread
+            row = connection.execute(_AROUND, asked).one_or_none()
+            if row is None:
+                return Kin()
+            asked["fingerprint"] = row.fingerprint
+
+            def few(question: Select[Any], number: int, unless: frozenset[str] = frozenset()) -> tuple[str, ...]:
+                """Read no further than needed: in a cloned fleet thousands answer."""
+                found: dict[str, None] = {}
+                with connection.execute(question, asked) as names:
+                    for name in map(str, names.scalars()):
+                        if name not in unless and other(name):
+                            found[name] = None
+                        if len(found) == number:
+                            break
+                return tuple(found)
+
+            same_key = few(_SAME_KEY, FEW + 1) if row.shared else ()
+            return Kin(
+                fingerprint=row.fingerprint,
+                remembered=_claim(row.known_hostname, row.known_machine_id),
+                same_key=same_key,
+                rivals=_rivals(connection, asked, suspects) if same_key and suspects else (),
+                same_machine_id=few(_SAME_ID_KNOWN, 2) if claim.machine_id and row.known_elsewhere else (),
+                id_seen_at=few(_SAME_ID_MET, 2) if claim.machine_id and row.met_elsewhere else (),
+                namesakes=few(_SAME_NAME_MET, 2, named) if claim.hostname and same_key else (),
+                settled=settled_of(row),
+                said=_claim(row.said_hostname, row.said_machine_id),
+                note=note_in(row.identity_note),
+            )
+
+    async def remember(self, host: Host, claim: Claim, finding: Finding, kin: Kin) -> None:
+        said = Claim(stored_name(claim.hostname), claim.machine_id)
+        known = said if finding.clear else kin.remembered
+        note = note_of(finding, kin.note)
+        if (kin.remembered, kin.said, kin.note) == (known, said, note):
+            return
+        values = {
+            **_place(host),
+            "known_hostname": known.hostname if known else None,
+            "known_machine_id": known.machine_id if known else None,
+            "said_hostname": said.hostname,
+            "said_machine_id": said.machine_id,
+            "identity_note": dumps({"kind": note.kind, "text": note.text, "at": self._clock.now()}) if note else None,
+        }
+        await self._state.awrite_item(_write, values)
+
+
+def forget(connection: Connection, network: str, name: str) -> None:
+    """What a host's machine said, on all its ports. Called when its key is retired: the next one may be another machine."""
+    named = and_(host_memory.c.network == network, host_memory.c.name == name.lower())
+    connection.execute(update(host_memory).where(named).values(dict.fromkeys(_COLUMNS)))
+
+
+def settled_of(row: Any) -> Settled | None:
+    """The acceptance in a row that has the columns of settled_keys, empty where there is none."""
+    if row.settled_at is None:
+        return None
+    return Settled(row.settled_by, row.settled_at, frozenset(loads(row.image_names) or ()))
+
+
+def note_in(text: str | None) -> Note | None:
+    found = loads(text)
+    return Note(found.get("kind", ""), str(found.get("text", ""))) if isinstance(found, dict) else None
+
+
+def _rivals(connection: Connection, asked: Mapping[str, Any], suspects: frozenset[str]) -> tuple[str, ...]:
+    """The suspects that really have the key."""
+    names = sorted(suspects)
+    found: list[str] = []
+    for start in range(0, len(names), _CHUNK):
+        found += connection.scalars(_RIVALS, {**asked, "suspects": names[start : start + _CHUNK]})
+    return tuple(dict.fromkeys(found))[: FEW + 1]
+
+
+def _write(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    connection.execute(_REMEMBER, list(rows))
+
+
+def _claim(hostname: str | None, machine_id: str | None) -> Claim | None:
+    return None if hostname is None else Claim(hostname, machine_id or "")
+
+
+def _place(host: Host) -> dict[str, Any]:
+    return {"network": host.network, "name": host.name.lower(), "port": host.port}

@@ -1,0 +1,28 @@
+"""Ask, judge and remember who answered at a host's address. Called by process_one once a login, with the first facts."""
+
+from __future__ import annotations
+
+from runtime.core import identity
+from runtime.core.facts import Facts
+from runtime.core.identity import EntryIndex, Finding
+from runtime.core.model import Host
+from runtime.core.names import RoleWords
+from runtime.core.ports import IdentityBook
+
+
+async def recognise(
+    host: Host, facts: Facts, book: IdentityBook, around: EntryIndex, words: RoleWords, *, new: bool
+) -> Finding:
+    """``new``: this login pinned the key. Raises StateUnavailable."""
+    claim, mine = identity.claim_of(facts), around.aliases(host)
+    found = identity.evidence(host, claim, around, words)
+    kin = await book.kin(
+        host,
+        claim,
+        other=lambda name: name in around.named and name not in mine,
+        named=identity.named_by(found),
+        suspects=identity.suspects(host, found, around),
+    )
+    finding = identity.judge(host, claim, found, kin, around, new=new)
+    await book.remember(host, claim, finding, kin)
+    return finding

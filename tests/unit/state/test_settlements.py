@@ -1,0 +1,176 @@
+"""Keys that hosts share: who accepted that, how it is taken back, and that it outlives the database."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from runtime.adapters.state import identities as module
+from runtime.adapters.state.hosts import SqlHostBook, retire_keys
+from runtime.adapters.state.identities import SqlIdentities
+from runtime.adapters.state.settlements import (
+    SharedKey,
+    fingerprints,
+    identities,
+    settle,
+    shared_keys,
+    unsettle,
+)
+from runtime.adapters.state.store import State
+from runtime.core.identity import Claim, Finding, Kin, Note, Settled
+from runtime.core.model import Host
+from runtime.core.ports import PinnedKey
+from tests.unit.state.support import NOON, StillClock, make_hosts, open_state
+
+IMAGE = PinnedKey("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0p8xYv7Qm1Yt9B6f0a9mQw2c4s7d8e9f0a1b2c3d4e")
+OWN = PinnedKey("ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQC7")
+LATER = NOON + dt.timedelta(hours=1)
+
+
+def pin(state: State, key: PinnedKey, *hosts: Host) -> None:
+    for host in hosts:
+        asyncio.run(SqlHostBook(state, StillClock()).write_down(host, key, None))
+
+
+def remember(state: State, host: Host, claim: Claim, finding: Finding | None = None) -> None:
+    asyncio.run(
+        SqlIdentities(state, StillClock()).remember(host, claim, finding or Finding(clear=True), kin(state, host))
+    )
+
+
+def kin(state: State, host: Host, claim: Claim | None = None, without: str = "") -> Kin:
+    book = SqlIdentities(state, StillClock())
+    asked = book.kin(
+        host,
+        claim or Claim(),
+        other=lambda name: name not in (host.name.lower(), without),
+        named=frozenset(),
+        suspects=frozenset(one.name.lower() for one in make_hosts(4)),
+    )
+    return asyncio.run(asked)
+
+
+def test_keys_of_several_hosts_are_listed_and_those_of_one_are_not(state: State) -> None:
+    first, second, third, _ = make_hosts(4)
+    pin(state, IMAGE, first, second)
+    pin(state, OWN, third)
+    names = (first.name.lower(), second.name.lower())
+    assert shared_keys(state, "acme") == (SharedKey(IMAGE.fingerprint, names, None),)
+    assert shared_keys(state, "other") == ()
+    retire_keys(state, "acme", second.name, by="ana", now=NOON)
+    assert shared_keys(state, "acme") == ()
+
+
+def test_an_acceptance_says_who_and_when_and_can_be_taken_back_and_given_again(state: State) -> None:
+    pin(state, IMAGE, *make_hosts(3))
+    done = settle(state, "acme", IMAGE.fingerprint, by="ana", now=NOON)
+    assert (done.before, done.now) == (None, Settled("ana", NOON))
+    assert settle(state, "acme", IMAGE.fingerprint, by="rui", now=LATER).now == Settled("ana", NOON)
+    assert kin(state, make_hosts(1)[0]).settled == Settled("ana", NOON)
+    assert unsettle(state, "acme", IMAGE.fingerprint, by="rui", now=LATER).before == Settled("ana", NOON)
+    assert unsettle(state, "acme", IMAGE.fingerprint, by="rui", now=LATER).before is None
+    assert kin(state, make_hosts(1)[0]).settled is None
+    assert settle(state, "acme", IMAGE.fingerprint, by="rui", now=LATER).now == Settled("rui", LATER)
+    with state.read() as connection:
+        told = connection.exec_driver_sql("SELECT settled_by, undone_by FROM settled_keys ORDER BY id").all()
+    assert [tuple(row) for row in told] == [("ana", "rui"), ("rui", None)]
+
+
+def test_a_key_of_one_host_is_not_recorded_as_accepted(state: State) -> None:
+    [host] = make_hosts(1)
+    pin(state, OWN, host)
+    remember(state, host, Claim("till"), Finding(True, "changed", "another name"))
+    done = settle(state, "acme", OWN.fingerprint, by="ana", now=NOON)
+    assert (done.hosts, done.now) == ((host.name.lower(),), None)
+    assert identities(state, "acme")[host.name.lower()].note is None
+
+
+@pytest.mark.parametrize("damage", ["database", "database, after it was taken back"])
+def test_an_acceptance_survives_a_damaged_database(tmp_path: Path, damage: str) -> None:
+    with open_state(tmp_path) as state:
+        pin(state, IMAGE, *make_hosts(3))
+        settle(state, "acme", IMAGE.fingerprint, by="ana", now=NOON)
+        if "taken back" in damage:
+            unsettle(state, "acme", IMAGE.fingerprint, by="ana", now=LATER)
+    (tmp_path / "state.db").write_bytes(b"garbage" * 1000)
+    with open_state(tmp_path) as state:
+        [key] = shared_keys(state, "acme")
+        assert len(key.hosts) == 3
+        assert key.settled == (None if "taken back" in damage else Settled("ana", NOON))
+
+
+def test_a_fingerprint_may_be_given_by_its_beginning(state: State) -> None:
+    pin(state, IMAGE, *make_hosts(2))
+    pin(state, OWN, make_hosts(3)[2])
+    assert fingerprints(state, "acme", IMAGE.fingerprint[:12]) == (IMAGE.fingerprint,)
+    assert set(fingerprints(state, "acme", "SHA256:")) == {IMAGE.fingerprint, OWN.fingerprint}
+    assert fingerprints(state, "acme", "SHA256:%") == ()
+    assert fingerprints(state, "other", "SHA256:") == ()
+
+
+def test_hosts_that_do_not_count_are_passed_over(state: State) -> None:
+    first, second, third = make_hosts(3)
+    pin(state, IMAGE, first, second)
+    assert kin(state, first, without=second.name.lower()).same_key == ()
+    pin(state, IMAGE, third)
+    assert kin(state, first, without=second.name.lower()).same_key == (third.name.lower(),)
+    assert kin(state, first).rivals == (second.name.lower(), third.name.lower())
+
+
+def test_an_entry_with_two_ports_is_one_host(state: State) -> None:
+    first, second = make_hosts(2)
+    other_port = dataclasses.replace(second, port=2222)
+    pin(state, IMAGE, first, second, other_port)
+    claim = Claim("till", "a" * 32)
+    for host in (second, other_port):
+        remember(state, host, claim)
+    found = kin(state, first, claim)
+    assert found.same_key == (second.name.lower(),)
+    assert found.same_machine_id == (second.name.lower(),)
+    assert kin(state, second, claim).same_key == (first.name.lower(),)
+
+
+def test_what_did_not_change_is_not_written_again(state: State) -> None:
+    [host] = make_hosts(1)
+    pin(state, OWN, host)
+    remember(state, host, Claim("till", "a" * 32))
+    log = state.folder / "state.db-wal"
+    before = log.read_bytes()
+    remember(state, host, Claim("till", "a" * 32))
+    assert log.read_bytes() == before
+    remember(state, host, Claim("till", "b" * 32))
+    assert log.read_bytes() != before
+    remember(state, host, Claim("till", "a" * 32))
+    assert kin(state, host).remembered == Claim("till", "a" * 32)
+
+
+def test_a_doubt_is_kept_beside_what_the_right_machine_is_known_by(state: State) -> None:
+    [host] = make_hosts(1)
+    pin(state, OWN, host)
+    remember(state, host, Claim("till", "a" * 32))
+    remember(state, host, Claim("other", "b" * 32), Finding(False, "another_host", "It is another.", "Look."))
+    found = kin(state, host)
+    assert (found.remembered, found.said) == (Claim("till", "a" * 32), Claim("other", "b" * 32))
+    assert found.note == Note("another_host", "It is another. Look.")
+    remember(state, host, Claim("till", "a" * 32))
+    assert kin(state, host).note is None
+
+
+def test_every_question_about_a_login_is_answered_by_an_index(state: State) -> None:
+    questions = [
+        module._AROUND,
+        module._SAME_KEY,
+        module._SAME_ID_KNOWN,
+        module._SAME_ID_MET,
+        module._SAME_NAME_MET,
+    ]
+    with state.read() as connection:
+        for question in questions:
+            compiled = question.compile(connection.engine)
+            values = ("",) * len(compiled.positiontup or ())
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", values).all()
+            assert [row.detail for row in plan if row.detail.startswith("SCAN") and "CONSTANT" not in row.detail] == []
