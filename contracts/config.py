@@ -269,6 +269,13 @@ class JobSelector(Part):
     agent_status: Literal[0, 1, 2] | None = None
     provider: ProviderId | None = None
 
+    def explicit_for(self, effect: Effect) -> bool:
+        """Whether it says which hosts an action of this effect may touch. A terminal's number alone is in every store, so it does
+        not say which machine loses power."""
+        terminals = self.terminals if effect != "disrupt" else ()
+        places = (self.stores, terminals, self.hosts, self.addresses, self.groups, self.tags)
+        return effect == "read" or self.all or any(places)
+
 
 class Job(Part):
     """One scheduled action. Cron has real crontab semantics on wall time (Sunday is 0 or 7; day OR weekday)."""
