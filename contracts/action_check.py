@@ -174,7 +174,6 @@ class Check:
             does = "disrupts" if entry.effect == "disrupt" else "changes"
             text = f"{action} {does} terminals and needs explicit targets: name them in its selector, or all: true"
             yield Finding("error", path, f"{text}; this job is not started", stops=True)
-            return
         yield from self._job_parameters(job, action, entry, values)
         if running in self.catalogue.actions:
             yield from self._promises(job, running)
