@@ -50,7 +50,7 @@ def test_a_zone_is_planned_then_changed_then_right_under_every_name_of_the_actio
     before = tills.fingerprint("arius"), tills.fingerprint("zanthus")
 
     def told(name: str, *arguments: str) -> dict[str, str]:
-        said = proxy.run(name, *arguments, "--output", "json")
+        said = proxy.run(name, "--all", *arguments, "--output", "json")
         assert (said.code, said.json["run"]["action"], said.json["run"]["asked"]) == (0, TIMEZONE, name)
         return said.outcomes
 
@@ -82,7 +82,7 @@ def test_first_generation_options_are_the_parameters_of_their_action(tills: Shop
 def test_timesyncd_is_told_its_server_and_started_and_then_left_alone(tills: Shop, tmp_path: Path) -> None:
     """On a terminal whose systemctl and timedatectl are the demo's: they keep a state, but there is no systemd behind them."""
     name, proxy = tills.name("synced"), Proxy(tmp_path, tills.document("synced"))
-    options = ("--timezone", ZONE, "--enable-ntp", "--ntp-server", "10.77.0.1", "--output", "json")
+    options = ("--all", "--timezone", ZONE, "--enable-ntp", "--ntp-server", "10.77.0.1", "--output", "json")
 
     planned = proxy.run(TIMEZONE, *options, "--dry-run")
     assert planned.outcomes == {name: "would_change dry_run"}
