@@ -432,6 +432,9 @@ class NetworkConfig(Part):
     image: Image = Image()
     delivery: Delivery = Delivery()
     refresh_interval: Annotated[int, Field(ge=30, le=86400)] = Field(300, description="seconds between refreshes")
+    runs_at_once: Annotated[int, Field(ge=1, le=256)] | None = Field(
+        None, description="scheduled runs that go on at the same time; empty: as many as the proxy's memory holds"
+    )
 
     @model_validator(mode="after")
     def _references_hold(self) -> Self:

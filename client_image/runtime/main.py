@@ -224,6 +224,9 @@ def run_action(context: click.Context, /, **values: Any) -> None:
     """
 
     def work(installation: Installation, out: Out) -> int:
+        from runtime.adapters.memory import go_first
+
+        go_first()  # before what takes memory is loaded
         from runtime import arguments
         from runtime.run_command import Scheduled, run
 

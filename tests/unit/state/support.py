@@ -22,15 +22,17 @@ NOON = dt.datetime(2026, 3, 14, 12, 0, tzinfo=dt.UTC)
 
 @dataclass
 class StillClock:
-    """A clock of the Clock protocol that moves only when told."""
+    """A clock of the Clock protocol that moves only when told. ``set_by``: seconds by which somebody has set the wall clock, of
+    which the monotonic one knows nothing."""
 
     at: dt.datetime = NOON
+    set_by: float = 0.0
 
     def now(self) -> dt.datetime:
         return self.at
 
     def monotonic(self) -> float:
-        return self.at.timestamp()
+        return self.at.timestamp() - self.set_by
 
 
 def make_hosts(number: int, network: str = "acme") -> list[Host]:

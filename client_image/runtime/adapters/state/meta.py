@@ -67,13 +67,18 @@ def job_fires_seen(state: State) -> dict[str, dt.datetime]:
 def note_job_fire(state: State, job_id: str, planned: dt.datetime) -> bool:
     """True for the one caller that notes this instant first: it alone may start the job. Blocks until it is durable, so that
     a killed daemon never fires the same instant twice."""
+    return state.write(lambda connection: fire_noted(connection, job_id, planned))
+
+
+def fire_noted(connection: Connection, job_id: str, planned: dt.datetime) -> bool:
+    """The same inside a transaction."""
     insert = upsert(job_fires).values(job_id=job_id, planned_at=planned)
     newer = insert.on_conflict_do_update(
         index_elements=[job_fires.c.job_id],
         set_={"planned_at": insert.excluded.planned_at},
         where=job_fires.c.planned_at < insert.excluded.planned_at,
     )
-    return state.write(lambda connection: connection.execute(newer).rowcount > 0)
+    return connection.execute(newer).rowcount > 0
 
 
 def reset_job_fire(state: State, job_id: str, instant: dt.datetime) -> None:

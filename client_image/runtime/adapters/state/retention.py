@@ -19,6 +19,7 @@ from contracts.bounded import whole
 from contracts.ids import uuid7
 from runtime.adapters.state.codec import dumps
 from runtime.adapters.state.ledger import FINISHED
+from runtime.adapters.state.starts import shorten
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import meta, outbox, run_hosts, runs
 from runtime.core.clock_trust import Trust, Trusted
@@ -56,6 +57,7 @@ def maintain(state: State, *, keep_days: int, outbox_limit: int, trust: Trust) -
         delivered = _until_none(state, partial(_delete_aged, before))
     delivered += _until_none(state, partial(_delete_excess, outbox_limit))
     dropped = _until_none(state, partial(_drop_waiting, outbox_limit, trust.now))
+    state.write(shorten)
     state.write(_give_space_back)
     return Maintained(results, removed_runs, delivered, dropped, kept)
 

@@ -203,6 +203,19 @@ job_fires = Table(
     Column("planned_at", Instant, nullable=False),
 )
 
+job_starts = Table(
+    "job_starts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("job_id", String(64), nullable=False),
+    Column("planned_at", Instant, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("effect", String(16), nullable=False),
+    Column("run_id", String(64)),
+    Column("changed_at", Instant, nullable=False),
+    UniqueConstraint("job_id", "planned_at"),
+)
+
 daemon_status = Table(
     "daemon_status",
     metadata,

@@ -17,10 +17,17 @@ from runtime.adapters.state.migrations.versions import (
     v0002_why_a_run_had_no_host,
     v0003_who_asked_and_what_was_missing,
     v0004_identity,
+    v0005_what_was_started,
 )
 
 # Every step, the first one first.
-STEPS = (v0001_initial, v0002_why_a_run_had_no_host, v0003_who_asked_and_what_was_missing, v0004_identity)
+STEPS = (
+    v0001_initial,
+    v0002_why_a_run_had_no_host,
+    v0003_who_asked_and_what_was_missing,
+    v0004_identity,
+    v0005_what_was_started,
+)
 
 
 def steps() -> ScriptDirectory:
