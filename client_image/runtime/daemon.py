@@ -139,6 +139,7 @@ class Daemon:
         return trust
 
     async def _reap(self) -> None:
+        await self._jobs.end_stuck()
         reaped = await asyncio.to_thread(reap, self._installation.state, self._installation.clock.now())
         for run_id, hosts in reaped.items():
             log.warning("run_died", run_id=run_id, open_hosts=hosts)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from contracts.config import NetworkConfig
 from runtime.core.background import in_background
-from runtime.core.errors import RunCancelled, RunError
+from runtime.core.errors import InventoryUnavailable, RunCancelled, RunError
 from runtime.core.fan_out import fan_out
 from runtime.core.identity import entry_index
 from runtime.core.model import Host, HostResult, Listing, Missing, Reason, RunInfo, RunReport
@@ -25,6 +25,8 @@ from runtime.process_one import Context, process_one
 
 GRACE_S = 120.0
 NOTICES = 5  # shown at the start of a run
+# After its deadline a run takes its grace time and records its results; one that is still there then hangs.
+SURELY_ENDED_S = GRACE_S + 75.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +68,36 @@ async def find_hosts(inventory: Inventory, info: RunInfo) -> Found:
 T = TypeVar("T")
 
 
-async def _unless_stopped(finding: Coroutine[Any, Any, T], stop: Stop, during: str) -> T:
-    """An inventory or a person may take minutes to answer, or never do. Raises RunCancelled; a late answer is dropped."""
-    found, stopped = asyncio.create_task(finding), asyncio.create_task(stop.wait())
-    await asyncio.wait({found, stopped}, return_when=asyncio.FIRST_COMPLETED)
+async def _in_time(waiting: Coroutine[Any, Any, T], stop: Stop, left: float, during: str, late: RunError) -> T:
+    """An inventory or a person may take minutes to answer, or never do. Raises RunCancelled, or ``late`` when the run's time is
+    over; an answer that comes then is dropped."""
+    found, stopped = asyncio.create_task(waiting), asyncio.create_task(stop.wait())
+    await asyncio.wait({found, stopped}, return_when=asyncio.FIRST_COMPLETED, timeout=left)
     stopped.cancel()
+    if found.done() and not stop.requested:
+        return await found
+    found.cancel()
+    await asyncio.gather(found, return_exceptions=True)
     if stop.requested:
-        found.cancel()
-        await asyncio.gather(found, return_exceptions=True)
         raise RunCancelled("cancelled", f"{stop.text}, {during}: no host was touched")
-    return await found
+    raise late
+
+
+async def _agreed(
+    job: Job, inventory: Inventory, stop: Stop, confirm: Confirm, left: Callable[[], float], over: str
+) -> tuple[Job, Found]:
+    """The hosts of the run, which somebody has agreed to where that is asked. Raises RunError; then no host was touched."""
+    no_inventory = InventoryUnavailable(
+        "deadline",
+        f"{over}, and the inventory has not answered: no host was touched",
+        "`flageemonitor-run doctor` shows whether the inventory answers",
+    )
+    reading = find_hosts(inventory, job.info)
+    found = await _in_time(reading, stop, left(), "while the inventory was being read", no_inventory)
+    job = replace(job, info=replace(job.info, missing=found.missing))
+    no_word = RunCancelled("deadline", f"{over}, and nobody has confirmed the run: no host was touched")
+    await _in_time(confirm(job, found.hosts), stop, left(), "before the run was confirmed", no_word)
+    return job, found
 
 
 async def execute(
@@ -86,18 +108,27 @@ async def execute(
     listener: Listener,
     grace: float = GRACE_S,
     confirm: Confirm = no_question,
+    *,
+    began: float | None = None,
 ) -> tuple[RunReport, RunError | None]:
     """Run the job on every selected host. Each has one result when this returns, recorded unless ``trouble`` says otherwise.
+
+    ``began``: when the run began, by the monotonic clock; its deadline counts from there and covers the inventory as well.
 
     When the local state fails (a full disk), the run stops: no further host is started, those at work may finish, and their
     results are still shown. A run that finds no host, or is not confirmed, leaves in the ledger why, and raises it.
     """
+    limits = config.ssh
+    ends = limits.run_deadline + (context.clock.monotonic() if began is None else began)
+
+    over = f"the run's deadline of {limits.run_deadline:g} s (ssh.run_deadline) is over"
+
+    def left() -> float:
+        return max(0.0, ends - context.clock.monotonic())
+
     try:
-        finding = find_hosts(inventory, job.info)
-        found = await _unless_stopped(finding, context.stop, "while the inventory was being read")
+        job, found = await _agreed(job, inventory, context.stop, confirm, left, over)
         hosts, listing = found.hosts, found.listing
-        job = replace(job, info=replace(job.info, missing=found.missing))
-        await _unless_stopped(confirm(job, hosts), context.stop, "before the run was confirmed")
     except RunError as error:
         with contextlib.suppress(RunError):  # its caller must hear what stopped the run, not that it went unrecorded
             await context.ledger.refuse(job.info, error)
@@ -140,9 +171,8 @@ async def execute(
             context.stop.request(Reason.STOPPED, f"results cannot be recorded: {error.message}")
         tell(lambda: listener.result(result))
 
-    limits = config.ssh
     results = await fan_out(
-        hosts, work, record, parallel=limits.parallel, stop=context.stop, grace=grace, deadline=limits.run_deadline
+        hosts, work, record, parallel=limits.parallel, stop=context.stop, grace=grace, deadline=left(), over=over
     )
     report = RunReport(job.info, tuple(results), context.clock.now())
     try:

@@ -24,12 +24,13 @@ from runtime.adapters.memory import kills
 from runtime.adapters.state.door import closed_until
 from runtime.adapters.state.history import find_run
 from runtime.adapters.state.ledger import post_event
-from runtime.adapters.state.runs import live_runs, reap, signal_run
+from runtime.adapters.state.runs import end_overdue, live_runs, reap, signal_run
 from runtime.adapters.state.starts import begin, drop, give_back, waiting
 from runtime.core.clock_trust import Suspect
 from runtime.core.errors import Updating
 from runtime.core.lateness import Drop, Start, judge
 from runtime.core.turns import Turn, Turns
+from runtime.execution import SURELY_ENDED_S
 from runtime.wiring import Installation
 
 # How far ahead of the clock a noted fire may lie: more, and it was noted by a clock that ran ahead.
@@ -93,6 +94,8 @@ class JobRuns:
         self._tasks: set[asyncio.Task[None]] = set()
         self._serving = asyncio.Lock()
         self._told: set[Turn] = set()
+        self.run_deadline = 3600.0  # seconds, as the document says
+        self._stuck: set[str] = set()
 
     def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """A task that the stop waits for."""
@@ -240,13 +243,14 @@ class JobRuns:
         started = {"job": job.id, "run_id": run_id, "pid": process.pid, "planned": planned.isoformat()}
         log.info("job_started", **started, late=round(late, 1))
         try:
-            code = await process.wait()
+            code = await self._end_of(process, run_id)
         finally:
             self._children.discard(process)
         if code == Updating.exit_code:
             await self._postpone(turn, run_id, "an update is about to replace this container")
             return
-        why = "" if self.closed else _violent_end(code, killed, kills())
+        why = "" if self.closed else _violent_end(code, killed, kills(), stuck=run_id in self._stuck)
+        self._stuck.discard(run_id)
         if why:
             await asyncio.to_thread(reap, self._installation.state, clock.now())
         found = await asyncio.to_thread(find_run, self._installation.state, run_id)
@@ -258,6 +262,24 @@ class JobRuns:
             told = {**ended, "action": job.action}
             await asyncio.to_thread(post_event, self._installation.state, "job_without_run", told, clock.now())
 
+    async def end_stuck(self) -> None:
+        """Kill registered runs that are past their deadline, whoever started them: they would hold their hosts and an update."""
+        folder = self._installation.settings.data_path
+        for run, killed in await asyncio.to_thread(end_overdue, folder):
+            self._stuck.add(run.run_id)
+            text = "it is past its deadline and did not end by itself; its hosts at work become unknown"
+            log.error("run_stuck", run_id=run.run_id, action=run.action, origin=run.origin, killed=killed, message=text)
+
+    async def _end_of(self, process: Child, run_id: str) -> int:
+        """Its exit code. One that hangs before it has even registered is seen here alone."""
+        try:
+            async with asyncio.timeout(self.run_deadline + SURELY_ENDED_S):
+                return await process.wait()
+        except TimeoutError:
+            self._stuck.add(run_id)
+            process.kill()
+            return await process.wait()
+
     async def _postpone(self, turn: Turn, run_id: str, why: str) -> None:
         """As if it had never had its turn: this daemon or the next one gives it another, as long as that is not too late."""
         now = self._installation.clock.now()
@@ -265,10 +287,12 @@ class JobRuns:
         log.info("job_postponed", job=turn.job_id, run_id=run_id, why=why)
 
 
-def _violent_end(code: int, before: int | None, after: int | None) -> str:
+def _violent_end(code: int, before: int | None, after: int | None, *, stuck: bool) -> str:
     """What ended a run that did not end by itself; empty for every other."""
     if code != -signal.SIGKILL:
         return ""
+    if stuck:
+        return "it was past its deadline, did not end by itself, and was killed; its hosts at work are unknown"
     if before is not None and after is not None and after > before:
         return "killed by the kernel: the container was out of memory; its hosts at work are unknown"
     return "killed, probably by the kernel for want of memory; its hosts at work are unknown"

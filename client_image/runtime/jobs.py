@@ -13,17 +13,16 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from contracts.config import Effect, Job, NetworkConfig
 from contracts.schedule import Plan, plan_of
-from runtime.adapters.memory import memory_limit
 from runtime.adapters.state.door import closed_until
 from runtime.adapters.state.meta import job_fires_seen, note_job_fire, reset_job_fire
 from runtime.adapters.state.starts import Claim, claim, started
 from runtime.adapters.triggers import LOOK_BACK, PlanTrigger
 from runtime.console.configuration import problems
+from runtime.console.crowd import limit_of
 from runtime.core.errors import RunError
 from runtime.core.lateness import Drop
 from runtime.core.model import Selector
 from runtime.core.pipeline import Request, resolve
-from runtime.core.turns import runs_at_once
 from runtime.job_runs import CLOCK_BACK, Active, JobRuns, Launch, launch_run
 from runtime.wiring import Installation
 
@@ -74,7 +73,8 @@ class Jobs:
                 self._runs.spawn(job.id, self._begin(job.id))
         self._active, self._first = wanted, False
         self._runs.jobs = wanted
-        self._runs.limit = config.runs_at_once or runs_at_once(memory_limit())
+        self._runs.run_deadline = config.ssh.run_deadline
+        self._runs.limit = limit_of(config)
         return tuple(sorted(wanted))
 
     async def look(self) -> None:
@@ -104,6 +104,10 @@ class Jobs:
         if not fired:  # else the last of them does it, so that whoever is first in order comes first
             self._runs.spawn("turns", self._runs.serve())
         self._scheduler.wakeup()
+
+    async def end_stuck(self) -> None:
+        """See JobRuns."""
+        await self._runs.end_stuck()
 
     async def wind_down(self, grace: float, last_words: float = LAST_WORDS_S) -> int:
         """Start nothing more, signal every registered run, whoever started it, wait, kill what is left of ours. How many were."""

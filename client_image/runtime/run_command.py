@@ -26,7 +26,7 @@ from runtime.core.model import Reason, RunReport, Selector
 from runtime.core.pipeline import Job, Request, resolve
 from runtime.core.scheduled import request_of
 from runtime.core.stop import Stop
-from runtime.execution import GRACE_S, Confirm, Listener, execute
+from runtime.execution import GRACE_S, SURELY_ENDED_S, Confirm, Listener, execute
 from runtime.wiring import Installation
 
 CANCEL_POLL_S = 2.0
@@ -81,6 +81,7 @@ def from_schedule(config: NetworkConfig, scheduled: Scheduled, agent: str, base:
 async def _run(
     installation: Installation, request: Request, view: RunView, scheduled: Scheduled | None, confirm: Confirm
 ) -> tuple[RunReport, RunError | None]:
+    began = installation.clock.monotonic()  # its deadline covers waiting for the previous run and the inventory too
     request = replace(request, run_id=request.run_id or uuid7())
     stop = Stop()
     _listen_to_signals(installation, request, stop, view)
@@ -96,19 +97,22 @@ async def _run(
         job = resolve(request, config, installation.known, agent_id=installation.agent_id, now=installation.clock.now())
         if scheduled is not None:
             _judge(installation, config, job, scheduled)
-        _require_right_clock(installation, job, view, by_hand=scheduled is None)
+        _require_right_clock(installation, config, job, view, by_hand=scheduled is None)
         watch = asyncio.create_task(_watch_for_cancel(installation, request, stop, view))
         stack.callback(watch.cancel)
-        stack.enter_context(register(installation.settings.data_path, job.info))
+        left = max(0.0, config.ssh.run_deadline - (installation.clock.monotonic() - began))
+        stack.enter_context(register(installation.settings.data_path, job.info, left + SURELY_ENDED_S))
         _look_at_the_door(installation)  # after the registration: who closes it looks for registered runs after that
         context = installation.context(job, config, stop)
+        # A moment longer than the run itself waits, so that the run's own words tell what happened.
+        inventory = installation.inventory(config, within=left + 1)
         listener = Listener(selected=view.selected, result=view.result, started=view.started, notice=view.warn)
         if scheduled is None:
             telling = asyncio.create_task(view.tell_calmly())
             stack.callback(telling.cancel)
         gc.freeze()  # all that is loaded by now stays; looking through it again and again would cost more than the hosts
         gc.enable()
-        return await execute(job, context, installation.inventory(config), config, listener, confirm=confirm)
+        return await execute(job, context, inventory, config, listener, confirm=confirm, began=began)
 
 
 async def _take_turn(
@@ -121,11 +125,17 @@ async def _take_turn(
     lock = locks.job(scheduled.job_id, f"run {request.run_id}", wait=wait)
     turn = asyncio.create_task(stack.enter_async_context(lock))
     stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait({turn, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    deadline = config.ssh.run_deadline  # there would be no time left to do anything
+    await asyncio.wait({turn, stopped}, return_when=asyncio.FIRST_COMPLETED, timeout=deadline)
     stopped.cancel()
     if not turn.done():
         turn.cancel()
         await asyncio.gather(turn, return_exceptions=True)
+        if not stop.requested:
+            text = f"the previous run of {scheduled.job_id} is still at work; this one waited for its whole time"
+            raise JobStillRunning(
+                "job_still_running", f"{text}, {deadline:g} s (ssh.run_deadline): no host was touched"
+            )
         raise RunCancelled("cancelled", f"{stop.text}, while it waited for the previous run of {scheduled.job_id}")
     holder = turn.result()
     if holder is not None:
@@ -149,13 +159,17 @@ def _judge(installation: Installation, config: NetworkConfig, job: Job, schedule
             raise UsageFault(verdict.reason, f"job {listed.id} is not started: {verdict.message}")
 
 
-def _require_right_clock(installation: Installation, job: Job, view: RunView, *, by_hand: bool) -> None:
-    """Windows, freezes and plans of a disruptive action mean nothing on a wrong clock. Raises UsageFault.
+def _require_right_clock(
+    installation: Installation, config: NetworkConfig, job: Job, view: RunView, *, by_hand: bool
+) -> None:
+    """Windows, freezes and plans of a disruptive action mean nothing on a wrong clock, nor do freezes of any change. Raises
+    UsageFault.
 
     A person who asks now has seen a clock: that nothing confirms ours is said, and only a contradiction refuses.
     """
     trust = installation.clock_trust()
-    if not isinstance(trust, Suspect) or job.effect != "disrupt" or job.info.dry_run:
+    by_time = job.effect == "disrupt" or (job.effect == "change" and bool(config.freeze))
+    if not isinstance(trust, Suspect) or not by_time or job.info.dry_run:
         return
     if by_hand and not trust.contradicted:
         view.warn(f"{trust.why}. {ADVICE}")

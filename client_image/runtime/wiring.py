@@ -143,8 +143,9 @@ class Installation:
             insecure=settings.insecure,
         )
 
-    def inventory(self, config: NetworkConfig) -> Inventory:
-        return open_inventory(config, self.known.providers)
+    def inventory(self, config: NetworkConfig, *, within: float | None = None) -> Inventory:
+        """``within``: seconds for a reading, where the caller has no more."""
+        return open_inventory(config, self.known.providers, within=within)
 
     def context(self, job: Job, config: NetworkConfig, stop: Stop) -> Context:
         """Everything that one run shares between its hosts."""

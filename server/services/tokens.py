@@ -37,6 +37,9 @@ class Scope(StrEnum):
     COMMANDS = "commands"
 
 
+# No process keeps a use unwritten for so long.
+_LATEST_WRITE = dt.timedelta(days=7)
+
 State = Literal["active", "expired", "revoked", "used"]
 
 
@@ -243,10 +246,14 @@ def require(principal: Principal, scope: Scope) -> None:
 
 
 def record_use(session: Session, seen: Iterable[tuple[int, dt.datetime]]) -> None:
-    """Write when tokens were used; an older time never replaces a newer one, whichever process comes last."""
+    """Write when tokens were used; an older time never replaces a newer one, whichever process comes last.
+
+    Unless the newer one lies so far ahead that only a wrong clock can have written it: it would hide every use for years.
+    """
     for token_id, at in seen:
-        older = Token.last_used_at.is_(None) | (Token.last_used_at < at)
-        session.execute(update(Token).where(Token.id == token_id, older).values(last_used_at=at))
+        known = Token.last_used_at
+        replaced = known.is_(None) | (known < at) | (known > at + _LATEST_WRITE)
+        session.execute(update(Token).where(Token.id == token_id, replaced).values(last_used_at=at))
 
 
 def _token_row(rows: Sequence[Row[*tuple[Any, ...]]], now: dt.datetime) -> TokenRow:

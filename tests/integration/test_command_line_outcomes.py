@@ -416,7 +416,7 @@ CASES: dict[str, Case] = {
         plain("slow", ssh={"command_timeout": 8})(TIMEZONE), 1, {"slow": "unknown deadline:zone"}
     ),
     "the run's deadline": Case(
-        plain("hung", "right", ssh={"parallel": 1, "connect_timeout": 3, "run_deadline": 1})(TIMEZONE),
+        plain("hung", "right", ssh={"parallel": 1, "connect_timeout": 8, "run_deadline": 4})(TIMEZONE),
         1,
         {"hung": "unreachable timeout", "right": "failed deadline"},
     ),

@@ -1,5 +1,6 @@
 """The schema of the control plane: migrations and models agree, init-db can be repeated and raced, damage is noticed."""
 
+import datetime as dt
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from server.storage.models import Base, Configuration, Network
+from server.services.tokens import record_use
+from server.storage.models import Base, Configuration, Network, Token
 from server.storage.schema import inspect_schema
 from server.storage.session import Database, open_database
 from tests.harness.control_plane import CLIENT, COMMAND, ControlPlane, empty, prepared
@@ -130,3 +132,22 @@ def test_the_package_can_be_used_from_any_folder(tmp_path: Path) -> None:
     # Migrations are found through the package, not through the folder that the command runs in.
     environ = {**empty(tmp_path).environ, "PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2])}
     subprocess.run([*COMMAND, "init-db"], cwd=tmp_path, env=environ, check=True, capture_output=True)
+
+
+def test_a_use_that_a_clock_in_2038_wrote_does_not_hide_later_ones(bare: ControlPlane) -> None:
+    now = dt.datetime(2026, 3, 14, 12, 0, tzinfo=dt.UTC)
+    for words in (("init-db",), ("client", "add", CLIENT), ("network", "add", CLIENT, "SOL")):
+        bare.must(*words)
+    bare.must("token", "issue", CLIENT, "--network", "SOL", "--scope", "config")
+    with opened(bare) as database:
+
+        def used(at: dt.datetime) -> dt.datetime | None:
+            with database.writing() as session:
+                record_use(session, [(1, at)])
+                return session.scalar(select(Token.last_used_at).where(Token.id == 1))
+
+        minute, years = dt.timedelta(minutes=1), dt.timedelta(days=4380)
+        assert used(now) == now
+        assert used(now - minute) == now
+        assert used(now + years) == now + years
+        assert used(now + minute) == now + minute

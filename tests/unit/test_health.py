@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from runtime import health, update_hook
 from runtime.adapters.state.meta import note_heartbeat
 from runtime.adapters.state.store import State
 from runtime.health import report
@@ -96,3 +98,28 @@ def test_the_program_prints_one_json_line_and_its_exit_code_tells(data: Path, co
     done = subprocess.run([sys.executable, "-m", "runtime.health"], capture_output=True, env=environ, check=False)
     assert done.returncode == 1  # the heartbeat is of long ago
     assert json.loads(done.stdout)["status"] == "failed"
+
+
+def test_a_disk_that_hangs_is_a_failure_with_a_reason_within_the_engines_time(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "hangs").mkdir()
+    (tmp_path / "hangs/config_bot.json").write_text("{}")
+    os.mkfifo(tmp_path / "hangs/config_bot.meta.json")  # nobody writes to it: who reads it waits for ever
+    environ = {
+        **os.environ,
+        "FLAGEEMONITOR_DATA_PATH": str(data),
+        "FLAGEEMONITOR_CONFIG_PATH": str(tmp_path / "hangs"),
+    }
+    program = "from runtime import health; health.ANSWER_WITHIN_S = 1.0; health.main()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environ, timeout=60, check=False)
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert found["status"] == "failed"
+    assert "did not answer within 1 s" in found["problems"][0]
+
+
+def test_the_answers_of_health_and_hook_come_before_who_asks_gives_up() -> None:
+    dockerfile = (Path(__file__).parents[2] / "Dockerfile").read_text()
+    limits = re.findall(r"--timeout=(\d+)s [^\n]*runtime\.health", dockerfile)
+    assert [float(limit) > health._AT_LAST_S for limit in limits] == [True]
+    assert health.ANSWER_WITHIN_S < health._AT_LAST_S
+    assert update_hook.ANSWER_WITHIN_S < update_hook._AT_LAST_S < 60  # Watchtower's limit, in whole minutes

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from contracts.ids import uuid7
 from runtime import update_hook
+from runtime.adapters.boot import boot_id
 from runtime.adapters.state.door import DEPLOY, FILE, HOOK, close_door, closed_by, closed_until, open_door
 from runtime.adapters.state.runs import register
+from tests.unit.state import workers
 from tests.unit.state.support import make_info
 
 NOW = dt.datetime(2026, 3, 10, 12, 0, tzinfo=dt.UTC)
@@ -124,19 +131,80 @@ def test_an_image_that_was_refused_here_is_not_taken_again(tmp_path: Path) -> No
     assert update_hook.decide(tmp_path, NOW)[0] == 0
 
 
-def test_a_hook_that_fails_says_not_now(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("FLAGEEMONITOR_DATA_PATH", str(tmp_path / "absent"))
-    ours, left = signal.getsignal(signal.SIGALRM), signal.alarm(0)
-    try:
-        with pytest.raises(SystemExit) as ended:
-            update_hook.main()
-    finally:
-        signal.signal(signal.SIGALRM, ours)
-        signal.alarm(left)
-    assert ended.value.code == update_hook.NOT_NOW
-    assert "not now" in capsys.readouterr().out
+def hook(data: Path, before: str = "") -> tuple[int, str, float]:
+    """The hook as a program, after some Python: its exit code, its words, and how long it took."""
+    code = f"from runtime import update_hook\n{before}\nupdate_hook.main()"
+    environ = {**os.environ, "FLAGEEMONITOR_DATA_PATH": str(data)}
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environ, timeout=60, check=False
+    )
+    return done.returncode, done.stdout, time.monotonic() - began
+
+
+def test_a_hook_that_fails_says_not_now(tmp_path: Path) -> None:
+    code, said, _ = hook(tmp_path / "absent")
+    assert code == update_hook.NOT_NOW
+    assert "not now" in said
+
+
+def test_a_disk_that_hangs_is_not_now_within_the_hooks_own_time(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / update_hook.HOLD)  # nobody writes to it: who reads it waits for ever
+    with register(tmp_path, make_info()):
+        code, said, took = hook(tmp_path, "update_hook.ANSWER_WITHIN_S = 1.0")
+    assert code == update_hook.NOT_NOW
+    assert "no answer within 1 s" in said
+    assert took < 20
+
+
+def test_what_holds_even_the_interpreter_ends_without_an_update(tmp_path: Path) -> None:
+    hold = "import ctypes; update_hook.decide = lambda *_: ctypes.PyDLL(None).sleep(50)\n"  # sleeps without letting go of it
+    code, _, took = hook(tmp_path, f"{hold}update_hook.ANSWER_WITHIN_S, update_hook._AT_LAST_S = 0.5, 1.5")
+    assert code == 1
+    assert took < 20
+
+
+def test_a_run_past_its_deadline_holds_no_update_and_is_killed(tmp_path: Path) -> None:
+    process, pipe = workers.start(workers.hold_run, tmp_path, uuid7(), -1.0)
+    assert pipe.recv() == "registered"
+    assert process.pid
+    os.kill(process.pid, signal.SIGSTOP)  # it hears no other signal any more
+    code, message = update_hook.decide(tmp_path, NOW)
+    assert (code, closed_until(tmp_path, NOW)) == (0, NOW + update_hook.CLOSED_FOR)
+    assert "past its deadline and was killed" in message
+    process.join(20)
+    assert process.exitcode == -signal.SIGKILL
+
+
+def test_a_run_within_its_deadline_holds_an_update_beside_one_that_hangs(tmp_path: Path) -> None:
+    process, pipe = workers.start(workers.hold_run, tmp_path, uuid7(), -1.0)
+    assert pipe.recv() == "registered"
+    info = make_info()
+    with register(tmp_path, info, 3600):
+        code, message = update_hook.decide(tmp_path, NOW)
+    assert (code, closed_until(tmp_path, NOW)) == (update_hook.NOT_NOW, None)
+    assert info.run_id in message
+    process.join(20)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {},
+        {"ends_by": None},
+        {"ends_by": "soon", "boot": boot_id()},
+        {"ends_by": 1.0, "boot": "another"},
+        {"ends_by": True},
+    ],
+    ids=str,
+)
+def test_a_run_whose_end_is_not_known_is_waited_for(tmp_path: Path, words: dict[str, object]) -> None:
+    info = make_info()
+    with register(tmp_path, info, -1.0):
+        path = tmp_path / "runs" / f"{info.run_id}.lock"
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps({**{k: v for k, v in content.items() if k not in ("ends_by", "boot")}, **words}))
+        assert update_hook.decide(tmp_path, NOW)[0] == update_hook.NOT_NOW
 
 
 def test_of_a_run_and_an_update_at_once_one_waits(tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ from runtime.core.ports import Inventory
 from runtime.core.providers import Provider
 
 
-def open_inventory(config: NetworkConfig, providers: Mapping[str, Provider]) -> Inventory:
-    """Nothing is read yet: every call of ``read`` reads afresh."""
+def open_inventory(
+    config: NetworkConfig, providers: Mapping[str, Provider], *, within: float | None = None
+) -> Inventory:
+    """Nothing is read yet: every call of ``read`` reads afresh. ``within``: seconds for one, where the caller has no more."""
     reader = naming(config, providers)
     if isinstance(config.inventory, StaticInventory):
         credentials = {credential.id: credential for credential in config.credentials}
         return StaticHosts(config.inventory.hosts, reader, config.ssh.port, credentials)
     from runtime.adapters.zabbix.hosts import ZabbixHosts  # its HTTP client would slow every start down
 
-    return ZabbixHosts(config.inventory, reader, config.ssh.port)
+    return ZabbixHosts(config.inventory, reader, config.ssh.port, within)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from contracts.document import Document, DocumentError, read_document
 from runtime.adapters.control_plane import refresh
 from runtime.adapters.state.files import read_plain
 from runtime.adapters.state.meta import note_refresh
+from runtime.console import crowd
 from runtime.console.output import Out
 from runtime.console.text import lasting
 from runtime.core.errors import NoConfiguration, RunError
@@ -29,8 +30,13 @@ _STYLE = {"ok": "green", "info": "dim", "warning": "yellow", "danger": "bold red
 def check(installation: Installation, file: str | None, out: Out) -> int:
     document, findings = _read(installation, file)
     findings += [Finding(note.level, note.path, note.text) for note in document.notes]
-    findings += list(problems(installation, document.config))
     config = document.config
+    found = list(problems(installation, config))
+    findings += found
+    findings += [
+        Finding("warning", "schedule", text)
+        for text in crowd.sentences(installation, config, _startable(config, found))
+    ]
     errors = sum(finding.level == "error" for finding in findings)
     if out.form in ("json", "ndjson"):
         body = {
@@ -47,6 +53,11 @@ def check(installation: Installation, file: str | None, out: Out) -> int:
     text = f"{config.network}, provider {config.provider}, {config.timezone}, inventory {config.inventory.kind}, {jobs} jobs on"
     out.say(f"{text}: {errors or 'no'} error{'s' if errors != 1 else ''}", "bold red" if errors else "green")
     return 3 if errors else 0
+
+
+def _startable(config: NetworkConfig, found: Iterable[Finding]) -> list[Job]:
+    stopped = {finding.job for finding in found if finding.stops}
+    return [job for job in config.schedule if job.id not in stopped]
 
 
 def _mark(level: Level, out: Out) -> object:

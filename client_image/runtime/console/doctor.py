@@ -1,10 +1,15 @@
-"""`doctor`: everything that a run needs, looked at one by one, each with what to do about it. Touches no terminal."""
+"""`doctor`: everything that a run needs, looked at one by one, each with what to do about it. Touches no terminal.
+
+A check that does not end in its time is a finding as well, and the others are made all the same.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import os
 import platform
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -27,6 +32,7 @@ from runtime.console.configuration import problems
 from runtime.console.identity import Identities
 from runtime.console.output import Out
 from runtime.console.text import counted, lasting
+from runtime.core.background import within
 from runtime.core.clock_trust import ADVICE, Suspect
 from runtime.core.errors import RunError
 from runtime.core.listed import of_nobody
@@ -34,6 +40,12 @@ from runtime.core.machines import same_as, shared_machines
 from runtime.core.model import Host, Selector
 from runtime.wiring import Installation
 
+# Longer than the local state waits for a lock and shorter than anybody waits for an answer.
+LOOK_S, TOTAL_S, _LEAST_S = 35.0, 120.0, 5.0
+_HANGS = {
+    "control plane": "try its address by hand from this machine: curl -v",
+    "inventory": "try the address of Zabbix by hand from this machine: curl -v",
+}
 Status = Literal["ok", "warning", "bad"]
 _STYLE = {"ok": "green", "warning": "yellow", "bad": "bold red"}
 STALE_CONFIG = dt.timedelta(hours=24)
@@ -49,12 +61,34 @@ class Check:
     advice: str = ""
 
 
+Look = Callable[[Installation], Iterator[Check]]
+
+
 def examine(installation: Installation, out: Out) -> int:
-    """0 when nothing is bad; 1 else. Warnings do not count."""
-    checks = [check for look in _LOOKS for check in _safely(look, installation)]
-    config = _config(installation)
-    if config is not None:
-        checks += _safely(lambda i: _network(i, config), installation)
+    """0 when nothing is bad; 1 else. Warnings do not count. A check that hangs is bad, and never the end of the others."""
+    checks, hung = examined(installation, (*_LOOKS, _inventory))
+    code = _shown(checks, out)
+    if hung:
+        out.stdout.flush()
+        out.stderr.flush()
+        os._exit(code)  # what hangs in a thread, such as a disk, would hold up an orderly end as well
+    return code
+
+
+def examined(
+    installation: Installation, looks: Sequence[Look], *, each: float = LOOK_S, total: float = TOTAL_S
+) -> tuple[list[Check], bool]:
+    """Every look's findings, each within ``each`` seconds and all within about ``total``; whether one of them still hangs."""
+    checks: list[Check] = []
+    hung, ends = False, time.monotonic() + total
+    for look in looks:
+        found, late = _safely(look, installation, max(_LEAST_S, min(each, ends - time.monotonic())))
+        checks += found
+        hung |= late
+    return checks, hung
+
+
+def _shown(checks: list[Check], out: Out) -> int:
     data = [asdict(check) for check in checks]
     rows: list[tuple[object, ...]] = []
     for check in checks:
@@ -69,17 +103,26 @@ def examine(installation: Installation, out: Out) -> int:
     return 1 if any(check.status == "bad" for check in checks) else 0
 
 
-Look = Callable[[Installation], Iterator[Check]]
-
-
-def _safely(look: Look, installation: Installation) -> list[Check]:
-    """A look that cannot even be made is a finding as well, and the others go on."""
+def _safely(look: Look, installation: Installation, seconds: float) -> tuple[list[Check], bool]:
+    """A look that cannot even be made is a finding as well, and so is one that does not end in time."""
     checks: list[Check] = []
+
+    def work() -> None:
+        for check in look(installation):
+            checks.append(check)
+
     try:
-        checks.extend(look(installation))
+        within(seconds, work)
+    except TimeoutError:
+        text = f"this check did not finish within {seconds:.0f} s; what it asks does not answer"
+        what = look.__name__.strip("_").replace("_", " ")
+        return [
+            *checks,
+            Check(what, "bad", text, _HANGS.get(what, "see whether a disk or a mount hangs: df, dmesg")),
+        ], True
     except RunError as error:
         checks.append(Check(error.reason, "bad", error.message, error.advice))
-    return checks
+    return checks, False
 
 
 def _config(installation: Installation) -> NetworkConfig | None:
@@ -142,7 +185,7 @@ def _configuration(installation: Installation) -> Iterator[Check]:
 
 def _control_plane(installation: Installation) -> Iterator[Check]:
     plane = installation.plane
-    answer = plane.fetch_config(None, correlation_id=uuid7(), now=installation.clock.now())
+    answer = plane.fetch_config(None, correlation_id=uuid7(), now=installation.clock.now(), within=LOOK_S - 5)
     if isinstance(answer, Refused):
         yield Check("control plane", "bad", f"refused ({answer.status}): {answer.reason}", plane.advice(answer))
     elif isinstance(answer, Unavailable | Intercepted):
@@ -240,9 +283,15 @@ def _daemon(installation: Installation) -> Iterator[Check]:
     yield Check("runs", "ok", ", ".join(f"{run.action} ({run.origin})" for run in live) or "none at the moment")
 
 
+def _inventory(installation: Installation) -> Iterator[Check]:
+    config = _config(installation)
+    if config is not None:
+        yield from _network(installation, config)
+
+
 def _network(installation: Installation, config: NetworkConfig) -> Iterator[Check]:
     try:
-        listing = installation.inventory(config).read(Selector())
+        listing = installation.inventory(config, within=LOOK_S - 5).read(Selector())
     except RunError:
         yield from _identity(installation, config, None)
         raise

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from contracts.config import Job, NetworkConfig
 from contracts.schedule import plan_of, upcoming
+from runtime.console import crowd
 from runtime.console.configuration import problems
 from runtime.console.output import Out
 from runtime.core import gates
@@ -39,7 +40,7 @@ def show_schedule(installation: Installation, span: str, explain: bool, out: Out
     stopped = {finding.job for finding in found if finding.stops}
     good = [job for job in config.schedule if job.id not in stopped]
     start, zone = installation.clock.now(), ZoneInfo(config.timezone)
-    planned = upcoming(good, zone, start, parse_span(span), installation.agent_id)
+    planned = crowd.in_turn(upcoming(good, zone, start, parse_span(span), installation.agent_id), config)
     if explain:
         _show_explained(installation, config, planned, out)
     else:
@@ -49,6 +50,8 @@ def show_schedule(installation: Installation, span: str, explain: bool, out: Out
     off = [job.id for job in config.schedule if not job.enabled and job.id not in stopped]
     if off:
         out.say(f"switched off: {', '.join(off)}", "dim")
+    for text in crowd.sentences(installation, config, good, parse_span(span)):
+        out.say(text, "yellow")
     for finding in found:
         if finding.job:
             out.say(f"{finding.job}: {finding.text}", "yellow")

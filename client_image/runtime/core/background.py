@@ -1,4 +1,4 @@
-"""Blocking work beside the event loop, in a thread that nobody waits for. Called for what may hang: Zabbix, the control plane."""
+"""Blocking work in a thread that nobody waits for. Called for what may hang: Zabbix, the control plane, a disk, a check."""
 
 from __future__ import annotations
 
@@ -35,3 +35,24 @@ async def in_background(work: Callable[[], T]) -> T:
 
     threading.Thread(target=run, daemon=True).start()
     return await done
+
+
+def within(seconds: float, work: Callable[[], T]) -> T:
+    """The result of ``work``; raises what it raises, and TimeoutError when it takes longer. What hangs there is left behind."""
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as caught:
+            errors.append(caught)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(max(0.0, seconds))
+    if errors:
+        raise errors[0]
+    if not results:
+        raise TimeoutError(f"no answer within {seconds:.0f} s")
+    return results[0]

@@ -13,9 +13,18 @@ Record = Callable[[HostResult], Awaitable[None]]
 
 
 async def fan_out(
-    hosts: Sequence[Host], work: Work, record: Record, *, parallel: int, stop: Stop, grace: float, deadline: float
+    hosts: Sequence[Host],
+    work: Work,
+    record: Record,
+    *,
+    parallel: int,
+    stop: Stop,
+    grace: float,
+    deadline: float,
+    over: str = "the run's deadline is over",
 ) -> list[HostResult]:
-    """Process every host; results in the order of ``hosts``. ``deadline``: seconds for the whole run, then it is stopped.
+    """Process every host; results in the order of ``hosts``. ``deadline``: seconds that are left; then it is stopped,
+    with the sentence ``over``.
 
     After a stop no host is started (``work`` sees the stop and says so) and hosts at work get ``grace`` seconds, then are cut.
     """
@@ -34,7 +43,7 @@ async def fan_out(
                 at_work.discard(task)
             await record(results[number])
 
-    watch = asyncio.create_task(_watch(at_work, stop, grace, deadline))
+    watch = asyncio.create_task(_watch(at_work, stop, grace, deadline, over))
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(min(parallel, len(hosts))):
@@ -49,12 +58,12 @@ async def fan_out(
     return [results[number] for number in sorted(results)]
 
 
-async def _watch(at_work: set[asyncio.Task[HostResult]], stop: Stop, grace: float, deadline: float) -> None:
+async def _watch(at_work: set[asyncio.Task[HostResult]], stop: Stop, grace: float, deadline: float, over: str) -> None:
     try:
         async with asyncio.timeout(deadline):
             await stop.wait()
     except TimeoutError:
-        stop.request(Reason.DEADLINE, f"the run's deadline of {deadline:.0f} s is over")
+        stop.request(Reason.DEADLINE, over)
     await stop.hurried(grace)
     for task in tuple(at_work):
         task.cancel()

@@ -63,7 +63,11 @@ def _close(site: Site) -> None:
 def _wait(site: Site) -> None:
     pace = site.pace
     begin, told = pace.monotonic(), float("-inf")
-    while runs := live_runs(site.folders.data):
+    if stuck := tuple(run for run in live_runs(site.folders.data) if run.overdue):
+        site.tell(
+            "stuck_runs", f"not waited for, because past their deadline: {named(stuck)}; their hosts become unknown"
+        )
+    while runs := at_work(site):
         waited = pace.monotonic() - begin
         if waited >= site.options.wait:
             raise DeployError(
@@ -76,6 +80,12 @@ def _wait(site: Site) -> None:
             _close(site)
             site.tell("waiting_runs", f"waiting for {named(runs)}, at most {site.options.wait - waited:.0f} s more")
         pace.sleep(_PAUSE_S)
+
+
+def at_work(site: Site) -> tuple[LiveRun, ...]:
+    """Registered runs that an update waits for. One past its deadline is not waited for: it ends with the container, at the
+    latest, and its hosts at work become unknown."""
+    return tuple(run for run in live_runs(site.folders.data) if not run.overdue)
 
 
 def named(runs: tuple[LiveRun, ...]) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace as changed
 
-from runtime.adapters.state.runs import live_runs
 from runtime.deployment.choice import bring, go_to_history, last_healthy, standing
 from runtime.deployment.decisions import Act, Plan, decide
 from runtime.deployment.facts import Condition, Container
 from runtime.deployment.gate import wait_healthy
 from runtime.deployment.looking import PATIENT_S, Seen, look, remember, situation
 from runtime.deployment.outcomes import DeployError, Result, as_result
-from runtime.deployment.quiet import named, quiet
+from runtime.deployment.quiet import at_work, named, quiet
 from runtime.deployment.recovery import recover
 from runtime.deployment.site import REPAIR_WAIT_S, Site
 from runtime.deployment.spec import STOP_S
@@ -45,7 +44,7 @@ def _busy(site: Site, plan: Plan) -> Result | None:
     asked_to_wait = site.options.force or site.options.wait > REPAIR_WAIT_S
     if plan.act not in (Act.REPLACE, Act.RESTART, Act.ROLL_BACK) or asked_to_wait:
         return None
-    runs = live_runs(site.folders.data)
+    runs = at_work(site)
     return Result("waiting", f"{plan.why}; to be mended when these runs are over: {named(runs)}") if runs else None
 
 

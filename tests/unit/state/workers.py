@@ -69,15 +69,15 @@ def run_without_end(folder: Path, pipe: Connection, run_id: str) -> None:
     asyncio.run(work())
 
 
-def hold_run(folder: Path, pipe: Connection, run_id: str) -> None:
-    """Register a run and wait; on SIGTERM say so and leave in order."""
+def hold_run(folder: Path, pipe: Connection, run_id: str, lasts: float | None = None) -> None:
+    """Register a run and wait; on SIGTERM say so and leave in order. ``lasts``: seconds in which it should have ended."""
 
     def stop(*_: object) -> None:
         pipe.send("terminated")
         sys.exit(0)
 
     signal.signal(signal.SIGTERM, stop)
-    with runs.register(folder, dataclasses.replace(make_info(run_id), origin="manual")):
+    with runs.register(folder, dataclasses.replace(make_info(run_id), origin="manual"), lasts):
         pipe.send("registered")
         time.sleep(600)
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from runtime.adapters.boot import boot_id
 from runtime.adapters.state.codec import dumps, loads
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import daemon_status, meta, outbox, runs
@@ -28,7 +27,7 @@ _EVERY_S = 600.0
 
 def read_clocks(clock: Clock) -> Reading:
     """Both clocks now, and which start of the machine they belong to."""
-    return Reading(clock.now(), clock.monotonic(), _boot())
+    return Reading(clock.now(), clock.monotonic(), boot_id())
 
 
 def assess(state: State, reading: Reading, built: dt.datetime | None = None, *, note: bool = True) -> Trust:
@@ -111,11 +110,3 @@ def _instant(text: object) -> dt.datetime | None:
         instant = dt.datetime.fromisoformat(str(text))
         return instant.astimezone(dt.UTC) if instant.tzinfo else None
     return None
-
-
-@cache
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""

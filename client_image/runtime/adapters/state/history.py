@@ -291,3 +291,16 @@ def _host_records(
         )
         for row in connection.execute(ordered)
     )
+
+
+def usual_seconds(state: State, last: int = 5) -> dict[str, float]:
+    """Job id -> mean duration of its last runs that came to an end, for jobs that have run."""
+    of_job = runs.c.origin.startswith("schedule:") & runs.c.finished_at.is_not(None)
+    newest = func.row_number().over(partition_by=runs.c.origin, order_by=runs.c.run_id.desc())
+    ranked = select(runs.c.origin, runs.c.started_at, runs.c.finished_at, newest.label("rank")).where(of_job).subquery()
+    durations: dict[str, list[float]] = {}
+    with state.read() as connection:
+        for row in connection.execute(select(ranked).where(ranked.c.rank <= last)):
+            seconds = max(0.0, (row.finished_at - row.started_at).total_seconds())
+            durations.setdefault(row.origin.removeprefix("schedule:"), []).append(seconds)
+    return {job_id: sum(each) / len(each) for job_id, each in durations.items()}

@@ -10,6 +10,7 @@ import contextlib
 import datetime as dt
 import os
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,6 +20,7 @@ from pathlib import Path
 from sqlalchemy import func, select, update
 
 from contracts.bounded import read_json
+from runtime.adapters.boot import boot_id
 from runtime.adapters.handover import read_handed
 from runtime.adapters.state.codec import dumps
 from runtime.adapters.state.errors import translated
@@ -33,13 +35,17 @@ _OTHERS_LOOK_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class LiveRun:
-    """A run whose process lives. Every run has a process of its own, so that a signal to it stops just this run."""
+    """A run whose process lives. Every run has a process of its own, so that a signal to it stops just this run.
+
+    ``overdue``: its deadline and all time that it may take after that are over, and it has not ended: it hangs, or was stopped.
+    """
 
     run_id: str
     pid: int
     action: str
     origin: str
     started_at: dt.datetime
+    overdue: bool = False
 
 
 class Cancelled(StrEnum):
@@ -53,8 +59,11 @@ class Cancelled(StrEnum):
 
 
 @contextlib.contextmanager
-def register(folder: Path, info: RunInfo) -> Iterator[None]:
-    """Hold the run's lock; enter before the ledger's begin, leave after its finish. Raises StateUnavailable."""
+def register(folder: Path, info: RunInfo, lasts: float | None = None) -> Iterator[None]:
+    """Hold the run's lock; enter before the ledger's begin, leave after its finish. ``lasts``: seconds in which it surely ends
+    unless it hangs. Raises StateUnavailable."""
+    # By the monotonic clock, which all processes of this start of the machine share, and which nobody can set.
+    ends = {} if lasts is None else {"ends_by": time.monotonic() + lasts, "boot": boot_id()}
     content = dumps(
         {
             "run_id": info.run_id,
@@ -62,6 +71,7 @@ def register(folder: Path, info: RunInfo) -> Iterator[None]:
             "action": info.action,
             "origin": info.origin,
             "started_at": info.started_at,
+            **ends,
         }
     )
     with contextlib.ExitStack() as stack:
@@ -116,6 +126,12 @@ def signal_run(folder: Path, run: LiveRun, number: signal.Signals = signal.SIGTE
         if process is not None:
             os.close(process)
     return True
+
+
+def end_overdue(folder: Path) -> list[tuple[LiveRun, bool]]:
+    """Kill every run that is past its deadline; each with whether it could be signalled. Not asked to stop any more: it had its
+    time for that, and a stopped process hears nothing else. The reaper then closes it: hosts at work become unknown."""
+    return [(run, signal_run(folder, run, signal.SIGKILL)) for run in live_runs(folder) if run.overdue]
 
 
 def cancel(state: State, run_id: str, *, by: str) -> Cancelled:
@@ -179,6 +195,7 @@ def _live(path: Path) -> LiveRun | None:
             action=str(content["action"]),
             origin=str(content["origin"]),
             started_at=dt.datetime.fromisoformat(content["started_at"]).astimezone(dt.UTC),
+            overdue=_is_over(content.get("ends_by"), content.get("boot")),
         )
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None  # just being registered, or just over
@@ -188,6 +205,11 @@ def _number(value: object) -> int:
     if not isinstance(value, int):
         raise TypeError(f"{value!r} is not a number")
     return value
+
+
+def _is_over(ends_by: object, boot: object) -> bool:
+    known = isinstance(ends_by, int | float) and not isinstance(ends_by, bool) and boot == boot_id() and boot != ""
+    return known and time.monotonic() > float(ends_by)  # type: ignore[arg-type]
 
 
 def _sweep(path: Path) -> None:

@@ -34,17 +34,18 @@ _NO_MACROS = Macros()
 
 @dataclass(frozen=True, slots=True)
 class ZabbixHosts:
-    """``port``: SSH's, for hosts whose notes name none."""
+    """``port``: SSH's, for hosts whose notes name none; ``within``: seconds for a whole reading, if it has a limit."""
 
     source: ZabbixInventory
     naming: Naming
     port: int
+    within: float | None = None
 
     def read(self, selector: Selector) -> Listing:
         """See the protocol. Raises InventoryUnavailable, and UsageFault for a trigger id that is no number."""
         if strange := [one for one in selector.trigger_ids if not (one.isascii() and one.isdecimal())]:
             raise UsageFault("bad_trigger_id", f"{strange[0]} is not a trigger id", "Zabbix's trigger ids are numbers")
-        with connected(self.source) as api:
+        with connected(self.source, within=self.within) as api:
             names = self.source.groups or (self.naming.network,)
             groups = read_groups(api, names)
             excluded = _excluded_ids(api, self.source.exclude_templates)
