@@ -44,13 +44,8 @@ def test_an_inventory_that_never_answers_ends_the_run_at_its_deadline_and_is_rec
 
 
 def test_a_job_that_waits_for_its_previous_run_gives_up_at_its_own_deadline(tmp_path: Path) -> None:
-    job = {
-        "id": "night",
-        "action": "update_endpoint_timezone",
-        "cron": "0 3 * * *",
-        "overlap": "wait",
-        "missed": "once",
-    }
+    when = {"cron": "0 3 * * *", "overlap": "wait", "missed": "once"}
+    job = {"id": "night", "action": "update_endpoint_timezone", "selector": {"all": True}, **when}
     words = ("run", "update_endpoint_timezone", "--job", "night", "--output", "json")
     with shop(tmp_path, till("slow", files=WAITS)) as tills:
         usual = tills.document("slow", schedule=[job])
@@ -73,7 +68,7 @@ def hook(proxy: Proxy) -> int:
 def test_a_stopped_run_holds_no_update_past_its_deadline_and_is_reaped(tmp_path: Path) -> None:
     with shop(tmp_path, till("slow", files=WAITS)) as tills:
         proxy = Proxy(tmp_path / "proxy", tills.document("slow"))
-        going = proxy.start("update_endpoint_timezone", "--all")
+        going = proxy.start("update_endpoint_timezone", "--host", tills.name("slow"))
         tills.wait_reached("slow")
         going.signal(signal.SIGSTOP)
         assert hook(proxy) == 75
