@@ -184,7 +184,7 @@ def a_reinstalled_till(scene: Scene) -> Seen:
 def two_runs_on_one_host(scene: Scene) -> Seen:
     """The second leaves it alone; looking is still allowed."""
     proxy = scene.proxy("held")
-    first = proxy.start(TIMEZONE, "--output", "json")
+    first = proxy.start(TIMEZONE, "--all", "--output", "json")
     scene.shop.wait_reached("held")
     second = seen(proxy.run(TIMEZONE, "--all", "--output", "json"))
     assert proxy.run("test_endpoint_privilege").code == 0
@@ -376,12 +376,12 @@ CASES: dict[str, Case] = {
         },
     ),
     "only skipped": Case(
-        plain("zanthus", "office")(TIMEZONE),
+        plain("zanthus", "office")(TIMEZONE, "--all"),
         0,
         {"zanthus": "skipped rollout_excluded", "office": "skipped protected_role"},
     ),
     "a dry-run": Case(
-        plain("plan", "right")(TIMEZONE, "--dry-run"), 0, {"plan": "would_change dry_run", "right": "ok done"}
+        plain("plan", "right")(TIMEZONE, "--all", "--dry-run"), 0, {"plan": "would_change dry_run", "right": "ok done"}
     ),
     "nothing old, nobody new": Case(
         plain("old", "right", ssh={"legacy_algorithms": "refuse", "first_use": "refuse"})("diagnose_env"),
@@ -395,7 +395,9 @@ CASES: dict[str, Case] = {
     "lost keys": Case(lost_keys, 1, {"right": "blocked host_key_unknown"}),
     "two runs on one host": Case(two_runs_on_one_host, 0, {"held": "skipped host_locked"}),
     "a zone that the till does not have": Case(
-        plain("right")(TIMEZONE, "--param", "timezone=Asia/Tokyo"), 1, {"right": "failed check_failed:no_zone_file"}
+        plain("right")(TIMEZONE, "--all", "--param", "timezone=Asia/Tokyo"),
+        1,
+        {"right": "failed check_failed:no_zone_file"},
     ),
     "in use": Case(
         in_use,
@@ -408,15 +410,15 @@ CASES: dict[str, Case] = {
         },
     ),
     "the host's deadline": Case(
-        plain("hung", "late", ssh={"host_deadline": 10})(TIMEZONE),
+        plain("hung", "late", ssh={"host_deadline": 10})(TIMEZONE, "--all"),
         1,
         {"hung": "failed deadline", "late": "unknown deadline:zone"},
     ),
     "the command's deadline": Case(
-        plain("slow", ssh={"command_timeout": 8})(TIMEZONE), 1, {"slow": "unknown deadline:zone"}
+        plain("slow", ssh={"command_timeout": 8})(TIMEZONE, "--all"), 1, {"slow": "unknown deadline:zone"}
     ),
     "the run's deadline": Case(
-        plain("hung", "right", ssh={"parallel": 1, "connect_timeout": 8, "run_deadline": 4})(TIMEZONE),
+        plain("hung", "right", ssh={"parallel": 1, "connect_timeout": 8, "run_deadline": 4})(TIMEZONE, "--all"),
         1,
         {"hung": "unreachable timeout", "right": "failed deadline"},
     ),
