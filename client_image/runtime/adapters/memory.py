@@ -10,6 +10,8 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from contracts.bounded import whole
+
 ROOT = Path("/")
 # Of 1000: such a process seems bigger to the kernel than it is by half of all the memory there is.
 VICTIM = 500
@@ -26,7 +28,7 @@ def kills(root: Path = ROOT) -> int | None:
     for group, _, counter in _groups(root):
         with contextlib.suppress(OSError, ValueError):
             words = (line.split() for line in (group / counter).read_text().splitlines())
-            return next((int(word[1]) for word in words if word[:1] == ["oom_kill"]), None)
+            return next((whole(word[1]) for word in words if word[:1] == ["oom_kill"]), None)
     return None
 
 
@@ -34,7 +36,7 @@ def go_first(root: Path = ROOT) -> None:
     """Have the kernel end this process rather than the daemon. A process may always make itself a likelier victim."""
     path = root / "proc/self/oom_score_adj"
     with contextlib.suppress(OSError, ValueError):
-        if int(path.read_text()) < VICTIM:
+        if (whole(path.read_text().strip(), low=-1000) or 0) < VICTIM:
             path.write_text(f"{VICTIM}\n")
 
 
@@ -62,12 +64,13 @@ def _groups(root: Path) -> Iterator[tuple[Path, str, str]]:
 def _number(path: Path) -> int | None:
     """A limit in bytes; None for "max" and where there is none."""
     with contextlib.suppress(OSError, ValueError):
-        return int(path.read_text())
+        return whole(path.read_text().strip())
     return None
 
 
 def _machine(root: Path) -> int:
     with contextlib.suppress(OSError, ValueError, IndexError, StopIteration):
         lines = (root / "proc/meminfo").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("MemTotal:")).split()[1]) * 1024
+        kilobytes = whole(next(line for line in lines if line.startswith("MemTotal:")).split()[1])
+        return kilobytes * 1024 if kilobytes else 1 << 30
     return 1 << 30

@@ -208,8 +208,9 @@ def _number(value: object) -> int:
 
 
 def _is_over(ends_by: object, boot: object) -> bool:
-    known = isinstance(ends_by, int | float) and not isinstance(ends_by, bool) and boot == boot_id() and boot != ""
-    return known and time.monotonic() > float(ends_by)  # type: ignore[arg-type]
+    if not isinstance(ends_by, int | float) or isinstance(ends_by, bool) or not boot or boot != boot_id():
+        return False
+    return time.monotonic() > ends_by
 
 
 def _sweep(path: Path) -> None:
