@@ -1,6 +1,10 @@
 """Lists that protect hosts: no spelling of an entry may make it mean nobody."""
 
+import ipaddress
+
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from runtime.core.listed import is_listed, of_nobody
 from runtime.core.model import Host
@@ -69,3 +73,42 @@ def test_a_host_without_address_or_visible_name_is_known_by_its_name_alone() -> 
     bare = Host(id="2", name="till", network="ACME", address="")
     assert is_listed(bare, ("0.0.0.0/0", "TILL"))
     assert not is_listed(bare, ("0.0.0.0/0", ""))
+
+
+def _network_lists() -> st.SearchStrategy[tuple[str, ...]]:
+    four = st.tuples(st.ip_addresses(v=4), st.integers(0, 32))
+    six = st.tuples(st.ip_addresses(v=6), st.integers(0, 128))
+    return st.lists(st.one_of(four, six).map(lambda pair: f"{pair[0]}/{pair[1]}"), max_size=6).map(tuple)
+
+
+@given(entries=_network_lists(), address=st.ip_addresses())
+def test_networks_mean_the_addresses_that_are_in_one_of_them(
+    entries: tuple[str, ...], address: ipaddress.IPv4Address | ipaddress.IPv6Address
+) -> None:
+    host = Host(id="1", name="till", network="ACME", address=str(address))
+    inside = [address in ipaddress.ip_network(entry, strict=False) for entry in entries]
+    mapped = isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None
+    assume(not mapped)
+    assert is_listed(host, entries) is any(inside)
+    assert of_nobody(entries, [host]) == tuple(
+        dict.fromkeys(entry for entry, held in zip(entries, inside, strict=True) if not held)
+    )
+
+
+def test_a_list_is_read_once_however_many_hosts_are_held_against_it() -> None:
+    hashed = 0
+
+    class Counted(str):
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            nonlocal hashed
+            hashed += 1
+            return super().__hash__()
+
+    entries = tuple(Counted(f"ACME-LOJA001-PDV{number}") for number in range(500))
+    assert not is_listed(HOST, entries[:1])
+    before = hashed
+    for number in range(1000, 1100):
+        assert not is_listed(Host(id="9", name=f"ACME-LOJA002-PDV{number}", network="ACME", address=""), entries)
+    assert hashed - before <= 20 * len(entries)

@@ -12,8 +12,11 @@ from functools import lru_cache
 from contracts.address import parse_address
 from runtime.core.model import Host, Machine
 from runtime.core.names import HostKey, host_key
+from runtime.core.networks import Address, Network, Networks, around, networks
+from runtime.core.once import once_for
 
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+# What an address or a network may be made of: most entries are names, and refusing a name as an address is slow.
+_ADDRESS_LIKE = frozenset("0123456789abcdefABCDEF.:/")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,8 +24,8 @@ class NameList:
     """A list as it was read, once for all hosts that are held against it. Made by :func:`name_list`."""
 
     names: frozenset[HostKey]
-    addresses: frozenset[_Address]
-    networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+    addresses: frozenset[Address]
+    networks: Networks
 
 
 def listed_as(host: Host, entries: tuple[str, ...] | NameList) -> Host | None:
@@ -47,13 +50,14 @@ def of_nobody(entries: tuple[str, ...], hosts: Collection[Host]) -> tuple[str, .
     """The entries that mean none of the hosts, each once."""
     names = {name for host in hosts for name in _names(host)}
     addresses = {address for host in hosts for address in _addresses(host)}
-    read = {entry: name_list((entry,)) for entry in entries}
+    read = {entry: _read((entry,)) for entry in entries}
+    inhabited = around(addresses, {length for one in read.values() for length in one.networks.lengths})
     return tuple(
         entry
         for entry, one in read.items()
         if one.names.isdisjoint(names)
         and one.addresses.isdisjoint(addresses)
-        and not any(address in network for network in one.networks for address in addresses)
+        and one.networks.prefixes.isdisjoint(inhabited)
     )
 
 
@@ -69,10 +73,7 @@ def _means(listed: NameList, entry: Host) -> bool:
         return True
     if not listed.addresses and not listed.networks:
         return False
-    return any(
-        address in listed.addresses or any(address in network for network in listed.networks)
-        for address in _addresses(entry)
-    )
+    return any(address in listed.addresses or address in listed.networks for address in _addresses(entry))
 
 
 def _names(host: Host) -> list[HostKey]:
@@ -85,7 +86,7 @@ def _names(host: Host) -> list[HostKey]:
     return [host_key(text) for text in texts if text]
 
 
-def _addresses(host: Host) -> Iterator[_Address]:
+def _addresses(host: Host) -> Iterator[Address]:
     for text in dict.fromkeys((host.address, *host.addresses)):
         address = _parsed(text)
         if address is not None:
@@ -93,26 +94,37 @@ def _addresses(host: Host) -> Iterator[_Address]:
 
 
 @lru_cache(maxsize=32_768)
-def _parsed(text: str) -> _Address | None:
+def _parsed(text: str) -> Address | None:
     try:
         return parse_address(text)
     except ValueError:
         return None
 
 
-@lru_cache(maxsize=256)
+@once_for(256)
 def name_list(entries: tuple[str, ...]) -> NameList:
-    """What the entries mean. Cached for a whole run: every host of a network is held against the same few lists."""
+    """What the entries mean. Read once for a whole run: every host of a network is held against the same few lists."""
+    return _read(entries)
+
+
+def _read(entries: tuple[str, ...]) -> NameList:
     names: set[HostKey] = set()
-    addresses: set[_Address] = set()
-    networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
+    addresses: set[Address] = set()
+    found: list[Network] = []
+    for part in _parts(entries):
+        names.add(host_key(part))
+        if "%" not in part and not _ADDRESS_LIKE.issuperset(part):
+            continue
+        with contextlib.suppress(ValueError):
+            addresses.add(parse_address(part))
+            continue
+        with contextlib.suppress(ValueError):
+            found.append(ipaddress.ip_network(part, strict=False))
+    return NameList(frozenset(names), frozenset(addresses), networks(found))
+
+
+def _parts(entries: tuple[str, ...]) -> Iterator[str]:
+    """Several in one text, as in 10.0.0.1;10.0.0.2, are all meant; and a visible name may hold a comma."""
     for entry in entries:
-        # Several in one text, as in 10.0.0.1;10.0.0.2, are all meant; and a visible name may hold a comma.
-        for part in {text.strip() for text in (entry, *re.split("[;,]", entry))} - {""}:
-            names.add(host_key(part))
-            with contextlib.suppress(ValueError):
-                addresses.add(parse_address(part))
-                continue
-            with contextlib.suppress(ValueError):
-                networks.append(ipaddress.ip_network(part, strict=False))
-    return NameList(frozenset(names), frozenset(addresses), tuple(networks))
+        several = re.split("[;,]", entry) if ";" in entry or "," in entry else ()
+        yield from {text.strip() for text in (entry, *several)} - {""}

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from decimal import Decimal
-from functools import lru_cache
 
 from contracts.config import Rollout
 from runtime.core.listed import listed_as
 from runtime.core.machines import same_as
 from runtime.core.model import Allow, Deny, Host, Outcome, Reason, Verdict
 from runtime.core.names import host_key
+from runtime.core.once import once_for
 
 BUCKETS = 10_000
 
@@ -75,6 +75,6 @@ def _out(message: str) -> Deny:
     return Deny(Outcome.SKIPPED, Reason.ROLLOUT_EXCLUDED, message)
 
 
-@lru_cache(maxsize=64)
+@once_for(64)
 def _keys(names: tuple[str, ...]) -> frozenset[tuple[str | int, ...]]:
     return frozenset(host_key(name) for name in names)
