@@ -206,8 +206,12 @@ def test_a_concentrator_stays_on_however_it_is_recognised(
     site: Site, shop: Store, start_terminal: StartTerminal
 ) -> None:
     by_configuration = start_terminal(TILL)
-    by_its_look = start_terminal(replace(TILL, files={"/servidor/configuracao/termcons.ini": ""}))
+    configured_by_name = start_terminal(TILL)
     proxy_host = start_terminal(replace(TILL, files={"/etc/flageemonitor/flageemonitor.env": ""}))
+    # Known as protected only by what a login finds on them: no entry and no configuration names them so.
+    looks_like_one = start_terminal(replace(TILL, files={"/servidor/configuracao/termcons.ini": ""}))
+    runs_a_proxy = start_terminal(replace(TILL, files={"/etc/flageemonitor/flageemonitor.env": ""}))
+    of_another_house = start_terminal(TILL)
     till = start_terminal(TILL)  # of this test: the address of a concentrator protects whoever else has it
     hosts = {
         site.add_host("LOJA009-CONCENTRADOR", till.address): "skipped protected_role",
@@ -217,13 +221,17 @@ def test_a_concentrator_stays_on_however_it_is_recognised(
         site.add_host("LOJA009-TC1", proxy_host.address): "skipped protected_role",
         site.add_host("PROXY", till.address): None,
         site.add_host("LOJA009-PDV404", by_configuration.address): "skipped protected_role",
-        site.add_host("LOJA009-PDV405", by_its_look.address): "skipped protected_role",
-        site.add_host("LOJA009-PDV406", by_its_look.address): "skipped refused:protected_machine",
-        site.add_host("LOJA009-PDV407", proxy_host.address): "skipped refused:protected_machine",
-        site.add_host("LOJA009-PDV408", by_its_look.address, provider="zanthus"): "skipped rollout_excluded",
+        site.add_host("LOJA009-PDV405", configured_by_name.address): "skipped protected_role",
+        site.add_host("LOJA009-PDV406", looks_like_one.address): "skipped refused:protected_machine",
+        site.add_host("LOJA009-PDV407", runs_a_proxy.address): "skipped refused:protected_machine",
+        site.add_host("LOJA009-PDV408", of_another_house.address, provider="zanthus"): "skipped rollout_excluded",
+        # Second entries of protected machines: the strictest counts, before anything is asked over the network.
         site.add_host("LOJA009-PDV409", till.address): "skipped protected_role",
+        site.add_host("LOJA009-PDV410", configured_by_name.address): "skipped protected_role",
+        site.add_host("LOJA009-PDV411", configured_by_name.address, provider="zanthus"): "skipped protected_role",
+        site.add_host("LOJA009-PDV412", proxy_host.address): "skipped protected_role",
     }
-    terminals = (till, by_configuration, by_its_look, proxy_host)
+    terminals = (till, by_configuration, configured_by_name, proxy_host, looks_like_one, runs_a_proxy, of_another_house)
     before = [terminal.listing_hash() for terminal in terminals]
     concentrators = [
         {"address": by_configuration.address},
