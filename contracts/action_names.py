@@ -83,12 +83,17 @@ def require_no_stronger(provider: str, asked: tuple[str, Effect], new: tuple[str
 
 
 def merged(base: Mapping[str, Any], given: Mapping[str, Any], adds: Collection[str]) -> dict[str, Any]:
-    """Parameters of a network with those of a run: the run's own count, but for lists to which it can only add."""
+    """Parameters of a network with those of a run: the run's own count, but for lists to which it can only add.
+
+    Where the network's own is no list, it stays: a run with it is refused, and replacing it would lose a protection.
+    """
     values = dict(base)
     for name, value in given.items():
         before = values.get(name)
-        both = name in adds and isinstance(value, list | tuple) and isinstance(before, list | tuple)
-        values[name] = [*before, *value] if both else value  # type: ignore[misc]  # a list, see `both`
+        if name not in adds or before is None:
+            values[name] = value
+        elif isinstance(before, list | tuple):
+            values[name] = [*before, *value] if isinstance(value, list | tuple) else value
     return values
 
 

@@ -256,8 +256,9 @@ def _reach(before: NetworkConfig, after: NetworkConfig) -> Iterator[Change]:
         yield Change("info", "concentrators", f"new: {address} is protected as a concentrator")
     for address in was.keys() & now.keys():
         for path, old_value, new_value in differences(was[address], now[address]):
+            lost = path == "name" and was[address].name is not None  # hosts are protected by that name as well
             yield Change(
-                "info",
+                "danger" if lost else "info",
                 f"concentrators.{path}",
                 f"changed: {path} of concentrator {address}: {old_value} -> {new_value}",
             )

@@ -120,6 +120,10 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, str, str]]] = 
     "a concentrator that is gone": (
         BASE, other(concentrators=[]), ("danger", "concentrators", "10.0.0.250 is no longer protected as a concentrator"),
     ),
+    "a concentrator that loses the name that protects": (
+        other(concentrators=[{"address": "10.0.0.250", "name": "ACME-SRV"}]), other(concentrators=[{"address": "10.0.0.250"}]),
+        ("danger", "concentrators.name", "name of concentrator 10.0.0.250: ACME-SRV ->"),
+    ),
     "a weaker mode": (
         BASE, other(compatibility={"mode": "warn"}), ("danger", "compatibility.mode", "enforce -> warn"),
     ),

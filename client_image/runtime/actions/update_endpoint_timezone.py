@@ -228,6 +228,7 @@ def _decide(facts: Facts, params: TimezoneParams, host: Host) -> Decision:
         stage = _ntp_stage(facts, params)
     if stage is not None:
         return stage
+    zone = zone.in_force()
     ntp = _ntp_state(facts, params)
     report = {
         "timezone": params.timezone,

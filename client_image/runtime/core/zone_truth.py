@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runtime.core.zone_file import (
@@ -36,6 +36,16 @@ class Truth:
     expected: str = ""
     checked: bool = True
     tzdata: str = ""
+
+    def in_force(self) -> Truth:
+        """The same once nothing is left to set: programs on the terminal must show the right offset now."""
+        if self.code or not self.offset or not self.expected or self.offset == self.expected:
+            return self
+        text = (
+            f"/etc/localtime is right, but programs on the terminal show {self.offset} where {self.expected} is right"
+        )
+        advice = "Its C library goes by another file (/etc/TZ?): look at the terminal"
+        return replace(self, code="offset_differs", message=text, advice=advice)
 
     def report(self) -> dict[str, Any]:
         """What a result tells of it."""
@@ -69,10 +79,6 @@ def judge(target: str, folder: str, seen: Mapping[str, str], now: dt.datetime) -
     if found is not None:
         message, advice = _stale(target, found, now, tzdata)
         return Truth("stale_zone_file", message, advice, found.now, "", shown, expected, True, tzdata)
-    if seen.get("localtime_same") == "yes" and shown and shown != expected:
-        text = f"/etc/localtime is right, but programs on the terminal show {shown} where {expected} is right"
-        advice = "Its C library goes by another file (/etc/TZ?): look at the terminal"
-        return Truth("offset_differs", text, advice, False, "", shown, expected, True, tzdata)
     return Truth(offset=shown, expected=expected, tzdata=tzdata)
 
 

@@ -82,8 +82,9 @@ def test_a_fixed_offset_is_the_way_out_of_an_old_zone_file(zones: Zones) -> None
     assert isinstance(decision, Done)
 
 
-def test_programs_that_do_not_go_by_the_zone_file_are_found(zones: Zones) -> None:
-    decision = zone({**zones("Fixed/Minus3"), "offset": "+0000"}, SUMMER)
+@pytest.mark.parametrize("compared", ["yes", "no"])  # no: also where the terminal has no cmp
+def test_programs_that_do_not_go_by_the_zone_file_are_found(compared: str, zones: Zones) -> None:
+    decision = zone({**zones("Fixed/Minus3"), "offset": "+0000", "localtime_same": compared}, SUMMER)
     assert isinstance(decision, Failed)
     assert decision.code == "offset_differs"
     assert "show +0000 where -0300 is right" in decision.message
