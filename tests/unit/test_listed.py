@@ -57,6 +57,13 @@ def test_every_part_of_an_entry_is_read_wherever_it_stands(part: str, place: int
     assert is_listed(HOST, (separator.join(parts),))
 
 
+@pytest.mark.parametrize("entry", ["till.example", "till.example.", "Till.Example.", "10.0.0.9; TILL.example."])
+def test_a_dns_name_is_the_same_with_a_final_dot(entry: str) -> None:
+    host = Host(id="4", name="till", network="ACME", address="", addresses=("till.example",))
+    assert is_listed(host, (entry,))
+    assert of_nobody((entry,), [host]) == ()
+
+
 def test_a_visible_name_may_hold_a_comma() -> None:
     host = Host(id="3", name="till", network="ACME", address="", display_name="Caixa 3, fundos")
     assert is_listed(host, ("Caixa 3, fundos",))

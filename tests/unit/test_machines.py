@@ -72,6 +72,17 @@ SAME: dict[str, tuple[list[Host], list[set[int]]]] = {
         ],
         [],
     ),
+    "one that cannot be connected to has no port, so none of its own": (
+        [
+            replace(A, port=2222, address="10.0.0.7", addresses=("10.0.0.7", "till.example")),
+            replace(B, address="", addresses=("10.0.0.7", "hub.example"), reached_as=("10.0.0.7", "hub.example")),
+        ],
+        [{0, 1}],
+    ),
+    "loopback of one that cannot be connected to": (
+        [replace(A, address="127.0.0.1"), replace(B, address="", addresses=("127.0.0.1",), reached_as=("127.0.0.1",))],
+        [],
+    ),
     "two entries on one of several ports": (
         [replace(A, port=2201), replace(B, port=2203, address=A.address), till(205, port=2203, address=A.address)],
         [{1, 2}],
@@ -150,7 +161,24 @@ REFUSED: dict[str, tuple[Host, dict[str, Any], Reason, str]] = {
         Reason.PROTECTED_ROLE,
         "TC1",
     ),
-    "an excluded template": (replace(TWIN, left_out="template"), {}, Reason.PROTECTED_ROLE, "excluded template"),
+    "an excluded template": (
+        replace(TWIN, left_out="template", excluded=True),
+        {},
+        Reason.PROTECTED_ROLE,
+        "excluded template",
+    ),
+    "an excluded template of another group": (
+        replace(TWIN, left_out="group", excluded=True),
+        {},
+        Reason.PROTECTED_ROLE,
+        "excluded template",
+    ),
+    "an excluded template of another network's": (
+        replace(TWIN, left_out="network", excluded=True),
+        {},
+        Reason.PROTECTED_ROLE,
+        "excluded template",
+    ),
     "a configured concentrator by address": (
         replace(TWIN, addresses=(A.address, "10.9.9.9")),
         {"concentrators": [{"address": "10.9.9.9"}]},

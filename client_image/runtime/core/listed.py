@@ -113,6 +113,8 @@ def _read(entries: tuple[str, ...]) -> NameList:
     found: list[Network] = []
     for part in _parts(entries):
         names.add(host_key(part))
+        if part[-1] == ".":  # a DNS name as it stands in a zone; an inventory's are kept without
+            names.add(host_key(part.rstrip(".")))
         if "%" not in part and not _ADDRESS_LIKE.issuperset(part):
             continue
         with contextlib.suppress(ValueError):

@@ -8,6 +8,7 @@ Called by the inventories, with everything that they know. What counts as the sa
   tells machines apart by port: else one excluded till would exclude its store, and one lock would hold for all of it. What is
   known of an entry besides the way by which it is connected to has no such port: that entry protects every machine behind the
   address, and is not taken for any of them when it comes to locks and shares.
+* An entry that cannot be connected to has no port either, whatever its notes say: it is known by its addresses alone.
 * One technical name under two ids, in any spelling: it is a copy, or a host that moved.
 * Loopback and the like mean another machine on every machine: they tell nothing unless they are connected to.
 """
@@ -134,13 +135,15 @@ def _root(parent: list[int], at: int) -> int:
 
 
 def _reached(entry: Host) -> tuple[str, ...]:
+    if not entry.address:
+        return ()
     return tuple(text for text in dict.fromkeys((entry.address, *entry.reached_as)) if text not in _NOWHERE)
 
 
 def _beside(entry: Host) -> list[str]:
     if entry.addresses == (entry.address,):
         return []
-    own = {entry.address, *entry.reached_as}
+    own = {entry.address, *entry.reached_as} if entry.address else ()
     return [text for text in dict.fromkeys(entry.addresses) if text not in own and _tells(text)]
 
 

@@ -103,7 +103,8 @@ class Host:
     ``address`` is the IP address to connect to, or empty when the inventory has none that we may use (``problem`` then says why).
     ``addresses``: every address and DNS name that the inventory has for it, whatever their interface is for: they only protect.
     ``reached_as``: those of the interface by which it is connected to, so that its port belongs to them. ``left_out``: why no run
-    may select the entry, which then only protects. ``shared``: the machine, when other entries reach it too (:attr:`machine`).
+    may select the entry, which then only protects. ``excluded``: whether the inventory is configured to leave it out, whatever
+    ``left_out`` says of it first. ``shared``: the machine, when other entries reach it too (:attr:`machine`).
     ``triggers``: ids and texts of its triggers in problem state, those that a run asks for.
     ``agent_status``: 0 unknown, 1 available, 2 unavailable, None where nobody knows; ``maintenance``: Zabbix has it in one now.
     """
@@ -128,6 +129,7 @@ class Host:
     maintenance: bool = False
     reached_as: tuple[str, ...] = ()
     left_out: LeftOut = ""
+    excluded: bool = False
     triggers: tuple[str, ...] = ()
     shared: Machine | None = field(default=None, compare=False, repr=False)
 
@@ -167,7 +169,7 @@ class Machine:
     @cached_property
     def excluded(self) -> Host | None:
         """An entry that the inventory is configured to leave out, whatever else it is."""
-        return next((entry for entry in self.entries if entry.left_out == "template"), None)
+        return next((entry for entry in self.entries if entry.excluded), None)
 
     @cached_property
     def stores(self) -> tuple[int | None, ...]:

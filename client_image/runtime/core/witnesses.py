@@ -74,12 +74,14 @@ class Neighbours:
         for place in places:
             self._places[place.store].append(Witness(place.name, place.address, place.ports))
         for entry in sorted(entries, key=_trust):
-            if entry.address:
+            # What stays of an old entry must not make the host's own answers count as those of a router.
+            if entry.address and entry.left_out not in ("disabled", "network"):
                 self._ports[entry.address].add(entry.port)
-            if entry.store is not None and entry.address and not entry.problem:
+            store = _stands_in(entry)
+            if store is not None:
                 ports = tuple(dict.fromkeys((entry.port, entry.agent_port)))
                 leaving = entry.address in subjects
-                self._others[entry.store].append(Witness(entry.name, entry.address, ports, leaving))
+                self._others[store].append(Witness(entry.name, entry.address, ports, leaving))
         for others in self._others.values():
             others.sort(key=lambda witness: witness.leaving)
 
@@ -100,6 +102,12 @@ class Neighbours:
                 taken |= {place} if shared else {place, witness.address}
                 chosen.append(witness)
         return Surrounding(tuple(chosen), not shared)
+
+
+def _stands_in(entry: Host) -> int | None:
+    """The store whose line the entry can vouch for. What is excluded stands there all the same; a disabled entry may have an old
+    address, another network's numbers mean other stores, and of a host of other groups nobody says what its name means."""
+    return entry.store if entry.address and not entry.problem and entry.left_out in ("", "template") else None
 
 
 def _trust(entry: Host) -> tuple[bool, bool, str]:

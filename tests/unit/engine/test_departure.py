@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runtime.core.departure import SILENCE_S, Departure, Sign, Vigil
+from runtime.core.model import LeftOut
 from runtime.core.witnesses import WITNESSES, Neighbours, Place, Witness
 from tests.unit.engine.world import host
 
@@ -107,6 +108,25 @@ def test_the_gateway_comes_first_then_what_stays_on_and_what_leaves_comes_last()
     chosen = known.of(entries[0]).witnesses
     assert [witness.address for witness in chosen] == ["10.0.0.254", "10.0.0.9", "10.0.0.2", "10.0.0.4", "10.0.0.3"]
     assert [witness.leaving for witness in chosen] == [False, False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("left_out", "vouches"),
+    [("", True), ("template", True), ("disabled", False), ("network", False), ("group", False)],
+)
+def test_only_what_surely_stands_in_the_store_vouches_for_its_line(left_out: LeftOut, vouches: bool) -> None:
+    mine, other = host(201, address="10.0.0.1"), host(202, address="10.0.0.2", left_out=left_out)
+    nearby = Neighbours(entries=[mine, other]).of(mine)
+    assert [witness.name for witness in nearby.witnesses] == ([other.name] if vouches else [])
+
+
+@pytest.mark.parametrize("left_out", ["disabled", "network"])
+def test_an_old_entry_with_another_port_does_not_make_a_host_of_its_own_a_store_behind_a_router(
+    left_out: LeftOut,
+) -> None:
+    mine = host(201, address="10.0.0.1", port=22)
+    nearby = Neighbours(entries=[mine, host(202, address="10.0.0.1", port=2222, left_out=left_out)]).of(mine)
+    assert (nearby.own_address, nearby.witnesses) == (True, ())
 
 
 def test_only_a_few_of_a_big_store_are_asked() -> None:

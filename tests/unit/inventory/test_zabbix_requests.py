@@ -235,6 +235,36 @@ def test_what_no_run_may_select_is_known_so_that_it_can_protect(stand_in: StandI
     assert "OTHER-LOJA001-PDV204" in notice
 
 
+@pytest.mark.parametrize(
+    ("name", "group", "left_out"),
+    [
+        ("ACME-LOJA001-PDV202", "20", "template"),
+        ("ACME-LOJA001-PDV202", "21", "group"),
+        ("OTHER-LOJA001-PDV1", "20", "network"),
+        ("OTHER-LOJA001-PDV1", "21", "network"),
+    ],
+)
+@pytest.mark.parametrize("status", ["0", "1"])
+def test_an_excluded_template_protects_through_every_entry_of_the_machine(
+    stand_in: StandIn, name: str, group: str, left_out: str, status: str
+) -> None:
+    template = {"templateid": "100", "host": "base", "name": "Base", "parentTemplates": []}
+    mine = host_row("1", "ACME-LOJA001-PDV201", parentTemplates=[])
+    groups = [{"groupid": group, "name": "ACME" if group == "20" else "Servers"}]
+    other = host_row("2", name, groups=groups, status=status, parentTemplates=[{"templateid": "100"}])
+    stand_in.results = {
+        **results("6.0.14", mine, other, template_get=[template]),
+        "host.get": lambda params: [other] if "2" in params.get("hostids", ()) else [mine, other],
+    }
+    listing = inventory_at(stand_in.url, exclude_templates=["100"]).read(Selector())
+    (found,) = listing.hosts
+    assert {host.id: host.left_out for host in listing.others} == {
+        "2": "disabled" if status == "1" and left_out == "template" else left_out
+    }
+    assert found.machine.excluded is not None
+    assert found.machine.excluded.name == name
+
+
 def test_a_host_of_another_group_that_has_an_address_of_the_network_protects_it(stand_in: StandIn) -> None:
     elsewhere = [{"groupid": "21", "name": "Servers"}]
     mine, stranger = host_row("1", "ACME-LOJA001-PDV201"), host_row("2", "ACME-PROXY", groups=elsewhere)

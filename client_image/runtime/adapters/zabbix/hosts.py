@@ -86,7 +86,7 @@ class ZabbixHosts:
             if any(is_macro(text) for one in row.interfaces for text in (one.ip, one.dns)):
                 dynamic.append(row)
             else:
-                found.append(self._host(row, _left_out(api, row, excluded)))
+                found.append(self._host(row, _left_out(row), _is_excluded(api, row, excluded)))
         others = strangers(api, interfaces, known)
         if others:
             rows = [row for row in self._rows(api, hostids=sorted(others)) if row.id not in known]
@@ -95,8 +95,8 @@ class ZabbixHosts:
         if dynamic:
             macros = self._macros(api, dynamic)
             for row in dynamic:
-                left_out = _left_out(api, row, excluded) if row.id in known else "group"
-                found.append(self._host(row, left_out, macros, notices))
+                left_out = _left_out(row) if row.id in known else "group"
+                found.append(self._host(row, left_out, _is_excluded(api, row, excluded), macros, notices))
         foreign = sorted(host.name for host in found if host.left_out == "network" and host.id in known)
         if foreign:
             shown = f"{', '.join(foreign[:5])}{' ...' if len(foreign) > 5 else ''}"
@@ -133,7 +133,12 @@ class ZabbixHosts:
         return api.get("host.get", HostRow, **asked)
 
     def _host(
-        self, row: HostRow, left_out: LeftOut, macros: Macros = _NO_MACROS, notices: list[str] | None = None
+        self,
+        row: HostRow,
+        left_out: LeftOut,
+        excluded: bool,
+        macros: Macros = _NO_MACROS,
+        notices: list[str] | None = None,
     ) -> Host:
         tags = tuple((tag.tag, tag.value) for tag in row.tags)
         said = self.naming.describe(row.host, row.name, tags)
@@ -177,7 +182,8 @@ class ZabbixHosts:
             problem=problem,
             maintenance=row.maintenance_status == 1,
             reached_as=tuple(reached_as),
-            left_out=left_out if said.ours else "network",
+            left_out="network" if not said.ours else left_out or ("template" if excluded else ""),
+            excluded=excluded,
         )
 
     def _login(self, row: HostRow) -> Login | None:
@@ -192,9 +198,11 @@ def _links(api: Api, row: HostRow) -> tuple[TemplateLink, ...]:
     return row.templates
 
 
-def _left_out(api: Api, row: HostRow, excluded: frozenset[str]) -> LeftOut:
-    if excluded and any(link.id in excluded for link in _links(api, row)):
-        return "template"
+def _is_excluded(api: Api, row: HostRow, excluded: frozenset[str]) -> bool:
+    return bool(excluded) and any(link.id in excluded for link in _links(api, row))
+
+
+def _left_out(row: HostRow) -> LeftOut:
     return "" if row.status == _ENABLED else "disabled"
 
 
