@@ -376,9 +376,12 @@ def settle_hosts(context: click.Context, /, key: str, undo: bool, output: str | 
 
 def _no_filters(context: click.Context, what: str) -> None:
     """The filters of `hosts` mean nothing to its commands, and what means nothing is refused."""
-    filters = [name for name, value in (context.parent.params if context.parent else {}).items() if value]
-    if filters:
-        raise click.UsageError(f"{what} (given: {', '.join(sorted(filters))})")
+    group, unsaid = context.parent, click.core.ParameterSource.DEFAULT
+    if group is None:
+        return
+    given = [one for one in group.command.params if group.get_parameter_source(one.name or "") not in (None, unsaid)]
+    if given:
+        raise click.UsageError(f"{what} (given: {', '.join(one.opts[0] for one in given)})")
 
 
 @cli.group(cls=Group, short_help="The network's configuration.")

@@ -70,7 +70,7 @@ REFUSED: dict[tuple[str, ...], tuple[str, str]] = {
     ("diagnose_env", "--agent-status", "1"): ("needs_zabbix", "--agent-status"),
     ("diagnose_env", "--compat-mode", "loud"): ("bad_compat_mode", "loud"),
     ("diagnose_env", "--compat-mode", "off"): ("compat_mode_loosened", "enforce"),
-    (TIMEZONE, "--param", "colour"): ("bad_param", "colour"),
+    (TIMEZONE, "--param", "colour"): ("bad_param", "--param"),  # not by its text, which may be a secret
     (TIMEZONE, "--param", "colour=red"): ("bad_parameter", "colour"),
     (TIMEZONE, "--param", "timezone=Mars/Olympus"): ("bad_parameter", "timezone"),
     (TIMEZONE, "--param", "timezone=UTC", "--param", "timezone=Etc/UTC"): ("bad_param", "timezone"),
@@ -90,8 +90,10 @@ REFUSED: dict[tuple[str, ...], tuple[str, str]] = {
     ("hosts", "rekey"): ("no_host", "hosts rekey"),
     ("hosts", "rekey", "SHOP-LOJA001-PDV201", "--all"): ("bad_usage", "--all"),
     ("hosts", "settle"): ("bad_usage", "--key"),
-    ("hosts", "--all", "settle", "--key", "SHA256:none"): ("bad_usage", "all"),
-    ("hosts", "--limit", "1", "rekey", "SHOP-LOJA001-PDV201"): ("bad_usage", "limit"),
+    ("hosts", "--all", "settle", "--key", "SHA256:none"): ("bad_usage", "--all"),
+    ("hosts", "--limit", "1", "rekey", "SHOP-LOJA001-PDV201"): ("bad_usage", "--limit"),
+    ("hosts", "--agent-status", "0", "rekey", "SHOP-LOJA001-PDV201"): ("bad_usage", "--agent-status"),
+    ("hosts", "--host", "", "rekey", "SHOP-LOJA001-PDV201"): ("bad_usage", "--host"),
     ("cancel", "../runs/somebody"): ("unknown_run", "../runs/somebody"),
 }
 
