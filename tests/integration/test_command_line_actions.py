@@ -243,7 +243,7 @@ def test_nothing_is_powered_off_unless_somebody_says_which(tills: Shop, tmp_path
 def test_a_till_whose_clock_says_another_time_is_left_on_and_a_right_one_goes(
     start_terminal: StartTerminal, tmp_path: Path
 ) -> None:
-    """On real machines: their own `date`, their own shutdown, and an account without a shell."""
+    """On real machines: their own `date`, their own shutdown, and accounts without a shell that runs anything."""
     accounts = (Account("root", "terminal"), Account("ana", "secret"))
     ahead = "#!/bin/bash\necho $(($(printf '%(%s)T' -1) + 43200))\n"
     odd = start_terminal(TerminalSpec(accounts=accounts, files={"/usr/bin/date": ahead}))
@@ -273,6 +273,11 @@ def test_a_till_whose_clock_says_another_time_is_left_on_and_a_right_one_goes(
     looked = proxy.run("test_endpoint_connection", "--host", names["shut"], "--output", "json")
     assert looked.outcomes == {names["shut"]: "unreachable login_refused"}
     assert "account is currently not available" in looked.result(names["shut"])["message"]
+    odd.write("/etc/passwd", odd.read("/etc/passwd").replace("/home/ana:/usr/sbin/nologin", "/home/ana:/bin/bash"))
+    odd.write("/home/ana/.bashrc", "echo See you; exit\n")
+    looked = proxy.run("test_endpoint_connection", "--host", names["shut"], "--output", "json")
+    assert looked.outcomes == {names["shut"]: "failed bad_facts:shell"}
+    assert "See you" in looked.result(names["shut"])["message"]
     said = proxy.run("shutdown_endpoint", "--host", names["odd"], "--host", names["even"], "--output", "json")
     assert said.outcomes == {names["odd"]: "skipped refused:clocks_disagree", names["even"]: "changed confirmed"}
     assert (odd.ended(), even.ended()) == (None, "halted")

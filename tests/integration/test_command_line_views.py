@@ -278,6 +278,7 @@ def test_config_check_finds_what_the_document_alone_cannot_tell(place: Place, tm
         ("error", "overrides.arius.waltz"),
         ("error", "schedule.a"),
         ("error", "schedule.b"),
+        ("error", "schedule.c"),  # a change that names no target
         ("error", "schedule.c.params.colour"),
         ("info", "teleport"),
     }
