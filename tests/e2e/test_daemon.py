@@ -51,7 +51,7 @@ def test_a_job_runs_on_time_or_late_as_it_says_and_a_disruptive_one_is_never_run
             daily("skipped", "update_endpoint_timezone", past),
             daily("night", "shutdown_endpoint", past, **LATE),
             daily("new", "update_endpoint_timezone", past, **LATE),
-            daily("too-late", "update_endpoint_timezone", past, not_after=f"{past:%H:%M}", **LATE),
+            daily("too-late", "update_endpoint_timezone", past, not_after=f"{minutes_ago(9):%H:%M}", **LATE),
             daily("off", "update_endpoint_timezone", past, enabled=False, **LATE),
         ],
     )
