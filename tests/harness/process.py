@@ -120,7 +120,7 @@ def start(
             stdin=stdin,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **(env or {})},
+            env={**_ours(), **(env or {})},
             cwd=cwd,
             user=user,
             group=user,
@@ -129,6 +129,11 @@ def start(
         )
     (folder / f"{name}.pid").write_text(f"{popen.pid} {start_time(popen.pid)}")
     return Child(name=name, popen=popen, log=log, stop_signal=stop_signal)
+
+
+def _ours() -> dict[str, str]:
+    """Our environment without the harness's own settings: the control plane's begin like them, and it warns of strangers."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("FLAGEE_TEST_")}
 
 
 @contextlib.contextmanager
