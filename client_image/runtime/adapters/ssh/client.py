@@ -97,7 +97,8 @@ class Client(asyncssh.SSHClient):
             self._silent_rounds += 1
             return [] if self._silent_rounds <= SILENT_ROUNDS else None
         text = words.said(" ".join(prompt for prompt, _ in prompts[:10]))
-        if words.tells_of_expiry(f"{shown} {text}"):
+        # Searched one by one: what is searched is limited, and long instructions must not hide the question.
+        if words.tells_of_expiry(shown) or words.tells_of_expiry(text):
             self.expired = True
             self._hear(text)
             return None

@@ -1,6 +1,7 @@
 """What a terminal says about a login, as one clean line, and which kind of no it is. Pure; called by the login and the session.
 
-The patterns choose a reason code only. Whatever they do not know is still reported, in the terminal's own words.
+The patterns choose a reason code only. Whatever they do not know is still reported, in the terminal's own words. They are
+searched on the event loop of all hosts, in text that one host chooses: so none has a part without a limit, and the text has one.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 from runtime.core.model import Reason
 
 SHOWN = 300  # characters of a message that are passed on
-KEPT = 4096  # of a banner that never ends
+KEPT = 4096  # of a banner that never ends; no more of any text is searched
 
 # Not every text about passwords is one: what a greeting advises must not pass for a demand.
 # The terminal's language is not ours to choose before the login: English, Portuguese and Spanish are read.
@@ -18,7 +19,7 @@ _EXPIRED = (
     r"password (has |is )?expired|expired password|account or password is expired",
     r"(required|need|have|must|forced?) to (change|reset) (your|the) password|must (change|reset) (your|the) password",
     r"password (change|must be changed|change is) (is )?required|changing password for",
-    r"(new|current|old) (unix )?password:|\((current|new)\) unix password|retype .*password:",
+    r"(new|current|old) (unix )?password:|\((current|new)\) unix password|retype .{0,80}password:",
     r"senha (est[aá] )?(expirou|expirada|venceu|vencida)",
     r"(deve|precisa|ter[aá]|tem (que|de)|necess[aá]rio|obrigat[oó]rio) (mudar|trocar|alterar|redefinir) (a )?(sua )?senha",
     r"(nova|atual|antiga) senha:|senha (unix )?\(?(nova|atual|antiga)\)?:",
@@ -88,4 +89,5 @@ def patience(question: str) -> float:
 
 
 def _any(patterns: tuple[str, ...], text: str) -> bool:
+    text = text[:KEPT]
     return any(re.search(pattern, text, re.IGNORECASE) for pattern in patterns)
