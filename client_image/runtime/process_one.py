@@ -165,15 +165,15 @@ def _on_a_steady_clock(binding: Binding, context: Context) -> Verdict:
 
 
 async def _on_host(host: Host, binding: Binding, context: Context, trail: _Trail) -> Verified:
-    async def who_answered(facts: Facts, *, new: bool) -> Verdict:
+    async def who_answered(facts: Facts) -> Verdict:
         words = context.policy.words.get(host.provider, {})
-        finding = await recognise(host, facts, context.identities, context.entries, words, new=new)
+        finding = await recognise(host, facts, context.identities, context.entries, words)
         trail.warning = finding.text if finding.kind else ""
         return trail.note(IDENTITY, gates.identified(binding.action, finding))
 
     async def check_facts(facts: Facts, busy: str) -> Verdict:
         if not any(record.gate == IDENTITY for record in trail.gates):  # one login is one machine
-            answered = await who_answered(facts, new=any(record.gate == HOST_KEY for record in trail.gates))
+            answered = await who_answered(facts)
             if isinstance(answered, Deny):
                 return answered
         verdict, trail.compatibility = gates.compatible(facts, binding, context.job, context.policy)

@@ -59,6 +59,7 @@ class Identities:
             "hostname": said.hostname or None,
             "machine_id": said.machine_id or None,
             "identity_note": said.note.text if said.note else None,
+            "identity_accepted": accepted_json(said.accepted),
             "host_key_hosts": len(shared.hosts) if shared else None,
             "host_key_shared_with": [self._spelled(other) for other in others],
             "host_key_settled": settled_json(shared.settled) if shared else None,
@@ -133,6 +134,11 @@ def settled_json(settled: Settled | None) -> Mapping[str, Any] | None:
     return {"by": settled.by, "at": settled.at.isoformat(), "image_names": sorted(settled.image_names)}
 
 
+def accepted_json(accepted: Settled | None) -> Mapping[str, Any] | None:
+    """Who accepted what the machine of one host says of itself."""
+    return None if accepted is None else {"by": accepted.by, "at": accepted.at.isoformat()}
+
+
 def settle_key(installation: Installation, asked: str, *, undo: bool, by: str, out: Out) -> int:
     """Accept that a key is an image's, or take that back. Raises UsageFault or NoHostMatched."""
     network, state, now = installation.document().config.network, installation.state, installation.clock.now()
@@ -153,14 +159,19 @@ def settle_key(installation: Installation, asked: str, *, undo: bool, by: str, o
 
 
 def _settled(done: Settlement) -> list[str]:
-    if done.now is None:
-        return [
-            f"Only {', '.join(done.hosts)} has this key, so there is no shared key to accept.",
-            "What its machine says of itself is accepted.",
-        ]
+    if len(done.hosts) == 1:
+        alone = f"Only {done.hosts[0]} has this key, so there is no shared key to accept."
+        if done.now is None:
+            return [f"{alone} Its machine has said nothing of itself yet; nothing changed."]
+        if done.before is not None:
+            return [
+                f"{alone} {done.before.by} accepted what its machine says on {done.before.at:%Y-%m-%d}; nothing changed."
+            ]
+        take_back = f"Take it back: flageemonitor-run hosts settle --undo --key {done.fingerprint}"
+        return [alone, "What its machine says of itself is accepted.", take_back]
     if done.before is not None:
         return [f"This key was accepted by {done.before.by} on {done.before.at:%Y-%m-%d}; nothing changed."]
-    names = ", ".join(sorted(done.now.image_names))
+    names = ", ".join(sorted(done.now.image_names)) if done.now else ""
     return [
         f"Accepted: {counted(len(done.hosts), 'host')} share this key, so it proves nothing about them.",
         *([f"Many of them call themselves {names}: that name proves nothing either."] if names else []),
@@ -172,6 +183,11 @@ def _settled(done: Settlement) -> list[str]:
 def _undone(done: Settlement) -> list[str]:
     if done.before is None:
         return ["This key was not accepted; nothing changed."]
+    if len(done.hosts) == 1:
+        return [
+            f"Taken back what {done.before.by} accepted on {done.before.at:%Y-%m-%d}.",
+            f"If the machine of {done.hosts[0]} says that it is another host, changes are blocked again.",
+        ]
     return [
         f"Taken back what {done.before.by} accepted on {done.before.at:%Y-%m-%d}.",
         f"This key blocks changes again: {counted(len(done.hosts), 'host')}, unless a machine fits exactly one of them.",

@@ -30,6 +30,19 @@ class Claim:
     store: int | None = None
     terminal: int | None = None
 
+    def filled(self, before: Claim | None) -> Claim:
+        """With what the same machine said before where it says nothing now: a word that is missing takes none back. The settings
+        of a point of sale are often readable to root alone, so a machine says more at one login than at the next."""
+        if before is None:
+            return self
+        same = self.terminal in (None, before.terminal)  # the store of another terminal's number tells nothing
+        return Claim(
+            self.hostname or before.hostname,
+            self.machine_id or before.machine_id,
+            before.store if same and self.store is None else self.store,
+            before.terminal if same else self.terminal,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Note:
@@ -53,8 +66,10 @@ class Settled:
 class Kin:
     """What the local state knows around one login. Each tuple has the first few other entries of the inventory, in lower case.
 
-    ``remembered``: what the machine behind this entry said when it was last known to be the right one. ``same_key``: entries
-    with the same key pinned; ``rivals``: those of them that the machine's own words fit as well; ``same_machine_id``: whose
+    ``remembered``: what the machine behind this entry said when it was last known to be the right one; ``accepted``: somebody
+    accepted that. ``unasked``: the key was pinned before anybody asked machines who they are. ``same_key``: entries with the same
+    key pinned; ``rivals``: those that the machine's own words fit as well and that have the key too, or none yet;
+    ``same_machine_id``: whose
     machine is known by the same id; ``id_seen_at``: where that id was met last, rightly or not; ``namesakes``: where the same
     host name was met last, although it does not name them. ``said`` and ``note``: what is stored of the last login, right or
     not.
@@ -62,6 +77,8 @@ class Kin:
 
     fingerprint: str = ""
     remembered: Claim | None = None
+    accepted: bool = False
+    unasked: bool = False
     same_key: tuple[str, ...] = ()
     rivals: tuple[str, ...] = ()
     same_machine_id: tuple[str, ...] = ()
@@ -114,6 +131,17 @@ class EntryIndex:
         places = self.by_place.get((host.address, host.port), frozenset()) if host.address else frozenset()
         return places | {host.name.lower()}
 
+    def own(self, host: Host) -> frozenset[str]:
+        """Those of the aliases that a machine may call itself when it is this host: not one with another terminal's number."""
+        return frozenset(
+            name
+            for name in self.aliases(host)
+            if host.terminal is None
+            or name == host.name.lower()
+            or self.named[name].terminal is None
+            or (self.named[name].store, self.named[name].terminal) == (host.store, host.terminal)
+        )
+
 
 def entry_index(entries: Iterable[Host]) -> EntryIndex:
     named: dict[str, Host] = {}
@@ -157,16 +185,25 @@ def suspects(host: Host, found: Iterable[Evidence], around: EntryIndex) -> froze
     return frozenset.intersection(*fitting) - mine if fitting else frozenset()
 
 
-def judge(host: Host, claim: Claim, found: tuple[Evidence, ...], kin: Kin, around: EntryIndex, *, new: bool) -> Finding:
-    """``found``: from :func:`evidence`; ``new``: the key was seen for the first time at this login, so it proves nothing yet."""
-    mine = around.aliases(host)
-    by_id = _by_machine_id(host, claim, kin)
+def judge(
+    host: Host,
+    claim: Claim,
+    found: tuple[Evidence, ...],
+    kin: Kin,
+    around: EntryIndex,
+    *,
+    known: tuple[Evidence, ...],
+) -> Finding:
+    """``found`` and ``known``: from :func:`evidence`, of the claim and of what is remembered."""
+    own = around.own(host)
+    change = _change(kin.remembered, claim)
+    # An image's machine id says nothing against a terminal with a key of its own.
+    by_id = _by_machine_id(host, claim, kin) if kin.same_key or change else ()
     image = kin.settled is not None and claim.hostname in kin.settled.image_names
     counted = [one for one in (*found, *by_id) if not (image and one.source == "hostname")]
-    change = _change(kin.remembered, claim)
     for one in counted:
-        if not one.entries & mine:
-            return _says_another(host, one, kin, change, around, new=new or _always_said_so(kin))
+        if not one.entries & own:
+            return _says_another(host, claim, one, kin, change, around, known)
     if not kin.same_key:
         return Finding(True, "changed", change, _rekey(host)) if change else Finding(clear=True)
     shared = _shared(kin, around)
@@ -189,23 +226,40 @@ def note_of(finding: Finding, before: Note | None) -> Note | None:
     return before if before is not None and before.kind == "changed" else None
 
 
-def _says_another(host: Host, one: Evidence, kin: Kin, change: str, around: EntryIndex, *, new: bool) -> Finding:
+def _says_another(
+    host: Host, claim: Claim, one: Evidence, kin: Kin, change: str, around: EntryIndex, known: tuple[Evidence, ...]
+) -> Finding:
     names = around.spelled(sorted(one.entries))
     text = f"The machine at {host.address} says that it is {names} ({one.text}), not {host.name}."
     correct = "correct the inventory, or what the machine says of itself."
-    if not (kin.same_key or change or new):
+    same_place = bool(one.entries & around.aliases(host))
+    recognised = any(before.entries & around.own(host) and not before.entries & one.entries for before in known)
+    if not (kin.same_key or change) and (recognised or _let_pass(claim, one, kin, same_place=same_place)):
         return Finding(True, "another_host", f"{text} No other host is known to have its key.", correct.capitalize())
     advice = f"Make sure which machine has this address; then {correct}"
     if kin.same_key:
         return Finding(False, "another_host", f"{text} {_shared(kin, around)}", advice)
-    why = change or "It has said so since its first login, so its host key proves nothing."
+    if same_place:
+        return Finding(
+            False, "another_host", f"{text} Both have this address in the inventory. {change}".strip(), advice
+        )
+    why = change or f"It was never recognised as {host.name}, so its host key proves nothing."
     accept = f"If it is the right one: flageemonitor-run hosts settle --key {kin.fingerprint}"
     return Finding(False, "another_host", f"{text} {why}", f"{advice} {accept}")
 
 
-def _always_said_so(kin: Kin) -> bool:
-    """Whether the machine was taken for another one at every login so far, and nobody accepted that."""
-    return kin.remembered is None and kin.note is not None and kin.note.kind == "another_host"
+def _let_pass(claim: Claim, one: Evidence, kin: Kin, *, same_place: bool) -> bool:
+    """Whether the machine may go on calling itself another one: somebody accepted just that, or its key was trusted before
+    anybody asked, and it has said so since it was first asked."""
+    before = kin.remembered
+    unasked = kin.unasked and not same_place
+    if before is None:
+        return unasked
+    if one.source == "hostname":
+        said_before = claim.hostname == before.hostname
+    else:
+        said_before = (claim.store, claim.terminal) == (before.store, before.terminal)
+    return said_before and (kin.accepted or unasked)
 
 
 def _rekey(host: Host) -> str:
@@ -245,8 +299,10 @@ def _change(before: Claim | None, now: Claim) -> str:
         for what, old, new in (
             ("host name", before.hostname, now.hostname),
             ("machine id", before.machine_id, now.machine_id),
+            ("store number of its point of sale", before.store, now.store),
+            ("terminal number of its point of sale", before.terminal, now.terminal),
         )
-        if old and new and old != new
+        if old not in ("", None) and new not in ("", None) and old != new
     ]
     return f"Behind the same host key {' and '.join(parts)}." if parts else ""
 

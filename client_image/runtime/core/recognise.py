@@ -10,10 +10,8 @@ from runtime.core.names import RoleWords
 from runtime.core.ports import IdentityBook
 
 
-async def recognise(
-    host: Host, facts: Facts, book: IdentityBook, around: EntryIndex, words: RoleWords, *, new: bool
-) -> Finding:
-    """``new``: this login pinned the key. Raises StateUnavailable."""
+async def recognise(host: Host, facts: Facts, book: IdentityBook, around: EntryIndex, words: RoleWords) -> Finding:
+    """Raises StateUnavailable."""
     claim, mine = identity.claim_of(facts), around.aliases(host)
     found = identity.evidence(host, claim, around, words)
     kin = await book.kin(
@@ -23,6 +21,10 @@ async def recognise(
         named=identity.named_by(found),
         suspects=identity.suspects(host, found, around),
     )
-    finding = identity.judge(host, claim, found, kin, around, new=new)
+    if not kin.same_key:  # one key, one machine: what it said the last time still holds where it says nothing now
+        claim = claim.filled(kin.said)
+        found = identity.evidence(host, claim, around, words)
+    known = identity.evidence(host, kin.remembered, around, words) if kin.remembered else ()
+    finding = identity.judge(host, claim, found, kin, around, known=known)
     await book.remember(host, claim, finding, kin)
     return finding

@@ -80,13 +80,40 @@ def test_an_acceptance_says_who_and_when_and_can_be_taken_back_and_given_again(s
     assert [tuple(row) for row in told] == [("ana", "rui"), ("rui", None)]
 
 
-def test_a_key_of_one_host_is_not_recorded_as_accepted(state: State) -> None:
+def test_who_accepts_the_machine_of_a_key_of_one_host_is_recorded_and_can_be_taken_back(state: State) -> None:
     [host] = make_hosts(1)
     pin(state, OWN, host)
-    remember(state, host, Claim("till"), Finding(True, "changed", "another name"))
+    assert settle(state, "acme", OWN.fingerprint, by="ana", now=NOON).now is None  # it has said nothing yet
+    remember(state, host, Claim("till", "", 1, 201), Finding(True, "changed", "another name"))
     done = settle(state, "acme", OWN.fingerprint, by="ana", now=NOON)
-    assert (done.hosts, done.now) == ((host.name.lower(),), None)
-    assert identities(state, "acme")[host.name.lower()].note is None
+    assert (done.hosts, done.before, done.now) == ((host.name.lower(),), None, Settled("ana", NOON))
+    again = settle(state, "acme", OWN.fingerprint, by="rui", now=LATER)
+    assert (again.before, again.now) == (Settled("ana", NOON), Settled("ana", NOON))
+    known = identities(state, "acme")[host.name.lower()]
+    assert (known.note, known.accepted) == (None, Settled("ana", NOON))
+    assert kin(state, host).settled is None  # another host with this key is not accepted with it
+    taken = unsettle(state, "acme", OWN.fingerprint, by="rui", now=LATER)
+    assert (taken.before, taken.now) == (Settled("ana", NOON), None)
+    assert (kin(state, host).remembered, kin(state, host).accepted) == (None, False)
+    assert unsettle(state, "acme", OWN.fingerprint, by="rui", now=LATER).before is None
+
+
+@pytest.mark.parametrize(("after", "accepted"), [("", True), ("undo", False), ("rekey", False)])
+def test_what_a_machine_was_accepted_as_survives_a_damaged_database(tmp_path: Path, after: str, accepted: bool) -> None:
+    [host] = make_hosts(1)
+    with open_state(tmp_path) as state:
+        pin(state, OWN, host)
+        remember(state, host, Claim("pdv202", "", 1, 202), Finding(False, "another_host", "It is another."))
+        settle(state, "acme", OWN.fingerprint, by="ana", now=NOON)
+        if after == "undo":
+            unsettle(state, "acme", OWN.fingerprint, by="ana", now=LATER)
+        if after == "rekey":
+            retire_keys(state, "acme", host.name, by="ana", now=LATER)
+            pin(state, OWN, host)
+    (tmp_path / "state.db").write_bytes(b"garbage" * 1000)
+    with open_state(tmp_path) as state:
+        found = kin(state, host)
+        assert (found.remembered, found.accepted) == (Claim("pdv202", "", 1, 202) if accepted else None, accepted)
 
 
 @pytest.mark.parametrize("damage", ["database", "database, after it was taken back"])
@@ -118,6 +145,9 @@ def test_hosts_that_do_not_count_are_passed_over(state: State) -> None:
     assert kin(state, first, without=second.name.lower()).same_key == ()
     pin(state, IMAGE, third)
     assert kin(state, first, without=second.name.lower()).same_key == (third.name.lower(),)
+    never_met = make_hosts(4)[3]
+    assert kin(state, first).rivals == (second.name.lower(), third.name.lower(), never_met.name.lower())
+    pin(state, OWN, never_met)
     assert kin(state, first).rivals == (second.name.lower(), third.name.lower())
 
 

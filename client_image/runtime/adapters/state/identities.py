@@ -6,7 +6,8 @@ What a machine that may be the wrong one says is stored apart (``said_…``) fro
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Select, and_, bindparam, exists, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
@@ -19,7 +20,14 @@ from runtime.core.model import Host
 from runtime.core.ports import Clock
 
 _CHUNK = 500
-_COLUMNS = ("known_hostname", "known_machine_id", "said_hostname", "said_machine_id", "identity_note")
+_WORDS = ("hostname", "machine_id", "store", "terminal")  # of a Claim
+_COLUMNS = (
+    *(f"known_{word}" for word in _WORDS),
+    *(f"said_{word}" for word in _WORDS),
+    "identity_note",
+    "accepted_by",
+    "accepted_at",
+)
 _PLACE = ("network", "name", "port")
 
 _key, _memory = host_keys.alias("k"), host_memory.alias("m")
@@ -33,7 +41,11 @@ _SAME_KEY = select(_other_key.c.name).where(
     _other_key.c.fingerprint == bindparam("fingerprint"),
     _other_key.c.retired_at.is_(None),
 )
-_RIVALS = _SAME_KEY.where(_other_key.c.name.in_(bindparam("suspects", expanding=True)))
+_KEYS_OF = select(_other_key.c.name, _other_key.c.fingerprint).where(
+    _other_key.c.network == bindparam("network"),
+    _other_key.c.name.in_(bindparam("suspects", expanding=True)),
+    _other_key.c.retired_at.is_(None),
+)
 _SAME_ID_KNOWN = select(_other.c.name).where(_KNOWN_BY_ID)
 _SAME_ID_MET = select(_other.c.name).where(_MET_WITH_ID)
 _SAME_NAME_MET = select(_other.c.name).where(_ELSEWHERE, _other.c.said_hostname == bindparam("hostname"))
@@ -41,6 +53,7 @@ _SAME_NAME_MET = select(_other.c.name).where(_ELSEWHERE, _other.c.said_hostname 
 _AROUND = (
     select(
         _key.c.fingerprint,
+        _key.c.unasked,
         *(_memory.c[column] for column in _COLUMNS),
         settled_keys.c.settled_by,
         settled_keys.c.settled_at,
@@ -71,7 +84,7 @@ _AROUND = (
 _insert = upsert(host_memory)
 _REMEMBER = _insert.on_conflict_do_update(
     index_elements=[host_memory.c[column] for column in _PLACE],
-    set_={column: _insert.excluded[column] for column in _COLUMNS},
+    set_={column: _insert.excluded[column] for column in _COLUMNS if not column.startswith("accepted_")},
 )
 
 
@@ -105,29 +118,29 @@ class SqlIdentities:
             same_key = few(_SAME_KEY, FEW + 1) if row.shared else ()
             return Kin(
                 fingerprint=row.fingerprint,
-                remembered=_claim(row.known_hostname, row.known_machine_id),
+                remembered=claim_in(row, "known"),
+                accepted=row.accepted_at is not None,
+                unasked=bool(row.unasked),
                 same_key=same_key,
                 rivals=_rivals(connection, asked, suspects) if same_key and suspects else (),
                 same_machine_id=few(_SAME_ID_KNOWN, 2) if claim.machine_id and row.known_elsewhere else (),
                 id_seen_at=few(_SAME_ID_MET, 2) if claim.machine_id and row.met_elsewhere else (),
                 namesakes=few(_SAME_NAME_MET, 2, named) if claim.hostname and same_key else (),
                 settled=settled_of(row),
-                said=_claim(row.said_hostname, row.said_machine_id),
+                said=claim_in(row, "said"),
                 note=note_in(row.identity_note),
             )
 
     async def remember(self, host: Host, claim: Claim, finding: Finding, kin: Kin) -> None:
-        said = Claim(stored_name(claim.hostname), claim.machine_id)
-        known = said if finding.clear else kin.remembered
+        said = replace(claim, hostname=stored_name(claim.hostname))
+        known = said.filled(kin.remembered) if finding.clear else kin.remembered
         note = note_of(finding, kin.note)
         if (kin.remembered, kin.said, kin.note) == (known, said, note):
             return
         values = {
             **_place(host),
-            "known_hostname": known.hostname if known else None,
-            "known_machine_id": known.machine_id if known else None,
-            "said_hostname": said.hostname,
-            "said_machine_id": said.machine_id,
+            **claim_columns(known, "known"),
+            **claim_columns(said, "said"),
             "identity_note": dumps({"kind": note.kind, "text": note.text, "at": self._clock.now()}) if note else None,
         }
         await self._state.awrite_item(_write, values)
@@ -137,6 +150,16 @@ def forget(connection: Connection, network: str, name: str) -> None:
     """What a host's machine said, on all its ports. Called when its key is retired: the next one may be another machine."""
     named = and_(host_memory.c.network == network, host_memory.c.name == name.lower())
     connection.execute(update(host_memory).where(named).values(dict.fromkeys(_COLUMNS)))
+
+
+def claim_in(row: Any, kind: Literal["known", "said"]) -> Claim | None:
+    """What a row of host_memory holds of this kind; None where the machine was never asked."""
+    hostname, machine_id, store, terminal = (getattr(row, f"{kind}_{word}") for word in _WORDS)
+    return None if hostname is None else Claim(hostname, machine_id or "", store, terminal)
+
+
+def claim_columns(claim: Claim | None, kind: Literal["known", "said"]) -> dict[str, Any]:
+    return {f"{kind}_{word}": getattr(claim, word) if claim else None for word in _WORDS}
 
 
 def settled_of(row: Any) -> Settled | None:
@@ -152,20 +175,22 @@ def note_in(text: str | None) -> Note | None:
 
 
 def _rivals(connection: Connection, asked: Mapping[str, Any], suspects: frozenset[str]) -> tuple[str, ...]:
-    """The suspects that really have the key."""
-    names = sorted(suspects)
+    """The suspects that have the key, or none that is known yet: such a one may have it as well."""
+    names = sorted(suspects - {asked["name"]})
     found: list[str] = []
     for start in range(0, len(names), _CHUNK):
-        found += connection.scalars(_RIVALS, {**asked, "suspects": names[start : start + _CHUNK]})
-    return tuple(dict.fromkeys(found))[: FEW + 1]
+        chunk = names[start : start + _CHUNK]
+        keys: dict[str, set[str]] = {}
+        for row in connection.execute(_KEYS_OF, {"network": asked["network"], "suspects": chunk}):
+            keys.setdefault(row.name, set()).add(row.fingerprint)
+        found += [name for name in chunk if name not in keys or asked["fingerprint"] in keys[name]]
+        if len(found) > FEW:
+            break
+    return tuple(found[: FEW + 1])
 
 
 def _write(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     connection.execute(_REMEMBER, list(rows))
-
-
-def _claim(hostname: str | None, machine_id: str | None) -> Claim | None:
-    return None if hostname is None else Claim(hostname, machine_id or "")
 
 
 def _place(host: Host) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""A small second file beside the database, for what a damaged database must not take with it: the agent's id, pinned keys, and
-which shared keys were accepted.
+"""A small second file beside the database, for what a damaged database must not take with it: the agent's id, pinned keys,
+which shared keys were accepted, and whose machine was accepted as what it says that it is.
 
 ``keepsake.jsonl`` is only ever appended to, one JSON object a line, on disk just before the database commits the same. A new
 database starts with what it says. When a damaged database had no readable keepsake, the keys are truly lost: then a host without
@@ -20,12 +20,14 @@ from contracts.bounded import read_json
 from contracts.ids import uuid7
 from runtime.adapters.state.codec import dumps
 from runtime.adapters.state.files import append_durably, read_plain
-from runtime.adapters.state.tables import host_keys, meta, outbox, settled_keys
+from runtime.adapters.state.tables import host_keys, host_memory, meta, outbox, settled_keys
 
 FILE = "keepsake.jsonl"
 MAX_BYTES = 64 * 1024 * 1024
 FIRST_USE_BLOCKED = "first_use_blocked"
 _PENDING = "keepsake"
+_KNOWN = ("known_hostname", "known_machine_id", "known_store", "known_terminal")
+_ACCEPTED = ("network", "name", "port", "accepted_by", *_KNOWN)
 
 Place = tuple[str, str, int]
 
@@ -33,11 +35,13 @@ Place = tuple[str, str, int]
 @dataclass(slots=True)
 class Keepsake:
     """``keys``: (network, name, port) -> columns of the pinned key; ``settled``: (network, fingerprint) -> columns of the
-    acceptance. ``complete``: the file was there, every line readable."""
+    acceptance; ``machines``: (network, name, port) -> columns of what was accepted of a host's machine. ``complete``: the file
+    was there, every line readable."""
 
     agent_id: str | None = None
     keys: dict[Place, dict[str, Any]] = field(default_factory=dict)
     settled: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    machines: dict[Place, dict[str, Any]] = field(default_factory=dict)
     complete: bool = False
 
 
@@ -85,6 +89,8 @@ def restore(connection: Connection, folder: Path, *, damaged: bool, notice: str,
         notices.append(f"{len(found.keys)} pinned host keys were restored from {folder / FILE}.")
     if found.settled:
         connection.execute(insert(settled_keys), list(found.settled.values()))
+    if found.machines:
+        connection.execute(insert(host_memory), list(found.machines.values()))
     if not found.complete and (damaged or found.keys or found.agent_id):
         text = f"pinned host keys were lost with the database; {folder / FILE} is missing or damaged"
         connection.execute(insert(meta), {"key": FIRST_USE_BLOCKED, "value": text})
@@ -125,7 +131,16 @@ def _replay(found: Keepsake, line: bytes) -> bool:
                 column: key[column] for column in ("network", "name", "port", "key", "fingerprint", "first_seen")
             }
         elif kind == "retire":
-            found.keys.pop((event["network"], event["name"], _port(event)), None)
+            place = (event["network"], event["name"], _port(event))
+            found.keys.pop(place, None)
+            found.machines.pop(place, None)
+        elif kind == "accept":
+            found.machines[event["network"], event["name"], _port(event)] = {
+                **{column: event[column] for column in _ACCEPTED},
+                "accepted_at": dt.datetime.fromisoformat(event["accepted_at"]),
+            }
+        elif kind == "doubt":
+            found.machines.pop((event["network"], event["name"], _port(event)), None)
         elif kind == "settle":
             settled_at = dt.datetime.fromisoformat(event["settled_at"])
             found.settled[event["network"], event["fingerprint"]] = {

@@ -6,12 +6,13 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
 
 from runtime.adapters.state import keepsake
 from runtime.adapters.state.codec import dumps
-from runtime.adapters.state.identities import note_in, settled_of
+from runtime.adapters.state.identities import claim_columns, claim_in, note_in, settled_of
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import host_keys, host_memory, settled_keys
 from runtime.core.identity import Note, Settled
@@ -32,11 +33,13 @@ class SharedKey:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a host's machine said of itself the last time, and what an operator still has to see about it."""
+    """What a host's machine said of itself the last time, what an operator still has to see about it, and who accepted what it
+    says."""
 
     hostname: str
     machine_id: str
     note: Note | None
+    accepted: Settled | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ def identities(state: State, network: str) -> dict[str, Identity]:
     query = select(host_memory).where(host_memory.c.network == network, host_memory.c.said_hostname.is_not(None))
     with state.read() as connection:
         return {
-            row.name: Identity(row.said_hostname, row.said_machine_id or "", note_in(row.identity_note))
+            row.name: Identity(row.said_hostname, row.said_machine_id or "", note_in(row.identity_note), _accepted(row))
             for row in connection.execute(query)
         }
 
@@ -89,7 +92,8 @@ def fingerprints(state: State, network: str, beginning: str) -> tuple[str, ...]:
 
 def settle(state: State, network: str, fingerprint: str, *, by: str, now: dt.datetime) -> Settlement:
     """Accept that several hosts have this key, and what their machines said differently than before; one that may be another
-    machine by its own words stays a doubt. For a key of one host nothing is recorded: all that its machine says is accepted."""
+    machine by its own words stays a doubt. For a key of one host all that its machine says is accepted, which says nothing of
+    other machines that turn out to have the key as well."""
 
     def work(connection: Connection) -> Settlement:
         hosts, before = _with_key(connection, network, fingerprint), _acceptance(connection, network, fingerprint)
@@ -101,14 +105,17 @@ def settle(state: State, network: str, fingerprint: str, *, by: str, now: dt.dat
             connection.execute(insert(settled_keys), values)
             keepsake.keep(connection, "settle", **values)
             after = Settled(by, now, names)
-        _clear_notes(connection, network, hosts, doubts=len(hosts) == 1)
+        if len(hosts) == 1:
+            before, after = _accept_machine(connection, network, min(hosts), Settled(by, now))
+        else:
+            _clear_notes(connection, network, hosts)
         return Settlement(fingerprint, tuple(sorted(hosts)), before, after)
 
     return state.write(work)
 
 
 def unsettle(state: State, network: str, fingerprint: str, *, by: str, now: dt.datetime) -> Settlement:
-    """Take the acceptance back; it stays in the history."""
+    """Take the acceptance back; it stays in the history. The machine of a key of one host is then met as for the first time."""
 
     def work(connection: Connection) -> Settlement:
         hosts, before = _with_key(connection, network, fingerprint), _acceptance(connection, network, fingerprint)
@@ -117,6 +124,8 @@ def unsettle(state: State, network: str, fingerprint: str, *, by: str, now: dt.d
                 update(settled_keys).where(_of(network, fingerprint)).values(undone_at=now, undone_by=by)
             )
             keepsake.keep(connection, "unsettle", network=network, fingerprint=fingerprint, by=by, at=now)
+        elif len(hosts) == 1:
+            before = _doubt_machine(connection, network, min(hosts), Settled(by, now))
         return Settlement(fingerprint, tuple(sorted(hosts)), before, None)
 
     return state.write(work)
@@ -152,13 +161,55 @@ def _image_names(connection: Connection, network: str, hosts: Collection[str]) -
     return frozenset(hostname for hostname, number in said.items() if number >= IMAGE_NAME_HOSTS)
 
 
-def _clear_notes(connection: Connection, network: str, hosts: Collection[str], *, doubts: bool) -> None:
+def _clear_notes(connection: Connection, network: str, hosts: Collection[str]) -> None:
     noted = select(host_memory).where(host_memory.c.network == network, host_memory.c.identity_note.is_not(None))
     for row in connection.execute(noted).all():
         note = note_in(row.identity_note)
-        if row.name in hosts and (doubts or note is None or note.kind in ("changed", "shared_key")):
-            here = and_(
-                host_memory.c.network == network, host_memory.c.name == row.name, host_memory.c.port == row.port
-            )
-            known = {"known_hostname": row.said_hostname, "known_machine_id": row.said_machine_id} if doubts else {}
-            connection.execute(update(host_memory).where(here).values(identity_note=None, **known))
+        if row.name in hosts and (note is None or note.kind in ("changed", "shared_key")):
+            connection.execute(update(host_memory).where(_here(row)).values(identity_note=None))
+
+
+def _accept_machine(
+    connection: Connection, network: str, name: str, given: Settled
+) -> tuple[Settled | None, Settled | None]:
+    """What the machine of one host said the last time is what it is known by. Returns who accepted its words before, where they
+    are the same as now, and who accepts them after this; None where it has said nothing yet."""
+    before = after = None
+    said_something = and_(_named(network, name), host_memory.c.said_hostname.is_not(None))
+    for row in connection.execute(select(host_memory).where(said_something)).all():
+        said, known = claim_in(row, "said"), claim_in(row, "known")
+        accepted = said.filled(known) if said else known
+        if accepted == known and row.identity_note is None and row.accepted_at is not None:
+            before = after = _accepted(row)
+            continue
+        words = claim_columns(accepted, "known")
+        values = {"accepted_by": given.by, "accepted_at": given.at}
+        connection.execute(update(host_memory).where(_here(row)).values(identity_note=None, **values, **words))
+        keepsake.keep(connection, "accept", network=network, name=row.name, port=row.port, **values, **words)
+        after = given
+    return before if before == after else None, after
+
+
+def _doubt_machine(connection: Connection, network: str, name: str, taken: Settled) -> Settled | None:
+    before = None
+    rows = connection.execute(select(host_memory).where(_named(network, name), host_memory.c.accepted_at.is_not(None)))
+    for row in rows.all():
+        before = _accepted(row)
+        nothing = {"accepted_by": None, "accepted_at": None, **claim_columns(None, "known")}
+        connection.execute(update(host_memory).where(_here(row)).values(nothing))
+        place = and_(host_keys.c.network == network, host_keys.c.name == row.name, host_keys.c.port == row.port)
+        connection.execute(update(host_keys).where(place).values(unasked=None))
+        keepsake.keep(connection, "doubt", network=network, name=row.name, port=row.port, by=taken.by, at=taken.at)
+    return before
+
+
+def _named(network: str, name: str) -> ColumnElement[bool]:
+    return and_(host_memory.c.network == network, host_memory.c.name == name)
+
+
+def _here(row: Any) -> ColumnElement[bool]:
+    return and_(_named(row.network, row.name), host_memory.c.port == row.port)
+
+
+def _accepted(row: Any) -> Settled | None:
+    return None if row.accepted_at is None else Settled(row.accepted_by or "", row.accepted_at)

@@ -141,6 +141,7 @@ host_keys = Table(
     Column("first_seen", Instant, nullable=False),
     Column("retired_at", Instant),
     Column("retired_by", Text),
+    Column("unasked", Boolean),
 )
 Index(
     "ux_host_keys_pinned",
@@ -191,6 +192,12 @@ host_memory = Table(
     Column("said_hostname", String(256)),
     Column("said_machine_id", String(32)),
     Column("identity_note", Text),
+    Column("known_store", Integer),
+    Column("known_terminal", Integer),
+    Column("said_store", Integer),
+    Column("said_terminal", Integer),
+    Column("accepted_by", Text),
+    Column("accepted_at", Instant),
 )
 Index("ix_host_memory_known_machine_id", host_memory.c.network, host_memory.c.known_machine_id)
 Index("ix_host_memory_said_machine_id", host_memory.c.network, host_memory.c.said_machine_id)

@@ -18,6 +18,7 @@ from runtime.adapters.state.migrations.versions import (
     v0003_who_asked_and_what_was_missing,
     v0004_identity,
     v0005_what_was_started,
+    v0006_recognised,
 )
 
 # Every step, the first one first.
@@ -27,6 +28,7 @@ STEPS = (
     v0003_who_asked_and_what_was_missing,
     v0004_identity,
     v0005_what_was_started,
+    v0006_recognised,
 )
 
 
