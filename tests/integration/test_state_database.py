@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
+import json
 import os
 import sqlite3
 import subprocess
@@ -21,13 +22,15 @@ from runtime.adapters.state import keepsake, migrations
 from runtime.adapters.state.errors import StateUnavailable
 from runtime.adapters.state.history import count, list_runs, why
 from runtime.adapters.state.hosts import SqlHostBook, accept_lost_keys, retire_keys
+from runtime.adapters.state.identities import SqlIdentities
 from runtime.adapters.state.ledger import SqlLedger
 from runtime.adapters.state.meta import agent_id
 from runtime.adapters.state.migrations.upgrade import STEPS, steps, upgrade
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import metadata
 from runtime.core.errors import InventoryUnavailable, Permanent
-from runtime.core.model import Reason
+from runtime.core.identity import Claim
+from runtime.core.model import Host, Reason
 from runtime.core.ports import PinnedKey
 from tests.harness.need import need_root
 from tests.unit.state import workers
@@ -144,6 +147,40 @@ def test_the_first_schema_is_brought_up_to_date_and_its_release_still_writes_to_
         told = {run.run_id: (run.exit_code, run.reason, run.message) for run in list_runs(state)}
     nothing = (0, None, None)
     assert told == {"before": nothing, "after a rollback": nothing, info.run_id: (4, "zabbix_timeout", "no answer")}
+
+
+def test_keys_that_were_pinned_before_anybody_asked_stay_known_as_such(tmp_path: Path) -> None:
+    """Also after the release before pinned one, and after the database was damaged; only a machine in doubt stays in doubt."""
+    before, rolled_back, doubtful, new = make_hosts(4)
+    pinned = "INSERT INTO host_keys (network, name, port, key, fingerprint, first_seen) VALUES (?, ?, 22, 'k', ?, ?)"
+    doubt = "INSERT INTO host_memory (network, name, port, said_hostname) VALUES (?, ?, 22, 'pdv202')"
+    engine = create_engine(f"sqlite:///{tmp_path / 'state.db'}")
+    lines = []
+    with engine.begin() as connection:
+        upgrade(connection, "0005")
+        for host in (before, doubtful):
+            row = (host.network, host.name.lower(), f"SHA256:{host.name}", NOON.isoformat())
+            connection.exec_driver_sql(pinned, row)
+            lines.append(dict(zip(("network", "name", "fingerprint", "first_seen"), row, strict=True)))
+        connection.exec_driver_sql(doubt, (doubtful.network, doubtful.name.lower()))
+    engine.dispose()
+    kept = [json.dumps({"event": "pin", "port": 22, "key": "k", **line}) for line in lines]
+    (tmp_path / keepsake.FILE).write_text("\n".join(kept) + "\n")
+
+    def unasked(state: State, host: Host) -> bool:
+        asked = SqlIdentities(state, StillClock()).kin(
+            host, Claim(), other=lambda _: True, named=frozenset(), suspects=frozenset()
+        )
+        return asyncio.run(asked).unasked
+
+    with open_state(tmp_path) as state:
+        asyncio.run(SqlHostBook(state, StillClock()).write_down(new, KEY, None))
+        row = (rolled_back.network, rolled_back.name.lower(), "SHA256:r", NOON.isoformat())
+        state.write(lambda connection: connection.exec_driver_sql(pinned, row))
+        assert [unasked(state, host) for host in (before, rolled_back, doubtful, new)] == [True, True, False, False]
+    (tmp_path / "state.db").write_bytes(b"garbage" * 1000)
+    with open_state(tmp_path) as state:
+        assert [unasked(state, host) for host in (before, new)] == [True, False]
 
 
 def test_an_up_to_date_state_opens_without_alembic(tmp_path: Path) -> None:

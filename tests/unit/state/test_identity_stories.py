@@ -94,8 +94,8 @@ def test_it_is_known_who_answered(story: str, state: State) -> None:
         elif "lost" in step or "pin" in step:
             at = entry(str(step.get("lost", step.get("pin"))))
             asyncio.run(SqlHostBook(state, StillClock()).write_down(at, key(step["key"]), None))
-            if "pin" in step:  # as the migration marks it
-                state.write(lambda connection: connection.execute(update(host_keys).values(unasked=True)))
+            if "pin" in step:  # as the migration leaves it
+                state.write(lambda connection: connection.execute(update(host_keys).values(asked=False)))
         elif "rekey" in step:
             retire_keys(state, "ACME", entry(str(step["rekey"])).name, by="ana", now=NOON)
         else:

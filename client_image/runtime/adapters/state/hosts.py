@@ -142,7 +142,7 @@ def pinned_keys(state: State, network: str) -> dict[str, KeyRecord]:
 
 
 def _pin(host: Host, key: PinnedKey, now: dt.datetime, connection: Connection) -> None:
-    values = {**_place(host), "key": key.text, "fingerprint": key.fingerprint, "first_seen": now}
+    values = {**_place(host), "key": key.text, "fingerprint": key.fingerprint, "first_seen": now, "asked": True}
     if connection.execute(upsert(host_keys).on_conflict_do_nothing(), values).rowcount:
         keepsake.keep(connection, "pin", **values)
 

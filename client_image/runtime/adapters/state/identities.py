@@ -53,7 +53,7 @@ _SAME_NAME_MET = select(_other.c.name).where(_ELSEWHERE, _other.c.said_hostname 
 _AROUND = (
     select(
         _key.c.fingerprint,
-        _key.c.unasked,
+        _key.c.asked,
         *(_memory.c[column] for column in _COLUMNS),
         settled_keys.c.settled_by,
         settled_keys.c.settled_at,
@@ -120,7 +120,8 @@ class SqlIdentities:
                 fingerprint=row.fingerprint,
                 remembered=claim_in(row, "known"),
                 accepted=row.accepted_at is not None,
-                unasked=bool(row.unasked),
+                # One that was asked, and is known by nothing, was in doubt each time.
+                unasked=not row.asked and (row.said_hostname is None or row.known_hostname is not None),
                 same_key=same_key,
                 rivals=_rivals(connection, asked, suspects) if same_key and suspects else (),
                 same_machine_id=few(_SAME_ID_KNOWN, 2) if claim.machine_id and row.known_elsewhere else (),

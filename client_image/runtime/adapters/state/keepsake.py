@@ -26,6 +26,7 @@ FILE = "keepsake.jsonl"
 MAX_BYTES = 64 * 1024 * 1024
 FIRST_USE_BLOCKED = "first_use_blocked"
 _PENDING = "keepsake"
+_KEY = ("network", "name", "port", "key", "fingerprint", "first_seen", "asked")
 _KNOWN = ("known_hostname", "known_machine_id", "known_store", "known_terminal")
 _ACCEPTED = ("network", "name", "port", "accepted_by", *_KNOWN)
 
@@ -127,9 +128,8 @@ def _replay(found: Keepsake, line: bytes) -> bool:
             found.agent_id = str(event["agent_id"])
         elif kind == "pin":
             key = {**event, "port": _port(event), "first_seen": dt.datetime.fromisoformat(event["first_seen"])}
-            found.keys[key["network"], key["name"], key["port"]] = {
-                column: key[column] for column in ("network", "name", "port", "key", "fingerprint", "first_seen")
-            }
+            key["asked"] = event.get("asked") is True  # not in the lines of releases that did not ask
+            found.keys[key["network"], key["name"], key["port"]] = {column: key[column] for column in _KEY}
         elif kind == "retire":
             place = (event["network"], event["name"], _port(event))
             found.keys.pop(place, None)

@@ -197,8 +197,6 @@ def _doubt_machine(connection: Connection, network: str, name: str, taken: Settl
         before = _accepted(row)
         nothing = {"accepted_by": None, "accepted_at": None, **claim_columns(None, "known")}
         connection.execute(update(host_memory).where(_here(row)).values(nothing))
-        place = and_(host_keys.c.network == network, host_keys.c.name == row.name, host_keys.c.port == row.port)
-        connection.execute(update(host_keys).where(place).values(unasked=None))
         keepsake.keep(connection, "doubt", network=network, name=row.name, port=row.port, by=taken.by, at=taken.at)
     return before
 

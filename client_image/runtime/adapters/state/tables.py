@@ -141,7 +141,7 @@ host_keys = Table(
     Column("first_seen", Instant, nullable=False),
     Column("retired_at", Instant),
     Column("retired_by", Text),
-    Column("unasked", Boolean),
+    Column("asked", Boolean, nullable=False, server_default=text("0")),
 )
 Index(
     "ux_host_keys_pinned",
