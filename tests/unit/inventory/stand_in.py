@@ -81,13 +81,17 @@ def results(version: str, *rows: Mapping[str, Any], **more: Any) -> dict[str, An
 
 
 def interfaces(rows: Iterable[Mapping[str, Any]], params: Any) -> Any:
-    """What `hostinterface.get` answers about these hosts: the interfaces that pass its filter, or how many they are."""
-    wanted = params["filter"]
+    """What `hostinterface.get` answers about these hosts: the interfaces that pass its filter, or one of its searches, or how
+    many they are."""
+    given, parts = params.get("filter", {}), params.get("search", {})
     found = [
         {"interfaceid": f"{row['hostid']}{number}", "hostid": row["hostid"]}
         for row in rows
         for number, one in enumerate(row["interfaces"])
-        if one["ip"] in wanted.get("ip", ()) or one["dns"] in wanted.get("dns", ())
+        if not (given or parts)
+        or one["useip"] == str(given.get("useip"))
+        or any(one[field] in given.get(field, ()) for field in ("ip", "dns"))
+        or any(part in one[field] for field in parts for part in parts[field])
     ]
     return str(len(found)) if params.get("countOutput") else found
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from runtime.adapters.zabbix.neighbours import MOST
 from runtime.core.errors import InventoryUnavailable, UsageFault
 from runtime.core.model import Selector
 from tests.unit.inventory.stand_in import TOKEN, StandIn, host_row, inventory_at, results, standing_in
@@ -275,6 +276,103 @@ def test_a_host_of_another_group_that_has_an_address_of_the_network_protects_it(
     listing = inventory_at(stand_in.url).read(Selector())
     assert [(host.name, host.left_out, host.role) for host in listing.others] == [("ACME-PROXY", "group", "proxy")]
     assert set(listing.hosts[0].machine.roles) == {"checkout", "proxy"}
+
+
+def named(name: str) -> dict[str, str]:
+    """An interface that goes by a DNS name."""
+    return interface(useip="0", ip="", dns=name)
+
+
+# name -> (interface of the till, interface of the concentrator in another group, whether they may be one machine)
+ELSEWHERE: dict[str, tuple[dict[str, str], dict[str, str], bool]] = {
+    "a macro of ours": (interface(ip="{$OWN}"), interface(ip="10.0.0.7"), True),
+    "a macro of ours, and another one in a template": (interface(ip="{$OWN}"), interface(ip="{$TEMPLATE}"), False),
+    "a macro of theirs": (interface(ip="10.0.0.8"), interface(ip="{$TEMPLATE}"), True),
+    "a macro of theirs for a name": (interface(ip="10.0.0.1", dns="till"), named("{$TEXT}"), True),
+    "macros of both": (interface(ip="{$OWN}"), interface(ip="{$THEIRS}"), True),
+    "one macro with two values": (interface(ip="{$BOTH}"), interface(ip="{$BOTH}"), False),
+    "our address in a long form": (interface(ip="::ffff:10.0.0.7"), interface(ip="10.0.0.7"), True),
+    "their address in a long form": (interface(ip="10.0.0.7"), interface(ip="::FFFF:10.0.0.7"), True),
+    "their address in hexadecimal": (interface(ip="10.0.0.7"), interface(ip="0:0:0:0:0:ffff:a00:7"), True),
+    "two forms of IPv6": (interface(ip="fd00::7"), interface(ip="FD00:0:0:0:0:0:0:7"), True),
+    # The system's resolver knows 0x0a000007, which is 10.0.0.7, without a name server.
+    "our DNS name": (named("0x0a000007"), interface(ip="10.0.0.7"), True),
+    "their DNS name": (interface(ip="10.0.0.7"), named("0x0a000007"), True),
+    "their DNS name for a macro of ours": (interface(ip="{$OWN}"), named("0x0a000007"), True),
+    "their DNS name in another spelling": (interface(dns="till.invalid"), named("TILL.invalid."), True),
+    "another address": (interface(ip="10.0.0.7"), interface(ip="10.0.0.8"), False),
+}
+
+
+@pytest.mark.parametrize("case", ELSEWHERE)
+def test_a_concentrator_of_another_group_protects_however_its_address_is_written(stand_in: StandIn, case: str) -> None:
+    ours, theirs, same = ELSEWHERE[case]
+    till = host_row("1", "ACME-LOJA001-PDV201", interfaces=[ours], parentTemplates=[])
+    hub = host_row(
+        "2",
+        "ACME-CONCENTRADOR",
+        interfaces=[theirs],
+        groups=[{"groupid": "21", "name": "Servers"}],
+        parentTemplates=[{"templateid": "101"}],
+    )
+
+    def hosts(params: Any) -> Any:
+        return [row for row in (till, hub) if row["hostid"] in params.get("hostids", ["1"])]
+
+    def macros(params: Any) -> Any:
+        more = [("2", "{$THEIRS}", "10.0.0.7"), ("1", "{$BOTH}", "10.0.0.7"), ("2", "{$BOTH}", "10.0.0.8")]
+        more += [("2", "{$TEXT}", "till")]
+        return [
+            *macros_of(params),
+            *(
+                {"hostid": at, "macro": name, "value": value, "type": "0"}
+                for at, name, value in more
+                if not params.get("globalmacro")
+            ),
+        ]
+
+    stand_in.results = {**results("6.0.14", till, hub, **MACROS), "usermacro.get": macros, "host.get": hosts}
+    listing = inventory_at(stand_in.url).read(Selector())
+    assert [host.name for host in listing.hosts] == [till["host"]]
+    assert (listing.hosts[0].machine.roles.keys() == {"checkout", "concentrator"}) is same
+    assert [host.name for host in listing.others] == ([hub["host"]] if same else [])
+
+
+def test_a_macro_of_another_group_that_nobody_knows_is_told(stand_in: StandIn) -> None:
+    till = host_row("1", "ACME-LOJA001-PDV201", parentTemplates=[])
+    elsewhere = {"groups": [{"groupid": "21", "name": "Servers"}], "parentTemplates": []}
+    hub = host_row("2", "ACME-CONCENTRADOR", interfaces=[interface(ip="{$SECRET}")], **elsewhere)
+    stand_in.results = {
+        **results("6.0.14", till, hub, **MACROS),
+        "host.get": lambda params: [hub] if "2" in params.get("hostids", ()) else [till],
+    }
+    listing = inventory_at(stand_in.url).read(Selector())
+    (notice,) = listing.notices
+    assert "ACME-CONCENTRADOR: nobody knows the value of {$SECRET}" in notice
+    assert listing.others == ()
+
+
+def test_a_macro_that_nobody_knows_on_what_only_protects_is_told(stand_in: StandIn) -> None:
+    """No run selects it, so no result of a run would say so."""
+    hub = host_row("2", "ACME-CONCENTRADOR", status="1", interfaces=[interface(ip="{$SECRET}")], parentTemplates=[])
+    stand_in.results = results("6.0.14", host_row("1", "ACME-LOJA001-PDV201", parentTemplates=[]), hub, **MACROS)
+    (notice,) = inventory_at(stand_in.url).read(Selector()).notices
+    assert "ACME-CONCENTRADOR: nobody knows the value of {$SECRET}" in notice
+
+
+def test_of_very_many_hosts_elsewhere_only_some_are_read_and_that_is_told(stand_in: StandIn) -> None:
+    till = host_row("1", "ACME-LOJA001-PDV201")
+    others = [
+        host_row(str(at), f"ACME-SERVER{at}", interfaces=[interface(ip=f"fd00::{at:x}")], groups=[])
+        for at in range(2, MOST + 3)
+    ]
+    stand_in.results = {
+        **results("6.0.14", till, *others),
+        "host.get": lambda params: [till] if "groupids" in params else [],
+    }
+    (notice,) = inventory_at(stand_in.url).read(Selector()).notices
+    assert f"more than {MOST} hosts of other groups" in notice
+    assert [len(call.params["hostids"]) for call in stand_in.of("host.get")[1:]] == [MOST]
 
 
 @pytest.mark.parametrize(("version", "field"), [("6.0.14", "proxy_hostid"), ("7.0.5", "proxyid")])

@@ -18,7 +18,7 @@ from runtime.adapters.resolver import with_names_resolved
 from runtime.adapters.zabbix.api import Api, connected
 from runtime.adapters.zabbix.groups import read_groups, unseen_between
 from runtime.adapters.zabbix.macros import Macros, is_macro, read_macros
-from runtime.adapters.zabbix.neighbours import strangers
+from runtime.adapters.zabbix.neighbours import nobody_else, reaching, strangers, unclear
 from runtime.adapters.zabbix.notes import Login, read_notes
 from runtime.adapters.zabbix.rows import HostLinks, HostRow, Interface, Notes, Template, TemplateLink, Trigger
 from runtime.core.errors import InventoryUnavailable, UsageFault
@@ -53,7 +53,6 @@ class ZabbixHosts:
             if candidates is not None and not candidates:
                 return Listing()
             entries, notices = self._entries(api, groups, excluded)
-        entries, unresolved = with_names_resolved(entries)
         # All are read, also for a trigger of one of them: each may be a machine that another one's name protects.
         if candidates is not None:
             entries = [replace(host, triggers=candidates.get(host.id, ())) for host in entries]
@@ -61,7 +60,7 @@ class ZabbixHosts:
         hosts, others = (
             tuple(host for host, one in zip(entries, chosen, strict=True) if one is kept) for kept in (True, False)
         )
-        told = (unseen_between(groups, names), *notices, *unresolved)
+        told = (unseen_between(groups, names), *notices)
         return grouped(Listing(hosts, others, tuple(notice for notice in told if notice)))
 
     def _entries(
@@ -72,7 +71,7 @@ class ZabbixHosts:
         An address means one machine only where it is reached from: a host that says another network by name, and that Zabbix
         reaches through a proxy of its own which has none of ours, has its address at another site.
         """
-        found: list[Host] = []
+        own: list[Host] = []
         interfaces: list[Interface] = []
         known: set[str] = set()
         proxies: set[str] = set()
@@ -83,33 +82,46 @@ class ZabbixHosts:
             known.add(row.id)
             proxies.add(row.proxy)
             interfaces += row.interfaces
-            if any(is_macro(text) for one in row.interfaces for text in (one.ip, one.dns)):
+            if _has_macro(row):
                 dynamic.append(row)
             else:
-                found.append(self._host(row, _left_out(row), _is_excluded(api, row, excluded)))
-        others = strangers(api, interfaces, known)
-        if others:
-            rows = [row for row in self._rows(api, hostids=sorted(others)) if row.id not in known]
-            dynamic += [row for row in rows if row.proxy in proxies or self._ours(row)]
-        notices: list[str] = []
-        if dynamic:
-            macros = self._macros(api, dynamic)
-            for row in dynamic:
-                left_out = _left_out(row) if row.id in known else "group"
-                found.append(self._host(row, left_out, _is_excluded(api, row, excluded), macros, notices))
-        foreign = sorted(host.name for host in found if host.left_out == "network" and host.id in known)
-        if foreign:
-            shown = f"{', '.join(foreign[:5])}{' ...' if len(foreign) > 5 else ''}"
-            notices.append(
-                f"{len(foreign)} of the groups' hosts say another network by name, so no run selects them: {shown}"
-            )
-        return found, tuple(notices)
+                own.append(self._host(row, _left_out(row), _is_excluded(api, row, excluded)))
+
+        def elsewhere(ids: Set[str]) -> list[HostRow]:
+            rows = self._rows(api, hostids=sorted(ids)) if ids else ()
+            return [row for row in rows if row.id not in known and (row.proxy in proxies or self._ours(row))]
+
+        def strange(row: HostRow) -> Host:
+            return self._host(row, "group", _is_excluded(api, row, excluded), macros, unknown)
+
+        alone = nobody_else(api, interfaces)
+        doubtful, told = (frozenset[str](), "") if alone else unclear(api, interfaces, known)
+        far = elsewhere(doubtful)
+        macros = self._macros(api, [*dynamic, *far])
+        unsaid: list[str] = []
+        unknown: list[str] = []
+        own += [self._host(row, _left_out(row), _is_excluded(api, row, excluded), macros, unsaid) for row in dynamic]
+        notices = [f"{one}, an address of it: it protects by its others only" for one in unsaid]
+        notices += [told, _foreign(own)]
+        found, unresolved = with_names_resolved([*own, *map(strange, far)])
+        own, others = found[: len(own)], found[len(own) :]
+        notices += unresolved
+        if not alone:
+            meant = {text for host in own for text in host.addresses}
+            near = elsewhere(strangers(api, interfaces, meant, known | doubtful))
+            beside, unresolved = with_names_resolved([*map(strange, near)])
+            own += [*reaching(others, meant), *beside]
+            notices += unresolved
+        if unknown:
+            shown = f"{'; '.join(unknown[:5])}{' ...' if len(unknown) > 5 else ''}"
+            notices.append(f"hosts of other groups protect this network by the addresses that are known only: {shown}")
+        return own, tuple(notices)
 
     def _ours(self, row: HostRow) -> bool:
         return self.naming.describe(row.host, row.name, tuple((tag.tag, tag.value) for tag in row.tags)).ours
 
     def _macros(self, api: Api, rows: list[HostRow]) -> Macros:
-        ids = [row.id for row in rows if any(is_macro(text) for one in row.interfaces for text in (one.ip, one.dns))]
+        ids = [row.id for row in rows if _has_macro(row)]
         if not ids:
             return Macros()
         asked = {"hostids": ids, "output": ["hostid"], "selectParentTemplates": ["templateid"]}
@@ -138,12 +150,13 @@ class ZabbixHosts:
         left_out: LeftOut,
         excluded: bool,
         macros: Macros = _NO_MACROS,
-        notices: list[str] | None = None,
+        unknown: list[str] | None = None,
     ) -> Host:
         tags = tuple((tag.tag, tag.value) for tag in row.tags)
         said = self.naming.describe(row.host, row.name, tags)
         agent = row.agent
         address, problem = _address(row, macros)
+        left_out = "network" if not said.ours else left_out or ("template" if excluded else "")
         login = self._login(row)
         addresses: dict[str, None] = {}
         reached_as: dict[str, None] = {}
@@ -153,10 +166,9 @@ class ZabbixHosts:
                     continue
                 value = macros.value(row.id, text).text if is_macro(text) else text
                 if value is None:
-                    if one is not agent and notices is not None:
-                        notices.append(
-                            f"{row.host}: nobody knows the value of {text}, an address of it: it protects by its others only"
-                        )
+                    # A host that is for runs and is not reached for want of it has a problem, which says so.
+                    if unknown is not None and (one is not agent or left_out):
+                        unknown.append(f"{row.host}: nobody knows the value of {text}")
                     continue
                 if value := canonical(value):
                     addresses[value] = None
@@ -182,7 +194,7 @@ class ZabbixHosts:
             problem=problem,
             maintenance=row.maintenance_status == 1,
             reached_as=tuple(reached_as),
-            left_out="network" if not said.ours else left_out or ("template" if excluded else ""),
+            left_out=left_out,
             excluded=excluded,
         )
 
@@ -190,6 +202,18 @@ class ZabbixHosts:
         if not self.source.notes_credentials or not isinstance(row.inventory, Notes):
             return None
         return read_notes(row.inventory.notes.reveal(), f"notes.{row.id}")
+
+
+def _has_macro(row: HostRow) -> bool:
+    return any(is_macro(text) for one in row.interfaces for text in (one.ip, one.dns))
+
+
+def _foreign(hosts: list[Host]) -> str:
+    foreign = sorted(host.name for host in hosts if host.left_out == "network")
+    if not foreign:
+        return ""
+    shown = f"{', '.join(foreign[:5])}{' ...' if len(foreign) > 5 else ''}"
+    return f"{len(foreign)} of the groups' hosts say another network by name, so no run selects them: {shown}"
 
 
 def _links(api: Api, row: HostRow) -> tuple[TemplateLink, ...]:
