@@ -77,7 +77,8 @@ async def _ping(address: str) -> Sign | None:
         sock.setblocking(False)
         try:
             async with asyncio.timeout(PROBE_S):
-                await loop.sock_connect(sock, (address, 0))
+                # Waits for nothing. The loop's own would ask for a service of the protocol ICMP, and there are none.
+                sock.connect((address, 0))
                 await loop.sock_sendall(sock, _ECHO_V6 if six else _ECHO_V4)
                 await loop.sock_recv(sock, 256)
         except TimeoutError:
