@@ -209,6 +209,7 @@ def test_an_answer_cut_at_any_byte_changes_nothing(server: Server, store: Config
     assert refresh(store, plane, StillClock()).reason == "updated"
 
 
+FORM = b'<html><form><input type="password"></form></html>'
 PROBLEM = json.dumps({"title": "Forbidden", "detail": "the token is\nfor another network", "status": 403}).encode()
 
 
@@ -217,7 +218,19 @@ PROBLEM = json.dumps({"title": "Forbidden", "detail": "the token is\nfor another
     [
         (_response(PROBLEM, "401 Unauthorized"), "refused", 401, "the token is for another network"),
         (_response(PROBLEM, "403 Forbidden"), "refused", 403, "the token is for another network"),
-        (_response(b"<html>no</html>", "403 Forbidden"), "intercepted", 403, "an error page (HTTP 403"),
+        (
+            _response(b"<html>no</html>", "403 Forbidden"),
+            "refused",
+            403,
+            "answered HTTP 403 with a page: the server's own",
+        ),
+        (_response(FORM, "403 Forbidden"), "intercepted", 403, "a sign-in page (HTTP 403"),
+        (
+            _response(b"<html>no</html>", "511 Network Authentication Required"),
+            "intercepted",
+            511,
+            "asks for a sign-in",
+        ),
         (_response(b'["x"]', "400 Bad Request"), "refused", 400, "Bad Request"),
         (_response(b"", "404 Not Found"), "refused", 404, "Not Found"),
         (_response(b"x" * 300_000, "500 Internal Server Error"), "unavailable", 500, "answered 500"),
@@ -254,6 +267,32 @@ def test_a_failure_keeps_the_last_valid_document_and_says_why(
     assert (result.changed, result.current, result.in_force, result.age) == (False, False, True, 3600.0)
     assert _client(store) == "old"
     assert result.retry_after == (120.0 if status in (429, 503) else None)
+
+
+PAGE = b"<html><head><title>The page</title></head><center>nginx</center></html>"
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "advice"),
+    [
+        (401, "refused", "asks for a login of its own"),
+        (403, "refused", "asks for a login of its own"),
+        (404, "refused", "check the address: http://127.0.0.1"),
+        (429, "unavailable", "from this machine"),
+        (500, "unavailable", "of its web server"),
+        (502, "unavailable", "of its web server"),
+        (503, "unavailable", "of its web server"),
+    ],
+)
+def test_an_error_page_is_judged_by_its_status_and_blames_nobody(
+    server: Server, store: ConfigStore, status: int, reason: str, advice: str
+) -> None:
+    server.answer = _response(PAGE, f"{status} X", "Retry-After: 120")
+    result = refresh(store, _plane(server), StillClock())
+    assert (result.reason, result.status, result.retry_after) == (reason, status, 120.0)
+    assert f'answered HTTP {status} with a page titled "The page": the server\'s own web server' in result.message
+    assert "Something between" not in result.message
+    assert advice in result.advice
 
 
 @pytest.mark.parametrize("announced", [True, False])

@@ -33,7 +33,7 @@ PAGES = {
         b"<html><head><title>502 Bad Gateway</title></head><center>nginx</center>",
         'an error page titled "502 Bad Gateway" (HTTP 502, text/html)',
     ),
-    "a proxy's login": (407, "", b"", "a proxy that wants a login of its own (HTTP 407)"),
+    "a proxy's login": (407, "", b"", "a proxy that asks for a login of its own (HTTP 407)"),
     "a page without text": (200, "text/html", b"", "a web page (HTTP 200, text/html)"),
     "a title with control characters": (
         503,
@@ -57,12 +57,45 @@ PAGES = {
 
 @pytest.mark.parametrize(("status", "kind", "body", "what"), PAGES.values(), ids=PAGES)
 def test_a_page_is_told_by_what_it_is(status: int, kind: str, body: bytes, what: str) -> None:
-    assert intermediary.page(status, kind, body) == what
+    found = intermediary.page(status, kind, body)
+    assert (found.what if found else "") == what
 
 
 def test_a_page_of_any_size_is_judged_by_its_beginning() -> None:
-    body = b"<html>" + b"<title>" * 200_000
-    assert intermediary.page(200, "text/html", body) == "a web page (HTTP 200, text/html)"
+    for filler in (b"<title>", b"<title", b"type=", b"type" + b" " * 999):
+        found = intermediary.page(200, "text/html", b"<html>" + filler * 200_000)
+        assert found is not None
+        assert (found.what, found.title) == ("a web page (HTTP 200, text/html)", "")
+
+
+FORM = b"<html><title>Hotspot</title><form><input type=password></form>"
+ERROR = b"<html><head><title>Error &amp; more</title></head><p>Log in to the portal to see more</p>"
+BETWEEN = {
+    "a page as a success": (200, ERROR, True),
+    "a page as another success": (203, ERROR, True),
+    "a proxy's login": (407, ERROR, True),
+    "a network's sign-in": (511, ERROR, True),
+    "a network's sign-in without a page": (511, b"", True),
+    "a form for a password": (403, FORM, True),
+    "a form for a password, unavailable": (503, FORM, True),
+    "a page that is not there, with a form for a password": (404, FORM, False),
+    **{f"an error page with {status}": (status, ERROR, False) for status in (400, 401, 403, 404, 429, 500, 502, 503)},
+}
+
+
+@pytest.mark.parametrize(("status", "body", "between"), BETWEEN.values(), ids=BETWEEN)
+def test_only_what_a_web_server_never_sends_itself_is_blamed_on_something_between(
+    status: int, body: bytes, between: bool
+) -> None:
+    found = intermediary.page(status, "text/html", body)
+    assert found is not None
+    assert found.between is between
+
+
+def test_a_page_of_an_unclear_sender_is_shown_by_its_title() -> None:
+    found = intermediary.page(502, "text/html", ERROR)
+    assert found is not None
+    assert found.unclear == 'a page titled "Error & more": the server\'s own web server or something before it'
 
 
 SERVICES = {

@@ -59,11 +59,17 @@ class NotModified:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The control plane answered and said no. ``retry_after``: seconds it asked us to stay away."""
+    """The control plane answered and said no. ``retry_after``: seconds it asked us to stay away; ``page``: it was a web page,
+    which is never the control plane's own answer, at best its web server's."""
 
     status: int
     reason: str
     retry_after: float | None = None
+    page: bool = False
+
+    @property
+    def text(self) -> str:
+        return self.reason if self.page else f"refused ({self.status}): {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +186,7 @@ class ControlPlane:
         if self.login().token is None:
             place = self.token_file or "FLAGEEMONITOR_TOKEN"
             return f"put the token there that the control plane issued, readable for uid {os.geteuid()} alone: {place}"
-        if isinstance(answer, Intercepted):
-            return intermediary.ADVICE
-        if isinstance(answer, Refused):
-            return _REFUSAL_ADVICE.get(answer.status, f"check the address: {self.url}")
-        return f"check {self.url} from this machine: name, route, firewall, certificate authority"
+        return _answer_advice(answer, self.url)
 
     def login(self) -> Login:
         """The token to use now, or why there is none."""
@@ -210,23 +212,34 @@ class ControlPlane:
         if 300 <= status < 400 and status != 304:
             return self._redirect(status, response.headers.get("Location", ""))
         body = _read(response, MAX_BYTES if status == 200 else _ERROR_BYTES)
-        return self._foreign(response, body if isinstance(body, bytes) else b"") or _judged(response, body, now)
+        kind = response.headers.get("Content-Type", "")
+        page = intermediary.page(status, kind, body if isinstance(body, bytes) else b"")
+        if page is not None and page.between:
+            return self._intercepted(page.what, status)
+        if status == 200 and isinstance(body, bytes) and (other := intermediary.other_service(kind, body, _OWN_WORDS)):
+            return self._intercepted(other, status)
+        return _judged(response, body, now, page)
 
     def _redirect(self, status: int, location: str) -> Answer:
         if sign_in := intermediary.sign_in_redirect(self.url, location):
             return self._intercepted(sign_in, status)
         return Refused(status, f"redirects to {_place(location)}; give the final address in FLAGEEMONITOR_CONFIG_URL")
 
-    def _foreign(self, response: requests.Response, body: bytes) -> Intercepted | None:
-        """What answered in the place of the control plane, whose answers are all JSON objects."""
-        kind = response.headers.get("Content-Type", "")
-        what = intermediary.page(response.status_code, kind, body)
-        if response.status_code == 200 and body:
-            what = what or intermediary.other_service(kind, body, _OWN_WORDS)
-        return self._intercepted(what, response.status_code) if what else None
-
     def _intercepted(self, what: str, status: int | None = None) -> Intercepted:
         return Intercepted(intermediary.sentence(what, urlsplit(self.url).netloc, "the control plane"), status)
+
+
+def _answer_advice(answer: Answer | None, url: str) -> str:
+    match answer:
+        case Intercepted():
+            return intermediary.ADVICE
+        case Refused(page=True, status=401 | 403):
+            return f"the web server, or something before it, asks for a login of its own or bars this host: let {url} through"
+        case Refused():
+            return _REFUSAL_ADVICE.get(answer.status, f"check the address: {url}")
+        case Unavailable(status=int(status)) if status >= 500:
+            return f"look into the logs of the control plane and of its web server; the address is {url}"
+    return f"check {url} from this machine: name, route, firewall, certificate authority"
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,7 +367,8 @@ def _take(
             except OSError as error:
                 return "unchanged", f"the configuration is current; its time could not be stored: {error}", before
         case Refused():
-            return "refused", f"the control plane refused ({answer.status}): {answer.reason}", before
+            whose = "the control plane's address" if answer.page else "the control plane"
+            return "refused", f"{whose} {answer.text}", before
         case Unavailable():
             return "unavailable", answer.reason, before
         case Intercepted():
@@ -409,18 +423,21 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _judged(response: requests.Response, body: bytes | str, now: dt.datetime) -> Answer:
-    """An answer of the control plane's own. ``body``: as :func:`_read` returns it."""
+def _judged(response: requests.Response, body: bytes | str, now: dt.datetime, page: intermediary.Page | None) -> Answer:
+    """An answer of the control plane's own, or of its web server. ``body``: as :func:`_read` returns it."""
     status = response.status_code
     if status == 200:
         if isinstance(body, str):
             return Unavailable(body, status)
         return Fetched(body, response.headers.get("ETag"), _server_time(response))
     retry_after = parse_retry_after(response.headers.get("Retry-After"), now)
-    detail = _problem_detail(body) or intermediary.shown(response.reason or "no reason given", 100)
+    if page is not None:
+        detail = f"answered HTTP {status} with {page.unclear}"
+    else:
+        detail = _problem_detail(body) or intermediary.shown(response.reason or "no reason given", 100)
     if 400 <= status < 500 and status not in (408, 425, 429):
-        return Refused(status, detail, retry_after)
-    return Unavailable(f"answered {status}: {detail}", status, retry_after)
+        return Refused(status, detail, retry_after, page=page is not None)
+    return Unavailable(detail if page is not None else f"answered {status}: {detail}", status, retry_after)
 
 
 def _place(location: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from contracts.bounded import Unreadable, read_json
@@ -18,30 +19,51 @@ ADVICE = (
     "HTTPS_PROXY; from this host, `curl -v` of the address shows the page"
 )
 _READ = 65_536
-_TITLE = re.compile(r"<title[^>]*>(.{0,400}?)</title", re.IGNORECASE | re.DOTALL)
+_TITLE = re.compile(r"<title[^>]{0,200}>(.{0,400}?)</title", re.IGNORECASE | re.DOTALL)
+_FORM = re.compile(r"type\s{0,9}=\s{0,9}[\"']?password", re.IGNORECASE)
 _MARKUP = re.compile(r"<(!doctype\s+html|html|head|body|title|meta|script|center|h1|p)\b", re.IGNORECASE)
 _SIGN_IN = re.compile(
     r"type\s*=\s*[\"']?password|captive|sign[ -]?in|log[ -]?in|log[ -]?on|hotspot|portal|autentica|entrar|acceder",
     re.IGNORECASE,
 )
+_BETWEEN = {407: "a proxy that asks for a login of its own", 511: "a network that asks for a sign-in"}
 _SIGN_IN_PLACE = re.compile(r"login|logon|signin|sign-in|sso|auth|portal|captive|hotspot", re.IGNORECASE)
 
 
-def page(status: int, content_type: str, body: bytes) -> str:
-    """What kind of page the answer is, as in: a sign-in page titled "Guests" (HTTP 200, text/html). Empty when it is none."""
+@dataclass(frozen=True, slots=True)
+class Page:
+    """``what``: as in: a sign-in page titled "Guests" (HTTP 200, text/html).
+
+    ``between``: only something on the way answers so. An error page does not show that: a web server has pages of its own.
+    """
+
+    what: str
+    title: str
+    between: bool
+
+    @property
+    def unclear(self) -> str:
+        titled = f' titled "{self.title}"' if self.title else ""
+        return f"a page{titled}: the server's own web server or something before it"
+
+
+def page(status: int, content_type: str, body: bytes) -> Page | None:
+    """What kind of page the answer is; None when it is no page."""
     text = body[:_READ].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
     kind = content_type.partition(";")[0].strip().lower()
-    if status != 407 and not _is_page(kind, text):
-        return ""
-    if status == 407:
-        what = "a proxy that wants a login of its own"
-    elif _SIGN_IN.search(text):
+    if status not in _BETWEEN and not _is_page(kind, text):
+        return None
+    form = status != 404 and _FORM.search(text) is not None  # a site's own 404 may hold one too
+    if status in _BETWEEN:
+        what = _BETWEEN[status]
+    elif form or (status < 400 and _SIGN_IN.search(text)):
         what = "a sign-in page"
     else:
         what = "an error page" if status >= 400 else "a web page"
     found = _TITLE.search(text)
     title = shown(html.unescape(found[1]), 80) if found else ""
-    return what + (f' titled "{title}"' if title else "") + f" (HTTP {status}{f', {shown(kind, 40)}' if kind else ''})"
+    what += (f' titled "{title}"' if title else "") + f" (HTTP {status}{f', {shown(kind, 40)}' if kind else ''})"
+    return Page(what, title, status < 400 or status in _BETWEEN or form)
 
 
 def other_service(content_type: str, body: bytes, expected: Iterable[bytes]) -> str:

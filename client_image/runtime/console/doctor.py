@@ -187,7 +187,7 @@ def _control_plane(installation: Installation) -> Iterator[Check]:
     plane = installation.plane
     answer = plane.fetch_config(None, correlation_id=uuid7(), now=installation.clock.now(), within=LOOK_S - 5)
     if isinstance(answer, Refused):
-        yield Check("control plane", "bad", f"refused ({answer.status}): {answer.reason}", plane.advice(answer))
+        yield Check("control plane", "bad", answer.text, plane.advice(answer))
     elif isinstance(answer, Unavailable | Intercepted):
         yield Check("control plane", "bad", answer.reason, plane.advice(answer))
     else:

@@ -65,10 +65,11 @@ RAW = {
     "nothing there": (http(b"<html>", "404 Not Found"), "not_zabbix"),
     "a web page": (http(b"<html>hidden-password</html>", content_type="text/html"), "zabbix_intercepted"),
     "Zabbix's own page": (http(b"<html><title>x: Zabbix</title></html>", content_type="text/html"), "not_zabbix"),
-    "a proxy's error page": (
-        http(b"<html><title>502</title></html>", "502 Bad Gateway", content_type="text/html"),
+    "a sign-in page that names the address": (
+        http(b"<form>zabbix.example<input type=password>", "403 Forbidden", content_type="text/html"),
         "zabbix_intercepted",
     ),
+    "a network's sign-in": (http(b"", "511 Network Authentication Required"), "zabbix_intercepted"),
     "a proxy that asks for a login": (http(b"", "407 Proxy Authentication Required"), "zabbix_intercepted"),
     "sent to a sign-in page": (http(b"", "302 Found", "Location: http://guest.example/login?x"), "zabbix_intercepted"),
     "an empty answer": (http(b""), "not_zabbix"),
@@ -97,6 +98,32 @@ RAW = {
 def test_a_bad_answer_is_an_unavailable_inventory(stand_in: StandIn, raw: bytes, reason: str) -> None:
     stand_in.raw = raw
     assert failure(stand_in.url).reason == reason
+
+
+PAGE = b"<html><head><title>The page</title></head><center>nginx</center></html>"
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "advice"),
+    [
+        (401, "zabbix_http_error", "asks for a login of its own"),
+        (403, "zabbix_http_error", "asks for a login of its own"),
+        (404, "not_zabbix", "set inventory.url"),
+        (429, "zabbix_http_error", "limits how often"),
+        (500, "zabbix_http_error", "Zabbix's web server and PHP"),
+        (502, "zabbix_http_error", "Zabbix's web server and PHP"),
+        (503, "zabbix_http_error", "Zabbix's web server and PHP"),
+    ],
+)
+def test_an_error_page_is_judged_by_its_status_and_blames_nobody(
+    stand_in: StandIn, status: int, reason: str, advice: str
+) -> None:
+    stand_in.raw = http(PAGE, f"{status} X", content_type="text/html")
+    error = failure(stand_in.url)
+    assert error.reason == reason
+    assert f'HTTP {status} with a page titled "The page": the server\'s own web server' in error.message
+    assert "Something between" not in error.message
+    assert advice in error.advice
 
 
 def test_a_redirect_is_shown_without_its_secrets_and_not_followed(stand_in: StandIn) -> None:

@@ -98,10 +98,13 @@ class BoundedSession(requests.Session):
                 )
             body = self._body(raw)
         kind = response.headers.get("content-type", "")
-        # A page of the frontend itself, or none: the address is wrong, and nobody stands between.
-        foreign = response.status_code != 404 and b"zabbix" not in body[:_PIECE].lower()
-        if foreign and (what := intermediary.page(response.status_code, kind, body)):
-            raise intercepted(self.where, what)
+        status, page = response.status_code, intermediary.page(response.status_code, kind, body)
+        if page is not None:
+            # A page of the frontend itself with 200: the address is wrong, and nobody stands between.
+            if page.between and (status >= 400 or b"zabbix" not in body[:_PIECE].lower()):
+                raise intercepted(self.where, page.what)
+            if status >= 400:
+                raise _status(status, self.where, f" with {page.unclear}")
         answer = _Answer()
         answer.__dict__.update(response.__dict__)
         answer.raw, answer.encoding = io.BytesIO(body), "utf-8"
@@ -168,7 +171,7 @@ def _explained(error: Exception, where: str, silence: float) -> InventoryUnavail
         case ReadTimeout() | ReadTimeoutError():
             return too_slow(where, silence)
         case HTTPError():
-            return _status(error.response.status_code, where)
+            return _status(error.response.status_code, where, "")
         case ConnectionFailed() | BodyError() | HTTPException():
             return InventoryUnavailable(
                 "zabbix_unreachable",
@@ -178,15 +181,17 @@ def _explained(error: Exception, where: str, silence: float) -> InventoryUnavail
     return InventoryUnavailable("zabbix_unreachable", f"{where}: {cause}", "check inventory.url")
 
 
-def _status(status: int, where: str) -> InventoryUnavailable:
+def _status(status: int, where: str, what: str) -> InventoryUnavailable:
+    """``what``: what came with it, as in: with a page titled ..."""
     if status == 404:
-        return not_zabbix(where, "it answered HTTP 404")
-    advice = (
-        "something before Zabbix asks for a login of its own: let the API through"
-        if status in (401, 403, 407)
-        else "look into the log of Zabbix's web server and PHP (memory_limit, max_execution_time)"
-    )
-    return InventoryUnavailable("zabbix_http_error", f"{where} answered HTTP {status}", advice)
+        return not_zabbix(where, f"it answered HTTP 404{what}")
+    if status in (401, 403):
+        advice = "something before Zabbix asks for a login of its own: let the API through"
+    elif status == 429:
+        advice = "something before Zabbix limits how often it is asked: raise the limit for this host"
+    else:
+        advice = "look into the log of Zabbix's web server and PHP (memory_limit, max_execution_time)"
+    return InventoryUnavailable("zabbix_http_error", f"{where} answered HTTP {status}{what}", advice)
 
 
 def not_zabbix(where: str, why: str) -> InventoryUnavailable:
