@@ -24,10 +24,11 @@ from runtime.adapters.memory import kills
 from runtime.adapters.state.door import closed_until
 from runtime.adapters.state.history import find_run
 from runtime.adapters.state.ledger import post_event
+from runtime.adapters.state.meta import note_job_fire
 from runtime.adapters.state.runs import end_overdue, live_runs, reap, signal_run
-from runtime.adapters.state.starts import begin, drop, give_back, waiting
+from runtime.adapters.state.starts import begin, drop, give_back, show_older_releases, waiting
 from runtime.core.clock_trust import Suspect
-from runtime.core.errors import Updating
+from runtime.core.errors import RunError, Updating
 from runtime.core.lateness import Drop, Start, judge
 from runtime.core.turns import Turn, Turns
 from runtime.execution import SURELY_ENDED_S
@@ -112,6 +113,8 @@ class JobRuns:
         for job_id, planned in await asyncio.to_thread(waiting, self._installation.state):
             active = self.jobs.get(job_id)
             if active is not None and not self._turns.holds(job_id, planned):
+                # The mark was put before it for an older release; here its row alone tells that it is due.
+                await asyncio.to_thread(note_job_fire, self._installation.state, job_id, planned)
                 self.queue(active, planned)
             elif active is None and await asyncio.to_thread(drop, self._installation.state, job_id, planned):
                 log.info("job_dropped", job=job_id, planned=planned.isoformat(), why="no such job is in force any more")
@@ -155,6 +158,8 @@ class JobRuns:
                 child.kill()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=last_words)
+        with contextlib.suppress(RunError):  # a full disk must not keep the daemon from ending; the rows are there
+            await asyncio.to_thread(show_older_releases, self._installation.state)
         return len(left)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -202,7 +207,9 @@ class JobRuns:
 
     async def _admit(self, turn: Turn) -> None:
         """Take the turn from those that wait, and start it unless the clock is not to be trusted with it."""
-        state, now, active = self._installation.state, self._installation.clock.now(), self.jobs[turn.job_id]
+        state, now, active = self._installation.state, self._installation.clock.now(), self.jobs.get(turn.job_id)
+        if active is None:
+            return  # a new document came in between; the next look drops the turn and says so
         self._turns.remove(turn)
         if active.effect == "disrupt" and not active.job.dry_run:
             trust = await asyncio.to_thread(self._installation.clock_trust)

@@ -14,6 +14,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from contracts.config import Effect, Job, NetworkConfig
 from contracts.schedule import Plan, plan_of
 from runtime.adapters.state.door import closed_until
+from runtime.adapters.state.ledger import post_news
 from runtime.adapters.state.meta import job_fires_seen, note_job_fire, reset_job_fire
 from runtime.adapters.state.starts import Claim, claim, started
 from runtime.adapters.triggers import LOOK_BACK, PlanTrigger
@@ -84,8 +85,8 @@ class Jobs:
         """
         if self._first:
             return  # no configuration yet: what waits is not known to be unwanted
-        seen = await asyncio.to_thread(job_fires_seen, self._installation.state)
         await self._runs.find_waiting()
+        seen = await asyncio.to_thread(job_fires_seen, self._installation.state)
         fired = False
         now = self._installation.clock.now()
         for job_id, active in tuple(self._active.items()):
@@ -129,11 +130,18 @@ class Jobs:
             trouble = bad.get(job.id)
             if trouble is not None:
                 log.warning("job_not_started", job=job.id, why=trouble)
+                self._runs.spawn(job.id, self._tell_not_started(job, trouble))
             elif job.enabled:
                 zone = ZoneInfo(config.timezone)
                 plan = plan_of(job, zone, self._installation.agent_id)
                 wanted[job.id] = Active(job, plan, self._effect(config, job), place)
         return wanted
+
+    async def _tell_not_started(self, job: Job, why: str) -> None:
+        """Once for each reason: a job that stops running, after an update for example, must not do so in silence."""
+        told = {"job": job.id, "action": job.action, "reason": "job_not_started", "message": why}
+        state, now = self._installation.state, self._installation.clock.now()
+        await asyncio.to_thread(post_news, state, f"job_not_started:{job.id}", why, told, now, event="job_not_started")
 
     def _effect(self, config: NetworkConfig, job: Job) -> Effect:
         """The strongest that the job can have; which hosts it means does not matter here."""

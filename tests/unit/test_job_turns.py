@@ -15,7 +15,7 @@ from runtime.adapters.state import starts
 from runtime.adapters.state.clock_evidence import note_plane_time
 from runtime.adapters.state.door import close_door, open_door
 from runtime.adapters.state.ledger import SqlLedger
-from runtime.adapters.state.meta import note_job_fire
+from runtime.adapters.state.meta import job_fires_seen, note_job_fire
 from runtime.adapters.state.runs import register
 from runtime.adapters.state.tables import job_starts
 from runtime.core.clock_trust import Reading
@@ -366,5 +366,60 @@ def test_starts_are_forgotten_by_number_and_never_by_age(tmp_path: Path) -> None
             assert [row.run_id for row in rows if row.job_id == "look"] == ["look-10", "look-11"]
             assert len(rows) == 2 + 10
             note_job_fire(state, "off", NIGHT + HOUR)
+
+    asyncio.run(story())
+
+
+def test_what_waits_when_the_daemon_ends_is_due_again_for_an_older_release_that_knows_only_the_mark(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with daemon(tmp_path, NIGHT) as world:
+            await due(world, *crowd(*NAMES))
+            assert names(world) == ["e", "b"]
+            for run in world.runs:
+                run.end(0)
+                await settled()
+                break
+            await world.stop(grace=0.1)
+            marks = job_fires_seen(world.installation.state)
+            waiting = {job_id for job_id, _ in starts.waiting(world.installation.state)}
+            assert waiting
+            assert {job_id for job_id in NAMES if marks[job_id] < NIGHT} == waiting
+        # The next daemon of this release starts each of them once, and none of the others again.
+        async with daemon(tmp_path, NIGHT) as later:
+            later.take(*crowd(*NAMES), runs_at_once=len(NAMES))
+            await later.look()
+            await later.look()
+            assert Counter(names(later)) == Counter(waiting)
+
+    asyncio.run(story())
+
+
+def test_an_instant_that_waits_behind_a_later_start_is_not_shown_to_an_older_release(tmp_path: Path) -> None:
+    """It starts what is due last, and that was started."""
+
+    async def story() -> None:
+        async with daemon(tmp_path, NIGHT) as world:
+            state = world.installation.state
+            world.seen("a", NIGHT - DAY)
+            for planned in (NIGHT, NIGHT + HOUR):
+                assert starts.claim(state, "a", planned, "change", planned) is starts.Claim.WAITS
+            assert starts.begin(state, "a", NIGHT + HOUR, "run", NIGHT + HOUR)
+            starts.show_older_releases(state)
+            assert job_fires_seen(state)["a"] == NIGHT + HOUR
+
+    asyncio.run(story())
+
+
+def test_a_job_that_is_not_started_is_told_once_for_each_reason(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with daemon(tmp_path, NIGHT) as world:
+            for _ in range(2):
+                world.take(job(id="a", selector={}))
+                await settled()
+            told = outbox_rows(world.installation.state, "job_not_started")
+            assert [row["job"] for row in told] == ["a"]
+            assert "selector" in told[0]["message"]
 
     asyncio.run(story())

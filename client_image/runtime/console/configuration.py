@@ -34,8 +34,7 @@ def check(installation: Installation, file: str | None, out: Out) -> int:
     found = list(problems(installation, config))
     findings += found
     findings += [
-        Finding("warning", "schedule", text)
-        for text in crowd.sentences(installation, config, _startable(config, found))
+        Finding("warning", "schedule", text) for text in crowd.sentences(installation, config, startable(config, found))
     ]
     errors = sum(finding.level == "error" for finding in findings)
     if out.form in ("json", "ndjson"):
@@ -55,7 +54,7 @@ def check(installation: Installation, file: str | None, out: Out) -> int:
     return 3 if errors else 0
 
 
-def _startable(config: NetworkConfig, found: Iterable[Finding]) -> list[Job]:
+def startable(config: NetworkConfig, found: Iterable[Finding]) -> list[Job]:
     stopped = {finding.job for finding in found if finding.stops}
     return [job for job in config.schedule if job.id not in stopped]
 

@@ -28,7 +28,8 @@ from runtime.adapters.state.history import count
 from runtime.adapters.state.meta import probe_write, read_daemon_status
 from runtime.adapters.state.room import Room, room_at
 from runtime.adapters.state.runs import live_runs
-from runtime.console.configuration import problems
+from runtime.console import crowd
+from runtime.console.configuration import problems, startable
 from runtime.console.identity import Identities
 from runtime.console.output import Out
 from runtime.console.text import counted, lasting
@@ -178,9 +179,12 @@ def _configuration(installation: Installation) -> Iterator[Check]:
         )
     for warning in stored.warnings:
         yield Check("configuration", "warning", warning)
-    for finding in problems(installation, config):
+    found = list(problems(installation, config))
+    for finding in found:
         level: Status = "bad" if finding.level == "error" else "warning"
         yield Check(finding.path, level, finding.text, "flageemonitor-run config check")
+    for text in crowd.sentences(installation, config, startable(config, found)):
+        yield Check("schedule", "warning", text, "spread these jobs over several minutes, or raise their grace")
 
 
 def _control_plane(installation: Installation) -> Iterator[Check]:

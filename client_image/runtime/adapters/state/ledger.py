@@ -135,10 +135,12 @@ def post_event(state: State, kind: str, payload: Mapping[str, Any], now: dt.date
     state.write(lambda connection: connection.execute(insert(outbox), row))
 
 
-def post_news(state: State, kind: str, mark: str, payload: Mapping[str, Any], now: dt.datetime) -> bool:
+def post_news(
+    state: State, kind: str, mark: str, payload: Mapping[str, Any], now: dt.datetime, *, event: str = ""
+) -> bool:
     """The same, unless the last news of this kind had the same mark; whether it was told. One transaction, so that it is told
-    once, whoever is killed when. Blocks."""
-    row = _event_row(kind, payload, now)
+    once, whoever is killed when. ``event``: the row's kind, where several share one. Blocks."""
+    row = _event_row(event or kind, payload, now)
     key = f"told:{kind}"
 
     def tell(connection: Connection) -> bool:

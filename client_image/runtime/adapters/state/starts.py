@@ -15,7 +15,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from runtime.adapters.state.meta import fire_noted
 from runtime.adapters.state.store import State
-from runtime.adapters.state.tables import job_starts
+from runtime.adapters.state.tables import job_fires, job_starts
 
 WAITING, STARTED = "waiting", "started"
 # Rows of one job: a disruptive one that runs every minute is remembered for 48 days, one that runs every night for good.
@@ -73,6 +73,31 @@ def waiting(state: State) -> list[tuple[str, dt.datetime]]:
     with state.read() as connection:
         wanted = select(job_starts.c.job_id, job_starts.c.planned_at).where(job_starts.c.state == WAITING)
         return [(row.job_id, row.planned_at) for row in connection.execute(wanted)]
+
+
+def show_older_releases(state: State) -> None:
+    """Put the mark of each job before what waits last, where nothing was started after that. Blocks.
+
+    For the release that may take this one's place: it knows only the mark, and finds such an instant due again. This release
+    finds its row as well and starts nothing twice.
+    """
+
+    def work(connection: Connection) -> None:
+        last = func.max(job_starts.c.planned_at, type_=job_starts.c.planned_at.type)
+        found: dict[str, dict[str, dt.datetime]] = {}
+        for row in connection.execute(
+            select(job_starts.c.job_id, job_starts.c.state, last.label("last")).group_by(
+                job_starts.c.job_id, job_starts.c.state
+            )
+        ):
+            found.setdefault(row.job_id, {})[row.state] = row.last
+        for job_id, marks in found.items():
+            waits, begun = marks.get(WAITING), marks.get(STARTED)
+            if waits is not None and (begun is None or waits > begun):
+                before = waits - dt.timedelta(microseconds=1)
+                connection.execute(update(job_fires).where(job_fires.c.job_id == job_id).values(planned_at=before))
+
+    state.write(work)
 
 
 def shorten(connection: Connection, kept: int = KEPT, kept_disruptive: int = KEPT_DISRUPTIVE) -> int:
