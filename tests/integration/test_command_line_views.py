@@ -328,13 +328,20 @@ def test_settle_refuses_a_key_that_no_host_has(key: str, undo: tuple[str, ...], 
     assert "doctor" in said.json["error"]["advice"]
 
 
-def test_settle_records_nothing_for_a_key_that_only_one_host_has(place: Place) -> None:
+def test_settle_of_a_key_that_only_one_host_has_accepts_its_machine_and_no_image(place: Place) -> None:
     name = place.shop.name("right")
     [host] = [host for host in place("hosts", "--output", "json").json if host["name"] == name]
     said = place("hosts", "settle", "--key", host["host_key"].removeprefix("SHA256:")[:20], "--output", "json")
     assert (said.code, said.json["hosts"], said.json["settled"]) == (0, [name.lower()], None)
     assert host["hostname"] == name.lower()
     assert place.proxy.rows("SELECT count(*) FROM settled_keys") == [(0,)]
+    [now] = [host for host in place("hosts", "--output", "json").json if host["name"] == name]
+    assert said.json["accepted"] == now["identity_accepted"]
+    assert now["identity_accepted"]["by"]
+    undone = place("hosts", "settle", "--undo", "--key", host["host_key"], "--output", "json")
+    assert (undone.code, undone.json["before"]["at"]) == (0, said.json["accepted"]["at"])
+    [after] = [host for host in place("hosts", "--output", "json").json if host["name"] == name]
+    assert after["identity_accepted"] is None
 
 
 def test_rekey_forgets_one_key_and_says_which(place: Place) -> None:

@@ -149,7 +149,8 @@ def settle_key(installation: Installation, asked: str, *, undo: bool, by: str, o
             {
                 "fingerprint": fingerprint,
                 "hosts": list(done.hosts),
-                "settled": settled_json(done.now),
+                "settled": None if len(done.hosts) == 1 else settled_json(done.now),
+                "accepted": accepted_json(done.now) if len(done.hosts) == 1 else None,
                 "before": settled_json(done.before),
             }
         )
