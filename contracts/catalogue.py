@@ -1,7 +1,7 @@
 """What both sides know of actions and providers: names, effects, parameters. Generated as `contracts/catalogue.json`.
 
 The proxy makes it from the actions' own declarations (`make schema` writes the file, `make check` compares); the control plane
-reads the file, because it never imports the proxy. Pure: the text is read by whoever calls :func:`parse_catalogue`.
+reads the file, because it never imports the proxy. Pure: the caller of :func:`parse_catalogue` reads the text.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ class JobRuns:
         )
 
     async def wind_down(self, grace: float, last_words: float) -> int:
-        """Start nothing more, signal every registered run, whoever started it, wait, kill what is left of ours. How many were."""
+        """Start nothing more, signal every registered run of any origin, wait, kill what is left of ours. How many were."""
         self.closed = True
         folder = self._installation.settings.data_path
         for run in live_runs(folder):
@@ -270,7 +270,7 @@ class JobRuns:
             await asyncio.to_thread(post_event, self._installation.state, "job_without_run", told, clock.now())
 
     async def end_stuck(self) -> None:
-        """Kill registered runs that are past their deadline, whoever started them: they would hold their hosts and an update."""
+        """Kill registered runs that are past their deadline, of any origin: they would hold their hosts and an update."""
         folder = self._installation.settings.data_path
         for run, killed in await asyncio.to_thread(end_overdue, folder):
             self._stuck.add(run.run_id)

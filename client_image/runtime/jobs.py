@@ -102,7 +102,7 @@ class Jobs:
             elif self._last_due(active.plan, noted) is not None:
                 self._runs.spawn(job_id, self._fire(active))
                 fired = True
-        if not fired:  # else the last of them does it, so that whoever is first in order comes first
+        if not fired:  # else the last of them does it, so that the first in order comes first
             self._runs.spawn("turns", self._runs.serve())
         self._scheduler.wakeup()
 
@@ -111,7 +111,7 @@ class Jobs:
         await self._runs.end_stuck()
 
     async def wind_down(self, grace: float, last_words: float = LAST_WORDS_S) -> int:
-        """Start nothing more, signal every registered run, whoever started it, wait, kill what is left of ours. How many were."""
+        """Start nothing more, signal every registered run of any origin, wait, kill what is left of ours. How many were."""
         self._runs.closed = True
         self._scheduler.pause()
         killed = await self._runs.wind_down(grace, last_words)

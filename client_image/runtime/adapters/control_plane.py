@@ -129,7 +129,7 @@ class ControlPlane:
     def fetch_config(
         self, etag: str | None, *, correlation_id: str, now: dt.datetime, within: float | None = None
     ) -> Answer:
-        """One conditional GET. Never follows a redirect: the token would travel to whoever the answer names.
+        """One conditional GET. Never follows a redirect: the token would travel to the host that the answer names.
 
         ``within``: seconds, where the caller has less time than ``total_timeout``.
         """

@@ -12,7 +12,7 @@ PURPOSE_LIMIT = 500
 
 
 def actor(environ: Mapping[str, str]) -> str:
-    """The host's wrapper says who; without it, whoever used sudo, or the user of this process."""
+    """The host's wrapper says who; without it, the account that used sudo, or the user of this process."""
     said = (environ.get(name, "") for name in ("FLAGEEMONITOR_ACTOR", "SUDO_USER"))
     return next((short for text in said if (short := remark(text, ACTOR_LIMIT))), "") or _user()
 

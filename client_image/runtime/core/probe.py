@@ -221,7 +221,7 @@ _READERS: tuple[Callable[[Files], Found | None], ...] = (_slackware, _mint, _os_
 
 
 def _machine_id(files: Files) -> str:
-    """What systemd, or D-Bus before it, made up when the system was installed. One that is still to be made up is none."""
+    """What systemd, or D-Bus before it, made up at the installation. One that is still to be made up counts as missing."""
     ids = (" ".join(files.get(name, ())).strip().lower() for name in ("machine-id", "dbus-machine-id"))
     return next((text for text in ids if _MACHINE_ID.fullmatch(text)), "")
 
