@@ -305,7 +305,8 @@ def cancel(run_id: str, output: str | None) -> None:
     from runtime.console.actor import actor
     from runtime.console.history import cancel_run
 
-    _guarded(output, lambda i, out: cancel_run(i.state, run_id, actor(os.environ), out))
+    # Reading: what cannot be recorded on a full disk must not keep a run from being stopped.
+    _guarded(output, lambda i, out: cancel_run(i.state, run_id, actor(os.environ), out), reading=True)
 
 
 @cli.group(cls=Group, invoke_without_command=True, short_help="The hosts that the inventory lists.")

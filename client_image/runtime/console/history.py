@@ -156,6 +156,8 @@ def cancel_run(state: State, asked: str, by: str, out: Out) -> int:
     result = cancel(state, run_id, by=by)
     texts = {
         Cancelled.SIGNALLED: "asked to stop: no further host is started, hosts at work get the grace time",
+        Cancelled.SIGNALLED_UNNOTED: "asked to stop: no further host is started, hosts at work get the grace time. Who asked "
+        "could not be noted, so the run says that it was stopped, not by whom",
         Cancelled.NOTED: "noted: the process that runs it stops it at its next look",
         Cancelled.NOT_RUNNING: "is not running any more",
     }

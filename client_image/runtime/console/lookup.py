@@ -24,12 +24,16 @@ _RUN_ID = re.compile(r"[0-9a-f-]{1,36}")
 
 
 def run_id(state: State, asked: str, out: Out, *, running: bool = False) -> str:
-    """The id of the run that is meant; ``running``: ``last`` is the last one that still runs, if any does. Raises UsageFault."""
+    """The id of the run that is meant; ``running``: ``last`` is the last one that still runs. Raises UsageFault, and
+    NoHostMatched where none does."""
     text = asked.strip().lower()
     live = live_runs(state.folder)
     if text == LAST:
-        newest = [run.run_id for run in live[-1:]] if running else []
-        newest += [run.run_id for run in list_runs(state, limit=1)]
+        if running:
+            if not live:
+                raise NoHostMatched("no_run_at_work", "no run is at work, so nothing was asked to stop")
+            return live[-1].run_id
+        newest = [run.run_id for run in list_runs(state, limit=1)]
         if not newest:
             raise UsageFault(
                 "unknown_run", "no run yet on this proxy", "`flageemonitor-run actions` lists what can be run"

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from runtime.adapters.state.runs import register
 from runtime.adapters.state.store import State
 from runtime.console.lookup import fits, host_records, run_id
 from runtime.console.output import Out
@@ -122,3 +123,13 @@ def test_a_host_that_nobody_considered_is_refused_with_what_is_like_it(state: St
         host_records(state, "LOJA002-PDV29", 5)
     assert caught.value.reason == "never_considered"
     assert "acme-Loja002-PDV0" in caught.value.message
+
+
+def test_what_is_to_be_stopped_is_the_last_run_at_work_and_never_one_that_is_over(state: State) -> None:
+    with pytest.raises(NoHostMatched, match="no run is at work") as caught:
+        run_id(state, "last", out(), running=True)
+    assert caught.value.exit_code == 5
+    older, newer = make_info(started_at=NOON - dt.timedelta(days=2)), make_info(started_at=NOON - dt.timedelta(days=1))
+    with register(state.folder, newer), register(state.folder, older):
+        assert run_id(state, "last", out(), running=True) == newer.run_id
+        assert run_id(state, "last", out()) == THIRD

@@ -6,12 +6,15 @@ import asyncio
 import dataclasses
 import datetime as dt
 import os
+import signal
 
 import pytest
 
 from runtime.adapters.state import runs
+from runtime.adapters.state.errors import StateUnavailable
 from runtime.adapters.state.history import find_run
 from runtime.adapters.state.ledger import SqlLedger
+from runtime.adapters.state.reading import ReadOnlyState
 from runtime.adapters.state.store import State
 from runtime.core.model import RunInfo
 from tests.unit.state.support import NOON, StillClock, make_hosts, make_info, make_result, outbox_rows
@@ -110,3 +113,27 @@ def test_a_pid_that_does_not_hold_the_lock_is_never_signalled(state: State) -> N
         [run] = runs.live_runs(state.folder)
         for pid in (os.getppid(), 2**22 - 1):
             assert runs.signal_run(state.folder, dataclasses.replace(run, pid=pid)) is False
+
+
+FULL = StateUnavailable("state_full", "the volume is full", "free space")
+
+
+def test_a_run_is_stopped_on_a_full_disk_where_nothing_can_be_noted(state: State) -> None:
+    info, heard = make_info(), list[int]()
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
+    try:
+        with runs.register(state.folder, info), ReadOnlyState(state.folder, FULL) as full:
+            full.trouble = None
+            assert runs.cancel(full, info.run_id, by="ana") is runs.Cancelled.SIGNALLED_UNNOTED
+            assert (heard, full.trouble) == ([signal.SIGTERM], FULL)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_cancel_that_reaches_a_run_in_no_way_is_an_error(state: State) -> None:
+    info = make_info()
+    with runs.register(state.folder, info), ReadOnlyState(state.folder, FULL) as full:
+        path = state.folder / "runs" / f"{info.run_id}.lock"
+        path.write_text(path.read_text().replace(f'"pid":{os.getpid()}', f'"pid":{os.getppid()}'))
+        with pytest.raises(StateUnavailable, match="full"):
+            runs.cancel(full, info.run_id, by="ana")

@@ -23,14 +23,16 @@ from contracts.bounded import read_json
 from runtime.adapters.boot import boot_id
 from runtime.adapters.handover import read_handed
 from runtime.adapters.state.codec import dumps
-from runtime.adapters.state.errors import translated
+from runtime.adapters.state.errors import StateUnavailable, translated, unavailable
 from runtime.adapters.state.files import is_locked, locked, private_folder, write_all, write_atomically
 from runtime.adapters.state.ledger import RUNNING, close_run
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import runs
+from runtime.core.background import within
 from runtime.core.model import RunInfo
 
 _OTHERS_LOOK_S = 10.0
+NOTE_S = 5.0  # a run that is to stop is signalled after that, whether it is known who asked or not
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Cancelled(StrEnum):
     NOTED = (
         "noted"  # the process cannot be signalled from here (another container): the note is all, see cancel_requested
     )
+    SIGNALLED_UNNOTED = "signalled_unnoted"  # the local state takes no write: the run cannot tell who asked
     NOT_RUNNING = "not_running"
 
 
@@ -135,21 +138,38 @@ def end_overdue(folder: Path) -> list[tuple[LiveRun, bool]]:
 
 
 def cancel(state: State, run_id: str, *, by: str) -> Cancelled:
-    """Note who wants the run to stop, then signal its process where that is right. Raises StateUnavailable.
+    """Signal the run's process where that is right. Before that, who asks is noted, because a signalled run looks there.
 
-    A run that still reads its inventory is registered, but not in the ledger yet: then the note is a file beside its lock.
+    A full or busy disk keeps no run from being stopped: what could not be noted is then the state's ``trouble``. Raises
+    StateUnavailable only where the process cannot be signalled either, so that nothing was asked of it.
     """
     path = state.folder / "runs" / f"{run_id}.lock"
-    wanted = update(runs).where(runs.c.run_id == run_id, runs.c.state == RUNNING)
-    noted = wanted.values(cancel_requested_by=func.coalesce(runs.c.cancel_requested_by, by))
-    known = state.write(lambda connection: connection.execute(noted).rowcount)
     run = _live(path)
-    if run is not None and not known:
-        with translated(state.folder):
-            write_atomically(_note_of(path), by.encode())
     if run is None:
         return Cancelled.NOT_RUNNING
-    return Cancelled.SIGNALLED if signal_run(state.folder, run) else Cancelled.NOTED
+    trouble = None
+    try:
+        within(NOTE_S, partial(_note_cancel, state, run_id, by))
+    except StateUnavailable as error:
+        trouble = error
+    except TimeoutError:
+        trouble = unavailable("state_busy", state.folder, f"no write within {NOTE_S:.0f} s")
+    signalled = signal_run(state.folder, run)
+    if trouble is not None:
+        if not signalled:
+            raise trouble
+        state.trouble = trouble
+        return Cancelled.SIGNALLED_UNNOTED
+    return Cancelled.SIGNALLED if signalled else Cancelled.NOTED
+
+
+def _note_cancel(state: State, run_id: str, by: str) -> None:
+    """A run that still reads its inventory is registered, but not in the ledger yet: then the note is a file beside its lock."""
+    wanted = update(runs).where(runs.c.run_id == run_id, runs.c.state == RUNNING)
+    noted = wanted.values(cancel_requested_by=func.coalesce(runs.c.cancel_requested_by, by))
+    if not state.write(lambda connection: connection.execute(noted).rowcount):
+        with translated(state.folder):
+            write_atomically(_note_of(state.folder / "runs" / f"{run_id}.lock"), by.encode())
 
 
 def cancel_requested(state: State, run_id: str) -> str | None:
