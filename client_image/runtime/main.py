@@ -204,7 +204,7 @@ def cli() -> None:
 )
 @click.option("--compat-mode", metavar="MODE", help="off, warn or enforce; may tighten the configured mode.")
 @click.option("--yes", is_flag=True, help="Confirm the hosts that would be asked about; needed in a pipe.")
-@click.option("--reason", "purpose", metavar="TEXT", help="Why, for the record: `runs` and `why` show it.")
+@click.option("--reason", "purpose", metavar="TEXT", help="Why, for the record: `runs RUN_ID` and `why` show it.")
 @click.option("--dry-run", is_flag=True, help="Look and decide, write nothing: the plan of the first stage is shown.")
 @_output
 @click.option("--debug", is_flag=True, help="Say more on stderr.")

@@ -7,7 +7,9 @@ import contextlib
 import datetime as dt
 import gc
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from contracts.config import NetworkConfig
@@ -21,6 +23,7 @@ from runtime.console.output import Out
 from runtime.console.run_view import RunView
 from runtime.core.clock_trust import ADVICE, Suspect
 from runtime.core.errors import JobStillRunning, RunCancelled, RunError, Updating, UsageFault
+from runtime.core.gates import Policy
 from runtime.core.lateness import Drop, judge
 from runtime.core.model import Reason, RunReport, Selector
 from runtime.core.pipeline import Job, Request, resolve
@@ -30,6 +33,7 @@ from runtime.execution import GRACE_S, SURELY_ENDED_S, Confirm, Listener, execut
 from runtime.wiring import Installation
 
 CANCEL_POLL_S = 2.0
+Asking = Callable[[Policy, Callable[[], dt.datetime]], Confirm]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ def run(
     """Run and show it; returns the exit code. ``yes``: it is confirmed already. Raises RunError when no host was considered."""
     view = RunView(out)
     try:
-        report, trouble = asyncio.run(_run(installation, request, view, scheduled, Confirmation(out, yes=yes)))
+        report, trouble = asyncio.run(_run(installation, request, view, scheduled, partial(Confirmation, out, yes=yes)))
     finally:
         view.close()
     return view.report(report, trouble)
@@ -79,7 +83,7 @@ def from_schedule(config: NetworkConfig, scheduled: Scheduled, agent: str, base:
 
 
 async def _run(
-    installation: Installation, request: Request, view: RunView, scheduled: Scheduled | None, confirm: Confirm
+    installation: Installation, request: Request, view: RunView, scheduled: Scheduled | None, asking: Asking
 ) -> tuple[RunReport, RunError | None]:
     began = installation.clock.monotonic()  # its deadline covers waiting for the previous run and the inventory too
     request = replace(request, run_id=request.run_id or uuid7())
@@ -112,6 +116,7 @@ async def _run(
             stack.callback(telling.cancel)
         gc.freeze()  # all that is loaded by now stays; looking through it again and again would cost more than the hosts
         gc.enable()
+        confirm = asking(context.policy, installation.clock.now)
         return await execute(job, context, inventory, config, listener, confirm=confirm, began=began)
 
 

@@ -17,7 +17,7 @@ from runtime.adapters.state.files import read_plain
 from runtime.adapters.state.meta import note_refresh
 from runtime.console import crowd
 from runtime.console.output import Out
-from runtime.console.text import lasting
+from runtime.console.text import counted, lasting
 from runtime.core.errors import NoConfiguration, RunError
 from runtime.core.pipeline import resolve
 from runtime.core.published import publish
@@ -33,9 +33,8 @@ def check(installation: Installation, file: str | None, out: Out) -> int:
     config = document.config
     found = list(problems(installation, config))
     findings += found
-    findings += [
-        Finding("warning", "schedule", text) for text in crowd.sentences(installation, config, startable(config, found))
-    ]
+    good = startable(config, found)
+    findings += [Finding("warning", "schedule", text) for text in crowd.sentences(installation, config, good)]
     errors = sum(finding.level == "error" for finding in findings)
     if out.form in ("json", "ndjson"):
         body = {
@@ -48,10 +47,17 @@ def check(installation: Installation, file: str | None, out: Out) -> int:
         return 3 if errors else 0
     rows = [(_mark(finding.level, out), finding.path, finding.text) for finding in findings]
     out.table(("", "where", "what"), rows, ())
-    jobs = sum(job.enabled for job in config.schedule)
-    text = f"{config.network}, provider {config.provider}, {config.timezone}, inventory {config.inventory.kind}, {jobs} jobs on"
-    out.say(f"{text}: {errors or 'no'} error{'s' if errors != 1 else ''}", "bold red" if errors else "green")
+    text = f"{config.network}, provider {config.provider}, {config.timezone}, inventory {config.inventory.kind}"
+    verdict = counted(errors, "error") if errors else "no errors"
+    out.say(f"{text}, {_jobs_on(config, good)}: {verdict}", "bold red" if errors else "green")
     return 3 if errors else 0
+
+
+def _jobs_on(config: NetworkConfig, good: Iterable[Job]) -> str:
+    """5 jobs on, 2 not started: what is wrong with a job keeps it from being started."""
+    on = sum(job.enabled for job in good)
+    stopped = sum(job.enabled for job in config.schedule) - on
+    return f"{counted(on, 'job')} on{f', {stopped} not started' if stopped else ''}"
 
 
 def startable(config: NetworkConfig, found: Iterable[Finding]) -> list[Job]:

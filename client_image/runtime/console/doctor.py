@@ -23,7 +23,7 @@ from contracts.visible import one_line
 from runtime.adapters import assets
 from runtime.adapters.control_plane import Intercepted, Refused, Unavailable
 from runtime.adapters.deployment_notes import read_build, read_notes
-from runtime.adapters.state.errors import STILL, StateUnavailable
+from runtime.adapters.state.errors import StateUnavailable
 from runtime.adapters.state.history import count
 from runtime.adapters.state.meta import probe_write, read_daemon_status
 from runtime.adapters.state.room import Room, room_at
@@ -245,7 +245,7 @@ def _state(installation: Installation) -> Iterator[Check]:
 
 
 def _room_for_state(installation: Installation, room: Room | None) -> Iterator[Check]:
-    """Bad as soon as runs are refused; a warning while there is little left."""
+    """Bad where runs are refused or their results may be lost; a warning while there is little left."""
     trouble = installation.trouble
     try:
         if trouble is None:
@@ -255,7 +255,8 @@ def _room_for_state(installation: Installation, room: Room | None) -> Iterator[C
     if trouble is not None:
         yield Check("disk", "bad", trouble.message, trouble.advice)
     elif room is not None and room.full:
-        yield Check("disk", "bad", f"the volume {room.volume} is full ({room}): {STILL}", "free space on this volume")
+        text = f"the volume {room.volume} is almost full ({room}): a run may fail to record its results"
+        yield Check("disk", "bad", text, "free space on this volume")
     elif room is not None and room.scarce:
         text = f"little room on the volume {room.volume} ({room}): without any no run can be recorded, so none is made"
         yield Check("disk", "warning", text, "free space on this volume")

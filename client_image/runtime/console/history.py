@@ -42,6 +42,8 @@ def _is_address(text: str) -> bool:
 def show_why(state: State, host: str, last: int, out: Out) -> int:
     records = why(state, address=host, limit=last) if _is_address(host) else ()
     records = records or host_records(state, host, last)
+    if records and not _is_named(records[0], host):
+        out.say(f"{host} is taken for {records[0].name}: no other host's name ends so")
     if out.form in ("json", "ndjson"):
         out.table((), (), [plain(record) for record in records])
         return 0
@@ -53,10 +55,17 @@ def show_why(state: State, host: str, last: int, out: Out) -> int:
     return 0
 
 
+def _is_named(record: HostRecord, asked: str) -> bool:
+    """Whether the host was named in full, so that nothing had to be found out."""
+    text = asked.strip().lower()
+    return text in (record.name.lower(), record.display_name.lower()) or _is_address(text)
+
+
 def _why_row(record: HostRecord, out: Out) -> tuple[Any, ...]:
     outcome = record.outcome or record.state
     happened = "; ".join((record.message or "", *record.plan))
-    return (out.when(record.started_at), record.action, outcome, record.reason, happened, record.run_id)
+    last = (record.run_id, record.name, _by(record), record.purpose)
+    return (out.when(record.started_at), record.action, outcome, record.reason, happened, *last)
 
 
 def _why_block(record: HostRecord, out: Out) -> None:
@@ -129,9 +138,26 @@ def show_run(state: State, run_id: str, out: Out) -> int:
         for text in (asked, *_missing(record), record.message):
             if text:
                 out.console.print(Text(one_line(text)))
+    else:
+        out.table((), [_run_line(record, out)], ())
     columns = ("host", "address", "outcome", "reason", "what happened")
     out.table(columns, _host_rows(hosts, out), (), whole=columns[:4])
     return 0
+
+
+def _run_line(record: RunRecord, out: Out) -> tuple[str, ...]:
+    """The run in a pipe, in as many columns as its hosts: all that there is to tell of a run that was refused."""
+    when, action, by, hosts, outcomes, code, run_id = _run_row(record, out)
+    why_so = f"reason: {record.purpose}" if record.purpose else ""
+    told = (
+        record.message,
+        f"{hosts} hosts" if hosts != 1 else "1 host",
+        outcomes,
+        f"by {by}",
+        why_so,
+        *_missing(record),
+    )
+    return (f"run {run_id}", f"{when} {action}", str(code), record.reason or "", "; ".join(one for one in told if one))
 
 
 def _host_rows(hosts: Iterable[HostRecord], out: Out) -> Iterable[tuple[Any, ...]]:

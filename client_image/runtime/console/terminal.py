@@ -64,15 +64,22 @@ def draw(console: Console, columns: Sequence[str], rows: Iterable[Sequence[objec
 
 
 def _blocks(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Text]], whole: Collection[str]) -> None:
-    """A line of what stays whole, and below it the rest, each with its column's name where there are several."""
+    """A line of what stays whole, and below it the rest, each with its column's name where there are several. A bare number means
+    nothing without that name."""
     labelled = len(columns) - len(whole) > 1
     for row in rows:
         cells = [(column, cell) for column, cell in zip(columns, row, strict=True) if cell]
-        console.print(Text("  ").join(cell for column, cell in cells if column in whole), soft_wrap=True)
+        console.print(
+            Text("  ").join(_numbered(column, cell) for column, cell in cells if column in whole), soft_wrap=True
+        )
         rest = [
             Text(f"{column}: " if labelled else "", style="dim") + cell for column, cell in cells if column not in whole
         ]
         console.print(Padding(Text("  ").join(rest), (0, 0, 0, 2)))
+
+
+def _numbered(column: str, cell: Text) -> Text:
+    return Text(f"{column}: ", style="dim") + cell if cell.plain.isdigit() else cell
 
 
 def _cell(value: object) -> Text:

@@ -1,7 +1,8 @@
 """What a planned run would meet: how many of its hosts would run, and what would keep each of the others, and why. Pure.
 
-Asked by `flageemonitor-run schedule --explain`. The gates are those of a run, asked for the planned instant instead of now. What
-only a terminal can tell (its compatibility, whether it is busy, its own clock) is not foreseen.
+Asked by `flageemonitor-run schedule --explain`, and by the question before a run by hand. The gates are those of a run, asked for
+the planned instant instead of now. What only a terminal can tell (its compatibility, whether it is busy, its own clock) is not
+foreseen.
 """
 
 from __future__ import annotations
@@ -38,17 +39,26 @@ class Kept:
     text: str
 
     @property
+    def lasting(self) -> bool:
+        """Whether it is so at every moment of this configuration and inventory; a freeze or a window ends while a run waits."""
+        return self.gate in ("role", "rollout")
+
+    @property
     def words(self) -> str:
         return _WORDS.get(self.detail) or _WORDS.get(self.reason) or f"{self.reason} {self.detail}".strip()
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """One planned run; ``kept`` with the most hosts first."""
+    """One planned run; ``kept`` with the most hosts first. ``running``: the hosts that would run, in their order."""
 
     hosts: int
-    would_run: int
+    running: tuple[Host, ...]
     kept: tuple[Kept, ...]
+
+    @property
+    def would_run(self) -> int:
+        return len(self.running)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +72,19 @@ class Forecast:
     def expect(self, job: Job, at: dt.datetime) -> Expected:
         """``at``: the planned instant (aware). What does not depend on it is asked once for all instants."""
         found: dict[tuple[str, str, str], Kept] = {}
-        running = 0
+        running: list[Host] = []
         for number, host in enumerate(self.hosts):
             kept = self._for_good.get(number) or self._kept(host, job, at)
             if kept is None:
-                running += 1
+                running.append(host)
                 continue
-            if kept.gate in ("role", "rollout"):
+            if kept.lasting:
                 self._for_good[number] = kept
             key = (kept.gate, kept.reason, kept.detail)
             before = found.get(key)
             found[key] = kept if before is None else _with(before, before.hosts + 1)
         ordered = sorted(found.values(), key=lambda one: -one.hosts)
-        return Expected(len(self.hosts), running, tuple(ordered))
+        return Expected(len(self.hosts), tuple(running), tuple(ordered))
 
     def _kept(self, host: Host, job: Job, at: dt.datetime) -> Kept | None:
         binding = job.binding(host.provider)
