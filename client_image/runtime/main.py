@@ -162,9 +162,9 @@ def _ended(output: str | None, work: Callable[[Installation, Out], int], reading
 
     out = choose(output)
     try:
-        with Installation(read_settings(os.environ), reading=reading) as installation:
-            if not click.get_current_context().meta.get(UTC):
-                out.zone = lambda: installation.zone
+        utc = bool(click.get_current_context().meta.get(UTC))
+        with Installation(read_settings(os.environ), reading=reading, utc=utc) as installation:
+            out.zone = lambda: installation.zone
             code = work(installation, out)
             if installation.trouble is not None:
                 out.say(f"warning: {installation.trouble.message}", "yellow")
@@ -421,7 +421,7 @@ def config_refresh(output: str | None) -> None:
 )
 @_output
 def schedule(span: str, explained: bool, output: str | None) -> None:
-    """What the schedule will start, in the network's zone.
+    """What the schedule will start, in the network's zone or with --utc in UTC.
 
     With --explain every run is held against the inventory and the gates of its planned time: freezes, windows, rollout, lists,
     roles. No terminal is contacted, so what only a terminal can tell is left open.

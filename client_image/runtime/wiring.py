@@ -51,9 +51,13 @@ class SystemClock:
 class Installation:
     """This proxy as its settings describe it. Parts are made when first asked for, so that looking at one costs only that one."""
 
-    def __init__(self, settings: RuntimeSettings, clock: Clock | None = None, *, reading: bool = False) -> None:
-        """``reading``: for commands that look at the local state and go on where it cannot be written."""
+    def __init__(
+        self, settings: RuntimeSettings, clock: Clock | None = None, *, reading: bool = False, utc: bool = False
+    ) -> None:
+        """``reading``: for commands that look at the local state and go on where it cannot be written. ``utc``: people read times
+        in UTC, not in the network's zone."""
         self.settings = settings
+        self._utc = utc
         self._reading = reading
         self.clock = clock or SystemClock()
 
@@ -102,7 +106,7 @@ class Installation:
 
     def clock_trust(self, *, note: bool = True) -> Trust:
         """Whether the clock may be believed now; ``note``: for later judgements too. Raises StateUnavailable."""
-        return assess(self.state, read_clocks(self.clock), self._built_at, note=note)
+        return assess(self.state, read_clocks(self.clock), self._built_at, note=note, zone=self.zone)
 
     def note_plane_time(self, told: dt.datetime | None) -> None:
         """The control plane has just answered with this time. Raises StateUnavailable."""
@@ -119,7 +123,9 @@ class Installation:
 
     @cached_property
     def zone(self) -> dt.tzinfo:
-        """The network's time zone, in which people read times; UTC while no configuration can be read."""
+        """In which people read times: the network's time zone; UTC where that is asked for, or no configuration can be read."""
+        if self._utc:
+            return dt.UTC
         try:
             return ZoneInfo(self.document().config.timezone)
         except RunError:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,7 @@ def config_set(client_name: str, code: str, file: str, yes: bool, allow_unknown:
     from server.services.configurations import preview, store
 
     raw = _read(file)
-    with working() as context:
+    with working() as context, _refused(output):
         now = context.clock()
         with context.database.reading() as connection:
             what = preview(
@@ -68,7 +69,7 @@ def config_set(client_name: str, code: str, file: str, yes: bool, allow_unknown:
         _say_findings(what.checked.findings)
         _say_changes(what.changes)
         if what.dangerous and not yes and _on_terminal():
-            click.confirm(f"Store this for network {code} of {client_name}?", abort=True, err=True)
+            _ask(f"Store this for network {code} of {client_name}?", what.served, output)
         with context.database.writing() as session:
             stored = store(
                 session,
@@ -183,6 +184,41 @@ def _changes(client_name: str, code: str, raw: bytes, allow_unknown: bool) -> tu
         return preview(
             connection, context.vault, client=client_name, code=code, raw=raw, now=now, allow_unknown=allow_unknown
         ).changes
+
+
+@contextlib.contextmanager
+def _refused(output: Output) -> Iterator[None]:
+    """Where a program reads the output, a refusal is JSON as well; nothing was stored."""
+    from server.services.refusal import Refusal
+
+    try:
+        yield
+    except Refusal as refusal:
+        if output == "text":
+            raise
+        emit_json({"changed": False, "reason": refusal.reason, "message": refusal.message,
+                   "problems": refusal.problems})  # fmt: skip
+        sys.exit(1)
+
+
+def _ask(question: str, served: int, output: Output) -> None:
+    """Ends the command for any answer but yes. ``served``: the version in force, 0 where there is none."""
+    try:
+        agreed = click.confirm(question, err=True)
+    except click.Abort:  # an interrupt, or the end of the input
+        say("")
+        agreed = False
+    if agreed:
+        return
+    text = (
+        f"Not stored. Version {served} stays in force."
+        if served
+        else "Not stored. The network has no configuration yet."
+    )
+    say(text)
+    if output == "json":
+        emit_json({"changed": False, "reason": "not_confirmed", "message": text, "problems": []})
+    sys.exit(1)
 
 
 def _read(file: str) -> bytes:

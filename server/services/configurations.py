@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, aliased
 
 from contracts.action_check import Finding
 from contracts.changes import Change, changes
-from contracts.document import Document, DocumentError, read_document
+from contracts.document import Document, DocumentError, Problem, read_document
 from contracts.notes import Note
 from server.services import vocabulary
 from server.services.refusal import Refusal
@@ -87,11 +87,15 @@ def checked(raw: bytes, now: dt.datetime, *, allow_unknown: bool = False) -> Che
     try:
         document = read_document(raw, strict=True)
     except DocumentError as error:
-        raise Refusal("configuration_invalid", "\n".join(map(str, error.problems))) from None
+        raise Refusal("configuration_invalid", "\n".join(map(str, error.problems)), problems=error.problems) from None
     found = vocabulary.findings(document.config, now, allow_unknown=allow_unknown)
     errors = [finding for finding in found if finding.level == "error"]
     if errors:
-        raise Refusal("configuration_invalid", "\n".join(map(str, errors)))
+        raise Refusal(
+            "configuration_invalid",
+            "\n".join(map(str, errors)),
+            problems=[Problem(one.path, one.text) for one in errors],
+        )
     return Checked(document, found)
 
 

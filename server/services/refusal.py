@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from contracts.document import Problem
 
 Reason = Literal[
     "token_missing",
@@ -32,10 +35,14 @@ Reason = Literal[
 
 
 class Refusal(Exception):
-    """``reason`` is stable and for programs, ``message`` tells people what to do. ``networks`` are the ones to choose from."""
+    """``reason`` is stable and for programs, ``message`` tells people what to do. ``networks`` are the ones to choose from;
+    ``problems`` what is wrong with a document, each with its place."""
 
-    def __init__(self, reason: Reason, message: str, *, networks: Sequence[str] = ()) -> None:
+    def __init__(
+        self, reason: Reason, message: str, *, networks: Sequence[str] = (), problems: Sequence[Problem] = ()
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
         self.networks = tuple(networks)
+        self.problems = tuple(problems)

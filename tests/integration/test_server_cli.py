@@ -234,6 +234,7 @@ def test_on_a_terminal_a_dangerous_change_is_confirmed(
                 answer = ""
     assert process.wait(60) == (0 if version == 3 else 1)
     assert (b"Store this" in printed) is asked
+    assert (b"Not stored. Version 2 stays in force." in printed) is (version == 2)
     assert printed.index(b"powers off") < printed.index(b"Store this" if asked else b" stored for")
     assert json.loads(plane.must("config", "show", CLIENT, "SOL", "--output", "json"))["version"] == version
 
@@ -262,12 +263,15 @@ WRONG_DOCUMENTS = [
 
 @pytest.mark.parametrize(("raw", "said"), WRONG_DOCUMENTS)
 def test_a_wrong_document_is_refused_with_the_path_of_the_value(plane: ControlPlane, raw: bytes, said: str) -> None:
-    for command in (("config", "validate", "-"), ("config", "set", CLIENT, "SOL", "-")):
+    commands = ("config", "validate", "-"), ("config", "set", CLIENT, "SOL", "-")
+    for command in commands:
         result = plane.run(*command, stdin=raw)
         assert (result.exit_code, result.stdout) == (1, "")
         assert said in result.stderr
-    problems = json.loads(plane.run("config", "validate", "-", "--output", "json", stdin=raw).stdout)["problems"]
-    assert said.rstrip(": ") in json.dumps(problems)
+    refused = [json.loads(plane.run(*command, "--output", "json", stdin=raw).stdout) for command in commands]
+    assert refused[0]["problems"] == refused[1]["problems"]
+    assert said.rstrip(": ") in json.dumps(refused[0]["problems"])
+    assert (refused[1]["changed"], refused[1]["reason"]) == (False, "configuration_invalid")
     assert json.loads(plane.must("config", "show", CLIENT, "SOL", "--output", "json"))["version"] == 1
 
 

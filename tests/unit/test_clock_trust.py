@@ -1,6 +1,7 @@
 """Whether a clock is believed: by the control plane, by the proxy's own memory, after a pause, and against an image's age."""
 
 import datetime as dt
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -111,3 +112,11 @@ def test_the_sentence_names_both_times() -> None:
     assert "2038-03-11 12:00 UTC" in trust.why
     assert "4379 days" in trust.why
     assert LONGEST_PAUSE < 7 * DAY
+
+
+def test_what_is_wrong_with_the_clock_is_told_in_the_zone_that_people_read() -> None:
+    trust = judge(Evidence(newest=NOON), reading(NOON - DAY), ZoneInfo("America/Sao_Paulo"))
+    assert isinstance(trust, Suspect)
+    there = NOON.astimezone(ZoneInfo("America/Sao_Paulo"))
+    assert f"but {there:%Y-%m-%d %H:%M} -03 has been already" in trust.why
+    assert "UTC" not in trust.why

@@ -69,7 +69,7 @@ def sentences(
     first: dict[tuple[str, ...], Crowd] = {}
     for crowd in crowds(planned, limit, _seconds(installation)):
         first.setdefault(tuple(job.id for job in crowd.jobs), crowd)
-    return [_sentence(crowd, limit, config, zone) for crowd in list(first.values())[:_SHOWN]]
+    return [_sentence(crowd, limit, config, installation.zone) for crowd in list(first.values())[:_SHOWN]]
 
 
 def _waits(jobs: Sequence[Job], limit: int, seconds: Mapping[str, float]) -> Iterator[float | None]:
@@ -86,7 +86,7 @@ def _waits(jobs: Sequence[Job], limit: int, seconds: Mapping[str, float]) -> Ite
         yield begins
 
 
-def _sentence(crowd: Crowd, limit: int, config: NetworkConfig, zone: ZoneInfo) -> str:
+def _sentence(crowd: Crowd, limit: int, config: NetworkConfig, zone: dt.tzinfo) -> str:
     why = "runs_at_once" if config.runs_at_once else f"by the memory of {memory_limit() // MB} MB"
     text = f"{crowd.at.astimezone(zone):%a %H:%M %Z}: {len(crowd.jobs)} jobs are due, {limit} run at once ({why}); "
     text += f"{len(crowd.jobs) - limit} wait for their turn"

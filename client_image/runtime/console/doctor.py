@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 from rich.text import Text
 
@@ -166,7 +165,6 @@ def _configuration(installation: Installation) -> Iterator[Check]:
     stored = installation.store.load()
     config = stored.document.config
     now = installation.clock.now()
-    zone = ZoneInfo(config.timezone)
     text = f"{config.network}, digest {stored.document.digest[:12]}"
     if stored.checked_at is None:
         yield Check("configuration", "warning", f"{text}, of unknown origin", "flageemonitor-run config refresh")
@@ -175,7 +173,9 @@ def _configuration(installation: Installation) -> Iterator[Check]:
         yield Check("configuration", "warning", f"{text}, not confirmed for {age}", "flageemonitor-run config refresh")
     else:
         yield Check(
-            "configuration", "ok", f"{text}, confirmed {stored.checked_at.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+            "configuration",
+            "ok",
+            f"{text}, confirmed {stored.checked_at.astimezone(installation.zone):%Y-%m-%d %H:%M:%S %Z}",
         )
     for warning in stored.warnings:
         yield Check("configuration", "warning", warning)
@@ -205,9 +205,7 @@ def _control_plane(installation: Installation) -> Iterator[Check]:
 def _clock(installation: Installation) -> Iterator[Check]:
     """After the control plane was asked, which may have told its time."""
     trust = installation.clock_trust(note=False)
-    config = _config(installation)
-    zone: dt.tzinfo = ZoneInfo(config.timezone) if config else dt.UTC
-    shown = f"{trust.now.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+    shown = f"{trust.now.astimezone(installation.zone):%Y-%m-%d %H:%M:%S %Z}"
     if isinstance(trust, Suspect):
         text = f"{shown}: {trust.why}. Nothing is deleted by age and no disruptive job starts."
         yield Check("clock", "bad" if trust.contradicted else "warning", text, ADVICE)
@@ -333,7 +331,7 @@ def _network(installation: Installation, config: NetworkConfig) -> Iterator[Chec
 
 
 def _identity(installation: Installation, config: NetworkConfig, entries: Sequence[Host] | None) -> Iterator[Check]:
-    for line in Identities(installation.state, config.network, entries).lines():
+    for line in Identities(installation.state, config.network, entries).lines(installation.zone):
         yield Check("host identity", "ok" if line.good else "warning", line.text, line.advice)
 
 

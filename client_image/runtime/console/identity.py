@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -74,9 +75,9 @@ class Identities:
         )
         return ", ".join([*words, *(["identity: see doctor"] if self._note(name) else [])])
 
-    def lines(self) -> list[Line]:
-        """What `doctor` tells: every shared key, then the first notes."""
-        found = [self._key_line(key) for key in self._shared]
+    def lines(self, zone: dt.tzinfo) -> list[Line]:
+        """What `doctor` tells: every shared key, then the first notes. ``zone``: of its times."""
+        found = [self._key_line(key, zone) for key in self._shared]
         noted = [
             name for name in sorted(self._said) if self._is_listed(name) and self._note(name) not in ("", _UNCLEAR)
         ]
@@ -98,10 +99,10 @@ class Identities:
         note = self._said[name].note
         return note.text if note else ""
 
-    def _key_line(self, key: SharedKey) -> Line:
+    def _key_line(self, key: SharedKey, zone: dt.tzinfo) -> Line:
         text = f"{len(key.hosts)} hosts share the host key {key.fingerprint}: {self._few(key.hosts)}"
         if key.settled is not None:
-            accepted = f"{key.settled.by} accepted that on {key.settled.at:%Y-%m-%d %H:%M} UTC"
+            accepted = f"{key.settled.by} accepted that on {key.settled.at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
             return Line(True, f"{text}. {accepted}.")
         means = "Changes are blocked where host name, machine id and terminal number do not fit exactly one of them"
         return Line(

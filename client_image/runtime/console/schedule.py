@@ -70,8 +70,8 @@ def _show_planned(installation: Installation, planned: list[tuple[dt.datetime, J
                 "dry_run": job.dry_run,
             }
         )
-        limit = f"{deadline.astimezone(zone):%H:%M}" if deadline else ""
-        rows.append((_shown(instant, zone), job.id, job.action, limit, _selector_text(job)))
+        limit = f"{deadline.astimezone(installation.zone):%H:%M}" if deadline else ""
+        rows.append((_shown(instant, installation.zone), job.id, job.action, limit, _selector_text(job)))
     out.table(("when", "job", "action", "not after", "hosts"), rows, data, whole=("when", "job", "action"))
 
 
@@ -94,7 +94,9 @@ def _show_explained(
         kept = [dataclasses.asdict(one) for one in expected.kept]
         counts = {"hosts": expected.hosts, "would_run": expected.would_run}
         data.append({**_when(instant, job, zone), **counts, "dry_run": job.dry_run, "kept": kept})
-        rows.append((_shown(instant, zone), job.id, job.action, *_counts(expected, out), _why(expected, job)))
+        rows.append(
+            (_shown(instant, installation.zone), job.id, job.action, *_counts(expected, out), _why(expected, job))
+        )
     columns = ("when", "job", "action", "hosts", "would run", "the others, and why")
     out.table(columns, rows, data, whole=columns[:5])
 
@@ -120,7 +122,7 @@ def _when(instant: dt.datetime, job: Job, zone: ZoneInfo) -> dict[str, Any]:
     return {"at": instant.isoformat(), "local": local.isoformat(), "job": job.id, "action": job.action}
 
 
-def _shown(instant: dt.datetime, zone: ZoneInfo) -> str:
+def _shown(instant: dt.datetime, zone: dt.tzinfo) -> str:
     return f"{instant.astimezone(zone):%a %Y-%m-%d %H:%M:%S %Z}"
 
 

@@ -85,22 +85,24 @@ class Suspect:
 Trust = Trusted | Suspect
 
 
-def judge(evidence: Evidence, reading: Reading) -> Trust:
-    """The control plane's word goes before our own memory: it is the one clock that is looked after."""
+def judge(evidence: Evidence, reading: Reading, zone: dt.tzinfo = dt.UTC) -> Trust:
+    """``zone``: of its sentences. The control plane's word goes before our own memory: it is the one clock looked after."""
     wall = reading.wall
     if evidence.built is not None and wall < evidence.built - TOLERANCE:
         return Suspect(
-            wall, f"the clock shows {_when(wall)}, but this version was built on {_when(evidence.built)}", True
+            wall,
+            f"the clock shows {_when(wall, zone)}, but this version was built on {_when(evidence.built, zone)}",
+            True,
         )
     told = evidence.plane.off(reading) if evidence.plane else None
     if told is None:
-        return _by_memory(evidence, reading)
+        return _by_memory(evidence, reading, zone)
     if abs(told) > TOLERANCE:
         way = "ahead of" if told > dt.timedelta() else "behind"
         return Suspect(
-            wall, f"the clock shows {_when(wall)}, {_span(told)} {way} the time that the control plane gave", True
+            wall, f"the clock shows {_when(wall, zone)}, {_span(told)} {way} the time that the control plane gave", True
         )
-    return _trusted(evidence, reading, "the control plane's time")
+    return _trusted(evidence, reading, "the control plane's time", zone)
 
 
 def jumped(evidence: Evidence, reading: Reading) -> bool:
@@ -109,35 +111,35 @@ def jumped(evidence: Evidence, reading: Reading) -> bool:
     return off is not None and abs(off) > TOLERANCE
 
 
-def _by_memory(evidence: Evidence, reading: Reading) -> Trust:
+def _by_memory(evidence: Evidence, reading: Reading, zone: dt.tzinfo) -> Trust:
     wall, believed = reading.wall, evidence.believed
     off = believed.off(reading) if believed else None
     if off is not None and abs(off) > TOLERANCE:
         way = "forward" if off > dt.timedelta() else "back"
         return Suspect(
-            wall, f"the clock shows {_when(wall)}: it jumped {way} by {_span(off)} while the proxy ran", True
+            wall, f"the clock shows {_when(wall, zone)}: it jumped {way} by {_span(off)} while the proxy ran", True
         )
     if off is None:
         moments = [known.instant for known in (believed, evidence.plane) if known is not None]
         last = max(moments, default=evidence.newest)
         if last is not None and wall < last - TOLERANCE:
-            return Suspect(wall, f"the clock shows {_when(wall)}, but {_when(last)} has been already", True)
+            return Suspect(wall, f"the clock shows {_when(wall, zone)}, but {_when(last, zone)} has been already", True)
         if last is not None and wall > last + LONGEST_PAUSE:
-            text = f"the clock shows {_when(wall)}, {_span(wall - last)} after the last time that is known to be right"
+            text = f"the clock shows {_when(wall, zone)}, {_span(wall - last)} after the last time that is known to be right"
             return Suspect(wall, f"{text}; the control plane has not confirmed it", False)
-    return _trusted(evidence, reading, "the proxy's own records")
+    return _trusted(evidence, reading, "the proxy's own records", zone)
 
 
-def _trusted(evidence: Evidence, reading: Reading, by: str) -> Trusted:
+def _trusted(evidence: Evidence, reading: Reading, by: str, zone: dt.tzinfo) -> Trusted:
     wall = reading.wall
     settled = wall + SETTLING if jumped(evidence, reading) else evidence.settled
     if settled is None or not wall < settled <= wall + SETTLING:
         return Trusted(wall, by)
-    return Trusted(wall, by, False, f"the clock was moved; history is deleted again from {_when(settled)}")
+    return Trusted(wall, by, False, f"the clock was moved; history is deleted again from {_when(settled, zone)}")
 
 
-def _when(instant: dt.datetime) -> str:
-    return f"{instant.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"
+def _when(instant: dt.datetime, zone: dt.tzinfo) -> str:
+    return f"{instant.astimezone(zone):%Y-%m-%d %H:%M %Z}"
 
 
 def _span(span: dt.timedelta) -> str:

@@ -30,11 +30,13 @@ def read_clocks(clock: Clock) -> Reading:
     return Reading(clock.now(), clock.monotonic(), boot_id())
 
 
-def assess(state: State, reading: Reading, built: dt.datetime | None = None, *, note: bool = True) -> Trust:
-    """The judgement; ``note`` writes down what later ones need. Raises StateUnavailable. Blocks."""
+def assess(
+    state: State, reading: Reading, built: dt.datetime | None = None, *, note: bool = True, zone: dt.tzinfo = dt.UTC
+) -> Trust:
+    """The judgement; ``note`` writes down what later ones need; ``zone``: of its sentences. Raises StateUnavailable. Blocks."""
     with state.read() as connection:
         evidence = _evidence(connection, built)
-    trust = judge(evidence, reading)
+    trust = judge(evidence, reading, zone)
     if note and (change := _change(evidence, reading, trust)) is not None:
         state.write(lambda connection: _keep(connection, BELIEVED, change))
     return trust
