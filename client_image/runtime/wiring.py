@@ -16,16 +16,13 @@ from contracts.document import Document
 from runtime.actions.registry import catalogue
 from runtime.adapters import assets
 from runtime.adapters.config_store import ConfigStore
-from runtime.adapters.deployment_notes import read_build
 from runtime.adapters.inventory import open_inventory
-from runtime.adapters.state.clock_evidence import assess, note_plane_time, read_clocks
 from runtime.adapters.state.errors import StateUnavailable
 from runtime.adapters.state.meta import agent_id
 from runtime.adapters.state.reading import READABLE, ReadOnlyState
 from runtime.adapters.state.runs import reap
 from runtime.adapters.state.store import State
 from runtime.core import gates
-from runtime.core.clock_trust import Trust
 from runtime.core.clocks import Anchor
 from runtime.core.errors import RunError
 from runtime.core.pipeline import Job, Knowledge
@@ -35,6 +32,7 @@ from runtime.settings import RuntimeSettings
 
 if TYPE_CHECKING:
     from runtime.adapters.control_plane import ControlPlane
+    from runtime.core.clock_trust import Trust
     from runtime.process_one import Context
 
 
@@ -106,15 +104,21 @@ class Installation:
 
     def clock_trust(self, *, note: bool = True) -> Trust:
         """Whether the clock may be believed now; ``note``: for later judgements too. Raises StateUnavailable."""
+        from runtime.adapters.state.clock_evidence import assess, read_clocks
+
         return assess(self.state, read_clocks(self.clock), self._built_at, note=note, zone=self.zone)
 
     def note_plane_time(self, told: dt.datetime | None) -> None:
         """The control plane has just answered with this time. Raises StateUnavailable."""
+        from runtime.adapters.state.clock_evidence import note_plane_time, read_clocks
+
         note_plane_time(self.state, told, read_clocks(self.clock))
 
     @cached_property
     def _built_at(self) -> dt.datetime | None:
         """When this image was made; None outside one."""
+        from runtime.adapters.deployment_notes import read_build
+
         build = read_build(assets.find_root())
         with contextlib.suppress(ValueError, OverflowError):
             instant = dt.datetime.fromisoformat(build.built_at) if build else None

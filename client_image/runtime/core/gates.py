@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from contracts import windows
@@ -18,13 +19,15 @@ from contracts.config import FreezeWindow, MatrixRow, NetworkConfig, Role, Rollo
 from runtime.core import compatibility_guard, rollout
 from runtime.core.action import Action
 from runtime.core.facts import Facts
-from runtime.core.identity import Finding
 from runtime.core.listed import NameList, listed_as, name_list
 from runtime.core.machines import same_as
 from runtime.core.model import Allow, Deny, Host, Machine, Outcome, Reason, Selector, Verdict
 from runtime.core.names import RoleWords
 from runtime.core.pipeline import Binding, Job
 from runtime.core.providers import Provider
+
+if TYPE_CHECKING:
+    from runtime.core.identity import Finding
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,6 +16,7 @@ Called by the inventories, with everything that they know. What counts as the sa
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
@@ -26,6 +27,10 @@ from runtime.core.model import Host, Listing, Machine
 from runtime.core.names import host_key
 
 _NOWHERE = frozenset({"", "localhost", "localhost.localdomain"})
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_IPV4 = re.compile(
+    rf"{_OCTET}(?:\.{_OCTET}){{3}}"
+)  # already in its one form; what does not look like it may still be an address
 _MANY = 10_000  # pairs at one address of several ports; beyond that it is one machine, so that the cost stays linear
 
 
@@ -34,6 +39,8 @@ def canonical(text: str) -> str:
     """An address in the one form in which addresses are compared, a DNS name without case and final dot. Cached for a fleet: it
     is asked for by the inventory, the resolver and the gates in turn."""
     text = text.strip()
+    if _IPV4.fullmatch(text):
+        return text
     try:
         return str(parse_address(text))
     except ValueError:
@@ -43,6 +50,8 @@ def canonical(text: str) -> str:
 @lru_cache(maxsize=65_536)
 def is_address(text: str) -> bool:
     """Whether a canonical text is an IP address, and no name."""
+    if _IPV4.fullmatch(text):
+        return True
     if text[-1:].isalpha() and ":" not in text:
         return False
     try:
@@ -81,10 +90,14 @@ def same_as(host: Host, other: Host) -> str:
 
 def _machines(entries: Sequence[Host]) -> dict[int, Machine]:
     """By position, for entries that are not alone."""
+    sharing = _sharing(entries)
+    if not sharing:
+        return {}
     reached: dict[str, dict[int, list[int]]] = defaultdict(dict)  # address -> port -> who is connected to there
     beside: dict[str, list[int]] = defaultdict(list)
     named: dict[Hashable, list[int]] = defaultdict(list)
-    for at, entry in enumerate(entries):
+    for at in sharing:
+        entry = entries[at]
         named[host_key(entry.name)].append(at)
         for text in _reached(entry):
             reached[text].setdefault(entry.port, []).append(at)
@@ -93,7 +106,7 @@ def _machines(entries: Sequence[Host]) -> dict[int, Machine]:
     several = {
         text for text, ports in reached.items() if len(ports) > 1 and len(ports) * len(beside.get(text, ())) <= _MANY
     }
-    parent = list(range(len(entries)))
+    parent = {at: at for at in sharing}
     for same in (
         *named.values(),
         *(who for text, ports in reached.items() if text in several for who in ports.values()),
@@ -106,7 +119,7 @@ def _machines(entries: Sequence[Host]) -> dict[int, Machine]:
         for at in same[1:]:
             parent[_root(parent, at)] = _root(parent, same[0])
     members: dict[int, list[int]] = defaultdict(list)
-    for at in range(len(entries)):
+    for at in sharing:
         members[_root(parent, at)].append(at)
     # Behind an address of several ports: who may be any of the machines there.
     near: dict[int, list[int]] = defaultdict(list)
@@ -127,7 +140,19 @@ def _machines(entries: Sequence[Host]) -> dict[int, Machine]:
     return found
 
 
-def _root(parent: list[int], at: int) -> int:
+def _sharing(entries: Sequence[Host]) -> list[int]:
+    """Positions of the entries of which something is known that is known of another one too: in most networks there are few."""
+    known: list[tuple[Hashable, ...]] = [(host_key(entry.name), *_reached(entry), *_beside(entry)) for entry in entries]
+    seen: set[Hashable] = set()
+    twice: set[Hashable] = set()
+    for marks in known:
+        if not seen.isdisjoint(marks):
+            twice.update(seen.intersection(marks))
+        seen.update(marks)
+    return [at for at, marks in enumerate(known) if not twice.isdisjoint(marks)] if twice else []
+
+
+def _root(parent: dict[int, int], at: int) -> int:
     while parent[at] != at:
         parent[at] = parent[parent[at]]
         at = parent[at]
@@ -137,11 +162,13 @@ def _root(parent: list[int], at: int) -> int:
 def _reached(entry: Host) -> tuple[str, ...]:
     if not entry.address:
         return ()
+    if entry.reached_as == (entry.address,) and entry.address not in _NOWHERE:
+        return entry.reached_as
     return tuple(text for text in dict.fromkeys((entry.address, *entry.reached_as)) if text not in _NOWHERE)
 
 
 def _beside(entry: Host) -> list[str]:
-    if entry.addresses == (entry.address,):
+    if entry.addresses == (entry.address,) or (entry.address and entry.addresses == entry.reached_as):
         return []
     own = {entry.address, *entry.reached_as} if entry.address else ()
     return [text for text in dict.fromkeys(entry.addresses) if text not in own and _tells(text)]

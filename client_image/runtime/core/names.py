@@ -59,9 +59,17 @@ class HostName:
     role: Role = "other"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Vocabulary:
+    """Roles by word in capitals, and the words that mean a concentrator. Made by :func:`_vocabulary`, one object for each set."""
+
+    roles: Mapping[str, Role]
+    concentrator: tuple[str, ...]
+
+
 def parse_name(name: str, extra: RoleWords | None = None) -> HostName:
     """Total: a free name says nothing. ``extra``: a provider's own words, which never unsay the fleet's."""
-    return _parsed(name, tuple((extra or {}).items()))
+    return _parsed(name, tuple(extra.items()) if extra else ())
 
 
 @lru_cache(maxsize=32_768)
@@ -74,12 +82,12 @@ def _parsed(name: str, extra: tuple[tuple[Role, tuple[str, ...]], ...]) -> HostN
     return said
 
 
-def _read(name: str, words: Mapping[str, Role]) -> HostName:
+def _read(name: str, words: _Vocabulary) -> HostName:
     if match := _WITH_STORE.fullmatch(name):
         role, terminal = _rest(match["rest"], words)
         return HostName(match["network"].strip(" _-("), int(match["store"]), terminal, role)
     match = _STORELESS.fullmatch(name)
-    if match and match["word"].upper() in words:
+    if match and match["word"].upper() in words.roles:
         role, terminal = _rest(match["rest"], words)
         return HostName(match["network"].strip(" _-("), None, terminal, role)
     return HostName(role=_protected(name, words) or "other")
@@ -106,7 +114,7 @@ def role_of(
 
     The visible name only protects: numbers and permissions come from the technical name, which people do not edit.
     """
-    words = _vocabulary(tuple((extra or {}).items()))
+    words = _vocabulary(tuple(extra.items()) if extra else ())
     named = parse_name(name, extra).role
     tagged = [(key.lower(), _tag_role(value, words)) for key, value in tags if key.lower() in _ROLE_TAGS]
     signs = {named, parse_name(display_name, extra).role, *(role for _, role in tagged)}
@@ -146,13 +154,15 @@ def _matched(pattern: re.Pattern[str], text: str, reason: str, what: str, forms:
     return match
 
 
-def _rest(rest: str, words: Mapping[str, Role]) -> tuple[Role, int | None]:
-    """Role and number of what follows the network and store. One strange piece (PDV201-PRINTER) and it is no terminal."""
+@lru_cache(maxsize=4096)
+def _rest(rest: str, words: _Vocabulary) -> tuple[Role, int | None]:
+    """Role and number of what follows the network and store. One strange piece (PDV201-PRINTER) and it is no terminal. Cached,
+    because every store has the same few."""
     if protected := _protected(rest, words):
         return protected, None
     pieces = [piece.upper() for piece in _PIECE.findall(rest)]
     numbers = [piece for piece in pieces if "0" <= piece[0] <= "9"]
-    roles = {words.get(piece, "other") for piece in pieces if piece not in numbers}
+    roles = {words.roles.get(piece, "other") for piece in pieces if piece not in numbers}
     if roles == {"checkout", "self_checkout"}:
         roles = {"self_checkout"}
     if len(roles) != 1 or len(numbers) > 1 or any(len(number) > 9 for number in numbers):
@@ -162,21 +172,22 @@ def _rest(rest: str, words: Mapping[str, Role]) -> tuple[Role, int | None]:
     return role, terminal
 
 
-def _protected(text: str, words: Mapping[str, Role]) -> Role | None:
+def _protected(text: str, words: _Vocabulary) -> Role | None:
     """A concentrator's word counts wherever it stands; a proxy's only as a word of its own."""
     upper = text.upper()
-    for word, role in words.items():
-        if role == "concentrator" and word in upper:
-            return "concentrator"
-    return "proxy" if any(words.get(piece) == "proxy" for piece in _PIECE.findall(upper)) else None
+    if any(word in upper for word in words.concentrator):
+        return "concentrator"
+    return "proxy" if any(words.roles.get(piece) == "proxy" for piece in _PIECE.findall(upper)) else None
 
 
-def _tag_role(value: str, words: Mapping[str, Role]) -> Role | None:
+@lru_cache(maxsize=4096)
+def _tag_role(value: str, words: _Vocabulary) -> Role | None:
     upper = value.strip().upper().replace("-", "_").replace(" ", "_")
-    return _TAGGED.get(upper) or words.get(upper)
+    return _TAGGED.get(upper) or words.roles.get(upper)
 
 
 @lru_cache(maxsize=64)
-def _vocabulary(extra: tuple[tuple[Role, tuple[str, ...]], ...]) -> Mapping[str, Role]:
+def _vocabulary(extra: tuple[tuple[Role, tuple[str, ...]], ...]) -> _Vocabulary:
     added = {word.upper(): role for role, words in extra for word in words}
-    return {**added, **{word: role for role, words in WORDS.items() for word in words}}
+    roles = {**added, **{word: role for role, words in WORDS.items() for word in words}}
+    return _Vocabulary(roles, tuple(word for word, role in roles.items() if role == "concentrator"))

@@ -8,14 +8,16 @@ import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from runtime.core.departure import Departure
 from runtime.core.errors import RunError
 from runtime.core.facts import Privilege
-from runtime.core.identity import Claim, Finding, Kin
 from runtime.core.model import Host, HostResult, Listing, Reason, RunInfo, Selector, StepRecord
-from runtime.core.witnesses import Witness
+
+if TYPE_CHECKING:  # many commands need the ports, and few what these are about
+    from runtime.core.departure import Departure
+    from runtime.core.identity import Claim, Finding, Kin
+    from runtime.core.witnesses import Witness
 
 
 class Clock(Protocol):

@@ -43,7 +43,8 @@ class Api:
     version: tuple[int, ...]
 
     def get(self, method: str, row: type[AnyRow], **params: object) -> Iterator[AnyRow]:
-        """Asks at once, and checks each row as it is taken: of thousands only a few live at a time.
+        """Asks at once, and checks each row as it is taken: of thousands only a few live at a time, and what was answered is
+        forgotten row by row.
 
         Raises InventoryUnavailable for everything that is not a list of such rows.
         """
@@ -70,9 +71,10 @@ class Api:
         )
 
     def _checked(self, method: str, row: type[AnyRow], result: list[object]) -> Iterator[AnyRow]:
-        for place, one in enumerate(result):
+        result.reverse()
+        for place in range(len(result)):
             try:
-                yield row.model_validate(one)
+                yield row.model_validate(result.pop())
             except ValidationError as error:
                 raise self.unexpected(f"{method} answered in [{place}]: {problems_of(error)[0]}") from None
 

@@ -77,7 +77,7 @@ class ZabbixHosts:
         proxies: set[str] = set()
         dynamic: list[HostRow] = []
         for row in self._rows(api, groupids=sorted(groups)):
-            if not any(group.id in groups for group in row.groups):
+            if groups.keys().isdisjoint([group.id for group in row.groups]):
                 continue
             known.add(row.id)
             proxies.add(row.proxy)
@@ -152,10 +152,10 @@ class ZabbixHosts:
         macros: Macros = _NO_MACROS,
         unknown: list[str] | None = None,
     ) -> Host:
-        tags = tuple((tag.tag, tag.value) for tag in row.tags)
+        tags = tuple([(tag.tag, tag.value) for tag in row.tags])
         said = self.naming.describe(row.host, row.name, tags)
         agent = row.agent
-        address, problem = _address(row, macros)
+        address, problem = _address(row, agent, macros)
         left_out = "network" if not said.ours else left_out or ("template" if excluded else "")
         login = self._login(row)
         addresses: dict[str, None] = {}
@@ -186,7 +186,7 @@ class ZabbixHosts:
             terminal=said.terminal,
             role=said.role,
             provider=said.provider,
-            groups=tuple(group.name for group in row.groups),
+            groups=tuple([group.name for group in row.groups]),
             tags=tags,
             agent_status=agent.available if agent else None,
             agent_port=(whole(agent.port, 1, 65535) if agent else None) or _AGENT_PORT,
@@ -205,7 +205,7 @@ class ZabbixHosts:
 
 
 def _has_macro(row: HostRow) -> bool:
-    return any(is_macro(text) for one in row.interfaces for text in (one.ip, one.dns))
+    return any(is_macro(one.ip) or is_macro(one.dns) for one in row.interfaces)
 
 
 def _foreign(hosts: list[Host]) -> str:
@@ -230,9 +230,8 @@ def _left_out(row: HostRow) -> LeftOut:
     return "" if row.status == _ENABLED else "disabled"
 
 
-def _address(row: HostRow, macros: Macros) -> tuple[str, str]:
+def _address(row: HostRow, agent: Interface | None, macros: Macros) -> tuple[str, str]:
     """Address and problem, one of them empty. A DNS name is not resolved: whoever answers for it would be logged in to."""
-    agent = row.agent
     if agent is None:
         return "", "no agent interface in Zabbix: add one with the host's IP address"
     if agent.useip != 1:
