@@ -20,7 +20,7 @@ import structlog
 from contracts.config import Effect, Job
 from contracts.ids import uuid7
 from contracts.schedule import Plan
-from runtime.adapters.memory import kills
+from runtime.adapters.memory import go_first, kills
 from runtime.adapters.state.door import closed_until
 from runtime.adapters.state.history import find_run
 from runtime.adapters.state.ledger import post_event
@@ -73,12 +73,14 @@ Launch = Callable[[Sequence[str]], Awaitable[Child]]
 
 async def launch_run(arguments: Sequence[str]) -> Child:
     """`flageemonitor-run ARGUMENTS` as a process of its own."""
-    return await asyncio.create_subprocess_exec(
+    child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "runtime.main", *arguments),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         start_new_session=True,  # a Ctrl-C at the daemon must reach runs through the registry, in order
     )
+    go_first(pid=child.pid)  # a run says so itself, but on a busy machine that takes it most of a minute
+    return child
 
 
 class JobRuns:

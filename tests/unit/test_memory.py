@@ -1,5 +1,6 @@
 """The memory that a process may use, as Linux tells it in all its ways, and who goes first when there is none left."""
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime.adapters.memory import VICTIM, go_first, kills, memory_limit
+from runtime.job_runs import launch_run
 
 GB = 1 << 30
 UNLIMITED_V1 = 9223372036854771712
@@ -102,6 +104,19 @@ def test_a_process_that_goes_first_is_the_likelier_victim_and_never_less_likely_
     code += "open('/proc/self/oom_score_adj', 'w').write('900'); go_first(); " + f"print({score})"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.split() == [str(VICTIM), "900"]
+
+
+def test_a_run_of_the_schedule_goes_first_from_its_beginning() -> None:
+    def score_of(pid: int) -> str:
+        return Path(f"/proc/{pid}/oom_score_adj").read_text().strip()
+
+    async def scene() -> str:
+        child = await launch_run(["--version"])  # which never says so itself
+        score = score_of(child.pid)
+        await child.wait()
+        return score
+
+    assert asyncio.run(scene()) == str(VICTIM)
 
 
 def test_where_it_cannot_be_asked_for_nothing_fails(tmp_path: Path) -> None:

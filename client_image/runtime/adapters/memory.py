@@ -32,9 +32,9 @@ def kills(root: Path = ROOT) -> int | None:
     return None
 
 
-def go_first(root: Path = ROOT) -> None:
-    """Have the kernel end this process rather than the daemon. A process may always make itself a likelier victim."""
-    path = root / "proc/self/oom_score_adj"
+def go_first(root: Path = ROOT, pid: int | None = None) -> None:
+    """Have the kernel end this process, or our child ``pid``, rather than the daemon. That needs no right."""
+    path = root / "proc" / ("self" if pid is None else str(pid)) / "oom_score_adj"
     with contextlib.suppress(OSError, ValueError):
         if (whole(path.read_text().strip(), low=-1000) or 0) < VICTIM:
             path.write_text(f"{VICTIM}\n")
