@@ -73,6 +73,8 @@ def described(job: Job, expected: Expected) -> str:
     others = f" and {number - _NAMED} more" if number > _NAMED else ""
     hosts = counted(number, "host") if number == expected.hosts else f"{number} of {expected.hosts} selected hosts"
     where = f"{hosts} in {counted(places(touched), 'store')} of {job.info.network}"
+    if not touched:
+        where = f"none of {counted(expected.hosts, 'selected host')} of {job.info.network} at this moment"
     summary = job.default.action.summary.rstrip(".")
     text = (
         f"{job.info.action} {_DOES[_effect(job, expected)]} {where} ({summary}){': ' if named else ''}{named}{others}."

@@ -56,7 +56,7 @@ def test_what_a_freeze_keeps_now_is_asked_about_because_the_freeze_ends() -> Non
     made, expected = asked("power_off", TILLS, freeze=[FROZEN])
     assert asked_about(made, expected)
     text = described(made, expected)
-    assert "disrupts 0 of 4 selected hosts" in text
+    assert "disrupts none of 4 selected hosts of ACME at this moment (Off)." in text
     assert "Left alone: 4 frozen (ACME-LOJA001-PDV201)." in text
 
 
