@@ -7,7 +7,7 @@ import dataclasses
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,6 +26,8 @@ def config() -> None:
 
 
 _FILE = click.argument("file", metavar="FILE")
+# How often another writer may be faster before `config set` gives up.
+_TRIES = 20
 
 
 _ALLOW_UNKNOWN = click.option(
@@ -57,30 +59,29 @@ def config_set(client_name: str, code: str, file: str, yes: bool, allow_unknown:
       flagee-server config set "Mercado Sol" SOL - --yes --output json < config_bot.json
     """
     from server.services.configurations import preview, store
+    from server.services.refusal import Refusal
 
     raw = _read(file)
     with working() as context, _refused(output):
         now = context.clock()
-        with context.database.reading() as connection:
-            what = preview(
-                connection, context.vault, client=client_name, code=code, raw=raw, now=now, allow_unknown=allow_unknown
-            )
-        _say_notes(what.checked.document.notes)
-        _say_findings(what.checked.findings)
-        _say_changes(what.changes)
-        if what.dangerous and not yes and _on_terminal():
-            _ask(f"Store this for network {code} of {client_name}?", what.served, output)
-        with context.database.writing() as session:
-            stored = store(
-                session,
-                context.vault,
-                client=client_name,
-                code=code,
-                raw=raw,
-                now=now,
-                allow_unknown=allow_unknown,
-                expected=what.served,
-            )
+        target: dict[str, Any] = {"client": client_name, "code": code, "raw": raw, "now": now}
+        for last in (*[False] * _TRIES, True):
+            with context.database.reading() as connection:
+                what = preview(connection, context.vault, **target, allow_unknown=allow_unknown)
+            _say_notes(what.checked.document.notes)
+            _say_findings(what.checked.findings)
+            _say_changes(what.changes)
+            asked = what.dangerous and not yes and _on_terminal()
+            if asked:
+                _ask(f"Store this for network {code} of {client_name}?", what.served, output)
+            try:
+                with context.database.writing() as session:
+                    stored = store(session, context.vault, **target, allow_unknown=allow_unknown, expected=what.served)
+                break
+            except Refusal as refusal:
+                # What somebody agreed to holds for that version alone; where nobody was asked, the changes are said again.
+                if asked or last or refusal.reason != "configuration_changed":
+                    raise
     if output == "json":
         emit_json({**dataclasses.asdict(stored), "findings": _plain(stored.findings), "changes": what.changes})
     elif stored.changed:
