@@ -814,13 +814,32 @@ param(
         }
     }
 
-    # The control plane sends JSON only; a page is somebody else's.
-    function Get-Between([string]$Status) {
-        "Something between this host and the control plane answered: a web page (HTTP $Status)."
+    # The control plane sends JSON only; a page is somebody else's. Only what no web server sends of itself shows that something
+    # stands between: a page as a success, 407, 511, a form for a password.
+    function Test-Between([string]$Status, [string]$Answer) {
+        $Status -cmatch '\A(2..|407|511)\z' -or ($Status -cne '404' -and $Answer -match 'type="?''?password')
     }
 
-    function Get-LetThrough {
-        'Let this host through the firewall or sign-in portal, or name the right proxy in HTTPS_PROXY; curl.exe -v shows the page.'
+    function Get-PageText([string]$Status, [string]$Answer, [string]$Url) {
+        if (Test-Between $Status $Answer) {
+            "Something between this host and the control plane answered: a web page (HTTP $Status), at $Url."
+        } else {
+            "$Url answered HTTP $Status with a web page: the server's own web server or something before it."
+        }
+    }
+
+    function Get-PageAdvice([string]$Status, [string]$Answer, [string]$Url) {
+        if (Test-Between $Status $Answer) {
+            'Let this host through the firewall or sign-in portal, or name the right proxy in HTTPS_PROXY; curl.exe -v shows the page.'
+        } elseif ($Status -ceq '401' -or $Status -ceq '403') {
+            'The web server, or something before it, asks for a login of its own or bars this host: let this host through there.'
+        } elseif ($Status -ceq '429') {
+            'It limits how often it is asked: wait, then try again.'
+        } elseif ($Status -cmatch '\A5..\z') {
+            'Look into the logs of the control plane and of its web server, then try again.'
+        } else {
+            "Check the address of the control plane: $Url"
+        }
     }
 
     function Test-Server {
@@ -839,7 +858,7 @@ param(
         }
         $why = ConvertTo-OneLine $said.Err
         if ($said.Code -eq 0 -and $said.Out -match '(?m)^content-type:[ \t]*text/html') {
-            Add-Problem (Get-Between $status) (Get-LetThrough)
+            Add-Problem (Get-PageText $status '' $health) (Get-PageAdvice $status '' $health)
         } elseif ($said.Code -eq 0 -and $status -ceq '200') {
             $site.Facts += " the control plane $(Get-Value 'SERVER_VERSION') answers;"
         } elseif ($said.Code -eq 0) {
@@ -1140,7 +1159,8 @@ param(
         $status = @($said.Out -split '\r?\n')[-1]
         $answer = $said.Out.Substring(0, $said.Out.Length - $status.Length)
         if ($answer -match '<html|<!doctype|<title') {
-            Stop-Failed @((Get-Between $status), "Nothing was changed here. $(Get-LetThrough)")
+            $place = Get-Value 'ENROLL_URL'
+            Stop-Failed @((Get-PageText $status $answer $place), "Nothing was changed here. $(Get-PageAdvice $status $answer $place)")
         }
         if ($status -cne '201') {
             $reason = if ($answer -cmatch '"detail"\s*:\s*"([^"]*)') { ': ' + $Matches[1] } else { '' }
@@ -1161,7 +1181,8 @@ param(
         $said = Invoke-Curl @('-o', 'NUL', '-w', '%{http_code} %{content_type}', "$(Get-Value 'API_BASE')/bot/config?rede=$(Get-Value 'NETWORK')") $site.Token
         $status, $kind = if ($said.Code -eq 0) { $said.Out -split ' ', 2 } else { '000', '' }
         if ($kind -like 'text/html*') {
-            Stop-Failed @((Get-Between $status), "Nothing was changed. $(Get-LetThrough)")
+            $place = "$(Get-Value 'API_BASE')/bot/config"
+            Stop-Failed @((Get-PageText $status '' $place), "Nothing was changed. $(Get-PageAdvice $status '' $place)")
         }
         if ($status -ceq '401' -or $status -ceq '403') {
             return $false

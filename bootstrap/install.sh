@@ -490,17 +490,32 @@ header = "X-Bot-Token: $bearer"
 TEXT
 }
 
-# other_page ANSWER: names what something else answered with. Fails for JSON, which is all that the control plane sends.
-other_page() {
-    case $1 in
-        (*'<html'* | *'<HTML'* | *'<!DOCTYPE'* | *'<!doctype'* | *'<title'* | *'<TITLE'*) ;;
+# not_json STATUS ANSWER URL: says in $page and $page_advice what came. Fails for JSON, which is all that the control plane sends.
+# Only what no web server sends of itself shows that something stands between: a page as a success, 407, 511, a form for a password.
+not_json() {
+    title=''
+    case $2 in
+        (*'<html'* | *'<HTML'* | *'<!DOCTYPE'* | *'<!doctype'* | *'<title'* | *'<TITLE'*)
+            came='a web page'
+            title=$(one_line "$2" | tr -d '[:cntrl:]' | sed -n 's/.*<[Tt][Ii][Tt][Ll][Ee][^>]*>\([^<]*\)<.*/\1/p' | cut -c 1-80)
+            ;;
         (*'{'*'"'*) return 1 ;;
-        (*) printf '%s' "$BETWEEN no JSON"; return 0 ;;
+        (*) came='no JSON' ;;
     esac
-    title=$(one_line "$1" | tr -d '[:cntrl:]' | sed -n 's/.*<[Tt][Ii][Tt][Ll][Ee][^>]*>\([^<]*\)<.*/\1/p' | cut -c 1-80)
-    printf '%s a web page%s' "$BETWEEN" "${title:+ titled \"$title\"}"
+    came="$came${title:+ titled \"$title\"}"
+    page="$3 answered HTTP $1 with $came: the server's own web server or something before it."
+    case $1:$2 in
+        (404:*) page_advice="Check the address of the control plane: $3" ;;
+        (2??:* | 407:* | 511:* | *type=?password* | *type=password* | *TYPE=?PASSWORD* | *TYPE=PASSWORD*)
+            page="Something between this host and the control plane answered: $came (HTTP $1), at $3."
+            page_advice=$SIGN_IN
+            ;;
+        (401:* | 403:*) page_advice='The web server, or something before it, asks for a login of its own or bars this host: let this host through there.' ;;
+        (429:*) page_advice='It limits how often it is asked: wait, then try again.' ;;
+        (5??:*) page_advice='Look into the logs of the control plane and of its web server, then try again.' ;;
+        (*) page_advice="Check the address of the control plane: $3" ;;
+    esac
 }
-BETWEEN='Something between this host and the control plane answered:'
 SIGN_IN='Let this host through the firewall or sign-in portal, or name the right proxy in https_proxy; curl -v shows the page.'
 
 check_server() {
@@ -515,8 +530,8 @@ check_server() {
     answer=$(printf '%s\n' "$answer" | tr -d '\000\r')
     status=$(printf '%s\n' "$answer" | sed -n 's/^status \([0-9]*\)$/\1/p' | sed '$!d')
     said=$(one_line "$(printf '%s\n' "$answer" | grep '^curl: ' || :)")
-    if [ "$code" = 0 ] && page=$(other_page "$answer"); then
-        problem "$page (HTTP $status), at $HEALTH_URL." "$SIGN_IN"
+    if [ "$code" = 0 ] && not_json "$status" "$answer" "$HEALTH_URL"; then
+        problem "$page" "$page_advice"
         return 0
     fi
     case $code:$status in
@@ -930,8 +945,8 @@ enrol() {
     answer=$(ask_as "$BOOTSTRAP_TOKEN" -X POST -H 'Content-Type: application/json' --data "$body" -w '\n%{http_code}\n' \
         "$ENROLL_URL?rede=$NETWORK" 2>&1) || fail "The control plane did not answer: $(one_line "$answer")" "Nothing was changed. Try again."
     status=$(printf '%s\n' "$answer" | sed '$!d')
-    if page=$(other_page "$answer"); then
-        fail "$page (HTTP $status), at $ENROLL_URL." "Nothing was changed here. $SIGN_IN"
+    if not_json "$status" "$answer" "$ENROLL_URL"; then
+        fail "$page" "Nothing was changed here. $page_advice"
     elif [ "$status" != 201 ]; then
         reason=$(printf '%s\n' "$answer" | sed -n 's/.*"detail"[[:space:]]*:[[:space:]]*"\([^"]*\).*/\1/p')
         fail "The control plane refused to enrol this host (HTTP $status)${reason:+: $reason}" "Nothing was changed." \
@@ -945,7 +960,10 @@ enrol() {
 token_works() {
     status=$(ask_as "$token" -o /dev/null -w '%{http_code} %{content_type}' "$API_BASE/bot/config?rede=$NETWORK" 2>/dev/null) || status=000
     case $status in
-        (*text/html*) fail "$BETWEEN a web page (HTTP ${status%% *})." "Nothing was changed. $SIGN_IN" ;;
+        (*text/html*)
+            not_json "${status%% *}" '<html' "$API_BASE/bot/config"
+            fail "$page" "Nothing was changed. $page_advice"
+            ;;
     esac
     status=${status%% *}
     case $status in

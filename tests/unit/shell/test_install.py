@@ -186,14 +186,27 @@ def test_a_control_plane_that_cannot_say_whether_the_token_works_is_no_reason_fo
     assert host.tree() == before
 
 
-@pytest.mark.parametrize("code", ["200", "401", "403", "503"])
-def test_a_page_that_answers_for_the_control_plane_is_no_reason_for_a_new_token(host: Host, code: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("200", "Something between this host and the control plane answered: a web page (HTTP 200)"),
+        ("401", "answered HTTP 401 with a web page: the server's own web server or something before it"),
+        ("403", "asks for a login of its own or bars this host"),
+        ("404", "Check the address of the control plane: https://"),
+        ("503", "Look into the logs of the control plane"),
+        ("511", "Something between this host and the control plane answered: a web page (HTTP 511)"),
+    ],
+)
+def test_a_page_that_answers_for_the_control_plane_is_no_reason_for_a_new_token(
+    host: Host, code: str, said: str
+) -> None:
     assert host.install().returncode == 0
     before = host.tree()
     host.answer("config-code", f"{code} text/html; charset=utf-8")
     done = host.install()
     assert done.returncode == 1
-    assert f"answered: a web page (HTTP {code})" in done.stderr
+    assert said in done.stderr
+    assert ("Something between" in done.stderr) == (code in ("200", "511"))
     assert host.tree() == before
 
 
@@ -296,9 +309,19 @@ def test_with_neither_systemd_nor_cron_it_says_what_is_missing(host: Host) -> No
     [
         ("pull-fails", "Error response from daemon: no route to host", "no route to host"),
         ("enrol", '{"detail": "this token was used", "reason": "token_used"}\n403', "this token was used"),
-        ("enrol", "<html><title>502 Bad Gateway</title></html>\n502", 'a web page titled "502 Bad Gateway" (HTTP 502)'),
+        (
+            "enrol",
+            "<html><title>502 Bad Gateway</title></html>\n502",
+            'answered HTTP 502 with a web page titled "502 Bad Gateway"',
+        ),
+        (
+            "enrol",
+            "<html><input type='password'></html>\n403",
+            "Something between this host and the control plane answered",
+        ),
+        ("enrol", "<html><title>404</title></html>\n404", "Check the address of the control plane: https://"),
         ("enrol", "<html>Sign in</html>\n200", "Something between this host and the control plane answered"),
-        ("enrol", "\n502", "answered: no JSON (HTTP 502)"),
+        ("enrol", "\n502", "answered HTTP 502 with no JSON: the server's own web server"),
         ("enrol", '{"token": "bad token\\n"}\n201', "holds no token"),
         ("refresh-code", "3", "exit code 3"),
         ("on-deploy", "exit 10", "exit code 10"),
