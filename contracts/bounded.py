@@ -44,8 +44,11 @@ def read_json(raw: bytes | str, *, limit: int = MAX_BYTES, depth: int = MAX_DEPT
         data = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
     except Unreadable:
         raise
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise Unreadable("not_json", f"not a complete JSON document: {error}") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno} column {error.colno}"
+        raise Unreadable("not_json", f"not a complete JSON document, {where}: {error.msg}") from None
+    except UnicodeDecodeError:
+        raise Unreadable("not_json", "not a complete JSON document: this is not UTF-8 text") from None
     except RecursionError:
         raise Unreadable("too_deep", f"nested more than {depth} levels deep, {_deep_place(text, depth)}") from None
     except ValueError:  # the only one left: more digits than Python converts
@@ -88,7 +91,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for name, _ in pairs:
             if name in seen:
-                raise Unreadable("key_twice", f"key given twice: {name[:200]!r}")
+                raise Unreadable("key_twice", f"key given twice: {name[:200]}")
             seen.add(name)
     return result
 

@@ -40,8 +40,8 @@ def refused(raw: bytes | str, **bounds: int) -> Unreadable:
         pytest.param('{"a": 1e999999}', "bad_number", "a: not a finite", id="an exponent that means infinity"),
         pytest.param('{"a": NaN}', "bad_number", "NaN", id="not a number"),
         pytest.param('{"a": -Infinity}', "bad_number", "-Infinity", id="infinity by name"),
-        pytest.param('{"a": 1, "a": 2}', "key_twice", "'a'", id="a key twice"),
-        pytest.param('{"a": [{"b": 1, "c": 2, "b": 3}]}', "key_twice", "'b'", id="a key twice, inside"),
+        pytest.param('{"a": 1, "a": 2}', "key_twice", "twice: a", id="a key twice"),
+        pytest.param('{"a": [{"b": 1, "c": 2, "b": 3}]}', "key_twice", "twice: b", id="a key twice, inside"),
         pytest.param(b"\xff", "not_json", "not a complete JSON document", id="not UTF-8"),
         pytest.param("", "not_json", "not a complete JSON document", id="nothing"),
         pytest.param(b" " * 101, "too_large", "101 bytes; at most 100", id="too large"),
@@ -158,6 +158,7 @@ BOUNDED_DIGITS = {
     "client_image/runtime/deployment/spec.py",
     "client_image/runtime/console/schedule.py",
     "client_image/runtime/core/storage.py",
+    "client_image/runtime/core/networks.py",  # an address as a number
     "client_image/runtime/core/zone_truth.py",  # hours of a time difference
     "client_image/runtime/actions/diagnose_env.py",
 }

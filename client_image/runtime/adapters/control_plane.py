@@ -30,7 +30,7 @@ from runtime.adapters import intermediary
 from runtime.adapters.config_store import ConfigStore, StoredConfig
 from runtime.adapters.http_deadline import DeadlinePassed, Wire
 from runtime.adapters.state.files import ca_problem, read_plain
-from runtime.core.errors import NoConfiguration
+from runtime.core.errors import NoConfiguration, in_words
 from runtime.core.ports import Clock
 
 MIN_PAUSE_S = 30.0
@@ -510,20 +510,15 @@ def _network_reason(error: Exception, url: str) -> str:
     host = urlsplit(url).netloc
     if isinstance(error, requests.exceptions.SSLError):
         return (
-            f"the certificate of {host} is not trusted: {_named(error)}; a private CA, or the one of a firewall "
+            f"the certificate of {host} is not trusted: {in_words(error)}; a private CA, or the one of a firewall "
             "that opens TLS on the way, goes into FLAGEEMONITOR_CA_PATH"
         )
     if isinstance(_innermost(error), TimeoutError):
         return f"{host} did not answer in time"
-    return f"{host} could not be reached, or broke off: {_named(error)}"
+    return f"{host} could not be reached, or broke off: {in_words(error)}"
 
 
 def _innermost(error: BaseException) -> BaseException:
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     return error
-
-
-def _named(error: BaseException) -> str:
-    error = _innermost(error)
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -5,6 +5,14 @@ from __future__ import annotations
 from runtime.core.model import Outcome, Reason
 
 
+def in_words(error: BaseException) -> str:
+    """The innermost cause as the system words it, without Python's type and error number."""
+    while below := error.__cause__ or error.__context__:
+        error = below
+    told = getattr(error, "verify_message", None) or getattr(error, "strerror", None)
+    return str(told or str(error) or type(error).__name__)
+
+
 class HostError(Exception):
     """Something about one host went wrong; becomes its outcome in one place (process_one)."""
 

@@ -27,7 +27,7 @@ from contracts.bounded import read_json
 from runtime.adapters import intermediary
 from runtime.adapters.http_deadline import DeadlinePassed, Wire
 from runtime.adapters.state.files import ca_problem
-from runtime.core.errors import InventoryUnavailable
+from runtime.core.errors import InventoryUnavailable, in_words
 
 _PIECE = 65_536
 _LARGEST = 256 * 1024 * 1024  # bytes of one answer; 10,000 hosts take about 6 million
@@ -163,7 +163,7 @@ def _explained(error: Exception, where: str, silence: float) -> InventoryUnavail
         case SSLError():
             return InventoryUnavailable(
                 "zabbix_tls",
-                f"{where}: {cause}",
+                f"{where}: {in_words(error)}",
                 "set inventory.ca_path to the CA that signed its certificate (or to that of a firewall which opens TLS on "
                 "the way), and use a name that the certificate carries; "
                 "there is no way to switch verification off",
@@ -175,10 +175,10 @@ def _explained(error: Exception, where: str, silence: float) -> InventoryUnavail
         case ConnectionFailed() | BodyError() | HTTPException():
             return InventoryUnavailable(
                 "zabbix_unreachable",
-                f"{where}: {cause}",
+                f"{where}: {in_words(error)}",
                 "check that Zabbix's frontend runs and that this host reaches it; `flageemonitor-run doctor` tells more",
             )
-    return InventoryUnavailable("zabbix_unreachable", f"{where}: {cause}", "check inventory.url")
+    return InventoryUnavailable("zabbix_unreachable", f"{where}: {in_words(error)}", "check inventory.url")
 
 
 def _status(status: int, where: str, what: str) -> InventoryUnavailable:
