@@ -190,12 +190,14 @@ def test_only_the_till_that_may_go_goes(tills: Shop, tmp_path: Path) -> None:
 def test_a_till_is_not_powered_off_through_an_entry_beside_the_one_that_is_an_exception(
     tills: Shop, tmp_path: Path
 ) -> None:
-    beside = tills.host("stays", name=f"{NETWORK}-LOJA001-PDV310")
+    free = tills.host("stays", name=f"{NETWORK}-LOJA001-FUNDOS", role="checkout")
+    other = tills.host("stays", name=f"{NETWORK}-LOJA001-PDV310")  # and the machine says that it is another terminal
     actions = shutting_down(windows=[ALWAYS], exceptions=[tills.name("stays")])
-    proxy = Proxy(tmp_path, tills.document("stays", hosts=[beside], actions=actions))
-    said = proxy.run("pdv_shutdown", "--host", beside["name"], "--output", "json")
-    assert said.outcomes == {beside["name"]: "skipped refused:exception"}
-    assert "power off" not in tills.events("stays")
+    for beside, outcome in ((free, "skipped refused:exception"), (other, "blocked host_identity_unclear:another_host")):
+        proxy = Proxy(tmp_path / beside["name"], tills.document("stays", hosts=[beside], actions=actions))
+        said = proxy.run("pdv_shutdown", "--host", beside["name"], "--output", "json")
+        assert said.outcomes == {beside["name"]: outcome}
+        assert "power off" not in tills.events("stays")
 
 
 def zone_where_it_is(hour: int) -> ZoneInfo:
