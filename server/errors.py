@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from server.context import EXTENSION, Context
-from server.problem import CONTENT_TYPE, INTERNAL_ERROR, problem_body
+from server.problem import CONTENT_TYPE, INTERNAL_ERROR, MALFORMED, MalformedRequest, problem_body
 from server.services.refusal import Reason, Refusal
 from server.storage.faults import explain
 from server.storage.session import DatabaseAbsent
@@ -59,6 +59,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(ApiError, _answer)
     app.register_error_handler(Refusal, _refused)
     app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(MalformedRequest, _malformed)
     app.register_error_handler(SQLAlchemyError, _database)
     app.register_error_handler(DatabaseAbsent, _database)
     app.register_error_handler(Exception, _unexpected)
@@ -99,6 +100,10 @@ def _http(error: HTTPException) -> BaseResponse:
         if name.lower() not in ("content-type", "content-length"):
             response.headers[name] = value
     return response
+
+
+def _malformed(_: Exception) -> Response:
+    return _answer(ApiError(400, "bad_request", MALFORMED))
 
 
 _ROUTING = {

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from server.context import EXTENSION
+from server.serving import parsing
 from server.settings import read_settings
 from server.tls import Certificates
 from server.worker import Logger, Worker
 
 _settings = read_settings(os.environ)
+parsing.install()
 
 wsgi_app = "server.app:create_app()"
 bind = _settings.bind

@@ -9,7 +9,12 @@ from http import HTTPStatus
 
 CONTENT_TYPE = "application/problem+json"
 INTERNAL_ERROR = "this is a fault of the server; report it with the correlation id, which is in its log"
+MALFORMED = "this is not a well-formed HTTP request; check what is between the proxy and this server"
 CORRELATION_HEADER = "x-correlation-id"
+
+
+class MalformedRequest(Exception):
+    """The body of a request breaks the rules of HTTP. Raised by what reads the body; the caller is told 400."""
 
 
 def problem_body(status: int, reason: str, detail: str, correlation: str, networks: Sequence[str] = ()) -> bytes:

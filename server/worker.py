@@ -23,7 +23,14 @@ from gunicorn.workers.gthread import ThreadWorker
 from contracts.ids import correlation_id
 from server.heads import HEAD_S, Heads
 from server.logs import configure_logging
-from server.problem import CONTENT_TYPE, CORRELATION_HEADER, INTERNAL_ERROR, problem_body
+from server.problem import (
+    CONTENT_TYPE,
+    CORRELATION_HEADER,
+    INTERNAL_ERROR,
+    MALFORMED,
+    MalformedRequest,
+    problem_body,
+)
 from server.settings import read_settings
 
 _log = structlog.get_logger("server.worker")
@@ -128,17 +135,9 @@ def _classify(error: BaseException) -> tuple[int, str, str]:
     for kind, answer in _REFUSED.items():
         if isinstance(error, kind):
             return answer
-    if isinstance(error, errors.ParseException):
-        return (
-            400,
-            "bad_request",
-            "this is not a well-formed HTTP request; check what is between the proxy and this server",
-        )
-    return (
-        500,
-        "internal_error",
-        INTERNAL_ERROR,
-    )
+    if isinstance(error, errors.ParseException | MalformedRequest):
+        return (400, "bad_request", MALFORMED)
+    return (500, "internal_error", INTERNAL_ERROR)
 
 
 def _received_id(request: Any) -> str | None:

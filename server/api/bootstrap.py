@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from contracts.bounded import Unreadable, read_json
 from contracts.document import problems_of
 from contracts.secret import Secret
+from server.api.bodies import read_body
 from server.api.parameters import network_asked_for
 from server.auth import authorized, presented
 from server.context import EXTENSION, Context
@@ -107,10 +108,7 @@ def enroll_agent() -> Response:
 def _body() -> Enrolment:
     if request.mimetype != "application/json":
         raise ApiError(415, "media_type_unsupported", "send JSON, with Content-Type: application/json")
-    # Counted here: Werkzeug's own limit cuts a body that comes in chunks instead of refusing it.
-    raw = request.stream.read(_BODY_LIMIT + 1)
-    if len(raw) > _BODY_LIMIT:
-        raise ApiError(413, "body_too_large", f"at most {_BODY_LIMIT} bytes are taken; send agent_id and hostname only")
+    raw = read_body(_BODY_LIMIT, advice="send agent_id and hostname only")
     try:
         return Enrolment.model_validate(read_json(raw, limit=_BODY_LIMIT))
     except Unreadable as error:

@@ -24,23 +24,36 @@ def plane(request: pytest.FixtureRequest, tmp_path: Path) -> ControlPlane:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Child]]:
+def shared_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Child, str]]:
     """A server for tests that only ask it something."""
-    plane = prepared(tmp_path_factory.mktemp("plane"))
-    with plane.serving(LOG_LEVEL="debug", TRUSTED_PROXIES="1") as served:
-        yield served
+    plane = prepared(tmp_path_factory.mktemp("shared"))
+    with plane.serving(LOG_LEVEL="debug", TRUSTED_PROXIES="1") as (url, child):
+        yield url, child, plane.token("--network", "SOL")
+
+
+@pytest.fixture
+def shared(shared_plane: tuple[str, Child, str]) -> tuple[str, Child]:
+    return shared_plane[:2]
+
+
+@pytest.fixture
+def shared_token(shared_plane: tuple[str, Child, str]) -> str:
+    """A token of the shared server with every scope."""
+    return shared_plane[2]
 
 
 def log_lines(child: Child) -> list[dict[str, Any]]:
     return [json.loads(line) for line in child.log.read_text().splitlines()]
 
 
-def exchange(url: str, request: bytes) -> tuple[str, dict[str, str], bytes]:
-    """Status line, headers and body that gunicorn sends for these bytes."""
+def exchange(url: str, request: bytes, *, last: bool = False) -> tuple[str, dict[str, str], bytes]:
+    """Status line, headers and body that gunicorn sends for these bytes; ``last``: nothing more is sent, and it is told so."""
     host, port = url.removeprefix("http://").split(":")
     answer = b""
     with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(request)
+        if last:
+            connection.shutdown(socket.SHUT_WR)
         while chunk := connection.recv(65536):
             answer += chunk
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -143,6 +156,80 @@ def test_what_gunicorn_refuses_is_a_problem_with_a_correlation_id(
     [line] = [line for line in log_lines(child) if line.get("correlation_id") == headers["x-correlation-id"]]
     assert (line["event"], line["status"]) == ("request refused", status)
     assert "hunter2" not in child.log.read_text()
+
+
+def head_of(size: int) -> bytes:
+    """A request for the health answer with a head of that many bytes, in headers that are each small enough."""
+    start, end = b"GET /health HTTP/1.1\r\nConnection: close\r\n", b"\r\n"
+    head = start
+    while (left := size - len(head) - len(end)) > 0:
+        line = min(left, 4096) if left - min(left, 4096) in (0, *range(32, 1 << 20)) else left - 32
+        head += b"X-Filler: " + b"x" * (line - 12) + b"\r\n"
+    return head + end
+
+
+@pytest.mark.parametrize(("size", "status"), [(32_768, 200), (32_769, 431), (36_000, 431)])
+def test_a_head_has_at_most_32_kilobytes_without_nginx_too(shared: tuple[str, Child], size: int, status: int) -> None:
+    url, _ = shared
+    request = head_of(size)
+    assert len(request) == size
+    status_line, headers, body = exchange(url, request)
+    assert status_line.startswith(f"HTTP/1.1 {status} ")
+    if status == 431:
+        assert headers["content-type"] == "application/problem+json"
+        assert json.loads(body)["reason"] == "headers_too_large"
+
+
+AFTER_A_BROKEN_BODY = b"\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+BROKEN_CHUNKS = {
+    "plus": b"+5\r\nhello\r\n0\r\n\r\n",
+    "minus": b"-1\r\nhello\r\n0\r\n\r\n",
+    "0x": b"0x5\r\nhello\r\n0\r\n\r\n",
+    "underscore": b"1_0\r\n0123456789abcdef\r\n0\r\n\r\n",
+    "leading space": b" 5\r\nhello\r\n0\r\n\r\n",
+    "trailing space": b"5 \r\nhello\r\n0\r\n\r\n",
+    "empty": b"\r\nhello\r\n0\r\n\r\n",
+    "no digit": b"hello\r\nhello\r\n0\r\n\r\n",
+    "superscript": b"\xb2\r\nhe\r\n0\r\n\r\n",
+    "line feed alone": b"5\nhello\r\n0\r\n\r\n",
+    "longer than it says": b"3\r\nhello\r\n0\r\n\r\n",
+    "size without end": b"0" * 12_000,
+    "extension without end": b"5;" + b"x" * 12_000,
+    "trailers without end": b"0\r\n" + b"X-A: 1\r\n" * 1_400,
+    "trailer that is none": b"0\r\nnothing\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("chunks", BROKEN_CHUNKS.values(), ids=BROKEN_CHUNKS)
+def test_a_body_whose_chunks_break_the_rules_is_400_and_ends_the_connection(
+    shared: tuple[str, Child], shared_token: str, chunks: bytes
+) -> None:
+    url, child = shared
+    errors = child.log.read_text().count('"level": "error"')
+    for token, status in ((shared_token, "400"), ("unknown", "401")):
+        head = (
+            f"POST /api/bootstrap/enroll HTTP/1.1\r\nX-Bot-Token: {token}\r\nContent-Type: application/json\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n"
+        )
+        status_line, headers, body = exchange(url, head.encode() + chunks + AFTER_A_BROKEN_BODY, last=True)
+        assert status_line.split()[1] == status
+        assert headers["content-type"] == "application/problem+json"
+        assert status == "401" or json.loads(body)["reason"] == "bad_request"
+    log = child.log.read_text()
+    assert "smuggled" not in log, "what follows a broken body is not a request"
+    assert log.count('"level": "error"') == errors, "a caller's mistake is no error of the server"
+
+
+def test_a_body_in_chunks_that_keeps_the_rules_is_taken(shared: tuple[str, Child], shared_token: str) -> None:
+    url, _ = shared
+    body = json.dumps({"agent_id": "0198c0de-0000-7000-8000-00000000c0de", "hostname": "pdv"}).encode()
+    chunks = b"".join(b"%X;note=1\r\n%b\r\n" % (len(part), part) for part in (body[:1], body[1:50], body[50:]))
+    head = (
+        f"POST /api/bootstrap/enroll HTTP/1.1\r\nX-Bot-Token: {shared_token}\r\nContent-Type: application/json\r\n"
+        "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    )
+    status_line, _, _ = exchange(url, head.encode() + chunks + b"0\r\nX-Trailer: 1\r\n\r\n")
+    assert status_line.split()[1] == "201"
 
 
 def test_every_line_of_the_log_is_an_object_and_requests_carry_their_correlation_id(shared: tuple[str, Child]) -> None:

@@ -1,0 +1,1 @@
+"""How connections and requests reach the application: everything that knows gunicorn from the inside."""
