@@ -21,15 +21,15 @@ from rich.text import Text
 from contracts.visible import one_line
 from runtime.adapters.state.files import locked, read_plain
 from runtime.console.output import Out, choose
+from runtime.deployment.deployment import REPAIR_WAIT_S, WAIT_S, Folders, Options, Site
+from runtime.deployment.environment import DeploySettings, read_settings
 from runtime.deployment.host_windows import seen_by_engine
 from runtime.deployment.names import SOCKET, UID, HostOs, environment_file, name_problem
-from runtime.deployment.outcomes import DeployError, Result, as_result
 from runtime.deployment.ports import Engine, Tell
 from runtime.deployment.records import Memory
-from runtime.deployment.settings import DeploySettings, read_settings
+from runtime.deployment.results import DeployError, Result, as_result
 from runtime.deployment.shield import Shield
-from runtime.deployment.site import REPAIR_WAIT_S, WAIT_S, Folders, Options, Site
-from runtime.deployment.spec import Sources
+from runtime.deployment.specification import Sources
 from runtime.settings import ROOT
 
 VERBS = ("apply", "repair", "rollback", "resume", "status")
@@ -64,7 +64,7 @@ def deploy(
 ) -> tuple[Result, dict[str, Any]]:
     """One verb from reading the environment file to the report. Never raises what belongs to the host."""
     from runtime.deployment import verbs
-    from runtime.deployment.engine import DockerEngine  # the SDK, half a second that --help need not pay
+    from runtime.deployment.docker_engine import DockerEngine  # the SDK, half a second that --help need not pay
 
     try:
         settings = _settings(folders.etc, runtime, system)

@@ -155,7 +155,7 @@ BOUNDED_DIGITS = {
     "server/commands/tokens.py",
     "client_image/runtime/core/names.py",
     "client_image/runtime/core/probe.py",
-    "client_image/runtime/deployment/spec.py",
+    "client_image/runtime/deployment/specification.py",
     "client_image/runtime/console/schedule.py",
     "client_image/runtime/core/storage.py",
     "client_image/runtime/core/networks.py",  # an address as a number

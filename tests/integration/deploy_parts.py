@@ -64,8 +64,8 @@ DRIVER = """\
 import os, signal, sys
 from pathlib import Path
 from runtime import deploy as program
-from runtime.deployment.site import Folders, Options
-from runtime.deployment.spec import Sources
+from runtime.deployment.deployment import Folders, Options
+from runtime.deployment.specification import Sources
 
 verb, runtime, host, engine, socket, step, number = sys.argv[1:]
 host = Path(host)

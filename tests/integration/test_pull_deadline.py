@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from runtime.deployment import engine
-from runtime.deployment.engine import DockerEngine
-from runtime.deployment.outcomes import DeployError
+from runtime.deployment import docker_engine as engine
+from runtime.deployment.docker_engine import DockerEngine
 from runtime.deployment.reference import parse_reference
+from runtime.deployment.results import DeployError
 
 VERSION = {"Version": "28.0.0", "ApiVersion": "1.48", "MinAPIVersion": "1.24"}
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace as changed
 
+from runtime.deployment.deployment import Site
 from runtime.deployment.facts import Container
-from runtime.deployment.outcomes import DeployError, Result
 from runtime.deployment.records import Healthy, Pin
-from runtime.deployment.site import Site
-from runtime.deployment.swap import Target, replace
+from runtime.deployment.results import DeployError, Result
+from runtime.deployment.update import Target, replace
 
 
 def standing(site: Site, container: Container | None) -> Target:

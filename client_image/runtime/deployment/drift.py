@@ -11,7 +11,7 @@ from typing import Any
 
 from runtime.deployment.env_file import NEW, OLD, PLAIN
 from runtime.deployment.facts import LABEL_SPEC, Container, Image
-from runtime.deployment.spec import LABEL_WATCHTOWER, Specification
+from runtime.deployment.specification import LABEL_WATCHTOWER, Specification
 
 _SECRET = ("FLAGEEMONITOR_TOKEN", "ARIUSMONITOR_TOKEN")
 _OUR_ENV = (NEW, OLD, "WATCHTOWER_")

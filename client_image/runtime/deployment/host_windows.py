@@ -15,7 +15,7 @@ from typing import Any
 
 from runtime.deployment.names import Names
 from runtime.deployment.ports import Engine
-from runtime.deployment.spec import Sources
+from runtime.deployment.specification import Sources
 
 
 def seen_by_engine(engine: Engine, names: Names, sources: Sources, etc: Path) -> Sources:

@@ -6,14 +6,14 @@ import datetime as dt
 from dataclasses import dataclass
 
 from runtime.deployment import sights
-from runtime.deployment.decisions import RESTARTS, Situation, condition
+from runtime.deployment.deployment import HEALTH_COMMAND, Site
 from runtime.deployment.drift import drift
 from runtime.deployment.facts import Condition, Container
-from runtime.deployment.gate import PROBE_S
+from runtime.deployment.health import PROBE_S
 from runtime.deployment.records import Pin
+from runtime.deployment.repair_rules import RESTARTS, Situation, condition
 from runtime.deployment.sights import Sight
-from runtime.deployment.site import HEALTH_COMMAND, Site
-from runtime.deployment.swap import Target
+from runtime.deployment.update import Target
 
 # What a repair gives the runtime to answer, before it does anything about it.
 PATIENT_S = 60.0

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from runtime.deployment.facts import Container, EngineFacts, Image, Probe
 from runtime.deployment.reference import Reference
-from runtime.deployment.spec import Specification
+from runtime.deployment.specification import Specification
 
 
 class Engine(Protocol):

@@ -13,13 +13,13 @@ Every step of a swap leaves one of these pictures; the records say which contain
 
 from __future__ import annotations
 
+from runtime.deployment.deployment import Site
 from runtime.deployment.facts import Container
-from runtime.deployment.gate import wait_settled
-from runtime.deployment.outcomes import Result
-from runtime.deployment.quiet import reopen
+from runtime.deployment.health import wait_settled
+from runtime.deployment.interruptions import reopen
 from runtime.deployment.records import Swap
-from runtime.deployment.site import Site
-from runtime.deployment.swap import discard_candidate, drop_previous, finish, go_back, retire
+from runtime.deployment.results import Result
+from runtime.deployment.update import discard_candidate, drop_previous, finish, go_back, retire
 
 
 def recover(site: Site) -> Result | None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace as changed
 
 from runtime.deployment.choice import bring, go_to_history, last_healthy, standing
-from runtime.deployment.decisions import Act, Plan, decide
+from runtime.deployment.deployment import REPAIR_WAIT_S, Site
 from runtime.deployment.facts import Condition, Container
-from runtime.deployment.gate import wait_healthy
+from runtime.deployment.health import wait_healthy
+from runtime.deployment.interruptions import at_work, named, quiet
 from runtime.deployment.looking import PATIENT_S, Seen, look, remember, situation
-from runtime.deployment.outcomes import DeployError, Result, as_result
-from runtime.deployment.quiet import at_work, named, quiet
 from runtime.deployment.recovery import recover
-from runtime.deployment.site import REPAIR_WAIT_S, Site
-from runtime.deployment.spec import STOP_S
-from runtime.deployment.swap import pause_watchtower, replace
+from runtime.deployment.repair_rules import Act, Plan, decide
+from runtime.deployment.results import DeployError, Result, as_result
+from runtime.deployment.specification import STOP_S
+from runtime.deployment.update import pause_watchtower, replace
 
 
 def repair(site: Site) -> Result:

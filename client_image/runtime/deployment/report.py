@@ -8,10 +8,10 @@ from typing import Any
 
 from runtime.adapters.deployment_notes import REPORT
 from runtime.adapters.handover import hand_over
+from runtime.deployment.deployment import Site
 from runtime.deployment.facts import Container
-from runtime.deployment.outcomes import QUIET, DeployError, Result
 from runtime.deployment.records import Last, Tag
-from runtime.deployment.site import Site
+from runtime.deployment.results import QUIET, DeployError, Result
 from runtime.deployment.watchtower import Watchtower
 
 # The repair comes every five minutes; registries count requests. While the tag stands for a refused image Watchtower is held back

@@ -12,14 +12,14 @@ from typing import Any
 
 from runtime.deployment import report, watchtower
 from runtime.deployment.choice import go_to_history
+from runtime.deployment.deployment import Site
 from runtime.deployment.facts import Condition
+from runtime.deployment.host_files import write_wrappers
 from runtime.deployment.looking import look, remember
-from runtime.deployment.outcomes import QUIET, DeployError, Result, as_result
 from runtime.deployment.recovery import recover
 from runtime.deployment.repair import repair
-from runtime.deployment.site import Site
-from runtime.deployment.swap import Target, replace
-from runtime.deployment.wrappers import write_wrappers
+from runtime.deployment.results import QUIET, DeployError, Result, as_result
+from runtime.deployment.update import Target, replace
 
 
 def run(site: Site, verb: str) -> tuple[Result, dict[str, Any]]:

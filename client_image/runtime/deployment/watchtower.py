@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
+from runtime.deployment.deployment import Site
 from runtime.deployment.drift import drift
 from runtime.deployment.facts import Container
-from runtime.deployment.outcomes import DeployError
-from runtime.deployment.site import Site
-from runtime.deployment.spec import WATCHTOWER_STOP_S, watchtower_spec
+from runtime.deployment.results import DeployError
+from runtime.deployment.specification import WATCHTOWER_STOP_S, watchtower_spec
 
 SETTLE_S = 2.0
 _PAUSE_S = 0.5

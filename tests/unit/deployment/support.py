@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from runtime.deployment import verbs
+from runtime.deployment.deployment import Folders, Options, Site
+from runtime.deployment.environment import WATCHTOWER, DeploySettings, read_settings
 from runtime.deployment.facts import Container, EngineFacts, Image, Probe
-from runtime.deployment.outcomes import DeployError, Result
 from runtime.deployment.records import Memory
 from runtime.deployment.reference import Reference, parse_reference
-from runtime.deployment.settings import WATCHTOWER, DeploySettings, read_settings
+from runtime.deployment.results import DeployError, Result
 from runtime.deployment.shield import Shield
-from runtime.deployment.site import Folders, Options, Site
-from runtime.deployment.spec import Sources, Specification
+from runtime.deployment.specification import Sources, Specification
 
 NOW = dt.datetime(2026, 3, 10, 12, 0, tzinfo=dt.UTC)
 RUNTIME = "proxy"

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.deployment.env_file import IGNORED, KNOWN, LEGACY, parse
-from runtime.deployment.outcomes import DeployError
+from runtime.deployment.environment import read_settings
 from runtime.deployment.reference import familiar, parse_reference
-from runtime.deployment.settings import read_settings
+from runtime.deployment.results import DeployError
 
 GOOD = "FLAGEEMONITOR_IMAGE=registry.example/proxy:stable\n"
 TOKEN = "tok-3f9a-secret"

@@ -17,13 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.deployment import state_copy
-from runtime.deployment.decisions import Act, Situation, condition, decide
+from runtime.deployment import candidate as state_copy
+from runtime.deployment.candidate import state_archive
 from runtime.deployment.facts import Condition, Container, Image, Probe
+from runtime.deployment.host_files import write_wrappers
 from runtime.deployment.names import Names
 from runtime.deployment.records import KEPT, Memory, Records
-from runtime.deployment.state_copy import state_archive
-from runtime.deployment.wrappers import write_wrappers
+from runtime.deployment.repair_rules import Act, Situation, condition, decide
 
 NOW = dt.datetime(2026, 3, 10, 12, 0, tzinfo=dt.UTC)
 

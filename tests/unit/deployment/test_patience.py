@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from runtime.adapters.state.runs import register
+from runtime.deployment.deployment import REPAIR_WAIT_S, Options
 from runtime.deployment.facts import Condition, Container
 from runtime.deployment.records import Memory, Records
 from runtime.deployment.sights import Sight, age, confirmed, found, restarted, seen_again
-from runtime.deployment.site import REPAIR_WAIT_S, Options
 from tests.unit.deployment.support import RUNTIME, TAG, Box, Host, make_host
 from tests.unit.state.support import make_info
 

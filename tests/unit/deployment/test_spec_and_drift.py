@@ -12,9 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.deployment.drift import drift
+from runtime.deployment.environment import read_settings
 from runtime.deployment.facts import Container, EngineFacts, Image
-from runtime.deployment.settings import read_settings
-from runtime.deployment.spec import Sources, Specification, candidate_spec, clamp, runtime_spec, watchtower_spec
+from runtime.deployment.specification import (
+    Sources,
+    Specification,
+    candidate_spec,
+    clamp,
+    runtime_spec,
+    watchtower_spec,
+)
 from tests.unit.deployment.support import FACTS, SOURCES
 
 SETTINGS = read_settings(

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from runtime.adapters.state.door import close_door, closed_by
 from runtime.adapters.state.runs import register
 from runtime.deployment import verbs
+from runtime.deployment.deployment import Options
 from runtime.deployment.records import Memory
-from runtime.deployment.site import Options
 from tests.unit.deployment.support import RUNTIME, TAG, Host, Killed, make_host
 from tests.unit.state.support import make_info
 

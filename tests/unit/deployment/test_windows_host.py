@@ -9,13 +9,13 @@ import pytest
 from click.testing import CliRunner
 
 from runtime import deploy
+from runtime.deployment.environment import read_settings
 from runtime.deployment.facts import Container
+from runtime.deployment.host_files import is_ours, write_wrappers
 from runtime.deployment.host_windows import seen_by_engine
 from runtime.deployment.names import Names
-from runtime.deployment.outcomes import DeployError
-from runtime.deployment.settings import read_settings
-from runtime.deployment.spec import Sources, runtime_spec
-from runtime.deployment.wrappers import is_ours, write_wrappers
+from runtime.deployment.results import DeployError
+from runtime.deployment.specification import Sources, runtime_spec
 from tests.unit.deployment.support import FACTS, MemoryEngine, Pace
 
 ROOT = Path(__file__).parents[3]

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from runtime.deployment.candidate import state_archive
+from runtime.deployment.deployment import Site
 from runtime.deployment.facts import LABEL_ROLE, LABEL_RUNTIME, Container, Image
-from runtime.deployment.gate import Verdict, wait_healthy, wait_settled
+from runtime.deployment.health import Verdict, wait_healthy, wait_settled
+from runtime.deployment.interruptions import quiet
 from runtime.deployment.names import DATA
-from runtime.deployment.outcomes import DeployError, Result
-from runtime.deployment.quiet import quiet
 from runtime.deployment.records import Pin, Swap
-from runtime.deployment.site import Site
-from runtime.deployment.spec import STOP_S, WATCHTOWER_STOP_S, candidate_spec
-from runtime.deployment.state_copy import state_archive
+from runtime.deployment.results import DeployError, Result
+from runtime.deployment.specification import STOP_S, WATCHTOWER_STOP_S, candidate_spec
 
 
 @dataclass(frozen=True, slots=True)

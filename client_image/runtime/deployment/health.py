@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from runtime.deployment.deployment import HEALTH_COMMAND, Site
 from runtime.deployment.facts import Container
-from runtime.deployment.site import HEALTH_COMMAND, Site
 
 FIRST_PAUSE_S, PAUSE_S = 1.0, 3.0
 PROBE_S = 30.0

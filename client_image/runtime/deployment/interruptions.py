@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from runtime.adapters.state import door
 from runtime.adapters.state.runs import LiveRun, live_runs
-from runtime.deployment.outcomes import DeployError
-from runtime.deployment.site import Site
-from runtime.deployment.spec import STOP_S
+from runtime.deployment.deployment import Site
+from runtime.deployment.results import DeployError
+from runtime.deployment.specification import STOP_S
 
 _PAUSE_S = 1.0
 _TOLD_EVERY_S = 15.0

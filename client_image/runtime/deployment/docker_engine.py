@@ -19,9 +19,9 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from runtime.adapters.http_deadline import DeadlinePassed, paced
 from runtime.deployment.facts import Container, EngineFacts, Image, Probe
-from runtime.deployment.outcomes import DeployError
 from runtime.deployment.reference import Reference
-from runtime.deployment.spec import Specification
+from runtime.deployment.results import DeployError
+from runtime.deployment.specification import Specification
 
 ANSWER_S = 60  # to any plain request; stops add their own
 PULL_S = 900.0  # between two pieces of a pull's progress

@@ -17,8 +17,8 @@ from contracts.config import NetworkCode
 from contracts.secret import Secret
 from runtime.deployment.env_file import NEW, EnvFile, parse
 from runtime.deployment.names import CONFIG, DATA, HostOs, Names, environment_file, name_problem
-from runtime.deployment.outcomes import DeployError
 from runtime.deployment.reference import Reference, parse_reference
+from runtime.deployment.results import DeployError
 
 WATCHTOWER = "containrrr/watchtower:1.7.1"
 INTERVAL = 300

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from runtime.deployment.environment import DeploySettings
 from runtime.deployment.facts import LABEL_ROLE, LABEL_RUNTIME, LABEL_SPEC, EngineFacts
 from runtime.deployment.names import CONFIG, DATA, SOCKET, UID
-from runtime.deployment.settings import DeploySettings
 
 STOP_S = 150  # longer than the grace that the daemon gives its runs
 WATCHTOWER_STOP_S = 240  # so that an update that it has begun is finished: our stop, and what comes after it

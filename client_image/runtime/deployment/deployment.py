@@ -6,15 +6,15 @@ import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.deployment.environment import DeploySettings
 from runtime.deployment.facts import Container, EngineFacts, Image
 from runtime.deployment.names import HostOs, Names
-from runtime.deployment.outcomes import DeployError
 from runtime.deployment.ports import Engine, Pace, Tell
 from runtime.deployment.records import Memory
 from runtime.deployment.reference import Reference
-from runtime.deployment.settings import DeploySettings
+from runtime.deployment.results import DeployError
 from runtime.deployment.shield import Shield
-from runtime.deployment.spec import Sources, Specification, runtime_spec
+from runtime.deployment.specification import Sources, Specification, runtime_spec
 
 HEALTH_COMMAND = ("python", "-m", "runtime.health")
 # For runs at work. The timer comes again in five minutes: a repair never keeps the door closed for long.
