@@ -22,10 +22,10 @@ from contracts.visible import one_line
 from runtime.adapters.state.files import locked, read_plain
 from runtime.console.output import Out, choose
 from runtime.deployment.deployment import REPAIR_WAIT_S, WAIT_S, Folders, Options, Site
+from runtime.deployment.engine import Engine, Tell
 from runtime.deployment.environment import DeploySettings, read_settings
 from runtime.deployment.host_windows import seen_by_engine
 from runtime.deployment.names import SOCKET, UID, HostOs, environment_file, name_problem
-from runtime.deployment.ports import Engine, Tell
 from runtime.deployment.records import Memory
 from runtime.deployment.results import DeployError, Result, as_result
 from runtime.deployment.shield import Shield

@@ -6,10 +6,10 @@ import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.deployment.engine import Engine, Pace, Tell
 from runtime.deployment.environment import DeploySettings
 from runtime.deployment.facts import Container, EngineFacts, Image
 from runtime.deployment.names import HostOs, Names
-from runtime.deployment.ports import Engine, Pace, Tell
 from runtime.deployment.records import Memory
 from runtime.deployment.reference import Reference
 from runtime.deployment.results import DeployError

@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from runtime.deployment.engine import Engine
 from runtime.deployment.names import Names
-from runtime.deployment.ports import Engine
 from runtime.deployment.specification import Sources
 
 
