@@ -6,7 +6,6 @@ replaces its last valid one. First-generation documents (``PARAM_*``) are transl
 
 from __future__ import annotations
 
-import hashlib
 import json
 import typing
 from collections.abc import Iterator, Mapping
@@ -48,17 +47,16 @@ class DocumentError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A valid document. ``notes`` say what was ignored, translated or dropped; ``digest`` identifies its content."""
+    """A valid document. ``notes`` say what was ignored, translated or dropped."""
 
     config: NetworkConfig
     generation: Literal[1, 2]
     notes: tuple[Note, ...]
-    digest: str
 
 
 def read_document(raw: bytes, *, strict: bool) -> Document:
     """Parse and validate. Raises :class:`DocumentError`; every message names the path of the wrong value."""
-    data, digest = _parse(raw)
+    data = _parse(raw)
     written = data
     notes: list[Note] = []
     generation: Literal[1, 2] = 2
@@ -85,7 +83,7 @@ def read_document(raw: bytes, *, strict: bool) -> Document:
         raise DocumentError("invalid", problems) from None
     notes += ignored
     notes += [_where_written(note, written) for note in clear_text.notes_on(config)]
-    return Document(config, generation, tuple(notes), digest)
+    return Document(config, generation, tuple(notes))
 
 
 def problems_of(error: ValidationError) -> tuple[Problem, ...]:
@@ -99,13 +97,15 @@ def problems_of(error: ValidationError) -> tuple[Problem, ...]:
     return tuple(problems)
 
 
-def content_digest(data: Any) -> str:
-    """SHA-256 (hex) of the canonical JSON text: sorted keys, no white space. White space and key order do not count.
+def same_content(one: bytes, other: bytes) -> bool:
+    """Whether two documents say the same: white space and the order of keys do not count. False when one cannot be read.
 
-    Raises ValueError for what JSON text in UTF-8 cannot carry: NaN, infinity, half of a surrogate pair.
+    Compared as texts and never as hashes: a hash that is kept or shown lets people guess weak secrets.
     """
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    try:
+        return one == other or _canonical(_parse(one)) == _canonical(_parse(other))
+    except DocumentError:
+        return False
 
 
 def json_schema() -> dict[str, Any]:
@@ -124,8 +124,7 @@ def known_paths() -> frozenset[str]:
     return frozenset(_paths(NetworkConfig, ""))
 
 
-def _parse(raw: bytes) -> tuple[dict[str, Any], str]:
-    """The document as data, and its digest."""
+def _parse(raw: bytes) -> dict[str, Any]:
     try:
         data = read_json(raw, limit=MAX_BYTES, depth=MAX_DEPTH)
     except Unreadable as error:
@@ -134,11 +133,17 @@ def _parse(raw: bytes) -> tuple[dict[str, Any], str]:
     if not isinstance(data, dict):
         raise DocumentError("wrong_type", (Problem("", f"a JSON object is expected, this is {_named(data)}"),))
     try:
-        return data, content_digest(data)
+        _canonical(data).encode("utf-8")
     except UnicodeEncodeError as error:
         half = f"\\u{ord(error.object[error.start]):04x}"
         text = f"{half} is half of a character (a surrogate without its other half): write the character itself"
         raise DocumentError("not_json", (Problem("", text),)) from None
+    return data
+
+
+def _canonical(data: Any) -> str:
+    """JSON text with sorted keys and no white space."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def _named(data: Any) -> str:

@@ -69,13 +69,16 @@ def cli() -> None:
 def init_db(output: Output) -> None:
     """Create the database, or bring it up to this version. Safe to repeat; run it after every update, before serve."""
     with working(timeout=_MIGRATION_WAIT) as context:
-        from server.storage.schema import inspect_schema, upgrade
+        from server.storage.schema import OldContentKept, inspect_schema, upgrade
 
         database = context.database
         before = inspect_schema(database)
         if before.state == "newer":
             raise click.ClickException(f"{database.location}: {before.advice()}")
-        upgrade(database)
+        try:
+            upgrade(database)
+        except OldContentKept as error:
+            raise click.ClickException(f"{database.location}: {error}") from None
         after = inspect_schema(database)
     if output == "json":
         emit_json({"database": database.location, "before": before.revision, "revision": after.revision})

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from contracts.document import Document
+from runtime.adapters.config_store import StoredConfig
 from runtime.adapters.control_plane import MAX_PAUSE_S, MIN_PAUSE_S, RefreshResult, next_pause, refresh
 from runtime.adapters.deployment_notes import DeploymentNotes, LastDeploy, read_notes
 from runtime.adapters.state.door import DEPLOY, closed_by, open_door
@@ -64,7 +65,7 @@ class Daemon:
         self._installation = installation
         self._grace = grace
         self._jobs = Jobs(installation)
-        self._digest = ""
+        self._in_force: Document | None = None
         self._stamp: object = None
         self._stopping = asyncio.Event()
         self._started_at = installation.clock.now()
@@ -150,10 +151,10 @@ class Daemon:
         await self._jobs.look()
 
     async def _maintain(self) -> None:
-        document = self._document()
-        if document is None:
+        stored = self._stored()
+        if stored is None:
             return
-        delivery = document.config.delivery
+        delivery = stored.document.config.delivery
         done = await asyncio.to_thread(
             maintain,
             self._installation.state,
@@ -191,9 +192,9 @@ class Daemon:
         if told:
             log.info("deployment", **what)
 
-    def _document(self) -> Document | None:
+    def _stored(self) -> StoredConfig | None:
         try:
-            return self._installation.document()
+            return self._installation.store.load()
         except RunError as error:
             log.error(error.reason, message=error.message, advice=error.advice)
             return None
@@ -231,17 +232,17 @@ class Daemon:
     def _take_configuration(self) -> float:
         """Schedule what the stored document says; the seconds between refreshes."""
         self._stamp = self._installation.store.stamp()
-        document = self._document()
-        if document is None:
+        stored = self._stored()
+        if stored is None:
             return MIN_PAUSE_S
-        if document.digest != self._digest:
+        document = stored.document
+        if document != self._in_force:
             for note in document.notes:
                 if note.level != "info":
                     log.warning("configuration_note", level_of_note=note.level, path=note.path, note=note.text)
             jobs = self._jobs.take(document.config)
-            self._digest = document.digest
-            network = document.config.network
-            log.info("configuration_in_force", network=network, digest=document.digest[:12], jobs=jobs)
+            self._in_force = document
+            log.info("configuration_in_force", network=document.config.network, etag=stored.etag, jobs=jobs)
         return float(document.config.refresh_interval)
 
 

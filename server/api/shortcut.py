@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PATH = "/api/ingest/bot/config"
 _QUERY = re.compile(r"rede=([A-Za-z0-9_.-]{1,64})")
-_ETAG = re.compile(r'"([0-9a-f]{64})"')
+_ETAG = re.compile(r'"([0-9a-f]{32})"')
 
 
 class Shortcut:

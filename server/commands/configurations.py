@@ -49,7 +49,8 @@ def config_set(client_name: str, code: str, file: str, yes: bool, allow_unknown:
     """Check FILE (- for stdin) and store it as the next version for NETWORK of CLIENT. Proxies fetch it at their next refresh.
 
     What changes for terminals is said first, the most dangerous changes at the top. On a terminal, changes that reach more
-    terminals or protect fewer have to be confirmed; in a pipe they are said and stored.
+    terminals or protect fewer have to be confirmed; in a pipe they are said and stored. A version in force that cannot be opened
+    (another FLAGEE_SECRET_KEY, a damaged row) cannot be compared: replacing it has to be confirmed, in a pipe with --yes.
 
     Documents of the first generation (PARAM_*) are taken as they are. The content is stored encrypted; earlier versions are kept.
 
@@ -71,12 +72,21 @@ def config_set(client_name: str, code: str, file: str, yes: bool, allow_unknown:
             _say_notes(what.checked.document.notes)
             _say_findings(what.checked.findings)
             _say_changes(what.changes)
-            asked = what.dangerous and not yes and _on_terminal()
+            asked = (what.dangerous or what.unreadable is not None) and not yes and _on_terminal()
+            if what.unreadable and (yes or asked):  # else nothing is stored, and the refusal has this text
+                say(f"Warning: version {what.served} cannot be compared: {what.unreadable.message}")
             if asked:
                 _ask(f"Store this for network {code} of {client_name}?", what.served, output)
             try:
                 with context.database.writing() as session:
-                    stored = store(session, context.vault, **target, allow_unknown=allow_unknown, expected=what.served)
+                    stored = store(
+                        session,
+                        context.vault,
+                        **target,
+                        allow_unknown=allow_unknown,
+                        expected=what.served,
+                        replace=yes or asked,
+                    )
                 break
             except Refusal as refusal:
                 # What somebody agreed to holds for that version alone; where nobody was asked, the changes are said again.
@@ -85,7 +95,7 @@ def config_set(client_name: str, code: str, file: str, yes: bool, allow_unknown:
     if output == "json":
         emit_json({**dataclasses.asdict(stored), "findings": _plain(stored.findings), "changes": what.changes})
     elif stored.changed:
-        tell(f"version {stored.version} stored for network {code} of {client_name} (digest {stored.digest[:12]})")
+        tell(f"version {stored.version} stored for network {code} of {client_name} (ETag {stored.etag})")
     else:
         tell(f"version {stored.version} has this content already; nothing stored")
 
@@ -166,7 +176,7 @@ def config_validate(file: str, client_name: str | None, code: str | None, allow_
     changed = () if problems or client_name is None else _changes(client_name, str(code), raw, allow_unknown)
     if output == "json":
         emit_json({"valid": not problems, "network": document.config.network, "generation": document.generation,
-                   "digest": document.digest, "notes": document.notes, "findings": _plain(found), "changes": changed,
+                   "notes": document.notes, "findings": _plain(found), "changes": changed,
                    **({"reason": "actions", "problems": _plain(problems)} if problems else {})})  # fmt: skip
         sys.exit(1 if problems else 0)
     _say_notes(document.notes)

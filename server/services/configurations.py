@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import secrets
 import shlex
 from dataclasses import dataclass
 
@@ -15,11 +16,12 @@ from sqlalchemy.orm import Session, aliased
 
 from contracts.action_check import Finding
 from contracts.changes import Change, changes
-from contracts.document import Document, DocumentError, Problem, read_document
+from contracts.document import Document, DocumentError, Problem, read_document, same_content
 from contracts.notes import Note
 from server.services import vocabulary
 from server.services.refusal import Refusal
 from server.services.registry import NetworkRow, Reader, find_network, is_network_code
+from server.services.sealing import sealed, unsealed
 from server.services.tokens import Principal
 from server.settings import MAKE_A_KEY
 from server.storage.crypto import Damaged, Vault
@@ -30,20 +32,21 @@ _LatestRow = Row[int, str, int, int, str, str, dt.datetime]
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """The version that is served. ``digest`` is the SHA-256 (hex) of the canonical plaintext."""
+    """The version that is served. ``tag`` is its random id; it tells nothing of the content."""
 
     id: int
     client: str
     network_id: int
     network: str
     version: int
-    digest: str
+    tag: str
     key_id: str
     created_at: dt.datetime
 
     @property
     def etag(self) -> str:
-        return f'"{self.digest}"'
+        """The id as HTTP writes it: strong, with its quotation marks."""
+        return f'"{self.tag}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class Stored:
     of actions warns of."""
 
     version: int
-    digest: str
+    etag: str
     changed: bool
     notes: tuple[Note, ...]
     findings: tuple[Finding, ...] = ()
@@ -68,11 +71,13 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What :func:`store` would change. ``served``: the version that the changes are counted from, 0 before the first one."""
+    """What :func:`store` would change. ``served``: the version that the changes are counted from, 0 before the first one.
+    ``unreadable``: why that version cannot be compared; the changes are then counted from nothing."""
 
     checked: Checked
     served: int
     changes: tuple[Change, ...]
+    unreadable: Refusal | None = None
 
     @property
     def dangerous(self) -> bool:
@@ -111,19 +116,22 @@ def preview(
 ) -> Preview:
     """Validate, and compare with the version that is served. Refusals: those of :func:`store`.
 
-    A served version that cannot be read any more (another key, a damaged row) counts as none: it must be possible to replace it.
+    A served version that cannot be opened any more (another key, a damaged row) does not end this: it may be replaced on purpose.
     """
     vault = _present(vault)
     new = checked(raw, now, allow_unknown=allow_unknown)
     network = find_network(reader, client, code)
     _require_network(new.document, code)
     current = latest(reader, network)
-    before = None
+    before, unreadable = None, None
     if current is not None:
-        with contextlib.suppress(Refusal, DocumentError):
-            before = read_document(plaintext(reader, vault, current), strict=False).config
+        try:
+            with contextlib.suppress(DocumentError):  # stored by a release that was less strict
+                before = read_document(plaintext(reader, vault, current), strict=False).config
+        except Refusal as refusal:
+            unreadable = refusal
     found = changes(before, new.document.config, vocabulary.catalogue())
-    return Preview(new, current.version if current else 0, found)
+    return Preview(new, current.version if current else 0, found, unreadable)
 
 
 def _require_network(document: Document, code: str) -> None:
@@ -144,11 +152,14 @@ def store(
     now: dt.datetime,
     allow_unknown: bool = False,
     expected: int | None = None,
+    replace: bool = False,
 ) -> Stored:
     """Validate, encrypt and append a version; earlier ones stay. ``raw`` is kept as it is. ``expected``: the version that must
-    still be the served one, because somebody agreed to what changes from there.
+    still be the served one, because somebody agreed to what changes from there. ``replace``: also when the served version cannot
+    be opened, and so not be compared.
 
-    Refusals: configuration_invalid, client_unknown, network_unknown, secret_key_missing, configuration_changed.
+    Refusals: configuration_invalid, client_unknown, network_unknown, secret_key_missing, configuration_changed; without
+    ``replace`` also secret_key_mismatch and configuration_damaged.
     """
     vault = _present(vault)
     new = checked(raw, now, allow_unknown=allow_unknown)
@@ -163,20 +174,34 @@ def store(
             "configuration_changed",
             "another version was stored in the meantime; nothing was stored. Start again to see what changes from there",
         )
-    if served and served.digest == document.digest and served.key_id == vault.key_id:
-        return Stored(served.version, served.digest, changed=False, notes=document.notes, findings=new.findings)
+    if served and _holds(session, vault, served, raw, replace=replace):
+        return Stored(served.version, served.etag, changed=False, notes=document.notes, findings=new.findings)
     version = served.version + 1 if served else 1
+    tag = secrets.token_hex(16)
     session.add(
         Configuration(
             network_id=network.id,
             version=version,
-            digest=document.digest,
+            etag=tag,
             key_id=vault.key_id,
-            sealed=vault.seal(raw, _bound_to(network.id, version, document.digest)),
+            sealed=sealed(vault, raw, network_id=network.id, version=version, tag=tag),
             created_at=now,
         )
     )
-    return Stored(version, document.digest, changed=True, notes=document.notes, findings=new.findings)
+    return Stored(version, f'"{tag}"', changed=True, notes=document.notes, findings=new.findings)
+
+
+def _holds(reader: Reader, vault: Vault, served: Current, raw: bytes, *, replace: bool) -> bool:
+    """Whether the served version has this content already. What cannot be opened has not, where it may be replaced."""
+    try:
+        return same_content(plaintext(reader, vault, served), raw)
+    except Refusal as refusal:
+        if replace:
+            return False
+        raise Refusal(
+            refusal.reason,
+            f"version {served.version} of network {served.network} cannot be compared, and nothing was stored: {refusal.message}",
+        ) from None
 
 
 def latest(reader: Reader, network: NetworkRow) -> Current | None:
@@ -216,13 +241,14 @@ def plaintext(reader: Reader, vault: Vault | None, current: Current) -> bytes:
     vault = _present(vault)
     if vault.key_id != current.key_id:
         raise Refusal("secret_key_mismatch", key_mismatch(vault, current.key_id))
-    sealed = reader.execute(_SEALED, {"id": current.id}).scalar_one()
+    content = reader.execute(_SEALED, {"id": current.id}).scalar_one()
     try:
-        return vault.open(sealed, _bound_to(current.network_id, current.version, current.digest))
+        return unsealed(vault, content, network_id=current.network_id, version=current.version, tag=current.tag)
     except Damaged:
         raise Refusal(
             "configuration_damaged",
-            f"version {current.version} for network {current.network} was changed in the database; store the document again",
+            f"version {current.version} for network {current.network} was changed in the database; "
+            "store the document again (config set … --yes)",
         ) from None
 
 
@@ -243,7 +269,7 @@ def foreign_keys(reader: Reader, vault: Vault) -> list[str]:
 def key_mismatch(vault: Vault, stored_under: str) -> str:
     return (
         f"FLAGEE_SECRET_KEY is the key {vault.key_id}, but stored configurations need the key {stored_under}; "
-        "set that one, or store the documents again"
+        "set that one, or store the documents again (config set … --yes)"
     )
 
 
@@ -292,11 +318,7 @@ def _present(vault: Vault | None) -> Vault:
 def _current(client: str, row: _LatestRow) -> Current | None:
     if row.id is None:
         return None
-    return Current(row.id, client, row.network_id, row.code, row.version, row.digest, row.key_id, row.created_at)
-
-
-def _bound_to(network_id: int, version: int, digest: str) -> str:
-    return f"configuration/{network_id}/{version}/{digest}"
+    return Current(row.id, client, row.network_id, row.code, row.version, row.etag, row.key_id, row.created_at)
 
 
 # Built once: a poll pays for running a statement, not for composing it.
@@ -307,7 +329,7 @@ _LATEST = select(
     Network.code,
     Configuration.id,
     Configuration.version,
-    Configuration.digest,
+    Configuration.etag,
     Configuration.key_id,
     Configuration.created_at,
 ).outerjoin(Configuration, (Configuration.network_id == Network.id) & (Configuration.version == _highest))

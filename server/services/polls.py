@@ -32,7 +32,7 @@ _UNCHANGED = (
         Token.expires_at.is_(None) | (Token.expires_at > bindparam("now")),
         Network.code == bindparam("code"),
         Token.all_networks | _allowed.correlate(Token, Network),
-        Configuration.digest == bindparam("digest"),
+        Configuration.etag == bindparam("digest"),
         Configuration.version == _highest.scalar_subquery(),
     )
 )

@@ -122,8 +122,8 @@ class TokenNetwork(Base):
 class Configuration(Base):
     """One version of a network's configuration; rows are only added. The highest version is the one that is served.
 
-    ``digest`` is the hash of the canonical plaintext (the ETag); ``sealed`` the encrypted bytes as they were given, under the
-    key that ``key_id`` names.
+    ``etag`` is a random id of the version (128 bits, hex) and tells nothing of its content; ``sealed`` are the encrypted bytes as
+    they were given, under the key that ``key_id`` names.
     """
 
     __tablename__ = "configurations"
@@ -132,7 +132,7 @@ class Configuration(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     network_id: Mapped[int] = mapped_column(ForeignKey("networks.id"))
     version: Mapped[int]
-    digest: Mapped[str] = mapped_column(String(64))
+    etag: Mapped[str] = mapped_column(String(32))
     key_id: Mapped[str] = mapped_column(String(16))
     sealed: Mapped[bytes]
     created_at: Mapped[dt.datetime]

@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
 
 from server.storage.session import Database, DatabaseAbsent, create_file
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:  # Alembic takes as long to import as all the rest; most comma
     from alembic.script import ScriptDirectory
 
 State = Literal["absent", "behind", "current", "newer"]
+# SQLite's user_version while parts of the file that are free still hold what a migration took away.
+TO_BE_WRITTEN_AGAIN = 1
 _LOCK_ID = 0x666C61676565  # PostgreSQL advisory lock: "flagee"
 
 
@@ -39,6 +42,17 @@ class Schema:
                 return f"the database is at revision {self.revision}, which this version does not know; install the newer version"
 
 
+class OldContentKept(Exception):
+    """The schema is up to date, but the SQLite file still holds hashes of configurations in its free parts."""
+
+    def __str__(self) -> str:
+        return (
+            "the schema is up to date, but the file still holds hashes of earlier configurations, because another process uses "
+            "it or the disk is full; stop flagee-server, see that the disk has room for a second copy of the file, then run "
+            "flagee-server init-db again"
+        )
+
+
 def inspect_schema(database: Database) -> Schema:
     """Compare database and program. Raises SQLAlchemyError when the database does not answer."""
     from alembic.migration import MigrationContext
@@ -61,6 +75,9 @@ def inspect_schema(database: Database) -> Schema:
 def upgrade(database: Database, revision: str = "head") -> None:
     """Create or update the schema; one transaction, so a failure leaves what was there. Two at once: the second waits.
 
+    What a migration took away for good is then removed from the SQLite file too. Raises OldContentKept when that cannot be done
+    now: the schema is up to date, and the next call tries again.
+
     Another ``revision`` than the newest is for tests, which make the database of an older version with it.
     """
     from alembic import command
@@ -72,6 +89,23 @@ def upgrade(database: Database, revision: str = "head") -> None:
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
+    if database.backend == "sqlite":
+        _write_again(database)
+
+
+def _write_again(database: Database) -> None:
+    """Leave nothing in the free parts of the file and in its log (WAL), where a migration asked for that."""
+    with database.reading() as connection:
+        if connection.exec_driver_sql("PRAGMA user_version").scalar_one() != TO_BE_WRITTEN_AGAIN:
+            return
+        try:
+            connection.exec_driver_sql("VACUUM")
+            busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+        except OperationalError as error:
+            raise OldContentKept from error
+        if busy:
+            raise OldContentKept
+        connection.exec_driver_sql("PRAGMA user_version = 0")
 
 
 def _config() -> Config:

@@ -72,6 +72,11 @@ class ControlPlane:
         self.must("config", "set", CLIENT, network, "-", stdin=raw)
         return raw
 
+    def etag(self, network: str) -> str:
+        """The ETag of the version in force."""
+        shown: str = json.loads(self.must("config", "show", CLIENT, network, "--output", "json"))["etag"]
+        return shown
+
     def settings(self, **changes: str) -> Settings:
         """Settings as the server would read them."""
         return read_settings(self._environ(changes))

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pty
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -355,9 +356,30 @@ def test_with_another_secret_key_the_right_one_is_named_and_storing_again_helps(
     result = plane.run("config", "show", CLIENT, "SOL", SECRET_KEY=other)
     assert result.exit_code == 1
     assert "stored configurations need the key" in result.stderr
-    stored = plane.run("config", "set", CLIENT, "SOL", "-", "--output", "json", stdin=document("SOL"), SECRET_KEY=other)
+    raw = document("SOL")
+    stored = plane.run("config", "set", CLIENT, "SOL", "-", "--yes", "--output", "json", stdin=raw, SECRET_KEY=other)
     assert json.loads(stored.stdout)["changed"] is True
+    assert "version 1 cannot be compared" in stored.stderr
     assert plane.run("config", "show", CLIENT, "SOL", SECRET_KEY=other).exit_code == 0
+
+
+@pytest.mark.parametrize("why", ["secret_key_mismatch", "configuration_damaged"])
+def test_what_cannot_be_compared_is_replaced_on_purpose_only(plane: ControlPlane, why: str) -> None:
+    changes = {"SECRET_KEY": new_key()} if why == "secret_key_mismatch" else {}
+    if why == "configuration_damaged":
+        with contextlib.closing(sqlite3.connect(plane.folder / "flagee.db")) as connection, connection:
+            connection.execute("UPDATE configurations SET sealed = x'00'")
+    before = plane.run("network", "list", "--output", "json").stdout
+    raw = document("SOL", timezone="America/Manaus")
+    refused = plane.run("config", "set", CLIENT, "SOL", "-", stdin=raw, **changes)
+    assert refused.exit_code == 1
+    assert "version 1 of network SOL cannot be compared, and nothing was stored" in refused.stderr
+    assert "--yes" in refused.stderr
+    told = plane.run("config", "set", CLIENT, "SOL", "-", "--output", "json", stdin=raw, **changes)
+    assert (told.exit_code, json.loads(told.stdout)["reason"]) == (1, why)
+    assert plane.run("network", "list", "--output", "json").stdout == before
+    stored = plane.run("config", "set", CLIENT, "SOL", "-", "--yes", stdin=raw, **changes)
+    assert (stored.exit_code, "version 2 stored" in stored.stdout) == (0, True)
 
 
 def test_wrong_settings_end_with_1_and_their_names(plane: ControlPlane) -> None:

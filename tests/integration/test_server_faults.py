@@ -47,11 +47,6 @@ def outcomes(http: FlaskClient, token: str, etag: str) -> list[tuple[int, str | 
     ]
 
 
-def etag_of(plane: ControlPlane) -> str:
-    shown: str = json.loads(plane.must("config", "show", CLIENT, "SOL", "--output", "json"))["etag"]
-    return shown
-
-
 WELL: list[tuple[int, str | None]] = [(200, None), (304, None), (200, "ok")]
 UNAVAILABLE: list[tuple[int, str | None]] = [
     (503, "database_unavailable"),
@@ -61,7 +56,7 @@ UNAVAILABLE: list[tuple[int, str | None]] = [
 
 
 def test_a_locked_database_is_503_until_it_is_free(plane: ControlPlane, capfd: pytest.CaptureFixture[str]) -> None:
-    token, etag = plane.token(), etag_of(plane)
+    token, etag = plane.token(), plane.etag("SOL")
     with contextlib.closing(sqlite3.connect(database_file(plane), isolation_level=None)) as locker:
         locker.execute("PRAGMA locking_mode = EXCLUSIVE")
         locker.execute("BEGIN IMMEDIATE")
@@ -75,7 +70,7 @@ def test_a_locked_database_is_503_until_it_is_free(plane: ControlPlane, capfd: p
 
 
 def test_a_long_write_disturbs_no_reader(plane: ControlPlane) -> None:
-    token, etag = plane.token(), etag_of(plane)
+    token, etag = plane.token(), plane.etag("SOL")
     with (
         contextlib.closing(sqlite3.connect(database_file(plane), isolation_level=None)) as writer,
         asking(plane) as http,
@@ -126,7 +121,7 @@ def test_tables_that_are_not_there_yet_are_told_with_the_fix(
 
 
 def test_a_file_that_is_no_database_is_told(plane: ControlPlane, capfd: pytest.CaptureFixture[str]) -> None:
-    token, etag = plane.token(), etag_of(plane)
+    token, etag = plane.token(), plane.etag("SOL")
     for path in plane.folder.glob("flagee.db*"):
         path.unlink()
     database_file(plane).write_bytes(b"not a database " * 1000)
@@ -154,7 +149,7 @@ def test_an_address_that_cannot_be_read_is_told_without_the_password(tmp_path: P
 
 def test_connections_that_postgresql_closed_cost_no_request(tmp_path: Path, postgres_url: str) -> None:
     plane = prepared(tmp_path, postgres_url)
-    token, etag = plane.token(), etag_of(plane)
+    token, etag = plane.token(), plane.etag("SOL")
     engine = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
     with asking(plane) as http:
         assert outcomes(http, token, etag) == WELL
@@ -169,7 +164,7 @@ def test_connections_that_postgresql_closed_cost_no_request(tmp_path: Path, post
 def test_without_the_secret_key_polls_are_answered_and_documents_are_not(
     plane: ControlPlane, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    token, etag = plane.token(), etag_of(plane)
+    token, etag = plane.token(), plane.etag("SOL")
     with asking(plane, SECRET_KEY="") as http:
         assert outcomes(http, token, etag) == [(503, "secret_key_missing"), (304, None), (503, "error")]
         assert http.get("/health").json["secret_key"] == {"status": "missing"}  # type: ignore[index]
@@ -177,7 +172,7 @@ def test_without_the_secret_key_polls_are_answered_and_documents_are_not(
 
 
 def test_with_another_secret_key_health_says_so(plane: ControlPlane, capfd: pytest.CaptureFixture[str]) -> None:
-    token, etag = plane.token(), etag_of(plane)
+    token, etag = plane.token(), plane.etag("SOL")
     with asking(plane, SECRET_KEY=new_key()) as http:
         assert outcomes(http, token, etag) == [(503, "secret_key_mismatch"), (304, None), (200, "degraded")]
         assert http.get("/health").json["secret_key"] == {"status": "mismatch"}  # type: ignore[index]
@@ -185,7 +180,7 @@ def test_with_another_secret_key_health_says_so(plane: ControlPlane, capfd: pyte
 
 
 def test_a_damaged_document_is_not_served(plane: ControlPlane, capfd: pytest.CaptureFixture[str]) -> None:
-    token, etag = plane.token(), etag_of(plane)
+    token, etag = plane.token(), plane.etag("SOL")
     with asking(plane) as http:
         with context_of(http.application).database.writing() as session:
             session.execute(update(Configuration).values(sealed=b"\0" * 100))
@@ -230,7 +225,7 @@ def test_on_a_full_disk_proxies_are_served_and_writes_say_why_they_fail(
     small_disk: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     plane = prepared(small_disk)
-    token, etag = plane.token(), etag_of(plane)
+    token, etag = plane.token(), plane.etag("SOL")
     with asking(plane) as http:
         assert outcomes(http, token, etag) == WELL
         filler = small_disk / "filler"
@@ -248,7 +243,7 @@ def test_on_a_full_disk_proxies_are_served_and_writes_say_why_they_fail(
 
 def test_a_database_that_cannot_be_written_is_told(small_disk: Path, capfd: pytest.CaptureFixture[str]) -> None:
     plane = prepared(small_disk)
-    token, etag = plane.token(), etag_of(plane)
+    token, etag = plane.token(), plane.etag("SOL")
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     result = plane.run("client", "add", "Late")
     assert result.exit_code == 1

@@ -7,19 +7,20 @@ never a single mounted file, so that a new document takes the old one's place in
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contracts.bounded import read_json
+from contracts.bounded import MAX_BYTES, read_json
 from contracts.document import Document, DocumentError, read_document
 from runtime.adapters.state.files import locked, private_folder, read_plain, write_atomically
 from runtime.core.errors import NoConfiguration
 
 FILE = "config_bot.json"
 META = "config_bot.meta.json"
+FETCHED = "config_bot.fetched"
+_HEAD_BYTES = 2**17  # an ETag, as long as a header may be
 KEPT = 3
 _LOCK_WAIT_S = 30.0
 
@@ -86,7 +87,7 @@ class ConfigStore:
     def replace(self, raw: bytes, etag: str | None, *, source: str, now: dt.datetime) -> StoredConfig:
         """Make ``raw`` the current document, if it is valid. Raises DocumentError or OSError; the old one then stays.
 
-        The document goes before its metadata: between the two it is valid, and only its ETag is not believed.
+        The document goes first: until the rest is written it is valid, and only its ETag is not believed.
         """
         document = read_document(raw, strict=False)
         private_folder(self.folder, ours=FILE)
@@ -95,8 +96,8 @@ class ConfigStore:
                 raise TimeoutError(f"another process is writing {self.folder / FILE}")
             self._keep_previous(raw)
             write_atomically(self.folder / FILE, raw)
-            meta = {"etag": etag, "source": source, "digest": _digest(raw), "fetched_at": now, "checked_at": now}
-            self._write_meta(meta)
+            self._write_meta({"etag": etag, "source": source, "fetched_at": now, "checked_at": now})
+            write_atomically(self.folder / FETCHED, _as_fetched(etag, raw))
         return self._stored(self.folder / FILE, raw, document, ())
 
     def confirm(self, stored: StoredConfig, now: dt.datetime) -> None:
@@ -126,8 +127,9 @@ class ConfigStore:
 
     def _stored(self, path: Path, raw: bytes, document: Document, warnings: tuple[str, ...]) -> StoredConfig:
         meta = self._meta()
-        known = path.name == FILE and meta.get("digest") == _digest(raw)
-        if meta and not known and path.name == FILE:
+        fetched = self._fetched() if path.name == FILE else None
+        known = fetched == _as_fetched(meta.get("etag"), raw)
+        if meta and fetched is not None and not known:
             warnings = (
                 *warnings,
                 f"{path} is not what was fetched: changed by hand, or damaged; the next refresh replaces it",
@@ -142,6 +144,13 @@ class ConfigStore:
             warnings=warnings,
         )
 
+    def _fetched(self) -> bytes | None:
+        """The document as it came, a copy to compare with: a hash in its place would let people guess the passwords in it."""
+        try:
+            return read_plain(self.folder / FETCHED, MAX_BYTES + _HEAD_BYTES)
+        except OSError:
+            return None
+
     def _meta(self) -> dict[str, Any]:
         try:
             meta = read_json(read_plain(self.folder / META))
@@ -154,9 +163,9 @@ class ConfigStore:
         write_atomically(self.folder / META, text.encode() + b"\n")
 
 
-def _digest(raw: bytes) -> str:
-    """Of the bytes, not of the content: a single flipped bit is damage even where the document still reads."""
-    return hashlib.sha256(raw).hexdigest()
+def _as_fetched(etag: object, raw: bytes) -> bytes:
+    """The copy of a document: its ETag on the first line, so that the two always belong together, then every byte."""
+    return json.dumps(etag).encode() + b"\n" + raw
 
 
 def _text(value: object) -> str | None:

@@ -259,7 +259,6 @@ class RefreshResult:
     changed: bool = False
     in_force: bool = False
     etag: str | None = None
-    digest: str | None = None
     age: float | None = None
     status: int | None = None
     retry_after: float | None = None
@@ -293,7 +292,6 @@ def refresh(store: ConfigStore, plane: ControlPlane, clock: Clock) -> RefreshRes
         changed=reason == "updated",
         in_force=after is not None,
         etag=after.etag if after else None,
-        digest=after.document.digest if after else None,
         age=max(0.0, (now - checked).total_seconds()) if checked else None,
         status=getattr(answer, "status", None),
         retry_after=getattr(answer, "retry_after", None),
@@ -392,7 +390,7 @@ def _replace(
         after = store.replace(answer.raw, answer.etag, source=plane.url, now=now)
     except OSError as error:
         return "not_stored", f"a new configuration could not be stored in {store.folder}: {error}", before
-    if before is not None and before.document.digest == document.digest:
+    if before is not None and before.document == document:
         return "unchanged", "the configuration is current", after
     return "updated", "a new configuration is in force", after
 

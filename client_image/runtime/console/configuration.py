@@ -28,7 +28,7 @@ _STYLE = {"ok": "green", "info": "dim", "warning": "yellow", "danger": "bold red
 
 
 def check(installation: Installation, file: str | None, out: Out) -> int:
-    document, findings = _read(installation, file)
+    document, etag, findings = _read(installation, file)
     findings += [Finding(note.level, note.path, note.text) for note in document.notes]
     config = document.config
     found = list(problems(installation, config))
@@ -40,7 +40,7 @@ def check(installation: Installation, file: str | None, out: Out) -> int:
         body = {
             "network": config.network,
             "generation": document.generation,
-            "digest": document.digest,
+            "etag": etag,
             "errors": errors,
         }
         out.json({**body, "findings": [{"level": one.level, "path": one.path, "text": one.text} for one in findings]})
@@ -69,12 +69,13 @@ def _mark(level: Level, out: Out) -> object:
     return Text(level, style=_STYLE[level]) if out.form == "table" else level
 
 
-def _read(installation: Installation, file: str | None) -> tuple[Document, list[Finding]]:
+def _read(installation: Installation, file: str | None) -> tuple[Document, str | None, list[Finding]]:
+    """The document, its ETag if the control plane gave it one, and what is to be said of the file."""
     if file is None:
         stored = installation.store.load()
-        return stored.document, [Finding("warning", str(stored.path), text) for text in stored.warnings]
+        return stored.document, stored.etag, [Finding("warning", str(stored.path), text) for text in stored.warnings]
     try:
-        return read_document(read_plain(Path(file)), strict=True), []
+        return read_document(read_plain(Path(file)), strict=True), None, []
     except DocumentError as error:
         raise NoConfiguration(error.reason, f"{file}: {error}", "correct these places, then check again") from None
 

@@ -165,7 +165,7 @@ def _configuration(installation: Installation) -> Iterator[Check]:
     stored = installation.store.load()
     config = stored.document.config
     now = installation.clock.now()
-    text = f"{config.network}, digest {stored.document.digest[:12]}"
+    text = f"{config.network}, {f'ETag {stored.etag}' if stored.etag else 'no ETag'}"
     if stored.checked_at is None:
         yield Check("configuration", "warning", f"{text}, of unknown origin", "flageemonitor-run config refresh")
     elif now - stored.checked_at > STALE_CONFIG:
