@@ -7,9 +7,9 @@ are checked is handed in: the control plane makes models from the catalogue's sc
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ValidationError
@@ -17,13 +17,15 @@ from pydantic import BaseModel, ValidationError
 from contracts.action_names import Contradiction, default_at, merged, replacement_of, require_no_stronger, settings_of
 from contracts.catalogue import ActionEntry, Catalogue, near
 from contracts.config import ActionSettings, Job, NetworkConfig
-from contracts.document import Problem, problems_of
+from contracts.document import REQUIRED, Problem, problems_of
 from contracts.parameters import model_of
 from contracts.promises import unmet
 from contracts.windows import Window
 
 Level = Literal["ok", "info", "warning", "danger", "error"]
 Models = Callable[[str], type[BaseModel]]
+Answer = TypeVar("Answer")
+_ADVISED = 100  # unknown names for which near ones are looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Check:
     unknown: Level = "error"
     models: Models | None = None
     _made: dict[str, type[BaseModel]] = field(default_factory=dict)
+    _answers: dict[Hashable, Any] = field(default_factory=dict)
+    _advised: set[str] = field(default_factory=set)
 
     def findings(self) -> Iterator[Finding]:
         """Everything, in the order of the document's keys: actions, overrides, providers, schedule."""
@@ -62,6 +66,21 @@ class Check:
         for job in config.schedule:
             yield from self._job(job)
 
+    def _once(self, question: Hashable, answer: Callable[[], Answer]) -> Answer:
+        """Thousands of jobs ask the same of the same document. A Contradiction is remembered as well."""
+        if question not in self._answers:
+            try:
+                self._answers[question] = answer()
+            except Contradiction as found:
+                self._answers[question] = found
+        known: Any = self._answers[question]
+        if isinstance(known, Contradiction):
+            raise known
+        return cast("Answer", known)
+
+    def _names(self, provider: str | None = None) -> Mapping[str, str]:
+        return self._once(("names", provider), lambda: self.catalogue.names(provider))
+
     def _model(self, action: str) -> type[BaseModel]:
         if action not in self._made:
             made = self.models(action) if self.models else model_of(self.catalogue.actions[action].parameters, action)
@@ -69,7 +88,7 @@ class Check:
         return self._made[action]
 
     def _said(self, action: str, entry: ActionEntry) -> ActionSettings | None:
-        return settings_of(action, entry.adds, self.config, self.catalogue.names())
+        return self._once(("said", action), lambda: settings_of(action, entry.adds, self.config, self._names()))
 
     def _values(self, action: str, entry: ActionEntry) -> dict[str, Any]:
         """What the network's document gives to an action. Raises Contradiction."""
@@ -77,16 +96,21 @@ class Check:
         given = {name: default_at(self.config, path) for name, path in entry.defaults.items()}
         return {**given, **(said.params if said else {})}
 
-    def _checked(self, action: str, values: Mapping[str, Any]) -> tuple[BaseModel | None, tuple[Problem, ...]]:
-        """The parameters, and what is wrong with those that are given. One that is missing may come with the run."""
-        try:
-            return self._model(action).model_validate(values), ()
-        except ValidationError as error:
-            missing = {item["loc"][0] for item in error.errors() if item["type"] == "missing" and len(item["loc"]) == 1}
-            return None, tuple(problem for problem in problems_of(error) if problem.path not in missing)
+    def _checked(
+        self, action: str, entry: ActionEntry, own: Mapping[str, Any]
+    ) -> tuple[BaseModel | None, tuple[Problem, ...]]:
+        """The parameters of the network with a job's ``own``, and what is wrong with them. Raises Contradiction."""
+
+        def validated() -> tuple[BaseModel | None, tuple[Problem, ...]]:
+            try:
+                return self._model(action).model_validate(merged(self._values(action, entry), own, entry.adds)), ()
+            except ValidationError as error:
+                return None, problems_of(error)
+
+        return self._once(("checked", action, repr(own)), validated)
 
     def _settings(self) -> Iterator[Finding]:
-        names = self.catalogue.names()
+        names = self._names()
         first: dict[str, str] = {}  # action -> the key by which the document speaks of it
         for key in self.config.actions:
             if key in names:
@@ -96,7 +120,7 @@ class Check:
         for action, key in first.items():
             entry, path = self.catalogue.actions[action], f"actions.{key}"
             try:
-                values = self._values(action, entry)
+                self._values(action, entry)
             except Contradiction as found:
                 yield Finding("error", path, f"{found.message}: no run of {action} starts; {found.advice}")
                 continue
@@ -107,17 +131,22 @@ class Check:
                     f"{action} is not available in this version; its parameters are not checked",
                 )
                 continue
-            for problem in self._checked(action, values)[1]:
+            for problem in self._checked(action, entry, {})[1]:
+                if problem.message == REQUIRED and problem.path.isidentifier():
+                    continue  # it may come with the run
                 where = f"{path}.params{'.' if problem.path else ''}{problem.path}"
                 yield Finding("error", where, f"{problem.message}; runs of {action} with this value are refused")
 
     def _unknown(self, path: str, name: str, names: Mapping[str, str], effect: str) -> Finding:
-        advice = near(name, names) or "`flageemonitor-run actions` lists every name"
+        if len(self._advised) < _ADVISED:
+            self._advised.add(name)
+        alike = near(name, names) if name in self._advised else ""
+        advice = alike or "`flageemonitor-run actions` lists every name"
         return Finding(self.unknown, path, f"unknown action {name!r}: {effect}; {advice}")
 
     def _overrides(self) -> Iterator[Finding]:
         for provider, overrides in self.config.overrides.items():
-            names = self.catalogue.names(provider)
+            names = self._names(provider)
             for key, replacement in overrides.items():
                 path = f"overrides.{provider}.{key}"
                 if key not in names:
@@ -136,7 +165,10 @@ class Check:
     def _replaced(self, action: str, provider: str) -> str:
         """What runs on a provider's hosts. Raises Contradiction for an override that cannot be taken."""
         shipped = self.catalogue.providers[provider].overrides if provider in self.catalogue.providers else {}
-        new = replacement_of(action, provider, self.config, self.catalogue.names(provider), shipped)
+        names = self._names(provider)
+        new = self._once(
+            ("replaced", action, provider), lambda: replacement_of(action, provider, self.config, names, shipped)
+        )
         entries = self.catalogue.actions
         if new in entries:
             require_no_stronger(provider, (action, entries[action].effect), (new, entries[new].effect))
@@ -149,7 +181,7 @@ class Check:
             yield replace(finding, level=level, job=job.id)
 
     def _job_on(self, job: Job) -> Iterator[Finding]:
-        path, names = f"schedule.{job.id}", self.catalogue.names(job.selector.provider)
+        path, names = f"schedule.{job.id}", self._names(job.selector.provider)
         action = names.get(job.action)
         if action is None:
             yield replace(self._unknown(path, job.action, names, "this job is not started"), stops=True)
@@ -161,7 +193,7 @@ class Check:
             )
             return
         try:
-            said, values = self._said(action, entry), self._values(action, entry)
+            said = self._said(action, entry)
             running = self._replaced(action, job.selector.provider or self.config.provider)
         except Contradiction:
             return  # told where it is written
@@ -174,47 +206,49 @@ class Check:
             does = "disrupts" if entry.effect == "disrupt" else "changes"
             text = f"{action} {does} terminals and needs explicit targets: name them in its selector, or all: true"
             yield Finding("error", path, f"{text}; this job is not started", stops=True)
-        yield from self._job_parameters(job, action, entry, values)
+        yield from self._job_parameters(job, action, entry)
         if running in self.catalogue.actions:
             yield from self._promises(job, running)
 
-    def _job_parameters(
-        self, job: Job, action: str, entry: ActionEntry, values: Mapping[str, Any]
-    ) -> Iterator[Finding]:
-        try:
-            self._model(action).model_validate(merged(values, job.params, entry.adds))
-        except ValidationError as error:
-            others = False
-            for problem in problems_of(error):
-                if problem.path.partition(".")[0].partition("[")[0] in job.params:
-                    where = f"schedule.{job.id}.params.{problem.path}"
-                    yield Finding("error", where, f"{problem.message}; this job is not started", stops=True)
-                elif problem.message == "is required":
-                    text = f"{action} needs the parameter {problem.path}; this job is not started"
-                    yield Finding("error", f"schedule.{job.id}", text, stops=True)
-                else:
-                    others = True
-            if others:
-                text = f"what actions.{action} says is wrong; this job is not started"
+    def _job_parameters(self, job: Job, action: str, entry: ActionEntry) -> Iterator[Finding]:
+        others = False
+        for problem in self._checked(action, entry, job.params)[1]:
+            if problem.path.partition(".")[0].partition("[")[0] in job.params:
+                where = f"schedule.{job.id}.params.{problem.path}"
+                yield Finding("error", where, f"{problem.message}; this job is not started", stops=True)
+            elif problem.message == REQUIRED:
+                text = f"{action} needs the parameter {problem.path}; this job is not started"
                 yield Finding("error", f"schedule.{job.id}", text, stops=True)
+            else:
+                others = True
+        if others:
+            text = f"what actions.{action} says is wrong; this job is not started"
+            yield Finding("error", f"schedule.{job.id}", text, stops=True)
 
     def _promises(self, job: Job, action: str) -> Iterator[Finding]:
         """``action``: what really runs, on hosts of the job's or the network's provider."""
         entry = self.catalogue.actions[action]
         try:
-            values = self._values(action, entry)
+            params, _ = self._checked(action, entry, job.params)
         except Contradiction:
             return
-        params, _ = self._checked(action, merged(values, job.params, entry.adds))
         if params is None:
             return
         windows: tuple[Window, ...] | None = getattr(params, entry.windows) if entry.windows else None
-        for found in unmet(
-            job,
-            zone=ZoneInfo(self.config.timezone),
-            effect=entry.effect,
-            windows=windows,
-            freezes=self.config.freeze,
-            now=self.now,
-        ):
+        # All of a job that counts for when it may run.
+        times = (job.cron, job.timezone, job.not_after, job.jitter, job.selector.stores)
+        judged = self._once(
+            ("unmet", action, repr(job.params) if windows else "", times),
+            lambda: tuple(
+                unmet(
+                    job,
+                    zone=ZoneInfo(self.config.timezone),
+                    effect=entry.effect,
+                    windows=windows,
+                    freezes=self.config.freeze,
+                    now=self.now,
+                )
+            ),
+        )
+        for found in judged:
             yield Finding("error" if found.always else "warning", f"schedule.{job.id}", found.text)

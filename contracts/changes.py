@@ -5,20 +5,23 @@ Called by `flagee-server config set` before it stores. ``danger`` is what reache
 
 from __future__ import annotations
 
-import ipaddress
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from contracts.action_names import Contradiction, default_at, merged, settings_of
+from contracts.address import parse_network
 from contracts.catalogue import ActionEntry, Catalogue
-from contracts.config import ActionSettings, FreezeWindow, Job, NetworkConfig, Rollout
+from contracts.config import ActionSettings, FreezeWindow, Job, NetworkConfig, Rollout, StaticInventory
 from contracts.differences import differences, shown
 from contracts.in_words import job_in_words, listed, window_in_words
 from contracts.parameters import model_of, secrets_of
+from contracts.static_hosts import StaticHosts
 
 Level = Literal["danger", "warning", "info"]
 _ORDER: tuple[Level, ...] = ("danger", "warning", "info")
@@ -77,28 +80,34 @@ class _Sides:
 
     def __init__(self, config: NetworkConfig | None, catalogue: Catalogue) -> None:
         self.config, self.catalogue = config, catalogue
-        self.names = catalogue.names()
+        self.names = cache(catalogue.names)
+        # Asked once a job, and each reads the whole document.
+        self.settings = cache(self._settings)
+        self._model = cache(lambda action: model_of(catalogue.actions[action].parameters, action))
+        self._unchanged = cache(lambda action: self._params(action, {}))
+        self.hosts: StaticHosts | None = None
+        if config and isinstance(config.inventory, StaticInventory):
+            self.hosts = StaticHosts(config.inventory.hosts, config.provider)
 
-    def settings(self, action: str) -> ActionSettings:
+    def _settings(self, action: str) -> ActionSettings:
         if self.config is None:
             return ActionSettings()
         try:
-            found = settings_of(action, self.catalogue.actions[action].adds, self.config, self.names)
+            found = settings_of(action, self.catalogue.actions[action].adds, self.config, self.names())
         except Contradiction:  # no run starts, and the check of the document says so
             return ActionSettings(enabled=False)
         return found or ActionSettings()
 
     def params(self, action: str, own: Mapping[str, Any]) -> dict[str, Any]:
         """Parameters with the action's defaults, as JSON values; as they are written where they cannot be used."""
+        return self._params(action, own) if own else self._unchanged(action)
+
+    def _params(self, action: str, own: Mapping[str, Any]) -> dict[str, Any]:
         entry = self.catalogue.actions[action]
         given = {name: default_at(self.config, path) for name, path in entry.defaults.items()} if self.config else {}
         values = merged({**given, **self.settings(action).params}, own, entry.adds)
         try:
-            return (
-                model_of(entry.parameters, action).model_validate(values).model_dump(mode="json")
-                if entry.parameters
-                else values
-            )
+            return self._model(action).model_validate(values).model_dump(mode="json") if entry.parameters else values
         except (ValidationError, ValueError):
             return values
 
@@ -106,7 +115,7 @@ class _Sides:
         """The jobs that are started: id -> job, canonical action, entry."""
         found = {}
         for job in self.config.schedule if self.config else ():
-            action = self.catalogue.names(job.selector.provider).get(job.action)
+            action = self.names(job.selector.provider).get(job.action)
             entry = self.catalogue.actions.get(action or "")
             if action and entry and entry.available and job.enabled and self.settings(action).enabled:
                 found[job.id] = (job, action, entry)
@@ -114,7 +123,7 @@ class _Sides:
 
     def told(self, job: Job, action: str, entry: ActionEntry) -> str:
         assert self.config is not None  # noqa: S101  # only jobs of a document are told
-        return job_in_words(job, entry, self.config, self.params(action, job.params))
+        return job_in_words(job, entry, self.params(action, job.params), self.config.timezone, self.hosts)
 
 
 def _jobs(old: _Sides, new: _Sides) -> Iterator[Change]:
@@ -154,7 +163,7 @@ def _parameters(action: str, entry: ActionEntry, was: Mapping[str, Any], now: Ma
         if name in entry.protects:
             yield from _protection(path, action, before or (), after or ())
         elif name == entry.windows:
-            texts = [listed(map(window_in_words, value or ())) for value in (before, after)]
+            texts = [listed(value or (), window_in_words) for value in (before, after)]
             yield Change(_LEVEL[entry.effect], path, f"changed: window of {action}: {texts[0]} -> {texts[1]}")
         else:
             harmless = name in declared and name not in secrets
@@ -163,11 +172,17 @@ def _parameters(action: str, entry: ActionEntry, was: Mapping[str, Any], now: Ma
 
 
 def _protection(path: str, what: str, before: Iterable[str], after: Iterable[str]) -> Iterator[Change]:
-    lost, won = [one for one in before if one not in after], [one for one in after if one not in before]
+    lost, won = _only_in(before, after), _only_in(after, before)
     if lost:
         yield Change("danger", path, f"removed: {listed(lost)} is no longer protected from {what} ({path})")
     if won:
         yield Change("info", path, f"new: {listed(won)} is protected from {what} ({path})")
+
+
+def _only_in(these: Iterable[Any], those: Iterable[Any]) -> list[Any]:
+    """In their order. Values that cannot be used may be of any kind, also one that no set takes."""
+    known = {json.dumps(one, sort_keys=True, default=str) for one in those}
+    return [one for one in these if json.dumps(one, sort_keys=True, default=str) not in known]
 
 
 def _rollouts(old: _Sides, new: _Sides) -> Iterator[Change]:
@@ -191,9 +206,9 @@ def _rollouts(old: _Sides, new: _Sides) -> Iterator[Change]:
         if was.salt != now.salt:
             yield Change("danger", f"{path}.salt", f"changed: the salt of the rollout of {name}: other hosts are drawn")
         yield from _protection(f"{path}.never", "every action", was.never, now.never)
-        if added := [one for one in now.pilot if one not in was.pilot]:
+        if added := _only_in(now.pilot, was.pilot):
             yield Change("warning", f"{path}.pilot", f"new: pilot hosts of {name}: {listed(added)}")
-        if gone := [one for one in was.pilot if one not in now.pilot]:
+        if gone := _only_in(was.pilot, now.pilot):
             yield Change("info", f"{path}.pilot", f"removed: pilot hosts of {name}: {listed(gone)}")
 
 
@@ -242,12 +257,11 @@ def _overrides(before: NetworkConfig, after: NetworkConfig) -> Iterator[Change]:
 
 
 def _reach(before: NetworkConfig, after: NetworkConfig) -> Iterator[Change]:
-    old = [ipaddress.ip_network(one) for one in before.ssh.allowed_networks]
+    reached = before.ssh.reach()
     for one in after.ssh.allowed_networks:
-        network = ipaddress.ip_network(one)
-        if not any(network.version == other.version and network.subnet_of(other) for other in old):  # type: ignore[arg-type]
+        if not reached.covers(parse_network(one)):
             yield Change("danger", "ssh.allowed_networks", f"new: terminals in {one} may be contacted")
-    if gone := [one for one in before.ssh.allowed_networks if one not in after.ssh.allowed_networks]:
+    if gone := _only_in(before.ssh.allowed_networks, after.ssh.allowed_networks):
         yield Change("info", "ssh.allowed_networks", f"removed from ssh.allowed_networks: {listed(gone)}")
     was, now = ({one.address: one for one in side.concentrators} for side in (before, after))
     for address in was.keys() - now.keys():

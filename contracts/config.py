@@ -7,7 +7,6 @@ documents. Times of day and zone-less instants are wall time in :attr:`NetworkCo
 from __future__ import annotations
 
 import datetime as dt
-import ipaddress
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -18,8 +17,9 @@ from zoneinfo import ZoneInfo
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
-from contracts.address import parse_address
+from contracts.address import parse_address, parse_network
 from contracts.cron import cron_text
+from contracts.networks import Networks, networks_of
 from contracts.secret import Secret
 
 Mode = Literal["off", "warn", "enforce"]
@@ -55,7 +55,7 @@ def _host_or_address(value: str) -> str:
 
 
 def _network(text: str) -> str:
-    return str(ipaddress.ip_network(text, strict=False))
+    return str(parse_network(text))
 
 
 def _address(text: str) -> str:
@@ -219,10 +219,9 @@ class Ssh(Part):
         "remember", description="reach old servers (SHA-1, DSA, CBC) and remember what each needs, or refuse them"
     )
 
-    def allows(self, address: str) -> bool:
-        """Whether an address may be contacted at all."""
-        parsed = parse_address(address)
-        return any(parsed in ipaddress.ip_network(network) for network in self.allowed_networks)
+    def reach(self) -> Networks:
+        """The addresses that may be contacted at all. Made by each call, so a caller with many questions keeps it."""
+        return networks_of(self.allowed_networks)
 
 
 class Rollout(Part):
@@ -441,8 +440,9 @@ class NetworkConfig(Part):
         for what, parts in (("credentials", self.credentials), ("schedule", self.schedule), ("freeze", self.freeze)):
             if twice := _given_twice(part.id for part in parts):
                 raise ValueError(f"{what}: id given twice: {twice}")
+        reach = self.ssh.reach()
         for number, store in self.stores.items():
-            if store.gateway is not None and not self.ssh.allows(store.gateway):
+            if store.gateway is not None and parse_address(store.gateway) not in reach:
                 raise ValueError(f"stores.{number}.gateway: {store.gateway} is outside ssh.allowed_networks")
         if isinstance(self.inventory, StaticInventory):
             known = {c.id for c in self.credentials}

@@ -22,7 +22,8 @@ from contracts.legacy import is_first_generation, origin, translate
 from contracts.notes import Note
 
 _REASONS = {"too_large": "too_large", "too_deep": "wrong_type"}
-_MESSAGES = {"extra_forbidden": "unknown key; is it spelled right?", "missing": "is required"}
+REQUIRED = "is required"
+_MESSAGES = {"extra_forbidden": "unknown key; is it spelled right?", "missing": REQUIRED}
 
 
 @dataclass(frozen=True, slots=True)

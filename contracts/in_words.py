@@ -5,12 +5,14 @@ Used by :mod:`contracts.changes` for `config set`, which says what a document ch
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from itertools import islice
+from typing import Any, TypeVar
 
 from contracts.catalogue import ActionEntry
-from contracts.config import Job, JobSelector, NetworkConfig, StaticHost, StaticInventory
+from contracts.config import Job, JobSelector
 from contracts.cron import Cron, parse_cron
+from contracts.static_hosts import StaticHosts
 
 _BY_EFFECT = {"read": "looks at", "change": "changes", "disrupt": "disrupts"}
 _TILLS = {"checkout", "self_checkout"}
@@ -18,17 +20,22 @@ _DAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Satu
 _STATUS = {0: "with an unknown agent status", 1: "with an agent that answers", 2: "with an agent that does not answer"}
 _SHOWN = 5
 
+Item = TypeVar("Item")
 
-def job_in_words(job: Job, entry: ActionEntry, config: NetworkConfig, params: Mapping[str, Any]) -> str:
-    """What the job does to whom, when, and within which limits. ``params``: those of network and job together."""
+
+def job_in_words(
+    job: Job, entry: ActionEntry, params: Mapping[str, Any], network_zone: str, hosts: StaticHosts | None
+) -> str:
+    """What the job does to whom, when, and within which limits. ``params``: those of network and job together; ``hosts``: those
+    that the document lists, None where the inventory is elsewhere."""
     does = entry.does or _BY_EFFECT[entry.effect]
-    zone = job.timezone or config.timezone
+    zone = job.timezone or network_zone
     where = zone if job.timezone else f"the network's zone, {zone}"
-    parts = [f"{does} {targets(job.selector, entry, config)} {times(parse_cron(job.cron))} ({where})"]
+    parts = [f"{does} {targets(job.selector, entry, hosts)} {times(parse_cron(job.cron))} ({where})"]
     if job.not_after is not None:
         parts.append(f"starts none after {job.not_after:%H:%M}")
     if entry.windows in params:
-        parts.append(f"window {listed(map(window_in_words, params[entry.windows]))}")
+        parts.append(f"window {listed(params[entry.windows], window_in_words)}")
     for name in entry.protects:
         given = params.get(name) or ()
         parts.append(f"{name}: {len(given)}" if given else f"no {name}")
@@ -37,7 +44,7 @@ def job_in_words(job: Job, entry: ActionEntry, config: NetworkConfig, params: Ma
     return f"{', '.join(parts)} (job {job.id})"
 
 
-def targets(selector: JobSelector, entry: ActionEntry, config: NetworkConfig) -> str:
+def targets(selector: JobSelector, entry: ActionEntry, hosts: StaticHosts | None) -> str:
     """Whom a selector means. A number is known only where the document lists the hosts, and is the most there can be."""
     noun = "till" if entry.roles and set(entry.roles) <= _TILLS else "host"
     filters = [
@@ -46,13 +53,13 @@ def targets(selector: JobSelector, entry: ActionEntry, config: NetworkConfig) ->
         *([f"named {listed(selector.hosts)}"] if selector.hosts else ()),
         *([f"at {listed(selector.addresses)}"] if selector.addresses else ()),
         *([f"in group {listed(selector.groups)}"] if selector.groups else ()),
-        *([f"with tag {listed(f'{key}={value}' for key, value in selector.tags.items())}"] if selector.tags else ()),
+        *([f"with tag {listed(selector.tags.items(), '='.join)}"] if selector.tags else ()),
         *([_STATUS[selector.agent_status]] if selector.agent_status is not None else ()),
         *([f"of provider {selector.provider}"] if selector.provider else ()),
     ]
     shown = " ".join(filters)
-    if isinstance(config.inventory, StaticInventory):
-        number = sum(_may_match(host, selector, entry, config) for host in config.inventory.hosts)
+    if hosts is not None:
+        number = hosts.at_most(selector, entry.roles)
         every = f"up to {number} {noun}{'' if number == 1 else 's'}"
     else:
         every = f"every {noun}"
@@ -88,22 +95,7 @@ def window_in_words(window: Any) -> str:
     return f"{str(window.get('start'))[:5]}-{str(window.get('end'))[:5]}{days}{stores}{zone}"
 
 
-def listed(values: Iterable[object]) -> str:
-    """A few names, and how many more there are."""
-    texts: Sequence[str] = [str(value) for value in values]
-    more = len(texts) - _SHOWN
-    return ", ".join(texts[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
-
-
-def _may_match(host: StaticHost, selector: JobSelector, entry: ActionEntry, config: NetworkConfig) -> bool:
-    """Whether a listed host can be meant. What only its name tells (store, number, role) is left open: the number is a limit."""
-    names = {host.name.lower(), (host.display_name or host.name).lower()}
-    groups = {group.lower() for group in host.groups}
-    return (
-        (host.role is None or host.role in entry.roles)
-        and (not selector.hosts or bool(names & {name.lower() for name in selector.hosts}))
-        and (not selector.addresses or host.address in selector.addresses)
-        and (not selector.groups or bool(groups & {group.lower() for group in selector.groups}))
-        and (selector.provider is None or (host.provider or config.provider) == selector.provider)
-        and selector.tags.items() <= host.tags.items()
-    )
+def listed(values: Collection[Item], as_text: Callable[[Item], str] = str) -> str:
+    """A few names, and how many more there are. Only the few are made into text."""
+    more = len(values) - _SHOWN
+    return ", ".join(map(as_text, islice(values, _SHOWN))) + (f" and {more} more" if more > 0 else "")

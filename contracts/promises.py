@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import bisect
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from contracts.config import Effect, FreezeWindow, Job
@@ -22,6 +24,7 @@ DAYS = 400
 _DAY = dt.timedelta(days=1)
 _SECOND = dt.timedelta(seconds=1)
 _SHOWN = 5
+Rule = TypeVar("Rule", Window, FreezeWindow)
 _LATE_LIMIT = dt.timedelta(hours=12)
 
 
@@ -76,15 +79,28 @@ def _classes(
     stores: tuple[int, ...], effect: Effect, windows: tuple[Window, ...] | None, freezes: tuple[FreezeWindow, ...]
 ) -> tuple[tuple[list[int], tuple[Window, ...] | None, tuple[FreezeWindow, ...]], ...]:
     """Stores whose rules are the same, however they are named, with these rules. Cached: the jobs of a document share them."""
+    effective = [freeze for freeze in freezes if effect in freeze.effects]
+    everywhere = [freeze for freeze in effective if not freeze.stores]
+    own_windows, own_freezes = _by_store(windows or ()), _by_store(effective)
     found: dict[str, tuple[list[int], tuple[Window, ...] | None, tuple[FreezeWindow, ...]]] = {}
     for store in stores:
-        allowed = None if windows is None else windows_at(windows, store)
-        held = tuple(
-            freeze for freeze in freezes if effect in freeze.effects and (not freeze.stores or store in freeze.stores)
-        )
-        same = [rule.model_dump(exclude={"id", "reason", "stores"}) for rule in (*(allowed or ()), *held)]
-        found.setdefault(f"{allowed is None} {same}", ([], allowed, held))[0].append(store)
+        own = (*own_windows[store], *own_freezes[store])
+        # Rules for every store are the same for all of them, so only its own tell a store apart.
+        same = str([rule.model_dump(exclude={"id", "reason", "stores"}) for rule in own])
+        key = f"{len(own_windows[store])} {same}"
+        if key not in found:
+            allowed = None if windows is None else windows_at(windows, store)
+            found[key] = ([], allowed, (*everywhere, *own_freezes[store]))
+        found[key][0].append(store)
     return tuple(found.values())
+
+
+def _by_store(rules: Iterable[Rule]) -> defaultdict[int, list[Rule]]:
+    found: defaultdict[int, list[Rule]] = defaultdict(list)
+    for rule in rules:
+        for store in dict.fromkeys(rule.stores):
+            found[store].append(rule)
+    return found
 
 
 def _why_never(
@@ -100,9 +116,9 @@ def _why_never(
     if allowed is None and not freezes:
         return ""  # whenever it is planned, nothing holds it
     held: set[str] = set()
-    for planned in _planned(job, zone, (*(allowed or ()), *freezes), now):
+    for planned, near in _planned(job, zone, allowed or (), freezes, now):
         here = planned.astimezone(zone)
-        freeze = frozen(freezes, effect, store, here)
+        freeze = frozen(near, effect, store, here)
         if allowed is not None and inside(allowed, here, store) is None:
             held.add(f"outside its window ({', '.join(map(str, allowed)) or 'no window for it'})")
         elif freeze is not None:
@@ -115,30 +131,34 @@ def _why_never(
 
 
 def _planned(
-    job: Job, zone: ZoneInfo, rules: Sequence[Window | FreezeWindow], now: dt.datetime
-) -> Iterator[dt.datetime]:
-    """Planned instants, one for all that have the same answer: of days of one kind, and between two edges of the rules."""
+    job: Job, zone: ZoneInfo, allowed: Sequence[Window], freezes: Sequence[FreezeWindow], now: dt.datetime
+) -> Iterator[tuple[dt.datetime, tuple[FreezeWindow, ...]]]:
+    """Planned instants, one for all that have the same answer: of days of one kind, and between two edges of the rules. With the
+    freezes that can matter on its day."""
     plan = plan_of(job.model_copy(update={"jitter": 0}), zone, "")
-    zones = {plan.zone, zone, *(ZoneInfo(rule.timezone) for rule in rules if rule.timezone)}
-    spans = [(rule.start, rule.end) for rule in rules if isinstance(rule, FreezeWindow) and rule.start and rule.end]
+    weekly = tuple(freeze for freeze in freezes if freeze.start is None)
+    named = {window.timezone for window in allowed} | {freeze.timezone for freeze in freezes}
+    zones = {plan.zone, zone, *(ZoneInfo(name) for name in named if name)}
     first = wall_of(now, plan.zone).date()
+    dated = _by_day(freezes, first)
     judged: set[object] = set()
     for number in range(DAYS):
         day = first + number * _DAY
         if not plan.cron.on(day):
             continue
-        kind = _kind(day, number == 0, zones, spans)
+        kind = _kind(day, number == 0, zones, dated[day])
         if kind in judged:
             continue
         judged.add(kind)
         start = dt.datetime.combine(day, dt.time(), plan.zone).astimezone(dt.UTC)
         end = dt.datetime.combine(day + _DAY, dt.time(), plan.zone).astimezone(dt.UTC)
-        edges = sorted(_edges(day, rules, zones, zone))
+        near = (*weekly, *dated[day])
+        edges = sorted(_edges(day, (*allowed, *near), zones, zone))
         reached = -1
         for instant in plan.between(max(start - _SECOND, now), end - _SECOND):
             between = bisect.bisect_right(edges, instant)
             if between != reached:
-                yield instant
+                yield instant, near
             reached = between
 
 
@@ -170,19 +190,31 @@ def _kind(
     day: dt.date,
     today: bool,
     zones: Iterable[ZoneInfo],
-    spans: Iterable[tuple[dt.datetime, dt.datetime]],
+    dated: Sequence[FreezeWindow],
 ) -> object:
     """Days of one kind have the same answer at every time: same weekday, same offsets of all clocks from the day before to the
     day after, and wholly inside or wholly outside of every dated freeze."""
-    dated: list[object] = []
-    for start, end in spans:
-        if end.date() + 2 * _DAY <= day or day <= start.date() - 2 * _DAY:
-            dated.append(False)
-        elif start.date() + 2 * _DAY <= day <= end.date() - 2 * _DAY:
-            dated.append(True)
-        else:
-            dated.append(day)
-    return (day.weekday(), _offsets(day, frozenset(zones)), tuple(dated), today)
+    whole = all(
+        start.date() + 2 * _DAY <= day <= end.date() - 2 * _DAY
+        for freeze in dated
+        if (start := freeze.start) and (end := freeze.end)
+    )
+    ids = tuple(freeze.id for freeze in dated)
+    return (day.weekday(), _offsets(day, frozenset(zones)), ids, None if whole else day, today)
+
+
+def _by_day(freezes: Iterable[FreezeWindow], first: dt.date) -> defaultdict[dt.date, list[FreezeWindow]]:
+    """The dated freezes that reach into a day, or into the two days beside it: clocks differ by more than one."""
+    found: defaultdict[dt.date, list[FreezeWindow]] = defaultdict(list)
+    last = first + DAYS * _DAY
+    for freeze in freezes:
+        if freeze.start is None or freeze.end is None:
+            continue
+        day = max(first, freeze.start.date() - _DAY)
+        while day <= min(last, freeze.end.date() + _DAY):
+            found[day].append(freeze)
+            day += _DAY
+    return found
 
 
 @lru_cache(maxsize=4096)

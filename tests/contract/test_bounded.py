@@ -158,7 +158,7 @@ BOUNDED_DIGITS = {
     "client_image/runtime/deployment/specification.py",
     "client_image/runtime/console/schedule.py",
     "client_image/runtime/core/storage.py",
-    "client_image/runtime/core/networks.py",  # an address as a number
+    "contracts/networks.py",  # an address as a number
     "client_image/runtime/core/zone_truth.py",  # hours of a time difference
     "client_image/runtime/actions/diagnose_env.py",
 }

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from contracts.address import parse_address
+from contracts.address import parse_address, parse_network
+from contracts.networks import Address, Network, Networks, around, networks
 from runtime.core.model import Host, Machine
 from runtime.core.names import HostKey, host_key
-from runtime.core.networks import Address, Network, Networks, around, networks
 from runtime.core.once import once_for
 
 # What an address or a network may be made of: most entries are names, and refusing a name as an address is slow.
@@ -121,7 +120,7 @@ def _read(entries: tuple[str, ...]) -> NameList:
             addresses.add(parse_address(part))
             continue
         with contextlib.suppress(ValueError):
-            found.append(ipaddress.ip_network(part, strict=False))
+            found.append(parse_network(part))
     return NameList(frozenset(names), frozenset(addresses), networks(found))
 
 

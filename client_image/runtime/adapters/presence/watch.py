@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from contracts.address import parse_address
+from contracts.networks import networks_of
 from runtime.adapters.presence.ask import ask
 from runtime.core.departure import SILENCE_S, Departure, Sign, Vigil
 from runtime.core.model import Host
@@ -31,7 +31,7 @@ class NetworkWatch:
         interval: float = INTERVAL_S,
         silence: float = SILENCE_S,
     ) -> None:
-        self._networks = [ipaddress.ip_network(network) for network in allowed_networks]
+        self._reach = networks_of(allowed_networks)
         self._ask, self._interval, self._silence = asking, interval, silence
         self._asked: dict[Witness, tuple[float, asyncio.Task[Sign]]] = {}
 
@@ -78,4 +78,4 @@ class NetworkWatch:
             address = parse_address(text)
         except ValueError:
             return False
-        return any(address in network for network in self._networks)
+        return address in self._reach

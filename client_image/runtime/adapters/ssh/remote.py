@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import getpass
-import ipaddress
 import logging
 import os
 import warnings
@@ -16,6 +15,7 @@ from cryptography.utils import CryptographyDeprecationWarning
 
 from contracts.address import parse_address
 from contracts.config import Credential, Ssh
+from contracts.in_words import listed
 from runtime.adapters.ssh.algorithms import LEGACY, MODERN, Profile
 from runtime.adapters.ssh.client import Client
 from runtime.adapters.ssh.credentials import KeyRing, candidates
@@ -33,7 +33,7 @@ class SshRemote:
 
     def __init__(self, ssh: Ssh, credentials: Sequence[Credential], *, book: HostBook) -> None:
         self._ssh, self._credentials, self._book = ssh, tuple(credentials), book
-        self._networks = [ipaddress.ip_network(network) for network in ssh.allowed_networks]
+        self._reach = ssh.reach()
         self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._ring = KeyRing()
         _prepare_libraries()
@@ -62,8 +62,8 @@ class SshRemote:
         except ValueError:
             text = host.problem or f"{host.name} has no IP address, but: {host.address}"
             raise Permanent(Outcome.UNREACHABLE, Reason.NO_ADDRESS, text) from None
-        if not any(address in network for network in self._networks):
-            text = f"{host.address} is outside ssh.allowed_networks ({', '.join(self._ssh.allowed_networks)})"
+        if address not in self._reach:
+            text = f"{host.address} is outside ssh.allowed_networks ({listed(self._ssh.allowed_networks)})"
             raise Permanent(Outcome.BLOCKED, Reason.OUTSIDE_ALLOWED_NETWORKS, text)
 
     async def _session(self, host: Host) -> SshSession:

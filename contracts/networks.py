@@ -1,4 +1,7 @@
-"""Many networks, asked as one: whether an address is in any costs a look-up for each prefix length, not one for each network."""
+"""Many networks, asked as one: whether an address is in any costs a look-up for each prefix length, not one for each network.
+
+Used on both sides, wherever a list of networks meets a list of hosts or of other networks. Pure.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,14 @@ class Networks:
             _prefix(address, length) in self.prefixes for version, length in self.lengths if version == address.version
         )
 
+    def covers(self, network: Network) -> bool:
+        """Whether one of them holds all of that network."""
+        return any(
+            _prefix(network.network_address, length) in self.prefixes
+            for version, length in self.lengths
+            if version == network.version and length <= network.prefixlen
+        )
+
     def __bool__(self) -> bool:
         return bool(self.prefixes)
 
@@ -31,6 +42,11 @@ class Networks:
 def networks(given: Iterable[Network]) -> Networks:
     prefixes = frozenset(_prefix(one.network_address, one.prefixlen) for one in given)
     return Networks(prefixes, frozenset((version, length) for version, length, _ in prefixes))
+
+
+def networks_of(texts: Iterable[str]) -> Networks:
+    """Of networks as a document writes them. Raises ValueError."""
+    return networks(map(ipaddress.ip_network, texts))
 
 
 def around(addresses: Iterable[Address], lengths: Iterable[tuple[int, int]]) -> frozenset[_Prefix]:
