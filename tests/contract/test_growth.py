@@ -1,4 +1,4 @@
-"""Reading, checking and comparing documents costs in proportion to their length: nobody stops a server, or a proxy, with a long list.
+"""Reading, checking and comparing documents costs in proportion to their length: no long list stops a server or a proxy.
 
 Counted are calls of functions, which are the same on every machine, for three lengths that double.
 """
