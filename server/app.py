@@ -16,18 +16,21 @@ from server.settings import Settings, read_settings
 
 
 def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> Flask:
-    """Build the application; settings come from the environment unless given. Raises SettingsError; connects to nothing yet."""
+    """Build the application; settings come from the environment unless given. Raises SettingsError; connects to nothing yet,
+    but settles which file the database is: all workers that are forked from here agree on it."""
     settings = settings or read_settings(os.environ)
     configure_logging(settings.log_format, settings.log_level)
     app = Flask(__name__, static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    app.extensions[EXTENSION] = build_context(settings, clock)
+    context = build_context(settings, clock)
+    context.database.attach()
+    app.extensions[EXTENSION] = context
     requests.register(app)
     errors.register(app)
     for module in (health, bot_config, bootstrap):
         app.register_blueprint(module.blueprint)
     if settings.log_level != "debug":  # there every poll has its line
-        app.wsgi_app = Shortcut(app.wsgi_app, app.extensions[EXTENSION])  # type: ignore[method-assign]
+        app.wsgi_app = Shortcut(app.wsgi_app, context)  # type: ignore[method-assign]
     hops = settings.trusted_proxies
     if hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

@@ -113,10 +113,9 @@ def serve(bind: str | None, workers: str | None, threads: str | None) -> None:
         raise click.UsageError(error.message) from None
     _check_tls(settings)
     with working(settings) as context:
-        from server.services.health import check
         from server.settings import unknown_settings
 
-        health = check(context.database, context.vault, context.bootstrap.assets)
+        health = context.health.now()
     if health.status == "error":
         raise click.ClickException("cannot serve\n" + "\n".join(health.problems))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from server.services.assets import Assets, find_root
 from server.services.bootstrap import Bootstrap
+from server.services.health import HealthCheck
 from server.services.last_use import LastUse
 from server.settings import Settings
 from server.storage.crypto import Vault
@@ -31,6 +32,7 @@ class Context:
     last_use: LastUse
     clock: Clock
     bootstrap: Bootstrap
+    health: HealthCheck
 
     def close(self) -> None:
         """Write what is still in memory and let the database go."""
@@ -42,10 +44,13 @@ def build_context(settings: Settings, clock: Clock = utc_now) -> Context:
     """Nothing is connected or started yet, so a process may fork after this."""
     database = open_database(settings.database_url, timeout=settings.database_timeout, connections=2 * settings.threads)
     key = settings.key()
+    vault = Vault(key) if key else None
+    assets = Assets(settings.assets or find_root())
     return Context(
         database=database,
-        vault=Vault(key) if key else None,
+        vault=vault,
         last_use=LastUse(database, settings.last_use_interval),
         clock=clock,
-        bootstrap=Bootstrap(settings.public_url, settings.client_image, Assets(settings.assets or find_root())),
+        bootstrap=Bootstrap(settings.public_url, settings.client_image, assets),
+        health=HealthCheck(database, vault, assets),
     )

@@ -13,8 +13,8 @@ from werkzeug.wrappers import Response as BaseResponse
 from server.context import EXTENSION, Context
 from server.problem import CONTENT_TYPE, INTERNAL_ERROR, MALFORMED, MalformedRequest, problem_body
 from server.services.refusal import Reason, Refusal
+from server.storage.causes import Code, DatabaseReplaced, DatabaseUnavailable
 from server.storage.faults import explain
-from server.storage.session import DatabaseAbsent
 
 _log = structlog.get_logger("server.errors")
 
@@ -61,7 +61,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(MalformedRequest, _malformed)
     app.register_error_handler(SQLAlchemyError, _database)
-    app.register_error_handler(DatabaseAbsent, _database)
+    app.register_error_handler(DatabaseUnavailable, _database)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -112,9 +112,22 @@ _ROUTING = {
 }
 
 
+# Told to the caller by name; everything else is database_unavailable.
+_NAMED: dict[Code, str] = {
+    "disk_full": "the server's disk is full and nothing was stored; try again when its operator has freed space",
+    "read_only": "the server's database takes no writes and nothing was stored; the server's log says why",
+    "database_replaced": "the server's database file was replaced or removed while it was in use; "
+    "nothing is served or stored until the server's operator has restarted it",
+}
+
+
 def _database(error: Exception) -> Response:
     context: Context = current_app.extensions[EXTENSION]
-    _log.error("database failed", cause=explain(error, context.database))
+    if not isinstance(error, DatabaseReplaced):  # that was logged once, when it was noticed
+        _log.error("database failed", cause=explain(error, context.database))
+    cause = context.database.cause_of(error)
+    if cause and cause.code in _NAMED:
+        return _answer(ApiError(503, cause.code, _NAMED[cause.code]))
     return _answer(
         ApiError(
             503,

@@ -1,6 +1,6 @@
-"""``GET /health`` and ``GET /api/bootstrap/health``: for load balancers, the installer, and people.
+"""``GET /health`` (and ``/api/bootstrap/health``) for people, monitoring and the installer; ``GET /ready`` for load balancers.
 
-It needs no token, so it names no host, path or key; ``flagee-server serve`` says those, to the operator.
+They need no token, so they name no host, path or key, and asking makes no work; ``flagee-server serve`` tells the operator more.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from flask import Blueprint, Response, current_app, jsonify
 
 from server.context import EXTENSION, Context
-from server.services.health import check
 from server.version import VERSION
 
 blueprint = Blueprint("health", __name__)
@@ -17,18 +16,38 @@ blueprint = Blueprint("health", __name__)
 @blueprint.get("/health")
 @blueprint.get("/api/bootstrap/health")
 def health() -> Response:
-    """200 when configurations can be served, also if not all of them; else 503."""
+    """200 when configurations can be served, also if not all of them, or if nothing can be stored (``degraded``); else 503."""
     context: Context = current_app.extensions[EXTENSION]
-    found = check(context.database, context.vault, context.bootstrap.assets)
-    response = jsonify(
-        status=found.status,
+    health = context.health.now()
+    found, failure = health.found, health.last_failure
+    return _answer(
+        503 if health.status == "error" else 200,
+        status=health.status,
+        reasons=health.reasons,
         version=VERSION,
         database={"status": found.database, "backend": context.database.backend},
+        writing={
+            "status": health.writing,
+            "last_failed": failure and {"at": f"{failure.at:%Y-%m-%dT%H:%M:%SZ}", "reason": failure.code},
+        },
+        disk=health.disk and {"status": health.disk.state},
         migrations=found.schema
         and {"status": found.schema.state, "revision": found.schema.revision, "head": found.schema.head},
         secret_key={"status": found.key},
         assets={"status": found.assets},
     )
-    response.status_code = 503 if found.status == "error" else 200
+
+
+@blueprint.get("/ready")
+def ready() -> Response:
+    """200 when this server can do its work for proxies: database, schema, secret key and assets; else 503."""
+    context: Context = current_app.extensions[EXTENSION]
+    reasons = context.health.now().not_ready
+    return _answer(503 if reasons else 200, ready=not reasons, reasons=reasons)
+
+
+def _answer(code: int, /, **body: object) -> Response:
+    response = jsonify(body)
+    response.status_code = code
     response.headers["Cache-Control"] = "no-store"
     return response

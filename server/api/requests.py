@@ -32,7 +32,7 @@ def _end(response: Response) -> Response:
     # A poll that found nothing new and a health check say nothing; there are thousands of them.
     write = (
         _log.debug
-        if response.status_code == 304 or (request.path.endswith("/health") and response.status_code == 200)
+        if response.status_code == 304 or (request.path.endswith(("/health", "/ready")) and response.status_code == 200)
         else _log.info
     )
     principal: Principal | None = g.get("principal")

@@ -21,14 +21,18 @@ if TYPE_CHECKING:
 def working(settings: Settings | None = None, *, timeout: float | None = None) -> Iterator[Context]:
     """What a command works with. Refusals and database errors inside the block end the command with their message."""
     import sqlite3
+    import sys
 
+    import structlog
     from sqlalchemy.exc import SQLAlchemyError
 
     from server.context import build_context
     from server.services.refusal import Refusal
+    from server.storage.causes import DatabaseUnavailable
     from server.storage.faults import explain
-    from server.storage.session import DatabaseAbsent
 
+    if not structlog.is_configured():  # what the storage reports goes beside the result; by default it would go into it
+        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     settings = settings or settings_from()
     if timeout:
         settings = settings.model_copy(update={"database_timeout": timeout})
@@ -40,7 +44,7 @@ def working(settings: Settings | None = None, *, timeout: float | None = None) -
         yield context
     except Refusal as refusal:
         raise click.ClickException(refusal.message) from None
-    except (SQLAlchemyError, sqlite3.Error, DatabaseAbsent, OSError) as error:
+    except (SQLAlchemyError, sqlite3.Error, DatabaseUnavailable, OSError) as error:
         raise click.ClickException(explain(error, context.database)) from None
     finally:
         context.close()

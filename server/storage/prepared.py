@@ -32,6 +32,7 @@ class Prepared:
         """The first row as the driver gives it. Raises SQLAlchemyError when connecting fails, else the driver's own errors."""
         values = {**parameters, **{name: convert(parameters[name]) for name, convert in self._convert.items()}}
         given = values if self._order is None else [values[name] for name in self._order]
+        self._database.check()
         try:
             row: tuple[Any, ...] | None = self._connection().execute(self._sql, given).fetchone()
         except Exception:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
-from server.storage.session import Database, DatabaseAbsent, create_file
+from server.storage.causes import DatabaseAbsent
+from server.storage.session import Database, create_file
 
 if TYPE_CHECKING:  # Alembic takes as long to import as all the rest; most commands never need it
     from alembic.config import Config

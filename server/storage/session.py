@@ -15,25 +15,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Engine, create_engine, event
+from sqlalchemy import Connection, Dialect, Engine, column, create_engine, event, table, update
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from contracts.secret import Secret
+from server.storage.causes import DISK_FULL, Cause, DatabaseUnavailable, cause_of
+from server.storage.database_file import DatabaseFile
+from server.storage.disk import disk_of
+from server.storage.write_status import WriteStatus
 
-
-class DatabaseAbsent(Exception):
-    """The SQLite file does not exist. Opening it would make an empty one, in what is perhaps the wrong folder."""
+_REVISION = table("alembic_version", column("version_num"))
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """``location`` is what may be shown: an SQLite path, or host and name of a PostgreSQL database."""
+    """``location`` is what may be shown: an SQLite path, or host and name of a PostgreSQL database. ``file``: only of SQLite."""
 
     location: str
     backend: str
-    sqlite_path: Path | None
+    status: WriteStatus
+    file: DatabaseFile | None
     _reads: Engine
     _writes: Engine
     _kept: list[Connection] = field(default_factory=list)
@@ -62,9 +65,62 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """A transaction: committed at the end of the block, rolled back by an exception."""
-        with Session(self._writes, expire_on_commit=False) as session, session.begin():
-            yield session
+        """A transaction: committed at the end of the block, rolled back by an exception. What it came to is in ``status``."""
+        try:
+            with Session(self._writes, expire_on_commit=False) as session, session.begin():
+                yield session
+            self.check()  # what was committed to a file that was replaced meanwhile is not acknowledged
+        except Exception as error:
+            if cause := self.cause_of(error):
+                self.status.failed(cause.code)
+            raise
+        self.status.written()
+
+    def prove_writing(self) -> None:
+        """Write what is there already, so that ``status`` tells whether writing works again. Never waits for another writer."""
+        try:
+            with self._writes.connect() as connection, self._impatient(connection), connection.begin():
+                connection.execute(update(_REVISION).values(version_num=_REVISION.c.version_num))
+            self.check()
+        except (SQLAlchemyError, DatabaseUnavailable) as error:
+            cause = self.cause_of(error)
+            if cause and cause.code != "locked":
+                self.status.failed(cause.code)
+        else:
+            self.status.written()
+
+    @contextmanager
+    def _impatient(self, connection: Connection) -> Iterator[None]:
+        driver: Any = connection.connection.driver_connection
+        if self.file is None:
+            connection.exec_driver_sql("SET LOCAL lock_timeout = 100")
+            yield
+            return
+        (waits,) = driver.execute("PRAGMA busy_timeout").fetchone()
+        driver.execute("PRAGMA busy_timeout = 0")
+        try:
+            yield
+        finally:
+            driver.execute(f"PRAGMA busy_timeout = {waits}")
+
+    def cause_of(self, error: BaseException) -> Cause | None:
+        """As :func:`server.storage.causes.cause_of`; SQLite has several words for a disk that is full."""
+        cause = cause_of(error)
+        if cause and cause.code in ("io_error", "cannot_open") and self.file:
+            disk = disk_of(self.file.path)
+            return DISK_FULL if disk and disk.state == "full" else cause
+        return cause
+
+    def attach(self) -> None:
+        """Settle which SQLite file this is, before the process forks. What is wrong with it is met again by every connection."""
+        if self.file:
+            with suppress(DatabaseUnavailable):
+                self.file.attach()
+
+    def check(self) -> None:
+        """Raises DatabaseReplaced when the SQLite file is not the one that was opened. Every connection is checked."""
+        if self.file:
+            self.file.check()
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
@@ -78,6 +134,8 @@ class Database:
         self._kept.clear()
         self._reads.dispose()
         self._writes.dispose()
+        if self.file:
+            self.file.close()
 
 
 def open_database(url: Secret, *, timeout: float, connections: int = 5) -> Database:
@@ -99,18 +157,21 @@ def open_database(url: Secret, *, timeout: float, connections: int = 5) -> Datab
 def create_file(database: Database) -> None:
     """Make the SQLite file, readable by nobody else, in WAL mode. Changes nothing where it exists, or for PostgreSQL.
 
-    It gets its name only when it is in WAL mode: switching does not wait for another process that switches too.
+    Raises DatabaseReplaced where a server still uses a file of this name, or has left the log of one.
     """
-    path = database.sqlite_path
-    if path is None or path.exists():
+    if database.file is None:
         return
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=path.name) as folder:
-        draft = Path(folder) / path.name
-        with closing(sqlite3.connect(draft)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-        draft.chmod(0o600)
-        with suppress(FileExistsError):
-            os.link(draft, path)
+    path = database.file.path
+    with database.file.creating() as mine:
+        if not mine:
+            return
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=path.name) as folder:
+            draft = Path(folder) / path.name
+            with closing(sqlite3.connect(draft)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+            draft.chmod(0o600)
+            with suppress(FileExistsError):
+                os.link(draft, path)
 
 
 def _sqlite(url: URL, timeout: float, connections: int) -> Database:
@@ -123,21 +184,25 @@ def _sqlite(url: URL, timeout: float, connections: int) -> Database:
     }
     reads = create_engine(url.set(database=str(path)), isolation_level="AUTOCOMMIT", **options)
     writes = create_engine(url.set(database=str(path)), **options)
-
-    def exists(*_: object) -> None:
-        if not path.exists():
-            raise DatabaseAbsent(str(path))
+    status = WriteStatus()
+    file = DatabaseFile(path, status)
 
     def prepare(connection: sqlite3.Connection, _: object) -> None:
         connection.isolation_level = None  # transactions are begun below, not by the driver's guess
         for pragma in ("foreign_keys = ON", "synchronous = FULL"):
             connection.execute(f"PRAGMA {pragma}")
+        if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):  # a file that was put there by hand
+            with suppress(sqlite3.OperationalError):
+                connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        file.opened(id(connection))
 
     for engine in (reads, writes):
-        event.listen(engine, "do_connect", exists)
+        event.listen(engine, "do_connect", lambda *_: file.attach())
         event.listen(engine, "connect", prepare)
+        event.listen(engine, "checkout", lambda *_: file.check())
+        event.listen(engine, "close", lambda connection, _: file.closed(id(connection)))
     event.listen(writes, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    return Database(str(path), "sqlite", path, reads, writes)
+    return Database(str(path), "sqlite", status, file, reads, writes)
 
 
 def _postgresql(url: URL, timeout: float, connections: int) -> Database:
@@ -156,4 +221,4 @@ def _postgresql(url: URL, timeout: float, connections: int) -> Database:
         connection.commit()
 
     event.listen(reads, "connect", limit)
-    return Database(f"{url.host or 'local socket'}/{url.database}", "postgresql", None, reads, writes)
+    return Database(f"{url.host or 'local socket'}/{url.database}", "postgresql", WriteStatus(), None, reads, writes)

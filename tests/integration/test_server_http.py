@@ -291,14 +291,25 @@ def test_health_tells_that_all_is_well(world: World) -> None:
     for path in ("/health", "/api/bootstrap/health"):
         answer = world.http.get(path)
         assert answer.status_code == 200
+        assert answer.headers["Cache-Control"] == "no-store"
+        backend = context_of(world.http.application).database.backend
         assert answer.json == {
             "status": "ok",
+            "reasons": [],
             "version": answer.json and answer.json["version"],
-            "database": {"status": "ok", "backend": context_of(world.http.application).database.backend},
+            "database": {"status": "ok", "backend": backend},
+            "writing": {"status": "ok", "last_failed": None},
+            "disk": {"status": "ok"} if backend == "sqlite" else None,
             "migrations": {"status": "current", "revision": "0003", "head": "0003"},
             "secret_key": {"status": "ok"},
             "assets": {"status": "ok"},
         }
+
+
+def test_a_load_balancer_is_told_that_the_server_is_ready(world: World) -> None:
+    answer = world.http.get("/ready")
+    assert (answer.status_code, answer.json) == (200, {"ready": True, "reasons": []})
+    assert answer.headers["Cache-Control"] == "no-store"
 
 
 def test_a_request_writes_nothing_and_the_last_use_is_written_later(world: World) -> None:
