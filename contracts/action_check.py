@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from contracts.action_names import Contradiction, default_at, merged, replacement_of, require_no_stronger, settings_of
 from contracts.catalogue import ActionEntry, Catalogue, near
-from contracts.config import ActionSettings, Job, NetworkConfig
+from contracts.config import STRICT, ActionSettings, Job, NetworkConfig
 from contracts.document import REQUIRED, Problem, problems_of
 from contracts.parameters import model_of
 from contracts.promises import unmet
@@ -45,13 +45,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """``unknown``: how bad a name is that the catalogue does not have; a newer proxy may know it. ``now``: aware."""
+    """``unknown``: how bad a name is that the catalogue does not have; a newer proxy may know it. ``now``: aware.
+    ``strict``: what a person writes, as in :func:`contracts.document.read_document`."""
 
     config: NetworkConfig
     catalogue: Catalogue
     now: dt.datetime
     unknown: Level = "error"
     models: Models | None = None
+    strict: bool = False
     _made: dict[str, type[BaseModel]] = field(default_factory=dict)
     _answers: dict[Hashable, Any] = field(default_factory=dict)
     _advised: set[str] = field(default_factory=set)
@@ -102,8 +104,9 @@ class Check:
         """The parameters of the network with a job's ``own``, and what is wrong with them. Raises Contradiction."""
 
         def validated() -> tuple[BaseModel | None, tuple[Problem, ...]]:
+            values = merged(self._values(action, entry), own, entry.adds)
             try:
-                return self._model(action).model_validate(merged(self._values(action, entry), own, entry.adds)), ()
+                return self._model(action).model_validate(values, context=STRICT if self.strict else None), ()
             except ValidationError as error:
                 return None, problems_of(error)
 

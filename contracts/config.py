@@ -12,15 +12,15 @@ from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, WithJsonSchema, model_validator
 
 from contracts.address import parse_address, parse_network
 from contracts.cron import cron_text
 from contracts.networks import Networks, networks_of
 from contracts.secret import Secret
+from contracts.zones import require_zone
 
 Mode = Literal["off", "warn", "enforce"]
 Effect = Literal["read", "change", "disrupt"]
@@ -28,17 +28,15 @@ Role = Literal["checkout", "self_checkout", "price_check", "concentrator", "prox
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Level = Literal["L1", "L2", "L3"]
 
+# The context of validation where a person writes a document: what only some machines know is an error there.
+STRICT = {"strict": True}
 ZONEINFO = "/usr/share/zoneinfo/"
 _SHOWN = 20
 PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 
 
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (KeyError, OSError, ValueError) as error:  # ZoneInfoNotFoundError is a KeyError
-        raise ValueError(f"unknown time zone {name!r}; use an IANA name such as America/Sao_Paulo") from error
-    return name
+def _zone(name: str, info: ValidationInfo) -> str:
+    return require_zone(name, listed=info.context == STRICT)
 
 
 def _zone_file(value: str) -> str:

@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from contracts import clear_text
+from contracts import broad_networks, clear_text
 from contracts.bounded import MAX_BYTES, MAX_DEPTH, Unreadable, read_json
-from contracts.config import NetworkConfig
+from contracts.config import STRICT, NetworkConfig
 from contracts.legacy import is_first_generation, origin, translate
 from contracts.notes import Note
 
@@ -83,7 +83,8 @@ def read_document(raw: bytes, *, strict: bool) -> Document:
             problems = tuple(Problem(p.path, f"{p.message}{_written_as(p.path)}") for p in problems)
         raise DocumentError("invalid", problems) from None
     notes += ignored
-    notes += [_where_written(note, written) for note in clear_text.notes_on(config)]
+    dangers = (*clear_text.notes_on(config), *broad_networks.notes_on(config))
+    notes += [_where_written(note, written) for note in dangers]
     return Document(config, generation, tuple(notes))
 
 
@@ -181,8 +182,9 @@ def _must_understand(data: Mapping[str, Any]) -> list[str]:
 
 def _validated(data: dict[str, Any], *, strict: bool) -> tuple[NetworkConfig, list[Note]]:
     """Validated once, and again without its strangers when it has some that may be ignored. Raises ValidationError."""
+    context = STRICT if strict else None
     try:
-        return NetworkConfig.model_validate(data), []
+        return NetworkConfig.model_validate(data, context=context), []
     except ValidationError as error:
         extras = [item["loc"] for item in error.errors() if item["type"] == "extra_forbidden"]
         if strict or not extras:

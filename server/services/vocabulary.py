@@ -24,5 +24,5 @@ def catalogue() -> Catalogue:
 def findings(config: NetworkConfig, now: dt.datetime, *, allow_unknown: bool = False) -> tuple[Finding, ...]:
     """Names, parameters, overrides and jobs, each looked at. ``allow_unknown``: a name that this release does not have is a
     warning, because a newer proxy may know it."""
-    check = Check(config, catalogue(), now, unknown="warning" if allow_unknown else "error")
+    check = Check(config, catalogue(), now, unknown="warning" if allow_unknown else "error", strict=True)
     return tuple(check.findings())

@@ -154,6 +154,23 @@ def test_names_that_only_a_newer_proxy_knows_are_stored_when_that_is_asked_for(p
     assert "warning: schedule.waltz: unknown action 'dance'" in said.stderr
 
 
+@pytest.mark.parametrize("command", [("validate", "-"), ("set", CLIENT, "SOL", "-")])
+def test_a_large_part_of_the_internet_is_said_and_a_strange_zone_refused(
+    plane: ControlPlane, command: tuple[str, ...]
+) -> None:
+    open_to_all = plane.run("config", *command, stdin=document("SOL", ssh={"allowed_networks": ["0.0.0.0/0"]}))
+    assert open_to_all.exit_code == 0
+    assert "danger: ssh.allowed_networks: 0.0.0.0/0 allows 4.26 billion public" in open_to_all.stderr
+    strange = plane.run("config", *command, stdin=document("SOL", timezone="posix/America/Recife"))
+    assert strange.exit_code == 1
+    assert "timezone: unknown time zone 'posix/America/Recife': did you mean America/Recife?" in strange.stderr
+    window = {"start": "22:00", "end": "06:00", "timezone": "localtime"}
+    params = {"shutdown_endpoint": {"params": {"windows": [window]}}}
+    inside = plane.run("config", *command, stdin=document("SOL", actions=params))
+    assert inside.exit_code == 1
+    assert "windows[0].timezone: unknown time zone 'localtime'" in inside.stderr
+
+
 def test_validate_names_the_path_of_every_wrong_parameter(tmp_path: Path) -> None:
     nowhere = empty(tmp_path, f"sqlite:///{tmp_path}/none/none.db")
     raw = document(
