@@ -1,6 +1,7 @@
-"""The file tree that every terminal starts from: a small Debian 12 with sshd, sudo and sysvinit, in 64 or 32 bits.
+"""The file tree that every terminal starts from: a small Debian 12 with sshd and sudo, in 64 or 32 bits, sysvinit or systemd.
 
-Called by `terminals`. Built once by debootstrap (under a minute), then kept in the cache; terminals only read it.
+Called by `terminals`. Built once by debootstrap (under a minute), then kept in the cache; terminals only read it. The one with
+systemd is made from the one without (ten seconds more).
 """
 
 import os
@@ -12,6 +13,7 @@ from tests.harness.need import need, need_program
 from tests.harness.process import run
 
 Architecture = Literal["amd64", "i386"]
+Init = Literal["sysvinit", "systemd"]
 
 _RELEASE = "bookworm"
 _PACKAGES = "openssh-server,sudo,sysvinit-core,procps,tzdata"
@@ -34,21 +36,53 @@ rm -f ssh/ssh_host_*
 rm -rf /usr/share/doc /usr/share/info /usr/share/man /usr/share/locale /var/cache/apt/* /var/lib/apt/lists/*
 """
 
+_SYSTEMD = "systemd-sysv,systemd-timesyncd,dbus"
+# $1 the tree. apt runs inside with what this machine knows about names and certificates.
+_EXCHANGE_INIT = r"""
+mkdir -p "$1/etc/ssl"
+touch "$1/etc/hosts"
+for path in /etc/resolv.conf /etc/hosts /etc/ssl; do
+  [ ! -e "$path" ] || mount --bind "$path" "$1$path"
+done
+mount -t proc proc "$1/proc"
+exec chroot "$1" /bin/sh -eu -c '
+  printf "#!/bin/sh\nexit 101\n" >/usr/sbin/policy-rc.d
+  chmod 755 /usr/sbin/policy-rc.d
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends --allow-remove-essential $(echo "$1" | tr , " ")
+  rm -rf /usr/sbin/policy-rc.d /var/cache/apt/* /var/lib/apt/lists/*
+  # Every terminal gets an identity of its own when it boots, and has no screen to log in at.
+  : >/etc/machine-id
+  rm -f /var/lib/dbus/machine-id
+  ln -s /dev/null /etc/systemd/system/console-getty.service
+' sh "$2"
+"""
+_APART = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
 
-def terminal_root(architecture: Architecture) -> Path:
-    """The cached tree for `architecture`, made on first use."""
+
+def terminal_root(architecture: Architecture, init: Init = "sysvinit") -> Path:
+    """The cached tree for `architecture` and `init`, made on first use."""
     recipe = {"release": _RELEASE, "packages": _PACKAGES, "shape": _SHAPE, "architecture": architecture}
-    return cached(f"terminal-{architecture}", recipe, lambda entry: _build(entry, architecture)) / "root"
+    base = cached(f"terminal-{architecture}", recipe, lambda entry: _build(entry, architecture)) / "root"
+    if init == "sysvinit":
+        return base
+    further = {**recipe, "packages": _SYSTEMD, "shape": _EXCHANGE_INIT}
+    return cached(f"terminal-{init}-{architecture}", further, lambda entry: _exchange_init(entry, base)) / "root"
 
 
 def _build(entry: Path, architecture: Architecture) -> None:
     entry.chmod(0o700)  # setuid programs inside are for the terminals only
     root = entry / "root"
     # In namespaces of its own, so that a killed build leaves neither mounts nor processes.
-    apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
     debootstrap = [need_program("debootstrap", "debootstrap"), "--variant=minbase", f"--arch={architecture}"]
-    run([*apart, *debootstrap, f"--include={_PACKAGES}", _RELEASE, root, _mirror()])
-    run([*apart, "chroot", root, "/bin/sh", "-eu"], stdin=_SHAPE.encode())
+    run([*_APART, *debootstrap, f"--include={_PACKAGES}", _RELEASE, root, _mirror()])
+    run([*_APART, "chroot", root, "/bin/sh", "-eu"], stdin=_SHAPE.encode())
+
+
+def _exchange_init(entry: Path, base: Path) -> None:
+    entry.chmod(0o700)
+    run(["cp", "-a", base, entry / "root"])
+    run([*_APART, "/bin/sh", "-eu", "-c", _EXCHANGE_INIT, "sh", entry / "root", _SYSTEMD])
 
 
 def _mirror() -> str:

@@ -1,7 +1,8 @@
 """Real terminals: a small Debian with sshd under a real init, each in its own namespaces with its own address.
 
 Called by tests that need a host to reach, change and shut down. A terminal is a thin layer over the shared root, so it
-starts in well under a second, and whatever happens inside ends with it: `shutdown -h now` takes it down and nothing else.
+starts in well under a second (with systemd in two), and whatever happens inside ends with it: `shutdown -h now` takes it
+down and nothing else.
 """
 
 import contextlib
@@ -24,8 +25,8 @@ from tests.harness.ports import accepts
 from tests.harness.process import run
 from tests.harness.ssh_offer import MODERN, Offer, sshd_config
 from tests.harness.systems import DEBIAN_12, System
-from tests.harness.terminal_root import Architecture, terminal_root
-from tests.harness.workdir import in_memory, workdir
+from tests.harness.terminal_root import Architecture, Init, terminal_root
+from tests.harness.workdir import control_group, in_memory, workdir
 
 NETWORK = ipaddress.ip_network("10.77.0.0/16")
 
@@ -51,6 +52,7 @@ class TerminalSpec:
 
     hostname: str = "terminal"
     architecture: Architecture = "amd64"
+    init: Init = "sysvinit"
     machine: Literal["x86_64", "i686"] | None = None
     system: System = DEBIAN_12
     accounts: tuple[Account, ...] = (Account("root", password="terminal"),)
@@ -125,6 +127,11 @@ class Terminal:
         """Run `mount` inside, as its own root would: `-o remount,ro /` is what the kernel does after a disk error."""
         run(["nsenter", f"--target={self._pid}", "--mount", "--root", "--wd=/", "mount", *arguments])
 
+    def inside(self, script: str) -> str:
+        """What a script of its own root's printed, in all of its namespaces, as systemctl needs it."""
+        spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root"]
+        return run(["nsenter", f"--target={self._pid}", *spaces, "/bin/sh", "-eu"], stdin=f"cd /\n{script}".encode())
+
     def stop(self) -> None:
         """Take its power away."""
         self._init.stop()
@@ -142,12 +149,13 @@ def start(spec: TerminalSpec | None = None) -> Iterator[Terminal]:
     """A terminal that has booted and answers on its SSH port."""
     spec = spec or TerminalSpec()
     _need_everything()
-    base = terminal_root(spec.architecture)
+    base = terminal_root(spec.architecture, spec.init)
     with workdir("terminal") as folder:
         root = _layers(folder, base)
         host_keys = _furnish(root, spec)
+        group = control_group(folder) if spec.init == "systemd" else ""
         init = process.start(
-            [*_APART, "setarch", _machine(spec), "sh", _BOOT, root, folder / "init", spec.hostname],
+            [*_APART, "setarch", _machine(spec), "sh", _BOOT, root, folder / "init", spec.hostname, group],
             name="terminal",
             folder=folder,
             stdin=subprocess.PIPE,
@@ -161,7 +169,7 @@ def start(spec: TerminalSpec | None = None) -> Iterator[Terminal]:
             with init.popen.stdin as gate:
                 gate.write(b"go\n")
             terminal = Terminal(spec, address, spec.port, host_keys, folder, init, pid)
-            init.wait_ready((root / "run/harness-booted").exists, within=60)
+            init.wait_ready(lambda: _booted(terminal), within=60)
             init.wait_ready(lambda: accepts(address, spec.port), within=60)
             yield terminal
         finally:
@@ -174,6 +182,14 @@ def _need_everything() -> None:
         need_program(program, package)
     able = subprocess.run(["unshare", "--mount", "--net", "--pid", "--fork", "true"], check=False, capture_output=True)
     need(able.returncode == 0, "the right to make namespaces", "run on a machine, or in a container with --privileged")
+
+
+def _booted(terminal: Terminal) -> bool:
+    if terminal.spec.init == "sysvinit":
+        return (terminal.folder / "layers/root/run/harness-booted").exists()
+    with contextlib.suppress(RuntimeError):  # in the first moments systemd does not answer at all
+        return terminal.inside("systemctl is-system-running || :") in ("running\n", "degraded\n")
+    return False
 
 
 def _machine(spec: TerminalSpec) -> str:

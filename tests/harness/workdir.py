@@ -2,7 +2,7 @@
 
 Called by every part. A folder belongs to whoever holds the lock file beside it; a lock that nobody holds means that the
 owner is dead, so what it left is taken away before the next folder is made: processes (`*.pid` notes in the folder),
-network links (`*.link` notes named after them), mounts and files.
+network links (`*.link` notes named after them), control groups, mounts and files.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.harness.process import kill_noted, run
+from tests.harness.process import kill_noted, run, wait_until
 
 
 @contextlib.contextmanager
@@ -40,6 +40,20 @@ def in_memory(folder: Path, size: str) -> Path:
     folder.mkdir()
     run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "harness", folder])
     return folder
+
+
+def control_group(folder: Path) -> Path:
+    """A new control group of the unified hierarchy, which need not be the one that this machine uses; only root can have one."""
+    top = folder / "cgroup"
+    top.mkdir()
+    run(["mount", "-t", "cgroup2", "harness", top])
+    group = _group(folder)
+    group.mkdir()
+    return group
+
+
+def _group(folder: Path) -> Path:
+    return folder / "cgroup" / f"flagee-{folder.name}"
 
 
 def discard(folder: Path) -> None:
@@ -84,7 +98,17 @@ def _clear(folder: Path) -> None:
     for note in folder.glob("*.link"):
         with contextlib.suppress(RuntimeError):
             run(["ip", "link", "delete", note.stem])
+    group = _group(folder)
+    wait_until(lambda: _removed(group), within=60, what=f"{group} is empty")
     discard(folder)
+
+
+def _removed(group: Path) -> bool:
+    """Whether a control group with those below it is gone; one whose processes still end is not."""
+    for name, _, _ in os.walk(group, topdown=False):
+        with contextlib.suppress(OSError):
+            Path(name).rmdir()
+    return not group.exists()
 
 
 def _mounts_below(folder: Path) -> list[str]:

@@ -20,6 +20,7 @@ import requests
 from tests.harness import cache, faults, need, ports, process, sshd, systems, weird, workdir, zabbix
 from tests.harness.fixtures import StartTerminal
 from tests.harness.ssh_offer import LEGACY_DSS, LEGACY_RSA, MODERN, KeyPair, Offer
+from tests.harness.terminal_root import Init
 from tests.harness.terminals import Account, Terminal, TerminalSpec
 from tests.harness.zabbix_api import Api, HostSpec, Interface, ZabbixError
 
@@ -358,23 +359,34 @@ def test_a_terminal_goes_down_by_its_own_command_and_takes_no_other_with_it(
     assert as_root(second, "echo here") == "here\n"
 
 
-@pytest.mark.parametrize(
-    "attempt",
-    [
-        "date -s 2001-01-01",
-        "echo o >/proc/sysrq-trigger",
-        "echo 1 >/proc/sys/kernel/panic",
-        "mount -t tmpfs none /mnt",
-        "mount -o remount,rw /sys",
-        "mknod /dev/disk b 8 0",
-        "dmesg -c",
-        "swapoff /swap",
-        "modprobe loop || insmod /loop.ko",
-        "kill -9 1 && sleep 1 && ! kill -0 1",
-    ],
+# The last four need a right that systemd has to have.
+ATTEMPTS = (
+    "date -s 2001-01-01",
+    "echo o >/proc/sysrq-trigger",
+    "echo 1 >/proc/sys/kernel/panic",
+    "mknod /dev/disk b 8 0",
+    "modprobe loop || insmod /loop.ko",
+    "kill -9 1 && sleep 1 && ! kill -0 1",
+    "mount -t tmpfs none /mnt",
+    "mount -o remount,rw /sys",
+    "dmesg -c",
+    "swapoff /swap",
 )
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS)
 def test_root_of_a_terminal_cannot_reach_the_machine(shared_terminal: StartTerminal, attempt: str) -> None:
     assert as_root(shared_terminal(TerminalSpec()), f"({attempt}) >/dev/null 2>&1 || echo refused") == "refused\n"
+
+
+def test_root_of_a_terminal_with_systemd_sets_no_clock_and_makes_no_device(start_terminal: StartTerminal) -> None:
+    terminal = start_terminal(TerminalSpec(init="systemd"))
+    script = "".join(f"({attempt}) >/dev/null 2>&1 || echo refused\n" for attempt in ATTEMPTS[:6])
+    assert as_root(terminal, script) == "refused\n" * 6
+    assert as_root(terminal, "systemctl is-system-running; cat /proc/1/comm") == "running\nsystemd\n"
+    as_root(terminal, "systemctl poweroff")
+    process.wait_until(lambda: not terminal.alive(), within=120, what="terminal down")
+    assert terminal.ended() == "halted"
 
 
 def test_a_cut_terminal_is_silent_and_a_healed_one_answers(start_terminal: StartTerminal) -> None:
@@ -386,20 +398,36 @@ def test_a_cut_terminal_is_silent_and_a_healed_one_answers(start_terminal: Start
     assert as_root(terminal, "echo back") == "back\n"
 
 
-def test_a_terminal_of_a_killed_run_is_gone_with_its_mounts_and_cable(
-    start_terminal: StartTerminal, tmp_path: Path
+@pytest.mark.parametrize("init", ["sysvinit", "systemd"])
+def test_a_terminal_of_a_killed_run_is_gone_with_its_mounts_cable_and_control_group(
+    start_terminal: StartTerminal, tmp_path: Path, init: Init
 ) -> None:
-    start_terminal(TerminalSpec())  # skips here, with its reason, where terminals cannot run
-    code = "from tests.harness import terminals\nheld = terminals.start()\nterminal = held.__enter__()\n"
+    start_terminal(TerminalSpec(init=init))  # skips here, with its reason, where terminals cannot run
+    code = "from tests.harness import terminals\n"
+    code += f"held = terminals.start(terminals.TerminalSpec(init={init!r}))\nterminal = held.__enter__()\n"
     code += "print(terminal._pid, terminal.folder, terminal.address, flush=True)"
     pid, folder, address = killed_run(code, tmp_path)
     assert running(int(pid))
     assert address in process.run(["ip", "neighbour"])
+    assert control_groups(tmp_path).count(Path(folder).name) == (init == "systemd")
     with workdir.workdir("check", tmp_path):
         process.wait_until(lambda: not running(int(pid)), within=60, what="init ended")
     assert not Path(folder).exists()
     assert folder not in Path("/proc/self/mountinfo").read_text()
     assert address not in process.run(["ip", "neighbour"])
+    assert Path(folder).name not in control_groups(tmp_path)
+
+
+def control_groups(folder: Path) -> list[str]:
+    """The working folders whose terminals have a control group now."""
+    top = folder / "groups"
+    top.mkdir()
+    process.run(["mount", "-t", "cgroup2", "check", top])
+    try:
+        return [path.name.removeprefix("flagee-") for path in top.glob("flagee-*")]
+    finally:
+        process.run(["umount", top])
+        top.rmdir()
 
 
 # Cheap servers and strange ones

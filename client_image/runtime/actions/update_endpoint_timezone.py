@@ -80,7 +80,7 @@ if [ "$P_enable_ntp" = yes ]; then
     done
   done
   if [ "$timesyncd" = yes ]; then
-    active=$(systemctl is-active systemd-timesyncd 2>/dev/null || true)
+    active=$(unit_state systemd-timesyncd.service)
     printf 'timesyncd_active=%s\n' "$active"
     [ "$active" = active ] || unit_words systemd-timesyncd.service
     # One line a file; the values that we compare hold no blanks.
@@ -112,16 +112,24 @@ if [ -L /etc/localtime-copied-from ]; then
 fi
 """
 
-_RESTART_TIMESYNCD = r"""
+_RESTART_TIMESYNCD = (
+    units.RESTART
+    + r"""
 systemctl daemon-reload
 timedatectl set-local-rtc 0
 timedatectl set-ntp true
-systemctl restart systemd-timesyncd
+unit_restart systemd-timesyncd.service
 """
+)
 
 _NTPDATE = r"""
 "$ntpdate" -u "$server"
 """
+
+_MASKED = (
+    "systemd-timesyncd is masked on the terminal: nothing can start it. NTP was not changed. Run "
+    "systemctl unmask systemd-timesyncd there, or run this action without enable_ntp"
+)
 
 
 def _flat(text: str) -> str:
@@ -163,7 +171,7 @@ def _localtime_stage(facts: Facts, params: TimezoneParams) -> Stage | None:
     return Stage("localtime", (step,), changes=(Change("/etc/localtime", was, params.target),))
 
 
-def _ntp_stage(facts: Facts, params: TimezoneParams) -> Stage | None:
+def _ntp_stage(facts: Facts, params: TimezoneParams) -> Stage | Failed | None:
     seen = facts.observed
     if _other_daemon(facts, params):
         return None
@@ -173,6 +181,8 @@ def _ntp_stage(facts: Facts, params: TimezoneParams) -> Stage | None:
         running = seen.get("timesyncd_active") == "active" and seen.get("timedatectl_ntp", "") in ("yes", "active")
         if running and not stale:
             return None
+        if units.masked(seen):
+            return Failed("unit_masked", _MASKED, {"timezone": params.timezone, "ntp": "masked"}, stage="ntp")
         steps: list[Step] = [WriteFile(f"write {path}", path, content.encode()) for path, content in stale]
         steps.append(Script("restart timesyncd", _RESTART_TIMESYNCD))
         summary = (*(f"{path}: write" for path, _ in stale), "systemd-timesyncd: enable and restart")
@@ -223,11 +233,11 @@ def _decide(facts: Facts, params: TimezoneParams, host: Host) -> Decision:
     zone = zone_truth.judge(params.target, ZONEINFO, seen, facts.observed_at)
     if zone.wrong_now:
         return Failed(zone.code, f"{zone.message}. The time zone was not changed. {zone.advice}", zone.report())
-    stage = _zone_stage(facts, params) or _localtime_stage(facts, params)
-    if stage is None and params.enable_ntp:
-        stage = _ntp_stage(facts, params)
-    if stage is not None:
-        return stage
+    needed: Stage | Failed | None = _zone_stage(facts, params) or _localtime_stage(facts, params)
+    if needed is None and params.enable_ntp:
+        needed = _ntp_stage(facts, params)
+    if needed is not None:
+        return needed
     zone = zone.in_force()
     ntp = _ntp_state(facts, params)
     report = {

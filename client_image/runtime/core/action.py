@@ -106,7 +106,8 @@ class Refused:
 class Stage:
     """Steps to apply now. ``settle``: seconds that confirmation may take. ``valid_until``: never start the steps after it.
 
-    ``why``: what the terminal itself says about why this is still needed; told when the stage does not converge.
+    ``why``: what the terminal itself says about why this is still needed; told when a step fails or the stage does
+    not converge.
     ``changes``: what it replaces, with the values before and after; ``summary``: what it does, where that says more.
     """
 

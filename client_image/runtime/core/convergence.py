@@ -61,7 +61,7 @@ async def converge(session: Session, host: Host, binding: Binding, around: Surro
             return await _send_away(session, host, binding, decision, around, seen)
         ended = ended or await _apply(session, binding, decision, around, seen)
         if ended is not None:
-            return ended
+            return await _explained(ended, session, host, binding, decision, around, seen)
         decision = await _settle(session, host, binding, decision, around, seen)
     return _final(decision, changed=bool(seen.stages))
 
@@ -221,6 +221,22 @@ async def _apply(
     said = how.get(answer.stopped or Reason.CONNECTION_LOST, f"the connection was lost during {stage.name}")
     reason = Reason.DEADLINE if answer.stopped is Reason.DEADLINE else Reason.CONNECTION_LOST
     return Verified(Outcome.UNKNOWN, reason, f"{said}; what the terminal did with it is not known", stage.name)
+
+
+async def _explained(
+    ended: Verified, session: Session, host: Host, binding: Binding, stage: Stage, around: Surroundings, seen: Progress
+) -> Verified:
+    """How a stage ended; a failed step also with what the terminal then says about why the stage is still needed."""
+    if ended.reason is not Reason.STEP_FAILED or not stage.why:
+        return ended
+    try:
+        facts, _ = await _observe(session, binding, around, seen)
+    except HostError:
+        return ended
+    decision = _decided(binding, facts, host)
+    if not (isinstance(decision, Stage) and decision.name == stage.name and decision.why):
+        return ended
+    return replace(ended, message=f"{ended.message}; {decision.why}")
 
 
 def _records(stage: Stage, answer: Answer) -> list[StepRecord]:

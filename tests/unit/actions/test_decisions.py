@@ -130,6 +130,17 @@ def test_why_timesyncd_does_not_run_is_told_in_systemd_s_words_and_not_guessed()
     assert off.why == "timedatectl says that network time is no"
 
 
+def test_a_masked_timesyncd_is_told_before_anything_is_written_for_it() -> None:
+    seen = {**TIMESYNCD, "timesyncd_active": "inactive", "unit_1": "LoadState=masked"}
+    decision = zone(seen, enable_ntp=True, ntp_server="ntp.br", force_timesyncd=True)
+    assert isinstance(decision, Failed)
+    assert (decision.code, decision.stage) == ("unit_masked", "ntp")
+    assert "systemctl unmask systemd-timesyncd" in decision.message
+    zone_first = zone({**seen, "timezone": "Etc/UTC"}, enable_ntp=True)
+    assert isinstance(zone_first, Stage)
+    assert isinstance(zone({**seen, "time_daemon_runs": "chronyd"}, enable_ntp=True), Done)
+
+
 def test_the_zone_comes_before_the_target_and_the_target_before_ntp() -> None:
     wrong = {**TIMESYNCD, "timezone": "Etc/UTC", "localtime": "/nowhere", "timesyncd_active": "inactive"}
     first = zone(wrong, enable_ntp=True)

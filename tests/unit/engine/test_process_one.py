@@ -255,6 +255,25 @@ def test_trouble_on_the_way_has_its_own_outcome(case: str) -> None:
     assert result.message
 
 
+@pytest.mark.parametrize("then", ["still needed", "lost"])
+def test_a_failed_step_is_told_with_what_the_terminal_says_after_it(then: str) -> None:
+    def explained(facts: Any, params: Any, host: Any) -> Any:
+        stage = world.decide(facts, params, host)
+        return (
+            dataclasses.replace(stage, why=f"value is {facts.observed['value']}") if isinstance(stage, Stage) else stage
+        )
+
+    terminal = Terminal(step_code=9)
+    terminal.on_step = lambda: setattr(
+        terminal, *(("value", "stuck") if then == "still needed" else ("lose_on", "facts"))
+    )
+    result = run(World({NAME: terminal}, known=world.knowledge(dataclasses.replace(world.SET, decide=explained))))
+    assert verdict(result) == ("failed", "step_failed", "set")
+    more = "; value is stuck" if then == "still needed" else ""
+    assert result.message == f"set: set value failed with exit 9: step says no{more}"
+    assert terminal.written == 1
+
+
 def test_a_stage_whose_connection_was_lost_lists_its_step_as_unknown() -> None:
     result = run(World({NAME: Terminal(lose_on="step")}))
     assert [(step.name, step.status) for step in result.steps] == [("set value", "unknown")]
