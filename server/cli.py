@@ -1,6 +1,6 @@
 """``flagee-server``: the operator's command line.
 
-Exit codes: 0 done, 1 it could not be done (the message names the fix), 2 wrong usage.
+Exit codes: 0 done, 1 it could not be done (the message names the fix), 2 wrong usage, 3 not for this kind of database.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from contracts.visible import not_text, visible
+from server.commands.backup import backup, restore
 from server.commands.base import settings_from, working
 from server.commands.clients import client, network
 from server.commands.configurations import config
@@ -136,7 +137,7 @@ def _check_tls(settings: Settings) -> None:
             raise click.ClickException(f"cannot serve\n{error}") from None
 
 
-for command in (client, network, token, config, install_command):
+for command in (client, network, token, config, install_command, backup, restore):
     cli.add_command(command)
 
 

@@ -12,7 +12,7 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -135,19 +135,29 @@ class DatabaseFile:
         return identity(beside(self.path, "-wal")), identity(beside(self.path, "-shm"))
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """While the block runs nobody else can open the database. Raises DatabaseInUse when somebody has."""
+    def alone(self) -> Iterator[Callable[[], None]]:
+        """While the block runs nobody else can open the database. Raises DatabaseInUse when somebody has.
+
+        Call what it gives when another file was put there on purpose.
+        """
         lock = _open_lock(self.lock_path, make=True)
         if lock is None:
             raise DatabaseInUse(f"{self.lock_path} cannot be locked; check the owner and mode of the folder")
         try:
             if _hold(lock) != "alone":
                 raise DatabaseInUse(
-                    f"{self.path} is in use by a server or another command of flagee-server; stop the server first"
+                    f"{self.path} is in use by a server or another command of flagee-server; nothing was changed. "
+                    "Stop the server first"
                 )
-            yield
+            if found := identity(self.path):
+                self._put_stale_log_aside(lock, found)
+            yield lambda: self._note_now(lock)
         finally:
             os.close(lock)
+
+    def _note_now(self, lock: int | None) -> None:
+        if found := identity(self.path):
+            _note(lock, found, identity(beside(self.path, "-wal")))
 
     def close(self) -> None:
         """Only this process's part of the lock: what it was forked from keeps its own."""
@@ -166,7 +176,7 @@ class DatabaseFile:
                     raise DatabaseAbsent(self.path)
                 if found is not None and held == "alone":
                     self._put_stale_log_aside(lock, found)
-                    _note(lock, found, identity(beside(self.path, "-wal")))
+                    self._note_now(lock)
                     _hold(lock, share=True)
                 if found is not None and (held == "alone" or (held == "shared" and _noted(lock)[0] in (None, found))):
                     self._lock, lock = lock, None

@@ -58,13 +58,18 @@ def inspect_schema(database: Database) -> Schema:
     """Compare database and program. Raises SQLAlchemyError when the database does not answer."""
     from alembic.migration import MigrationContext
 
-    scripts = _scripts()
-    head = scripts.get_current_head() or ""
     try:
         with database.reading() as connection:
             revision = MigrationContext.configure(connection).get_current_revision()
     except DatabaseAbsent:
         revision = None
+    return judge(revision)
+
+
+def judge(revision: str | None) -> Schema:
+    """What a database at this revision is for this version of the program."""
+    scripts = _scripts()
+    head = scripts.get_current_head() or ""
     if revision is None:
         return Schema("absent", None, head)
     if revision == head:

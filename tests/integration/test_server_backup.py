@@ -1,0 +1,391 @@
+"""Backups made while the server writes, and restored: whole, private, checked, and without bringing back what was revoked."""
+
+import contextlib
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.context import utc_now
+from server.services.tokens import Scope, issue
+from server.storage.copies import copy_from_use
+from server.storage.schema import upgrade
+from server.storage.session import Database, open_database
+from tests.harness.control_plane import CLIENT, ControlPlane, empty, new_key, prepared
+from tests.harness.need import need_root
+
+CONFIG = "/api/ingest/bot/config?rede=SOL"
+AGENT = {"agent_id": "0198c0de-0000-7000-8000-000000000001", "hostname": "shop"}
+
+
+@pytest.fixture
+def plane(tmp_path: Path) -> ControlPlane:
+    folder = tmp_path / "server"
+    folder.mkdir()
+    return prepared(folder)
+
+
+def file_of(plane: ControlPlane) -> Path:
+    return plane.folder / "flagee.db"
+
+
+def backup(plane: ControlPlane, name: str = "backup.db") -> Path:
+    path = plane.folder.parent / name
+    plane.must("backup", str(path))
+    return path
+
+
+def restore(plane: ControlPlane, path: Path, *options: str) -> Any:
+    return json.loads(plane.must("restore", str(path), "--output", "json", *options))
+
+
+def refused(plane: ControlPlane, *words: str | Path) -> str:
+    """What a command says that refuses; the database is what it was."""
+    before = {path.name: path.read_bytes() for path in plane.folder.glob("flagee.db*")}
+    result = plane.run(*map(str, words))
+    assert result.exit_code == 1, result.output
+    after = {path.name: path.read_bytes() for path in plane.folder.glob("flagee.db*")}
+    for name in ("flagee.db", "flagee.db-wal"):
+        assert after.get(name) == before.get(name)
+    return result.stderr
+
+
+def public_id(token: str) -> str:
+    return token.split(".")[1]
+
+
+def answer(plane: ControlPlane, token: str) -> tuple[int, Any]:
+    with plane.app() as app:
+        got = app.test_client().get(CONFIG, headers={"X-Bot-Token": token})
+        return got.status_code, got.json and got.json.get("reason")
+
+
+def enrol(plane: ControlPlane, token: str) -> str:
+    with plane.app() as app:
+        got = app.test_client().post("/api/bootstrap/enroll?rede=SOL", json=AGENT, headers={"X-Bot-Token": token})
+        assert got.status_code == 201
+        own: str = got.get_json()["token"]
+        return own
+
+
+@contextlib.contextmanager
+def opened(plane: ControlPlane) -> Any:
+    database = open_database(plane.settings().database_url, timeout=5)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def grow(database: Database, tokens: int) -> None:
+    with database.writing() as session:
+        for _ in range(tokens):
+            issue(session, client=CLIENT, networks=(), scopes=[Scope.CONFIG], expires_at=None, now=utc_now())
+
+
+def test_a_backup_is_one_private_file_that_says_what_it_holds(plane: ControlPlane) -> None:
+    token = plane.token()
+    with plane.app() as app:
+        assert app.test_client().get("/health").status_code == 200, "a server is at work"
+        shown = json.loads(plane.must("backup", str(plane.folder.parent), "--output", "json"))
+    file = Path(shown.pop("file"))
+    assert file.parent == plane.folder.parent
+    assert file.name.startswith("flagee-2")
+    [key] = shown.pop("key_ids")
+    assert len(key) == 16
+    assert shown == {
+        "size": file.stat().st_size,
+        "revision": "0003",
+        "counts": {"clients": 1, "networks": 2, "agents": 0, "tokens": 1, "configurations": 1},
+    }
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in plane.folder.parent.iterdir()) == sorted([file.name, "server"])
+    assert token.split(".")[2].encode() not in file.read_bytes()
+
+
+def test_a_backup_is_of_one_moment_while_others_write(plane: ControlPlane) -> None:
+    """Begun over after a write, it would never end on a busy server; in pieces of several moments, it would be damaged."""
+    with contextlib.closing(sqlite3.connect(file_of(plane))) as filled:
+        filled.execute("UPDATE configurations SET sealed = randomblob(5000000)")
+        filled.commit()
+    target = plane.folder.parent / "copy.db"
+    with opened(plane) as database, opened(plane) as other:
+        steps: list[int] = []
+
+        def write_between_steps(done: int, _: int) -> None:
+            steps.append(done)
+            grow(other, 1)
+
+        copy_from_use(database, target, write_between_steps)
+    assert len(steps) > 3
+    assert steps == sorted(steps)
+    with contextlib.closing(sqlite3.connect(target)) as copy:
+        assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert copy.execute("SELECT count(*) FROM tokens").fetchone() == (0,)
+    assert len(json.loads(plane.must("token", "list", "--output", "json"))) == len(steps)
+
+
+def test_a_backup_during_many_writes_is_whole(plane: ControlPlane) -> None:
+    stop = threading.Event()
+
+    def write() -> None:
+        with opened(plane) as mine:
+            while not stop.is_set():
+                grow(mine, 20)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for number in range(5):
+            backup(plane, f"{number}.db")
+    finally:
+        stop.set()
+        writer.join()
+
+
+def test_a_file_that_exists_is_replaced_only_when_asked(plane: ControlPlane) -> None:
+    path = plane.folder.parent / "backup.db"
+    path.write_text("precious")
+    assert "exists and was not changed" in refused(plane, "backup", path)
+    assert path.read_text() == "precious"
+    plane.must("backup", str(path), "--overwrite")
+    assert path.read_bytes().startswith(b"SQLite format 3")
+    assert "is the database itself" in refused(plane, "backup", file_of(plane), "--overwrite")
+    assert "no copy was made: No such file or directory" in refused(plane, "backup", plane.folder / "none" / "x.db")
+
+
+def test_a_backup_of_a_damaged_database_is_not_kept(plane: ControlPlane) -> None:
+    with contextlib.closing(sqlite3.connect(file_of(plane))) as database:
+        database.execute("PRAGMA foreign_keys = OFF")
+        database.execute("UPDATE networks SET client_id = 4711 WHERE code = 'LUA'")
+        database.commit()
+    assert "The database is damaged too" in refused(plane, "backup", plane.folder.parent / "backup.db")
+    assert [path.name for path in plane.folder.parent.iterdir()] == ["server"]
+
+
+def test_without_room_for_a_backup_nothing_is_left(plane: ControlPlane) -> None:
+    need_root("a small disk")
+    disk = plane.folder.parent / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", disk], check=True)
+    try:
+        assert "MB free on the volume of" in refused(plane, "backup", disk)
+        assert list(disk.iterdir()) == []
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("backup", "pg_dump --format=custom --file=x.dump --dbname=postgresql://user@127.0.0.1:1/flagee"),
+        (
+            "restore",
+            "pg_restore --clean --if-exists --single-transaction --dbname=postgresql://user@127.0.0.1:1/flagee x.dump",
+        ),
+    ],
+)
+def test_with_postgresql_its_own_tool_is_named(tmp_path: Path, command: str, says: str) -> None:
+    result = empty(tmp_path, "postgresql://user:hunter2@127.0.0.1:1/flagee").run(command, "x.dump")
+    assert result.exit_code == 3
+    assert says in result.stderr
+    assert "hunter2" not in result.output
+
+
+def test_a_restored_database_serves_what_was_backed_up(plane: ControlPlane) -> None:
+    token = plane.token()
+    etag = plane.etag("SOL")
+    path = backup(plane)
+    plane.publish("SOL", timezone="America/Manaus")
+    plane.must("client", "add", "Later")
+    done = restore(plane, path)
+    assert (done["schema"], done["secret_key"], done["revocations"]) == ("current", "ok", "none")
+    assert done["older_configurations"] == [{"client": CLIENT, "network": "SOL", "was": 2, "now": 1}]
+    assert answer(plane, token) == (200, None)
+    assert plane.etag("SOL") == etag
+    assert "Later" not in plane.must("client", "list")
+    assert file_of(plane).stat().st_mode & 0o777 == 0o600
+    with contextlib.closing(sqlite3.connect(done["kept"])) as kept:
+        assert kept.execute("SELECT count(*) FROM clients").fetchone() == (2,)
+
+
+def test_what_was_revoked_or_used_since_the_backup_stays_ended(plane: ControlPlane) -> None:
+    revoked, valid, ended_before = plane.token(), plane.token(), plane.token()
+    plane.must("token", "revoke", public_id(ended_before))
+    [once] = re.findall(r"fm1\.[0-9a-f]{12}\.[\w-]{43}", plane.must("install-command", CLIENT, "SOL"))
+    path = backup(plane)
+    plane.must("token", "revoke", public_id(revoked))
+    own = enrol(plane, once)
+    later = plane.token()
+    done = restore(plane, path)
+    assert done["revocations"] == "carried_over"
+    assert [(row["id"], row["state"]) for row in done["ended_since"]] == [
+        (public_id(revoked), "revoked"),
+        (public_id(once), "used"),
+    ]
+    assert [(row["id"], row["agent"]) for row in done["issued_since"]] == [
+        (public_id(own), AGENT["agent_id"]),
+        (public_id(later), None),
+    ]
+    assert answer(plane, valid) == (200, None)
+    assert answer(plane, revoked) == (403, "token_revoked")
+    assert answer(plane, ended_before) == (403, "token_revoked")
+    assert answer(plane, once) == (403, "token_used")
+    assert answer(plane, later) == (401, "token_unknown")
+
+
+def test_revocations_are_dropped_only_when_asked_and_then_listed(plane: ControlPlane) -> None:
+    token = plane.token()
+    path = backup(plane)
+    plane.must("token", "revoke", public_id(token))
+    result = plane.run("restore", str(path), "--without-revocations")
+    assert result.exit_code == 0
+    assert f"1 tokens that ended since the backup work again: {public_id(token)}" in result.stderr
+    assert answer(plane, token) == (200, None)
+
+
+def test_a_server_or_any_other_program_at_work_keeps_a_restore_away(plane: ControlPlane) -> None:
+    path = backup(plane)
+    with plane.app() as app:
+        assert "is in use by a server or another command" in refused(plane, "restore", path)
+        assert app.test_client().get("/health").status_code == 200
+    with contextlib.closing(sqlite3.connect(file_of(plane))) as stranger:
+        stranger.execute("SELECT count(*) FROM tokens").fetchone()
+        assert "is in use by another program" in refused(plane, "restore", path)
+
+
+def test_a_command_waits_for_a_restore_and_then_says_so(plane: ControlPlane) -> None:
+    with opened(plane) as database, database.file.alone():
+        assert "is being restored" in refused(plane, "client", "list")
+
+
+def test_a_damaged_database_is_put_aside_with_its_log_and_that_revocations_are_unknown_is_told(
+    plane: ControlPlane,
+) -> None:
+    token = plane.token()
+    path = backup(plane)
+    file_of(plane).write_bytes(b"damaged " * 1000)
+    (plane.folder / "flagee.db-wal").write_bytes(b"what is left of the log")
+    result = plane.run("restore", str(path))
+    assert result.exit_code == 0
+    assert "Tokens that were revoked since the backup work again" in result.stderr
+    kept = sorted(path.name.split("Z")[1] for path in plane.folder.glob("flagee.db.replaced-*"))
+    assert kept == ["", "-wal"]
+    assert answer(plane, token) == (200, None)
+
+
+def test_a_database_that_was_lost_is_restored_and_a_log_that_was_left_is_put_aside(plane: ControlPlane) -> None:
+    token = plane.token()
+    path = backup(plane)
+    with plane.app() as app:
+        assert app.test_client().get("/health").status_code == 200
+        plane.must("client", "add", "In the log only")
+        file_of(plane).unlink()
+    done = restore(plane, path)
+    assert (done["kept"], done["revocations"]) == (None, "unknown")
+    assert answer(plane, token) == (200, None)
+    assert "In the log only" not in plane.must("client", "list")
+    assert len(list(plane.folder.glob("flagee.db.replaced-*-wal"))) == 1
+
+
+def test_a_file_that_was_put_there_under_the_server_is_replaced_without_the_log_of_the_first(
+    plane: ControlPlane,
+) -> None:
+    path = backup(plane)
+    with plane.app() as app:
+        assert app.test_client().get("/health").status_code == 200
+        plane.must("client", "add", "In the log only")
+        other = backup(plane, "other.db")
+        other.replace(file_of(plane))
+    restore(plane, path)
+    assert len(list(plane.folder.glob("flagee.db-wal.of-replaced-file-*"))) == 1
+    assert "In the log only" not in plane.must("client", "list")
+
+
+def test_what_is_no_good_backup_is_refused_and_nothing_is_changed(plane: ControlPlane) -> None:
+    path = backup(plane)
+    folder = plane.folder.parent
+    (folder / "text").write_text("no database " * 1000)
+    sqlite3.connect(folder / "strange.db").execute("CREATE TABLE x (y)").connection.close()
+    for name, statement in (
+        ("newer.db", "UPDATE alembic_version SET version_num = '9999'"),
+        ("torn.db", "UPDATE networks SET client_id = 4711"),
+    ):
+        (folder / name).write_bytes(path.read_bytes())
+        with contextlib.closing(sqlite3.connect(folder / name)) as database:
+            database.execute(statement)
+            database.commit()
+    (folder / "cut.db").write_bytes(path.read_bytes()[:-8192])
+    for name, said in (
+        ("none.db", "there is no file"),
+        ("text", "it is not an SQLite database"),
+        ("strange.db", "is no database of flagee-server"),
+        ("newer.db", "at revision 9999, which this version does not know"),
+        ("torn.db", "rows that belong to nothing"),
+        ("cut.db", "damage"),
+    ):
+        assert said in refused(plane, "restore", folder / name), name
+    assert "is the database itself" in refused(plane, "restore", file_of(plane))
+
+
+def test_an_older_backup_is_restored_with_its_revocations_and_told_to_be_brought_up_to_date(tmp_path: Path) -> None:
+    old = empty(tmp_path)
+    database = open_database(old.settings().database_url, timeout=5)
+    upgrade(database, "0002")
+    database.close()
+    with contextlib.closing(sqlite3.connect(file_of(old))) as connection:
+        connection.execute("INSERT INTO clients (id, name, created_at) VALUES (1, ?, '2026-01-01 00:00:00')", (CLIENT,))
+        connection.execute(
+            "INSERT INTO tokens (public_id, client_id, secret_hash, scopes, all_networks, created_at) "
+            "VALUES ('0123456789ab', 1, x'00', 'config', 1, '2026-01-01 00:00:00')"
+        )
+        connection.commit()
+    path = tmp_path / "old.db"
+    old.must("backup", str(path))
+    old.must("init-db")
+    old.must("token", "revoke", "0123456789ab")
+    result = old.run("restore", str(path))
+    assert result.exit_code == 0
+    assert "this version needs 0003; run: flagee-server init-db" in result.stderr
+    assert "1 tokens ended since the backup stay ended: 0123456789ab" in result.stdout
+    old.must("init-db")
+    [row] = json.loads(old.must("token", "list", "--output", "json"))
+    assert row["state"] == "revoked"
+
+
+def test_whether_the_secret_key_opens_a_backup_is_told(plane: ControlPlane) -> None:
+    path = backup(plane)
+    for key, state in ((new_key(), "mismatch"), ("", "unknown")):
+        result = plane.run("restore", str(path), "--output", "json", SECRET_KEY=key)
+        assert json.loads(result.stdout)["secret_key"] == state
+    assert "need the secret key" in plane.run("restore", str(path), SECRET_KEY=new_key()).stderr
+
+
+def test_a_backup_on_a_read_only_volume_is_restored(plane: ControlPlane) -> None:
+    need_root("a read-only volume")
+    media = plane.folder.parent / "media"
+    media.mkdir()
+    plane.must("backup", str(media / "backup.db"))
+    with contextlib.closing(sqlite3.connect(media / "backup.db")) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")  # as a copy made by hand may be
+    subprocess.run(["mount", "--bind", media, media], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", media], check=True)
+        assert restore(plane, media / "backup.db")["schema"] == "current"
+    finally:
+        subprocess.run(["umount", "--lazy", media], check=True)
+
+
+def test_root_restores_for_the_account_that_the_database_belongs_to(plane: ControlPlane) -> None:
+    need_root("an account of its own")
+    path = backup(plane)
+    for made in (plane.folder, *plane.folder.iterdir()):
+        os.chown(made, 10001, 10001)
+    restore(plane, path)
+    assert (file_of(plane).stat().st_uid, file_of(plane).stat().st_gid) == (10001, 10001)
