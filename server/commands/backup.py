@@ -45,7 +45,7 @@ def backup(target: Path, overwrite: bool, output: Output) -> None:
       flagee-server backup /var/backups/flagee/today.db --overwrite
     """
     settings = settings_from()
-    _need_sqlite(settings, lambda address: f"pg_dump --format=custom --file={shlex.quote(str(target))} {address}")
+    _need_sqlite(settings, lambda address: f"pg_dump --format=custom --file={shlex.quote(str(target))} {address}", "")
     from server.services.backup import back_up
     from server.storage.copies import CopyFailed
 
@@ -84,6 +84,8 @@ def restore(source: Path, without_revocations: bool, output: Output) -> None:
     _need_sqlite(
         settings,
         lambda address: f"pg_restore --clean --if-exists --single-transaction {address} {shlex.quote(str(source))}",
+        " Tokens that were revoked since the dump work again after it; note them before (flagee-server token list), and revoke "
+        "them again.",
     )
     from server.services.restore import restore as put_back
     from server.storage.copies import CopyFailed
@@ -105,7 +107,7 @@ def restore(source: Path, without_revocations: bool, output: Output) -> None:
         _tell(done, source, file.path)
 
 
-def _need_sqlite(settings: Settings, command: Callable[[str], str]) -> None:
+def _need_sqlite(settings: Settings, command: Callable[[str], str], care: str) -> None:
     from sqlalchemy.engine import URL, make_url
 
     url = make_url(settings.database_url.reveal())
@@ -116,7 +118,7 @@ def _need_sqlite(settings: Settings, command: Callable[[str], str]) -> None:
     address = named.render_as_string()
     raise NotSqlite(
         "this is for SQLite, and FLAGEE_DATABASE_URL is a PostgreSQL database; nothing was done. Use PostgreSQL's own tools "
-        f"(they ask for the password, or take it from PGPASSFILE):\n  {command(f'--dbname={shlex.quote(address)}')}"
+        f"(they ask for the password, or take it from PGPASSFILE).{care}\n  {command(f'--dbname={shlex.quote(address)}')}"
     )
 
 
