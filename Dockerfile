@@ -92,6 +92,9 @@ COPY --from=metadata /metadata/ /tmp/metadata/
 RUN cp -R /tmp/metadata/. "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 FROM base AS server
+# The public listener, started and watched by `serve`; its own service and site files are not used.
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends nginx >/dev/null \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/dpkg.log /var/log/apt
 COPY --from=server-packages /opt/venv /opt/venv
 COPY contracts /srv/flagee/contracts
 COPY server /srv/flagee/server

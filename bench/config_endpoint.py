@@ -158,9 +158,9 @@ def _serving(name: str, app: str, environ: Mapping[str, str], token: str) -> Ite
     command = [
         sys.executable,
         "-m",
-        "gunicorn",
+        "server.serving.gunicorn",
         "-c",
-        "python:server.gunicorn_conf",
+        "python:server.serving.gunicorn_conf",
         "--bind",
         f"127.0.0.1:{port}",
         app,

@@ -92,12 +92,16 @@ def init_db(output: Output) -> None:
 @cli.command()
 @click.option("--bind", metavar="HOST:PORT", help="Where to listen; default: FLAGEE_BIND, else 127.0.0.1:8080.")
 @click.option("--workers", metavar="N", help="Processes; default: FLAGEE_WORKERS, else 2.")
-@click.option("--threads", metavar="N", help="Requests at once in each process; default: FLAGEE_THREADS, else 8.")
+@click.option(
+    "--threads",
+    metavar="N",
+    help="Requests at work in each process; default: FLAGEE_THREADS, else 8.",
+)
 def serve(bind: str | None, workers: str | None, threads: str | None) -> None:
-    """Serve proxies until stopped by SIGTERM or Ctrl-C.
+    """Serve proxies until stopped by SIGTERM or Ctrl-C. SIGHUP takes renewed certificates and starts fresh workers.
 
-    Either give it a certificate, with FLAGEE_TLS_CERTIFICATE and FLAGEE_TLS_KEY, or put a reverse proxy with TLS in front and set
-    FLAGEE_TRUSTED_PROXIES=1.
+    nginx is started as the public listener; without it only a loopback address is served. Either give it a certificate, with
+    FLAGEE_TLS_CERTIFICATE and FLAGEE_TLS_KEY, or put a reverse proxy with TLS in front and set FLAGEE_TRUSTED_PROXIES=1.
 
     \b
     Examples:
@@ -122,17 +126,17 @@ def serve(bind: str | None, workers: str | None, threads: str | None) -> None:
 
     for warning in (*health.problems, *unknown_settings(environ)):
         say(f"Warning: {warning}")
-    # Replaced, not called: signals of the service manager reach gunicorn itself.
-    os.execve(sys.executable, [sys.executable, "-m", "gunicorn", "-c", "python:server.gunicorn_conf"], environ)  # noqa: S606
+    # Replaced, not called: signals of the service manager reach the supervisor, and what was loaded for the checks is let go.
+    os.execve(sys.executable, [sys.executable, "-m", "server.serving"], environ)  # noqa: S606
 
 
 def _check_tls(settings: Settings) -> None:
-    """Gunicorn would find out as well, in the middle of its start and with a traceback."""
-    from server.tls import Certificates, TlsUnusable
+    """Before the database is asked for: it is the faster one to correct."""
+    from server.serving.certificates import TlsUnusable, check
 
     if settings.tls_certificate and settings.tls_key:
         try:
-            Certificates(settings.tls_certificate, settings.tls_key)
+            check(settings.tls_certificate, settings.tls_key)
         except TlsUnusable as error:
             raise click.ClickException(f"cannot serve\n{error}") from None
 

@@ -1,5 +1,5 @@
-"""The shape of every error answer: ``application/problem+json`` (RFC 9457). Used by :mod:`server.errors` and, below Flask, by
-:mod:`server.worker`."""
+"""The shape of every error answer: ``application/problem+json`` (RFC 9457). Used by :mod:`server.errors` and, below Flask, in
+:mod:`server.serving`."""
 
 from __future__ import annotations
 

@@ -125,8 +125,33 @@ class Settings(BaseModel):
     tls_key: Annotated[Path, BeforeValidator(_path)] | None = Field(
         None, description="Path of the certificate's private key (PEM, no passphrase)."
     )
+    nginx: str = Field(
+        "nginx",
+        description="Name or path of nginx, which `serve` starts as the public listener. `none`: serve without it, "
+        "on loopback only.",
+    )
+    address_rate: int = Field(
+        500,
+        ge=1,
+        le=100000,
+        description="Requests a second that one address (IPv6: one /64) may send, twice as many at once; more are answered with "
+        "429. Holds with nginx and without trusted proxies.",
+    )
+    address_requests: int = Field(
+        500,
+        ge=1,
+        le=100000,
+        description="Requests of one address that are sent, worked on or answered at the same time; more are answered with 429. "
+        "Holds as `FLAGEE_ADDRESS_RATE` does.",
+    )
     workers: int = Field(2, ge=1, le=64, description="Server processes; one for each core is a good start.")
-    threads: int = Field(8, ge=1, le=256, description="Requests served at once by each process.")
+    threads: int = Field(
+        8,
+        ge=1,
+        le=256,
+        description="Requests that each process works on with the database at once; others wait, and "
+        "connections that are only held do not count.",
+    )
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="`json` is one object a line; `auto` is `console` on a terminal and `json` elsewhere."
     )

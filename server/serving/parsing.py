@@ -1,6 +1,6 @@
 """Bounds that gunicorn's parser of requests lacks: the size of a whole head, and the lines between chunks of a body.
 
-Used by :mod:`server.gunicorn_conf`, for every kind of worker. Gunicorn limits one header and the number of headers, which allows
+Used by :mod:`server.serving.gunicorn_conf`. Gunicorn limits one header and the number of headers, which allows
 heads of 800 kB, and reads the line of a chunk's size until the end of memory.
 """
 

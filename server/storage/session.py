@@ -24,6 +24,7 @@ from contracts.secret import Secret
 from server.storage.causes import DISK_FULL, Cause, DatabaseUnavailable, cause_of
 from server.storage.database_file import DatabaseFile
 from server.storage.disk import disk_of
+from server.storage.patience import patient
 from server.storage.write_status import WriteStatus
 
 _REVISION = table("alembic_version", column("version_num"))
@@ -96,12 +97,8 @@ class Database:
             connection.exec_driver_sql("SET LOCAL lock_timeout = 100")
             yield
             return
-        (waits,) = driver.execute("PRAGMA busy_timeout").fetchone()
-        driver.execute("PRAGMA busy_timeout = 0")
-        try:
+        with driver.without_patience():
             yield
-        finally:
-            driver.execute(f"PRAGMA busy_timeout = {waits}")
 
     def cause_of(self, error: BaseException) -> Cause | None:
         """As :func:`server.storage.causes.cause_of`; SQLite has several words for a disk that is full."""
@@ -177,7 +174,7 @@ def create_file(database: Database) -> None:
 def _sqlite(url: URL, timeout: float, connections: int) -> Database:
     path = Path(url.database or "").absolute()
     options: dict[str, Any] = {
-        "connect_args": {"timeout": timeout},
+        "connect_args": {"factory": patient(timeout), "timeout": 0},
         "pool_size": connections,
         "pool_timeout": timeout,
         "hide_parameters": True,  # errors are logged; parameters hold token hashes and documents

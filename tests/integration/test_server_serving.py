@@ -1,6 +1,9 @@
-"""The control plane as it runs: `flagee-server serve`, gunicorn, real sockets, its log, its end."""
+"""The control plane as it runs: `flagee-server serve`, nginx and gunicorn, real sockets, its log, its end."""
 
+import contextlib
+import http.client
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -23,22 +26,29 @@ def plane(request: pytest.FixtureRequest, tmp_path: Path) -> ControlPlane:
 
 
 @pytest.fixture(scope="module")
-def shared_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Child, str]]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Child]]:
     """A server for tests that only ask it something."""
     plane = prepared(tmp_path_factory.mktemp("shared"))
-    with plane.serving(LOG_LEVEL="debug", TRUSTED_PROXIES="1") as (url, child):
+    with plane.serving(LOG_LEVEL="debug", TRUSTED_PROXIES="1") as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def alone_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Child, str]]:
+    """The same without nginx, and a token with every scope."""
+    plane = prepared(tmp_path_factory.mktemp("alone"))
+    with plane.serving(LOG_LEVEL="debug", NGINX="none") as (url, child):
         yield url, child, plane.token("--network", "SOL")
 
 
 @pytest.fixture
-def shared(shared_plane: tuple[str, Child, str]) -> tuple[str, Child]:
-    return shared_plane[:2]
+def alone(alone_plane: tuple[str, Child, str]) -> tuple[str, Child]:
+    return alone_plane[:2]
 
 
 @pytest.fixture
-def shared_token(shared_plane: tuple[str, Child, str]) -> str:
-    """A token of the shared server with every scope."""
-    return shared_plane[2]
+def alone_token(alone_plane: tuple[str, Child, str]) -> str:
+    return alone_plane[2]
 
 
 def log_lines(child: Child) -> list[dict[str, Any]]:
@@ -46,18 +56,28 @@ def log_lines(child: Child) -> list[dict[str, Any]]:
 
 
 def exchange(url: str, request: bytes, *, last: bool = False) -> tuple[str, dict[str, str], bytes]:
-    """Status line, headers and body that gunicorn sends for these bytes; ``last``: nothing more is sent, and it is told so."""
+    """Status line, headers and body of the first answer to these bytes; ``last``: nothing more is sent, and it is told so."""
     host, port = url.removeprefix("http://").split(":")
-    answer = b""
     with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(request)
         if last:
             connection.shutdown(socket.SHUT_WR)
-        while chunk := connection.recv(65536):
-            answer += chunk
-    head, _, body = answer.partition(b"\r\n\r\n")
-    status, *lines = head.decode().split("\r\n")
-    return status, {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}, body
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        headers = {name.lower(): value for name, value in answer.getheaders()}
+        return f"HTTP/1.1 {answer.status} {answer.reason}", headers, answer.read()
+
+
+def everything(url: str, request: bytes) -> bytes:
+    """All that is answered to these bytes until the connection is closed."""
+    host, port = url.removeprefix("http://").split(":")
+    answer = b""
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        connection.sendall(request)
+        with contextlib.suppress(ConnectionResetError):
+            while chunk := connection.recv(65536):
+                answer += chunk
+    return answer
 
 
 def test_a_proxy_gets_its_document_and_then_304(plane: ControlPlane) -> None:
@@ -122,40 +142,64 @@ def test_the_last_use_of_a_token_is_written_at_the_end(plane: ControlPlane) -> N
     assert row["last_used_at"] is not None
 
 
-def test_serve_becomes_gunicorn_so_that_signals_reach_it(shared: tuple[str, Child]) -> None:
-    _, child = shared
-    assert b"gunicorn" in Path(f"/proc/{child.pid}/cmdline").read_bytes()
-
-
-REFUSED_BEFORE_FLASK = [
-    (b"GET /health HTTP/1.1\r\nX-Bot-Token: fm1.hunter2" + b"x" * 9000 + b"\r\n\r\n", 431, "headers_too_large"),
-    (
-        b"GET /health HTTP/1.1\r\n" + b"".join(b"X-%d: 1\r\n" % n for n in range(200)) + b"\r\n",
+REFUSED_BEFORE_FLASK = {
+    "a header of 9 kB": (b"GET /health HTTP/1.1\r\nX-Bot-Token: fm1.hunter2" + b"x" * 9000, 431, "headers_too_large"),
+    "200 headers": (
+        b"GET /health HTTP/1.1\r\nHost: x\r\n" + b"\r\n".join(b"X-%d: 1" % n for n in range(200)),
         431,
         "headers_too_large",
     ),
-    (b"GET /health?rede=hunter2" + b"x" * 5000 + b" HTTP/1.1\r\n\r\n", 414, "uri_too_long"),
-    (b"hunter2\r\n\r\n", 400, "bad_request"),
-    (b"GET /health HTTP/9.9\r\nX-Bot-Token: fm1.hunter2\r\n\r\n", 400, "bad_request"),
-    (b"GET /health HTTP/1.1\r\nX-Bot-Token fm1.hunter2\r\n\r\n", 400, "bad_request"),
-    (b"GET /health HTTP/1.1\r\nX-Bot-Token: fm1.hunter2\0\r\n\r\n", 400, "bad_request"),
-    (b"POST /health HTTP/1.1\r\nTransfer-Encoding: hunter2\r\n\r\n", 501, "transfer_coding"),
-]
+    "a head of 33 kB": (
+        b"GET /health HTTP/1.1\r\nHost: x\r\n" + b"\r\n".join(b"X-%d: %s" % (n, b"x" * 3000) for n in range(11)),
+        431,
+        "headers_too_large",
+    ),
+    "an address of 5 kB": (b"GET /health?rede=hunter2" + b"x" * 5000 + b" HTTP/1.1\r\nHost: x", 414, "uri_too_long"),
+    "an address of 9 kB": (b"GET /health?rede=hunter2" + b"x" * 9000 + b" HTTP/1.1\r\nHost: x", 414, "uri_too_long"),
+    "no request": (b"hunter2", 400, "bad_request"),
+    "an unknown version": (b"GET /health HTTP/9.9\r\nHost: x\r\nX-Bot-Token: fm1.hunter2", 400, "bad_request"),
+    "a header without a colon": (b"GET /health HTTP/1.1\r\nHost: x\r\nX-Bot-Token fm1.hunter2", 400, "bad_request"),
+    "a null byte": (b"GET /health HTTP/1.1\r\nHost: x\r\nX-Bot-Token: fm1.hunter2\0", 400, "bad_request"),
+    "two lengths": (
+        b"POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2",
+        400,
+        "bad_request",
+    ),
+    "length and chunks": (
+        b"POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked",
+        400,
+        "bad_request",
+    ),
+    "an unknown coding": (
+        b"POST /health HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: hunter2",
+        501,
+        "transfer_coding",
+    ),
+}
 
 
-@pytest.mark.parametrize(("request_bytes", "status", "reason"), REFUSED_BEFORE_FLASK)
-def test_what_gunicorn_refuses_is_a_problem_with_a_correlation_id(
-    shared: tuple[str, Child], request_bytes: bytes, status: int, reason: str
+@pytest.mark.parametrize("behind", ["nginx", "nothing"])
+@pytest.mark.parametrize("refused", REFUSED_BEFORE_FLASK)
+def test_what_is_refused_before_flask_is_a_problem_with_a_correlation_id(
+    shared: tuple[str, Child], alone: tuple[str, Child], refused: str, behind: str
 ) -> None:
-    url, child = shared
-    status_line, headers, body = exchange(url, request_bytes)
+    url, child = shared if behind == "nginx" else alone
+    request_bytes, status, reason = REFUSED_BEFORE_FLASK[refused]
+    status_line, headers, body = exchange(url, request_bytes + b"\r\n\r\n")
     assert status_line.startswith(f"HTTP/1.1 {status} ")
     assert headers["content-type"] == "application/problem+json"
     problem = json.loads(body)
     assert (problem["status"], problem["reason"]) == (status, reason)
     assert problem["correlation_id"] == headers["x-correlation-id"]
-    [line] = [line for line in log_lines(child) if line.get("correlation_id") == headers["x-correlation-id"]]
-    assert (line["event"], line["status"]) == ("request refused", status)
+    wait_until(
+        lambda: any(
+            (line["event"], line["status"], line["reason"]) == ("request refused", status, reason)
+            for line in log_lines(child)
+            if line.get("correlation_id") == headers["x-correlation-id"]
+        ),
+        within=30,
+        what="the refusal in the log",
+    )
     assert "hunter2" not in child.log.read_text()
 
 
@@ -170,8 +214,8 @@ def head_of(size: int) -> bytes:
 
 
 @pytest.mark.parametrize(("size", "status"), [(32_768, 200), (32_769, 431), (36_000, 431)])
-def test_a_head_has_at_most_32_kilobytes_without_nginx_too(shared: tuple[str, Child], size: int, status: int) -> None:
-    url, _ = shared
+def test_a_head_has_at_most_32_kilobytes_without_nginx_too(alone: tuple[str, Child], size: int, status: int) -> None:
+    url, _ = alone
     request = head_of(size)
     assert len(request) == size
     status_line, headers, body = exchange(url, request)
@@ -203,11 +247,11 @@ BROKEN_CHUNKS = {
 
 @pytest.mark.parametrize("chunks", BROKEN_CHUNKS.values(), ids=BROKEN_CHUNKS)
 def test_a_body_whose_chunks_break_the_rules_is_400_and_ends_the_connection(
-    shared: tuple[str, Child], shared_token: str, chunks: bytes
+    alone: tuple[str, Child], alone_token: str, chunks: bytes
 ) -> None:
-    url, child = shared
+    url, child = alone
     errors = child.log.read_text().count('"level": "error"')
-    for token, status in ((shared_token, "400"), ("unknown", "401")):
+    for token, status in ((alone_token, "400"), ("unknown", "401")):
         head = (
             f"POST /api/bootstrap/enroll HTTP/1.1\r\nX-Bot-Token: {token}\r\nContent-Type: application/json\r\n"
             "Transfer-Encoding: chunked\r\n\r\n"
@@ -221,16 +265,28 @@ def test_a_body_whose_chunks_break_the_rules_is_400_and_ends_the_connection(
     assert log.count('"level": "error"') == errors, "a caller's mistake is no error of the server"
 
 
-def test_a_body_in_chunks_that_keeps_the_rules_is_taken(shared: tuple[str, Child], shared_token: str) -> None:
-    url, _ = shared
+def test_a_body_in_chunks_that_keeps_the_rules_is_taken(alone: tuple[str, Child], alone_token: str) -> None:
+    url, _ = alone
     body = json.dumps({"agent_id": "0198c0de-0000-7000-8000-00000000c0de", "hostname": "pdv"}).encode()
     chunks = b"".join(b"%X;note=1\r\n%b\r\n" % (len(part), part) for part in (body[:1], body[1:50], body[50:]))
     head = (
-        f"POST /api/bootstrap/enroll HTTP/1.1\r\nX-Bot-Token: {shared_token}\r\nContent-Type: application/json\r\n"
+        f"POST /api/bootstrap/enroll HTTP/1.1\r\nX-Bot-Token: {alone_token}\r\nContent-Type: application/json\r\n"
         "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
     )
     status_line, _, _ = exchange(url, head.encode() + chunks + b"0\r\nX-Trailer: 1\r\n\r\n")
     assert status_line.split()[1] == "201"
+
+
+@pytest.mark.parametrize("size", ["+5", "0x5", "-1", "5_0", ""])
+def test_a_chunk_of_a_size_that_is_no_number_is_400_and_ends_the_connection(
+    shared: tuple[str, Child], size: str
+) -> None:
+    url, child = shared
+    body = f"{size}\r\nhello\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+    answer = everything(url, f"POST /health HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{body}".encode())
+    assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [b"400"]
+    assert b"bad_request" in answer
+    assert "smuggled" not in child.log.read_text()
 
 
 def test_every_line_of_the_log_is_an_object_and_requests_carry_their_correlation_id(shared: tuple[str, Child]) -> None:

@@ -1,0 +1,16 @@
+"""``python -m server.serving.gunicorn``: gunicorn, in a process whose standard library is gevent's from the first import on.
+
+Only here. It has to come before everything that keeps a reference to what is replaced (psycopg chooses by it how to wait), and it
+must not happen in the command line, in `serve` itself, nor where gRPC is to live.
+"""
+
+from __future__ import annotations
+
+from gevent import monkey
+
+monkey.patch_all()
+
+from gunicorn.app.wsgiapp import run  # noqa: E402
+
+if __name__ == "__main__":
+    run(prog="gunicorn")

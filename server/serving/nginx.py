@@ -1,0 +1,122 @@
+"""nginx as the public listener: its program and its configuration. Used by :mod:`server.serving.supervisor`."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+from importlib import resources
+from pathlib import Path
+
+from server.problem import CONTENT_TYPE, CORRELATION_HEADER, problem_body
+from server.serving.certificates import Certificates, path_of
+from server.serving.refusals import ALL, Refused
+from server.settings import Settings
+
+DRAIN_S = 10
+_CONNECTIONS = 8192
+_PROCESSES = 4
+_BACKLOG = 2048
+# By an address and not by a name: a request line that could not be read has no address to be redirected from.
+_PLACE = "/.refused/"
+_SYSTEM = f"/usr/sbin:/usr/local/sbin:{os.defpath}"  # an account's PATH often lacks sbin
+_NAME = re.compile(r"\{\{([a-z_]+)\}\}")
+_SAFE = re.compile(r"[A-Za-z0-9._/\[\]:-]+")
+
+
+def find_program(settings: Settings) -> str | None:
+    """Path of nginx; None when there is none here, or none is wanted."""
+    if settings.nginx == "none":
+        return None
+    return shutil.which(settings.nginx) or shutil.which(settings.nginx, path=_SYSTEM)
+
+
+def render(settings: Settings, folder: Path, listener: socket.socket, certificates: Certificates | None) -> str:
+    """The whole configuration."""
+    values = {
+        "folder": _plain(str(folder)),
+        "user": "user root;" if os.geteuid() == 0 else "",
+        "processes": str(min(_PROCESSES, os.cpu_count() or 1)),
+        "drain": str(DRAIN_S),
+        "connections": str(_CONNECTIONS),
+        "log_formats": "".join(_log_format(refused, folder) for refused in ALL),
+        "zones": "" if settings.trusted_proxies else _zones(settings),
+        "listen": f"{_plain(address(listener))} backlog={_BACKLOG}{' ssl' if certificates else ''}",
+        "tls": _tls(certificates) if certificates else "",
+        "errors": "".join(
+            f"        error_page {' '.join(map(str, refused.codes))} ={refused.status} {_PLACE}{refused.reason};\n"
+            for refused in ALL
+        ),
+        "limits": "" if settings.trusted_proxies else _limits(settings),
+        "forwarded": "".join(
+            f'            proxy_set_header {name} "";\n'
+            for name in ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded")
+            if not settings.trusted_proxies
+        ),
+        "answers": "".join(_answer(refused, folder) for refused in ALL),
+    }
+    template = resources.files("server.serving").joinpath("nginx.conf").read_text(encoding="utf-8")
+    return _NAME.sub(lambda found: values[found[1]] if found[1] != "names" else found[0], template)
+
+
+def address(listener: socket.socket) -> str:
+    """``host:port`` of a bound socket, as nginx and people write it."""
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if listener.family == socket.AF_INET6 else f"{host}:{port}"
+
+
+def _plain(text: str) -> str:
+    if not _SAFE.fullmatch(text):
+        raise ValueError(f"{text} cannot stand in a configuration of nginx")
+    return text
+
+
+def _zones(settings: Settings) -> str:
+    return (
+        "    limit_conn_zone $caller zone=at_work:10m;\n"
+        f"    limit_req_zone $caller zone=rate:10m rate={settings.address_rate}r/s;\n"
+        "    limit_conn_status 429;\n"
+        "    limit_req_status 429;\n"
+        "    limit_conn_log_level info;\n"
+        "    limit_req_log_level info;\n"
+    )
+
+
+def _limits(settings: Settings) -> str:
+    return (
+        f"        limit_conn at_work {settings.address_requests};\n"
+        f"        limit_req zone=rate burst={2 * settings.address_rate} nodelay;\n"
+    )
+
+
+def _tls(certificates: Certificates) -> str:
+    return (
+        f"        ssl_certificate {path_of(certificates.certificate)};\n"
+        f"        ssl_certificate_key {path_of(certificates.key)};\n"
+        "        ssl_protocols TLSv1.2 TLSv1.3;\n"
+        "        ssl_session_cache shared:tls:10m;\n"
+        "        ssl_session_timeout 1h;\n"
+    )
+
+
+def _log_format(refused: Refused, folder: Path) -> str:
+    fields = f'{{"status":{refused.status},"reason":"{refused.reason}","correlation_id":"$correlation","address":"$remote_addr"}}'
+    return f"    log_format {refused.reason} escape=json '{fields}';\n"
+
+
+def _answer(refused: Refused, folder: Path) -> str:
+    body = problem_body(refused.status, refused.reason, refused.detail, "$correlation").decode()
+    if "'" in body or "\\" in body:
+        raise ValueError(f"{refused.reason}: its text cannot stand in a configuration of nginx")
+    retry = f"            add_header Retry-After {refused.retry_after} always;\n" if refused.retry_after else ""
+    return (
+        f"        location = {_PLACE}{refused.reason} {{\n"
+        "            internal;\n"
+        f"            access_log syslog:server=unix:{folder}/log,nohostname {refused.reason};\n"
+        f"            default_type {CONTENT_TYPE};\n"
+        f"            add_header {CORRELATION_HEADER} $correlation always;\n"
+        f"            add_header Cache-Control no-store always;\n{retry}"
+        f"            return {refused.status} '{body}';\n"
+        "        }\n"
+    )

@@ -1,0 +1,138 @@
+"""Gunicorn's worker and logger in our shapes: thousands of connections, each with limited time, and problem+json for what fails
+before Flask.
+
+Named by :mod:`server.serving.gunicorn_conf`. Uses gunicorn's insides: ``tests/unit/server/test_gunicorn_insides.py`` says which.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from gunicorn import glogging, util
+from gunicorn.http import RequestParser, errors
+from gunicorn.workers.ggevent import GeventWorker
+
+from contracts.ids import correlation_id
+from server.logs import configure_logging
+from server.problem import CONTENT_TYPE, CORRELATION_HEADER, MalformedRequest, problem_body
+from server.serving.caller import Caller
+from server.serving.refusals import BAD_REQUEST, HEADERS_TOO_LARGE, INTERNAL, TRANSFER_CODING, URI_TOO_LONG, Refused
+from server.settings import read_settings
+
+_log = structlog.get_logger("server.serving.worker")
+
+_REFUSED: dict[type[Exception], Refused] = {
+    errors.LimitRequestLine: URI_TOO_LONG,
+    errors.LimitRequestHeaders: HEADERS_TOO_LARGE,
+    errors.UnsupportedTransferCoding: TRANSFER_CODING,
+    errors.ParseException: BAD_REQUEST,
+    MalformedRequest: BAD_REQUEST,
+}
+_FULL = 0.9  # of the connections that it may hold: from there on those that only wait make room for new ones
+
+
+class Worker(GeventWorker):
+    """One greenlet a connection."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._open = 0
+        self._waiting: dict[Caller, None] = {}  # between requests or in a head; the longest waiting first
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """A connection from its first byte to its end."""
+        caller: Any = Caller(client)
+        req = None
+        self._open += 1
+        self._make_room()
+        try:
+            requests = RequestParser(self.cfg, caller, addr)
+            while True:
+                req = None
+                self._waiting[caller] = None
+                try:
+                    req = next(requests)
+                finally:
+                    self._waiting.pop(caller, None)
+                caller.body()
+                self.handle_request(listener.getsockname(), req, caller, addr)
+                caller.next_request()
+        except (StopIteration, errors.NoMoreData):
+            pass
+        except TimeoutError:
+            _log.debug("caller took too long", address=_host(addr))
+        except Exception as error:
+            if isinstance(error, OSError):
+                _log.debug("caller has gone", address=_host(addr))
+            else:
+                self.handle_error(req, caller, addr, error)
+        finally:
+            self._open -= 1
+            util.close(client)
+
+    def notify(self) -> None:
+        """Called by gunicorn once a second; at the end of the worker idle connections are not waited for."""
+        super().notify()
+        if not self.alive:
+            for caller in list(self._waiting):
+                _cut(caller)
+
+    def _make_room(self) -> None:
+        if self._open > self.worker_connections * _FULL and self._waiting:
+            longest = next(iter(self._waiting))
+            del self._waiting[longest]
+            _cut(longest)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        refused = next((answer for kind, answer in _REFUSED.items() if isinstance(exc, kind)), INTERNAL)
+        correlation = correlation_id(_received_id(req))
+        with structlog.contextvars.bound_contextvars(correlation_id=correlation):
+            if refused is INTERNAL:
+                _log.error("unexpected error", exc_info=exc)
+            else:
+                # Only the kind of error: its text repeats the header, and that may be a token.
+                _log.warning(
+                    "request refused",
+                    status=refused.status,
+                    reason=refused.reason,
+                    kind=type(exc).__name__,
+                    address=_host(addr),
+                )
+        body = problem_body(refused.status, refused.reason, refused.detail, correlation)
+        head = (
+            f"HTTP/1.1 {refused.status} {HTTPStatus(refused.status).phrase}\r\nConnection: close\r\n"
+            f"Content-Type: {CONTENT_TYPE}\r\nContent-Length: {len(body)}\r\n{CORRELATION_HEADER}: {correlation}\r\n\r\n"
+        )
+        with contextlib.suppress(OSError):
+            client.sendall(head.encode() + body)
+
+
+class Logger(glogging.Logger):
+    """Hands gunicorn's lines to our logging. Its access log stays off: :mod:`server.api.requests` writes one line a request."""
+
+    def setup(self, cfg: Any) -> None:
+        settings = read_settings(os.environ)
+        configure_logging(settings.log_format, settings.log_level)
+        self.error_log.propagate = True
+        self.error_log.setLevel(logging.INFO)
+
+
+def _cut(caller: Caller) -> None:
+    """Whoever reads from it sees its end."""
+    with contextlib.suppress(OSError):
+        caller.shutdown(socket.SHUT_RDWR)
+
+
+def _host(addr: Any) -> str | None:
+    return addr[0] if isinstance(addr, tuple) else None
+
+
+def _received_id(request: Any) -> str | None:
+    """The caller's correlation id, when the headers were read that far. Gunicorn gives names in capitals."""
+    return dict(getattr(request, "headers", None) or ()).get(CORRELATION_HEADER.upper())

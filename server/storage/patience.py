@@ -1,0 +1,67 @@
+"""SQLite connections that wait for a lock in short steps. Used by :mod:`server.storage.session`.
+
+SQLite's own waiting sleeps inside the library, and in a gevent worker everybody would sleep with it. Here the pause between two
+tries is :func:`time.sleep`, which lets other requests of the worker go on, and is an ordinary sleep everywhere else.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+_FIRST_S = 0.001
+_LONGEST_S = 0.05
+
+Answer = TypeVar("Answer")
+
+
+def patient(seconds: float) -> type[sqlite3.Connection]:
+    """A ``factory`` for :func:`sqlite3.connect`: its connections try for ``seconds`` before they raise "database is locked".
+
+    They have ``without_patience()``, a context manager in which they try once.
+    """
+
+    class PatientConnection(sqlite3.Connection):
+        _seconds = seconds
+
+        def cursor(self, factory: Any = None) -> Any:
+            return super().cursor(factory or PatientCursor)
+
+        def commit(self) -> None:
+            self.insist(super().commit)
+
+        @contextmanager
+        def without_patience(self) -> Iterator[None]:
+            self._seconds = 0.0
+            try:
+                yield
+            finally:
+                self._seconds = seconds
+
+        def insist(self, act: Callable[[], Answer]) -> Answer:
+            until, pause = time.monotonic() + self._seconds, _FIRST_S
+            while True:
+                try:
+                    return act()
+                except sqlite3.OperationalError as error:
+                    # By the whole code: a snapshot that has become old (SQLITE_BUSY_SNAPSHOT) does not become young by waiting.
+                    if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() + pause > until:
+                        raise
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_S)
+
+    class PatientCursor(sqlite3.Cursor):
+        connection: PatientConnection
+
+        def execute(self, sql: str, parameters: Any = (), /) -> PatientCursor:
+            self.connection.insist(lambda: super(PatientCursor, self).execute(sql, parameters))
+            return self
+
+        def executemany(self, sql: str, parameters: Any, /) -> PatientCursor:
+            self.connection.insist(lambda: super(PatientCursor, self).executemany(sql, parameters))
+            return self
+
+    return PatientConnection
