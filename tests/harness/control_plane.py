@@ -21,6 +21,7 @@ from server.app import create_app
 from server.cli import cli
 from server.context import EXTENSION, Clock, Context, utc_now
 from server.settings import Settings, read_settings
+from tests.harness.need import need_program
 from tests.harness.ports import LOOPBACK, accepts, free_port
 from tests.harness.process import Child, running
 
@@ -97,6 +98,8 @@ class ControlPlane:
     @contextlib.contextmanager
     def serving(self, *arguments: str, **changes: str) -> Iterator[tuple[str, Child]]:
         """`flagee-server serve`: its base URL (https with TLS_CERTIFICATE) and the process."""
+        if changes.get("NGINX") != "none":
+            need_program("nginx", "nginx")
         port = free_port()
         scheme = "https" if "FLAGEE_TLS_CERTIFICATE" in self._environ(changes) else "http"
         with running(
