@@ -21,9 +21,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from server.services.configurations import foreign_keys
 from server.storage.causes import DatabaseInUse
-from server.storage.copies import Contents, CopyFailed, Progress, check, copy_file, make_lasting, using
+from server.storage.copies import Contents, CopyFailed, Progress, check, copy_file, make_lasting, mark, using
 from server.storage.crypto import Vault
-from server.storage.database_file import DatabaseFile, beside
+from server.storage.database_file import DatabaseFile, beside, is_backup
 from server.storage.models import Client, Configuration, Network, Token
 from server.storage.schema import Schema, judge
 
@@ -86,7 +86,7 @@ def restore(
     file: DatabaseFile, source: Path, vault: Vault | None, *, carry_over: bool, now: dt.datetime, progress: Progress
 ) -> Restored:
     """Replace the database by a copy of ``source``. Raises CopyFailed, DatabaseInUse, OSError; then nothing was changed."""
-    path = file.path
+    path = file.path.resolve()
     if not source.is_file():
         raise CopyFailed(f"there is no file {source}; nothing was changed")
     if path.exists() and source.samefile(path):
@@ -137,6 +137,8 @@ def _settled(path: Path) -> Literal["absent", "readable", "damaged"]:
     """Have the database that is there in one file, when it can be read, and be sure that nobody else has it open."""
     if not path.exists():
         return "absent"
+    if is_backup(path):  # copied there by hand: a log beside it is another database's
+        return "damaged"
     with path.open("rb") as file:
         if file.read(len(_MAGIC)) != _MAGIC:  # SQLite would discard the log beside it
             return "damaged"
@@ -230,6 +232,7 @@ def _token_columns(connection: Connection) -> set[str]:
 
 def _make_ready(draft: Path, path: Path) -> None:
     """In the mode of a database at work, private, owned as the one before, and on the disk."""
+    mark(draft, 0)
     with contextlib.closing(sqlite3.connect(draft)) as connection:
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
     draft.chmod(0o600)

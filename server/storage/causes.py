@@ -24,6 +24,7 @@ Code = Literal[
     "unreachable",
     "database_replaced",
     "database_absent",
+    "backup_in_place",
 ]
 CODES: tuple[Code, ...] = get_args(Code)
 
@@ -58,6 +59,12 @@ class DatabaseReplaced(DatabaseUnavailable):
     """
 
     code = "database_replaced"
+
+
+class BackupInPlace(DatabaseUnavailable):
+    """The file is a backup as it was made, and not restored: it may lack revocations that its name's database had."""
+
+    code = "backup_in_place"
 
 
 class DatabaseInUse(DatabaseUnavailable):

@@ -19,13 +19,15 @@ from typing import Literal
 
 import structlog
 
-from server.storage.causes import DatabaseAbsent, DatabaseInUse, DatabaseReplaced
+from server.storage.causes import BackupInPlace, DatabaseAbsent, DatabaseInUse, DatabaseReplaced
 from server.storage.write_status import WriteStatus
 
 _log = structlog.get_logger("server.storage")
 
 _WAIT = 3.0  # seconds; others hold the exclusive lock for moments only, unless a restore is at work
 _AGREE = 0.2  # seconds after which those who share the lock are believed to use another file
+BACKUP_MARK = 0x464C4255  # SQLite's application_id of a backup; a database at work has 0
+_HEADER, _APPLICATION_ID = 72, 68  # bytes of an SQLite file that are read; where its application_id begins
 _LENGTH = 96  # bytes; always as many, so that a full disk does not keep them from being written
 
 
@@ -48,6 +50,14 @@ def identity(path: Path) -> Identity | None:
 
 def beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
+
+
+def is_backup(path: Path) -> bool:
+    """Whether the file itself says so, whatever is in a log beside it. Never for a file that this process has connections to:
+    closing it would end SQLite's locks on them."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return file.read(_HEADER)[_APPLICATION_ID:] == BACKUP_MARK.to_bytes(4, "big")
+    return False
 
 
 Held = Literal["alone", "shared", "not"]
@@ -131,8 +141,12 @@ class DatabaseFile:
         if self._log[0] is not None and self._log_now() != self._log:
             self._notice()
 
+    def _beside(self, suffix: str) -> Path:
+        """SQLite puts the log beside the file itself, when the database's name is a symbolic link."""
+        return beside(self.path.resolve(), suffix)
+
     def _log_now(self) -> tuple[Identity | None, Identity | None]:
-        return identity(beside(self.path, "-wal")), identity(beside(self.path, "-shm"))
+        return identity(self._beside("-wal")), identity(self._beside("-shm"))
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[Callable[[], None]]:
@@ -157,7 +171,7 @@ class DatabaseFile:
 
     def _note_now(self, lock: int | None) -> None:
         if found := identity(self.path):
-            _note(lock, found, identity(beside(self.path, "-wal")))
+            _note(lock, found, identity(self._beside("-wal")))
 
     def close(self) -> None:
         """Only this process's part of the lock: what it was forked from keeps its own."""
@@ -175,6 +189,7 @@ class DatabaseFile:
                 if found is None and held == "alone":
                     raise DatabaseAbsent(self.path)
                 if found is not None and held == "alone":
+                    self._refuse_backup()  # before SQLite applies a log to it; nobody is disturbed by reading the file
                     self._put_stale_log_aside(lock, found)
                     self._note_now(lock)
                     _hold(lock, share=True)
@@ -206,22 +221,29 @@ class DatabaseFile:
     def _put_stale_log_aside(self, lock: int | None, found: Identity) -> None:
         """SQLite would write the log of the file that was here before into this one."""
         was, log_was = _noted(lock)
-        log = beside(self.path, "-wal")
+        log = self._beside("-wal")
         if was is None or log_was is None or was.device != found.device or was == found or identity(log) != log_was:
             return
         if not log.stat().st_size:
             return
-        kept = beside(self.path, time.strftime("-wal.of-replaced-file-%Y%m%dT%H%M%SZ", time.gmtime()))
+        kept = self._beside(time.strftime("-wal.of-replaced-file-%Y%m%dT%H%M%SZ", time.gmtime()))
         log.rename(kept)
-        beside(self.path, "-shm").unlink(missing_ok=True)
+        self._beside("-shm").unlink(missing_ok=True)
         _log.warning(
             "stale_log_put_aside",
             message=f"{self.path} is another file than at the last use, and the log beside it belongs to that one. "
             f"It was not applied; it is kept as {kept}.",
         )
 
+    def _refuse_backup(self) -> None:
+        if is_backup(self.path):
+            raise BackupInPlace(
+                f"the file {self.path} is a backup that was copied there by hand; nothing was changed. With it, tokens that "
+                "were revoked since would work again. Rename it, and put it in place with: flagee-server restore FILE"
+            )
+
     def _refuse_orphan(self) -> None:
-        log = beside(self.path, "-wal")
+        log = self._beside("-wal")
         if log.exists() and log.stat().st_size:
             raise DatabaseReplaced(
                 f"there is no database at {self.path}, but the log of one: {log}. It would damage a new database; nothing was "

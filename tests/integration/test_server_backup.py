@@ -367,6 +367,50 @@ def test_whether_the_secret_key_opens_a_backup_is_told(plane: ControlPlane) -> N
     assert "need the secret key" in plane.run("restore", str(path), SECRET_KEY=new_key()).stderr
 
 
+def test_a_backup_that_was_copied_there_by_hand_is_refused_until_it_is_restored(plane: ControlPlane) -> None:
+    """`cp` keeps the inode, so that a log of the database before would be applied to it; and revocations would be undone."""
+    token = plane.token()
+    path = backup(plane)
+    plane.must("token", "revoke", public_id(token))
+    file_of(plane).write_bytes(path.read_bytes())
+    with plane.app() as app:
+        health = app.test_client().get("/health")
+        assert (health.status_code, health.json and health.json["reasons"]) == (503, ["database_unavailable"])
+    for command in (("token", "list"), ("serve", "--bind", "127.0.0.1:1"), ("init-db",)):
+        assert "is a backup that was copied there by hand" in refused(plane, *command)
+    file_of(plane).rename(plane.folder / "wanted.db")
+    restore(plane, plane.folder / "wanted.db")
+    assert answer(plane, token) == (200, None), "the replaced database had gone, and with it what was revoked"
+
+
+def test_a_backup_that_was_copied_there_by_hand_is_not_believed_to_know_of_revocations(plane: ControlPlane) -> None:
+    path = backup(plane)
+    file_of(plane).write_bytes(path.read_bytes())
+    (plane.folder / "flagee.db-wal").write_bytes(b"of the database before")
+    done = restore(plane, path)
+    assert done["revocations"] == "unknown"
+    assert Path(done["kept"] + "-wal").read_bytes() == b"of the database before"
+
+
+def test_a_database_behind_a_symbolic_link_is_watched_and_restored_like_any_other(plane: ControlPlane) -> None:
+    token = plane.token()
+    linked = plane.folder.parent / "linked"
+    linked.mkdir()
+    (linked / "flagee.db").symlink_to(file_of(plane))
+    there = ControlPlane(linked, {**plane.environ, "FLAGEE_DATABASE_URL": f"sqlite:///{linked}/flagee.db"})
+    path = backup(there)
+    there.must("token", "revoke", public_id(token))
+    assert restore(there, path)["revocations"] == "carried_over"
+    assert (linked / "flagee.db").is_symlink()
+    with there.app() as app:
+        assert app.test_client().get("/health").status_code == 200
+        (plane.folder / "other.db").write_bytes(file_of(plane).read_bytes())
+        (linked / "flagee.db").unlink()
+        (linked / "flagee.db").symlink_to(plane.folder / "other.db")
+        assert app.test_client().get("/health").status_code == 503
+        assert "was replaced while it was in use" in there.run("client", "list").stderr
+
+
 def test_a_backup_on_a_read_only_volume_is_restored(plane: ControlPlane) -> None:
     need_root("a read-only volume")
     media = plane.folder.parent / "media"
