@@ -183,12 +183,12 @@ def _tell(done: Restored, source: Path, path: Path) -> None:
         )
     else:
         if done.revocations == "carried_over":
-            tell(f"{len(lost.ended)} tokens ended since the backup stay ended: {_ids(lost.ended)}")
+            tell(f"tokens that ended since the backup stay ended ({len(lost.ended)}): {_ids(lost.ended)}")
         elif lost.ended:
-            say(f"Warning: {len(lost.ended)} tokens that ended since the backup work again: {_ids(lost.ended)}")
+            say(f"Warning: tokens that ended since the backup work again ({len(lost.ended)}): {_ids(lost.ended)}")
         if lost.issued:
             say(
-                f"{len(lost.issued)} tokens issued since the backup no longer work; their hosts have to be enrolled again: "
+                f"Tokens issued since the backup no longer work ({len(lost.issued)}); their hosts have to be enrolled again: "
                 f"{_ids(lost.issued)}"
             )
         for older in lost.configurations:
