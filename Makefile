@@ -26,7 +26,7 @@ test: $(VENV)/.dev ## Every test that this machine can run, on real parts; says 
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 unit: $(VENV)/.dev ## The fast tests only
-	$(BIN)/python -m pytest -q tests/unit tests/contract
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/unit tests/contract
 
 # By form, not by how random a text looks: tests are full of digests. The excluded lines are made up, and say so.
 SECRETS := --no-verify --disable-plugin KeywordDetector --disable-plugin HexHighEntropyString --disable-plugin Base64HighEntropyString \

@@ -51,6 +51,7 @@ TEXT
 OWNER=10001:10001 # the proxy's user inside the container
 TOOLS='run logs update-config update-image watchtower-logs'
 FIRST='ariusmonitor flageemonitor' # what a proxy of the first generation is called; its Watchtower as well, with -watchtower
+CR=$(printf '\r')
 
 # Every argument is a line.
 say() { printf '%s\n' "$@" || :; }
@@ -235,7 +236,7 @@ first() {
 # Value of the key $1 in the environment file, which is read and never sourced.
 env_value() {
     [ -r "$env_file" ] || return 0
-    tr -d '\r' <"$env_file" | sed -n "s/^$1=[[:space:]]*//p" | sed -e 's/[[:space:]]*$//' -e '$!d'
+    sed -n -e "s/$CR//g" -e "/^$1=/{ s/^$1=[[:space:]]*//; s/[[:space:]]*\$//; h; }" -e '${ g; p; }' "$env_file"
 }
 
 check_names() {

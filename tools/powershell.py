@@ -7,6 +7,7 @@ The tests use the functions.
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 from collections.abc import Iterator
@@ -33,10 +34,12 @@ _ONLY_7 = {
     "ArgumentList of ProcessStartInfo": re.compile(r"\.ArgumentList\b"),
     "ternary": re.compile(r"\)\s\?\s"),
 }
+_NOT_LINE_END = re.compile(rb"[^\n]")
 # "$name: text" is no variable and a colon, but a variable of a scope or drive.
 _COLON = re.compile(r"(?<!`)\$\w+:(?![\w:])")
 
 
+@functools.lru_cache(maxsize=8)
 def parse(script: bytes) -> Node:
     """The root of the syntax tree."""
     return _PARSER.parse(script).root_node
@@ -44,15 +47,23 @@ def parse(script: bytes) -> Node:
 
 def nodes(root: Node, *types: str) -> Iterator[Node]:
     """Every node of one of the types (of any, without types), in the order of the text."""
-    if not types or root.type in types:
-        yield root
-    for child in root.children:
-        yield from nodes(child, *types)
+    cursor = root.walk()
+    while True:
+        node = cursor.node
+        if node is not None and (not types or node.type in types):
+            yield node
+        if cursor.goto_first_child():
+            continue
+        while not cursor.goto_next_sibling():
+            if not cursor.goto_parent():
+                return
 
 
 def faults(script: bytes) -> list[str]:
     """What the grammar cannot read, with the line. Empty for a script that parses."""
     root = parse(script)
+    if not root.has_error:
+        return []
     return [
         f"line {node.start_point[0] + 1}: not PowerShell: {text(node)[:60]!r}"
         for node in nodes(root)
@@ -71,10 +82,11 @@ def problems(script: bytes) -> list[str]:
     for node in nodes(parse(script), "expandable_string_literal"):
         if _COLON.search(text(node)):
             found.append(f"line {node.start_point[0] + 1}: write ${{name}}: where a colon follows a variable")
+    blanked = bytearray(script)
     for node in nodes(parse(script), "comment", "string_literal", "expandable_string_literal"):
-        blank = bytes(byte if byte == 0x0A else 0x20 for byte in script[node.start_byte : node.end_byte])
-        script = script[: node.start_byte] + blank + script[node.end_byte :]
-    for number, code in enumerate(script.decode(errors="replace").split("\n"), 1):
+        place = slice(node.start_byte, node.end_byte)
+        blanked[place] = _NOT_LINE_END.sub(b" ", script[place])
+    for number, code in enumerate(blanked.decode(errors="replace").split("\n"), 1):
         found += [
             f"line {number}: {name} is not known to PowerShell 5.1"
             for name, what in _ONLY_7.items()

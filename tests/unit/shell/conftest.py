@@ -8,12 +8,17 @@ import pytest
 from tests.unit.shell.host import SHELLS, Host
 
 
+@pytest.fixture(scope="session")
+def _snapshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("installed")
+
+
 @pytest.fixture(params=SHELLS)
-def host(request: pytest.FixtureRequest, tmp_path: Path) -> Host:
-    return Host(tmp_path / "host", request.param)
+def host(request: pytest.FixtureRequest, tmp_path: Path, _snapshots: Path) -> Host:
+    return Host(tmp_path / "host", request.param, _snapshots)
 
 
 @pytest.fixture
-def a_host(request: pytest.FixtureRequest, tmp_path: Path) -> Host:
-    """For tests with many parameters: each has one of the shells, always the same."""
-    return Host(tmp_path / "host", list(SHELLS)[crc32(request.node.name.encode()) % len(SHELLS)])
+def a_host(request: pytest.FixtureRequest, tmp_path: Path, _snapshots: Path) -> Host:
+    """For tests with many parameters, and those whose lines others run under every shell: each has one, always the same."""
+    return Host(tmp_path / "host", list(SHELLS)[crc32(request.node.name.encode()) % len(SHELLS)], _snapshots)

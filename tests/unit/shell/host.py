@@ -60,6 +60,8 @@ VALUES = {
     "SERVER_TIME": "",
     "SERVER_VERSION": "0.1.0",
 }
+# What the stand-ins write down of their calls.
+_RECORDS = ("docker", "docker-hosts", "curl", "curl-stdin", "systemctl")
 _MOUNTS = {"etc": "/etc", "lib": "/var/lib", "run": "/run", "bin": "/usr/local/bin"}
 
 
@@ -76,9 +78,9 @@ def wrapper(name: str) -> str:
 class Host:
     """``folder`` holds everything; `stand_in` what the stand-ins answer from and record."""
 
-    def __init__(self, folder: Path, shell: str) -> None:
+    def __init__(self, folder: Path, shell: str, snapshots: Path) -> None:
         need_root("a host of its own")
-        self.folder, self.shell = folder, shell
+        self.folder, self.shell, self._snapshots = folder, shell, snapshots
         self.etc, self.lib, self.run_folder, self.bin = (folder / name for name in _MOUNTS)
         self.stand_in, self.programs = folder / "stand-in", folder / "programs"
         for made in (self.etc, self.lib, self.run_folder, self.bin, self.stand_in / "containers", self.programs):
@@ -173,6 +175,24 @@ class Host:
     def install(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.run(self.installer, *arguments)
 
+    def already_installed(self) -> None:
+        """As `install` leaves a new host, its calls and containers included: for tests of what comes after.
+
+        One real installation a session (for each shell, with and without systemd) is copied.
+        """
+        systemd = (self.run_folder / "systemd/system").is_dir()
+        snapshot = self._snapshots / f"{self.shell}{'-systemd' if systemd else ''}"
+        if not snapshot.exists():
+            first = Host(snapshot.with_suffix(".new"), self.shell, self._snapshots)
+            if systemd:
+                first.with_systemd()
+            done = first.install()
+            assert done.returncode == 0, done.stderr
+            first.folder.rename(snapshot)
+        made = [*_MOUNTS, *(f"stand-in/{name}" for name in ("containers", "images", *_RECORDS))]
+        there = [name for name in made if (snapshot / name).exists()]
+        subprocess.run(["cp", "--archive", "--parents", *there, str(self.folder)], cwd=snapshot, check=True)
+
     def installed_wrapper(self, name: str, runtime: str = "flageemonitor") -> Path:
         """The wrapper as the installer writes it, without installing anything."""
         path = self.bin / f"{runtime}-{name}"
@@ -194,7 +214,7 @@ class Host:
         return [call.split("\x1f")[:-1] for call in text.split("\x1e")[:-1]]
 
     def forget(self) -> None:
-        for name in ("docker", "curl", "curl-stdin", "systemctl"):
+        for name in _RECORDS:
             (self.stand_in / name).unlink(missing_ok=True)
 
     def tree(self) -> dict[str, str]:

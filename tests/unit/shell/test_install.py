@@ -91,7 +91,7 @@ def test_the_first_container_is_as_locked_up_as_the_later_one_and_gets_its_envir
 
 
 def test_the_order_is_pull_enrol_configuration_start(host: Host) -> None:
-    assert host.install().returncode == 0
+    host.already_installed()
     order = [call[0] if call[0] != "run" else call[-1] if call[-1] == "refresh" else "deploy" for call in host.calls()]
     steps = [step for step in order if step in ("pull", "refresh", "deploy")]
     assert steps == ["pull", "refresh", "pull", "deploy"]
@@ -121,7 +121,7 @@ def test_no_token_is_in_any_argument_or_environment_or_output(host: Host) -> Non
 
 
 def test_enrolment_says_who_and_for_which_network(host: Host) -> None:
-    assert host.install().returncode == 0
+    host.already_installed()
     (call,) = (call for call in host.calls("curl") if "enroll" in call[-1])
     assert call[-1] == "https://control.example/api/bootstrap/enroll?rede=ACME"
     body = json.loads(call[call.index("--data") + 1])
@@ -130,7 +130,7 @@ def test_enrolment_says_who_and_for_which_network(host: Host) -> None:
 
 
 def test_a_second_run_keeps_agent_token_and_what_was_written_by_hand(host: Host) -> None:
-    assert host.install().returncode == 0
+    host.already_installed()
     path = host.etc / "flageemonitor/flageemonitor.env"
     text = path.read_text().replace("INTERVAL=300", "INTERVAL=900").replace("stable", "canary")
     path.write_bytes(
@@ -149,7 +149,7 @@ def test_a_second_run_keeps_agent_token_and_what_was_written_by_hand(host: Host)
 
 
 def test_options_replace_what_is_in_the_environment_file(host: Host) -> None:
-    assert host.install().returncode == 0
+    host.already_installed()
     options = ["--image", "other.example/fm:1", "--watchtower-image=other.example/wt:2", "--watchtower-interval", "60"]
     (host.stand_in / "networks").mkdir()
     host.answer("networks/shops", "")
@@ -162,23 +162,23 @@ def test_options_replace_what_is_in_the_environment_file(host: Host) -> None:
 
 
 @pytest.mark.parametrize("code", ["401", "403"])
-def test_a_token_that_works_no_more_is_replaced_and_the_agent_stays(host: Host, code: str) -> None:
-    assert host.install().returncode == 0
-    path = host.etc / "flageemonitor/flageemonitor.env"
+def test_a_token_that_works_no_more_is_replaced_and_the_agent_stays(a_host: Host, code: str) -> None:
+    a_host.already_installed()
+    path = a_host.etc / "flageemonitor/flageemonitor.env"
     agent = settings_of(path)["FLAGEEMONITOR_AGENT_ID"]
-    host.answer("config-code", code)
-    host.answer("enrol", '{"token": "fm1.new.token"}\n201')
-    host.forget()
-    assert host.install().returncode == 0
-    (call,) = (call for call in host.calls("curl") if "enroll" in call[-1])
+    a_host.answer("config-code", code)
+    a_host.answer("enrol", '{"token": "fm1.new.token"}\n201')
+    a_host.forget()
+    assert a_host.install().returncode == 0
+    (call,) = (call for call in a_host.calls("curl") if "enroll" in call[-1])
     assert json.loads(call[call.index("--data") + 1])["agent_id"] == agent
     assert settings_of(path)["FLAGEEMONITOR_AGENT_ID"] == agent
-    assert (host.etc / "flageemonitor/config/token").read_text() == "fm1.new.token\n"
-    assert mode(host.etc / "flageemonitor/config/token") == ("400", 10001)
+    assert (a_host.etc / "flageemonitor/config/token").read_text() == "fm1.new.token\n"
+    assert mode(a_host.etc / "flageemonitor/config/token") == ("400", 10001)
 
 
 def test_a_control_plane_that_cannot_say_whether_the_token_works_is_no_reason_for_a_new_one(host: Host) -> None:
-    assert host.install().returncode == 0
+    host.already_installed()
     before = host.tree()
     host.answer("config-code", "503")
     done = host.install()
@@ -198,16 +198,16 @@ def test_a_control_plane_that_cannot_say_whether_the_token_works_is_no_reason_fo
     ],
 )
 def test_a_page_that_answers_for_the_control_plane_is_no_reason_for_a_new_token(
-    host: Host, code: str, said: str
+    a_host: Host, code: str, said: str
 ) -> None:
-    assert host.install().returncode == 0
-    before = host.tree()
-    host.answer("config-code", f"{code} text/html; charset=utf-8")
-    done = host.install()
+    a_host.already_installed()
+    before = a_host.tree()
+    a_host.answer("config-code", f"{code} text/html; charset=utf-8")
+    done = a_host.install()
     assert done.returncode == 1
     assert said in done.stderr
     assert ("Something between" in done.stderr) == (code in ("200", "511"))
-    assert host.tree() == before
+    assert a_host.tree() == before
 
 
 def test_a_private_authority_is_used_and_kept(host: Host) -> None:
@@ -266,28 +266,28 @@ def test_without_a_terminal_the_registrys_password_cannot_be_asked_for(host: Hos
     assert host.tree() == before
 
 
-def test_two_runtimes_share_nothing(host: Host) -> None:
+def test_two_runtimes_share_nothing(a_host: Host) -> None:
     for name in ("shop-1", "shop.2", "shop_2"):
-        assert host.install("--runtime-name", name).returncode == 0
+        assert a_host.install("--runtime-name", name).returncode == 0
     agents = {
-        settings_of(host.etc / name / "flageemonitor.env")["FLAGEEMONITOR_AGENT_ID"]
+        settings_of(a_host.etc / name / "flageemonitor.env")["FLAGEEMONITOR_AGENT_ID"]
         for name in ("shop-1", "shop.2", "shop_2")
     }
     assert len(agents) == 3
-    assert "/shop.2-update-image" in (host.etc / "cron.d/shopDOT2-repair").read_text()
-    assert "${RUNTIME_NAME:-shop.2}" in (host.bin / "shop.2-run").read_text()
+    assert "/shop.2-update-image" in (a_host.etc / "cron.d/shopDOT2-repair").read_text()
+    assert "${RUNTIME_NAME:-shop.2}" in (a_host.bin / "shop.2-run").read_text()
     others = ("shop-1", "shop_2")
-    kept = {name: value for name, value in host.tree().items() if any(other in name for other in others)}
+    kept = {name: value for name, value in a_host.tree().items() if any(other in name for other in others)}
     assert "etc/cron.d/shop_2-repair" in kept
-    assert host.install("--runtime-name", "shop.2", "--uninstall", "--delete-data").returncode == 0
-    assert {name: value for name, value in host.tree().items() if any(other in name for other in others)} == kept
-    assert not [name for name in host.tree() if "shop.2" in name or "shopDOT2" in name]
-    assert host.containers() == {"shop-1", "shop-1-watchtower", "shop_2", "shop_2-watchtower"}
+    assert a_host.install("--runtime-name", "shop.2", "--uninstall", "--delete-data").returncode == 0
+    assert {name: value for name, value in a_host.tree().items() if any(other in name for other in others)} == kept
+    assert not [name for name in a_host.tree() if "shop.2" in name or "shopDOT2" in name]
+    assert a_host.containers() == {"shop-1", "shop-1-watchtower", "shop_2", "shop_2-watchtower"}
 
 
 def test_systemd_gets_a_timer(host: Host) -> None:
     host.with_systemd()
-    assert host.install().returncode == 0
+    host.already_installed()
     units = host.etc / "systemd/system"
     service = (units / "flageemonitor-repair.service").read_text()
     assert "ExecStart=/usr/local/bin/flageemonitor-update-image --repair\n" in service
@@ -349,26 +349,26 @@ def test_a_first_installation_that_fails_leaves_nothing(a_host: Host, answer: st
     ("answer", "text"),
     [("pull-fails", "no"), ("on-deploy", "exit 10"), ("on-deploy", "exit 75")],
 )
-def test_an_existing_installation_goes_on_when_the_next_one_fails(host: Host, answer: str, text: str) -> None:
-    host.with_systemd()
-    assert host.install().returncode == 0
+def test_an_existing_installation_goes_on_when_the_next_one_fails(a_host: Host, answer: str, text: str) -> None:
+    a_host.with_systemd()
+    a_host.already_installed()
     # What an older release had written.
-    (host.bin / "flageemonitor-run").write_text("#!/bin/sh\n# FlageeMonitor Proxy, older\n")
-    (host.etc / "systemd/system/flageemonitor-repair.timer").write_text("older\n")
-    before, containers = host.tree(), host.containers()
-    host.answer(answer, text)
-    host.forget()
-    done = host.install("--image", "registry.example/other:1", "--watchtower-interval", "77")
+    (a_host.bin / "flageemonitor-run").write_text("#!/bin/sh\n# FlageeMonitor Proxy, older\n")
+    (a_host.etc / "systemd/system/flageemonitor-repair.timer").write_text("older\n")
+    before, containers = a_host.tree(), a_host.containers()
+    a_host.answer(answer, text)
+    a_host.forget()
+    done = a_host.install("--image", "registry.example/other:1", "--watchtower-interval", "77")
     assert done.returncode == 1
-    assert host.tree() == before
-    assert host.containers() == containers
-    assert not [call for call in host.calls() if call[0] in ("stop", "rm")]
+    assert a_host.tree() == before
+    assert a_host.containers() == containers
+    assert not [call for call in a_host.calls() if call[0] in ("stop", "rm")]
     assert answer == "pull-fails" or "goes on" in done.stderr
 
 
 def test_a_timer_that_cannot_be_set_does_not_take_back_what_runs_already(host: Host) -> None:
     host.with_systemd()
-    assert host.install().returncode == 0
+    host.already_installed()
     timer = host.etc / "systemd/system/flageemonitor-repair.timer"
     timer.write_text("older\n")
     host.answer("systemctl-fails", "yes")
@@ -380,7 +380,7 @@ def test_a_timer_that_cannot_be_set_does_not_take_back_what_runs_already(host: H
 
 
 def test_a_configuration_that_cannot_be_fetched_now_does_not_stop_a_repair(host: Host) -> None:
-    assert host.install().returncode == 0
+    host.already_installed()
     (host.etc / "flageemonitor/config/config_bot.json").write_text("{}")
     host.answer("refresh-code", "1")
     done = host.install()
@@ -396,7 +396,7 @@ def test_dry_run_changes_nothing_and_says_what_would_be_done(host: Host) -> None
     assert host.tree() == before
     assert not [call for call in host.calls() if call[0] in ("pull", "run", "rm", "stop")]
     assert not [call for call in host.calls("curl") if "enroll" in call[-1]]
-    assert host.install().returncode == 0
+    host.already_installed()
     before = host.tree()
     assert "keep agent" in host.install("--dry-run").stdout
     assert host.install("--uninstall", "--delete-data", "--dry-run").returncode == 0
@@ -421,33 +421,33 @@ def test_a_first_generation_proxy_is_stopped_for_good_once_this_one_runs(host: H
     assert host.install().returncode == 0  # it is dealt with
 
 
-def test_a_first_generation_proxy_of_the_usual_name_is_stopped_once_one_of_another_name_runs(host: Host) -> None:
-    host.environment_file("FLAGEEMONITOR_REDE=ACME\n")
-    host.container("flageemonitor")
-    host.container("flageemonitor-watchtower")
-    host.answer(
+def test_a_first_generation_proxy_of_the_usual_name_is_stopped_once_one_of_another_name_runs(a_host: Host) -> None:
+    a_host.environment_file("FLAGEEMONITOR_REDE=ACME\n")
+    a_host.container("flageemonitor")
+    a_host.container("flageemonitor-watchtower")
+    a_host.answer(
         "neighbours", '/flageemonitor-watchtower|containrrr/watchtower|\tnull\t["--cleanup","flageemonitor"]null'
     )
-    theirs = (host.etc / "flageemonitor/flageemonitor.env").read_bytes()
-    planned = host.install("--runtime-name", "fm2", "--replace-legacy", "--dry-run")
+    theirs = (a_host.etc / "flageemonitor/flageemonitor.env").read_bytes()
+    planned = a_host.install("--runtime-name", "fm2", "--replace-legacy", "--dry-run")
     assert "stop the container flageemonitor and its Watchtower" in planned.stdout
-    assert host.install("--runtime-name", "fm2", "--replace-legacy").returncode == 0
-    calls = host.calls()
+    assert a_host.install("--runtime-name", "fm2", "--replace-legacy").returncode == 0
+    calls = a_host.calls()
     started = next(i for i, call in enumerate(calls) if "deploy" in call)
     for name in ("flageemonitor-watchtower", "flageemonitor"):
         assert ["update", "--restart=no", name] in calls
         assert calls.index(["stop", "-t", "150", name]) > started
     assert not [call for call in calls if call[0] == "rm"]
-    assert (host.etc / "flageemonitor/flageemonitor.env").read_bytes() == theirs
-    host.forget()
-    host.container("flageemonitor", "exited")
-    host.container("flageemonitor-watchtower", "exited")
-    host.answer("neighbours", "")
-    assert host.install("--runtime-name", "fm2").returncode == 0  # it is dealt with
+    assert (a_host.etc / "flageemonitor/flageemonitor.env").read_bytes() == theirs
+    a_host.forget()
+    a_host.container("flageemonitor", "exited")
+    a_host.container("flageemonitor-watchtower", "exited")
+    a_host.answer("neighbours", "")
+    assert a_host.install("--runtime-name", "fm2").returncode == 0  # it is dealt with
 
 
 def test_a_runtime_of_the_usual_name_is_not_taken_for_the_first_generation(host: Host) -> None:
-    assert host.install().returncode == 0
+    host.already_installed()
     before = host.tree()
     done = host.install("--runtime-name", "fm2", "--replace-legacy")
     assert (done.returncode, "is not of the first generation" in done.stderr) == (1, True)
@@ -459,15 +459,15 @@ def test_a_runtime_of_the_usual_name_is_not_taken_for_the_first_generation(host:
     assert stopped == ["ariusmonitor"]
 
 
-def test_a_runtime_of_this_generation_is_not_taken_for_the_first_whatever_its_name(host: Host) -> None:
-    assert host.install("--runtime-name", "ariusmonitor").returncode == 0
-    before = host.tree()
-    done = host.install("--replace-legacy")
+def test_a_runtime_of_this_generation_is_not_taken_for_the_first_whatever_its_name(a_host: Host) -> None:
+    assert a_host.install("--runtime-name", "ariusmonitor").returncode == 0
+    before = a_host.tree()
+    done = a_host.install("--replace-legacy")
     assert (done.returncode, "is not of the first generation" in done.stderr) == (1, True)
-    assert host.tree() == before
-    assert host.install("--runtime-name", "ariusmonitor", "--replace-legacy").returncode == 0
-    assert host.install().returncode == 0
-    assert not [call for call in host.calls() if call[0] in ("stop", "update", "rm")]
+    assert a_host.tree() == before
+    assert a_host.install("--runtime-name", "ariusmonitor", "--replace-legacy").returncode == 0
+    assert a_host.install().returncode == 0
+    assert not [call for call in a_host.calls() if call[0] in ("stop", "update", "rm")]
 
 
 def test_the_first_generation_goes_on_until_this_one_runs(host: Host) -> None:
@@ -479,7 +479,7 @@ def test_the_first_generation_goes_on_until_this_one_runs(host: Host) -> None:
 
 
 def test_what_is_pinned_is_kept_and_the_rest_is_done(host: Host) -> None:
-    assert host.install().returncode == 0
+    host.already_installed()
     (host.bin / "flageemonitor-run").write_text("#!/bin/sh\n# FlageeMonitor Proxy, older\n")
     (host.etc / "cron.d/flageemonitor-repair").unlink()
     host.answer("on-deploy", "printf 'pinned\\tpinned to x@sha256:1 since yesterday\\n'; exit 1")
@@ -493,10 +493,10 @@ def test_what_is_pinned_is_kept_and_the_rest_is_done(host: Host) -> None:
     assert (host.etc / "cron.d/flageemonitor-repair").exists()
 
 
-def test_everything_is_on_the_disk_before_it_is_said_to_be_there(host: Host) -> None:
-    host.before("sync", 'ls /etc/cron.d >"$STAND_IN/synced"')
-    assert host.install().returncode == 0
-    assert "flageemonitor-repair" in (host.stand_in / "synced").read_text()
+def test_everything_is_on_the_disk_before_it_is_said_to_be_there(a_host: Host) -> None:
+    a_host.before("sync", 'ls /etc/cron.d >"$STAND_IN/synced"')
+    assert a_host.install().returncode == 0
+    assert "flageemonitor-repair" in (a_host.stand_in / "synced").read_text()
 
 
 # ---- Two at once, signals, and downloads that were cut
@@ -516,13 +516,13 @@ def test_the_second_of_two_installers_is_refused(host: Host) -> None:
     assert first.returncode == 0, said
 
 
-def test_what_a_killed_installer_left_does_not_lock_the_next_one_out(host: Host) -> None:
+def test_what_a_killed_installer_left_does_not_lock_the_next_one_out(a_host: Host) -> None:
     for left in (None, "", "999999999 1", f"{os.getpid()} 1"):  # the last: the number is somebody else's by now
-        folder = host.etc / "flageemonitor/.install"
+        folder = a_host.etc / "flageemonitor/.install"
         folder.mkdir(parents=True, exist_ok=True)
         if left is not None:
             (folder / "pid").write_text(left)
-        assert host.install().returncode == 0
+        assert a_host.install().returncode == 0
         assert not folder.exists()
 
 
@@ -594,7 +594,7 @@ def test_a_value_with_a_second_line_is_refused(a_host: Host, name: str) -> None:
 
 
 def test_nothing_that_the_proxy_may_have_laid_as_a_link_is_followed(host: Host) -> None:
-    assert host.install().returncode == 0
+    host.already_installed()
     config, victim = host.etc / "flageemonitor/config", host.etc / "victim"
     victim.write_text("untouched\n")
     (config / "token").unlink()

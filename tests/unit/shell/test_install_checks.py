@@ -43,11 +43,11 @@ def test_everything_that_is_wrong_is_said_at_once(host: Host) -> None:
     ],
 )
 def test_a_registry_that_the_engine_cannot_use_is_told_before_anything_changes(
-    host: Host, answer: str, said: str
+    a_host: Host, answer: str, said: str
 ) -> None:
-    host.answer("registry-fails", answer)
-    assert said in refused(host)
-    assert said in refused(host, "--dry-run")
+    a_host.answer("registry-fails", answer)
+    assert said in refused(a_host)
+    assert said in refused(a_host, "--dry-run")
 
 
 @pytest.mark.parametrize(
@@ -61,9 +61,9 @@ def test_a_registry_that_the_engine_cannot_use_is_told_before_anything_changes(
         "",
     ],
 )
-def test_what_only_the_pull_can_know_is_left_to_the_pull(host: Host, answer: str) -> None:
-    host.answer("registry-fails", answer)
-    assert host.install().returncode == 0
+def test_what_only_the_pull_can_know_is_left_to_the_pull(a_host: Host, answer: str) -> None:
+    a_host.answer("registry-fails", answer)
+    assert a_host.install().returncode == 0
 
 
 def test_root_is_wanted(host: Host) -> None:
@@ -210,22 +210,22 @@ def test_a_runtime_of_another_network_is_not_taken_over(host: Host) -> None:
     assert "serves network OTHER; this script is for network ACME" in said
 
 
-def test_the_first_generation_is_seen_by_its_folder_and_may_stay_if_that_is_said(host: Host) -> None:
-    (host.etc / "ariusmonitor").mkdir()
-    assert "--beside-legacy" in refused(host)
-    assert host.install("--beside-legacy").returncode == 0
-    assert not [call for call in host.calls() if call[0] in ("stop", "update")]
+def test_the_first_generation_is_seen_by_its_folder_and_may_stay_if_that_is_said(a_host: Host) -> None:
+    (a_host.etc / "ariusmonitor").mkdir()
+    assert "--beside-legacy" in refused(a_host)
+    assert a_host.install("--beside-legacy").returncode == 0
+    assert not [call for call in a_host.calls() if call[0] in ("stop", "update")]
 
 
 @pytest.mark.parametrize("state", ["running", "exited"])
-def test_the_first_generation_is_seen_under_the_name_that_we_have_as_well(host: Host, state: str) -> None:
-    host.container("flageemonitor", state)
-    said = refused(host, "--runtime-name", "fm2")
+def test_the_first_generation_is_seen_under_the_name_that_we_have_as_well(a_host: Host, state: str) -> None:
+    a_host.container("flageemonitor", state)
+    said = refused(a_host, "--runtime-name", "fm2")
     assert "first generation is on this host (the container flageemonitor)" in said
     assert "--replace-legacy" in said
     assert "--beside-legacy" in said
-    assert host.install("--runtime-name", "fm2", "--beside-legacy").returncode == 0
-    assert not [call for call in host.calls() if call[0] in ("stop", "update")]
+    assert a_host.install("--runtime-name", "fm2", "--beside-legacy").returncode == 0
+    assert not [call for call in a_host.calls() if call[0] in ("stop", "update")]
 
 
 def test_installing_over_the_first_generation_is_refused_with_the_way_to_do_it(host: Host) -> None:

@@ -85,7 +85,7 @@ def test_what_was_killed_while_it_took_itself_back_can_be_installed(a_host: Host
 )
 def test_a_removal_that_was_killed_is_gone_on_with(a_host: Host, place: str) -> None:
     before = a_host.tree()
-    assert a_host.install().returncode == 0
+    a_host.already_installed()
     killed_at(a_host, "rm", place, "--uninstall", "--delete-data")
     done = a_host.install("--uninstall", "--delete-data")
     assert done.returncode == 0, done.stderr
@@ -101,23 +101,23 @@ def test_a_failure_after_a_kill_leaves_nothing_of_both(host: Host) -> None:
     assert host.tree() == before
 
 
-def test_what_a_killed_installer_left_beside_its_files_is_swept(host: Host) -> None:
-    assert host.install().returncode == 0
-    for name, folder in {"flageemonitor-logs": host.bin, "flageemonitor-repair": host.etc / "cron.d"}.items():
-        killed_at(host, "mv", f"*/{name}")
+def test_what_a_killed_installer_left_beside_its_files_is_swept(a_host: Host) -> None:
+    a_host.already_installed()
+    for name, folder in {"flageemonitor-logs": a_host.bin, "flageemonitor-repair": a_host.etc / "cron.d"}.items():
+        killed_at(a_host, "mv", f"*/{name}")
         assert (folder / f".{name}.new").exists()
-        assert host.install().returncode == 0
-        assert not [*folder.glob(".*"), *(host.etc / "flageemonitor").glob(".*")]
-    killed_at(host, "mv", "*/flageemonitor-logs")
-    assert host.install("--uninstall", "--delete-data").returncode == 0
-    assert list(host.bin.iterdir()) == []
+        assert a_host.install().returncode == 0
+        assert not [*folder.glob(".*"), *(a_host.etc / "flageemonitor").glob(".*")]
+    killed_at(a_host, "mv", "*/flageemonitor-logs")
+    assert a_host.install("--uninstall", "--delete-data").returncode == 0
+    assert list(a_host.bin.iterdir()) == []
 
 
 # ---- Without its engine
 
 
 def test_an_engine_that_is_away_for_one_question_costs_nothing_that_runs(host: Host) -> None:
-    assert host.install().returncode == 0
+    host.already_installed()
     host.answer("asked", "")
     engine_fails(
         host,
@@ -130,7 +130,7 @@ def test_an_engine_that_is_away_for_one_question_costs_nothing_that_runs(host: H
 
 
 def test_a_swap_that_was_interrupted_is_left_to_deploy(host: Host) -> None:
-    assert host.install().returncode == 0
+    host.already_installed()
     folder = host.stand_in / "containers"
     (folder / "flageemonitor").rename(folder / "flageemonitor-previous")
     host.answer("on-deploy", "mv $STAND_IN/containers/$runtime-previous $STAND_IN/containers/$runtime; exit 10")
@@ -158,7 +158,7 @@ def test_a_first_installation_whose_engine_goes_away_does_not_forget_its_contain
 
 @pytest.mark.parametrize("when", [f"[ -d {ETC}/.install ]", '[ -f "$STAND_IN/stopped" ]'])
 def test_a_removal_whose_engine_goes_away_does_not_say_that_it_is_done(host: Host, when: str) -> None:
-    assert host.install().returncode == 0
+    host.already_installed()
     program = (host.programs / "docker").read_text()
     engine_fails(host, when)
     host.answer("on-stop", 'echo yes >"$STAND_IN/stopped"')
@@ -185,7 +185,7 @@ def test_a_first_installation_that_failed_says_what_the_control_plane_goes_on_kn
 
 
 def test_a_disk_that_is_full_when_things_are_put_back_hinders_nothing(host: Host) -> None:
-    assert host.install().returncode == 0
+    host.already_installed()
     for name in TOOLS:
         (host.bin / f"flageemonitor-{name}").write_text("#!/bin/sh\n# FlageeMonitor Proxy, older\n")
     before = host.tree()
@@ -209,7 +209,7 @@ WRITTEN = {
 @pytest.mark.parametrize("what", WRITTEN)
 def test_a_file_that_cannot_be_written_whole_is_not_written(a_host: Host, what: str) -> None:
     program, arguments = WRITTEN[what]
-    assert a_host.install().returncode == 0
+    a_host.already_installed()
     for name in TOOLS:
         (a_host.bin / f"flageemonitor-{name}").write_text("#!/bin/sh\n# FlageeMonitor Proxy, older\n")
     before = a_host.tree()
@@ -221,7 +221,7 @@ def test_a_file_that_cannot_be_written_whole_is_not_written(a_host: Host, what: 
 
 
 def test_a_timer_that_cannot_be_written_whole_stays_as_it_was(host: Host) -> None:
-    assert host.install().returncode == 0
+    host.already_installed()
     timer = host.etc / "cron.d/flageemonitor-repair"
     timer.write_text("older\n")
     host.before(
@@ -256,7 +256,7 @@ def test_a_small_disk_gets_a_whole_installation_or_none(a_host: Host, size: str)
 
 
 def test_a_link_that_is_laid_at_the_last_moment_is_not_followed(host: Host) -> None:
-    assert host.install().returncode == 0
+    host.already_installed()
     config = host.etc / "flageemonitor/config"
     authority = host.folder / "ca.pem"
     authority.write_text("-----BEGIN CERTIFICATE-----\n")
@@ -278,7 +278,7 @@ def test_a_link_that_is_laid_at_the_last_moment_is_not_followed(host: Host) -> N
 
 @pytest.mark.parametrize("name", ["token", "ca.pem"])
 def test_a_folder_in_the_place_of_a_file_is_said_and_stays(a_host: Host, name: str) -> None:
-    assert a_host.install().returncode == 0
+    a_host.already_installed()
     authority = a_host.folder / "ca.pem"
     authority.write_text("-----BEGIN CERTIFICATE-----\n")
     path = a_host.etc / "flageemonitor/config" / name
@@ -291,7 +291,7 @@ def test_a_folder_in_the_place_of_a_file_is_said_and_stays(a_host: Host, name: s
 
 
 def test_neither_a_pipe_nor_a_link_is_read_as_the_token(a_host: Host) -> None:
-    assert a_host.install().returncode == 0
+    a_host.already_installed()
     token = a_host.etc / "flageemonitor/config/token"
     token.unlink()
     os.mkfifo(token)

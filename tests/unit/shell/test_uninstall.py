@@ -11,7 +11,7 @@ from tests.unit.shell.host import TOOLS, Host, settings_of
 @pytest.fixture
 def installed(host: Host) -> Host:
     host.with_systemd()
-    assert host.install().returncode == 0
+    host.already_installed()
     (host.lib / "flageemonitor/state.db").write_text("x")
     host.forget()
     return host
@@ -20,7 +20,7 @@ def installed(host: Host) -> Host:
 def test_nothing_stays_behind(host: Host) -> None:
     host.with_systemd()
     before = host.tree()
-    assert host.install().returncode == 0
+    host.already_installed()
     for part in ("candidate", "previous"):
         host.container(f"flageemonitor-{part}", "exited", "flageemonitor")
     host.container("flageemonitor-deploy", "exited")
@@ -112,7 +112,7 @@ def test_what_is_not_ours_is_left_alone(installed: Host) -> None:
 def test_a_container_of_that_name_that_is_not_ours_stops_it_before_anything(
     a_host: Host, part: str, label: str, options: tuple[str, ...]
 ) -> None:
-    assert a_host.install().returncode == 0
+    a_host.already_installed()
     a_host.container(f"flageemonitor{part}", label=label)
     before, containers = a_host.tree(), a_host.containers()
     a_host.forget()

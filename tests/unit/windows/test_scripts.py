@@ -62,9 +62,10 @@ def test_hostile_values_stay_data_in_the_real_installer() -> None:
 
 def runs_something(script: bytes) -> bool:
     """Whether a PowerShell would run any of it: it parses all of it first, and runs nothing of what does not parse."""
-    if powershell.faults(script):
+    root = powershell.parse(script)
+    if root.has_error:
         return False
-    statements = [child for child in powershell.parse(script).children if child.type == "statement_list"]
+    statements = [child for child in root.children if child.type == "statement_list"]
     return any(child.type not in ("comment", "empty_statement") for one in statements for child in one.children)
 
 
