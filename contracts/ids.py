@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from uuid import UUID
 
 _CORRELATION = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -16,7 +15,8 @@ def uuid7(unix_ms: int | None = None) -> str:
     value = (ms & (2**48 - 1)) << 80 | secrets.randbits(80)
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
-    return str(UUID(int=value))
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def correlation_id(received: str | None) -> str:

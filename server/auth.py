@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from flask import g, request
-from sqlalchemy import Connection
 
+from server.api.parameters import network_asked_for
 from server.context import Context
 from server.errors import ApiError
+from server.services.access import Scope
+from server.services.admission import Admission, admission
 from server.services.refusal import Refusal
-from server.services.tokens import Principal, Scope, authenticate, require
 
 
-def authorized(connection: Connection, context: Context, scope: Scope) -> Principal:
-    """The owner of the request's token, which must have the scope. Its use is remembered, its owner is put on the log line."""
+def authorized(context: Context, scope: Scope) -> Admission:
+    """The owner of the request's token, which must have the scope, for the network asked for. Its use is remembered, its owner is
+    put on the log line."""
     now = context.clock()
-    principal = authenticate(connection, presented(), now)
-    g.principal = principal
-    require(principal, scope)
-    context.last_use.note(principal.token_id, now)
-    return principal
+    text, network = presented(), network_asked_for()
+    try:
+        admitted = admission(context.rows, text, scope, network, now)
+    except Refusal as refusal:
+        g.token = refusal.token
+        raise
+    g.principal = admitted.principal
+    context.last_use.note(admitted.principal.token_id, now)
+    return admitted
 
 
 def presented() -> str:

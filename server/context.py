@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from server.services.assets import Assets, find_root
 from server.services.bootstrap import Bootstrap
+from server.services.documents import Documents
 from server.services.health import HealthCheck
 from server.services.last_use import LastUse
 from server.settings import Settings
 from server.storage.crypto import Vault
+from server.storage.prepared import Prepared
 from server.storage.session import Database, open_database
 
 EXTENSION = "flagee"
@@ -25,9 +27,11 @@ def utc_now() -> dt.datetime:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """``vault`` is None without a secret key; ``clock`` gives aware instants."""
+    """``vault`` is None without a secret key; ``clock`` gives aware instants. ``rows`` and ``documents`` are for requests."""
 
     database: Database
+    rows: Prepared
+    documents: Documents
     vault: Vault | None
     last_use: LastUse
     clock: Clock
@@ -48,6 +52,8 @@ def build_context(settings: Settings, clock: Clock = utc_now) -> Context:
     assets = Assets(settings.assets or find_root())
     return Context(
         database=database,
+        rows=Prepared(database),
+        documents=Documents(database, vault),
         vault=vault,
         last_use=LastUse(database, settings.last_use_interval),
         clock=clock,

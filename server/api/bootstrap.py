@@ -13,15 +13,13 @@ from contracts.bounded import Unreadable, read_json
 from contracts.document import problems_of
 from contracts.secret import Secret
 from server.api.bodies import read_body
-from server.api.parameters import network_asked_for
 from server.auth import authorized, presented
 from server.context import EXTENSION, Context
 from server.errors import ApiError
+from server.services.access import Scope
 from server.services.assets import LINUX, WINDOWS, Platform
 from server.services.bootstrap import install_script
-from server.services.configurations import served
 from server.services.enrolment import enroll
-from server.services.tokens import Scope
 
 blueprint = Blueprint("bootstrap", __name__)
 
@@ -67,10 +65,9 @@ def install_ps1() -> Response:
 
 def _script(platform: Platform, content_type: str) -> Response:
     context: Context = current_app.extensions[EXTENSION]
+    current = authorized(context, Scope.BOOTSTRAP).served()
+    token = Secret(presented())
     with context.database.reading() as connection:
-        principal = authorized(connection, context, Scope.BOOTSTRAP)
-        current = served(connection, principal, network_asked_for())
-        token = Secret(presented())
         script = install_script(connection, context.vault, context.bootstrap, current, token, context.clock(), platform)
     response = Response(script, content_type=content_type)
     response.headers["Cache-Control"] = "no-store"
@@ -81,13 +78,10 @@ def _script(platform: Platform, content_type: str) -> Response:
 def enroll_agent() -> Response:
     """201 with a token of the agent's own; it is shown this once. Errors are problem+json."""
     context: Context = current_app.extensions[EXTENSION]
-    with context.database.reading() as connection:
-        principal = authorized(connection, context, Scope.BOOTSTRAP)
-    code, body = network_asked_for(), _body()
+    principal, _ = authorized(context, Scope.BOOTSTRAP)
+    body = _body()
     with context.database.writing() as session:
-        enrolled = enroll(
-            session, principal, code=code, agent_id=body.agent_id, hostname=body.hostname, now=context.clock()
-        )
+        enrolled = enroll(session, principal, agent_id=body.agent_id, hostname=body.hostname, now=context.clock())
     _log.info(
         "agent enrolled",
         client=enrolled.client,

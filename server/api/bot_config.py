@@ -1,18 +1,20 @@
 """``GET /api/ingest/bot/config[?rede=]``: a proxy's configuration document, with a strong ETag.
 
-Polled by every proxy all day, so the usual answer, 304, is cheap: two indexed reads and no write.
+Polled by every proxy all day, so an answer is cheap: two indexed reads and no write. Plain polls are answered by
+:mod:`server.api.config_poll`, with the same services.
 """
 
 from __future__ import annotations
 
 from flask import Blueprint, Response, current_app, request
 
-from server.api.parameters import network_asked_for
-from server.api.shortcut import PATH
 from server.auth import authorized
 from server.context import EXTENSION, Context
-from server.services.configurations import plaintext, served
-from server.services.tokens import Scope
+from server.services.access import Scope
+
+PATH = "/api/ingest/bot/config"
+CONTENT_TYPE = "application/json"
+CACHE_CONTROL = "private, no-cache"
 
 blueprint = Blueprint("bot_config", __name__)
 
@@ -21,21 +23,11 @@ blueprint = Blueprint("bot_config", __name__)
 def bot_config() -> Response:
     """200 with the document as it was stored, 304 when If-None-Match has its ETag; errors are problem+json."""
     context: Context = current_app.extensions[EXTENSION]
-    with context.database.reading() as connection:
-        principal = authorized(connection, context, Scope.CONFIG)
-        current = served(connection, principal, network_asked_for())
-        if _is_known_to_caller(current.etag):
-            response = Response(status=304)
-        else:
-            response = Response(plaintext(connection, context.vault, current), content_type="application/json")
+    current = authorized(context, Scope.CONFIG).served()
+    if request.if_none_match.contains_weak(current.tag):  # also in a list, as *, and when a gateway marked it as weak
+        response = Response(status=304)
+    else:
+        response = Response(context.documents.opened(current), content_type=CONTENT_TYPE)
     response.headers["ETag"] = current.etag
-    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers["Cache-Control"] = CACHE_CONTROL
     return response
-
-
-def _is_known_to_caller(etag: str) -> bool:
-    given = request.environ.get("HTTP_IF_NONE_MATCH")
-    if given is None:
-        return False
-    # The plain case first, it is nearly all of the traffic; else lists, * and what a gateway marked as weak.
-    return given == etag or request.if_none_match.contains_weak(etag.strip('"'))

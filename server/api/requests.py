@@ -9,7 +9,7 @@ from flask import Flask, Response, g, request
 
 from contracts.ids import correlation_id
 from server.problem import CORRELATION_HEADER
-from server.services.tokens import Principal
+from server.services.access import Principal
 
 _log = structlog.get_logger("server.request")
 _PATH_LIMIT = 200
@@ -29,22 +29,28 @@ def _begin() -> None:
 
 def _end(response: Response) -> Response:
     response.headers[CORRELATION_HEADER] = g.correlation_id
-    # A poll that found nothing new and a health check say nothing; there are thousands of them.
-    write = (
-        _log.debug
-        if response.status_code == 304 or (request.path.endswith(("/health", "/ready")) and response.status_code == 200)
-        else _log.info
-    )
     principal: Principal | None = g.get("principal")
-    write(
-        "request",
-        method=request.method,
-        # The query is left out: somebody may have put a token there.
-        path=request.path[:_PATH_LIMIT],
-        status=response.status_code,
-        ms=round((time.perf_counter() - g.started) * 1000, 2),
-        address=request.remote_addr,
-        **({"client": principal.client, "token": principal.public_id} if principal else {}),
-        **({"reason": g.reason} if "reason" in g else {}),
+    who = {"client": principal.client, "token": principal.public_id} if principal else {}
+    # A token that was refused is named when its secret was right.
+    refused = {"token": g.token} if g.get("token") else {}
+    why = {"reason": g.reason} if "reason" in g else {}
+    log_request(
+        request.method, request.path, response.status_code, g.started, request.remote_addr, **who, **refused, **why
     )
     return response
+
+
+def log_request(method: str, path: str, status: int, started: float, address: str | None, **more: str) -> None:
+    """One line for a request. ``started``: by the clock of :func:`time.perf_counter`."""
+    # A poll that found nothing new and a health check say nothing; there are thousands of them.
+    write = _log.debug if status == 304 or (path.endswith(("/health", "/ready")) and status == 200) else _log.info
+    write(
+        "request",
+        method=method,
+        # The query is left out: somebody may have put a token there.
+        path=path[:_PATH_LIMIT],
+        status=status,
+        ms=round((time.perf_counter() - started) * 1000, 2),
+        address=address,
+        **more,
+    )

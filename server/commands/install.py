@@ -41,10 +41,11 @@ def install_command(
       flagee-server install-command "Mercado Sol" SOL --windows
     """
     with working() as context, context.database.writing() as session:
+        from server.services.access import Scope
         from server.services.assets import LINUX, WINDOWS
         from server.services.bootstrap import install_line, install_script, windows_line
         from server.services.configurations import current_of
-        from server.services.tokens import Scope, issue
+        from server.services.tokens import issue
 
         now = context.clock()
         current = current_of(session, client_name, code)

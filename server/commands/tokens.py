@@ -67,7 +67,8 @@ def token_issue(
     A proxy that is installed gets its own token without your copying any: see flagee-server install-command --help.
     """
     with working() as context, context.database.writing() as session:
-        from server.services.tokens import Scope, issue
+        from server.services.access import Scope
+        from server.services.tokens import issue
 
         now = context.clock()
         row, secret = issue(

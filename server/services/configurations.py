@@ -20,9 +20,8 @@ from contracts.document import Document, DocumentError, Problem, read_document, 
 from contracts.notes import Note
 from server.services import vocabulary
 from server.services.refusal import Refusal
-from server.services.registry import NetworkRow, Reader, find_network, is_network_code
+from server.services.registry import NetworkRow, Reader, find_network
 from server.services.sealing import sealed, unsealed
-from server.services.tokens import Principal
 from server.settings import MAKE_A_KEY
 from server.storage.crypto import Damaged, Vault
 from server.storage.models import Configuration, Network
@@ -214,26 +213,8 @@ def current_of(reader: Reader, client: str, code: str) -> Current:
     """The served version, for an operator. Refusals: client_unknown, network_unknown, configuration_missing."""
     current = latest(reader, find_network(reader, client, code))
     if current is None:
-        raise _missing(client, code)
+        raise missing(client, code)
     return current
-
-
-def served(reader: Reader, principal: Principal, code: str | None) -> Current:
-    """The version to hand out, for the network asked for or, with ``code`` None, the only one that the token allows.
-
-    One indexed query. Refusals: network_not_allowed, network_required, configuration_missing.
-    """
-    row = _allowed(reader, principal, code)
-    current = _current(principal.client, row)
-    if current is None:
-        raise _missing(principal.client, row.code)
-    return current
-
-
-def network_of(reader: Reader, principal: Principal, code: str | None) -> tuple[int, str]:
-    """Row id and code of the network that :func:`served` would serve, whether or not it has a configuration. Same refusals."""
-    row = _allowed(reader, principal, code)
-    return row.network_id, row.code
 
 
 def plaintext(reader: Reader, vault: Vault | None, current: Current) -> bytes:
@@ -273,32 +254,8 @@ def key_mismatch(vault: Vault, stored_under: str) -> str:
     )
 
 
-def _allowed(reader: Reader, principal: Principal, code: str | None) -> _LatestRow:
-    parameters = {"client_id": principal.client_id, "code": code}
-    if code is None:
-        rows = [row for row in reader.execute(_OF_CLIENT, parameters) if principal.allows(row.network_id)]
-        if len(rows) != 1:
-            raise _choice([row.code for row in rows])
-        return rows[0]
-    # A malformed code cannot be anybody's, and some (with a NUL) a database does not even take.
-    found = reader.execute(_BY_CODE, parameters).first() if is_network_code(code) else None
-    if found is None or not principal.allows(found.network_id):
-        raise Refusal(
-            "network_not_allowed",
-            f"token {principal.public_id} is not for this network; ask for a token that is, or correct rede=",
-        )
-    return found
-
-
-def _choice(networks: list[str]) -> Refusal:
-    if not networks:
-        return Refusal("network_required", "this token allows no network yet; add one with: flagee-server network add")
-    return Refusal(
-        "network_required", f"this token allows {len(networks)} networks; name one with ?rede=", networks=networks
-    )
-
-
-def _missing(client: str, code: str) -> Refusal:
+def missing(client: str, code: str) -> Refusal:
+    """For a network without a configuration."""
     command = shlex.join(["flagee-server", "config", "set", client, code, "FILE"])
     return Refusal(
         "configuration_missing", f"no configuration is stored for network {code} yet; store one with: {command}"
@@ -321,9 +278,10 @@ def _current(client: str, row: _LatestRow) -> Current | None:
     return Current(row.id, client, row.network_id, row.code, row.version, row.etag, row.key_id, row.created_at)
 
 
-# Built once: a poll pays for running a statement, not for composing it.
 _other = aliased(Configuration)
-_highest = select(func.max(_other.version)).where(_other.network_id == Network.id).scalar_subquery()
+_highest = select(func.max(_other.version)).where(_other.network_id == Network.id).correlate(Network).scalar_subquery()
+# Joins a network with the version that is in force there.
+IN_FORCE = (Configuration.network_id == Network.id) & (Configuration.version == _highest)
 _LATEST = select(
     Network.id.label("network_id"),
     Network.code,
@@ -332,8 +290,6 @@ _LATEST = select(
     Configuration.etag,
     Configuration.key_id,
     Configuration.created_at,
-).outerjoin(Configuration, (Configuration.network_id == Network.id) & (Configuration.version == _highest))
+).outerjoin(Configuration, IN_FORCE)
 _BY_ID = _LATEST.where(Network.id == bindparam("network_id"))
-_OF_CLIENT = _LATEST.where(Network.client_id == bindparam("client_id")).order_by(Network.code)
-_BY_CODE = _LATEST.where(Network.client_id == bindparam("client_id"), Network.code == bindparam("code"))
 _SEALED = select(Configuration.sealed).where(Configuration.id == bindparam("id"))

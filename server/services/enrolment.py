@@ -10,9 +10,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from contracts.secret import Secret
-from server.services.configurations import network_of
+from server.services.access import Principal, Scope
 from server.services.refusal import Refusal
-from server.services.tokens import Principal, Scope, issue, require, revoke_of_agent, spend
+from server.services.tokens import issue, revoke_of_agent, spend
 from server.storage.models import Agent
 
 _OWN = (Scope.CONFIG, Scope.INGEST, Scope.COMMANDS)
@@ -29,17 +29,14 @@ class Enrolled:
     token_id: str
 
 
-def enroll(
-    session: Session, principal: Principal, *, code: str | None, agent_id: str, hostname: str, now: dt.datetime
-) -> Enrolled:
-    """Register the agent, or take it back, and issue its token. ``agent_id`` is a UUID in lower case, ``code`` the network's.
+def enroll(session: Session, principal: Principal, *, agent_id: str, hostname: str, now: dt.datetime) -> Enrolled:
+    """Register the agent, or take it back, and issue its token. ``agent_id`` is a UUID in lower case.
 
     All in the session's transaction: whatever is refused leaves a token that works once unspent.
-    Refusals: scope_missing, token_used, network_not_allowed, network_required, agent_elsewhere.
+    Refusals: token_used, agent_elsewhere.
     """
-    require(principal, Scope.BOOTSTRAP)
     spend(session, principal, now)
-    network_id, network = network_of(session, principal, code)
+    network_id, network = principal.network_id, principal.network
     agent = _agent(session, agent_id, network_id, hostname, now)
     if agent.network_id != network_id:
         raise Refusal(

@@ -36,13 +36,20 @@ Reason = Literal[
 
 class Refusal(Exception):
     """``reason`` is stable and for programs, ``message`` tells people what to do. ``networks`` are the ones to choose from;
-    ``problems`` what is wrong with a document, each with its place."""
+    ``problems`` what is wrong with a document, each with its place; ``token`` the public id of a token whose secret was right."""
 
     def __init__(
-        self, reason: Reason, message: str, *, networks: Sequence[str] = (), problems: Sequence[Problem] = ()
+        self,
+        reason: Reason,
+        message: str,
+        *,
+        networks: Sequence[str] = (),
+        problems: Sequence[Problem] = (),
+        token: str | None = None,
     ) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
         self.networks = tuple(networks)
         self.problems = tuple(problems)
+        self.token = token

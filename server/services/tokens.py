@@ -1,62 +1,36 @@
-"""Tokens: issue, list, revoke, and telling whose a presented one is. Called by the CLI, and by :mod:`server.auth` for requests.
+"""Tokens: issue, list, revoke, spend. Called by the CLI, and by the enrolment.
 
-A token is ``fm1.<public id>.<secret>``: the prefix lets a search find one that leaked, the public id may be shown and logged.
-The secret has 256 random bits, so a plain SHA-256 of it is safe to store: slow hashes protect what can be guessed, this cannot.
+What a token is, and when it lets in, is said in :mod:`server.services.access`.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import hmac
-import re
 import secrets
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import groupby
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Row, select, update
 from sqlalchemy.orm import Session
 
 from contracts.secret import Secret
+from server.services.access import (
+    Principal,
+    Scope,
+    State,
+    hash_of,
+    parse,
+    state_at,
+    used,
+)
 from server.services.refusal import Refusal
 from server.services.registry import Reader, find_client, find_network
 from server.storage.models import Client, Network, Token, TokenNetwork
 
-_FORM = re.compile(r"fm1\.([0-9a-f]{12})\.([A-Za-z0-9_-]{43})")
-
-
-class Scope(StrEnum):
-    """What a token may be used for."""
-
-    BOOTSTRAP = "bootstrap"
-    CONFIG = "config"
-    INGEST = "ingest"
-    COMMANDS = "commands"
-
-
 # No process keeps a use unwritten for so long.
 _LATEST_WRITE = dt.timedelta(days=7)
-
-State = Literal["active", "expired", "revoked", "used"]
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who is asking. ``networks`` are row ids; None stands for every network of the client, those of tomorrow included."""
-
-    token_id: int
-    public_id: str
-    client_id: int
-    client: str
-    networks: frozenset[int] | None
-    scopes: frozenset[str]
-    single_use: bool
-
-    def allows(self, network_id: int) -> bool:
-        return self.networks is None or network_id in self.networks
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,74 +149,12 @@ def spend(session: Session, principal: Principal, now: dt.datetime) -> None:
         .returning(Token.id)
     ).first()
     if mine is None:
-        raise _used(principal.public_id)
+        raise used(principal.public_id)
 
 
 def revoke_of_agent(session: Session, agent_id: str, now: dt.datetime) -> None:
     """End every token that is this agent's own."""
     session.execute(update(Token).where(Token.agent_id == agent_id, Token.revoked_at.is_(None)).values(revoked_at=now))
-
-
-_BY_PUBLIC_ID = (
-    select(
-        Token.id,
-        Token.secret_hash,
-        Token.client_id,
-        Client.name,
-        Token.scopes,
-        Token.all_networks,
-        Token.expires_at,
-        Token.revoked_at,
-        Token.single_use,
-        Token.used_at,
-        TokenNetwork.network_id,
-    )
-    .join(Client, Client.id == Token.client_id)
-    .outerjoin(TokenNetwork, TokenNetwork.token_id == Token.id)
-    .where(Token.public_id == bindparam("public_id"))
-)
-
-
-def authenticate(connection: Connection, text: str, now: dt.datetime) -> Principal:
-    """Whose token this is. One indexed query, nothing is cached: a revoked token is refused by the next request.
-
-    Refusals: token_unknown; and, told only to who has the secret, token_revoked, token_used, token_expired.
-    """
-    form = parse(text)
-    if form is None:
-        raise Refusal(
-            "token_unknown",
-            "this is not a token of this server: one looks like fm1.<id>.<secret>; check what was pasted",
-        )
-    public_id, secret = form
-    rows = connection.execute(_BY_PUBLIC_ID, {"public_id": public_id}).all()
-    if not rows or not hmac.compare_digest(rows[0].secret_hash, hash_of(secret)):
-        raise Refusal(
-            "token_unknown", "this token is not known here; check the server's address, or ask for a new token"
-        )
-    token = rows[0]
-    match _state(token, now):
-        case "revoked":
-            raise Refusal("token_revoked", f"token {public_id} was revoked; ask for a new one")
-        case "used":
-            raise _used(public_id)
-        case "expired":
-            raise Refusal(
-                "token_expired",
-                f"token {public_id} expired at {token.expires_at:%Y-%m-%dT%H:%M:%SZ}; ask for a new one",
-            )
-    networks = None if token.all_networks else _network_ids(rows)
-    scopes = frozenset(token.scopes.split())
-    return Principal(token.id, public_id, token.client_id, token.name, networks, scopes, token.single_use)
-
-
-def require(principal: Principal, scope: Scope) -> None:
-    """Refusal: scope_missing."""
-    if scope not in principal.scopes:
-        raise Refusal(
-            "scope_missing",
-            f"token {principal.public_id} has no scope {scope!s}; ask for a token with: --scope {scope!s}",
-        )
 
 
 def record_use(session: Session, seen: Iterable[tuple[int, dt.datetime]]) -> None:
@@ -264,7 +176,7 @@ def _token_row(rows: Sequence[Row[*tuple[Any, ...]]], now: dt.datetime) -> Token
         client=token.name,
         networks="all" if token.all_networks else tuple(row.code for row in rows if row.code is not None),
         scopes=tuple(token.scopes.split()),
-        state=_state(token, now),
+        state=state_at(now, revoked_at=token.revoked_at, used_at=token.used_at, expires_at=token.expires_at),
         agent=token.agent_id,
         single_use=token.single_use,
         created_at=token.created_at,
@@ -272,34 +184,3 @@ def _token_row(rows: Sequence[Row[*tuple[Any, ...]]], now: dt.datetime) -> Token
         used_at=token.used_at,
         last_used_at=token.last_used_at,
     )
-
-
-def _network_ids(rows: Sequence[Row[*tuple[Any, ...]]]) -> frozenset[int]:
-    return frozenset(row.network_id for row in rows if row.network_id is not None)
-
-
-def _state(token: Row[*tuple[Any, ...]], now: dt.datetime) -> State:
-    """A token that was used says so, also when it has expired since: that is what its holder wonders about."""
-    if token.revoked_at is not None:
-        return "revoked"
-    if token.used_at is not None:
-        return "used"
-    return "expired" if token.expires_at is not None and token.expires_at <= now else "active"
-
-
-def _used(public_id: str) -> Refusal:
-    return Refusal(
-        "token_used",
-        f"token {public_id} works for one enrolment and was used; get a new line with: flagee-server install-command",
-    )
-
-
-def parse(text: str) -> tuple[str, str] | None:
-    """Public id and secret of a token's text; None for anything else."""
-    form = _FORM.fullmatch(text)
-    return (form[1], form[2]) if form else None
-
-
-def hash_of(secret: str) -> bytes:
-    """What is stored of a token's secret."""
-    return hashlib.sha256(secret.encode()).digest()

@@ -1,43 +1,91 @@
-"""A SELECT for the hottest path: compiled once, run on the driver's own connection. Used by :mod:`server.services.polls`.
+"""SELECTs for the hottest path: compiled once, run on the driver's own connection. Made by :mod:`server.context`.
 
-SQLAlchemy's execution costs several times what SQLite needs for a small indexed query. The statement still comes from the models.
+SQLAlchemy's execution costs several times what SQLite needs for a small indexed query. The statements still come from the models,
+and so do the types of their rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections import namedtuple
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import Dialect, Select
+from sqlalchemy.exc import DBAPIError
 
 from server.storage.session import Database
 
+_Convert = Callable[[Any], Any]
+
+
+class Rows(Protocol):
+    """Runs a SELECT; its rows, with the columns as attributes. All parameters are ``bindparam`` with a name."""
+
+    def __call__(self, statement: Select[*tuple[Any, ...]], /, **parameters: Any) -> Sequence[Any]: ...
+
 
 class Prepared:
-    """Connections are kept, and lent to one caller at a time. All parameters of the statement must be named ``bindparam``."""
+    """:class:`Rows` on the pool's connections. One a process; a statement is kept for ever, so it must be a module's constant."""
 
-    def __init__(self, database: Database, statement: Select[*tuple[Any, ...]]) -> None:
-        dialect = database.dialect
-        compiled = statement.compile(dialect=dialect)
+    def __init__(self, database: Database) -> None:
         self._database = database
+        self._known: dict[Select[*tuple[Any, ...]], _Statement] = {}
+
+    def __call__(self, statement: Select[*tuple[Any, ...]], /, **parameters: Any) -> Sequence[Any]:
+        """Raises SQLAlchemyError, and what opening the database raises."""
+        known = self._known.get(statement)
+        if known is None:
+            known = self._known[statement] = _Statement(self._database.dialect, statement)
+        dialect = self._database.dialect
+        errors = dialect.loaded_dbapi.Error
+        try:
+            return self._run(known, parameters)
+        except errors as error:  # as SQLAlchemy does: what an error is must not depend on who ran the statement
+            raise DBAPIError.instance(None, None, error, errors, hide_parameters=True, dialect=dialect) from error
+
+    def _run(self, known: _Statement, parameters: dict[str, Any]) -> Sequence[Any]:
+        lent = self._database.driver()
+        try:
+            return known.run(lent.driver_connection, parameters)
+        except BaseException:  # the server may have been restarted, or the caller was stopped in the middle
+            lent.invalidate()
+            raise
+        finally:
+            lent.close()
+
+
+class _Statement:
+    def __init__(self, dialect: Dialect, statement: Select[*tuple[Any, ...]]) -> None:
+        compiled = statement.compile(dialect=dialect)
         self._sql = str(compiled)
         self._order = compiled.positiontup  # None: the driver takes names
-        self._convert: dict[str, Callable[[Any], Any]] = {
-            name: convert for name, bind in compiled.binds.items() if (convert := bind.type.bind_processor(dialect))
-        }
-        self._free: list[Connection] = []
+        self._given: list[tuple[str, _Convert]] = [
+            (name, convert)
+            for name, bind in compiled.binds.items()
+            if (convert := bind.type.dialect_impl(dialect).bind_processor(dialect))
+        ]
+        columns = statement.selected_columns
+        self._taken: list[tuple[int, _Convert]] = [
+            (place, convert)
+            for place, column in enumerate(columns)
+            if (convert := column.type.dialect_impl(dialect).result_processor(dialect, None))
+        ]
+        self._row: Callable[..., Any] = _row_type(columns.keys())
 
-    def first(self, parameters: Mapping[str, Any]) -> tuple[Any, ...] | None:
-        """The first row as the driver gives it. Raises SQLAlchemyError when connecting fails, else the driver's own errors."""
-        values = {**parameters, **{name: convert(parameters[name]) for name, convert in self._convert.items()}}
-        given = values if self._order is None else [values[name] for name in self._order]
-        self._database.check()
-        connection = self._free.pop() if self._free else self._database.keep()
-        try:
-            driver: Any = connection.connection.driver_connection
-            row: tuple[Any, ...] | None = driver.execute(self._sql, given).fetchone()
-        except BaseException:  # the server may have been restarted, or the caller was stopped in the middle
-            self._database.drop(connection)
-            raise
-        self._free.append(connection)
-        return row
+    def run(self, driver: Any, parameters: dict[str, Any]) -> list[Any]:
+        for name, convert in self._given:
+            parameters[name] = convert(parameters[name])
+        given = parameters if self._order is None else [parameters[name] for name in self._order]
+        found = driver.execute(self._sql, given).fetchall()
+        return [self._row(*self._converted(row)) for row in found]
+
+    def _converted(self, row: Sequence[Any]) -> Sequence[Any]:
+        values = list(row)
+        for place, convert in self._taken:
+            if values[place] is not None:
+                values[place] = convert(values[place])
+        return values
+
+
+def _row_type(names: Sequence[str]) -> Callable[..., Any]:
+    return namedtuple("Row", " ".join(names))

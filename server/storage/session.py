@@ -11,11 +11,21 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Engine, column, create_engine, event, table, update
+from sqlalchemy import (
+    Connection,
+    Dialect,
+    Engine,
+    PoolProxiedConnection,
+    column,
+    create_engine,
+    event,
+    table,
+    update,
+)
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -40,7 +50,6 @@ class Database:
     file: DatabaseFile | None
     _reads: Engine
     _writes: Engine
-    _kept: list[Connection] = field(default_factory=list)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -52,17 +61,9 @@ class Database:
     def dialect(self) -> Dialect:
         return self._reads.dialect
 
-    def keep(self) -> Connection:
-        """A connection for SELECTs that the caller keeps; for one that failed see :meth:`drop`."""
-        connection = self._reads.connect()
-        self._kept.append(connection)
-        return connection
-
-    def drop(self, connection: Connection) -> None:
-        """Give back a kept connection, not to be used by anybody again."""
-        self._kept.remove(connection)
-        connection.invalidate()
-        connection.close()
+    def driver(self) -> PoolProxiedConnection:
+        """The driver's own connection for SELECTs, lent from the same pool: for who reads results without SQLAlchemy."""
+        return self._reads.raw_connection()
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
@@ -126,9 +127,6 @@ class Database:
             yield connection
 
     def close(self) -> None:
-        for connection in self._kept:
-            connection.close()
-        self._kept.clear()
         self._reads.dispose()
         self._writes.dispose()
         if self.file:
@@ -179,7 +177,10 @@ def _sqlite(url: URL, timeout: float, connections: int) -> Database:
         "pool_timeout": timeout,
         "hide_parameters": True,  # errors are logged; parameters hold token hashes and documents
     }
-    reads = create_engine(url.set(database=str(path)), isolation_level="AUTOCOMMIT", **options)
+    # In autocommit nothing is left to roll back when a connection is given back.
+    reads = create_engine(
+        url.set(database=str(path)), isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **options
+    )
     writes = create_engine(url.set(database=str(path)), **options)
     status = WriteStatus()
     file = DatabaseFile(path, status)

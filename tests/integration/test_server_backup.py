@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from server.context import utc_now
-from server.services.tokens import Scope, issue
+from server.services.access import Scope
+from server.services.tokens import issue
 from server.storage.copies import copy_from_use
 from server.storage.schema import upgrade
 from server.storage.session import Database, open_database

@@ -21,7 +21,8 @@ import requests
 from flask.testing import FlaskClient
 
 from server.context import utc_now
-from server.services.tokens import Scope, issue
+from server.services.access import Scope
+from server.services.tokens import issue
 from server.storage.causes import DatabaseReplaced
 from server.storage.session import Database, open_database
 from tests.harness.control_plane import CLIENT, COMMAND, ControlPlane, context_of, prepared

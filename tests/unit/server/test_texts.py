@@ -6,8 +6,8 @@ import click
 import pytest
 
 from server.commands.tokens import SCOPES, Duration
+from server.services.access import Scope, parse
 from server.services.registry import is_network_code
-from server.services.tokens import Scope, parse
 
 SECRET = "a" * 43
 

@@ -1,0 +1,128 @@
+"""Loads what the rule of :mod:`server.services.access` decides on, and lets it decide. Called for every request that has a token.
+
+One indexed read, no write. Nothing is remembered: what was revoked a moment ago is refused by the next request.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, NamedTuple
+
+from sqlalchemy import and_, bindparam, select
+
+from server.services import access
+from server.services.access import NetworkRecord, Principal, Scope, TokenRecord
+from server.services.configurations import IN_FORCE, Current, missing
+from server.services.refusal import Refusal
+from server.services.registry import is_network_code
+from server.storage.models import Client, Configuration, Network, Token, TokenNetwork
+from server.storage.prepared import Rows
+
+_NOBODYS = ""  # no network has this code
+
+
+class Admission(NamedTuple):
+    """Who was let in, and the version in force of the network; None before the first one."""
+
+    principal: Principal
+    current: Current | None
+
+    def served(self) -> Current:
+        """Refusal: configuration_missing."""
+        if self.current is None:
+            raise missing(self.principal.client, self.principal.network)
+        return self.current
+
+
+def admission(rows: Rows, text: str, scope: Scope, network: str | None, now: dt.datetime) -> Admission:
+    """For a token's text. Refusals: those of :func:`server.services.access.admit`."""
+    form = access.parse(text)
+    if form is None:
+        raise access.malformed()
+    public_id, secret = form
+    if network is None:
+        found = rows(_ALL, public_id=public_id)
+    else:  # a code that cannot be one is not sent: some, with a NUL, a database does not even take
+        found = rows(_ONE, public_id=public_id, code=network if is_network_code(network) else _NOBODYS)
+    outcome = access.admit(_token(found), secret, scope=scope, network=network, now=now)
+    if isinstance(outcome, Refusal):
+        raise outcome
+    [row] = [row for row in found if row.network_id == outcome.network_id]
+    return Admission(outcome, _current(outcome, row))
+
+
+def _token(found: Any) -> TokenRecord | None:
+    """One token from its rows, one a network."""
+    if not found:
+        return None
+    row = found[0]
+    return TokenRecord(
+        row.id,
+        row.public_id,
+        row.secret_hash,
+        row.client_id,
+        row.client,
+        frozenset(row.scopes.split()),
+        row.all_networks,
+        row.expires_at,
+        row.revoked_at,
+        row.used_at,
+        row.single_use,
+        tuple(
+            NetworkRecord(one.network_id, one.code, one.listed is not None)
+            for one in found
+            if one.network_id is not None
+        ),
+    )
+
+
+def _current(principal: Principal, row: Any) -> Current | None:
+    if row.version is None:
+        return None
+    return Current(
+        row.configuration_id,
+        principal.client,
+        row.network_id,
+        row.code,
+        row.version,
+        row.etag,
+        row.key_id,
+        row.created_at,
+    )
+
+
+# Built once: a poll pays for running a statement, not for composing it.
+def _statement(*of_network: Any) -> Any:
+    return (
+        select(
+            Token.id,
+            Token.public_id,
+            Token.secret_hash,
+            Token.client_id,
+            Client.name.label("client"),
+            Token.scopes,
+            Token.all_networks,
+            Token.expires_at,
+            Token.revoked_at,
+            Token.used_at,
+            Token.single_use,
+            Network.id.label("network_id"),
+            Network.code,
+            TokenNetwork.network_id.label("listed"),
+            Configuration.id.label("configuration_id"),
+            Configuration.version,
+            Configuration.etag,
+            Configuration.key_id,
+            Configuration.created_at,
+        )
+        .join(Client, Client.id == Token.client_id)
+        .outerjoin(Network, and_(Network.client_id == Token.client_id, *of_network))
+        .outerjoin(TokenNetwork, and_(TokenNetwork.token_id == Token.id, TokenNetwork.network_id == Network.id))
+        .outerjoin(Configuration, IN_FORCE)
+        .where(Token.public_id == bindparam("public_id"))
+        .order_by(Network.code)
+    )
+
+
+_ONE = _statement(Network.code == bindparam("code"))
+_ALL = _statement()

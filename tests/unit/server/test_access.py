@@ -1,0 +1,154 @@
+"""The one rule of who is let in, at its edges. Whatever the token, the reason is the same for every endpoint."""
+
+import datetime as dt
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.services.access import NetworkRecord, Principal, Scope, TokenRecord, admit, hash_of
+from server.services.refusal import Refusal
+
+NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
+MOMENT = dt.timedelta(microseconds=1)
+SECRET = "s" * 43
+SOL, LUA = NetworkRecord(1, "SOL", listed=True), NetworkRecord(2, "LUA", listed=False)
+TOKEN = TokenRecord(
+    id=7,
+    public_id="0123456789ab",
+    secret_hash=hash_of(SECRET),
+    client_id=3,
+    client="Mercado Sol",
+    scopes=frozenset({"config", "bootstrap"}),
+    all_networks=False,
+    expires_at=None,
+    revoked_at=None,
+    used_at=None,
+    single_use=False,
+    networks=(LUA, SOL),
+)
+
+
+def outcome(
+    token: TokenRecord | None, secret: str = SECRET, scope: Scope = Scope.CONFIG, network: str | None = "SOL"
+) -> str:
+    """The network that is let in to, or the reason of the refusal."""
+    found = admit(token, secret, scope=scope, network=network, now=NOW)
+    return found.reason if isinstance(found, Refusal) else found.network
+
+
+def test_the_owner_is_let_in_to_a_network_of_the_token() -> None:
+    assert admit(TOKEN, SECRET, scope=Scope.CONFIG, network="SOL", now=NOW) == Principal(
+        token_id=7,
+        public_id="0123456789ab",
+        client_id=3,
+        client="Mercado Sol",
+        network_id=1,
+        network="SOL",
+        single_use=False,
+    )
+
+
+@pytest.mark.parametrize("secret", ["", "S" * 43, "s" * 42, "s" * 44, "ß" * 43])
+def test_another_secret_is_unknown_whatever_the_token(secret: str) -> None:
+    for token in (TOKEN, TOKEN._replace(revoked_at=NOW), TOKEN._replace(scopes=frozenset()), None):
+        assert outcome(token, secret) == "token_unknown"
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "expected"),
+    [
+        (None, "SOL"),
+        (NOW + MOMENT, "SOL"),
+        (NOW, "token_expired"),
+        (NOW - MOMENT, "token_expired"),
+        (NOW.astimezone(dt.timezone(dt.timedelta(hours=-3))), "token_expired"),
+    ],
+)
+def test_a_token_has_expired_from_its_very_instant_on(expires_at: dt.datetime | None, expected: str) -> None:
+    assert outcome(TOKEN._replace(expires_at=expires_at)) == expected
+
+
+@pytest.mark.parametrize("when", [NOW - MOMENT, NOW, NOW + MOMENT])
+def test_a_revoked_or_used_token_has_ended_whatever_the_clock_says(when: dt.datetime) -> None:
+    assert outcome(TOKEN._replace(revoked_at=when)) == "token_revoked"
+    assert outcome(TOKEN._replace(used_at=when)) == "token_used"
+
+
+def test_the_first_reason_is_the_one_that_its_holder_wonders_about() -> None:
+    ended = TOKEN._replace(expires_at=NOW, used_at=NOW, revoked_at=NOW, scopes=frozenset())
+    assert outcome(ended) == "token_revoked"
+    assert outcome(ended._replace(revoked_at=None)) == "token_used"
+    assert outcome(ended._replace(revoked_at=None, used_at=None)) == "token_expired"
+    assert outcome(ended._replace(revoked_at=None, used_at=None, expires_at=None), network="LUA") == "scope_missing"
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_each_scope_lets_in_to_itself_only(scope: Scope) -> None:
+    for other in Scope:
+        expected = "SOL" if other == scope else "scope_missing"
+        assert outcome(TOKEN._replace(scopes=frozenset({str(scope)})), scope=other) == expected
+
+
+@pytest.mark.parametrize(
+    ("networks", "all_networks", "asked", "expected"),
+    [
+        ((LUA, SOL), False, "SOL", "SOL"),
+        ((LUA, SOL), False, "LUA", "network_not_allowed"),
+        ((LUA, SOL), False, "MAR", "network_not_allowed"),
+        ((LUA, SOL), False, "sol", "network_not_allowed"),
+        ((LUA, SOL), False, "", "network_not_allowed"),
+        ((LUA, SOL), False, None, "SOL"),
+        ((LUA, SOL), True, "LUA", "LUA"),
+        ((LUA, SOL), True, "SOL", "SOL"),
+        ((LUA, SOL), True, None, "network_required"),
+        ((LUA,), True, None, "LUA"),
+        ((LUA,), False, None, "network_required"),
+        ((), True, None, "network_required"),
+        ((), True, "SOL", "network_not_allowed"),
+    ],
+)
+def test_a_token_lets_in_to_its_own_networks(
+    networks: tuple[NetworkRecord, ...], all_networks: bool, asked: str | None, expected: str
+) -> None:
+    assert outcome(TOKEN._replace(networks=networks, all_networks=all_networks), network=asked) == expected
+
+
+def test_the_networks_to_choose_from_are_those_of_the_token() -> None:
+    both = TOKEN._replace(networks=(LUA._replace(listed=True), NetworkRecord(3, "MAR", listed=False), SOL))
+    found = admit(both, SECRET, scope=Scope.CONFIG, network=None, now=NOW)
+    assert isinstance(found, Refusal)
+    assert found.networks == ("LUA", "SOL")
+
+
+INSTANTS = st.sampled_from([None, NOW - MOMENT, NOW, NOW + MOMENT])
+NETWORKS = st.lists(
+    st.builds(NetworkRecord, st.integers(1, 9), st.sampled_from("ABC"), st.booleans()),
+    unique_by=(lambda one: one.id, lambda one: one.code),
+    max_size=3,
+).map(tuple)
+TOKENS = st.builds(
+    TOKEN._replace,
+    scopes=st.frozensets(st.sampled_from([str(scope) for scope in Scope])),
+    all_networks=st.booleans(),
+    expires_at=INSTANTS,
+    revoked_at=INSTANTS,
+    used_at=INSTANTS,
+    networks=NETWORKS,
+)
+
+
+@given(TOKENS, st.sampled_from(Scope), st.sampled_from(["A", "B", "C", None]), st.booleans())
+def test_who_is_let_in_holds_an_active_token_of_the_scope_and_the_network(
+    token: TokenRecord, scope: Scope, asked: str | None, right: bool
+) -> None:
+    found = admit(token, SECRET if right else "t" * 43, scope=scope, network=asked, now=NOW)
+    own = {one.code: one.id for one in token.networks if one.listed or token.all_networks}
+    active = token.revoked_at is None and token.used_at is None and (token.expires_at is None or token.expires_at > NOW)
+    wanted = asked if asked is not None else next(iter(own), "") if len(own) == 1 else ""
+    if right and active and scope in token.scopes and wanted in own:
+        assert isinstance(found, Principal)
+        assert (found.network, found.network_id) == (wanted, own[wanted])
+    else:
+        assert isinstance(found, Refusal)
+        assert (found.token == token.public_id) == right, "the id is told to who has the secret, and to nobody else"
