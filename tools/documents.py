@@ -13,7 +13,7 @@ from runtime.actions.registry import ACTIONS
 from runtime.adapters import assets
 from runtime.core.catalogue import build
 from runtime.core.published import publish
-from runtime.deployment.env_file import IGNORED_WORDS, OF_THE_HOST
+from runtime.deployment.environment import IGNORED_WORDS, HOST_KEYS
 from runtime.settings import NAMES
 from server import settings_doc
 from tools import contract_pages
@@ -69,7 +69,7 @@ def _proxy_settings() -> str:
         + rows
         + "\n## The host's environment file\n\n`/etc/<runtime>/flageemonitor.env`: one KEY=value a line, no quotes. It may hold "
         "what is above, but for `FLAGEEMONITOR_INVOCATION`, and:\n\n| key | what it does |\n|---|---|\n"
-        + "".join(f"| `{name}` | {about} |\n" for name, about in OF_THE_HOST.items())
+        + "".join(f"| `{name}` | {about} |\n" for name, about in HOST_KEYS.items())
         + "\nA key that is not known is an error. "
         + ", ".join(f"`…_{word}`" for word in IGNORED_WORDS)
         + " of the first generation are ignored; `--status` and an update say so. "

@@ -7,7 +7,6 @@ command line. It never runs in the long-lived container, which has neither.
 from __future__ import annotations
 
 import datetime as dt
-import os
 import sys
 import time
 from contextlib import nullcontext
@@ -19,26 +18,23 @@ import click
 from rich.text import Text
 
 from contracts.visible import one_line
-from runtime.adapters.state.files import locked, read_plain
+from runtime.adapters.state.files import locked
 from runtime.console.output import Out, choose
-from runtime.deployment.deployment import REPAIR_WAIT_S, WAIT_S, Folders, Options, Site
-from runtime.deployment.engine import Engine, Tell
-from runtime.deployment.environment import DeploySettings, read_settings
-from runtime.deployment.host_windows import seen_by_engine
-from runtime.deployment.names import SOCKET, UID, HostOs, environment_file, name_problem
-from runtime.deployment.records import Memory
+from runtime.deployment import host_files
+from runtime.deployment.deployment import REPAIR_WAIT_S, WAIT_S, Deployment, Folders, Notify, Options
+from runtime.deployment.interruptions import StopSignals
+from runtime.deployment.names import SOCKET, HostOs
+from runtime.deployment.records import RecordFile
 from runtime.deployment.results import DeployError, Result, as_result
-from runtime.deployment.shield import Shield
 from runtime.deployment.specification import Sources
 from runtime.settings import ROOT
 
 VERBS = ("apply", "repair", "rollback", "resume", "status")
-ENV_FILE = "flageemonitor.env"
 LOCK = "deploy.lock"
 _STYLES = {0: "green", 1: "bold red", 6: "yellow", 75: "yellow"}
 
 
-class SystemPace:
+class SystemClock:
     """The machine's clocks."""
 
     def now(self) -> dt.datetime:
@@ -59,84 +55,52 @@ def deploy(
     sources: Sources,
     engine_url: str,
     options: Options,
-    tell: Tell,
+    notify: Notify,
     system: HostOs = "linux",
 ) -> tuple[Result, dict[str, Any]]:
-    """One verb from reading the environment file to the report. Never raises what belongs to the host."""
+    """One verb, from reading the environment file to the report. Every problem of the host becomes a Result."""
     from runtime.deployment import verbs
-    from runtime.deployment.docker_engine import DockerEngine  # the SDK, half a second that --help need not pay
+    from runtime.deployment.docker_engine import (
+        DockerEngine,  # loading the SDK takes half a second, which --help need not pay
+    )
 
+    changes = verb != "status"
     try:
-        settings = _settings(folders.etc, runtime, system)
-        with locked(folders.etc / LOCK) if verb != "status" else nullcontext(-1) as held:
-            if held is None:
-                return Result("busy", f"another deploy works on {runtime}", "wait for it, then look with --status"), {}
-            engine = DockerEngine(engine_url, folders.etc / "docker" / "config.json")
+        settings = host_files.read_environment_file(folders.etc, runtime, system)
+        with locked(folders.etc / LOCK) if changes else nullcontext(-1) as lock:
+            if lock is None:
+                advice = "wait until it has ended, then check with --status"
+                return Result("busy", f"another deploy works on {runtime}", advice), {}
+            engine = DockerEngine(engine_url, folders.etc / host_files.CREDENTIALS_FILE)
             try:
-                memory = Memory(folders.etc, look=verb == "status")
+                record_file = RecordFile(folders.etc, read_only=not changes)
                 if system == "windows":
-                    sources = seen_by_engine(engine, settings.names, sources, folders.etc)
-                site = _site(settings, engine, memory, folders, sources, options, tell, system)
-                if verb != "status":
-                    site.shield.listen()
-                    _prepare(folders, sources, system)
-                return verbs.run(site, verb)
+                    sources = host_files.windows_sources(engine, settings.names, sources, folders.etc)
+                signals = StopSignals()
+                deployment = Deployment(
+                    settings=settings,
+                    engine=engine,
+                    facts=engine.facts(),
+                    record_file=record_file,
+                    folders=folders,
+                    sources=sources,
+                    options=options,
+                    clock=SystemClock(),
+                    notify=notify,
+                    defer_signals=signals.defer,
+                    system=system,
+                )
+                if changes:
+                    signals.listen()
+                    host_files.prepare_folders(folders.etc, folders.data, sources, system)
+                return verbs.run(deployment, verb)
             finally:
                 engine.close()
     except DeployError as error:
         return as_result(error), {}
     except OSError as error:
-        return Result(
-            "failed", f"{error}", "see that the host's folders are mounted, and that their disk has space"
-        ), {}
-
-
-def _settings(etc: Path, runtime: str, system: HostOs) -> DeploySettings:
-    if problem := name_problem(runtime):
-        raise DeployError("bad_environment", f"--runtime-name {problem}", "name the runtime as the installer did")
-    try:
-        raw = read_plain(etc / ENV_FILE)
-    except OSError as error:
-        text = f"{environment_file(runtime, system)} cannot be read: {error.strerror}"
-        raise DeployError("bad_environment", text, "run the installer again, it keeps what is there") from error
-    return read_settings(raw, runtime, system)
-
-
-def _site(
-    settings: DeploySettings,
-    engine: Engine,
-    memory: Memory,
-    folders: Folders,
-    sources: Sources,
-    options: Options,
-    tell: Tell,
-    system: HostOs,
-) -> Site:
-    return Site(
-        settings=settings,
-        engine=engine,
-        facts=engine.facts(),
-        memory=memory,
-        folders=folders,
-        sources=sources,
-        options=options,
-        pace=SystemPace(),
-        tell=tell,
-        shield=Shield(),
-        system=system,
-    )
-
-
-def _prepare(folders: Folders, sources: Sources, system: HostOs) -> None:
-    """Folders that the engine would otherwise make as root's, in which the runtime could not write."""
-    linux = system == "linux" and sources.config.startswith("/")  # a folder of Windows has no owner that we could set
-    own = (folders.etc / "config", folders.data) if linux else (folders.data,)
-    for folder in own:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-        if found.st_uid != UID:
-            os.chown(folder, UID, UID, follow_symlinks=False)
-            folder.chmod(0o700)
+        advice = "check that the host's folders are mounted, and that their disk has space"
+        return Result("failed", f"{error}", advice), {}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -152,7 +116,7 @@ def _prepare(folders: Folders, sources: Sources, system: HostOs) -> None:
     type=click.Choice(["linux", "windows"]),
     default="linux",
     show_default=True,
-    help="Which commands are written: shell scripts, or .ps1.",
+    help="Which commands are written: shell scripts or .ps1.",
 )
 @click.option("--force", is_flag=True, help="Do not wait for runs at work, and update although pinned.")
 @click.option(
@@ -172,23 +136,23 @@ def _prepare(folders: Folders, sources: Sources, system: HostOs) -> None:
 @click.option("--engine", default=f"unix://{SOCKET}", hidden=True)
 @click.option("--image-root", default=ROOT, hidden=True)
 def cli(verb: str, **given: Any) -> None:
-    """Look after the runtime NAME on this host: VERB is apply, repair, rollback, resume or status.
+    """Install, update and repair the runtime NAME on this host: VERB is apply, repair, rollback, resume or status.
 
     \b
-    apply     make the host be as specified, from the image that FLAGEEMONITOR_IMAGE names locally
-    repair    mend what is missing or differs; leave an image that was never healthy
-    rollback  go to the last healthy image before the current one, and pin it
-    resume    take the pin away, then apply
-    status    tell, change nothing
+    apply     run the image that FLAGEEMONITOR_IMAGE names on this host, as specified
+    repair    correct what is missing or differs; roll back an image that was never healthy
+    rollback  return to the last healthy image before the current one, and pin it
+    resume    remove the pin, then apply
+    status    show the state, change nothing
 
-    Exit codes: 0 as wanted, 1 not possible, 2 usage or environment file, 6 another deploy works, 10 the new image was refused,
+    Exit codes: 0 done, 1 not possible, 2 usage or environment file, 6 another deploy is at work, 10 the new image was refused,
     11 the previous one runs again, 12 neither runs, 75 runs are at work.
     """
     out = choose(given["output"])
     runtime = given["runtime_name"]
     host = Path(given["host"])
     config = given["config_source"] or f"/etc/{runtime}/config"
-    result, told = deploy(
+    result, report = deploy(
         verb,
         runtime,
         folders=Folders(host / "etc", host / "data", host / "bin", Path(given["image_root"])),
@@ -196,21 +160,21 @@ def cli(verb: str, **given: Any) -> None:
             config=config,
             data=given["data_source"] or f"/var/lib/{runtime}",
             socket=given["socket"],
-            credentials=_credentials(host / "etc", config),
+            credentials=host_files.credentials_source(host / "etc", config),
         ),
         engine_url=given["engine"],
         options=_options(verb, given),
-        tell=lambda _step, text: out.say(f"… {text}", "dim"),
+        notify=lambda _step, text: out.say(f"… {text}", "dim"),
         system=given["host_os"],
     )
-    show(out, verb, runtime, result, told)
+    show(out, verb, runtime, result, report)
     sys.exit(result.exit_code)
 
 
 def _options(verb: str, given: dict[str, Any]) -> Options:
-    usual = REPAIR_WAIT_S if verb == "repair" else WAIT_S
+    default = REPAIR_WAIT_S if verb == "repair" else WAIT_S
     return Options(
-        wait=usual if given["wait"] is None else given["wait"],
+        wait=default if given["wait"] is None else given["wait"],
         health_timeout=given["health_timeout"],
         soak=given["soak"],
         proof=given["proof"],
@@ -218,8 +182,8 @@ def _options(verb: str, given: dict[str, Any]) -> Options:
     )
 
 
-def show(out: Out, verb: str, runtime: str, result: Result, told: dict[str, Any]) -> None:
-    """The result on stdout; what is said about it on stderr, the container's last lines too."""
+def show(out: Out, verb: str, runtime: str, result: Result, report: dict[str, Any]) -> None:
+    """The result on stdout; notes, advice and the container's last lines on stderr."""
     if out.form == "json":
         out.json(
             {
@@ -228,7 +192,7 @@ def show(out: Out, verb: str, runtime: str, result: Result, told: dict[str, Any]
                 "runtime": runtime,
                 **asdict(result),
                 "exit_code": result.exit_code,
-                "report": told,
+                "report": report,
             }
         )
         return
@@ -243,12 +207,6 @@ def show(out: Out, verb: str, runtime: str, result: Result, told: dict[str, Any]
         out.write(f"{result.reason}\t{one_line(result.message)}\n")
     if result.advice:
         out.say(f"  try: {result.advice}")
-
-
-def _credentials(etc: Path, config: str) -> str:
-    """The host's folder of the registry credentials, for Watchtower; it lies beside that of the configuration."""
-    beside = Path(config).parent / "docker"
-    return str(beside) if config.startswith("/") and (etc / "docker" / "config.json").is_file() else ""
 
 
 def main() -> None:

@@ -50,7 +50,6 @@ HEALTH = """\
 case $(cat /kind)/$RUN_MODE in
     (unhealthy/* | late/daemon) echo '{"status": "failed", "problems": ["nothing beats here"]}'; exit 1 ;;
 esac
-[ ! -e /flageemonitor/data/ail ] || { echo '{"status": "failed", "problems": ["ails"]}'; exit 1; }
 touch /flageemonitor/data/touched
 """
 
@@ -59,7 +58,7 @@ HOOK = """\
 touch /flageemonitor/data/hooked
 """
 
-# What a test asks to happen at a step of the deploy, in a process of its own.
+# Runs deploy in a process of its own, which gets a signal at a given step.
 DRIVER = """\
 import os, signal, sys
 from pathlib import Path
@@ -70,15 +69,15 @@ from runtime.deployment.specification import Sources
 verb, runtime, host, engine, socket, step, number = sys.argv[1:]
 host = Path(host)
 
-def tell(said, text):
-    if said == step:
+def notify(reached, text):
+    if reached == step:
         os.kill(os.getpid(), getattr(signal, number))
 
 result, report = program.deploy(
     verb, runtime,
     folders=Folders(host / "etc", host / "data", host / "bin", host / "image"),
     sources=Sources(str(host / "etc/config"), str(host / "data"), socket),
-    engine_url=engine, options=Options(wait=2, health_timeout=60, soak=1), tell=tell,
+    engine_url=engine, options=Options(wait=2, health_timeout=60, soak=1), notify=notify,
 )
 print(result.reason)
 sys.exit(result.exit_code)
@@ -87,11 +86,11 @@ sys.exit(result.exit_code)
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """How a call of deploy ended: its exit code, the JSON answer, and what it said meanwhile."""
+    """How a call of deploy ended: its exit code, the JSON answer, and all its output."""
 
     code: int
     answer: dict[str, Any]
-    said: str
+    output: str
 
     @property
     def reason(self) -> str:
@@ -99,7 +98,7 @@ class Deployed:
 
 
 @dataclass(frozen=True, slots=True)
-class TestSite:
+class TestHost:
     """One runtime's folders below `host`, and an engine. Nothing of it is shared with another test."""
 
     __test__ = False
@@ -129,7 +128,7 @@ class TestSite:
         return [str(word) for word in words]
 
     def interrupted(self, verb: str, step: str, number: str = "SIGKILL") -> subprocess.CompletedProcess[str]:
-        """The same, but the process gets a signal when it says that it is at `step`."""
+        """The same, but the process gets a signal when it reaches `step`."""
         words = [verb, NAME, self.host, self.url, self.socket, step, number]
         return subprocess.run(
             [sys.executable, "-c", DRIVER, *map(str, words)], capture_output=True, text=True, check=False, timeout=240
@@ -174,7 +173,7 @@ class TestSite:
         return dict(json.loads((self.host / "data/deployment.json").read_text()))
 
     def settled(self) -> bool:
-        """As every deploy must leave a host: both run, nothing is left over, and the door is open."""
+        """As every deploy must leave a host: both run, nothing is left over, and runs may start."""
         volumes = self.client.api.volumes(filters={"name": NAME})["Volumes"] or []
         return (
             self.state() == {"": "running", "-watchtower": "running"}
@@ -185,7 +184,7 @@ class TestSite:
 
 
 @contextlib.contextmanager
-def site(engine: DockerHost, folder: Path, watchtower: str) -> Iterator[TestSite]:
+def running_host(engine: DockerHost, folder: Path, watchtower: str) -> Iterator[TestHost]:
     """Folders as the installer leaves them, with a real state; containers of ours are removed at the end."""
     for name in ("etc/config", "data/runs", "bin"):
         (folder / name).mkdir(parents=True)
@@ -202,7 +201,7 @@ def site(engine: DockerHost, folder: Path, watchtower: str) -> Iterator[TestSite
         database.commit()
     os.chown(folder / "data/state.db", 10001, 10001)
     with engine.client() as client:
-        made = TestSite(client, engine.url, f"{engine.folder}/run/docker.sock", folder, watchtower)
+        made = TestHost(client, engine.url, f"{engine.folder}/run/docker.sock", folder, watchtower)
         made.write_env()
         try:
             yield made

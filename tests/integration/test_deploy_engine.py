@@ -19,7 +19,7 @@ from tests.harness import docker_host, images, registry
 from tests.harness.docker_host import DockerHost
 from tests.harness.process import wait_until
 from tests.harness.registry import Registry
-from tests.integration.deploy_parts import NAME, REPOSITORY, TestSite, make_image, site
+from tests.integration.deploy_parts import NAME, REPOSITORY, TestHost, make_image, running_host
 from tests.unit.state.support import make_info
 
 # The SDK leaves the closing of some of its sockets to the garbage collector.
@@ -44,20 +44,20 @@ def published() -> Iterator[Registry]:
 
 
 @pytest.fixture
-def host(engine: DockerHost, watchtower: str, tmp_path: Path) -> Iterator[TestSite]:
-    with site(engine, tmp_path / "host", watchtower) as made:
+def host(engine: DockerHost, watchtower: str, tmp_path: Path) -> Iterator[TestHost]:
+    with running_host(engine, tmp_path / "host", watchtower) as made:
         yield made
 
 
 @pytest.fixture
-def installed(host: TestSite) -> TestSite:
+def installed(host: TestHost) -> TestHost:
     host.image("good", "1.0")
     done = host.deploy("apply")
-    assert (done.code, done.reason) == (0, "installed"), done.said
+    assert (done.code, done.reason) == (0, "installed"), done.output
     return host
 
 
-def test_an_installation_is_as_specified_and_the_second_call_finds_nothing_to_do(installed: TestSite) -> None:
+def test_an_installation_is_as_specified_and_the_second_call_changes_nothing(installed: TestHost) -> None:
     assert installed.settled()
     found = installed.container()
     assert found is not None
@@ -65,7 +65,7 @@ def test_an_installation_is_as_specified_and_the_second_call_finds_nothing_to_do
     assert found["HostConfig"]["CapDrop"] == ["ALL"]
     assert (installed.host / "data/uid").read_text() == "10001\n"
     done = installed.deploy("apply")
-    assert (done.code, done.reason) == (0, "unchanged"), done.said
+    assert (done.code, done.reason) == (0, "unchanged"), done.output
     assert installed.deploy("repair").reason == "unchanged"
     again = installed.container()
     assert again is not None
@@ -76,7 +76,7 @@ def test_an_installation_is_as_specified_and_the_second_call_finds_nothing_to_do
     assert (status.code, status.answer["report"]["drift"]) == (0, [])
 
 
-def test_an_update_goes_through_a_candidate_that_has_a_copy_of_the_state(installed: TestSite) -> None:
+def test_an_update_goes_through_a_candidate_that_has_a_copy_of_the_state(installed: TestHost) -> None:
     image = installed.image("good", "2.0")
     volumes: list[Any] = []
     process = _begun(installed, "apply")
@@ -96,11 +96,11 @@ def test_an_update_goes_through_a_candidate_that_has_a_copy_of_the_state(install
 
 
 @pytest.mark.parametrize("kind", ["unhealthy", "crash"])
-def test_a_bad_image_is_refused_and_the_old_container_is_not_touched(installed: TestSite, kind: str) -> None:
+def test_a_bad_image_is_refused_and_the_old_container_is_not_touched(installed: TestHost, kind: str) -> None:
     before = installed.container()
     installed.image(kind, "2.0")
     done = installed.deploy("apply")
-    assert (done.code, done.reason) == (10, "candidate_unhealthy"), done.said
+    assert (done.code, done.reason) == (10, "candidate_unhealthy"), done.output
     assert f"runtime {kind} in mode candidate" in done.answer["log"]
     after = installed.container()
     assert before is not None
@@ -110,11 +110,13 @@ def test_a_bad_image_is_refused_and_the_old_container_is_not_touched(installed: 
 
 
 @pytest.mark.parametrize("kind", ["late-crash"])
-def test_an_image_that_fails_after_the_swap_gives_way_to_the_previous_container(installed: TestSite, kind: str) -> None:
+def test_an_image_that_fails_after_the_update_gives_way_to_the_previous_container(
+    installed: TestHost, kind: str
+) -> None:
     before = installed.container()
     installed.image(kind, "2.0")
     done = installed.deploy("apply")
-    assert (done.code, done.reason) == (11, "restored"), done.said
+    assert (done.code, done.reason) == (11, "restored"), done.output
     after = installed.container()
     assert before is not None
     assert after is not None
@@ -123,7 +125,7 @@ def test_an_image_that_fails_after_the_swap_gives_way_to_the_previous_container(
     assert installed.report()["last"]["reason"] == "restored"
 
 
-def test_an_image_without_a_health_check_is_judged_by_our_own(host: TestSite) -> None:
+def test_an_image_without_a_health_check_is_judged_by_our_probe(host: TestHost) -> None:
     host.image("good", "1.0", check=False)
     assert host.deploy("apply").reason == "installed"
     host.image("late", "2.0", check=False)
@@ -135,15 +137,15 @@ def test_an_image_without_a_health_check_is_judged_by_our_own(host: TestSite) ->
 @pytest.mark.parametrize(
     "alter",
     [
-        lambda site: site.client.api.update_container(NAME, mem_limit="300m", memswap_limit="600m"),
-        lambda site: site.write_env(FLAGEEMONITOR_REDE="other"),
-        lambda site: site.client.api.update_container(NAME, restart_policy={"Name": "no"}),
-        lambda site: site.client.api.remove_container(NAME, force=True),
-        lambda site: site.client.api.stop(NAME, timeout=1),
-        lambda site: site.client.api.remove_container(f"{NAME}-watchtower", force=True),
-        lambda site: site.client.api.stop(f"{NAME}-watchtower", timeout=1),
-        lambda site: site.write_env(FLAGEEMONITOR_WATCHTOWER_INTERVAL="600"),
-        lambda site: (site.host / "bin" / f"{NAME}-run").write_text("#!/bin/sh\n"),
+        lambda host: host.client.api.update_container(NAME, mem_limit="300m", memswap_limit="600m"),
+        lambda host: host.write_env(FLAGEEMONITOR_REDE="other"),
+        lambda host: host.client.api.update_container(NAME, restart_policy={"Name": "no"}),
+        lambda host: host.client.api.remove_container(NAME, force=True),
+        lambda host: host.client.api.stop(NAME, timeout=1),
+        lambda host: host.client.api.remove_container(f"{NAME}-watchtower", force=True),
+        lambda host: host.client.api.stop(f"{NAME}-watchtower", timeout=1),
+        lambda host: host.write_env(FLAGEEMONITOR_WATCHTOWER_INTERVAL="600"),
+        lambda host: (host.host / "bin" / f"{NAME}-run").write_text("#!/bin/sh\n"),
     ],
     ids=[
         "memory",
@@ -157,24 +159,24 @@ def test_an_image_without_a_health_check_is_judged_by_our_own(host: TestSite) ->
         "wrapper",
     ],
 )
-def test_what_differs_is_seen_and_mended(installed: TestSite, alter: Callable[[TestSite], object]) -> None:
+def test_a_difference_is_repaired_once(installed: TestHost, alter: Callable[[TestHost], object]) -> None:
     alter(installed)
     done = installed.deploy("repair")
-    assert (done.code, done.reason) == (0, "repaired"), done.said
+    assert (done.code, done.reason) == (0, "repaired"), done.output
     assert installed.settled()
     done = installed.deploy("repair")
-    assert (done.code, done.reason) == (0, "unchanged"), done.said
+    assert (done.code, done.reason) == (0, "unchanged"), done.output
 
 
-def test_a_run_at_work_in_another_process_is_waited_for(installed: TestSite) -> None:
+def test_a_run_at_work_in_another_process_is_waited_for(installed: TestHost) -> None:
     installed.image("good", "2.0")
     with register(installed.host / "data", make_info()):
         done = installed.deploy("apply")
-        assert (done.code, done.reason) == (75, "run_in_progress"), done.said
+        assert (done.code, done.reason) == (75, "run_in_progress"), done.output
         assert installed.settled()
         installed.write_env(FLAGEEMONITOR_REDE="other")
         done = installed.deploy("repair")
-        assert (done.code, done.reason) == (0, "waiting"), done.said
+        assert (done.code, done.reason) == (0, "waiting"), done.output
         assert installed.settled()
         process = _begun(installed, "apply", wait=60)
         wait_until((installed.host / "data/door").exists, within=60, what="the door is closed")
@@ -182,19 +184,19 @@ def test_a_run_at_work_in_another_process_is_waited_for(installed: TestSite) -> 
     assert installed.settled()
 
 
-def test_a_volume_of_somebody_else_is_not_removed(installed: TestSite) -> None:
+def test_a_volume_of_somebody_else_is_not_removed(installed: TestHost) -> None:
     name = f"{NAME}-candidate"
     volume = installed.client.volumes.create(name)
     try:
         installed.image("good", "2.0")
         done = installed.deploy("apply")
-        assert (done.code, done.reason) == (1, "failed"), done.said
+        assert (done.code, done.reason) == (1, "failed"), done.output
         assert installed.client.volumes.get(name).name == name
     finally:
         volume.remove()
 
 
-def test_two_at_once_are_one_too_many(installed: TestSite) -> None:
+def test_a_second_deploy_at_the_same_time_is_refused(installed: TestHost) -> None:
     with locked(installed.host / "etc/deploy.lock") as held:
         assert held is not None
         done = installed.deploy("repair")
@@ -202,7 +204,7 @@ def test_two_at_once_are_one_too_many(installed: TestSite) -> None:
         assert installed.deploy("status").code == 0
 
 
-def test_a_bad_environment_file_changes_nothing(installed: TestSite) -> None:
+def test_a_bad_environment_file_changes_nothing(installed: TestHost) -> None:
     before = installed.state()
     installed.write_env(TZ="Nowhere")
     done = installed.deploy("repair")
@@ -210,45 +212,45 @@ def test_a_bad_environment_file_changes_nothing(installed: TestSite) -> None:
     assert installed.state() == before
 
 
-def test_an_image_that_is_not_there_and_an_engine_that_is_not_there_are_told_apart(host: TestSite) -> None:
+def test_a_missing_image_and_a_missing_engine_have_different_reasons(host: TestHost) -> None:
     assert host.deploy("apply").reason == "image_unavailable"
     assert host.state() == {}
     done = host.deploy("apply", "--engine", "unix:///nowhere/docker.sock")
-    assert (done.code, done.reason) == (1, "engine_error"), done.said
+    assert (done.code, done.reason) == (1, "engine_error"), done.output
 
 
 # -- killed, and signalled --
 
 # Every single call to the engine is killed in tests/unit/deployment; here it is what only a real one can show.
-STEPS = ("candidate_started", "door_closed", "stopped", "renamed", "created", "started", "remembered")
+STEPS = ("candidate_started", "runs_held", "stopped", "renamed", "created", "started", "remembered")
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_deploy_that_is_killed_is_mended_by_the_next_repair(installed: TestSite, step: str) -> None:
+def test_the_next_repair_recovers_a_killed_deploy(installed: TestHost, step: str) -> None:
     old = installed.runs()
     new = installed.image("good", "2.0")
     done = installed.interrupted("apply", step)
     assert done.returncode == -signal.SIGKILL, done
     repaired = installed.deploy("repair")
-    assert repaired.code == 0, repaired.said
+    assert repaired.code == 0, repaired.output
     assert installed.settled(), installed.state()
     assert installed.runs() in (old, new)
     assert installed.deploy("repair").reason == "unchanged"
 
 
 @pytest.mark.parametrize("step", ["new_removed", "renamed_back"])
-def test_a_deploy_that_is_killed_on_its_way_back_is_mended_too(installed: TestSite, step: str) -> None:
+def test_the_next_repair_recovers_a_deploy_killed_while_it_restores(installed: TestHost, step: str) -> None:
     old = installed.runs()
     installed.image("late", "2.0")
     assert installed.interrupted("apply", step).returncode == -signal.SIGKILL
     repaired = installed.deploy("repair")
-    assert repaired.code in (0, 11), repaired.said
+    assert repaired.code in (0, 11), repaired.output
     assert installed.settled(), installed.state()
     assert installed.runs() == old
 
 
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
-def test_a_signal_stops_it_before_the_swap_and_not_in_the_middle(installed: TestSite, number: str) -> None:
+def test_a_signal_stops_a_deploy_before_the_update_and_not_during_it(installed: TestHost, number: str) -> None:
     old, new = installed.runs(), installed.image("good", "2.0")
     done = installed.interrupted("apply", "candidate_started", number)
     assert (done.returncode, done.stdout) == (1, "failed\n"), done
@@ -260,12 +262,12 @@ def test_a_signal_stops_it_before_the_swap_and_not_in_the_middle(installed: Test
     assert installed.settled()
 
 
-def test_an_engine_that_restarts_in_the_middle_costs_nothing_for_good(installed: TestSite, engine: DockerHost) -> None:
+def test_the_next_repair_recovers_after_a_restart_of_the_engine(installed: TestHost, engine: DockerHost) -> None:
     old, new = installed.runs(), installed.image("good", "2.0")
     assert installed.interrupted("apply", "renamed").returncode == -signal.SIGKILL
     engine.restart_engine()
     repaired = installed.deploy("repair")
-    assert repaired.code == 0, repaired.said
+    assert repaired.code == 0, repaired.output
     assert installed.settled()
     assert installed.runs() in (old, new)
 
@@ -273,7 +275,7 @@ def test_an_engine_that_restarts_in_the_middle_costs_nothing_for_good(installed:
 # -- with a registry, and with the real Watchtower at work --
 
 
-def _publish(host: TestSite, published: Registry, kind: str, version: str) -> str:
+def _publish(host: TestHost, published: Registry, kind: str, version: str) -> str:
     """Put it under the tag in the registry and take it away here; the digest."""
     tag = f"{published.address}/{REPOSITORY}:stable"
     image = make_image(host.client, kind, version, f"{REPOSITORY}:work")
@@ -285,19 +287,17 @@ def _publish(host: TestSite, published: Registry, kind: str, version: str) -> st
     return str(digest)
 
 
-def _pull(host: TestSite, published: Registry) -> None:
+def _pull(host: TestHost, published: Registry) -> None:
     host.client.images.pull(f"{published.address}/{REPOSITORY}", tag="stable")
 
 
-def _digest(host: TestSite) -> str:
+def _digest(host: TestHost) -> str:
     """Of the image that runs, as the registry knows it."""
     found = host.client.images.get(host.runs()).attrs["RepoDigests"]
     return str(found[0]).partition("@")[2] if found else ""
 
 
-def test_rollback_pins_a_digest_and_pulls_it_again_when_it_was_cleaned_away(
-    host: TestSite, published: Registry
-) -> None:
+def test_a_rollback_pins_a_digest_and_pulls_an_image_that_was_cleaned_up(host: TestHost, published: Registry) -> None:
     host.write_env(FLAGEEMONITOR_IMAGE=f"{published.address}/{REPOSITORY}:stable")
     first = _publish(host, published, "good", "1.0")
     _pull(host, published)
@@ -311,13 +311,13 @@ def test_rollback_pins_a_digest_and_pulls_it_again_when_it_was_cleaned_away(
 
     published.stop()
     done = host.deploy("rollback")
-    assert (done.code, done.reason) == (1, "image_unavailable"), done.said
+    assert (done.code, done.reason) == (1, "image_unavailable"), done.output
     assert _digest(host) == second
     assert "registry did not say" in host.report()["tag"]["error"]
     published.start()
 
     done = host.deploy("rollback")
-    assert (done.code, done.reason) == (0, "rolled_back"), done.said
+    assert (done.code, done.reason) == (0, "rolled_back"), done.output
     assert _digest(host) == first
     report = host.report()
     assert report["pinned"]["reference"].endswith(f"@{first}")
@@ -325,11 +325,13 @@ def test_rollback_pins_a_digest_and_pulls_it_again_when_it_was_cleaned_away(
     assert host.deploy("apply").reason == "pinned"
     assert host.deploy("repair").reason == "unchanged"
     done = host.deploy("resume")
-    assert (done.reason, _digest(host)) == ("updated", second), done.said
+    assert (done.reason, _digest(host)) == ("updated", second), done.output
     assert host.report()["pinned"] is None
 
 
-def test_watchtower_updates_the_runtime_and_the_repair_knows_it_again(host: TestSite, published: Registry) -> None:
+def test_a_repair_accepts_what_watchtower_updated_and_rolls_back_a_bad_release(
+    host: TestHost, published: Registry
+) -> None:
     host.write_env(
         FLAGEEMONITOR_IMAGE=f"{published.address}/{REPOSITORY}:stable", FLAGEEMONITOR_WATCHTOWER_INTERVAL="30"
     )
@@ -359,7 +361,7 @@ def test_watchtower_updates_the_runtime_and_the_repair_knows_it_again(host: Test
     assert host.deploy("repair").reason == "unchanged"
 
 
-def test_a_digest_in_the_environment_file_is_taken_by_the_repair(host: TestSite, published: Registry) -> None:
+def test_a_repair_takes_a_digest_from_the_environment_file(host: TestHost, published: Registry) -> None:
     repository = f"{published.address}/{REPOSITORY}"
     host.write_env(FLAGEEMONITOR_IMAGE=f"{repository}:stable")
     _publish(host, published, "good", "1.0")
@@ -368,31 +370,31 @@ def test_a_digest_in_the_environment_file_is_taken_by_the_repair(host: TestSite,
     before = host.container()
     host.write_env(FLAGEEMONITOR_IMAGE=f"{repository}@sha256:{'e' * 64}")
     done = host.deploy("repair")
-    assert (done.code, done.reason) == (1, "image_unavailable"), done.said
+    assert (done.code, done.reason) == (1, "image_unavailable"), done.output
     assert before is not None
     assert (host.container() or {})["State"]["StartedAt"] == before["State"]["StartedAt"]
 
     second = _publish(host, published, "good", "2.0")
     host.write_env(FLAGEEMONITOR_IMAGE=f"{repository}@{second}")
     done = host.deploy("repair")
-    assert (done.code, done.reason) == (0, "repaired"), done.said
+    assert (done.code, done.reason) == (0, "repaired"), done.output
     assert (_digest(host), host.settled()) == (second, True)
     assert (host.container() or {})["Config"]["Image"] == f"{repository}@{second}"
     assert host.deploy("repair").reason == "unchanged"
 
 
-def _repaired(host: TestSite, reasons: list[str]) -> str:
+def _repaired(host: TestHost, reasons: list[str]) -> str:
     reasons.append(host.deploy("repair").reason)
     return reasons[-1]
 
 
-def _taken(host: TestSite, digest: str) -> bool:
+def _taken(host: TestHost, digest: str) -> bool:
     with contextlib.suppress(AssertionError):
         return _digest(host) == digest
     return False
 
 
-def _image_digest(host: TestSite) -> str:
+def _image_digest(host: TestHost) -> str:
     found = host.container()
     if found is None:
         return ""
@@ -401,12 +403,12 @@ def _image_digest(host: TestSite) -> str:
     return ""
 
 
-def _begun(host: TestSite, verb: str, wait: int = 2) -> subprocess.Popen[bytes]:
+def _begun(host: TestHost, verb: str, wait: int = 2) -> subprocess.Popen[bytes]:
     """The same as `host.deploy`, without waiting for its end."""
     return subprocess.Popen(host.argv(verb, wait=wait), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def test_the_answer_is_one_json_object_and_for_people_lines(installed: TestSite) -> None:
+def test_the_answer_is_one_json_object_or_one_line(installed: TestHost) -> None:
     done = subprocess.run(installed.argv("status")[:-2], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("status\t")
     done = subprocess.run(installed.argv("status"), capture_output=True, text=True, check=True)

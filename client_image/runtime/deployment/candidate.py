@@ -1,9 +1,10 @@
-"""A copy of the local state for the candidate: consistent while the daemon writes, and the runtime's own files untouched.
+"""A trial of an image beside the running one, with a copy of the local state. Called by update; recovery discards leftovers.
 
-SQLite's backup makes a file in root's own folder (memory may be small, the data folder is not root's to write to); a tar stream
-carries it into the candidate's volume. A state that cannot be copied is no reason to refuse an image: the candidate then
-begins with an empty one, as a new proxy does. Nor may it hold up a rollback: whoever keeps it locked, lets it grow or writes all
-the time belongs to the very runtime that is to be mended, so there is a limit to the time and to the space.
+The copy is consistent while the daemon writes, and the runtime's own files stay untouched: SQLite's backup makes a file in root's
+own folder (memory may be small, and the data folder is not root's to write to), and a tar stream carries it into the candidate's
+volume. A state that cannot be copied is no reason to refuse an image: the candidate then begins with an empty one, as a new proxy
+does. Nor may it delay a rollback: the very runtime that is to be replaced may lock the state, let it grow or write all the time,
+so time and space of the copy are limited.
 """
 
 from __future__ import annotations
@@ -20,36 +21,84 @@ from pathlib import Path
 from runtime.adapters.handover import read_handed
 from runtime.adapters.state import keepsake
 from runtime.adapters.state.database import FILE
-from runtime.deployment.names import UID
+from runtime.deployment.deployment import Deployment
+from runtime.deployment.engine import Image
+from runtime.deployment.health import HealthResult, wait_healthy
+from runtime.deployment.names import DATA, LABEL_ROLE, LABEL_RUNTIME, UID
+from runtime.deployment.results import DeployError
+from runtime.deployment.specification import candidate_spec
 
 FOLDER = ".candidate-state"
+COPY_S = 60.0
+MAX_COPY = 1024 * 1024 * 1024
+# What the copy leaves free on the disk of root's folder.
+SPARE = 256 * 1024 * 1024
+_STOP_S = 10
 _PIECE = 1024 * 1024
 _BUSY_S = 5.0
-_PAGES = 4096  # between two looks at the clock
-WITHIN_S = 60.0
-LARGEST = 1024 * 1024 * 1024
-# What the disk of root's folder keeps free, whatever happens.
-SPARE = 256 * 1024 * 1024
+_PAGES = 4096  # between two checks of the limits
 
 
-class _TooMuch(Exception):
-    """Why the copy was given up."""
+def try_candidate(deployment: Deployment, image: Image, label: str) -> HealthResult:
+    """Run the image without effect until it is healthy or failed. Leaves nothing behind. ``label``: the image, for a person."""
+    names, engine, notify = deployment.names, deployment.engine, deployment.notify
+    spec = candidate_spec(deployment.settings, deployment.facts, deployment.sources, image.id)
+    discard_candidate(deployment)
+    if engine.volume_labels(names.candidate) is not None:
+        raise DeployError(
+            "failed",
+            f"a volume {names.candidate} exists that FlageeMonitor did not make",
+            f"inspect it (`docker volume inspect {names.candidate}`), then remove it, or choose another runtime name",
+        )
+    try:
+        engine.make_volume(names.candidate, {LABEL_RUNTIME: names.runtime, LABEL_ROLE: "candidate"})
+        engine.create(spec.name, spec.body)
+        with state_archive(deployment.folders.data, deployment.folders.etc) as (archive, problem):
+            engine.put(names.candidate, DATA, archive)
+        if problem:
+            notify("state_not_copied", f"{problem}; the candidate begins with an empty state")
+        notify("candidate_created", f"trying {label} beside the running one")
+        try:
+            engine.start(names.candidate)
+        except DeployError as error:
+            return HealthResult(False, error.message, final=True)
+        notify("candidate_started", "the candidate starts")
+        result = wait_healthy(deployment, names.candidate)
+        notify("candidate_judged", f"the candidate is {'healthy' if result.healthy else 'refused'}")
+        return result
+    finally:
+        discard_candidate(deployment)
+
+
+def discard_candidate(deployment: Deployment) -> None:
+    """The container and its volume, also those of an earlier call; a volume that deploy did not create stays."""
+    name = deployment.names.candidate
+    if deployment.own_container(name) is not None:
+        deployment.engine.stop(name, _STOP_S)
+        deployment.engine.remove(name)
+    labels = deployment.engine.volume_labels(name)
+    if labels is not None and labels.get(LABEL_RUNTIME) == deployment.names.runtime:
+        deployment.engine.remove_volume(name)
 
 
 @contextlib.contextmanager
 def state_archive(data: Path, scratch: Path) -> Iterator[tuple[Iterator[bytes], str]]:
-    """The tar stream of a data folder (its root belongs to the runtime's user), and why the state is not in it, if so.
+    """The tar stream of a data folder (its root belongs to the runtime's user), and why the state is not in it; empty if it is.
 
-    ``scratch``: a folder of root's, where a temporary copy may be made. Raises OSError when not even that can be.
+    ``scratch``: a folder of root's for a temporary copy. Raises OSError when it cannot be made.
     """
     folder = scratch / FOLDER
     shutil.rmtree(folder, ignore_errors=True)  # of a call that was killed
     folder.mkdir(mode=0o700)
     try:
-        trouble = _copy(data, folder)
-        yield _tar(sorted(folder.iterdir())), trouble
+        problem = _copy(data, folder)
+        yield _tar(sorted(folder.iterdir())), problem
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class _LimitReached(Exception):
+    """Why the copy was given up."""
 
 
 def _copy(data: Path, folder: Path) -> str:
@@ -62,7 +111,7 @@ def _copy(data: Path, folder: Path) -> str:
         _backup(source, target)
     except FileNotFoundError:
         return ""  # a first installation
-    except (OSError, sqlite3.Error, _TooMuch) as error:
+    except (OSError, sqlite3.Error, _LimitReached) as error:
         target.unlink(missing_ok=True)
         return f"the local state could not be copied: {error}"
     return ""
@@ -70,25 +119,25 @@ def _copy(data: Path, folder: Path) -> str:
 
 def _backup(source: Path, target: Path) -> None:
     free = shutil.disk_usage(target.parent).free - SPARE
-    most = min(LARGEST, free)
-    until = time.monotonic() + WITHIN_S
+    limit = min(MAX_COPY, free)
+    until = time.monotonic() + COPY_S
 
-    def look(_status: int, _remaining: int, pages: int) -> None:
-        """Called after every step, one that found it locked too: SQLite by itself would try for ever."""
-        if pages * page_size > most:
-            raise _TooMuch(f"it has {pages * page_size >> 20} MB, there is room for {max(most, 0) >> 20} MB")
+    def check_limits(_status: int, _remaining: int, pages: int) -> None:
+        """Called after every step, also when the database is locked: SQLite alone would try for ever."""
+        if pages * page_size > limit:
+            raise _LimitReached(f"it has {pages * page_size >> 20} MB, there is room for {max(limit, 0) >> 20} MB")
         if time.monotonic() > until:
-            raise _TooMuch(f"it was locked or written to for {WITHIN_S:.0f} s")
+            raise _LimitReached(f"it was locked or written to for {COPY_S:.0f} s")
 
-    # Read-only, so that nothing of ours is ever written into the database. SQLite gives the files that it must make beside one
-    # (write-ahead log, shared memory) the database's own owner.
+    # Read-only, so that nothing is ever written into the database. The files that SQLite must make beside it (write-ahead log,
+    # shared memory) get the database's own owner.
     address = f"{source.as_uri()}?mode=ro"
     with (
         contextlib.closing(sqlite3.connect(address, uri=True, timeout=_BUSY_S)) as origin,
         contextlib.closing(sqlite3.connect(target)) as copy,
     ):
         page_size: int = origin.execute("PRAGMA page_size").fetchone()[0]
-        origin.backup(copy, pages=_PAGES, progress=look)
+        origin.backup(copy, pages=_PAGES, progress=check_limits)
 
 
 def _tar(paths: list[Path]) -> Iterator[bytes]:

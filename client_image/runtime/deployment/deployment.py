@@ -1,30 +1,29 @@
-"""Everything that one call of deploy works with, in one place. Made by runtime.deploy, or by a test."""
+"""One runtime on one host, with everything that one call of deploy works with. Made by runtime.deploy, or by a test."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from runtime.deployment.engine import Engine, Pace, Tell
+from runtime.deployment.engine import Container, Engine, EngineFacts, Image
 from runtime.deployment.environment import DeploySettings
-from runtime.deployment.facts import Container, EngineFacts, Image
 from runtime.deployment.names import HostOs, Names
-from runtime.deployment.records import Memory
-from runtime.deployment.reference import Reference
+from runtime.deployment.records import RecordFile, Records
+from runtime.deployment.reference import parse_reference
 from runtime.deployment.results import DeployError
-from runtime.deployment.shield import Shield
 from runtime.deployment.specification import Sources, Specification, runtime_spec
 
-HEALTH_COMMAND = ("python", "-m", "runtime.health")
-# For runs at work. The timer comes again in five minutes: a repair never keeps the door closed for long.
+# For runs at work. The timer calls again in five minutes: a repair never keeps new runs from starting for long.
 WAIT_S, REPAIR_WAIT_S = 600.0, 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Seconds. ``soak``: that a new container must stay healthy before the previous one goes; ``proof``: that an image must have
-    been up for to be trusted. ``force``: do not wait for runs, and update although pinned."""
+    """Seconds. ``soak``: for which a new container must stay healthy before the previous one is removed; ``proof``: for which an
+    image must have run to be trusted. ``force``: do not wait for runs, and update although pinned."""
 
     wait: float = WAIT_S
     health_timeout: float = 120.0
@@ -43,86 +42,100 @@ class Folders:
     image: Path
 
 
+class Clock(Protocol):
+    """The time of day, the host's uptime, and a pause."""
+
+    def now(self) -> dt.datetime:
+        """Aware UTC."""
+        ...
+
+    def monotonic(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+# A step, as a word for programs and tests, and a sentence for a person.
+Notify = Callable[[str, str], None]
+
+
 @dataclass(frozen=True, slots=True)
-class Site:
-    """One runtime on one host."""
+class Deployment:
+    """``notify``: tells the progress. ``defer_signals``: from then on a signal no longer stops the call, see interruptions."""
 
     settings: DeploySettings
     engine: Engine
     facts: EngineFacts
-    memory: Memory
+    record_file: RecordFile
     folders: Folders
     sources: Sources
     options: Options
-    pace: Pace
-    tell: Tell
-    shield: Shield
+    clock: Clock
+    notify: Notify
+    defer_signals: Callable[[], None]
     system: HostOs = "linux"
 
     @property
     def names(self) -> Names:
         return self.settings.names
 
+    @property
+    def records(self) -> Records:
+        return self.record_file.records
+
     def now(self) -> dt.datetime:
-        return self.pace.now().replace(microsecond=0)
+        return self.clock.now().replace(microsecond=0)
 
     def runtime(self) -> Container | None:
-        """Our runtime container. Raises DeployError when another one has its name."""
-        return self.ours(self.names.runtime)
+        """The runtime container. Raises DeployError when another container has its name."""
+        return self.own_container(self.names.runtime)
 
-    def ours(self, name: str) -> Container | None:
-        """A container of this runtime. Raises DeployError for one that we did not make: it is not ours to touch."""
+    def own_container(self, name: str) -> Container | None:
+        """A container of this runtime. Raises DeployError for one that deploy did not create: it must not be touched."""
         found = self.engine.container(name)
-        if found is not None and not found.belongs(self.names.runtime):
+        if found is not None and not found.belongs_to(self.names.runtime):
             raise DeployError(
                 "failed",
                 f"a container {name} exists that FlageeMonitor did not make",
-                f"look at it (`docker inspect {name}`), then rename or remove it, or choose another runtime name",
+                f"inspect it (`docker inspect {name}`), then rename or remove it, or choose another runtime name",
             )
         return found
 
-    def followed(self) -> str:
-        """The reference that the runtime is to be made from: the pin while there is one, else the tag."""
-        pin = self.memory.records.pinned
+    def reference(self) -> str:
+        """What the runtime is created from: the pinned reference if there is one, else the tag of the environment file."""
+        pin = self.records.pinned
         return pin.reference if pin else str(self.settings.image)
 
-    def spec(self, reference: str = "") -> Specification:
-        return runtime_spec(self.settings, self.facts, self.sources, reference or self.followed())
+    def runtime_spec(self, reference: str = "") -> Specification:
+        return runtime_spec(self.settings, self.facts, self.sources, reference or self.reference())
 
-    def have(self, reference: str) -> Image:
-        """The image that the reference stands for here; pulled when it was cleaned away. Raises DeployError."""
+    def image(self, reference: str) -> Image:
+        """The image of this reference on this host; pulled when the host does not have it. Raises DeployError."""
         return self.engine.image(reference) or self.pull(reference)
 
-    def obtain(self, reference: str, image_id: str) -> tuple[Image, str]:
-        """An image of the history, and what surely stands for it on this host: its reference, else its id. Raises DeployError.
+    def earlier_image(self, reference: str, image_id: str) -> tuple[Image, str]:
+        """A recorded image, and a reference that names it on this host: the recorded one, else its id. Raises DeployError.
 
-        ``reference``: repository@digest or an id. An engine may have the image and yet not know it by its digest.
+        ``reference``: repository@digest or an id. An engine may have the image and yet have forgotten its digest.
         """
         try:
-            return self.have(reference), reference
+            return self.image(reference), reference
         except DeployError:
-            there = self.engine.image(image_id)
-            if there is None:
+            found = self.engine.image(image_id)
+            if found is None:
                 raise
-            return there, there.id
+            return found, found.id
 
     def pull(self, reference: str) -> Image:
         """Raises DeployError (image_unavailable)."""
         if reference.startswith("sha256:"):
             raise DeployError(
                 "image_unavailable",
-                f"image {reference[:19]} is gone from this host, and no registry ever had it",
+                f"image {reference[:19]} is no longer on this host, and no registry ever had it",
                 "load it again (`docker load`), or put a newer image under the tag and update",
             )
-        wanted = _parsed(reference)
-        self.tell("pulling", f"pulling {reference}")
-        return self.engine.pull(wanted)
-
-
-def _parsed(reference: str) -> Reference:
-    from runtime.deployment.reference import parse_reference
-
-    try:
-        return parse_reference(reference)
-    except ValueError as error:
-        raise DeployError("image_unavailable", str(error), "see deploy.json") from error
+        try:
+            parsed = parse_reference(reference)
+        except ValueError as error:
+            raise DeployError("image_unavailable", str(error), "see deploy.json") from error
+        self.notify("pulling", f"pulling {reference}")
+        return self.engine.pull(parsed)

@@ -1,4 +1,4 @@
-"""The Docker engine, through its SDK: the only module that imports it. Every failure becomes a DeployError with a reason."""
+"""The Docker engine, through its SDK: the only module that imports it. Every failure becomes a DeployError with a reason code."""
 
 from __future__ import annotations
 
@@ -18,18 +18,16 @@ from docker import auth
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from runtime.adapters.http_deadline import DeadlinePassed, paced
-from runtime.deployment.facts import Container, EngineFacts, Image, Probe
+from runtime.deployment.engine import Container, EngineFacts, Image, Probe
 from runtime.deployment.reference import Reference
 from runtime.deployment.results import DeployError
-from runtime.deployment.specification import Specification
 
-ANSWER_S = 60  # to any plain request; stops add their own
-PULL_S = 900.0  # between two pieces of a pull's progress
-PULL_WHOLE_S = 4 * 3600.0  # a large image over the thinnest line that a store has
+ANSWER_S = 60  # for any plain request; a stop adds its own time
+PULL_SILENCE_S = 900.0  # between two lines of a pull's progress
+PULL_S = 4 * 3600.0  # a large image over the slowest line of a store
 
-_FAULTS = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError, DeadlinePassed)
-_ADVICE = "see that the engine runs (`docker info`), then try again; `journalctl -u docker` tells more"
-_ZERO = re.compile(r"0001-01-01T")
+_FAULTS = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+_ADVICE = "check that the engine runs (`docker info`), then try again; `journalctl -u docker` tells more"
 
 
 class DockerEngine:
@@ -55,7 +53,7 @@ class DockerEngine:
         )
 
     def image(self, reference: str) -> Image | None:
-        with _translated(f"look at image {reference}"):
+        with _translated(f"inspect image {reference}"):
             try:
                 raw = self._api.inspect_image(reference)  # type: ignore[no-untyped-call]
             except ImageNotFound:
@@ -66,7 +64,7 @@ class DockerEngine:
         what = f"pull {reference}"
         try:
             login = self._login(reference)
-            # The SDK sets no limit of its own here, and the engine passes on whatever a registry does.
+            # The SDK sets no time limit here, and the engine passes on what the registry does.
             for line in paced(
                 lambda: self._api.pull(
                     reference.repository,
@@ -75,21 +73,23 @@ class DockerEngine:
                     decode=True,
                     auth_config=login,
                 ),
-                silence=PULL_S,
-                whole=PULL_WHOLE_S,
+                silence=PULL_SILENCE_S,
+                whole=PULL_S,
                 monotonic=time.monotonic,
             ):
                 if isinstance(line, dict) and line.get("error"):
                     raise DeployError("image_unavailable", f"cannot {what}: {line['error']}", _pull_advice(reference))
-        except _FAULTS as error:
-            raise DeployError("image_unavailable", f"cannot {what}: {_said(error)}", _pull_advice(reference)) from error
+        except (*_FAULTS, DeadlinePassed) as error:
+            raise DeployError(
+                "image_unavailable", f"cannot {what}: {_in_one_line(error)}", _pull_advice(reference)
+            ) from error
         found = self.image(str(reference))
         if found is None:
-            raise DeployError("image_unavailable", f"the engine lost {reference} after the pull", _ADVICE)
+            raise DeployError("image_unavailable", f"{reference} was pulled, but the engine does not have it", _ADVICE)
         return found
 
     def tag(self, image_id: str, reference: Reference) -> None:
-        with _translated(f"name image {image_id} {reference}"):
+        with _translated(f"tag image {image_id} as {reference}"):
             self._api.tag(image_id, reference.repository, reference.tag, force=True)
 
     def remove_image(self, image_id: str) -> bool:
@@ -103,8 +103,8 @@ class DockerEngine:
         try:
             login = self._login(reference)
             answer = self._api.inspect_distribution(str(reference), auth_config=login)  # type: ignore[no-untyped-call]
-        except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            text = f"the registry did not say what {reference} is: {_said(error)}"
+        except _FAULTS as error:
+            text = f"the registry did not say what {reference} is: {_in_one_line(error)}"
             raise DeployError("image_unavailable", text, _pull_advice(reference)) from error
         digest = answer.get("Descriptor", {}).get("digest")
         if not isinstance(digest, str) or not digest:
@@ -112,7 +112,7 @@ class DockerEngine:
         return digest
 
     def container(self, name: str) -> Container | None:
-        with _translated(f"look at container {name}"):
+        with _translated(f"inspect container {name}"):
             try:
                 raw = self._api.inspect_container(name)
             except NotFound:
@@ -121,15 +121,15 @@ class DockerEngine:
         # The engine also finds containers by the beginning of their id.
         return found if name in (found.name, found.id) else None
 
-    def create(self, spec: Specification) -> str:
-        with _translated(f"create container {spec.name}"):
-            made = self._api.create_container_from_config(dict(spec.body), name=spec.name)  # type: ignore[no-untyped-call]
+    def create(self, name: str, body: Mapping[str, Any]) -> str:
+        with _translated(f"create container {name}"):
+            made = self._api.create_container_from_config(dict(body), name=name)  # type: ignore[no-untyped-call]
             return str(made["Id"])
 
     def start(self, name: str) -> None:
         with _translated(f"start container {name}"):
             if self._api.inspect_container(name)["State"].get("Paused"):
-                self._api.unpause(name)  # which is how somebody stopped it; the engine starts no paused one
+                self._api.unpause(name)  # the engine does not start a paused one
             else:
                 self._api.start(name)
 
@@ -150,9 +150,9 @@ class DockerEngine:
             self._api.remove_container(name, force=True, v=True)
 
     def probe(self, name: str, command: Sequence[str], seconds: float) -> Probe:
-        """In a thread that nobody waits for longer than that: a hung command must not hang the deploy."""
+        """In a thread that is left behind after ``seconds``: a hung command must not hang the deploy."""
         done: list[Probe] = []
-        thread = threading.Thread(target=lambda: done.append(self._run(name, command)), daemon=True)
+        thread = threading.Thread(target=lambda: done.append(self._execute(name, command)), daemon=True)
         thread.start()
         thread.join(seconds)
         return done[0] if done else Probe(None, f"no answer within {seconds:g} s")
@@ -165,11 +165,11 @@ class DockerEngine:
         return raw.decode(errors="replace") if isinstance(raw, bytes) else ""
 
     def make_volume(self, name: str, labels: Mapping[str, str]) -> None:
-        with _translated(f"make volume {name}"):
+        with _translated(f"create volume {name}"):
             self._api.create_volume(name, labels=dict(labels))
 
     def volume_labels(self, name: str) -> Mapping[str, str] | None:
-        with _translated(f"look at volume {name}"):
+        with _translated(f"inspect volume {name}"):
             try:
                 return dict(self._api.inspect_volume(name).get("Labels") or {})
             except NotFound:
@@ -183,17 +183,17 @@ class DockerEngine:
         with _translated(f"copy into container {name}"):
             self._api.put_archive(name, path, archive)
 
-    def _run(self, name: str, command: Sequence[str]) -> Probe:
+    def _execute(self, name: str, command: Sequence[str]) -> Probe:
         try:
             execution = self._api.exec_create(name, list(command))["Id"]
             output = self._api.exec_start(execution)
             code = self._api.exec_inspect(execution)["ExitCode"]
-        except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError, KeyError) as error:
-            return Probe(None, _said(error))
+        except (*_FAULTS, KeyError) as error:
+            return Probe(None, _in_one_line(error))
         return Probe(code, output.decode(errors="replace") if isinstance(output, bytes) else "")
 
     def _login(self, reference: Reference) -> dict[str, Any]:
-        """The credentials for this registry; empty (not None: then the SDK would look into our own home) without any."""
+        """The credentials for this registry; empty when there are none (with None the SDK would read a file in our own home)."""
         try:
             if not self._credentials.exists():
                 return {}
@@ -209,20 +209,20 @@ def _translated(what: str) -> Iterator[None]:
         yield
     except ImageNotFound as error:
         raise DeployError(
-            "image_unavailable", f"cannot {what}: {_said(error)}", "pull the image, then try again"
+            "image_unavailable", f"cannot {what}: {_in_one_line(error)}", "pull the image, then try again"
         ) from error
-    except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise DeployError("engine_error", f"cannot {what}: {_said(error)}", _ADVICE) from error
+    except _FAULTS as error:
+        raise DeployError("engine_error", f"cannot {what}: {_in_one_line(error)}", _ADVICE) from error
 
 
-def _said(error: Exception) -> str:
-    """In one line, in the engine's words where it said something."""
+def _in_one_line(error: Exception) -> str:
+    """In the engine's own words where it gave some."""
     text = str(error.explanation or error) if isinstance(error, APIError) else str(error)
     return " ".join(text.split())[:500]
 
 
 def _pull_advice(reference: Reference) -> str:
-    return f"see that this host reaches {reference.registry} and may pull there (`docker pull {reference}`)"
+    return f"check that this host reaches {reference.registry} and may pull there (`docker pull {reference}`)"
 
 
 def _image(raw: Mapping[str, Any]) -> Image:
@@ -254,9 +254,9 @@ def _container(raw: Mapping[str, Any]) -> Container:
 
 
 def _instant(text: str) -> dt.datetime | None:
-    """The engine writes nanoseconds, which Python does not read, and year 1 for never."""
+    """The engine writes nanoseconds, which Python does not parse, and the year 1 for never."""
     found = re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)", text)
-    if found is None or _ZERO.match(text):
+    if found is None or text.startswith("0001-01-01T"):
         return None
     with contextlib.suppress(ValueError):
         return dt.datetime.fromisoformat(found[1]).replace(tzinfo=dt.UTC)

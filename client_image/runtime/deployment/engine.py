@@ -1,20 +1,111 @@
-"""What the verbs need from outside: the engine, time, and somebody to tell. Adapters implement it; tests bring small ones."""
+"""What deploy needs of a Docker engine, and what the engine answers, as plain data. Pure; docker_engine implements it.
+
+Tests bring an engine in memory (tests/unit/deployment/support.py).
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from runtime.deployment.facts import Container, EngineFacts, Image, Probe
+from runtime.deployment.names import LABEL_RUNTIME
 from runtime.deployment.reference import Reference
-from runtime.deployment.specification import Specification
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """``api`` and ``api_min``: versions of the API such as 1.41. The limits tell whether the kernel can enforce them."""
+
+    version: str
+    api: str
+    api_min: str
+    memory_limit: bool = True
+    pids_limit: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """``digests``: as the engine lists them, repository@sha256:…. ``config``: defaults that containers inherit."""
+
+    id: str
+    digests: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def digest(self, repository: str) -> str:
+        """The manifest digest under this repository; empty for an image that no registry has."""
+        found = (text.partition("@") for text in self.digests)
+        return next((digest for name, _, digest in found if name == repository), "")
+
+    @property
+    def manifest_digests(self) -> tuple[str, ...]:
+        """The digests alone; an image that was pulled by several names may have several."""
+        return tuple(text.partition("@")[2] for text in self.digests)
+
+    @property
+    def version(self) -> str:
+        return self.labels.get("org.opencontainers.image.version", "")
+
+    @property
+    def revision(self) -> str:
+        return self.labels.get("org.opencontainers.image.revision", "")
+
+    @property
+    def release(self) -> str:
+        """Version and short revision for a person, such as ``1.2.0 (0123456789ab)``; empty for an image without labels."""
+        return release(self.version, self.revision)
+
+
+def release(version: str, revision: str) -> str:
+    """Version and short revision for a person; empty when neither is known."""
+    return " ".join(filter(None, (version, revision[:12] and f"({revision[:12]})")))
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """``status`` and ``health`` in the engine's words; ``health`` is empty without a health check. ``raw``: the whole answer."""
+
+    id: str
+    name: str
+    image_id: str
+    status: str
+    health: str = ""
+    restarts: int = 0
+    exit_code: int = 0
+    error: str = ""
+    started_at: dt.datetime | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def running(self) -> bool:
+        return self.status == "running"
+
+    @property
+    def made_from(self) -> str:
+        """The reference that was given when it was created."""
+        config = self.raw.get("Config")
+        return str(config.get("Image") or "") if isinstance(config, Mapping) else ""
+
+    def belongs_to(self, runtime: str) -> bool:
+        """Whether deploy created it for this runtime."""
+        return self.labels.get(LABEL_RUNTIME) == runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """``code`` is None when the command could not be run or did not end in time."""
+
+    code: int | None
+    text: str = ""
 
 
 class Engine(Protocol):
     """Every method raises DeployError (engine_error) when the engine refuses or does not answer.
 
-    Containers are named by name or id. What is to be removed or stopped may be gone already: that is no error.
+    Containers are given by name or id. Stopping or removing what is already gone is no error.
     """
 
     def facts(self) -> EngineFacts: ...
@@ -28,21 +119,21 @@ class Engine(Protocol):
         ...
 
     def tag(self, image_id: str, reference: Reference) -> None:
-        """Make the name stand for this image on this host."""
+        """Point the name to this image on this host."""
         ...
 
     def remove_image(self, image_id: str) -> bool:
-        """Never by force: one that is in use, or has several names, stays."""
+        """Whether it is gone now. Never by force: an image that is in use or has several names stays."""
         ...
 
     def tag_digest(self, reference: Reference) -> str:
-        """What the name points to in the registry, asked there. Raises DeployError (image_unavailable)."""
+        """The digest that the registry has for the tag now. Raises DeployError (image_unavailable)."""
         ...
 
     def container(self, name: str) -> Container | None: ...
 
-    def create(self, spec: Specification) -> str:
-        """The new container's id."""
+    def create(self, name: str, body: Mapping[str, Any]) -> str:
+        """The new container's id. ``body``: of the engine's create call, see specification."""
         ...
 
     def start(self, name: str) -> None: ...
@@ -62,7 +153,7 @@ class Engine(Protocol):
         ...
 
     def logs(self, name: str, lines: int) -> str:
-        """The last lines; empty when there are none to be had. Never raises."""
+        """The last lines; empty when the engine has none. Never raises."""
         ...
 
     def make_volume(self, name: str, labels: Mapping[str, str]) -> None: ...
@@ -74,23 +165,5 @@ class Engine(Protocol):
     def remove_volume(self, name: str) -> None: ...
 
     def put(self, name: str, path: str, archive: Iterable[bytes]) -> None:
-        """Unpack a tar stream in the container, which need not run."""
-        ...
-
-
-class Pace(Protocol):
-    """Two clocks and a pause."""
-
-    def now(self) -> dt.datetime:
-        """Aware UTC."""
-        ...
-
-    def monotonic(self) -> float: ...
-
-    def sleep(self, seconds: float) -> None: ...
-
-
-class Tell(Protocol):
-    def __call__(self, step: str, text: str) -> None:
-        """Progress: ``step`` is a word for programs and tests, ``text`` a line for a person."""
+        """Unpack a tar stream in the container, running or not."""
         ...

@@ -1,79 +1,159 @@
-"""Waits until a container is healthy, or is sure not to become it. Called by swap and repair."""
+"""The health of our containers, awaited after a start and observed by the verbs. Called by candidate, update, repair, verbs."""
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 
-from runtime.deployment.deployment import HEALTH_COMMAND, Site
-from runtime.deployment.facts import Container
+from runtime.deployment.deployment import Deployment
+from runtime.deployment.engine import Container, Image
+from runtime.deployment.records import Pin
+from runtime.deployment.repair_rules import (
+    RESTARTS,
+    Condition,
+    HealthHistory,
+    Situation,
+    classify,
+    continue_history,
+)
+from runtime.deployment.specification import drift
 
-FIRST_PAUSE_S, PAUSE_S = 1.0, 3.0
+HEALTH_COMMAND = ("python", "-m", "runtime.health")
 PROBE_S = 30.0
+# For the runtime's own answer, before a repair changes anything.
+PATIENT_PROBE_S = 60.0
 LOG_LINES = 25
-_TOLD_EVERY_S = 30.0
+_FIRST_PAUSE_S, _PAUSE_S = 1.0, 3.0
+_NOTIFY_EVERY_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """``lost``: it will not recover by waiting (it ended, restarts, or is gone). ``log``: its last lines, when not healthy."""
+class HealthResult:
+    """``text``: what was found. ``final``: waiting longer will not help (it ended, restarts or is gone). ``log``: last lines of a
+    container that is not healthy."""
 
     healthy: bool
     text: str
-    lost: bool = False
+    final: bool = False
     log: str = ""
 
 
-def wait_healthy(site: Site, name: str, seconds: float) -> Verdict:
-    """The engine's own health check or our probe, whichever says so first; at most ``seconds``."""
-    pace, engine = site.pace, site.engine
-    begin = pace.monotonic()
-    told, said, pause = begin, "", FIRST_PAUSE_S
+def wait_healthy(deployment: Deployment, name: str) -> HealthResult:
+    """By the engine's own health check or our probe, whichever answers first; for at most the option ``health_timeout``."""
+    clock, engine, limit = deployment.clock, deployment.engine, deployment.options.health_timeout
+    begin = clock.monotonic()
+    notified, answer, pause = begin, "", _FIRST_PAUSE_S
     while True:
         container = engine.container(name)
-        if container is None:
-            return Verdict(False, "it is gone", lost=True)
-        if end := _end(container):
-            return Verdict(False, end, lost=True, log=_log(site, name))
-        if container.health == "healthy":
-            return Verdict(True, "healthy")
-        if container.health == "unhealthy":
-            return Verdict(False, f"its health check fails{said}", log=_log(site, name))
-        left = seconds - (pace.monotonic() - begin)
+        if ended := _why_ended(container):
+            return _unhealthy(deployment, name, ended, final=True)
+        if container is not None and container.health == "healthy":
+            return HealthResult(True, "healthy")
+        if container is not None and container.health == "unhealthy":
+            return _unhealthy(deployment, name, f"its health check fails{answer}")
+        left = limit - (clock.monotonic() - begin)
         probe = engine.probe(name, HEALTH_COMMAND, max(min(PROBE_S, left), 1.0))
         if probe.code == 0:
-            return Verdict(True, "healthy")
-        said = f": {' '.join(probe.text.split())[:300]}" if probe.text.strip() else ""
-        if pace.monotonic() - begin >= seconds:
-            return Verdict(False, f"not healthy within {seconds:g} s{said}", log=_log(site, name))
-        if pace.monotonic() - told >= _TOLD_EVERY_S:
-            told = pace.monotonic()
-            site.tell("waiting_healthy", f"not healthy yet after {told - begin:.0f} s{said}")
-        pace.sleep(pause)
-        pause = PAUSE_S
+            return HealthResult(True, "healthy")
+        answer = f": {' '.join(probe.text.split())[:300]}" if probe.text.strip() else ""
+        if clock.monotonic() - begin >= limit:
+            return _unhealthy(deployment, name, f"not healthy within {limit:g} s{answer}")
+        if clock.monotonic() - notified >= _NOTIFY_EVERY_S:
+            notified = clock.monotonic()
+            deployment.notify("waiting_healthy", f"not healthy yet after {notified - begin:.0f} s{answer}")
+        clock.sleep(pause)
+        pause = _PAUSE_S
 
 
-def wait_settled(site: Site, name: str) -> Verdict:
-    """Healthy, and still there a moment later: one that ends as soon as it has work is seen here."""
-    verdict = wait_healthy(site, name, site.options.health_timeout)
-    begin = site.pace.monotonic()
-    while verdict.healthy and (left := site.options.soak - (site.pace.monotonic() - begin)) > 0:
-        site.pace.sleep(min(PAUSE_S, left))
-        container = site.engine.container(name)
-        end = _end(container) if container else "it is gone"
-        if end:
-            verdict = Verdict(False, f"it was healthy, but {end}", lost=True, log=_log(site, name))
-    return verdict
+def wait_stable(deployment: Deployment, name: str) -> HealthResult:
+    """Healthy, and still so a moment later: one that ends as soon as it has work is found here."""
+    result = wait_healthy(deployment, name)
+    begin = deployment.clock.monotonic()
+    while result.healthy and (left := deployment.options.soak - (deployment.clock.monotonic() - begin)) > 0:
+        deployment.clock.sleep(min(_PAUSE_S, left))
+        if ended := _why_ended(deployment.engine.container(name)):
+            result = _unhealthy(deployment, name, f"it was healthy, but {ended}", final=True)
+    return result
 
 
-def _end(container: Container) -> str:
-    """Why it needs no more waiting for; empty while it runs."""
+def _why_ended(container: Container | None) -> str:
+    """Why waiting for it is in vain; empty while it runs."""
+    if container is None:
+        return "it is gone"
     if container.status == "restarting" or container.restarts:
         return f"it ends and is started again (exit code {container.exit_code})"
-    if container.status == "running":
+    if container.running:
         return ""
-    more = f": {container.error}" if container.error else ""
-    return f"it is {container.status} with exit code {container.exit_code}{more}"
+    cause = f": {container.error}" if container.error else ""
+    return f"it is {container.status} with exit code {container.exit_code}{cause}"
 
 
-def _log(site: Site, name: str) -> str:
-    return site.engine.logs(name, LOG_LINES).strip()
+def _unhealthy(deployment: Deployment, name: str, text: str, *, final: bool = False) -> HealthResult:
+    return HealthResult(False, text, final, deployment.engine.logs(name, LOG_LINES).strip())
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The runtime as it is now. ``drift``: what is not as specified, the image included. ``healthy_for``: how long it has been
+    healthy since its last start."""
+
+    container: Container | None
+    condition: Condition
+    drift: tuple[str, ...] = ()
+    history: HealthHistory | None = None
+    healthy_for: dt.timedelta = dt.timedelta()
+
+
+def observe(
+    deployment: Deployment, image: Image | None = None, reference: str = "", *, probe_s: float = PROBE_S
+) -> Observation:
+    """``image``, ``reference``: what should run; without them the pinned image, else the one that runs. Changes nothing."""
+    container = deployment.runtime()
+    if container is None:
+        return Observation(None, Condition.MISSING)
+    records = deployment.records
+    image_id = image.id if image else records.pinned.image_id if records.pinned else ""
+    spec = deployment.runtime_spec(reference)
+    differences = drift(spec, container, deployment.engine.image(container.image_id), image_id=image_id)
+    probe = None
+    if container.running and container.health != "healthy":
+        probe = deployment.engine.probe(container.name, HEALTH_COMMAND, probe_s)
+    now, uptime = deployment.now(), deployment.clock.monotonic()
+    history = continue_history(records.history, container, now, uptime)
+    age = history.age(container, now, uptime)
+    condition = classify(container, probe, age, history.recent_restarts(container))
+    history = history.with_condition(condition, uptime)
+    return Observation(container, condition, differences, history, min(age, history.healthy_for(uptime)))
+
+
+def assess(deployment: Deployment, seen: Observation) -> Situation:
+    """What a repair decides on; the history is saved, so that the next repair knows what this one saw."""
+    records, container = deployment.records, seen.container
+    image_id = container.image_id if container else ""
+    deployment.record_file.change(history=seen.history)
+    counted = seen.condition is Condition.LOOPING and container is not None and container.restarts >= RESTARTS
+    earlier = seen.history is not None and seen.history.confirmed(deployment.clock.monotonic())
+    return Situation(
+        condition=seen.condition,
+        image_proved=records.proved(image_id),
+        proved_now=_proved(deployment, seen),
+        confirmed=counted or earlier,
+        can_roll_back=any(one.image_id != image_id for one in records.healthy),
+        drift=seen.drift,
+        attempts=len(records.recent_attempts(deployment.now())),
+    )
+
+
+def record_healthy(deployment: Deployment, seen: Observation, *, pin: Pin | None) -> None:
+    """The runtime is healthy. An image that was never healthy before is recorded only when it has been so for long enough."""
+    records, container = deployment.records, seen.container
+    image = deployment.engine.image(container.image_id) if container else None
+    proved = _proved(deployment, seen)
+    if image is not None and (proved or records.known(image.id)):
+        records = records.with_healthy(image, deployment.settings.image.repository, deployment.now(), proved=proved)
+    deployment.record_file.save(records.model_copy(update={"pinned": pin}))
+
+
+def _proved(deployment: Deployment, seen: Observation) -> bool:
+    """Even a bad release is healthy for a moment."""
+    return seen.condition is Condition.HEALTHY and seen.healthy_for >= dt.timedelta(seconds=deployment.options.proof)

@@ -1,29 +1,89 @@
-"""The host's commands, written from the image: `<runtime>-run` and its like in /usr/local/bin. Called by the verbs.
+"""The host's files: the environment file, mounted folders, and commands. Called by runtime.deploy and the verbs.
 
-On Windows they are `<runtime>-run.ps1` and so on, in the `bin` of the runtime's own folder.
+The commands are `<runtime>-run` and so on in /usr/local/bin, written from the image. On Windows they are `<runtime>-run.ps1` and
+so on, in the `bin` of the runtime's own folder.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
-from collections.abc import Container
+from collections.abc import Container, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from runtime.deployment.names import HostOs, Names
+from runtime.adapters.state.files import read_plain
+from runtime.deployment.engine import Engine
+from runtime.deployment.environment import DeploySettings, read_settings
+from runtime.deployment.names import UID, HostOs, Names, environment_file, name_problem
+from runtime.deployment.results import DeployError
+from runtime.deployment.specification import Sources
 
-SOURCE = Path("wrappers")
+ENV_FILE = "flageemonitor.env"
+CREDENTIALS_FILE = Path("docker/config.json")
+WRAPPERS = Path("wrappers")
 PLACEHOLDER = b"@RUNTIME_NAME@"
 _PREFIX = "flageemonitor-"
-_HEAD = b"# FlageeMonitor Proxy, flageemonitor-"
-_LOOK_BYTES = 65536
+_HEADER = b"# FlageeMonitor Proxy, flageemonitor-"
+_HEADER_BYTES = 65536
+
+
+def read_environment_file(etc: Path, runtime: str, system: HostOs) -> DeploySettings:
+    """Raises DeployError (bad_environment)."""
+    if problem := name_problem(runtime):
+        raise DeployError("bad_environment", f"--runtime-name {problem}", "name the runtime as the installer did")
+    try:
+        raw = read_plain(etc / ENV_FILE)
+    except OSError as error:
+        text = f"{environment_file(runtime, system)} cannot be read: {error.strerror}"
+        raise DeployError("bad_environment", text, "run the installer again, it keeps existing files") from error
+    return read_settings(raw, runtime, system)
+
+
+def prepare_folders(etc: Path, data: Path, sources: Sources, system: HostOs) -> None:
+    """Give the mounted folders to the runtime's user; the engine would create missing ones as root's. Raises OSError."""
+    on_linux = system == "linux" and sources.config.startswith(
+        "/"
+    )  # a folder of Windows has no owner that could be set
+    for folder in (etc / "config", data) if on_linux else (data,):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.lstat().st_uid != UID:
+            os.chown(folder, UID, UID, follow_symlinks=False)
+            folder.chmod(0o700)
+
+
+def credentials_source(etc: Path, config_source: str) -> str:
+    """The host's folder with the registry credentials, which is beside that of the configuration; empty without any."""
+    beside = Path(config_source).parent / CREDENTIALS_FILE.parent
+    return str(beside) if config_source.startswith("/") and (etc / CREDENTIALS_FILE).is_file() else ""
+
+
+def windows_sources(engine: Engine, names: Names, sources: Sources, etc: Path) -> Sources:
+    """``sources`` with configuration and credentials as the engine knows them; unchanged where it does not tell.
+
+    On Windows the engine runs in a virtual machine, which has its own names for folders of Windows: a path with a drive letter
+    means nothing to it. The wrapper gave such a path to the docker command, which translated it. So the engine is asked what is
+    mounted at ``etc`` in the container that deploy runs in. Raises DeployError.
+    """
+    own = engine.container(names.deploy)
+    mounts = own.raw.get("Mounts") if own else None
+    for mount in mounts if isinstance(mounts, list) else []:
+        if isinstance(mount, Mapping) and mount.get("Destination") == str(etc) and mount.get("Type") == "bind":
+            folder = str(mount.get("Source") or "").rstrip("/\\")
+            if not folder:
+                return sources
+            separator = "\\" if re.match(r"[A-Za-z]:", folder) or "\\" in folder else "/"
+            credentials = f"{folder}{separator}docker" if (etc / CREDENTIALS_FILE).is_file() else ""
+            return replace(sources, config=f"{folder}{separator}config", credentials=credentials)
+    return sources
 
 
 def is_ours(content: bytes, runtime: str) -> bool:
-    """Whether this is a wrapper of ours for this runtime, whatever release or installer wrote it."""
+    """Whether this is a wrapper of this runtime, from any release or installer."""
     own = (f"${{RUNTIME_NAME:-{runtime}}}", f"{{ '{runtime}' }}")
-    return any(line.startswith(_HEAD) for line in content.split(b"\n", 4)[:4]) and any(
+    return any(line.startswith(_HEADER) for line in content.split(b"\n", 4)[:4]) and any(
         name.encode() in content for name in own
     )
 
@@ -31,38 +91,33 @@ def is_ours(content: bytes, runtime: str) -> bool:
 def write_wrappers(
     image: Path, folder: Path, names: Names, system: HostOs = "linux"
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of what was changed, and sentences about what could not be. An image without wrappers changes nothing."""
+    """Names of changed files, and sentences on those that could not be changed. An image without wrappers changes nothing."""
     changed: list[str] = []
-    trouble: list[str] = []
-    wanted: dict[str, bytes] = {}
-    for path in sorted((image / SOURCE / system).glob(f"{_PREFIX}*")):
+    problems: list[str] = []
+    contents: dict[str, bytes] = {}
+    for path in sorted((image / WRAPPERS / system).glob(f"{_PREFIX}*")):
         name = names.wrapper(path.name.removeprefix(_PREFIX))
-        wanted[name] = rendered(path.read_bytes(), names.runtime)
-    for name, content in wanted.items():
+        contents[name] = path.read_bytes().replace(PLACEHOLDER, names.runtime.encode())
+    for name, content in contents.items():
         try:
-            if _replace(folder / name, content, executable=system == "linux"):
+            if _write_if_different(folder / name, content, executable=system == "linux"):
                 changed.append(name)
         except OSError as error:
-            trouble.append(f"{name} could not be written: {error.strerror}")
-    if wanted:
-        changed += _sweep(folder, names, wanted.keys(), trouble)
-    return tuple(changed), tuple(trouble)
+            problems.append(f"{name} could not be written: {error.strerror}")
+    if contents:
+        changed += _remove_old_wrappers(folder, names, contents, problems)
+    return tuple(changed), tuple(problems)
 
 
-def rendered(template: bytes, runtime: str) -> bytes:
-    """As the installer renders it, byte for byte."""
-    return template.replace(PLACEHOLDER, runtime.encode())
+def _write_if_different(path: Path, content: bytes, *, executable: bool) -> bool:
+    """Whether it was written; atomically, because the wrapper that called us runs from this very file. Raises OSError.
 
-
-def _replace(path: Path, content: bytes, *, executable: bool) -> bool:
-    """Atomically: the wrapper that called us is running from this very file.
-
-    Not ``executable``: a folder of Windows, whose files have whatever mode the engine makes up for them.
+    Not ``executable``: on a folder of Windows the engine invents the mode of files.
     """
     try:
         found = path.lstat()
-        right = not executable or stat.S_IMODE(found.st_mode) == 0o755
-        if stat.S_ISREG(found.st_mode) and right and path.read_bytes() == content:
+        mode_right = not executable or stat.S_IMODE(found.st_mode) == 0o755
+        if stat.S_ISREG(found.st_mode) and mode_right and path.read_bytes() == content:
             return False
     except FileNotFoundError:
         pass
@@ -82,18 +137,18 @@ def _replace(path: Path, content: bytes, *, executable: bool) -> bool:
     return True
 
 
-def _sweep(folder: Path, names: Names, wanted: Container[str], trouble: list[str]) -> list[str]:
-    """Remove what an older release wrote for this runtime and no release writes any more."""
-    gone: list[str] = []
+def _remove_old_wrappers(folder: Path, names: Names, current: Container[str], problems: list[str]) -> list[str]:
+    """Commands of this runtime that an older release wrote and this one does not have."""
+    removed: list[str] = []
     for path in sorted(folder.glob(f"{names.runtime}-*")):
-        if path.name in wanted or path.is_symlink() or not path.is_file():
+        if path.name in current or path.is_symlink() or not path.is_file():
             continue
         try:
             with path.open("rb") as file:
-                ours = is_ours(file.read(_LOOK_BYTES), names.runtime)
+                ours = is_ours(file.read(_HEADER_BYTES), names.runtime)
             if ours:
                 path.unlink()
-                gone.append(path.name)
+                removed.append(path.name)
         except OSError as error:
-            trouble.append(f"{path.name} could not be removed: {error.strerror}")
-    return gone
+            problems.append(f"{path.name} could not be removed: {error.strerror}")
+    return removed

@@ -1,94 +1,128 @@
-"""Makes sure that no run is cut: the door is closed to new ones, those at work are waited for. Called by swap and repair."""
+"""What may interrupt a deploy, and what a deploy may interrupt: signals, and runs at work.
+
+A signal stops a deploy only where stopping leaves nothing half done. Runs are not cut: the run barrier keeps new ones from
+starting, and those at work are waited for. Called by runtime.deploy, update, repair and recovery.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import signal
 from collections.abc import Iterator
+from types import FrameType
 
 from runtime.adapters.state import door
 from runtime.adapters.state.runs import LiveRun, live_runs
-from runtime.deployment.deployment import Site
+from runtime.deployment.deployment import Deployment
 from runtime.deployment.results import DeployError
 from runtime.deployment.specification import STOP_S
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PAUSE_S = 1.0
-_TOLD_EVERY_S = 15.0
+_NOTIFY_EVERY_S = 15.0
 _MARGIN_S = 180.0
 
 
+class Stopped(DeployError):
+    """A signal stopped the deploy, before anything was changed."""
+
+
+class StopSignals:
+    """Until ``defer`` a signal raises Stopped in the main thread; after it the work is finished first, which is soon."""
+
+    def __init__(self) -> None:
+        self._deferred = False
+
+    def listen(self) -> None:
+        """PID 1 of a container gets only the signals that it handles."""
+        for number in _SIGNALS:
+            signal.signal(number, self._handle)
+
+    def defer(self) -> None:
+        """To be called before the host is between two containers."""
+        self._deferred = True
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if not self._deferred:
+            name = signal.Signals(number).name
+            raise Stopped("failed", f"stopped by {name} before anything was changed", "run it again when convenient")
+
+
 @contextlib.contextmanager
-def quiet(site: Site) -> Iterator[None]:
+def drain_runs(deployment: Deployment) -> Iterator[None]:
     """Inside, no registered run is at work and none may start. Raises DeployError (run_in_progress)."""
     try:
-        _close(site)
-        site.tell("door_closed", "no new run may start")
-        if not site.options.force:
-            _wait(site)
+        _set_barrier(deployment)
+        deployment.notify("runs_held", "no new run may start")
+        if not deployment.options.force:
+            _wait_for_runs(deployment)
         yield
     finally:
-        reopen(site)
+        lift_barrier(deployment)
 
 
-def reopen(site: Site) -> None:
-    """Open the door if it is the one that we closed: Watchtower's hook may have closed it for itself since."""
-    ours = site.memory.records.door
+def lift_barrier(deployment: Deployment) -> None:
+    """If it is the one that deploy has set: Watchtower's hook may have set its own since."""
+    ours = deployment.records.barrier_until
     if ours is None:
         return
     just_before = dt.datetime.fromtimestamp(ours - 1, dt.UTC)
-    until = door.closed_until(site.folders.data, just_before)
+    until = door.closed_until(deployment.folders.data, just_before)
     try:
         if until is not None and int(until.timestamp()) == ours:
-            door.open_door(site.folders.data)
+            door.open_door(deployment.folders.data)
     except OSError as error:
-        site.tell("door_stuck", f"the door stays closed until {until}: {error}")
+        deployment.notify("runs_stay_held", f"no run may start until {until}: {error}")
         return
-    site.memory.save(door=None)
+    deployment.record_file.change(barrier_until=None)
 
 
-def _close(site: Site) -> None:
-    """For what is left to do at most, so that it opens soon when we are killed; whoever waits for runs closes it again."""
-    span = dt.timedelta(seconds=STOP_S + 2 * site.options.health_timeout + _MARGIN_S)
-    until = site.now() + min(span, door.LONGEST - dt.timedelta(minutes=5))
+def _set_barrier(deployment: Deployment) -> None:
+    """For as long as the work may take, so that it ends soon when deploy is killed. It is set again while runs are waited for."""
+    span = dt.timedelta(seconds=STOP_S + 2 * deployment.options.health_timeout + _MARGIN_S)
+    until = deployment.now() + min(span, door.LONGEST - dt.timedelta(minutes=5))
     try:
-        # First, so that whoever comes after a crash knows whose it is.
-        site.memory.commit(site.memory.records.model_copy(update={"door": int(until.timestamp())}))
-        door.close_door(site.folders.data, until, by=door.DEPLOY)
+        # Recorded first, so that the call after a crash knows whose barrier it is.
+        deployment.record_file.save_or_raise(
+            deployment.records.model_copy(update={"barrier_until": int(until.timestamp())})
+        )
+        door.close_door(deployment.folders.data, until, by=door.DEPLOY)
     except OSError as error:
         raise DeployError(
-            "failed", f"cannot close the door to new runs: {error}", "free space on the volume of the data folder"
+            "failed", f"cannot keep new runs from starting: {error}", "free space on the volume of the data folder"
         ) from error
 
 
-def _wait(site: Site) -> None:
-    pace = site.pace
-    begin, told = pace.monotonic(), float("-inf")
-    if stuck := tuple(run for run in live_runs(site.folders.data) if run.overdue):
-        site.tell(
-            "stuck_runs", f"not waited for, because past their deadline: {named(stuck)}; their hosts become unknown"
-        )
-    while runs := at_work(site):
-        waited = pace.monotonic() - begin
-        if waited >= site.options.wait:
+def _wait_for_runs(deployment: Deployment) -> None:
+    clock, limit = deployment.clock, deployment.options.wait
+    begin, notified = clock.monotonic(), float("-inf")
+    if stuck := tuple(run for run in live_runs(deployment.folders.data) if run.overdue):
+        text = f"not waited for, because past their deadline: {describe_runs(stuck)}; their hosts become unknown"
+        deployment.notify("stuck_runs", text)
+    while runs := runs_at_work(deployment):
+        waited = clock.monotonic() - begin
+        if waited >= limit:
             raise DeployError(
                 "run_in_progress",
-                f"still at work after {waited:.0f} s: {named(runs)}",
-                "try again later, or --force to stop them (hosts at work get their grace time)",
+                f"still at work after {waited:.0f} s: {describe_runs(runs)}",
+                "try again later, or use --force to stop them (hosts at work get their grace time)",
             )
-        if pace.monotonic() - told >= _TOLD_EVERY_S:
-            told = pace.monotonic()
-            _close(site)
-            site.tell("waiting_runs", f"waiting for {named(runs)}, at most {site.options.wait - waited:.0f} s more")
-        pace.sleep(_PAUSE_S)
+        if clock.monotonic() - notified >= _NOTIFY_EVERY_S:
+            notified = clock.monotonic()
+            _set_barrier(deployment)
+            text = f"waiting for {describe_runs(runs)}, at most {limit - waited:.0f} s more"
+            deployment.notify("waiting_runs", text)
+        clock.sleep(_PAUSE_S)
 
 
-def at_work(site: Site) -> tuple[LiveRun, ...]:
-    """Registered runs that an update waits for. One past its deadline is not waited for: it ends with the container, at the
+def runs_at_work(deployment: Deployment) -> tuple[LiveRun, ...]:
+    """Registered runs that an update waits for. One past its deadline is not waited for: it ends with the container at the
     latest, and its hosts at work become unknown."""
-    return tuple(run for run in live_runs(site.folders.data) if not run.overdue)
+    return tuple(run for run in live_runs(deployment.folders.data) if not run.overdue)
 
 
-def named(runs: tuple[LiveRun, ...]) -> str:
+def describe_runs(runs: tuple[LiveRun, ...]) -> str:
     """For a person."""
-    named = ", ".join(f"{run.action[:60]} ({run.origin[:60]})" for run in runs[:3])
-    return named + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")
+    first = ", ".join(f"{run.action[:60]} ({run.origin[:60]})" for run in runs[:3])
+    return first + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")

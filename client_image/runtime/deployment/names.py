@@ -1,4 +1,4 @@
-"""Everything on a host that is named after the runtime. Pure."""
+"""Names and paths on a host and in the container, most of them derived from the runtime name. Pure."""
 
 from __future__ import annotations
 
@@ -9,24 +9,28 @@ from typing import Literal
 HostOs = Literal["linux", "windows"]
 
 _RUNTIME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
-# Names that another runtime's own parts would have.
-_TAKEN = ("-candidate", "-previous", "-watchtower", "-deploy", "-repair")
+# A name that ends in one of these belongs to a part of another runtime.
+_RESERVED_SUFFIXES = ("-candidate", "-previous", "-watchtower", "-deploy", "-repair")
 
 UID = 10001
 CONFIG = "/flageemonitor/config"
 DATA = "/flageemonitor/data"
 SOCKET = "/var/run/docker.sock"
+# On every container and volume that deploy creates.
+LABEL_RUNTIME = "flageemonitor.runtime"
+LABEL_ROLE = "flageemonitor.role"
+LABEL_SPEC = "flageemonitor.spec"
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Names of containers, the candidate's volume and wrappers."""
+    """Names of containers, of the candidate's volume and of the wrappers."""
 
     runtime: str
 
     @property
     def candidate(self) -> str:
-        """Of the container and of the volume."""
+        """The container and its volume."""
         return f"{self.runtime}-candidate"
 
     @property
@@ -39,7 +43,7 @@ class Names:
 
     @property
     def deploy(self) -> str:
-        """Of the container that we are: the wrappers name it so."""
+        """The one-shot container that deploy itself runs in; the wrappers name it."""
         return f"{self.runtime}-deploy"
 
     def wrapper(self, what: str) -> str:
@@ -47,15 +51,15 @@ class Names:
 
 
 def name_problem(text: str) -> str:
-    """Why this cannot be a runtime's name; empty when it can."""
+    """Why this is not a valid runtime name; empty when it is."""
     if not _RUNTIME.fullmatch(text):
         return f"{text!r} must be 1 to 40 of a-z 0-9 _ . - and begin with a letter or digit"
-    taken = next((suffix for suffix in _TAKEN if text.endswith(suffix)), "")
-    return f"{text!r} must not end in {taken}: that is the name of another runtime's part" if taken else ""
+    reserved = next((suffix for suffix in _RESERVED_SUFFIXES if text.endswith(suffix)), "")
+    return f"{text!r} must not end in {reserved}: a part of another runtime has such a name" if reserved else ""
 
 
 def environment_file(runtime: str, system: HostOs) -> str:
-    """Where it is on the host, for messages."""
+    """Where the environment file is on the host, for messages."""
     if system == "windows":
         return f"%ProgramData%\\FlageeMonitor\\{runtime}\\flageemonitor.env"
     return f"/etc/{runtime}/flageemonitor.env"

@@ -1,4 +1,7 @@
-"""What deploy remembers between two calls, in `/etc/<runtime>/deploy.json`: root's own file, written whole or not at all."""
+"""What deploy remembers between two calls, in `/etc/<runtime>/deploy.json`: root's own file, written whole or not at all.
+
+The names in the file are older than some of those here: an earlier release must read it after a rollback.
+"""
 
 from __future__ import annotations
 
@@ -11,27 +14,28 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from contracts.bounded import read_json
 from runtime.adapters.state.files import read_plain, write_atomically
-from runtime.deployment.facts import Image
+from runtime.deployment.engine import Image, release
 from runtime.deployment.reference import Reference
-from runtime.deployment.sights import Sight
+from runtime.deployment.repair_rules import HealthHistory
 
 FILE = "deploy.json"
-HEALTHY_IMAGE = "healthy_image"
-KEPT = 5
-ATTEMPTS = 3
-WINDOW = dt.timedelta(hours=1)
-_RETIRED = 10
-# A pipe or a folder of that name, a giant, a link to itself; and no trouble of the disk, which another time may read.
-_NO_FILE_OF_OURS = (errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.ENXIO)
+HEALTHY_IMAGE_FILE = "healthy_image"
+HEALTHY_KEPT = 5
+ATTEMPT_WINDOW = dt.timedelta(hours=1)
+_LIST_LIMIT = 10
+# A pipe, a folder, a link to itself or a file too large is set aside. Any other error is the disk's, and may pass.
+_SET_ASIDE = (errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.ENXIO)
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
 
-class Healthy(_Part):
-    """An image that was seen healthy as the runtime. ``reference``: how to have it again: repository@digest, else the id.
-    ``proved``: for long enough, and without a restart; else it passed a swap, and is believed until it ails."""
+class HealthyImage(_Part):
+    """An image that was healthy as the runtime. ``reference``: how to get it again, repository@digest, else its id.
+
+    ``proved``: it was healthy for long enough without a restart. Otherwise it passed an update, and is trusted until it fails.
+    """
 
     reference: Annotated[str, Field(min_length=1)]
     image_id: Annotated[str, Field(min_length=1)]
@@ -44,12 +48,11 @@ class Healthy(_Part):
     @property
     def label(self) -> str:
         """For a person."""
-        named = " ".join(filter(None, (self.version, self.revision[:12] and f"({self.revision[:12]})")))
-        return named or self.reference
+        return release(self.version, self.revision) or self.reference
 
 
 class Pin(_Part):
-    """The image that stays until somebody resumes."""
+    """The image that stays until an operator resumes."""
 
     reference: str
     image_id: str
@@ -57,10 +60,10 @@ class Pin(_Part):
     why: str
 
 
-class Swap(_Part):
-    """A swap that is under way, noted before the old container is touched. ``old``: its id, empty at a first install.
+class PendingUpdate(_Part):
+    """An update that has begun, saved before the old container is stopped. ``old``: its id, empty for a first installation.
 
-    ``pin`` is what holds once it has succeeded.
+    ``pin``: what is pinned once the update has succeeded.
     """
 
     verb: str
@@ -71,16 +74,16 @@ class Swap(_Part):
     at: AwareDatetime
 
 
-class Refused(_Part):
-    """An image that did not pass, or that was gone back from. ``digests``: of its manifest, as registries name it."""
+class RefusedImage(_Part):
+    """An image that failed, or that was rolled back from. ``digests``: of its manifest, as registries name it."""
 
     image_id: str
     digests: tuple[str, ...] = ()
     at: AwareDatetime
 
 
-class Tag(_Part):
-    """What the registry last said about the tag. ``known_at``: when it said so; ``at``: when it was last asked."""
+class RegistryTag(_Part):
+    """What the registry last answered for the tag. ``known_at``: when it answered; ``at``: when it was last asked."""
 
     digest: str = ""
     known_at: AwareDatetime | None = None
@@ -88,7 +91,9 @@ class Tag(_Part):
     error: str = ""
 
 
-class Last(_Part):
+class LastResult(_Part):
+    """The last deploy that changed something or failed."""
+
     verb: str
     reason: str
     message: str
@@ -96,47 +101,65 @@ class Last(_Part):
 
 
 class Records(_Part):
-    """``healthy``: newest first, by when each was first healthy. ``current``: image id of the one that was last seen healthy.
+    """``healthy``: newest first, by when each was first healthy. ``current``: image id of the one that was last healthy.
 
-    ``followed``: what FLAGEEMONITOR_IMAGE named when the runtime was last made from it. ``door``: seconds since 1970 that we have
-    closed the door until, so that a later call knows whose it is. ``attempts``: when a repair last acted. ``retired``: images of
-    ours that may be removed from the host as soon as nothing uses them. ``sight``: what repairs saw of the runtime.
+    ``followed``: the value of FLAGEEMONITOR_IMAGE when the runtime was last created from it. ``barrier_until``: until when deploy
+    keeps new runs from starting, in seconds since 1970, so that a later call knows its own barrier. ``attempts``: when repairs
+    acted. ``retired``: image ids that may be removed once nothing uses them. ``history``: what repairs saw of the runtime.
     """
 
     version: int = Field(1, alias="schema")
-    healthy: tuple[Healthy, ...] = ()
+    healthy: tuple[HealthyImage, ...] = ()
     current: str = ""
     followed: str = ""
     pinned: Pin | None = None
-    swap: Swap | None = None
-    door: int | None = None
+    pending_update: PendingUpdate | None = Field(None, alias="swap")
+    barrier_until: int | None = Field(None, alias="door")
     attempts: tuple[AwareDatetime, ...] = ()
     retired: tuple[str, ...] = ()
-    refused: tuple[Refused, ...] = ()
-    sight: Sight | None = None
+    refused: tuple[RefusedImage, ...] = ()
+    history: HealthHistory | None = Field(None, alias="sight")
     behind_since: AwareDatetime | None = None
-    tag: Tag = Tag()
-    last: Last | None = None
+    tag: RegistryTag = RegistryTag()
+    last: LastResult | None = None
 
-    def known(self, image_id: str) -> bool:
-        return any(one.image_id == image_id for one in self.healthy)
-
-    def proved(self, image_id: str) -> bool:
-        return any(one.image_id == image_id and one.proved for one in self.healthy)
-
-    def entry(self, image_id: str) -> Healthy | None:
+    def entry(self, image_id: str) -> HealthyImage | None:
         return next((one for one in self.healthy if one.image_id == image_id), None)
 
-    def before(self, image_id: str) -> tuple[Healthy, ...]:
+    def known(self, image_id: str) -> bool:
+        """Whether this image was healthy before."""
+        return self.entry(image_id) is not None
+
+    def proved(self, image_id: str) -> bool:
+        entry = self.entry(image_id)
+        return entry is not None and entry.proved
+
+    @property
+    def current_first(self) -> tuple[HealthyImage, ...]:
+        """The healthy images; the one that was last healthy comes first."""
+        current = self.entry(self.current)
+        return (*((current,) if current else ()), *(one for one in self.healthy if one != current))
+
+    def before(self, image_id: str) -> tuple[HealthyImage, ...]:
         """The healthy images that a rollback from this one may go to, best first."""
         ids = [one.image_id for one in self.healthy]
-        if image_id in ids:
-            return self.healthy[ids.index(image_id) + 1 :]
-        current = self.entry(self.current)
-        return tuple(dict.fromkeys((*((current,) if current else ()), *self.healthy)))
+        return self.healthy[ids.index(image_id) + 1 :] if image_id in ids else self.current_first
 
-    def remember(self, image: Image, repository: str, now: dt.datetime, *, proved: bool) -> Records:
-        """This image runs healthy."""
+    @property
+    def refused_digests(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(digest for one in self.refused for digest in one.digests))
+
+    def recent_attempts(self, now: dt.datetime) -> tuple[dt.datetime, ...]:
+        """Repairs of the last hour. One in the future was recorded while the clock was ahead, and does not count."""
+        return tuple(at for at in self.attempts if dt.timedelta() <= now - at < ATTEMPT_WINDOW)
+
+    # Each of these returns new records.
+
+    def with_attempt(self, now: dt.datetime) -> Records:
+        return self.model_copy(update={"attempts": (*self.recent_attempts(now), now)})
+
+    def with_healthy(self, image: Image, repository: str, now: dt.datetime, *, proved: bool) -> Records:
+        """This image runs and is healthy."""
         if self.known(image.id):
             entries = (
                 one.model_copy(update={"proved": one.proved or proved}) if one.image_id == image.id else one
@@ -145,7 +168,7 @@ class Records(_Part):
             return self.model_copy(update={"current": image.id, "healthy": tuple(entries)})
         digest = image.digest(repository)
         reference = str(Reference(repository, digest=digest)) if digest else image.id
-        entry = Healthy(
+        entry = HealthyImage(
             reference=reference,
             image_id=image.id,
             digest=digest,
@@ -155,66 +178,57 @@ class Records(_Part):
             at=now,
         )
         healthy = (entry, *self.healthy)
-        return self.model_copy(update={"healthy": healthy[:KEPT], "current": image.id}).retire(
-            *(one.image_id for one in healthy[2:] if one.digest)  # these can be had again
-        )
+        # Those with a digest can be pulled again.
+        removable = (one.image_id for one in healthy[2:] if one.digest)
+        return self.model_copy(update={"healthy": healthy[:HEALTHY_KEPT], "current": image.id}).with_retired(*removable)
 
-    def retire(self, *image_ids: str) -> Records:
-        retired = tuple(dict.fromkeys((*image_ids, *self.retired)))[:_RETIRED]
+    def with_retired(self, *image_ids: str) -> Records:
+        retired = tuple(dict.fromkeys((*image_ids, *self.retired)))[:_LIST_LIMIT]
         return self.model_copy(update={"retired": retired})
 
-    def refuse(self, image: Image, now: dt.datetime) -> Records:
-        """Watchtower is not to take this one."""
-        digests = tuple(text.partition("@")[2] for text in image.digests)
-        one = Refused(image_id=image.id, digests=digests, at=now)
-        return self.model_copy(update={"refused": (one, *self.accept(image.id).refused)[:_RETIRED]})
+    def with_refused(self, image: Image, now: dt.datetime) -> Records:
+        """Watchtower must not take this one."""
+        one = RefusedImage(image_id=image.id, digests=image.manifest_digests, at=now)
+        return self.model_copy(update={"refused": (one, *self.without_refused(image.id).refused)[:_LIST_LIMIT]})
 
-    def accept(self, image_id: str) -> Records:
-        """It may be taken after all."""
+    def without_refused(self, image_id: str) -> Records:
         return self.model_copy(update={"refused": tuple(one for one in self.refused if one.image_id != image_id)})
 
-    @property
-    def refused_digests(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(digest for one in self.refused for digest in one.digests))
 
-    def tried(self, now: dt.datetime) -> Records:
-        """A repair acts now."""
-        return self.model_copy(update={"attempts": (*self.recent(now), now)})
+class RecordFile:
+    """The file itself; reads it when made. Blocks on the disk. ``read_only``: leave even a damaged file as it is.
 
-    def recent(self, now: dt.datetime) -> tuple[dt.datetime, ...]:
-        """Repairs of the last hour; one from the future was noted by a clock that ran ahead."""
-        return tuple(at for at in self.attempts if dt.timedelta() <= now - at < WINDOW)
+    ``notice``: a sentence for an operator when the file could not be read or written.
+    """
 
-
-class Memory:
-    """The file itself. Blocks on the disk. ``look``: change nothing, not even a file that is damaged."""
-
-    def __init__(self, folder: Path, *, look: bool = False) -> None:
-        self._folder, self._look = folder, look
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+        self._folder, self._read_only = folder, read_only
         self.notice = ""
         self.records = self._read()
 
-    def save(self, **changes: object) -> None:
-        """Change some fields, for good where the disk lets us: a full one must not keep a container from starting."""
-        self.keep(self.records.model_copy(update=changes))
+    def change(self, **changes: object) -> None:
+        """Save with some fields changed, as ``save`` does."""
+        self.save(self.records.model_copy(update=changes))
 
-    def keep(self, records: Records) -> None:
-        """The same for a whole new content."""
+    def save(self, records: Records) -> None:
+        """On the disk if possible, else in memory with a notice: a full disk must not keep a container from starting."""
         try:
-            self.commit(records)
+            self.save_or_raise(records)
         except OSError as error:
             self.records = records
-            self.notice = f"{FILE} could not be written ({error.strerror}): what happened is forgotten with this call"
+            self.notice = (
+                f"{FILE} could not be written ({error.strerror}): the next call will not know what this one did"
+            )
 
-    def commit(self, records: Records) -> None:
-        """For what must not happen without being noted. Raises OSError, and then nothing has changed."""
+    def save_or_raise(self, records: Records) -> None:
+        """For what must not happen unrecorded. Raises OSError, and then nothing has changed."""
         if records == self.records and (self._folder / FILE).exists():
             return
         content = records.model_dump_json(indent=1, by_alias=True) + "\n"
         write_atomically(self._folder / FILE, content.encode(), mode=0o600)
         current = records.entry(records.current)
         if current is not None:
-            _write_if_new(self._folder / HEALTHY_IMAGE, f"{current.reference}\n".encode())
+            _write_if_new(self._folder / HEALTHY_IMAGE_FILE, f"{current.reference}\n".encode())
         self.records = records
 
     def _read(self) -> Records:
@@ -224,14 +238,14 @@ class Memory:
         except FileNotFoundError:
             return Records()
         except (ValidationError, ValueError, OSError) as error:
-            if isinstance(error, OSError) and error.errno not in _NO_FILE_OF_OURS:
+            if isinstance(error, OSError) and error.errno not in _SET_ASIDE:
                 raise
             aside = path.with_name(f"{FILE}.damaged")
-            first = (error.strerror if isinstance(error, OSError) else None) or str(error).partition("\n")[0]
-            self.notice = f"{path.name} could not be read ({first}): pins and history are lost"
-            if not self._look:
+            cause = (error.strerror if isinstance(error, OSError) else None) or str(error).partition("\n")[0]
+            self.notice = f"{path.name} could not be read ({cause}): pins and history are lost"
+            if not self._read_only:
                 path.replace(aside)
-                self.notice += f"; what it held is in {aside.name}"
+                self.notice += f"; its content is kept in {aside.name}"
             return Records()
 
 

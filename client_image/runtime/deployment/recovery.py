@@ -1,82 +1,85 @@
-"""Mends what a deploy that was killed left behind, at the start of the next one. Called by the verbs, under the lock.
+"""Completes or undoes what a killed deploy left, at the start of the next one. Called by verbs and repair, under the lock.
 
-Every step of a swap leaves one of these pictures; the records say which container is the old one:
+Every step of an update leaves one of these states; the records say which container is the old one:
 
 | runtime       | previous | what happened last                            | what is done                                    |
 |---------------|----------|-----------------------------------------------|-------------------------------------------------|
-| the old       | -        | noted, perhaps stopped; or already gone back  | the note is dropped; a repair starts it          |
+| the old       | -        | saved, perhaps stopped; or already restored   | the pending update is dropped, the old one runs |
 | -             | the old  | renamed                                       | it gets its name back and is started            |
-| never started | the old  | the new one made                              | the new one is removed, the old one runs again  |
-| the new       | the old  | started, judged, or remembered as healthy     | judged again: kept, or gone back                |
+| never started | the old  | the new one created                           | the new one is removed, the old one runs again  |
+| the new       | the old  | started, judged, or recorded as healthy       | judged again: kept, or the old one is restored  |
 | the new       | -        | the previous one removed; a first installation| judged again, or left to the repair             |
 """
 
 from __future__ import annotations
 
-from runtime.deployment.deployment import Site
-from runtime.deployment.facts import Container
-from runtime.deployment.health import wait_settled
-from runtime.deployment.interruptions import reopen
-from runtime.deployment.records import Swap
+from dataclasses import replace
+
+from runtime.deployment.candidate import discard_candidate
+from runtime.deployment.deployment import Deployment
+from runtime.deployment.engine import Container
+from runtime.deployment.health import wait_stable
+from runtime.deployment.interruptions import lift_barrier
+from runtime.deployment.records import PendingUpdate
 from runtime.deployment.results import Result
-from runtime.deployment.update import discard_candidate, drop_previous, finish, go_back, retire
+from runtime.deployment.update import complete_update, refuse_image, remove_previous, restore_previous
+
+_COMPLETED = Result("repaired", "completed an interrupted update")
 
 
-def recover(site: Site) -> Result | None:
-    """What was mended, as the result of that swap; None when there was nothing. Raises DeployError."""
-    discard_candidate(site)
-    result = _settle(site)
-    reopen(site)
+def recover(deployment: Deployment) -> Result | None:
+    """The result of the interrupted update; None when there was nothing to complete. Raises DeployError."""
+    discard_candidate(deployment)
+    result = _settle(deployment)
+    lift_barrier(deployment)
     return result
 
 
-def _settle(site: Site) -> Result | None:
-    note = site.memory.records.swap
-    runtime, previous = site.runtime(), site.ours(site.names.previous)
-    if note is None and previous is None:
+def _settle(deployment: Deployment) -> Result | None:
+    pending = deployment.records.pending_update
+    runtime, previous = deployment.runtime(), deployment.own_container(deployment.names.previous)
+    if pending is None and previous is None:
         return None
-    site.tell("mending", "an earlier deploy was interrupted")
-    site.shield.seal()
+    deployment.notify("recovering", "an earlier deploy was interrupted")
+    deployment.defer_signals()
     if previous is None:
-        return _without_previous(site, note, runtime) if note is not None else None
+        return _settle_without_previous(deployment, pending, runtime) if pending is not None else None
     if runtime is not None and (runtime.running or runtime.status == "restarting"):
-        return _judge(site, note, runtime)
-    return _mended(go_back(site, "a deploy was interrupted in the middle of the swap"))
+        return _judge_new(deployment, pending, runtime)
+    result = restore_previous(deployment, "a deploy was interrupted in the middle of an update")
+    # No new failure here: only the interruption is repaired.
+    return replace(result, reason="repaired", advice="") if result.reason == "restored" else result
 
 
-def _without_previous(site: Site, note: Swap, runtime: Container | None) -> Result | None:
-    if runtime is not None and runtime.id != note.old:
-        # The first installation: there is nothing to go back to.
-        if wait_settled(site, runtime.id).healthy:
-            finish(site, note)
-            return Result("repaired", "an interrupted swap was brought to its end")
+def _settle_without_previous(
+    deployment: Deployment, pending: PendingUpdate, runtime: Container | None
+) -> Result | None:
+    if runtime is not None and runtime.id != pending.old:
+        # The first installation: there is nothing to restore.
+        if wait_stable(deployment, runtime.id).healthy:
+            complete_update(deployment, pending)
+            return _COMPLETED
     elif runtime is not None and not runtime.running:
-        site.engine.start(runtime.id)
-        site.memory.save(swap=None)
-        return Result("repaired", "the runtime, stopped by a deploy that was interrupted, runs again")
-    site.memory.save(swap=None)
+        deployment.engine.start(runtime.id)
+        deployment.record_file.change(pending_update=None)
+        return Result("repaired", "the runtime, which an interrupted deploy had stopped, runs again")
+    deployment.record_file.change(pending_update=None)
     return None
 
 
-def _judge(site: Site, note: Swap | None, runtime: Container) -> Result | None:
+def _judge_new(deployment: Deployment, pending: PendingUpdate | None, runtime: Container) -> Result | None:
     """Both are there, and the new one runs."""
-    if note is None and site.memory.records.known(runtime.image_id):
-        drop_previous(site)  # it was healthy already, and only the broom was missing
+    if pending is None and deployment.records.known(runtime.image_id):
+        remove_previous(deployment)  # the update had succeeded, only this step was missing
         return None
-    verdict = wait_settled(site, runtime.id)
-    if not verdict.healthy:
-        if (image := site.engine.image(runtime.image_id)) is not None:
-            retire(site, image)
-        return go_back(site, f"a deploy was interrupted, and its new container failed, {verdict.text}", verdict.log)
-    if note is not None:
-        finish(site, note)
+    health = wait_stable(deployment, runtime.id)
+    if not health.healthy:
+        if (image := deployment.engine.image(runtime.image_id)) is not None:
+            refuse_image(deployment, image)
+        why = f"a deploy was interrupted, and its new container failed, {health.text}"
+        return restore_previous(deployment, why, health.log)
+    if pending is not None:
+        complete_update(deployment, pending)
     else:
-        drop_previous(site)
-    return Result("repaired", "an interrupted swap was brought to its end")
-
-
-def _mended(result: Result) -> Result:
-    """Nothing new has failed here: the interruption alone was the trouble."""
-    if result.reason == "restored":
-        return Result("repaired", result.message, "", result.notes)
-    return result
+        remove_previous(deployment)
+    return _COMPLETED

@@ -1,145 +1,172 @@
-"""repair: what the host's timer calls. What is missing is made, what differs is replaced, what ails is helped."""
+"""repair: what the host's timer calls. Observe, decide (repair_rules), carry out."""
 
 from __future__ import annotations
 
-from dataclasses import replace as changed
+from dataclasses import replace
 
-from runtime.deployment.choice import bring, go_to_history, last_healthy, standing
-from runtime.deployment.deployment import REPAIR_WAIT_S, Site
-from runtime.deployment.facts import Condition, Container
-from runtime.deployment.health import wait_healthy
-from runtime.deployment.interruptions import at_work, named, quiet
-from runtime.deployment.looking import PATIENT_S, Seen, look, remember, situation
+from runtime.deployment import watchtower
+from runtime.deployment.deployment import REPAIR_WAIT_S, Deployment
+from runtime.deployment.engine import Container
+from runtime.deployment.health import (
+    LOG_LINES,
+    PATIENT_PROBE_S,
+    Observation,
+    assess,
+    observe,
+    record_healthy,
+    wait_healthy,
+)
+from runtime.deployment.interruptions import describe_runs, drain_runs, runs_at_work
 from runtime.deployment.recovery import recover
-from runtime.deployment.repair_rules import Act, Plan, decide
+from runtime.deployment.repair_rules import Condition, Remedy, RepairDecision, decide
 from runtime.deployment.results import DeployError, Result, as_result
 from runtime.deployment.specification import STOP_S
-from runtime.deployment.update import pause_watchtower, replace
+from runtime.deployment.update import (
+    last_healthy_image,
+    pull_if_changed,
+    replace_runtime,
+    roll_back,
+    target_image,
+)
+
+_CHANGE_NOTHING = (Remedy.NOTHING, Remedy.REMEMBER, Remedy.WAIT, Remedy.GIVE_UP)
+_STOP_RUNTIME = (Remedy.REPLACE, Remedy.RESTART, Remedy.ROLL_BACK)
 
 
-def repair(site: Site) -> Result:
-    """What the host's timer calls."""
-    mended = recover(site)
-    if mended is not None and mended.reason in ("restored", "broken"):
-        return mended
-    seen, plan = _judge(site)
-    if plan.act not in (Act.NOTHING, Act.REMEMBER, Act.WAIT, Act.GIVE_UP):
-        if busy := _busy(site, plan):
-            return busy
-        _fetch(site, seen, plan.act)
-        # Watchtower may be at work on this very container; once it is out of the way, what is seen is what is.
-        pause_watchtower(site)
-        seen, plan = _judge(site)
-    result = _act(site, seen, plan.act, plan.why)
-    return mended if mended is not None and result.reason == "unchanged" else result
+def repair(deployment: Deployment) -> Result:
+    """Raises DeployError."""
+    recovered = recover(deployment)
+    if recovered is not None and recovered.reason in ("restored", "broken"):
+        return recovered
+    seen, decision = _observe_and_decide(deployment)
+    if decision.remedy not in _CHANGE_NOTHING:
+        if waiting := _wait_for_runs(deployment, decision):
+            return waiting
+        if decision.remedy in (Remedy.REPLACE, Remedy.CREATE):
+            _pull_while_running(deployment, seen)
+        # Watchtower may be working on this very container: once it is paused, what is observed stays true.
+        watchtower.pause(deployment)
+        seen, decision = _observe_and_decide(deployment)
+    result = _carry_out(deployment, seen, decision)
+    return recovered if recovered is not None and result.reason == "unchanged" else result
 
 
-def _judge(site: Site) -> tuple[Seen, Plan]:
-    seen = look(site, None, patience=PATIENT_S)
-    return seen, decide(situation(site, seen))
+def _observe_and_decide(deployment: Deployment) -> tuple[Observation, RepairDecision]:
+    seen = observe(deployment, probe_s=PATIENT_PROBE_S)
+    return seen, decide(assess(deployment, seen))
 
 
-def _busy(site: Site, plan: Plan) -> Result | None:
-    """Runs at work are left to end: nothing is closed, stopped or counted for what has to wait anyway."""
-    asked_to_wait = site.options.force or site.options.wait > REPAIR_WAIT_S
-    if plan.act not in (Act.REPLACE, Act.RESTART, Act.ROLL_BACK) or asked_to_wait:
+def _wait_for_runs(deployment: Deployment, decision: RepairDecision) -> Result | None:
+    """Runs at work are left to end, by a later repair if need be: nothing is stopped, and no attempt is counted."""
+    asked_to_wait = deployment.options.force or deployment.options.wait > REPAIR_WAIT_S
+    if decision.remedy not in _STOP_RUNTIME or asked_to_wait:
         return None
-    runs = at_work(site)
-    return Result("waiting", f"{plan.why}; to be mended when these runs are over: {named(runs)}") if runs else None
+    runs = runs_at_work(deployment)
+    text = f"{decision.why}; to be repaired when these runs have ended: {describe_runs(runs)}"
+    return Result("waiting", text) if runs else None
 
 
-def _fetch(site: Site, seen: Seen, act: Act) -> None:
-    """What is to be pulled, while everything still runs. Raises DeployError when it cannot be had and nothing ails."""
-    if act in (Act.REPLACE, Act.CREATE):
-        try:
-            bring(site, seen.container)
-        except DeployError:
-            if seen.condition is Condition.HEALTHY:
-                raise
-
-
-def _act(site: Site, seen: Seen, act: Act, why: str) -> Result:
-    if act is Act.WAIT:
-        return Result("waiting", f"{why}; looked at again by the next repair")
-    if act in (Act.NOTHING, Act.REMEMBER):
-        remember(site, seen, pin=site.memory.records.pinned)
-        return Result("unchanged", f"{site.names.runtime} {why}")
-    if act is Act.GIVE_UP:
-        return _give_up(site, seen, why)
-    site.tell("repairing", why)
-    if act is Act.ROLL_BACK:
-        return go_to_history(site, seen.container, verb="repair", why=why)
-    attempts = site.memory.records.attempts
-    site.memory.keep(site.memory.records.tried(site.now()))
+def _pull_while_running(deployment: Deployment, seen: Observation) -> None:
+    """Raises DeployError when a newly configured image is not available and the runtime is healthy."""
     try:
-        return _mend(site, seen, act, why)
-    except DeployError as error:
-        if error.reason == "run_in_progress":
-            site.memory.save(attempts=attempts)  # nothing was tried
-        raise
-
-
-def _mend(site: Site, seen: Seen, act: Act, why: str) -> Result:
-    container = seen.container
-    if container is None:
-        return _create(site, why)
-    if act in (Act.START, Act.RESTART):
-        return _start(site, container, act, why)
-    try:
-        target = standing(site, container)
+        pull_if_changed(deployment, seen.container)
     except DeployError:
         if seen.condition is Condition.HEALTHY:
             raise
-        # What it should become cannot be had; as it is, it may run again.
-        return _start(site, container, Act.START if seen.condition is Condition.STOPPED else Act.RESTART, why)
-    return _because(why, replace(site, target, verb="repair", reason="repaired"))
 
 
-def _create(site: Site, why: str) -> Result:
+def _carry_out(deployment: Deployment, seen: Observation, decision: RepairDecision) -> Result:
+    why = decision.why
+    match decision.remedy:
+        case Remedy.WAIT:
+            return Result("waiting", f"{why}; the next repair checks it again")
+        case Remedy.NOTHING | Remedy.REMEMBER:
+            record_healthy(deployment, seen, pin=deployment.records.pinned)
+            return Result("unchanged", f"{deployment.names.runtime} {why}")
+        case Remedy.GIVE_UP:
+            return _give_up(deployment, seen, why)
+        case Remedy.ROLL_BACK:
+            deployment.notify("repairing", why)
+            return roll_back(deployment, seen.container, verb="repair", why=why)
+        case _:
+            deployment.notify("repairing", why)
+            return _attempt(deployment, seen, decision)
+
+
+def _attempt(deployment: Deployment, seen: Observation, decision: RepairDecision) -> Result:
+    """Create, start, restart or replace, counted as one attempt of this hour."""
+    attempts = deployment.records.attempts
+    deployment.record_file.save(deployment.records.with_attempt(deployment.now()))
+    try:
+        if seen.container is None:
+            return _create(deployment, decision.why)
+        if decision.remedy in (Remedy.START, Remedy.RESTART):
+            return _start(deployment, seen.container, decision.remedy, decision.why)
+        return _replace(deployment, seen, seen.container, decision.why)
+    except DeployError as error:
+        if error.reason == "run_in_progress":
+            deployment.record_file.change(attempts=attempts)  # nothing was tried
+        raise
+
+
+def _create(deployment: Deployment, why: str) -> Result:
     """Nothing runs: the image that should, else the last healthy one."""
     try:
-        result = replace(site, standing(site, None), verb="repair", reason="repaired")
+        result = replace_runtime(deployment, target_image(deployment, None), verb="repair", reason="repaired")
     except DeployError as error:
         result = as_result(error)
-    if result.reason in ("candidate_unhealthy", "image_unavailable") and (last := last_healthy(site)) is not None:
-        notes = (f"{result.reason}: {result.message}",)
-        result = changed(replace(site, last, verb="repair", reason="repaired"), notes=notes)
-    return _because(why, result)
+    if result.reason in ("candidate_unhealthy", "image_unavailable"):
+        last = last_healthy_image(deployment)
+        if last is not None:
+            notes = (f"{result.reason}: {result.message}",)
+            result = replace(replace_runtime(deployment, last, verb="repair", reason="repaired"), notes=notes)
+    return _with_cause(why, result)
 
 
-def _because(why: str, result: Result) -> Result:
-    return changed(result, message=f"{why}: {result.message}") if result.reason == "repaired" else result
-
-
-def _start(site: Site, container: Container, act: Act, why: str) -> Result:
-    """Started again as it is; when an image that has not proved itself ends at once, the last healthy one takes over."""
-    lost = True
+def _replace(deployment: Deployment, seen: Observation, container: Container, why: str) -> Result:
     try:
-        if act is Act.START:
-            site.engine.start(container.id)
+        target = target_image(deployment, container)
+    except DeployError:
+        if seen.condition is Condition.HEALTHY:
+            raise
+        # The image that it should run is not available; with the one that it has it may run again.
+        remedy = Remedy.START if seen.condition is Condition.STOPPED else Remedy.RESTART
+        return _start(deployment, container, remedy, why)
+    return _with_cause(why, replace_runtime(deployment, target, verb="repair", reason="repaired"))
+
+
+def _with_cause(why: str, result: Result) -> Result:
+    return replace(result, message=f"{why}: {result.message}") if result.reason == "repaired" else result
+
+
+def _start(deployment: Deployment, container: Container, remedy: Remedy, why: str) -> Result:
+    """Start the container as it is. If an image that has not proved itself ends at once, the last healthy one takes over."""
+    final = True
+    try:
+        if remedy is Remedy.START:
+            deployment.engine.start(container.id)
         else:
-            with quiet(site):
-                site.engine.restart(container.id, STOP_S)
-        verdict = wait_healthy(site, container.id, site.options.health_timeout)
-        text, log, lost = verdict.text, verdict.log, verdict.lost
-        if verdict.healthy:
+            with drain_runs(deployment):
+                deployment.engine.restart(container.id, STOP_S)
+        health = wait_healthy(deployment, container.id)
+        text, log, final = health.text, health.log, health.final
+        if health.healthy:
             return Result("repaired", f"{why}; it was started again and is healthy")
     except DeployError as error:
         if error.reason == "run_in_progress":
             raise
         text, log = error.message, ""
-    records = site.memory.records
-    if lost and not records.proved(container.image_id) and records.before(container.image_id):
-        return go_to_history(site, container, verb="repair", why=f"{why}, and starting it did not help")
-    advice = f"read `docker logs {site.names.runtime}`; the next repair tries again"
-    return Result("broken", f"{why}; started again it is not healthy: {text}", advice, log=log)
+    records = deployment.records
+    if final and not records.proved(container.image_id) and records.before(container.image_id):
+        return roll_back(deployment, container, verb="repair", why=f"{why}, and starting it did not help")
+    advice = f"read `docker logs {deployment.names.runtime}`; the next repair tries again"
+    return Result("broken", f"{why}; it was started again and is not healthy: {text}", advice, log=log)
 
 
-def _give_up(site: Site, seen: Seen, why: str) -> Result:
-    advice = (
-        f"mend the cause, then call {site.names.wrapper('update-image')}; in an hour the repair tries again by itself"
-    )
+def _give_up(deployment: Deployment, seen: Observation, why: str) -> Result:
+    update = deployment.names.wrapper("update-image")
+    advice = f"correct the cause, then run {update}; the repair tries again in an hour"
     if seen.condition is Condition.HEALTHY:
-        return Result("failed", f"not as specified, and not to be mended so far: {why}", advice)
-    log = site.engine.logs(site.names.runtime, 25).strip()
+        return Result("failed", f"not as specified, and repairs within the last hour did not help: {why}", advice)
+    log = deployment.engine.logs(deployment.names.runtime, LOG_LINES).strip()
     return Result("broken", why, advice, log=log)

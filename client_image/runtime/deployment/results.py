@@ -1,4 +1,4 @@
-"""What a deploy can end with: reason codes, their exit codes, and the one kind of error. The table is docs/deployment.md's."""
+"""How a deploy ends: reason codes with exit codes, the result, and the one error. Pure. The table is in docs/deployment.md."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ EXIT_CODES: Mapping[str, int] = MappingProxyType(
         "run_in_progress": 75,
     }
 )
-# Reasons that tell of no change and no fault: they are not worth an event each time the timer comes round.
-QUIET = frozenset({"unchanged", "waiting", "busy", "pinned", "status"})
+# Neither a change nor a fault: no event is posted for them each time the timer runs.
+UNEVENTFUL = frozenset({"unchanged", "waiting", "busy", "pinned", "status"})
 
 
 class DeployError(RunError):
@@ -45,7 +45,7 @@ class DeployError(RunError):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a verb ended. ``notes``: what else an operator should know, one sentence each; ``log``: last lines of a container."""
+    """How a verb ended. ``notes``: what else an operator should know, one sentence each; ``log``: a container's last lines."""
 
     reason: str
     message: str

@@ -1,26 +1,36 @@
-"""What each of our containers must be, as the body of the engine's create call. Pure, and the only description there is."""
+"""What each of our containers must be, as the body of the engine's create call, and what differs from it. Pure.
+
+This is the only description of the containers. Drift compares what runs, not only the label, because somebody may have used
+`docker update` or created the container by hand. No drift: what the engine adds, what the image brings, and what Watchtower
+changes when it creates the container again (hostname, image).
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from runtime.deployment.environment import DeploySettings
-from runtime.deployment.facts import LABEL_ROLE, LABEL_RUNTIME, LABEL_SPEC, EngineFacts
-from runtime.deployment.names import CONFIG, DATA, SOCKET, UID
+from runtime.deployment.engine import Container, EngineFacts, Image
+from runtime.deployment.environment import LEGACY_PREFIX, PLAIN_KEYS, PREFIX, DeploySettings
+from runtime.deployment.names import CONFIG, DATA, LABEL_ROLE, LABEL_RUNTIME, LABEL_SPEC, SOCKET, UID
 
-STOP_S = 150  # longer than the grace that the daemon gives its runs
-WATCHTOWER_STOP_S = 240  # so that an update that it has begun is finished: our stop, and what comes after it
+STOP_S = 150  # longer than the grace time that the daemon gives its runs
+WATCHTOWER_STOP_S = 240  # lets it finish an update that it has begun: the stop of our container and what follows
 WATCHTOWER_API = (1, 43)
 CREDENTIALS = "/docker-config"
 LABEL_WATCHTOWER = "com.centurylinklabs.watchtower"
 
 _MIB = 1024 * 1024
 _SCRIPTS = "/flageemonitor/scripts"
+
+_SECRET_KEYS = ("FLAGEEMONITOR_TOKEN", "ARIUSMONITOR_TOKEN")
+_OUR_PREFIXES = (PREFIX, LEGACY_PREFIX, "WATCHTOWER_")
+_OUR_KEYS = (*PLAIN_KEYS, "DOCKER_API_VERSION", "DOCKER_CONFIG")
+_OUR_LABELS = ("flageemonitor.", LABEL_WATCHTOWER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +45,7 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Specification:
-    """``body`` holds a token where the environment file does: it is never shown."""
+    """``body`` contains the token if the environment file does: it is never shown."""
 
     name: str
     role: str
@@ -64,25 +74,25 @@ def runtime_spec(settings: DeploySettings, facts: EngineFacts, sources: Sources,
 
 
 def candidate_spec(settings: DeploySettings, facts: EngineFacts, sources: Sources, image: str) -> Specification:
-    """As the runtime, where it can do no harm: no schedule, its own copy of the state, out of Watchtower's sight."""
+    """The runtime without effect: no schedule, a copy of the state, no labels that Watchtower acts on."""
     name = settings.names.candidate
     mounts = [_mount(sources.config, CONFIG, read_only=True), _mount(name, DATA)]
     return _proxy(settings, facts, name, "candidate", image, mounts, {})
 
 
 def watchtower_spec(settings: DeploySettings, facts: EngineFacts, sources: Sources) -> Specification:
-    """Sees this runtime only, never another's nor itself: its own image moves with deploy."""
+    """Updates this runtime only, not another one and not itself: deploy sets Watchtower's own image."""
     runtime = settings.names.runtime
     environment = {
         "WATCHTOWER_SCOPE": runtime,
         "WATCHTOWER_LABEL_ENABLE": "true",
         "WATCHTOWER_CLEANUP": "true",
         "WATCHTOWER_LIFECYCLE_HOOKS": "true",
-        "WATCHTOWER_INCLUDE_RESTARTING": "true",  # a release that crash-loops must be able to get its fix
+        "WATCHTOWER_INCLUDE_RESTARTING": "true",  # a release in a crash loop must still get its fix
         "WATCHTOWER_POLL_INTERVAL": str(settings.interval),
         "WATCHTOWER_TIMEOUT": "180s",
         "WATCHTOWER_NO_STARTUP_MESSAGE": "true",
-        "DOCKER_API_VERSION": clamp(WATCHTOWER_API, facts),
+        "DOCKER_API_VERSION": nearest_api(WATCHTOWER_API, facts),
     }
     if zone := settings.environment.get("TZ"):
         environment["TZ"] = zone
@@ -103,14 +113,14 @@ def watchtower_spec(settings: DeploySettings, facts: EngineFacts, sources: Sourc
         "RestartPolicy": {"Name": "unless-stopped"},
     }
     image = str(settings.watchtower_image)
-    return _sealed(
+    return _with_hash(
         settings.names.watchtower, "watchtower", runtime, image, environment, labels, host, WATCHTOWER_STOP_S, ""
     )
 
 
-def clamp(wanted: tuple[int, int], facts: EngineFacts) -> str:
-    """The version of the API that is nearest to the wanted one among those that the engine accepts."""
-    least, most = _version(facts.api_min), _version(facts.api)
+def nearest_api(wanted: tuple[int, int], facts: EngineFacts) -> str:
+    """The API version nearest to ``wanted`` that the engine accepts."""
+    least, most = _api_version(facts.api_min), _api_version(facts.api)
     if most is not None:
         wanted = min(wanted, most)
     if least is not None:
@@ -118,7 +128,7 @@ def clamp(wanted: tuple[int, int], facts: EngineFacts) -> str:
     return f"{wanted[0]}.{wanted[1]}"
 
 
-def _version(text: str) -> tuple[int, int] | None:
+def _api_version(text: str) -> tuple[int, int] | None:
     found = re.fullmatch(r"(\d{1,4})\.(\d{1,4})", text)
     return (int(found[1]), int(found[2])) if found else None
 
@@ -132,8 +142,8 @@ def _proxy(
     mounts: list[dict[str, Any]],
     labels: Mapping[str, str],
 ) -> Specification:
-    real = role == "runtime"
-    environment = {**settings.environment, "RUN_MODE": "daemon" if real else "candidate"}
+    is_runtime = role == "runtime"
+    environment = {**settings.environment, "RUN_MODE": "daemon" if is_runtime else "candidate"}
     if settings.token:
         environment["FLAGEEMONITOR_TOKEN"] = settings.token.reveal()
     host = {
@@ -141,15 +151,15 @@ def _proxy(
         "CapAdd": [],
         "Mounts": mounts,
         "NetworkMode": settings.docker_network,
-        "RestartPolicy": {"Name": "unless-stopped" if real else "no"},
+        "RestartPolicy": {"Name": "unless-stopped" if is_runtime else "no"},
         "Tmpfs": {"/tmp": "rw,noexec,nosuid,nodev,mode=1777,size=128m"},  # noqa: S108
     }
     user = f"{UID}:{UID}"
-    return _sealed(name, role, settings.names.runtime, image, environment, labels, host, STOP_S, user)
+    return _with_hash(name, role, settings.names.runtime, image, environment, labels, host, STOP_S, user)
 
 
 def _confined(facts: EngineFacts, *, memory: int, pids: int) -> dict[str, Any]:
-    """Limits that the kernel does not know are left out: the engine would drop them, and that would look like drift for ever."""
+    """Without limits that the kernel cannot enforce: the engine would drop them, and every repair would see drift."""
     return {
         "ReadonlyRootfs": True,
         "CapDrop": ["ALL"],
@@ -160,7 +170,7 @@ def _confined(facts: EngineFacts, *, memory: int, pids: int) -> dict[str, Any]:
     }
 
 
-def _sealed(
+def _with_hash(
     name: str,
     role: str,
     runtime: str,
@@ -185,6 +195,146 @@ def _sealed(
 
 
 def _mount(source: str, target: str, *, read_only: bool = False) -> dict[str, Any]:
-    """A folder of the host must exist: unlike a bind by name, the engine then makes none that belongs to root."""
+    """A mount of a folder fails when the folder does not exist; with `Binds` the engine would create one that belongs to root."""
     folder = source.startswith("/") or re.match(r"[A-Za-z]:[\\/]", source)
     return {"Type": "bind" if folder else "volume", "Source": source, "Target": target, "ReadOnly": read_only}
+
+
+def drift(spec: Specification, container: Container, image: Image | None, *, image_id: str = "") -> tuple[str, ...]:
+    """Each difference in words for an operator; empty when all is as specified.
+
+    ``image``: the one that the container runs, if the engine still has it. ``image_id``: the one that it must run; empty for any.
+    """
+    config, host = _mapping(container.raw.get("Config")), _mapping(container.raw.get("HostConfig"))
+    inherited: Mapping[str, Any] = image.config if image else {}
+    found = [
+        *_image_drift(spec, container, config, image_id),
+        *_environment_drift(spec.body["Env"], config.get("Env"), inherited.get("Env")),
+        *_label_drift(spec.body["Labels"], config.get("Labels"), inherited.get("Labels")),
+        *_process_drift(spec, config, inherited, image_known=image is not None),
+        *_host_drift(spec.body["HostConfig"], host),
+    ]
+    if not found and container.labels.get(LABEL_SPEC) != spec.hash:
+        found.append("created from another specification")
+    return tuple(found)
+
+
+def _image_drift(spec: Specification, container: Container, config: Mapping[str, Any], image_id: str) -> Iterator[str]:
+    if image_id and container.image_id != image_id:
+        yield f"image {_short(container.image_id)}, should be {_short(image_id)}"
+    if config.get("Image") != spec.image:
+        yield f"follows image {config.get('Image')}, should be {spec.image}"
+
+
+def _environment_drift(wanted: object, there: object, image: object) -> Iterator[str]:
+    want, have, inherited = _pairs(wanted), _pairs(there), _pairs(image)
+    for key in sorted(want.keys() | have.keys()):
+        ours = key.startswith(_OUR_PREFIXES) or key in _OUR_KEYS
+        if have.get(key) == want.get(key) or (key not in want and (not ours or have[key] == inherited.get(key))):
+            continue
+        if key in _SECRET_KEYS:
+            yield f"{key} differs"
+        elif key not in want:
+            yield f"{key} is set, should not be"
+        else:
+            yield f"{key} is {have.get(key, 'not set')!r}, should be {want[key]!r}"
+
+
+def _label_drift(wanted: object, there: object, image: object) -> Iterator[str]:
+    want, have, inherited = _mapping(wanted), _mapping(there), _mapping(image)
+    for key in sorted(want.keys() | have.keys()):
+        if key == LABEL_SPEC or have.get(key) == want.get(key):
+            continue
+        if key in want:
+            yield f"label {key} is {have.get(key, 'not set')!r}, should be {want[key]!r}"
+        elif key.startswith(_OUR_LABELS) and have[key] != inherited.get(key):
+            yield f"label {key} is set, should not be"
+
+
+def _process_drift(
+    spec: Specification, config: Mapping[str, Any], inherited: Mapping[str, Any], *, image_known: bool
+) -> Iterator[str]:
+    user = spec.body.get("User", inherited.get("User", ""))
+    if (config.get("User") or "") != (user or ""):
+        yield f"user {config.get('User')!r}, should be {user!r}"
+    if config.get("StopTimeout") != spec.body["StopTimeout"]:
+        yield f"stop timeout {config.get('StopTimeout')}, should be {spec.body['StopTimeout']}"
+    for part in ("Entrypoint", "Cmd") if image_known else ():
+        if (config.get(part) or []) != (inherited.get(part) or []):
+            yield f"{part.lower()} is not the image's"
+
+
+def _host_drift(want: Mapping[str, Any], have: Mapping[str, Any]) -> Iterator[str]:
+    for name, normal in _COMPARED.items():
+        wanted, there = normal(want.get(name)), normal(have.get(name))
+        if wanted != there:
+            yield f"{name} is {there!r}, should be {wanted!r}"
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _words(value: object) -> list[str]:
+    words = value if isinstance(value, list | tuple) else []
+    return sorted(str(word).upper().removeprefix("CAP_") for word in words)
+
+
+def _security(value: object) -> list[str]:
+    words = value if isinstance(value, list | tuple) else []
+    return sorted(str(word).replace("=", ":").removesuffix(":true") for word in words)
+
+
+def _logging(value: object) -> object:
+    log = _mapping(value)
+    return log.get("Type"), dict(sorted(_mapping(log.get("Config")).items()))
+
+
+def _mounts(value: object) -> list[tuple[str, str, str, bool]]:
+    mounts = [_mapping(one) for one in value] if isinstance(value, list | tuple) else []
+    return sorted(
+        (str(one.get("Type")), str(one.get("Source")), str(one.get("Target")), bool(one.get("ReadOnly")))
+        for one in mounts
+    )
+
+
+def _restart(value: object) -> str:
+    return str(_mapping(value).get("Name") or "no")
+
+
+def _present(value: object) -> object:
+    return value or None
+
+
+# Parts of HostConfig that are compared, each in a form in which the engine's spelling does not matter.
+_COMPARED: Mapping[str, Callable[[Any], object]] = {
+    "ReadonlyRootfs": bool,
+    "Privileged": bool,
+    "CapDrop": _words,
+    "CapAdd": _words,
+    "SecurityOpt": _security,
+    "Mounts": _mounts,
+    "Binds": _present,
+    "VolumesFrom": _present,
+    "Devices": _present,
+    "Tmpfs": _present,
+    "NetworkMode": str,
+    "PidMode": _present,
+    "RestartPolicy": _restart,
+    "LogConfig": _logging,
+    "Memory": _number,
+    "PidsLimit": _number,
+}
+
+
+def _pairs(value: object) -> dict[str, str]:
+    lines = value if isinstance(value, list | tuple) else []
+    return {key: text for key, equals, text in (str(line).partition("=") for line in lines) if equals}
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _short(image_id: str) -> str:
+    return image_id.removeprefix("sha256:")[:12]

@@ -1,274 +1,311 @@
-"""One image or specification takes another's place: candidate, quiet, swap, and back again if the new one fails.
+"""Which image the runtime is to run, and how it takes the place of the old one: candidate, runs drained, swap, or back again.
 
-Called by the verbs. What is under way stands in the records before the old container is touched, so that a call that was killed
-at any step is understood and mended by the next one (recovery).
+Called by verbs, repair and recovery. An update that has begun is saved in the records before the old container is stopped, so
+that the call after one that was killed at any step can complete or undo it (recovery).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+from dataclasses import dataclass, replace
 
-from runtime.deployment.candidate import state_archive
-from runtime.deployment.deployment import Site
-from runtime.deployment.facts import LABEL_ROLE, LABEL_RUNTIME, Container, Image
-from runtime.deployment.health import Verdict, wait_healthy, wait_settled
-from runtime.deployment.interruptions import quiet
-from runtime.deployment.names import DATA
-from runtime.deployment.records import Pin, Swap
+from runtime.deployment import watchtower
+from runtime.deployment.candidate import try_candidate
+from runtime.deployment.deployment import Deployment
+from runtime.deployment.engine import Container, Image
+from runtime.deployment.health import HealthResult, wait_healthy, wait_stable
+from runtime.deployment.interruptions import drain_runs
+from runtime.deployment.records import PendingUpdate, Pin
 from runtime.deployment.results import DeployError, Result
-from runtime.deployment.specification import STOP_S, WATCHTOWER_STOP_S, candidate_spec
+from runtime.deployment.specification import STOP_S
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """What is to run. ``reference``: what the container is made from and Watchtower follows. ``pin``: what holds afterwards."""
+class TargetImage:
+    """What is to run. ``reference``: the container is created from it, Watchtower follows it. ``pin``: what is pinned then."""
 
     image: Image
     reference: str
     pin: Pin | None
 
-
-def replace(site: Site, target: Target, *, verb: str, reason: str) -> Result:
-    """``reason``: of a success. Raises DeployError when nothing was changed (also run_in_progress)."""
-    if not _moves(site, target):
-        make_sure(site, target)
-    alone = site.runtime() is None
-    if not (alone and site.memory.records.known(target.image.id)):
-        # Else nothing is there that a trial could protect, and a slow machine would stay without a runtime for ever.
-        verdict = try_candidate(site, target)
-        if not verdict.healthy:
-            return refused(site, target, verdict)
-    pause_watchtower(site)
-    if alone:
-        return swap(site, target, verb=verb, reason=reason)
-    with quiet(site):
-        return swap(site, target, verb=verb, reason=reason)
+    @property
+    def label(self) -> str:
+        """For a person: version, revision and where it came from."""
+        return f"{self.image.release or self.image.id.removeprefix('sha256:')[:12]} of {self.reference}"
 
 
-def refused(site: Site, target: Target, verdict: Verdict) -> Result:
-    retire(site, target.image)
-    left = "nothing was changed" if site.runtime() else f"{site.names.runtime} does not run"
-    return Result(
-        "candidate_unhealthy",
-        f"the image was refused, {verdict.text}: {described(target)}",
-        f"{left}; read its last lines above, or publish a mended image and update again",
-        log=verdict.log,
+# -- which image --
+
+
+def target_image(deployment: Deployment, container: Container | None) -> TargetImage:
+    """For a repair: the pinned image, else the newly configured one, else the one that runs, else the last healthy one, else the
+    tag's. Raises DeployError.
+
+    Image and reference always belong together: Watchtower follows the reference.
+    """
+    pin, reference = deployment.records.pinned, deployment.reference()
+    if pin is not None:
+        image, pinned = deployment.earlier_image(pin.reference, pin.image_id)
+        return TargetImage(image, pinned, pin.model_copy(update={"reference": pinned}))
+    changed = image_changed(deployment, container)
+    fixed = bool(deployment.settings.image.digest)
+    if fixed or changed:
+        if container is not None:
+            return TargetImage(deployment.image(reference), reference, None)
+        with contextlib.suppress(DeployError):
+            return TargetImage(deployment.image(reference), reference, None)
+    if container is not None and (running := deployment.engine.image(container.image_id)) is not None:
+        return TargetImage(running, reference, None)
+    for entry in deployment.records.current_first:
+        with contextlib.suppress(DeployError):
+            image, own = deployment.earlier_image(entry.reference, entry.image_id)
+            return TargetImage(image, own if changed or fixed else reference, None)
+    return TargetImage(deployment.image(reference), reference, None)
+
+
+def image_changed(deployment: Deployment, container: Container | None) -> bool:
+    """Whether the environment file now names another image than the one that the runtime was created from."""
+    records = deployment.records
+    if records.pinned is not None:
+        return False
+    made_from = container.made_from if container else records.followed
+    return made_from not in ("", str(deployment.settings.image))
+
+
+def pull_if_changed(deployment: Deployment, container: Container | None) -> None:
+    """Pull a newly configured image, as the wrapper does for an update. Raises DeployError when this host cannot get it."""
+    if not image_changed(deployment, container):
+        return
+    reference = deployment.reference()
+    try:
+        deployment.pull(reference)
+    except DeployError:
+        if deployment.engine.image(reference) is None:
+            raise
+
+
+def last_healthy_image(deployment: Deployment) -> TargetImage | None:
+    """Under its own reference, without a change of the pin; None when this host can get none of them."""
+    for entry in deployment.records.current_first:
+        with contextlib.suppress(DeployError):
+            image, reference = deployment.earlier_image(entry.reference, entry.image_id)
+            return TargetImage(image, reference, deployment.records.pinned)
+    return None
+
+
+# -- the update --
+
+
+def replace_runtime(deployment: Deployment, target: TargetImage, *, verb: str, reason: str) -> Result:
+    """``reason``: of the result when it succeeds. Raises DeployError when nothing was changed (also run_in_progress)."""
+    if not _may_retag(deployment, target):
+        _check_reference(deployment, target)
+    nothing_runs = deployment.runtime() is None
+    # An image that was healthy before needs no trial when nothing runs that the trial could protect: on a slow machine the
+    # candidate could fail every time, and the host would stay without a runtime.
+    if not (nothing_runs and deployment.records.known(target.image.id)):
+        health = try_candidate(deployment, target.image, target.label)
+        if not health.healthy:
+            return _refused(deployment, target, health)
+    watchtower.pause(deployment)
+    if nothing_runs:
+        return _swap(deployment, target, verb=verb, reason=reason)
+    with drain_runs(deployment):
+        return _swap(deployment, target, verb=verb, reason=reason)
+
+
+def roll_back(deployment: Deployment, container: Container | None, *, verb: str, why: str) -> Result:
+    """Replace this container by the first available image of the history, and pin that. Raises DeployError."""
+    image_id = container.image_id if container else ""
+    entries = [one for one in deployment.records.before(image_id) if one.image_id != image_id]
+    if not entries:
+        raise DeployError(
+            "no_previous",
+            "no other image was ever healthy on this host",
+            "set FLAGEEMONITOR_IMAGE to an earlier version in the environment file, then update",
+        )
+    problems: list[str] = []
+    for entry in entries:
+        try:
+            image, reference = deployment.earlier_image(entry.reference, entry.image_id)
+        except DeployError as error:
+            problems.append(error.message)
+            continue
+        pin = Pin(reference=reference, image_id=image.id, at=deployment.now(), why=why)
+        result = replace_runtime(deployment, TargetImage(image, reference, pin), verb=verb, reason="rolled_back")
+        if result.reason != "rolled_back":
+            return result
+        if (left := deployment.engine.image(image_id) if image_id else None) is not None:
+            deployment.record_file.save(deployment.records.with_refused(left, deployment.now()))
+        return replace(result, message=f"{why}: {result.message}, pinned to {reference}")
+    raise DeployError(
+        "image_unavailable",
+        f"no earlier healthy image is available: {'; '.join(problems)}",
+        "check that this host reaches its registry; the next repair tries again",
     )
 
 
-def try_candidate(site: Site, target: Target) -> Verdict:
-    """Run the image beside the real one, where it can do no harm. Leaves nothing behind."""
-    names, engine = site.names, site.engine
-    spec = candidate_spec(site.settings, site.facts, site.sources, target.image.id)
-    discard_candidate(site)
-    if engine.volume_labels(names.candidate) is not None:
+def refuse_image(deployment: Deployment, image: Image) -> None:
+    """Watchtower must not take this image, and it may be removed once nothing uses it. An image that was healthy is kept."""
+    if not deployment.records.known(image.id):
+        records = deployment.records.with_retired(image.id).with_refused(image, deployment.now())
+        deployment.record_file.save(records)
+
+
+def _refused(deployment: Deployment, target: TargetImage, health: HealthResult) -> Result:
+    refuse_image(deployment, target.image)
+    left = "nothing was changed" if deployment.runtime() else f"{deployment.names.runtime} does not run"
+    return Result(
+        "candidate_unhealthy",
+        f"the image was refused, {health.text}: {target.label}",
+        f"{left}; read its last lines above, or publish a corrected image and update again",
+        log=health.log,
+    )
+
+
+def _may_retag(deployment: Deployment, target: TargetImage) -> bool:
+    """Whether the reference is the configured tag, which deploy may point to the image on this host."""
+    return target.reference == str(deployment.settings.image) and not deployment.settings.image.digest
+
+
+def _check_reference(deployment: Deployment, target: TargetImage) -> None:
+    """A container created from the reference must get this very image. Raises DeployError, while everything still runs."""
+    if deployment.image(target.reference).id != target.image.id:
         raise DeployError(
-            "failed",
-            f"a volume {names.candidate} exists that FlageeMonitor did not make",
-            f"look at it (`docker volume inspect {names.candidate}`), then remove it, or choose another runtime name",
+            "image_unavailable",
+            f"{target.reference} does not name {target.label}; nothing was changed",
+            f"correct FLAGEEMONITOR_IMAGE in the environment file, then run {deployment.names.wrapper('update-image')}",
         )
-    try:
-        engine.make_volume(names.candidate, {LABEL_RUNTIME: names.runtime, LABEL_ROLE: "candidate"})
-        engine.create(spec)
-        with state_archive(site.folders.data, site.folders.etc) as (archive, trouble):
-            engine.put(names.candidate, DATA, archive)
-        if trouble:
-            site.tell("state_not_copied", f"{trouble}; the candidate begins with an empty state")
-        site.tell("candidate_created", f"trying {described(target)} beside the running one")
-        try:
-            engine.start(names.candidate)
-        except DeployError as error:
-            return Verdict(False, error.message, lost=True)
-        site.tell("candidate_started", "the candidate starts")
-        verdict = wait_healthy(site, names.candidate, site.options.health_timeout)
-        site.tell("candidate_judged", f"the candidate is {'healthy' if verdict.healthy else 'refused'}")
-        return verdict
-    finally:
-        discard_candidate(site)
 
 
-def discard_candidate(site: Site) -> None:
-    """The container and its volume, whichever call left them; what is somebody else's stays."""
-    name = site.names.candidate
-    if site.ours(name) is not None:
-        site.engine.stop(name, 10)
-        site.engine.remove(name)
-    labels = site.engine.volume_labels(name)
-    if labels is not None and labels.get(LABEL_RUNTIME) == site.names.runtime:
-        site.engine.remove_volume(name)
-
-
-def pause_watchtower(site: Site) -> None:
-    """Stopped, not killed: an update that it has begun is finished first, so that two never take one container in hand."""
-    container = site.ours(site.names.watchtower)
-    if container is not None and container.status in ("running", "restarting"):
-        site.tell("watchtower_paused", "Watchtower waits meanwhile")
-        site.engine.stop(container.id, WATCHTOWER_STOP_S)
-
-
-def swap(site: Site, target: Target, *, verb: str, reason: str) -> Result:
-    """With the door closed. The old container, if any, is kept until the new one is healthy."""
-    # The name may stand for another image by now (a pull by somebody else): what was tried is what must run.
-    follow_tag(site, target)
-    make_sure(site, target)
-    site.shield.seal()
-    old = site.runtime()
-    note = Swap(
+def _swap(deployment: Deployment, target: TargetImage, *, verb: str, reason: str) -> Result:
+    """While no run may start. The old container, if any, is kept until the new one is healthy."""
+    if _may_retag(deployment, target):
+        # Somebody may have pulled meanwhile: what was tried is what must run. Watchtower still sees a newer one in the registry.
+        named = deployment.engine.image(target.reference)
+        if named is None or named.id != target.image.id:
+            deployment.engine.tag(target.image.id, deployment.settings.image)
+    _check_reference(deployment, target)
+    deployment.defer_signals()
+    old = deployment.runtime()
+    pending = PendingUpdate(
         verb=verb,
         old=old.id if old else "",
         image_id=target.image.id,
         reference=target.reference,
         pin=target.pin,
-        at=site.now(),
+        at=deployment.now(),
     )
-    site.memory.commit(site.memory.records.model_copy(update={"swap": note}))
+    deployment.record_file.save_or_raise(deployment.records.model_copy(update={"pending_update": pending}))
     try:
-        verdict = _exchange(site, target, old)
+        health = _exchange_containers(deployment, target, old)
     except DeployError as error:
-        verdict = Verdict(False, error.message, lost=True)
-    if verdict.healthy:
-        finish(site, note)
+        health = HealthResult(False, error.message, final=True)
+    if health.healthy:
+        complete_update(deployment, pending)
         if old is None and reason == "updated":
             reason = "installed"
-        return Result(reason, f"{site.names.runtime} runs {described(target)}")
-    retire(site, target.image)
+        return Result(reason, f"{deployment.names.runtime} runs {target.label}")
+    refuse_image(deployment, target.image)
     if old is None:
-        return _alone(site, target, verdict)
-    site.tell("going_back", verdict.text)
-    return go_back(site, f"{described(target)} failed after the swap, {verdict.text}", verdict.log)
+        return _without_previous(deployment, target, health)
+    deployment.notify("going_back", health.text)
+    return restore_previous(deployment, f"{target.label} failed after the update, {health.text}", health.log)
 
 
-def _alone(site: Site, target: Target, verdict: Verdict) -> Result:
-    """Not healthy, and nothing to go back to. One that was healthy before may need longer than we wait; it is left to run."""
-    site.memory.save(swap=None)
-    if not verdict.lost and site.memory.records.known(target.image.id):
-        text = f"{site.names.runtime} was made again from {described(target)} and runs, but {verdict.text}"
-        return Result("repaired", text, "the next repair looks at it again", log=verdict.log)
+def _exchange_containers(deployment: Deployment, target: TargetImage, old: Container | None) -> HealthResult:
+    names, engine, notify = deployment.names, deployment.engine, deployment.notify
+    spec = deployment.runtime_spec(target.reference)
+    if old is not None:
+        notify("stopping", f"stopping the old container, at most {STOP_S} s")
+        engine.stop(old.id, STOP_S)
+        notify("stopped", "the old container is stopped")
+        engine.rename(old.id, names.previous)
+        notify("renamed", f"it is kept as {names.previous}")
+    new = engine.create(spec.name, spec.body)
+    notify("created", "the new container is created")
+    created = engine.container(new)
+    if created is None or created.image_id != target.image.id:
+        return HealthResult(False, f"{target.reference} names another image now", final=True)
+    engine.start(new)
+    notify("started", "the new container starts")
+    health = wait_stable(deployment, new)
+    notify("judged", f"the new container is {'healthy' if health.healthy else 'not healthy'}")
+    return health
+
+
+def _without_previous(deployment: Deployment, target: TargetImage, health: HealthResult) -> Result:
+    """Not healthy, and nothing to restore. An image that was healthy before may only need longer; it is left running."""
+    deployment.record_file.change(pending_update=None)
+    runtime = deployment.names.runtime
+    if not health.final and deployment.records.known(target.image.id):
+        text = f"{runtime} was created again from {target.label} and runs, but {health.text}"
+        return Result("repaired", text, "the next repair checks it again", log=health.log)
     return Result(
         "broken",
-        f"{described(target)} was started and is no good, {verdict.text}; there is no previous container to go back to",
-        f"read `docker logs {site.names.runtime}`, mend the cause, then call {site.names.wrapper('update-image')}",
-        log=verdict.log,
+        f"{target.label} was started and failed, {health.text}; there is no previous container to restore",
+        f"read `docker logs {runtime}`, correct the cause, then run {deployment.names.wrapper('update-image')}",
+        log=health.log,
     )
 
 
-def _exchange(site: Site, target: Target, old: Container | None) -> Verdict:
-    names, engine = site.names, site.engine
-    spec = site.spec(target.reference)
-    if old is not None:
-        site.tell("stopping", f"stopping the old container, at most {STOP_S} s")
-        engine.stop(old.id, STOP_S)
-        site.tell("stopped", "the old container is stopped")
-        engine.rename(old.id, names.previous)
-        site.tell("renamed", f"it is kept as {names.previous}")
-    new = engine.create(spec)
-    site.tell("created", "the new container is made")
-    made = engine.container(new)
-    if made is None or made.image_id != target.image.id:
-        return Verdict(False, f"{target.reference} stands for another image now", lost=True)
-    engine.start(new)
-    site.tell("started", "the new container starts")
-    verdict = wait_settled(site, new)
-    site.tell("judged", f"the new container is {'healthy' if verdict.healthy else 'not healthy'}")
-    return verdict
-
-
-def make_sure(site: Site, target: Target) -> None:
-    """That a container made from the reference gets this very image, while nothing is stopped yet. Raises DeployError."""
-    there = site.have(target.reference)
-    if there.id != target.image.id:
-        raise DeployError(
-            "image_unavailable",
-            f"{target.reference} does not stand for {described(target)}; nothing was changed",
-            f"correct FLAGEEMONITOR_IMAGE in the environment file, then call {site.names.wrapper('update-image')}",
-        )
-
-
-def _moves(site: Site, target: Target) -> bool:
-    """Whether the reference is the tag that we may have stand for the image."""
-    return target.reference == str(site.settings.image) and not site.settings.image.digest
-
-
-def follow_tag(site: Site, target: Target) -> None:
-    """Have the tag stand for the image on this host; Watchtower still sees when the registry has a newer one."""
-    if not _moves(site, target):
-        return
-    there = site.engine.image(target.reference)
-    if there is None or there.id != target.image.id:
-        site.engine.tag(target.image.id, site.settings.image)
-
-
-def finish(site: Site, note: Swap) -> None:
-    """The new one is healthy: that is remembered first, then the previous one goes."""
-    records, runtime = site.memory.records, site.runtime()
-    image = site.engine.image(runtime.image_id) if runtime else None
+def complete_update(deployment: Deployment, pending: PendingUpdate) -> None:
+    """The new container is healthy: recorded first, then the previous one is removed."""
+    records, runtime = deployment.records, deployment.runtime()
+    image = deployment.engine.image(runtime.image_id) if runtime else None
     if image is not None:
-        records = records.remember(image, site.settings.image.repository, site.now(), proved=False)
-        records = records.accept(image.id)
-    followed = records.followed if note.pin else note.reference
-    site.memory.keep(records.model_copy(update={"swap": None, "pinned": note.pin, "followed": followed}))
-    site.tell("remembered", "it is remembered as healthy")
-    drop_previous(site)
+        repository = deployment.settings.image.repository
+        records = records.with_healthy(image, repository, deployment.now(), proved=False).without_refused(image.id)
+    followed = records.followed if pending.pin else pending.reference
+    changes = {"pending_update": None, "pinned": pending.pin, "followed": followed}
+    deployment.record_file.save(records.model_copy(update=changes))
+    deployment.notify("remembered", "it is recorded as healthy")
+    remove_previous(deployment)
 
 
-def drop_previous(site: Site) -> None:
-    previous = site.ours(site.names.previous)
+def remove_previous(deployment: Deployment) -> None:
+    previous = deployment.own_container(deployment.names.previous)
     if previous is not None:
-        site.engine.stop(previous.id, STOP_S)  # it was; unless somebody started it
-        site.engine.remove(previous.id)
-        site.tell("previous_removed", "the previous container is removed")
+        deployment.engine.stop(previous.id, STOP_S)  # in case that somebody started it
+        deployment.engine.remove(previous.id)
+        deployment.notify("previous_removed", "the previous container is removed")
 
 
-def go_back(site: Site, why: str, log: str = "") -> Result:
-    """The previous container runs again, or nothing does. The swap is over either way, and so are its intentions."""
+def restore_previous(deployment: Deployment, why: str, log: str = "") -> Result:
+    """The previous container runs again, or nothing does. Either way the update is over, and nothing of it is pinned."""
     try:
-        verdict = _restore(site)
+        health = _restart_previous(deployment)
     except DeployError as error:
-        verdict = Verdict(False, error.message, lost=True)
-    if verdict.lost:
-        names = site.names
+        health = HealthResult(False, error.message, final=True)
+    if health.final:
+        names = deployment.names
         return Result(
             "broken",
-            f"{why}; and the previous one does not run: {verdict.text}",
-            f"read `docker logs {names.runtime}`, mend the cause, then call {names.wrapper('update-image')} --repair",
-            log=log or verdict.log,
+            f"{why}; and the previous one does not run: {health.text}",
+            f"read `docker logs {names.runtime}`, correct the cause, then run {names.wrapper('update-image')} --repair",
+            log=log or health.log,
         )
-    notes = () if verdict.healthy else (f"the previous one runs, but {verdict.text}",)
+    notes = () if health.healthy else (f"the previous one runs, but {health.text}",)
     return Result("restored", f"{why}; the previous one runs again", "read its last lines above", notes, log)
 
 
-def _restore(site: Site) -> Verdict:
-    names, engine = site.names, site.engine
-    previous, new = site.ours(names.previous), site.runtime()
+def _restart_previous(deployment: Deployment) -> HealthResult:
+    names, engine = deployment.names, deployment.engine
+    previous, new = deployment.own_container(names.previous), deployment.runtime()
     if previous is not None:
         if new is not None:
             engine.stop(new.id, STOP_S)
             engine.remove(new.id)
-            site.tell("new_removed", "the new container is removed")
+            deployment.notify("new_removed", "the new container is removed")
         engine.rename(previous.id, names.runtime)
-        site.tell("renamed_back", "the previous container has its name back")
-    note, runtime = site.memory.records.swap, site.runtime()
-    # Without a previous one, the old container was not touched yet; or this was the first installation.
-    if runtime is None or (previous is None and note is not None and runtime.id != note.old):
-        site.memory.save(swap=None)
-        return Verdict(False, "there is none", lost=True)
+        deployment.notify("renamed_back", "the previous container has its name back")
+    pending, runtime = deployment.records.pending_update, deployment.runtime()
+    # Without a previous one, the old container was not renamed yet; or this was the first installation.
+    if runtime is None or (previous is None and pending is not None and runtime.id != pending.old):
+        deployment.record_file.change(pending_update=None)
+        return HealthResult(False, "there is no previous container", final=True)
     if not runtime.running:
         engine.start(runtime.id)
-    site.memory.save(swap=None)  # from here on it is a runtime container like any other
-    site.tell("restarted", "the previous container starts")
-    return wait_healthy(site, runtime.id, site.options.health_timeout)
-
-
-def retire(site: Site, image: Image) -> None:
-    """A refused image may go as soon as nothing names or uses it, and Watchtower is not to take it."""
-    if not site.memory.records.known(image.id):
-        site.memory.keep(site.memory.records.retire(image.id).refuse(image, site.now()))
-
-
-def described(target: Target) -> str:
-    """For a person: version, revision and where it came from."""
-    image = target.image
-    named = " ".join(filter(None, (image.version, image.revision[:12] and f"({image.revision[:12]})")))
-    return (
-        f"{named} of {target.reference}" if named else f"{image.id.removeprefix('sha256:')[:12]} of {target.reference}"
-    )
+    deployment.record_file.change(pending_update=None)  # from here on it is a runtime container like any other
+    deployment.notify("restarted", "the previous container starts")
+    return wait_healthy(deployment, runtime.id)

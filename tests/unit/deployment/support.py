@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from runtime.deployment import verbs
-from runtime.deployment.deployment import Folders, Options, Site
-from runtime.deployment.environment import WATCHTOWER, DeploySettings, read_settings
-from runtime.deployment.facts import Container, EngineFacts, Image, Probe
-from runtime.deployment.records import Memory
+from runtime.deployment.deployment import Deployment, Folders, Options
+from runtime.deployment.engine import Container, EngineFacts, Image, Probe
+from runtime.deployment.environment import WATCHTOWER_IMAGE, DeploySettings, read_settings
+from runtime.deployment.interruptions import StopSignals
+from runtime.deployment.records import RecordFile
 from runtime.deployment.reference import Reference, parse_reference
 from runtime.deployment.results import DeployError, Result
-from runtime.deployment.shield import Shield
-from runtime.deployment.specification import Sources, Specification
+from runtime.deployment.specification import Sources
 
 NOW = dt.datetime(2026, 3, 10, 12, 0, tzinfo=dt.UTC)
 RUNTIME = "proxy"
@@ -37,7 +37,7 @@ class Killed(BaseException):
 
 
 @dataclass
-class Pace:
+class MemoryClock:
     """Time passes only while somebody sleeps. A test that moves `at` has the clock jump, and not the host's uptime."""
 
     at: dt.datetime = NOW
@@ -55,7 +55,7 @@ class Pace:
 
 
 @dataclass
-class Box:
+class StoredContainer:
     """A container in memory."""
 
     id: str
@@ -69,24 +69,24 @@ class Box:
 
 @dataclass
 class MemoryEngine:
-    """`kinds`: image id -> how the runtime in it behaves: good, unhealthy, crash, late (as the real one only), hung (starting),
-    brief (healthy, and ends after some seconds). `ailing`, `slow`: ids of containers that the engine calls unhealthy; one that is
-    slow answers a probe that waits for a minute.
+    """`kinds`: image id -> how the runtime in it behaves: good, unhealthy, crash, late (as the runtime only), hung (starting),
+    brief (healthy, and ends after some seconds). `unhealthy_ids`, `slow_ids`: containers that the engine calls unhealthy; a slow
+    one answers a probe that waits for a minute.
 
     `die_at`: at which changing call the process is killed, `die_after` whether the engine had done it by then; `refuse`: the
     engine only refuses that one call.
     """
 
-    pace: Pace
+    clock: MemoryClock
     kinds: dict[str, str] = field(default_factory=dict)
     images: dict[str, Image] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     registry: dict[str, Image] = field(default_factory=dict)
-    boxes: dict[str, Box] = field(default_factory=dict)
+    containers: dict[str, StoredContainer] = field(default_factory=dict)
     volumes: dict[str, dict[str, str]] = field(default_factory=dict)
     registry_up: bool = True
-    ailing: set[str] = field(default_factory=set)
-    slow: set[str] = field(default_factory=set)
+    unhealthy_ids: set[str] = field(default_factory=set)
+    slow_ids: set[str] = field(default_factory=set)
     calls: int = 0
     die_at: int | None = None
     die_after: bool = False
@@ -144,7 +144,7 @@ class MemoryEngine:
 
     def remove_image(self, image_id: str) -> bool:
         self._may_die("remove_image")
-        used = any(box.image_id == image_id for box in self.boxes.values())
+        used = any(stored.image_id == image_id for stored in self.containers.values())
         if not used:
             self.images.pop(image_id, None)
             self.tags = {name: one for name, one in self.tags.items() if one != image_id}
@@ -157,14 +157,14 @@ class MemoryEngine:
         return self.registry[str(reference)].digests[0].partition("@")[2]
 
     def container(self, name: str) -> Container | None:
-        box = self._find(name)
-        if box is None:
+        stored = self._find(name)
+        if stored is None:
             return None
-        if self._kind(box) == "brief" and box.started_at and self.pace.now() - box.started_at > BRIEF:
-            box.started_at, box.restarts = self.pace.now(), box.restarts + 1
-        image = self.images.get(box.image_id)
+        if self._kind(stored) == "brief" and stored.started_at and self.clock.now() - stored.started_at > BRIEF:
+            stored.started_at, stored.restarts = self.clock.now(), stored.restarts + 1
+        image = self.images.get(stored.image_id)
         inherited: Mapping[str, Any] = image.config if image else {}
-        body = copy.deepcopy(box.body)
+        body = copy.deepcopy(stored.body)
         config = {
             "Image": body["Image"],
             "Env": [*body["Env"], *inherited.get("Env", [])],
@@ -172,29 +172,29 @@ class MemoryEngine:
             "User": body.get("User", inherited.get("User", "")),
             "StopTimeout": body["StopTimeout"],
             "Entrypoint": inherited.get("Entrypoint"),
-            "Hostname": box.id[:12],
+            "Hostname": stored.id[:12],
         }
         return Container(
-            id=box.id,
-            name=box.name,
-            image_id=box.image_id,
-            status=box.status,
-            health=self._health(box),
-            restarts=box.restarts,
-            started_at=box.started_at,
+            id=stored.id,
+            name=stored.name,
+            image_id=stored.image_id,
+            status=stored.status,
+            health=self._health(stored),
+            restarts=stored.restarts,
+            started_at=stored.started_at,
             labels=config["Labels"],
             raw={"Config": config, "HostConfig": body["HostConfig"]},
         )
 
-    def create(self, spec: Specification) -> str:
-        self._may_die(f"create {spec.name}")
-        if self._find(spec.name):
-            raise DeployError("engine_error", f"{spec.name} exists")
-        image = self.image(spec.image)
+    def create(self, name: str, body: Mapping[str, Any]) -> str:
+        self._may_die(f"create {name}")
+        if self._find(name):
+            raise DeployError("engine_error", f"{name} exists")
+        image = self.image(body["Image"])
         if image is None:
-            raise DeployError("image_unavailable", f"no {spec.image}")
+            raise DeployError("image_unavailable", f"no {body['Image']}")
         number = f"{next(iter(self._numbers)):064x}"
-        self.boxes[number] = Box(number, spec.name, image.id, copy.deepcopy(dict(spec.body)))
+        self.containers[number] = StoredContainer(number, name, image.id, copy.deepcopy(dict(body)))
         self._did("create")
         return number
 
@@ -205,9 +205,9 @@ class MemoryEngine:
 
     def stop(self, name: str, seconds: int) -> None:
         self._may_die(f"stop {name}")
-        box = self._find(name)
-        if box is not None and box.status in ("running", "restarting"):
-            box.status = "exited"
+        stored = self._find(name)
+        if stored is not None and stored.status in ("running", "restarting"):
+            stored.status = "exited"
         self._did("stop")
 
     def restart(self, name: str, seconds: int) -> None:
@@ -224,14 +224,18 @@ class MemoryEngine:
 
     def remove(self, name: str) -> None:
         self._may_die(f"remove {name}")
-        box = self._find(name)
-        if box is not None:
-            del self.boxes[box.id]
+        stored = self._find(name)
+        if stored is not None:
+            del self.containers[stored.id]
         self._did("remove")
 
     def probe(self, name: str, command: Sequence[str], seconds: float) -> Probe:
-        box = self._find(name)
-        return Probe(0, "{}") if box is not None and box.id in self.slow and seconds >= 60 else Probe(1, "not yet")
+        stored = self._find(name)
+        return (
+            Probe(0, "{}")
+            if stored is not None and stored.id in self.slow_ids and seconds >= 60
+            else Probe(1, "not yet")
+        )
 
     def logs(self, name: str, lines: int) -> str:
         return f"last words of {name}"
@@ -256,40 +260,40 @@ class MemoryEngine:
 
     def reboot(self) -> None:
         """The host was switched off and on: what was stopped by hand stays stopped."""
-        for box in self.boxes.values():
-            if box.status in ("running", "restarting"):
-                self._start(box)
+        for stored in self.containers.values():
+            if stored.status in ("running", "restarting"):
+                self._start(stored)
 
     # -- how it works --
 
-    def _start(self, box: Box) -> None:
-        kind, always = self._kind(box), box.body["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
-        box.started_at, box.restarts = self.pace.now(), 0
-        box.status = "running"
+    def _start(self, stored: StoredContainer) -> None:
+        kind, always = self._kind(stored), stored.body["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
+        stored.started_at, stored.restarts = self.clock.now(), 0
+        stored.status = "running"
         if kind == "crash":
-            box.status, box.restarts = ("restarting", 3) if always else ("exited", 0)
+            stored.status, stored.restarts = ("restarting", 3) if always else ("exited", 0)
 
-    def _kind(self, box: Box) -> str:
-        return self.kinds.get(box.image_id, "good")
+    def _kind(self, stored: StoredContainer) -> str:
+        return self.kinds.get(stored.image_id, "good")
 
-    def _health(self, box: Box) -> str:
-        kind = self._kind(box)
-        if box.status != "running" or box.body["Labels"]["flageemonitor.role"] == "watchtower":
+    def _health(self, stored: StoredContainer) -> str:
+        kind = self._kind(stored)
+        if stored.status != "running" or stored.body["Labels"]["flageemonitor.role"] == "watchtower":
             return ""
-        real = "RUN_MODE=daemon" in box.body["Env"]
+        real = "RUN_MODE=daemon" in stored.body["Env"]
         if kind == "hung":
             return "starting"
-        bad = kind == "unhealthy" or (kind == "late" and real) or box.id in self.ailing | self.slow
+        bad = kind == "unhealthy" or (kind == "late" and real) or stored.id in self.unhealthy_ids | self.slow_ids
         return "unhealthy" if bad else "healthy"
 
-    def _find(self, name: str) -> Box | None:
-        return next((box for box in self.boxes.values() if name in (box.name, box.id)), None)
+    def _find(self, name: str) -> StoredContainer | None:
+        return next((stored for stored in self.containers.values() if name in (stored.name, stored.id)), None)
 
-    def _known(self, name: str) -> Box:
-        box = self._find(name)
-        if box is None:
+    def _known(self, name: str) -> StoredContainer:
+        stored = self._find(name)
+        if stored is None:
             raise DeployError("engine_error", f"no {name}")
-        return box
+        return stored
 
     def _may_die(self, what: str) -> None:
         self.calls += 1
@@ -310,7 +314,7 @@ class Host:
 
     folder: Path
     engine: MemoryEngine
-    said: list[tuple[str, str]] = field(default_factory=list)
+    steps: list[tuple[str, str]] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
     options: Options = field(default_factory=lambda: Options(wait=5, health_timeout=30))
 
@@ -318,24 +322,24 @@ class Host:
         values = {"FLAGEEMONITOR_IMAGE": TAG, "FLAGEEMONITOR_REDE": "acme", **self.env}
         return read_settings("".join(f"{key}={value}\n" for key, value in values.items()).encode(), RUNTIME)
 
-    def site(self) -> Site:
-        """As a new process sees it: what is remembered is read from the disk."""
+    def deployment(self) -> Deployment:
+        """As a new process makes it: the records are read from the disk."""
         root = self.folder
-        return Site(
+        return Deployment(
             settings=self.settings(),
             engine=self.engine,
             facts=FACTS,
-            memory=Memory(root / "etc"),
+            record_file=RecordFile(root / "etc"),
             folders=Folders(root / "etc", root / "data", root / "bin", root / "image"),
             sources=SOURCES,
             options=self.options,
-            pace=self.engine.pace,
-            tell=lambda step, text: self.said.append((step, text)),
-            shield=Shield(),
+            clock=self.engine.clock,
+            notify=lambda step, text: self.steps.append((step, text)),
+            defer_signals=StopSignals().defer,
         )
 
     def run(self, verb: str) -> Result:
-        return verbs.run(self.site(), verb)[0]
+        return verbs.run(self.deployment(), verb)[0]
 
     def update(self) -> Result:
         """The wrapper pulls, then applies."""
@@ -344,7 +348,7 @@ class Host:
 
     def status(self) -> dict[str, str]:
         """Our containers by name without the runtime's own."""
-        return {box.name.removeprefix(RUNTIME): box.status for box in self.engine.boxes.values()}
+        return {stored.name.removeprefix(RUNTIME): stored.status for stored in self.engine.containers.values()}
 
     def runs(self) -> str:
         """Version of the image that runs."""
@@ -357,26 +361,26 @@ class Host:
         """What Watchtower does with a new image: the same container from the tag's image, whatever that is."""
         old = self.engine._known(RUNTIME)
         self.engine.fetch()
-        del self.engine.boxes[old.id]
+        del self.engine.containers[old.id]
         number = f"{next(iter(self.engine._numbers)):064x}"
-        new = Box(number, RUNTIME, self.engine.tags[TAG], old.body)
-        self.engine.boxes[number] = new
+        new = StoredContainer(number, RUNTIME, self.engine.tags[TAG], old.body)
+        self.engine.containers[number] = new
         self.engine._start(new)
 
-    def settled(self) -> None:
+    def assert_settled(self) -> None:
         """As every deploy must leave a host."""
         assert self.status() == {"": "running", "-watchtower": "running"}
         assert self.engine.volumes == {}
         assert not (self.folder / "data/door").exists()
         assert not (self.folder / "etc/.candidate-state").exists()
-        records = Memory(self.folder / "etc").records
-        assert (records.swap, records.door) == (None, None)
+        records = RecordFile(self.folder / "etc").records
+        assert (records.pending_update, records.barrier_until) == (None, None)
 
 
 def make_host(folder: Path) -> Host:
     for name in ("etc", "data/runs", "bin", "image"):
         (folder / name).mkdir(parents=True)
-    engine = MemoryEngine(Pace())
-    engine.publish("good", "1.7.1", WATCHTOWER)
+    engine = MemoryEngine(MemoryClock())
+    engine.publish("good", "1.7.1", WATCHTOWER_IMAGE)
     engine.publish("good", "1.0")
     return Host(folder, engine)

@@ -9,14 +9,13 @@ import pytest
 from click.testing import CliRunner
 
 from runtime import deploy
+from runtime.deployment.engine import Container
 from runtime.deployment.environment import read_settings
-from runtime.deployment.facts import Container
-from runtime.deployment.host_files import is_ours, write_wrappers
-from runtime.deployment.host_windows import seen_by_engine
+from runtime.deployment.host_files import is_ours, windows_sources, write_wrappers
 from runtime.deployment.names import Names
 from runtime.deployment.results import DeployError
 from runtime.deployment.specification import Sources, runtime_spec
-from tests.unit.deployment.support import FACTS, MemoryEngine, Pace
+from tests.unit.deployment.support import FACTS, MemoryClock, MemoryEngine
 
 ROOT = Path(__file__).parents[3]
 GIVEN = Sources("C:\\ProgramData\\FlageeMonitor\\proxy\\config", "proxy-data")
@@ -27,7 +26,7 @@ class Engine(MemoryEngine):
     """An engine that knows the deploy container and what it has mounted."""
 
     def __init__(self, mounts: list[dict[str, Any]] | None) -> None:
-        super().__init__(Pace())
+        super().__init__(MemoryClock())
         self.mounts = mounts
 
     def container(self, name: str) -> Container | None:
@@ -55,12 +54,12 @@ def etc(tmp_path: Path) -> Path:
         ("/host_mnt/c/ProgramData/FlageeMonitor/proxy", "{}/config"),
     ],
 )
-def test_the_engine_is_asked_what_it_calls_the_folder(etc: Path, source: str, config: str) -> None:
+def test_sources_are_named_as_the_engine_names_the_mounted_folder(etc: Path, source: str, config: str) -> None:
     engine = Engine([bind("/var/run/docker.sock", "/var/run/docker.sock"), bind(source, str(etc))])
-    found = seen_by_engine(engine, Names("proxy"), GIVEN, etc)
+    found = windows_sources(engine, Names("proxy"), GIVEN, etc)
     assert found == dataclasses.replace(GIVEN, config=config.format(source))
     (etc / "docker" / "config.json").write_text("{}")
-    assert seen_by_engine(engine, Names("proxy"), GIVEN, etc).credentials == found.config.replace("config", "docker")
+    assert windows_sources(engine, Names("proxy"), GIVEN, etc).credentials == found.config.replace("config", "docker")
     spec = runtime_spec(read_settings(ENVIRONMENT, "proxy"), FACTS, found, "registry.example/proxy:1")
     assert [(mount["Type"], mount["Source"]) for mount in spec.body["HostConfig"]["Mounts"]] == [
         ("bind", found.config),
@@ -71,25 +70,25 @@ def test_the_engine_is_asked_what_it_calls_the_folder(etc: Path, source: str, co
 @pytest.mark.parametrize(
     "mounts", [None, [], [{}], [bind("", "{etc}")], [{"Type": "volume", "Source": "/x", "Destination": "{etc}"}]]
 )
-def test_without_an_answer_the_given_folder_stands(etc: Path, mounts: list[dict[str, Any]] | None) -> None:
+def test_sources_stay_as_given_when_the_engine_does_not_tell(etc: Path, mounts: list[dict[str, Any]] | None) -> None:
     for mount in mounts or []:
         if "Destination" in mount:
             mount["Destination"] = str(etc)
-    assert seen_by_engine(Engine(mounts), Names("proxy"), GIVEN, etc) == GIVEN
+    assert windows_sources(Engine(mounts), Names("proxy"), GIVEN, etc) == GIVEN
 
 
 ENVIRONMENT = b"FLAGEEMONITOR_IMAGE=registry.example/proxy:1\n"
 
 
-def test_the_environment_file_is_named_as_windows_knows_it() -> None:
+def test_messages_name_the_environment_file_by_its_windows_path() -> None:
     with pytest.raises(DeployError) as caught:
         read_settings(b"FLAGEEMONITOR_IMAGE=\n", "proxy", "windows")
     assert "%ProgramData%\\FlageeMonitor\\proxy\\flageemonitor.env" in caught.value.advice
 
 
-def test_the_commands_of_windows_are_written_and_no_others(tmp_path: Path) -> None:
-    changed, trouble = write_wrappers(ROOT, tmp_path, Names("proxy"), "windows")
-    assert (changed, trouble) == (tuple(f"proxy-{tool}.ps1" for tool in TOOLS), ())
+def test_only_the_commands_for_windows_are_written(tmp_path: Path) -> None:
+    changed, problems = write_wrappers(ROOT, tmp_path, Names("proxy"), "windows")
+    assert (changed, problems) == (tuple(f"proxy-{tool}.ps1" for tool in TOOLS), ())
     text = (tmp_path / "proxy-run.ps1").read_text()
     assert "else { 'proxy' }" in text
     assert "@RUNTIME_NAME@" not in text
@@ -98,7 +97,7 @@ def test_the_commands_of_windows_are_written_and_no_others(tmp_path: Path) -> No
     assert write_wrappers(ROOT, tmp_path, Names("proxy"), "windows") == ((), ())
 
 
-def test_only_old_commands_of_this_very_runtime_are_removed_on_windows(tmp_path: Path) -> None:
+def test_only_old_commands_of_this_runtime_are_removed_on_windows(tmp_path: Path) -> None:
     write_wrappers(ROOT, tmp_path, Names("proxy-two"), "windows")
     content = (ROOT / "wrappers/windows/flageemonitor-run.ps1").read_bytes()
     old = content.replace(b"@RUNTIME_NAME@", b"proxy")
@@ -110,7 +109,7 @@ def test_only_old_commands_of_this_very_runtime_are_removed_on_windows(tmp_path:
     assert len(list(tmp_path.iterdir())) == 2 * len(TOOLS)
 
 
-def test_the_command_line_takes_windows_and_says_where_the_file_should_be(tmp_path: Path) -> None:
+def test_the_command_line_accepts_windows_and_tells_where_the_file_should_be(tmp_path: Path) -> None:
     for name in ("etc", "data", "bin"):
         (tmp_path / name).mkdir()
     arguments = [

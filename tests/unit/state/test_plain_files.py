@@ -16,7 +16,7 @@ from runtime.adapters.state.files import ca_problem, read_plain
 from runtime.adapters.zabbix.transport import check
 from runtime.core.errors import InventoryUnavailable, NoConfiguration
 from runtime.deployment.records import FILE as RECORDS
-from runtime.deployment.records import Memory
+from runtime.deployment.records import RecordFile
 from server import plain_file
 
 
@@ -122,10 +122,10 @@ def test_records_of_deploy_that_are_no_plain_file_are_named_and_moved_aside(
     make: Callable[[Path], None], says: str, tmp_path: Path
 ) -> None:
     make(tmp_path / RECORDS)
-    memory = Memory(tmp_path)
-    assert "could not be read" in memory.notice
-    memory.save(current="sha256:1")
-    assert Memory(tmp_path).records.current == "sha256:1"
+    record_file = RecordFile(tmp_path)
+    assert "could not be read" in record_file.notice
+    record_file.change(current="sha256:1")
+    assert RecordFile(tmp_path).records.current == "sha256:1"
 
 
 def test_a_file_that_grows_while_it_is_read_is_refused() -> None:

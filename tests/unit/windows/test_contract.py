@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from runtime.deployment.env_file import parse
-from runtime.deployment.environment import read_settings
+from runtime.deployment.environment import parse, read_settings
 from tests.unit.windows.linux_installer import cases, written
 from tests.unit.windows.scripts import INSTALLER, ROOT, deploy_command, function, wrapper
 from tools import powershell

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.deployment.env_file import IGNORED, KNOWN, LEGACY, parse
-from runtime.deployment.environment import read_settings
+from runtime.deployment.environment import IGNORED_KEYS, KNOWN_KEYS, LEGACY_KEYS, parse, read_settings
 from runtime.deployment.reference import familiar, parse_reference
 from runtime.deployment.results import DeployError
 
@@ -33,7 +32,7 @@ TOKEN = "tok-3f9a-secret"
         ("FLAGEEMONITOR_REDE=São José\n".encode(), {"FLAGEEMONITOR_REDE": "São José"}),
     ],
 )
-def test_values_are_the_trimmed_rest_of_the_line(raw: bytes, values: dict[str, str]) -> None:
+def test_a_value_is_the_trimmed_rest_of_its_line(raw: bytes, values: dict[str, str]) -> None:
     assert parse(raw).values == values
 
 
@@ -51,35 +50,35 @@ def test_values_are_the_trimmed_rest_of_the_line(raw: bytes, values: dict[str, s
         (b"FLAGEEMONITOR_REDE=a\rTZ=b\n", "line 1: FLAGEEMONITOR_REDE: a control character in the value"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_line(raw: bytes, problem: str) -> None:
+def test_a_problem_is_reported_with_its_line(raw: bytes, problem: str) -> None:
     assert parse(raw).problems == (problem,)
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_make_it_fail(raw: bytes) -> None:
+def test_parsing_never_raises(raw: bytes) -> None:
     file = parse(raw)
-    assert file.values.keys() <= set(KNOWN)
+    assert file.values.keys() <= set(KNOWN_KEYS)
     assert file.lines.keys() == file.values.keys()
 
 
 @given(
     st.dictionaries(
-        st.sampled_from([*KNOWN, *LEGACY, *IGNORED]),
+        st.sampled_from([*KNOWN_KEYS, *LEGACY_KEYS, *IGNORED_KEYS]),
         st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"))),
     ),
     st.sampled_from(["\n", "\r\n"]),
     st.booleans(),
 )
-def test_what_is_written_is_what_is_read(values: dict[str, str], end: str, mark: bool) -> None:
+def test_written_values_are_read_back(values: dict[str, str], end: str, mark: bool) -> None:
     text = ("\ufeff" if mark else "") + "".join(f"{key}={value}{end}" for key, value in values.items())
     file = parse(text.encode())
     assert file.problems == ()
     for key, value in values.items():
-        if key in KNOWN and value.strip():
+        if key in KNOWN_KEYS and value.strip():
             assert file.values[key] == value.strip()
 
 
-def test_settings_have_defaults_for_what_is_not_said() -> None:
+def test_absent_keys_have_defaults() -> None:
     settings = read_settings(GOOD.encode(), "proxy")
     assert str(settings.image) == "registry.example/proxy:stable"
     assert str(settings.watchtower_image) == "containrrr/watchtower:1.7.1"
@@ -90,7 +89,7 @@ def test_settings_have_defaults_for_what_is_not_said() -> None:
     }
 
 
-def test_the_token_never_shows() -> None:
+def test_the_token_is_never_printed() -> None:
     settings = read_settings(f"{GOOD}FLAGEEMONITOR_TOKEN={TOKEN}\n".encode(), "proxy")
     assert settings.token is not None
     assert settings.token.reveal() == TOKEN
@@ -124,7 +123,7 @@ def test_the_token_never_shows() -> None:
         "RUN_MODE=daemon",
     ],
 )
-def test_what_is_good_is_taken(line: str) -> None:
+def test_a_valid_line_is_accepted(line: str) -> None:
     read_settings(f"{GOOD}{line}\n".encode(), "proxy")
 
 
@@ -168,7 +167,7 @@ def test_what_is_good_is_taken(line: str) -> None:
         f"ARIUSMONITOR_TOKEN='{TOKEN}'",
     ],
 )
-def test_what_is_bad_is_refused_with_its_line(line: str) -> None:
+def test_an_invalid_line_is_refused_with_its_number(line: str) -> None:
     with pytest.raises(DeployError) as failed:
         read_settings(f"{GOOD}{line}\n".encode(), "proxy")
     assert (failed.value.reason, failed.value.exit_code) == ("bad_environment", 2)
@@ -177,12 +176,12 @@ def test_what_is_bad_is_refused_with_its_line(line: str) -> None:
 
 
 @pytest.mark.parametrize("line", ['TZ="UTC"', 'FLAGEEMONITOR_REDE="ACME"', f"FLAGEEMONITOR_TOKEN='{TOKEN}'"])
-def test_quotes_that_are_not_taken_off_are_named(line: str) -> None:
+def test_quotes_around_a_value_are_reported(line: str) -> None:
     with pytest.raises(DeployError, match="quotes are not taken off"):
         read_settings(f"{GOOD}{line}\n".encode(), "proxy")
 
 
-def test_what_the_first_generation_wrote_of_its_own_container_has_no_effect_and_is_told() -> None:
+def test_first_generation_keys_about_its_container_have_no_effect_and_are_noted() -> None:
     theirs = (
         "FLAGEEMONITOR_CONTAINER_ROOT=/flageemonitor\nFLAGEEMONITOR_CONFIG_CONF=/flageemonitor/config_bot.conf\n"
         "FLAGEEMONITOR_CONFIG_PATH=/flageemonitor/config_bot.json\nARIUSMONITOR_CONFIG_REFRESH=true\n"
@@ -197,14 +196,14 @@ def test_what_the_first_generation_wrote_of_its_own_container_has_no_effect_and_
     assert read_settings(GOOD.encode(), "proxy").notes == ()
 
 
-def test_everything_that_is_wrong_is_said_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     with pytest.raises(DeployError) as failed:
         read_settings(b"TZ=Nowhere/There\nFLAGEEMONITOR_REED=x\n", "proxy")
     assert all(word in failed.value.message for word in ("TZ", "FLAGEEMONITOR_REED", "FLAGEEMONITOR_IMAGE is missing"))
 
 
 @pytest.mark.parametrize("name", ["", "Proxy", "-x", "a b", "a/b", "x" * 41, "x-watchtower", "x-candidate", "$(id)"])
-def test_names_that_no_runtime_may_have(name: str) -> None:
+def test_an_invalid_runtime_name_is_refused(name: str) -> None:
     with pytest.raises(DeployError, match="runtime-name"):
         read_settings(GOOD.encode(), name)
 

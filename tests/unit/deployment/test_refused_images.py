@@ -22,7 +22,7 @@ def installed(tmp_path: Path) -> Host:
 
 def hook(host: Host) -> int:
     """What Watchtower is told in the running container."""
-    code, _ = update_hook.decide(host.folder / "data", host.engine.pace.now())
+    code, _ = update_hook.decide(host.folder / "data", host.engine.clock.now())
     (host.folder / "data/door").unlink(missing_ok=True)
     return code
 
@@ -48,27 +48,27 @@ def _gone_back_from(host: Host) -> None:
 
 
 @pytest.mark.parametrize("work", [_by_the_candidate, _after_the_swap, _gone_back_from])
-def test_a_refused_image_is_told_and_watchtower_waits(installed: Host, work: Callable[[Host], None]) -> None:
+def test_a_refused_image_is_reported_and_watchtower_waits(installed: Host, work: Callable[[Host], None]) -> None:
     assert hook(installed) == 0
     work(installed)
     assert refused(installed) == [installed.engine.tag_digest(installed.settings().image)]
     assert hook(installed) == update_hook.NOT_NOW
 
 
-def test_as_soon_as_the_tag_points_to_another_image_watchtower_may_take_it(installed: Host) -> None:
+def test_watchtower_may_update_as_soon_as_the_tag_points_to_another_image(installed: Host) -> None:
     _by_the_candidate(installed)
     installed.engine.publish("good", "3.0")
-    installed.engine.pace.sleep(300)
+    installed.engine.clock.sleep(300)
     installed.run("repair")  # the registry is asked again each time
     assert hook(installed) == 0
 
 
-def test_a_registry_that_says_nothing_for_an_hour_holds_nothing_back(installed: Host) -> None:
+def test_a_registry_without_an_answer_for_an_hour_holds_nothing_back(installed: Host) -> None:
     _by_the_candidate(installed)
     installed.engine.registry_up = False
     codes = []
     for _ in range(14):
-        installed.engine.pace.sleep(300)
+        installed.engine.clock.sleep(300)
         installed.run("repair")
         codes.append(hook(installed))
     assert codes == [update_hook.NOT_NOW] * 12 + [0] * 2
@@ -76,11 +76,11 @@ def test_a_registry_that_says_nothing_for_an_hour_holds_nothing_back(installed: 
 
 def test_without_a_repair_for_an_hour_nothing_is_held_back(installed: Host) -> None:
     _by_the_candidate(installed)
-    installed.engine.pace.at += dt.timedelta(minutes=61)
+    installed.engine.clock.at += dt.timedelta(minutes=61)
     assert hook(installed) == 0
 
 
-def test_an_image_that_is_found_good_after_all_is_no_longer_refused(installed: Host) -> None:
+def test_an_image_that_passes_after_all_is_no_longer_refused(installed: Host) -> None:
     _by_the_candidate(installed)
     image = installed.engine.registry[TAG]
     installed.engine.kinds[image.id] = "good"
@@ -88,7 +88,7 @@ def test_an_image_that_is_found_good_after_all_is_no_longer_refused(installed: H
     assert (refused(installed), hook(installed)) == ([], 0)
 
 
-def test_what_an_operator_went_back_from_stays_refused_until_resume(installed: Host) -> None:
+def test_an_image_that_an_operator_rolled_back_from_stays_refused_until_resume(installed: Host) -> None:
     installed.engine.publish("good", "2.0")
     installed.update()
     assert installed.run("rollback").reason == "rolled_back"

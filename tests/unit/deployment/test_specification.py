@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.deployment.drift import drift
+from runtime.deployment.engine import Container, EngineFacts, Image
 from runtime.deployment.environment import read_settings
-from runtime.deployment.facts import Container, EngineFacts, Image
 from runtime.deployment.specification import (
     Sources,
     Specification,
     candidate_spec,
-    clamp,
+    drift,
+    nearest_api,
     runtime_spec,
     watchtower_spec,
 )
@@ -85,11 +85,11 @@ def container(raw: dict[str, Any], image_id: str = "sha256:aa") -> Container:
 
 
 @pytest.mark.parametrize("spec", [RUNTIME, CANDIDATE, WATCHTOWER], ids=lambda spec: spec.role)
-def test_what_was_made_after_it_has_no_drift(spec: Specification) -> None:
+def test_a_container_created_from_its_specification_has_no_drift(spec: Specification) -> None:
     assert drift(spec, container(made(spec)), IMAGE, image_id="sha256:aa") == ()
 
 
-def test_watchtower_s_own_way_of_making_it_anew_is_no_drift() -> None:
+def test_a_container_that_watchtower_created_again_has_no_drift() -> None:
     newer = replace(IMAGE, id="sha256:bb", config={**IMAGE.config, "Env": ["PATH=/usr/bin"], "Entrypoint": ["/other"]})
     raw = made(RUNTIME, newer)
     raw["Config"]["Hostname"] = "ba9876543210"
@@ -150,7 +150,7 @@ def test_every_difference_is_named(alter: Callable[[dict[str, Any]], None], said
     assert said in difference
 
 
-def test_a_changed_setting_is_named_with_both_values_but_a_token_is_not() -> None:
+def test_a_changed_setting_is_shown_with_both_values_and_a_token_with_none() -> None:
     other = read_settings(
         b"FLAGEEMONITOR_IMAGE=registry.example/proxy:stable\nFLAGEEMONITOR_TOKEN=tok-other\nTZ=America/Recife\n"
         b"FLAGEEMONITOR_API_BASE=https://control.example/api/ingest\n",
@@ -160,7 +160,7 @@ def test_a_changed_setting_is_named_with_both_values_but_a_token_is_not() -> Non
     assert found == ("FLAGEEMONITOR_TOKEN differs", "TZ is 'UTC', should be 'America/Recife'")
 
 
-def test_another_image_is_drift_only_where_one_is_asked_for() -> None:
+def test_another_image_is_drift_only_when_an_image_is_required() -> None:
     raw = made(RUNTIME)
     assert drift(RUNTIME, container(raw, "sha256:" + "b" * 64), IMAGE) == ()
     [said] = drift(RUNTIME, container(raw, "sha256:" + "b" * 64), IMAGE, image_id="sha256:" + "a" * 64)
@@ -174,7 +174,7 @@ JUNK = st.none() | st.integers() | st.text(max_size=5) | st.lists(st.none() | st
     st.dictionaries(st.sampled_from(sorted(made(RUNTIME)["Config"])), JUNK),
     st.dictionaries(st.sampled_from(sorted(made(RUNTIME)["HostConfig"])), JUNK),
 )
-def test_no_answer_of_an_engine_makes_it_fail(config: dict[str, Any], host: dict[str, Any]) -> None:
+def test_no_answer_of_an_engine_makes_drift_raise(config: dict[str, Any], host: dict[str, Any]) -> None:
     raw = made(RUNTIME)
     found = replace(
         container(raw), raw={"Config": {**raw["Config"], **config}, "HostConfig": {**raw["HostConfig"], **host}}
@@ -191,7 +191,7 @@ def test_the_runtime_is_confined() -> None:
     assert "docker.sock" not in str(RUNTIME.body)
 
 
-def test_the_candidate_is_out_of_watchtower_s_sight_and_writes_only_its_own_volume() -> None:
+def test_the_candidate_is_not_updated_by_watchtower_and_writes_only_to_its_own_volume() -> None:
     assert not any(key.startswith("com.centurylinklabs") for key in CANDIDATE.body["Labels"])
     assert "RUN_MODE=candidate" in CANDIDATE.body["Env"]
     config, data = CANDIDATE.body["HostConfig"]["Mounts"]
@@ -208,7 +208,7 @@ def test_no_log_fills_the_disk(spec: Specification) -> None:
     }
 
 
-def test_watchtower_sees_one_runtime_and_not_itself() -> None:
+def test_watchtower_updates_one_runtime_and_not_itself() -> None:
     values = dict(line.split("=", 1) for line in WATCHTOWER.body["Env"])
     # Without it containers that carry no label are updated as well, whoever's they are.
     assert values["WATCHTOWER_LABEL_ENABLE"] == "true"
@@ -218,7 +218,7 @@ def test_watchtower_sees_one_runtime_and_not_itself() -> None:
     assert "FLAGEEMONITOR_TOKEN" not in values
 
 
-def test_credentials_reach_watchtower_only_where_there_are_some() -> None:
+def test_watchtower_gets_registry_credentials_only_if_there_are_any() -> None:
     spec = watchtower_spec(SETTINGS, FACTS, replace(SOURCES, credentials="/etc/proxy/docker"))
     assert spec.body["HostConfig"]["Mounts"][-1]["ReadOnly"] is True
     assert "DOCKER_CONFIG=/docker-config" in spec.body["Env"]
@@ -233,12 +233,12 @@ def test_a_source_is_a_folder_or_a_volume(source: str, kind: str) -> None:
     assert spec.body["HostConfig"]["Mounts"][1]["Type"] == kind
 
 
-def test_limits_that_the_kernel_does_not_know_are_left_out() -> None:
+def test_limits_that_the_kernel_cannot_enforce_are_left_out() -> None:
     spec = runtime_spec(SETTINGS, replace(FACTS, memory_limit=False, pids_limit=False), SOURCES, "x")
     assert not {"Memory", "PidsLimit"} & spec.body["HostConfig"].keys()
 
 
-def test_the_hash_tells_specifications_apart_and_nothing_else() -> None:
+def test_the_hash_differs_only_when_the_specification_does() -> None:
     again = runtime_spec(SETTINGS, FACTS, SOURCES, str(SETTINGS.image))
     assert (again.hash, again.body) == (RUNTIME.hash, RUNTIME.body)
     assert len({RUNTIME.hash, CANDIDATE.hash, WATCHTOWER.hash}) == 3
@@ -257,13 +257,13 @@ def test_the_hash_tells_specifications_apart_and_nothing_else() -> None:
         ("x", "1.40", "1.40"),
     ],
 )
-def test_the_version_of_the_api_is_one_that_the_engine_accepts(least: str, most: str, version: str) -> None:
-    assert clamp((1, 43), EngineFacts("x", most, least)) == version
+def test_the_api_version_is_the_nearest_that_the_engine_accepts(least: str, most: str, version: str) -> None:
+    assert nearest_api((1, 43), EngineFacts("x", most, least)) == version
 
 
 @given(st.integers(0, 99), st.integers(0, 99))
-def test_the_version_lies_between_the_engine_s_own(one: int, other: int) -> None:
+def test_the_api_version_is_within_the_engine_s_range(one: int, other: int) -> None:
     least, most = sorted((one, other))
-    found = int(clamp((1, 43), EngineFacts("x", f"1.{most}", f"1.{least}")).partition(".")[2])
+    found = int(nearest_api((1, 43), EngineFacts("x", f"1.{most}", f"1.{least}")).partition(".")[2])
     assert least <= found <= most
     assert found == 43 or not least <= 43 <= most

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.deployment.records import Memory
+from runtime.deployment.records import RecordFile
 from tests.unit.deployment.support import REPOSITORY, RUNTIME, TAG, Host, make_host
 
 
@@ -37,17 +37,17 @@ def forget_digests(host: Host, image_id: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["digest", "tag"])
-def test_a_repair_takes_the_image_that_is_named_anew(installed: Host, kind: str) -> None:
+def test_a_repair_takes_a_newly_configured_image(installed: Host, kind: str) -> None:
     image = installed.engine.publish("good", "2.0", f"{REPOSITORY}:2.0")
     reference = image.digests[0] if kind == "digest" else f"{REPOSITORY}:2.0"
     installed.env = {"FLAGEEMONITOR_IMAGE": reference}
     assert installed.run("repair").reason == "repaired"
     assert (installed.runs(), made_from(installed)) == ("2.0", reference)
-    installed.settled()
+    installed.assert_settled()
     assert installed.run("repair").reason == "unchanged"
 
 
-def test_a_tag_that_is_named_anew_is_never_given_to_the_old_image(installed: Host) -> None:
+def test_a_newly_configured_tag_is_never_given_to_the_old_image(installed: Host) -> None:
     image = installed.engine.publish("good", "2.0", f"{REPOSITORY}:2.0")
     installed.engine.fetch(f"{REPOSITORY}:2.0")
     installed.env = {"FLAGEEMONITOR_IMAGE": f"{REPOSITORY}:2.0"}
@@ -58,35 +58,35 @@ def test_a_tag_that_is_named_anew_is_never_given_to_the_old_image(installed: Hos
 
 
 @pytest.mark.parametrize("reference", [f"{REPOSITORY}@sha256:{'e' * 64}", f"{REPOSITORY}:none"])
-def test_an_image_that_cannot_be_had_costs_no_stop(installed: Host, reference: str) -> None:
+def test_an_unavailable_image_stops_nothing(installed: Host, reference: str) -> None:
     installed.env = {"FLAGEEMONITOR_IMAGE": reference}
     for _ in range(5):
         before = len(installed.engine.log)
         result = installed.run("repair")
         assert (result.reason, result.exit_code) == ("image_unavailable", 1)
         assert touched(installed, before) == []
-        installed.engine.pace.sleep(300)
-    installed.settled()
+        installed.engine.clock.sleep(300)
+    installed.assert_settled()
     assert installed.runs() == "1.0"
 
 
-def test_an_ailing_runtime_is_helped_although_the_named_image_cannot_be_had(installed: Host) -> None:
+def test_a_stopped_runtime_is_started_although_the_configured_image_is_unavailable(installed: Host) -> None:
     installed.env = {"FLAGEEMONITOR_IMAGE": f"{REPOSITORY}:none"}
     installed.engine.stop(RUNTIME, 1)
     assert installed.run("repair").reason == "repaired"
-    installed.settled()
+    installed.assert_settled()
 
 
-def test_a_missing_runtime_comes_back_although_the_named_image_cannot_be_had(installed: Host) -> None:
+def test_a_missing_runtime_comes_back_although_the_configured_image_is_unavailable(installed: Host) -> None:
     installed.env = {"FLAGEEMONITOR_IMAGE": f"{REPOSITORY}:none"}
     installed.engine.remove(RUNTIME)
     assert installed.run("repair").reason == "repaired"
-    installed.settled()
+    installed.assert_settled()
     assert installed.runs() == "1.0"
     assert "@sha256:" in made_from(installed)
 
 
-def test_an_image_that_is_refused_leaves_the_old_one_and_its_name(installed: Host) -> None:
+def test_a_refused_image_leaves_the_old_container_and_its_reference(installed: Host) -> None:
     installed.engine.publish("unhealthy", "2.0", f"{REPOSITORY}:2.0")
     installed.env = {"FLAGEEMONITOR_IMAGE": f"{REPOSITORY}:2.0"}
     assert installed.run("repair").reason == "candidate_unhealthy"
@@ -94,23 +94,21 @@ def test_an_image_that_is_refused_leaves_the_old_one_and_its_name(installed: Hos
 
 
 @pytest.mark.parametrize("registry", [True, False], ids=["pulled", "by-id"])
-def test_a_rollback_to_an_image_whose_digest_is_forgotten_stops_nothing_in_vain(
-    installed: Host, registry: bool
-) -> None:
+def test_a_rollback_works_when_the_engine_has_forgotten_the_image_s_digest(installed: Host, registry: bool) -> None:
     old = installed.engine.tags[TAG]
     installed.engine.publish("good", "2.0")
     installed.update()
     forget_digests(installed, old)
     installed.engine.registry_up = registry
     assert installed.run("rollback").reason == "rolled_back"
-    pin = Memory(installed.folder / "etc").records.pinned
+    pin = RecordFile(installed.folder / "etc").records.pinned
     assert pin is not None
     assert (installed.runs(), made_from(installed)) == ("1.0", pin.reference)
     assert pin.reference.startswith("registry.example" if registry else "sha256:")
     assert installed.run("repair").reason == "unchanged"
 
 
-def test_a_pinned_image_whose_digest_is_forgotten_is_made_anew_by_its_id(installed: Host) -> None:
+def test_a_pinned_image_whose_digest_is_forgotten_is_created_again_by_its_id(installed: Host) -> None:
     installed.engine.publish("good", "2.0")
     installed.update()
     installed.run("rollback")
@@ -124,7 +122,7 @@ def test_a_pinned_image_whose_digest_is_forgotten_is_made_anew_by_its_id(install
     assert installed.run("repair").reason == "unchanged"
 
 
-def test_a_name_that_stands_for_another_image_is_seen_before_anything_is_stopped(installed: Host) -> None:
+def test_a_reference_that_names_another_image_is_noticed_before_anything_is_stopped(installed: Host) -> None:
     """Somebody pulls between the candidate and the swap, and the engine refuses to give the name back."""
     installed.engine.publish("good", "2.0")
     installed.engine.fetch()
