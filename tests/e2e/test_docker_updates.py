@@ -65,7 +65,7 @@ def test_an_update_by_hand_brings_the_new_release(installed: Customer) -> None:
     assert installed.update().code == 0  # nothing to do
 
 
-def test_watchtower_takes_a_new_release_by_itself(installed: Customer) -> None:
+def test_watchtower_takes_a_new_release(installed: Customer) -> None:
     installed.release(installed.derive(SECOND))
     wait_until(lambda: version(installed) == SECOND, within=SOON_S, what="Watchtower took the release", every=1)
     installed.wait_healthy()
@@ -130,7 +130,7 @@ def test_a_broken_release_that_watchtower_took_is_rolled_back_and_pinned(install
     assert (installed.version(), installed.healthy()) == (SECOND, True)
 
 
-def test_back_by_hand_and_forward_again(installed: Customer) -> None:
+def test_a_rollback_stays_until_resume(installed: Customer) -> None:
     installed.release(installed.derive(SECOND))
     assert installed.update().code == 0
     newest = installed.inspect()["Image"]
@@ -155,14 +155,13 @@ def test_a_changed_setting_takes_effect_with_the_repair(installed: Customer) -> 
 
 
 @pytest.mark.parametrize("name", [RUNTIME, f"{RUNTIME}-watchtower"])
-def test_a_container_that_was_removed_comes_back(installed: Customer, name: str) -> None:
+def test_a_removed_container_is_created_again_by_the_repair(installed: Customer, name: str) -> None:
     installed.host.must("docker", "rm", "-f", name)
     repair_until(installed, lambda: installed.state(name) == "running")
     installed.wait_healthy()
 
 
-def test_a_run_that_is_cut_by_nobody(installed: Customer) -> None:
-    """An update by hand waits for runs as well."""
+def test_an_update_by_hand_waits_for_a_run(installed: Customer) -> None:
     with customers.silent_till(installed) as name, watchtower_asleep(installed):
         installed.release(installed.derive(SECOND))
         process = installed.start_run("diagnose_env", "--host", name, "--output", "json")

@@ -229,8 +229,8 @@ def make_image(client: docker.DockerClient, kind: str, version: str, tag: str = 
 
 def _root(kind: str, version: str) -> bytes:
     busybox = Path(need_program("busybox", "busybox"))
-    said = subprocess.run(["ldd", busybox], capture_output=True, text=True, check=False).stdout
-    libraries = [Path(word) for line in said.splitlines() for word in line.split() if word.startswith("/")]
+    linked = subprocess.run(["ldd", busybox], capture_output=True, text=True, check=False).stdout
+    libraries = [Path(word) for line in linked.splitlines() for word in line.split() if word.startswith("/")]
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for folder in ("bin", "tmp", "flageemonitor/config", "flageemonitor/data"):

@@ -1,4 +1,4 @@
-"""The environment file: what it may say, and that everything else is named with its line."""
+"""The environment file: which lines are accepted, and that a problem is reported with its line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a repair does not do at once: it looks twice, believes nothing that lasted a moment, and leaves runs at work alone."""
+"""What a repair does not do at once: it observes twice, trusts nothing that lasted a moment, and does not stop runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def installed(tmp_path: Path) -> Host:
     return host
 
 
-def stored(host: Host) -> StoredContainer:
+def runtime_container(host: Host) -> StoredContainer:
     return host.engine._known(RUNTIME)
 
 
@@ -49,14 +49,14 @@ def repairs(host: Host, times: int, *, before: Callable[[], None] = lambda: None
 def test_a_slow_health_check_rolls_nothing_back(installed: Host) -> None:
     installed.engine.publish("good", "2.0")
     installed.watchtower_updates()
-    installed.engine.slow_ids = {stored(installed).id}
+    installed.engine.slow_ids = {runtime_container(installed).id}
     assert repairs(installed, 4) == ["unchanged"] * 4
     assert (installed.runs(), records(installed).pinned) == ("2.0", None)
 
 
 def test_a_slow_daemon_of_a_known_image_is_not_restarted(installed: Host) -> None:
     repairs(installed, 3)
-    installed.engine.slow_ids = {stored(installed).id}
+    installed.engine.slow_ids = {runtime_container(installed).id}
     begin = len(installed.engine.log)
     assert repairs(installed, 4) == ["unchanged"] * 4
     assert not [call for call in installed.engine.log[begin:] if call.startswith(("restart", "stop"))]
@@ -66,7 +66,7 @@ def test_an_unhealthy_moment_between_two_repairs_rolls_nothing_back(installed: H
     installed.engine.publish("good", "2.0")
     installed.watchtower_updates()
     for _ in range(3):
-        installed.engine.unhealthy_ids = {stored(installed).id}
+        installed.engine.unhealthy_ids = {runtime_container(installed).id}
         assert repairs(installed, 1) == ["waiting"]
         installed.engine.unhealthy_ids = set()
         assert repairs(installed, 1) == ["unchanged"]
@@ -101,8 +101,8 @@ def test_a_release_that_is_healthy_between_its_crashes_is_rolled_back(installed:
     installed.watchtower_updates()
 
     def ended_often() -> None:
-        stored(installed).restarts += 12
-        stored(installed).started_at = installed.engine.clock.now()
+        runtime_container(installed).restarts += 12
+        runtime_container(installed).started_at = installed.engine.clock.now()
 
     assert installed.run("repair").reason == "unchanged"
     installed.engine.clock.sleep(300)
@@ -116,8 +116,8 @@ def test_a_release_that_ends_every_few_minutes_is_rolled_back(installed: Host) -
     installed.watchtower_updates()
 
     def ended_once() -> None:
-        stored(installed).restarts += 1
-        stored(installed).started_at = installed.engine.clock.now() - dt.timedelta(minutes=2)
+        runtime_container(installed).restarts += 1
+        runtime_container(installed).started_at = installed.engine.clock.now() - dt.timedelta(minutes=2)
 
     reasons = repairs(installed, 3, before=ended_once)
     assert reasons == ["unchanged", "unchanged", "rolled_back"]
@@ -125,8 +125,8 @@ def test_a_release_that_ends_every_few_minutes_is_rolled_back(installed: Host) -
 
 def test_restarts_of_long_ago_do_not_count(installed: Host) -> None:
     repairs(installed, 3)
-    stored(installed).restarts = 9
-    stored(installed).started_at = installed.engine.clock.now() - 3 * HOUR
+    runtime_container(installed).restarts = 9
+    runtime_container(installed).started_at = installed.engine.clock.now() - 3 * HOUR
     assert repairs(installed, 4) == ["unchanged"] * 4
 
 
@@ -145,7 +145,7 @@ def test_an_image_that_is_unhealthy_now_and_then_is_never_proved(installed: Host
     installed.engine.publish("good", "2.0")
     installed.watchtower_updates()
     for _ in range(6):
-        installed.engine.unhealthy_ids = {stored(installed).id}
+        installed.engine.unhealthy_ids = {runtime_container(installed).id}
         assert repairs(installed, 1) == ["waiting"]
         installed.engine.unhealthy_ids = set()
         assert repairs(installed, 1) == ["unchanged"]
@@ -162,7 +162,7 @@ def test_an_image_that_passed_an_update_is_a_rollback_target_but_is_still_rolled
     assert installed.run("repair").reason == "rolled_back"
     assert installed.runs() == "2.0"
     installed.engine.clock.sleep(120)
-    installed.engine.unhealthy_ids = {stored(installed).id}
+    installed.engine.unhealthy_ids = {runtime_container(installed).id}
     assert repairs(installed, 2) == ["waiting", "rolled_back"]
     assert installed.runs() == "1.0"
 
@@ -172,25 +172,25 @@ def test_a_proved_image_is_restarted_and_not_rolled_back(installed: Host) -> Non
     installed.update()
     assert repairs(installed, 3) == ["unchanged"] * 3
     assert all(one.proved for one in records(installed).healthy if one.version == "2.0")
-    installed.engine.unhealthy_ids = {stored(installed).id}
+    installed.engine.unhealthy_ids = {runtime_container(installed).id}
     assert repairs(installed, 3)[1:] == ["repaired", "unchanged"]
     assert installed.runs() == "2.0"
 
 
 def test_an_image_that_ends_soon_after_the_update_gives_way_to_the_previous_container(installed: Host) -> None:
-    before = stored(installed).id
+    before = runtime_container(installed).id
     image = installed.engine.publish("good", "2.0")
     installed.engine.fetch()
     tell = installed.engine.start
 
     def start(name: str) -> None:
         tell(name)
-        if stored(installed).image_id == image.id:
+        if runtime_container(installed).image_id == image.id:
             installed.engine.kinds[image.id] = "brief"
 
     installed.engine.start = start  # type: ignore[method-assign]
     assert installed.run("apply").reason == "restored"
-    assert (stored(installed).id, installed.runs()) == (before, "1.0")
+    assert (runtime_container(installed).id, installed.runs()) == (before, "1.0")
     installed.assert_settled()
 
 
@@ -253,7 +253,7 @@ def test_a_repair_waits_for_runs_as_long_as_it_is_told_to(installed: Host) -> No
 
 
 def test_a_missing_runtime_is_created_on_a_machine_that_is_too_slow_for_a_candidate(installed: Host) -> None:
-    image = stored(installed).image_id
+    image = runtime_container(installed).image_id
     installed.engine.remove(RUNTIME)
     installed.engine.kinds[image] = "hung"
     result = installed.run("repair")
@@ -275,7 +275,7 @@ def test_a_missing_runtime_whose_new_image_is_refused_comes_back_with_the_last_h
 
 
 def test_a_missing_runtime_that_only_crashes_is_reported_as_broken(installed: Host) -> None:
-    installed.engine.kinds[stored(installed).image_id] = "crash"
+    installed.engine.kinds[runtime_container(installed).image_id] = "crash"
     installed.engine.remove(RUNTIME)
     result = installed.run("repair")
     assert (result.reason, result.exit_code) == ("broken", 12)

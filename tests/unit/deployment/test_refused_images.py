@@ -1,4 +1,4 @@
-"""An image that was refused, or gone back from, is not taken again by Watchtower: the report tells its hook."""
+"""Watchtower does not take an image that was refused or rolled back from: the report tells its hook."""
 
 from __future__ import annotations
 

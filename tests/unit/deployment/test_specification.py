@@ -1,4 +1,4 @@
-"""The specification of our containers, and what counts as a difference from it."""
+"""The specification of our containers, and what counts as drift."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ IMAGE = Image(
 
 
 def made(spec: Specification, image: Image = IMAGE) -> dict[str, Any]:
-    """What the engine says of a container made after the specification, with all that it adds."""
+    """What the engine answers for a container created from the specification, with all that it adds."""
     body = copy.deepcopy(dict(spec.body))
     inherited = image.config
     host = {
@@ -115,7 +115,7 @@ MOUNT = RUNTIME.body["HostConfig"]["Mounts"][0]
 
 
 @pytest.mark.parametrize(
-    ("alter", "said"),
+    ("alter", "text"),
     [
         (change("Config", "User", "0:0"), "user '0:0'"),
         (change("Config", "Image", "registry.example/proxy:beta"), "follows image registry.example/proxy:beta"),
@@ -143,11 +143,11 @@ MOUNT = RUNTIME.body["HostConfig"]["Mounts"][0]
         (change("HostConfig", "PidsLimit", 0), "PidsLimit"),
     ],
 )
-def test_every_difference_is_named(alter: Callable[[dict[str, Any]], None], said: str) -> None:
+def test_every_difference_is_named(alter: Callable[[dict[str, Any]], None], text: str) -> None:
     raw = made(RUNTIME)
     alter(raw)
     [difference] = drift(RUNTIME, container(raw), IMAGE)
-    assert said in difference
+    assert text in difference
 
 
 def test_a_changed_setting_is_shown_with_both_values_and_a_token_with_none() -> None:
@@ -163,8 +163,8 @@ def test_a_changed_setting_is_shown_with_both_values_and_a_token_with_none() -> 
 def test_another_image_is_drift_only_when_an_image_is_required() -> None:
     raw = made(RUNTIME)
     assert drift(RUNTIME, container(raw, "sha256:" + "b" * 64), IMAGE) == ()
-    [said] = drift(RUNTIME, container(raw, "sha256:" + "b" * 64), IMAGE, image_id="sha256:" + "a" * 64)
-    assert said == "image bbbbbbbbbbbb, should be aaaaaaaaaaaa"
+    [difference] = drift(RUNTIME, container(raw, "sha256:" + "b" * 64), IMAGE, image_id="sha256:" + "a" * 64)
+    assert difference == "image bbbbbbbbbbbb, should be aaaaaaaaaaaa"
 
 
 JUNK = st.none() | st.integers() | st.text(max_size=5) | st.lists(st.none() | st.text(max_size=3), max_size=2)
@@ -210,7 +210,7 @@ def test_no_log_fills_the_disk(spec: Specification) -> None:
 
 def test_watchtower_updates_one_runtime_and_not_itself() -> None:
     values = dict(line.split("=", 1) for line in WATCHTOWER.body["Env"])
-    # Without it containers that carry no label are updated as well, whoever's they are.
+    # Without it Watchtower also updates containers without labels, which belong to others.
     assert values["WATCHTOWER_LABEL_ENABLE"] == "true"
     assert RUNTIME.body["Labels"]["com.centurylinklabs.watchtower.enable"] == "true"
     assert (values["WATCHTOWER_SCOPE"], values["DOCKER_API_VERSION"]) == ("proxy", "1.41")

@@ -1,4 +1,4 @@
-"""Which image a container is made from: image and reference belong together, or nothing is touched."""
+"""Which image a container is created from: image and reference belong together, or nothing is changed."""
 
 from __future__ import annotations
 

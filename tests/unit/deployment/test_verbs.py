@@ -79,7 +79,7 @@ def test_without_a_previous_container_nothing_is_restored(host: Host) -> None:
     host.engine.publish("late", "1.1")
     result = host.update()
     assert (result.reason, result.exit_code) == ("broken", 12)
-    assert host.status()[""] == "running"  # for whoever wants to look at it
+    assert host.status()[""] == "running"  # left for an operator to inspect
 
 
 def test_a_refused_first_image_leaves_nothing_behind(host: Host) -> None:
@@ -195,19 +195,19 @@ def test_a_starting_container_gets_time_but_not_without_limit(installed: Host) -
 
 
 def test_a_known_image_that_is_unhealthy_is_started_again_three_times_an_hour(installed: Host) -> None:
-    def ail() -> None:
+    def become_unhealthy() -> None:
         container = installed.engine.container(RUNTIME)
         assert container is not None
         installed.engine.unhealthy_ids = {container.id}
 
     reasons = []
     for _ in range(5):
-        ail()
+        become_unhealthy()
         reasons.append(installed.run("repair").reason)
         installed.engine.clock.sleep(60)
     assert reasons == ["broken", "repaired", "repaired", "broken", "broken"]
     assert installed.runs() == "1.0"
-    ail()
+    become_unhealthy()
     installed.engine.clock.sleep(3600)
     assert "attempts" not in installed.run("repair").message
 
