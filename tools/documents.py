@@ -13,7 +13,7 @@ from runtime.actions.registry import ACTIONS
 from runtime.adapters import assets
 from runtime.core.catalogue import build
 from runtime.core.published import publish
-from runtime.deployment.environment import IGNORED_WORDS, HOST_KEYS
+from runtime.deployment.environment import HOST_KEYS, IGNORED_WORDS
 from runtime.settings import NAMES
 from server import settings_doc
 from tools import contract_pages

@@ -66,7 +66,9 @@ def _ensure_running(deployment: Deployment) -> str:
         if found.status in ("running", "restarting"):
             # One that ends again and again is reported, not repaired: creating it again would not help.
             age = deployment.now() - found.started_at if found.started_at else dt.timedelta()
-            return "restarting" if found.restarts and age < _YOUNG else ""
+            if found.restarts and age < _YOUNG:
+                raise _ends_at_once(deployment)
+            return ""
         engine.start(found.id)
         deployment.notify("watchtower_started", "Watchtower runs again")
         return "started"
@@ -82,17 +84,22 @@ def _ensure_running(deployment: Deployment) -> str:
 
 def _wait_settled(deployment: Deployment) -> None:
     """One that does not work with this engine ends at once: reported now, not by the next repair."""
-    clock, names = deployment.clock, deployment.names
+    clock, name = deployment.clock, deployment.names.watchtower
     begin = clock.monotonic()
     while True:
-        found = deployment.own_container(names.watchtower)
+        found = deployment.own_container(name)
         if found is None or not found.running or found.restarts:
-            last = deployment.engine.logs(names.watchtower, 3).strip().replace("\n", " / ")
-            raise DeployError(
-                "watchtower_unavailable",
-                f"it ends right after its start: {last or 'it logged nothing'}",
-                f"read {names.wrapper('watchtower-logs')}",
-            )
+            raise _ends_at_once(deployment)
         if clock.monotonic() - begin >= SETTLE_S:
             return
         clock.sleep(_PAUSE_S)
+
+
+def _ends_at_once(deployment: Deployment) -> DeployError:
+    names = deployment.names
+    last = deployment.engine.logs(names.watchtower, 3).strip().replace("\n", " / ")
+    return DeployError(
+        "watchtower_unavailable",
+        f"it ends right after its start: {last or 'it logged nothing'}",
+        f"read {names.wrapper('watchtower-logs')}",
+    )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from pathlib import Path
 
 import pytest
 
 from runtime.deployment.engine import Image
-from runtime.deployment.records import HEALTHY_KEPT, RecordFile, Records
+from runtime.deployment.records import HEALTHY_KEPT, PendingUpdate, RecordFile, Records
+from runtime.deployment.repair_rules import HealthHistory
 
 NOW = dt.datetime(2026, 3, 10, 12, 0, tzinfo=dt.UTC)
 
@@ -86,3 +88,20 @@ def test_attempts_count_for_an_hour_and_those_in_the_future_do_not() -> None:
     records = Records(attempts=(NOW - dt.timedelta(hours=2), NOW - dt.timedelta(minutes=5), NOW + dt.timedelta(days=1)))
     assert len(records.recent_attempts(NOW)) == 1
     assert len(records.with_attempt(NOW).attempts) == 2
+
+
+def test_the_file_has_the_names_that_an_earlier_release_reads(tmp_path: Path) -> None:
+    pending = PendingUpdate(verb="apply", old="c1", image_id="sha256:2", reference="r.example/p:stable", at=NOW)
+    history = HealthHistory(container="c2", watched_since=1, counted_at=2, unhealthy_since=3, healthy_since=4)
+    RecordFile(tmp_path).save(Records(pending_update=pending, barrier_until=5, history=history))
+    content = json.loads((tmp_path / "deploy.json").read_text())
+    assert (content["schema"], content["swap"]["old"], content["door"]) == (1, "c1", 5)
+    assert content["sight"] == {
+        "container": "c2",
+        "started_at": None,
+        "since": 1,
+        "restarts": 0,
+        "counted": 2,
+        "ailing": 3,
+        "well": 4,
+    }

@@ -274,6 +274,16 @@ def test_an_unavailable_watchtower_is_reported_and_the_runtime_is_updated_nevert
     assert installed.runs() == "2.0"
 
 
+def test_a_watchtower_that_ends_again_and_again_is_reported_with_its_last_lines(installed: Host) -> None:
+    found = installed.engine.container(f"{RUNTIME}-watchtower")
+    assert found is not None
+    installed.engine.kinds[found.image_id] = "crash"
+    installed.engine.restart(found.id, 1)
+    result = installed.run("repair")
+    assert (result.reason, result.exit_code) == ("watchtower_unavailable", 1)
+    assert "it ends right after its start: last words" in result.message
+
+
 def test_a_container_of_somebody_else_is_not_touched(host: Host) -> None:
     host.engine.fetch()
     host.run("apply")
