@@ -20,6 +20,7 @@ from contracts.config import STRICT, ActionSettings, Job, NetworkConfig
 from contracts.document import REQUIRED, Problem, problems_of
 from contracts.parameters import model_of
 from contracts.promises import unmet
+from contracts.visible import quoted
 from contracts.windows import Window
 
 Level = Literal["ok", "info", "warning", "danger", "error"]
@@ -145,7 +146,7 @@ class Check:
             self._advised.add(name)
         alike = near(name, names) if name in self._advised else ""
         advice = alike or "`flageemonitor-run actions` lists every name"
-        return Finding(self.unknown, path, f"unknown action {name!r}: {effect}; {advice}")
+        return Finding(self.unknown, path, f"unknown action {quoted(name)}: {effect}; {advice}")
 
     def _overrides(self) -> Iterator[Finding]:
         for provider, overrides in self.config.overrides.items():

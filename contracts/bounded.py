@@ -17,7 +17,8 @@ MAX_DEPTH = 40
 LEAST, MOST = -(2**63), 2**63 - 1
 
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
-_MANY_DIGITS = re.compile(r"[0-9]{4300,}")
+# From its first digit only: begun at every digit, runs that are a little too short would cost the square of their length.
+_MANY_DIGITS = re.compile(r"(?<![0-9])[0-9]{4300,}")
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]')
 
 

@@ -20,6 +20,7 @@ from contracts.address import parse_address, parse_network
 from contracts.cron import cron_text
 from contracts.networks import Networks, networks_of
 from contracts.secret import Secret
+from contracts.visible import quoted
 from contracts.zones import require_zone
 
 Mode = Literal["off", "warn", "enforce"]
@@ -446,5 +447,7 @@ class NetworkConfig(Part):
             known = {c.id for c in self.credentials}
             for host in self.inventory.hosts:
                 if host.credential is not None and host.credential not in known:
-                    raise ValueError(f"inventory.hosts: {host.name} names the unknown credential {host.credential!r}")
+                    raise ValueError(
+                        f"inventory.hosts: {host.name} names the unknown credential {quoted(host.credential)}"
+                    )
         return self

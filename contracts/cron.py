@@ -11,6 +11,8 @@ import calendar
 import datetime as dt
 from dataclasses import dataclass
 
+from contracts.visible import quoted
+
 _WORDS = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -117,7 +119,9 @@ def _item(field: _Field, item: str) -> range:
     if not has_step:
         return range(low, high + 1)
     if not _is_number(step_text) or not 1 <= int(step_text) <= field.high - field.low + 1:
-        raise CronError(f"{field.name}: the step {step_text!r} is not a number from 1 to {field.high - field.low + 1}")
+        raise CronError(
+            f"{field.name}: the step {quoted(step_text)} is not a number from 1 to {field.high - field.low + 1}"
+        )
     return range(low, high + 1, int(step_text))
 
 
@@ -127,7 +131,7 @@ def _number(field: _Field, text: str) -> int:
         return named
     if not _is_number(text):
         names = f" or one of {', '.join(field.names)}" if field.names else ""
-        raise CronError(f"{field.name}: {text!r} is not a number{names}")
+        raise CronError(f"{field.name}: {quoted(text)} is not a number{names}")
     if not field.low <= int(text) <= field.high:
         raise CronError(f"{field.name}: {text} is outside {field.low}-{field.high}")
     return int(text)

@@ -20,6 +20,7 @@ from contracts.bounded import MAX_BYTES, MAX_DEPTH, Unreadable, read_json
 from contracts.config import STRICT, NetworkConfig
 from contracts.legacy import is_first_generation, origin, translate
 from contracts.notes import Note
+from contracts.visible import quoted
 
 _REASONS = {"too_large": "too_large", "too_deep": "wrong_type"}
 REQUIRED = "is required"
@@ -71,7 +72,7 @@ def read_document(raw: bytes, *, strict: bool) -> Document:
         raise DocumentError(
             "must_understand",
             tuple(
-                Problem("must_understand", f"{path!r} is not known to this version; update it first")
+                Problem("must_understand", f"{quoted(path)} is not known to this version; update it first")
                 for path in unknown
             ),
         )

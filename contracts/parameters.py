@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from contracts.config import Address, Cidr, CronText, HostOrAddress, WallTime, ZoneFile, ZoneName
 from contracts.secret import Secret
+from contracts.visible import quoted
 from contracts.windows import Window
 
 SECRET = "password"  # noqa: S105  # the format of JSON Schema for what must not be shown
@@ -75,7 +76,7 @@ def _type(schema: Schema, defs: Mapping[str, Schema], name: str) -> Any:
         return _type(defs[target], defs, target)
     if "format" in schema:
         if schema["format"] not in FORMATS:
-            raise ValueError(f"{name}: unknown format {schema['format']!r}")
+            raise ValueError(f"{name}: unknown format {quoted(schema['format'])}")
         return FORMATS[schema["format"]]
     if "anyOf" in schema:
         return Union[tuple(_type(one, defs, name) for one in schema["anyOf"])]  # noqa: UP007  # members known at run time

@@ -19,6 +19,7 @@ _CHARACTERS = (
     r"\u3000\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"  # fillers, surrogates, variation selectors, BOM
     "\U000110bd\U000110cd\U00013430-\U0001345f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
+_LONGEST = 100  # of a value in a sentence
 _HALF = re.compile("[\ud800-\udfff]")
 _INVISIBLE = re.compile(f"[{_CHARACTERS}]")
 
@@ -34,6 +35,14 @@ def one_line(text: object) -> str:
     if text.isascii() and text.isprintable():
         return text
     return _INVISIBLE.sub(_written_out, text.replace("\n", " ").replace("\t", " "))
+
+
+def quoted(value: object) -> str:
+    """A value inside a sentence, as a person wrote it: a text in double quotes, none, or JSON. A long one is cut."""
+    written = value if isinstance(value, str) else "none" if value is None else json.dumps(value, default=str)
+    text = one_line(written)
+    text = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return f'"{text}"' if isinstance(value, str) else text
 
 
 def not_text(words: Iterable[str]) -> str:

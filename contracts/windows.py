@@ -116,7 +116,7 @@ def _daily(start: dt.time, end: dt.time, weekdays: tuple[Weekday, ...], now: dt.
 def _until(spans: Iterable[Span], now: dt.datetime) -> dt.datetime | None:
     zone = now.tzinfo
     if not isinstance(zone, ZoneInfo):
-        raise ValueError(f"{now!r} must be given in the zone of the windows: now.astimezone(ZoneInfo(...))")  # noqa: TRY004
+        raise ValueError(f"{now} must be given in the zone of the windows: now.astimezone(ZoneInfo(...))")  # noqa: TRY004
     wall = wall_of(now, zone)
     held = [(start, end) for start, end in spans if start <= wall < end]
     return max((_leaves(span, now.astimezone(dt.UTC), zone) for span in held), default=None)

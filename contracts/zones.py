@@ -12,7 +12,7 @@ import importlib.resources
 from functools import cache
 from zoneinfo import ZoneInfo
 
-_SHOWN = 64
+from contracts.visible import quoted
 
 
 @cache
@@ -54,7 +54,7 @@ def _readable(name: str) -> bool:
 
 
 def _unknown(name: str) -> str:
-    shown = repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…")
+    shown = quoted(name)
     if not zone_names():
         return f"time zone {shown}: the list of zones is missing here; reinstall this release with its package tzdata"
     near = _near().get(_spelling(name)) or _near().get(_spelling(name.rpartition("/")[2]))

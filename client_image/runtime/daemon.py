@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from contracts.document import Document
+from contracts.visible import quoted
 from runtime.adapters.config_store import StoredConfig
 from runtime.adapters.control_plane import MAX_PAUSE_S, MIN_PAUSE_S, RefreshResult, next_pause, refresh
 from runtime.adapters.deployment_notes import DeploymentNotes, LastDeploy, read_notes
@@ -265,7 +266,7 @@ def main() -> None:
         return
     if sys.argv[1:]:
         sys.stderr.write(
-            f"flageemonitor-daemon takes no argument, not {sys.argv[1]!r}: see flageemonitor-daemon --help\n"
+            f"flageemonitor-daemon takes no argument, not {quoted(sys.argv[1])}: see flageemonitor-daemon --help\n"
         )
         sys.exit(2)
     settings = read_settings(os.environ)

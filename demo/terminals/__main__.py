@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from contracts.visible import quoted
 from demo.terminals.isolation import METHODS
 from demo.terminals.profiles import DEFAULT_PROFILES, Terminal, alike, load
 from demo.terminals.server import serve
@@ -72,7 +73,7 @@ def _chosen(options: argparse.Namespace) -> tuple[Terminal, ...]:
     wanted = options.only.split(",") if options.only else list(listed)
     for name in (*wanted, *options.rotate_host_key, *([options.like] if options.fleet else [])):
         if name not in listed:
-            raise ValueError(f"no terminal {name!r}; there are: {', '.join(listed)}")
+            raise ValueError(f"no terminal {quoted(name)}; there are: {', '.join(listed)}")
     if options.fleet:
         return alike(listed[options.like].profile, options.fleet)
     return tuple(listed[name] for name in wanted)

@@ -14,6 +14,8 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from contracts.visible import quoted
+
 DEFAULT_PROFILES = Path(__file__).with_name("profiles.yaml")
 SHIMS = Path(__file__).with_name("shims")
 
@@ -62,7 +64,9 @@ Files = dict[str, Node]
 
 def _a_shim(name: str) -> str:
     if not (SHIMS / name).is_dir():
-        raise ValueError(f"no tool {name!r}; there are: {', '.join(sorted(entry.name for entry in SHIMS.iterdir()))}")
+        raise ValueError(
+            f"no tool {quoted(name)}; there are: {', '.join(sorted(entry.name for entry in SHIMS.iterdir()))}"
+        )
     return name
 
 
@@ -146,7 +150,7 @@ def load(path: Path = DEFAULT_PROFILES) -> tuple[Terminal, ...]:
 
 def _named(name: str, systems: Mapping[str, object]) -> object:
     if name not in systems:
-        raise ValueError(f"no system {name!r}; there are: {', '.join(systems)}")
+        raise ValueError(f"no system {quoted(name)}; there are: {', '.join(systems)}")
     return systems[name]
 
 

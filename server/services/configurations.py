@@ -18,6 +18,7 @@ from contracts.action_check import Finding
 from contracts.changes import Change, changes
 from contracts.document import Document, DocumentError, Problem, read_document, same_content
 from contracts.notes import Note
+from contracts.visible import quoted
 from server.services import vocabulary
 from server.services.refusal import Refusal
 from server.services.registry import NetworkRow, Reader, find_network
@@ -137,7 +138,8 @@ def _require_network(document: Document, code: str) -> None:
     if document.config.network != code:
         raise Refusal(
             "configuration_invalid",
-            f"network: the document is for {document.config.network!r}, not for {code!r}; correct the document or the command",
+            f"network: the document is for {quoted(document.config.network)}, not for {quoted(code)}; "
+            "correct the document or the command",
         )
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.orm import Session
 
 from contracts.config import NetworkCode
+from contracts.visible import quoted
 from server.services.refusal import Refusal
 from server.storage.models import Client, Network
 
@@ -49,10 +50,10 @@ def add_client(session: Session, name: str, now: dt.datetime) -> None:
     if not _CLIENT_NAME.fullmatch(name):
         raise Refusal(
             "name_invalid",
-            f"client name {name!r}: use 1 to 64 letters, digits, spaces or . _ - & ' / +, starting with a letter or digit",
+            f"client name {quoted(name)}: use 1 to 64 letters, digits, spaces or . _ - & ' / +, starting with a letter or digit",
         )
     if session.scalar(select(Client.id).where(Client.name == name)):
-        raise Refusal("name_taken", f"client {name!r} exists already; see: flagee-server client list")
+        raise Refusal("name_taken", f"client {quoted(name)} exists already; see: flagee-server client list")
     session.add(Client(name=name, created_at=now))
 
 
@@ -73,11 +74,12 @@ def add_network(session: Session, client: str, code: str, now: dt.datetime) -> N
     if not is_network_code(code):
         raise Refusal(
             "name_invalid",
-            f"network {code!r}: use 1 to 64 letters, digits or . _ -, starting with a letter or digit, as in its document",
+            f"network {quoted(code)}: use 1 to 64 letters, digits or . _ -, starting with a letter or digit, as in its document",
         )
     if session.scalar(select(Network.id).where(Network.client_id == client_id, Network.code == code)):
         raise Refusal(
-            "name_taken", f"client {client!r} has a network {code!r} already; see: flagee-server network list"
+            "name_taken",
+            f"client {quoted(client)} has a network {quoted(code)} already; see: flagee-server network list",
         )
     session.add(Network(client_id=client_id, code=code, created_at=now))
 
@@ -97,7 +99,8 @@ def find_client(reader: Reader, name: str) -> int:
     client_id = reader.scalar(select(Client.id).where(Client.name == name))
     if client_id is None:
         raise Refusal(
-            "client_unknown", f"there is no client {name!r}; add it with: flagee-server client add {shlex.quote(name)}"
+            "client_unknown",
+            f"there is no client {quoted(name)}; add it with: flagee-server client add {shlex.quote(name)}",
         )
     return client_id
 
@@ -110,5 +113,5 @@ def find_network(reader: Reader, client: str, code: str) -> NetworkRow:
     command = shlex.join(["flagee-server", "network", "add", client, code])
     raise Refusal(
         "network_unknown",
-        f"client {client!r} has no network {code!r}; add it with: {command}",
+        f"client {quoted(client)} has no network {quoted(code)}; add it with: {command}",
     )

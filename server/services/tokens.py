@@ -16,6 +16,7 @@ from sqlalchemy import Row, select, update
 from sqlalchemy.orm import Session
 
 from contracts.secret import Secret
+from contracts.visible import quoted
 from server.services.access import (
     Principal,
     Scope,
@@ -131,7 +132,9 @@ def revoke(session: Session, public_id: str, now: dt.datetime) -> bool:
         public_id = form[0]
     row = session.execute(select(Token.id, Token.revoked_at).where(Token.public_id == public_id)).first()
     if row is None:
-        raise Refusal("token_unknown", f"there is no token with the id {public_id!r}; see: flagee-server token list")
+        raise Refusal(
+            "token_unknown", f"there is no token with the id {quoted(public_id)}; see: flagee-server token list"
+        )
     if row.revoked_at is not None:
         return False
     session.execute(update(Token).where(Token.id == row.id).values(revoked_at=now))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.bounded import MAX_DEPTH, MOST, Unreadable, read_json, require_bounds, whole
+from contracts import bounded
+from contracts.bounded import MAX_BYTES, MAX_DEPTH, MOST, Unreadable, read_json, require_bounds, whole
 
 ROOT = Path(__file__).parents[2]
 DEEP = 100_000
@@ -139,13 +141,20 @@ def test_a_key_given_twice_among_very_many_is_found_with_work_that_grows_with_th
 
         __hash__ = str.__hash__
 
-    from contracts import bounded
-
     number = 20_000
     pairs = [(Counted(f"key{place}"), 1) for place in range(number)]
     with pytest.raises(Unreadable, match="given twice"):
         bounded._unique_keys([*pairs, (Counted("key19999"), 2)])
     assert compared < number
+
+
+def test_digit_runs_just_short_of_too_long_are_read_once() -> None:
+    """Begun again at each digit, which the first pattern did, this text would take half a minute."""
+    run = "9" * 4299
+    text = f"[{','.join([run] * (MAX_BYTES // 4300 - 2))},\n{run}99]"
+    assert refused(text).message == "a number with thousands of digits, line 2 column 1"
+    starts = [found.start() for found in re.finditer(bounded._MANY_DIGITS.pattern.replace("{4300,}", ""), text)]
+    assert len(starts) == text.count(",") + 1, "one place to begin at for each run"
 
 
 # Where a pattern or a length just before it bounds the digits of what int() is given.

@@ -258,11 +258,8 @@ def test_a_document_from_the_future_is_refused_as_such(strict: bool) -> None:
 def test_what_must_be_understood_and_is_not_refuses_the_document(strict: bool) -> None:
     error = refused(small(maintenance=[], must_understand=["freeze", "maintenance", "ssh.jump_host"]), strict=strict)
     assert error.reason == "must_understand"
-    assert ["'maintenance'" in str(error), "'ssh.jump_host'" in str(error), "'freeze'" in str(error)] == [
-        True,
-        True,
-        False,
-    ]
+    told = [name for name in ("maintenance", "ssh.jump_host", "freeze") if f'"{name}"' in str(error)]
+    assert told == ["maintenance", "ssh.jump_host"]
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,16 @@
 """Nothing invisible leaves for a person or a log; what is for a program stays exact."""
 
+import ast
 import json
 import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.visible import json_text, one_line, visible, visible_values
+from contracts.visible import json_text, one_line, quoted, visible, visible_values
 
 INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"}
 BY_NAME = {
@@ -77,3 +80,44 @@ def test_json_with_indents_keeps_its_lines() -> None:
 
 def test_fields_of_a_log_line_are_visible_names_and_values() -> None:
     assert visible_values({"a\x1b": "b\u202e", "n": 1}) == {r"a\x1b": r"b\u202e", "n": 1}
+
+
+SENTENCES: dict[str, tuple[object, str]] = {
+    "a name": ("PDV201", '"PDV201"'),
+    "a path of Windows": (r"C:\Temp\x", r'"C:\Temp\x"'),
+    "an apostrophe": ("Joana d'Arc", '"Joana d\'Arc"'),
+    "accents": ("São João", '"São João"'),
+    "nothing typed": ("", '""'),
+    "something invisible": ("PDV\u200b201", r'"PDV\u200b201"'),
+    "lines": ("a\nb", '"a b"'),
+    "no value": (None, "none"),
+    "a list": (["a", 1, None], '["a", 1, null]'),
+    "a number": (30, "30"),
+    "something long": ("x" * 5000, f'"{"x" * 99}…"'),
+}
+
+
+@pytest.mark.parametrize(("value", "expected"), SENTENCES.values(), ids=SENTENCES)
+def test_a_value_stands_in_a_sentence_as_a_person_wrote_it(value: object, expected: str) -> None:
+    assert quoted(value) == expected
+
+
+def represented(tree: ast.AST) -> Iterator[int]:
+    """Lines with a value in a text as Python would write it, outside of what Python itself asks for."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == "__repr__":
+            continue
+        if isinstance(node, ast.FormattedValue) and node.conversion == ord("r"):
+            yield node.lineno
+        yield from represented(node)
+
+
+def test_no_message_shows_a_value_as_python_writes_it() -> None:
+    root = Path(__file__).parents[2]
+    found = [
+        f"{path.relative_to(root)}:{line}"
+        for folder in ("contracts", "server", "client_image", "demo")
+        for path in sorted((root / folder).rglob("*.py"))
+        for line in represented(ast.parse(path.read_bytes()))
+    ]
+    assert not found, f"use contracts.visible.quoted: {', '.join(found)}"

@@ -1,19 +1,23 @@
 """An answer that never ends holds nobody: every call to the control plane and to Zabbix is over by its deadline."""
 
 import asyncio
+import contextlib
 import datetime as dt
 import socket
 import threading
 import time
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+import requests
+from urllib3.util import Retry
 
 from contracts.config import ZabbixInventory
 from contracts.secret import Secret
 from runtime.adapters.control_plane import ControlPlane, Intercepted, Unavailable
-from runtime.adapters.http_deadline import DeadlinePassed, paced
+from runtime.adapters.http_deadline import DeadlinePassed, Wire, paced
 from runtime.adapters.zabbix.api import connected
 from runtime.core.errors import InventoryUnavailable
 from tests.harness import weird
@@ -165,6 +169,56 @@ def test_a_connection_that_comes_after_the_deadline_is_closed_unused(monkeypatch
         while not seen and time.monotonic() < deadline:
             time.sleep(0.01)
     assert seen == [b""], "the token left after the call was given up"
+
+
+def answering(head: bytes) -> weird.Behaviour:
+    """Answer every request of a connection, as long as the client lets it."""
+
+    async def behave(reader: StreamReader, writer: StreamWriter) -> None:
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(head)
+            await writer.drain()
+            if b"close" in head:
+                return
+
+    return behave
+
+
+def connections(port: int) -> int:
+    """How many descriptors of ours are connected to this port."""
+    found = 0
+    for path in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            borrowed = socket.socket(fileno=int(path.name))
+            try:
+                found += borrowed.getpeername() == (LOOPBACK, port)
+            finally:
+                borrowed.detach()
+    return found
+
+
+KEPT: dict[str, tuple[weird.Behaviour, str, int]] = {
+    "closed by the server": (answering(OK + b"Connection: close\r\nContent-Length: 2\r\n\r\n{}"), "http", 0),
+    "ended by the body's end": (answering(OK + b"Connection: close\r\n\r\n{}"), "http", 0),
+    "kept for the next request": (answering(OK + b"Content-Length: 2\r\n\r\n{}"), "http", 2),
+    "no TLS on the other side": (weird.saying(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "https", 0),
+}
+
+
+@pytest.mark.parametrize("case", KEPT)
+def test_a_connection_that_is_over_keeps_no_descriptor_until_the_session_ends(case: str) -> None:
+    """Of a connection that stands there are two: its own, and the copy that a deadline would cut."""
+    behaviour, scheme, kept = KEPT[case]
+    with weird.serving(behaviour) as port, Wire() as wire, requests.Session() as session:
+        session.trust_env = False
+        wire.mount(session, Retry(0))
+        counts = []
+        for _ in range(10):
+            with contextlib.suppress(requests.ConnectionError):
+                wire.within(20, lambda: session.get(f"{scheme}://{LOOPBACK}:{port}/x", timeout=20).content)
+            counts.append(connections(port))
+    assert set(counts) == {kept}, counts
 
 
 def test_a_caller_with_less_time_is_not_held_longer() -> None:

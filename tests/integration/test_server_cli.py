@@ -150,8 +150,8 @@ def test_names_that_only_a_newer_proxy_knows_are_stored_when_that_is_asked_for(p
     assert plane.run("config", "set", CLIENT, "SOL", "-", stdin=raw).exit_code == 1
     said = plane.run("config", "set", CLIENT, "SOL", "-", "--allow-unknown-actions", stdin=raw)
     assert said.exit_code == 0
-    assert "warning: actions.dance: unknown action 'dance'" in said.stderr
-    assert "warning: schedule.waltz: unknown action 'dance'" in said.stderr
+    assert 'warning: actions.dance: unknown action "dance"' in said.stderr
+    assert 'warning: schedule.waltz: unknown action "dance"' in said.stderr
 
 
 @pytest.mark.parametrize("command", [("validate", "-"), ("set", CLIENT, "SOL", "-")])
@@ -163,12 +163,12 @@ def test_a_large_part_of_the_internet_is_said_and_a_strange_zone_refused(
     assert "danger: ssh.allowed_networks: 0.0.0.0/0 allows 4.26 billion public" in open_to_all.stderr
     strange = plane.run("config", *command, stdin=document("SOL", timezone="posix/America/Recife"))
     assert strange.exit_code == 1
-    assert "timezone: unknown time zone 'posix/America/Recife': did you mean America/Recife?" in strange.stderr
+    assert 'timezone: unknown time zone "posix/America/Recife": did you mean America/Recife?' in strange.stderr
     window = {"start": "22:00", "end": "06:00", "timezone": "localtime"}
     params = {"shutdown_endpoint": {"params": {"windows": [window]}}}
     inside = plane.run("config", *command, stdin=document("SOL", actions=params))
     assert inside.exit_code == 1
-    assert "windows[0].timezone: unknown time zone 'localtime'" in inside.stderr
+    assert 'windows[0].timezone: unknown time zone "localtime"' in inside.stderr
 
 
 def test_validate_names_the_path_of_every_wrong_parameter(tmp_path: Path) -> None:
@@ -299,7 +299,7 @@ FAILURES = [
     (("client", "add", "a\nb"), "client name"),
     (("network", "add", "Nobody", "X"), "flagee-server client add Nobody"),
     (("network", "add", CLIENT, "SOL"), "already"),
-    (("network", "add", CLIENT, "two words"), "network 'two words'"),
+    (("network", "add", CLIENT, "two words"), 'network "two words"'),
     (("network", "list", "No body"), "flagee-server client add 'No body'"),
     (("token", "issue", "Nobody"), "flagee-server client add Nobody"),
     (("token", "issue", CLIENT, "--network", "MAR"), f"flagee-server network add '{CLIENT}' MAR"),
@@ -322,7 +322,7 @@ def test_what_cannot_be_done_ends_with_1_and_the_fix(
 def test_a_document_of_another_network_is_refused(plane: ControlPlane) -> None:
     result = plane.run("config", "set", CLIENT, "LUA", "-", stdin=document("SOL"))
     assert result.exit_code == 1
-    assert "network: the document is for 'SOL', not for 'LUA'" in result.stderr
+    assert 'network: the document is for "SOL", not for "LUA"' in result.stderr
 
 
 @pytest.mark.parametrize(

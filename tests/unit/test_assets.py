@@ -66,7 +66,7 @@ def test_everything_is_loaded_and_its_digest_follows_its_content(product: Path) 
         (
             "providers/acme/provider.yaml",
             PROVIDER,
-            "providers/acme/provider.yaml: id: is 'arius'; the folder's name 'acme'",
+            'providers/acme/provider.yaml: id: is "arius"; the folder\'s name "acme"',
         ),
         ("compat_matrix/endpoints.yaml", ROW + "extra: 1\n", "compat_matrix/endpoints.yaml: extra: "),
         ("compat_matrix/endpoints.yaml", None, "compat_matrix/endpoints.yaml: No such file"),

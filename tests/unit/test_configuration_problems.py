@@ -34,7 +34,7 @@ FOUND: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     ),
     "override to no action": (
         {"overrides": {"arius": {"shutdown_host": "nothing"}}},
-        {"overrides.arius.shutdown_host": "unknown action 'nothing'"},
+        {"overrides.arius.shutdown_host": 'unknown action "nothing"'},
     ),
     "override that does more": (
         {"overrides": {"zanthus": {"terminal_ping": "pdv_shutdown"}}},

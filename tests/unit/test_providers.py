@@ -73,15 +73,15 @@ def test_a_file_beyond_a_bound_is_refused_with_its_place(text: str, says: str) -
 @pytest.mark.parametrize(
     ("text", "key", "problem"),
     [
-        ("actions: {acme_ping: ping}", "actions.acme_ping", "unknown action 'ping'"),
+        ("actions: {acme_ping: ping}", "actions.acme_ping", 'unknown action "ping"'),
         (
             "actions: {acme_off: pdv_shutdown}",
             "actions.acme_off",
-            "'pdv_shutdown' is an alias; write 'shutdown_endpoint'",
+            '"pdv_shutdown" is an alias; write "shutdown_endpoint"',
         ),
         ("actions: {pdv_shutdown: diagnose_env}", "actions.pdv_shutdown", "is already a name of shutdown_endpoint"),
-        ("overrides: {shutdown_endpoint: nothing}", "overrides.shutdown_endpoint", "unknown action 'nothing'"),
-        ("overrides: {nothing: diagnose_env}", "overrides.nothing", "unknown action 'nothing'"),
+        ("overrides: {shutdown_endpoint: nothing}", "overrides.shutdown_endpoint", 'unknown action "nothing"'),
+        ("overrides: {nothing: diagnose_env}", "overrides.nothing", 'unknown action "nothing"'),
     ],
 )
 def test_a_provider_names_only_actions_that_exist(text: str, key: str, problem: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from contracts.config import Level
+from contracts.visible import quoted
 from runtime.adapters.state.files import read_plain
 from runtime.core.compatibility_guard import EndpointRow, check_minimums, parse_minimums, parse_rows
 from runtime.core.data_files import DataFault
@@ -65,7 +66,7 @@ def load(root: Path, names: Mapping[str, str]) -> Assets:
         where = f"providers/{folder}/provider.yaml"
         provider = parse_provider(text(where), where)
         if provider.id != folder:
-            raise DataFault(where, "id", f"is {provider.id!r}; the folder's name {folder!r} is expected")
+            raise DataFault(where, "id", f"is {quoted(provider.id)}; the folder's name {quoted(folder)} is expected")
         check_names(provider, names, where)
         for name, file in provider.assets.items():
             if not (root / "providers" / folder / file).is_file():

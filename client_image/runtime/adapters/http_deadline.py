@@ -12,6 +12,7 @@ import contextlib
 import contextvars
 import socket
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, Queue
 from types import TracebackType
@@ -44,8 +45,9 @@ class Wire:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._copies: list[socket.socket] = []
-        self._cut = False
+        # A copy of each connection's descriptor, with the object that the connection is used through once it stands.
+        self._copies: dict[socket.socket, weakref.ref[Any] | None] = {}
+        self._connected = self._cut = False
 
     def __enter__(self) -> Wire:
         return self
@@ -66,22 +68,21 @@ class Wire:
         answer.wait(seconds)
         if answer.over:
             return answer.value()
-        connected = bool(self._copies)
         self.close()
-        raise DeadlinePassed(seconds, connected=connected)
+        raise DeadlinePassed(seconds, connected=self._connected)
 
     def close(self) -> None:
         """Shut every connection down, also those that are still being made."""
         with self._lock:
             self._cut = True
-            copies, self._copies = self._copies, []
+            copies, self._copies = self._copies, {}
         for copy in copies:
             with contextlib.suppress(OSError):
                 copy.shutdown(socket.SHUT_RDWR)
             copy.close()
 
-    def admit(self, connect: Callable[[], socket.socket]) -> socket.socket:
-        """Called for every new connection, before TLS. A copy is kept, because TLS takes the socket over.
+    def admit(self, connect: Callable[[], socket.socket]) -> tuple[socket.socket, socket.socket]:
+        """Called for every new connection, before TLS. A copy is kept, because TLS takes the socket over: (made, copy).
 
         Raises DeadlinePassed when the time is over, which urllib3 does not try again.
         """
@@ -92,8 +93,22 @@ class Wire:
             if self._cut:
                 made.close()
                 raise DeadlinePassed(0, connected=False)
-            self._copies.append(made.dup())
-        return made
+            self._connected = True
+            copy = made.dup()
+            self._copies[copy] = None
+        return made, copy
+
+    def follow(self, copy: socket.socket, final: Any) -> None:
+        """Keep the copy no longer than ``final``, the socket that is used now: the body may be read after urllib3 let it go."""
+        with self._lock:
+            if copy in self._copies:
+                self._copies[copy] = weakref.ref(final, lambda _: self.drop(copy))
+
+    def drop(self, copy: socket.socket) -> None:
+        """The connection is over. Python calls this anywhere, so without the lock: who takes a copy from the table closes it."""
+        with contextlib.suppress(KeyError):
+            del self._copies[copy]
+            copy.close()
 
 
 class Answer(Generic[T]):
@@ -180,8 +195,22 @@ def _pool(pool: Any, connection: Any, wire: Wire) -> Any:
     """The class of pools whose connections are admitted by the wire."""
 
     class Watched(connection):  # type: ignore[misc]
+        _copy: socket.socket | None
+
         def _new_conn(self) -> socket.socket:
-            return wire.admit(super()._new_conn)
+            made, self._copy = wire.admit(super()._new_conn)
+            return made
+
+        def connect(self) -> None:
+            self._copy = None
+            try:
+                super().connect()
+            except BaseException:
+                if self._copy is not None:
+                    wire.drop(self._copy)
+                raise
+            if self._copy is not None:
+                wire.follow(self._copy, self.sock)
 
     class WatchedPool(pool):  # type: ignore[misc]
         ConnectionCls = Watched

@@ -14,6 +14,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from contracts.secret import sounds_secret
+from contracts.visible import quoted
 from runtime.core.action import Action, is_secret
 from runtime.core.errors import UsageFault
 
@@ -59,7 +60,7 @@ def build(actions: Iterable[Action]) -> Catalogue:
     for action in actions:
         for name in (action.name, *action.aliases):
             if name in names:
-                raise ValueError(f"{name!r} is claimed by {names[name]} and {action.name}")
+                raise ValueError(f"{quoted(name)} is claimed by {names[name]} and {action.name}")
             names[name] = action.name
         by_name[action.name] = action
         for path in _untyped_secrets(action.params, action.params.NOT_SECRET):

@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from contracts.config import ActionName, Identifier, Part, Percent, ProviderId, Role, Text
+from contracts.visible import quoted
 from runtime.core.data_files import DataFault, read
 
 DEFAULT = "arius"
@@ -81,6 +82,6 @@ def provider_of(tags: Iterable[tuple[str, str]], configured: str) -> str:
 
 def _canonical(name: str, names: Mapping[str, str], where: str, key: str) -> None:
     if name not in names:
-        raise DataFault(where, key, f"unknown action {name!r}")
+        raise DataFault(where, key, f"unknown action {quoted(name)}")
     if names[name] != name:
-        raise DataFault(where, key, f"{name!r} is an alias; write {names[name]!r}")
+        raise DataFault(where, key, f"{quoted(name)} is an alias; write {quoted(names[name])}")

@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 
 from contracts.bounded import whole
 from contracts.secret import MASK, Secret
+from contracts.visible import quoted
 from runtime.core.action import Step, WriteFile
 from runtime.core.model import Reason
 from runtime.core.ports import Answer
@@ -118,7 +119,7 @@ def assignments(variables: Mapping[str, str | Secret], *, masked: bool = False) 
     lines = []
     for name, value in variables.items():
         if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is not a shell variable name")
+            raise ValueError(f"{quoted(name)} is not a shell variable name")
         text = (MASK if masked else value.reveal()) if isinstance(value, Secret) else value
         lines.append(f"{name}={quote(text)}\n")
     return "".join(lines)
@@ -148,9 +149,9 @@ def render(sections: Sequence[tuple[str, str]], marker: str, watchdog: int) -> b
 def _render_write(step: WriteFile) -> str:
     path = PurePosixPath(step.path)
     if not path.is_absolute() or path.name in ("", ".."):
-        raise ValueError(f"{step.path!r} is not the absolute path of a file")
+        raise ValueError(f"{quoted(step.path)} is not the absolute path of a file")
     if not _OWNER.fullmatch(step.owner):
-        raise ValueError(f"{step.owner!r} is not an owner such as root or root:root")
+        raise ValueError(f"{quoted(step.owner)} is not an owner such as root or root:root")
     user, _, group = step.owner.partition(":")
     same = f"-perm {step.mode:o} -user {quote(user)}" + (f" -group {quote(group)}" if group else "")
     return _WRITE.format(

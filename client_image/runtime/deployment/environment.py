@@ -20,6 +20,7 @@ from contracts.bounded import whole
 from contracts.clear_text import is_clear
 from contracts.config import NetworkCode
 from contracts.secret import Secret
+from contracts.visible import quoted
 from runtime.deployment.names import CONFIG, DATA, HostOs, Names, environment_file, name_problem
 from runtime.deployment.reference import Reference, parse_reference
 from runtime.deployment.results import DeployError
@@ -175,7 +176,8 @@ class _Reader:
         named = self._get("RUNTIME_NAME", runtime)
         if named != runtime:
             self._problem(
-                "RUNTIME_NAME", f"says {named!r}, but this is the file of {runtime!r}: does a wrapper point here?"
+                "RUNTIME_NAME",
+                f"says {quoted(named)}, but this is the file of {quoted(runtime)}: does a wrapper point here?",
             )
         self._check()
         image = self._reference("IMAGE", "")

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from contracts.visible import quoted
+
 HostOs = Literal["linux", "windows"]
 
 _RUNTIME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
@@ -53,9 +55,9 @@ class Names:
 def name_problem(text: str) -> str:
     """Why this is not a valid runtime name; empty when it is."""
     if not _RUNTIME.fullmatch(text):
-        return f"{text!r} must be 1 to 40 of a-z 0-9 _ . - and begin with a letter or digit"
+        return f"{quoted(text)} must be 1 to 40 of a-z 0-9 _ . - and begin with a letter or digit"
     reserved = next((suffix for suffix in _RESERVED_SUFFIXES if text.endswith(suffix)), "")
-    return f"{text!r} must not end in {reserved}: a part of another runtime has such a name" if reserved else ""
+    return f"{quoted(text)} must not end in {reserved}: a part of another runtime has such a name" if reserved else ""
 
 
 def environment_file(runtime: str, system: HostOs) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from contracts.visible import quoted
+
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _DOMAIN = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?"
@@ -42,7 +44,7 @@ def parse_reference(text: str) -> Reference:
     """A reference without tag or digest means `latest`. Raises ValueError."""
     found = _REFERENCE.fullmatch(text)
     if found is None or len(text) > 512:
-        raise ValueError(f"{text!r} is not a reference to an image")
+        raise ValueError(f"{quoted(text)} is not a reference to an image")
     tag, digest = found["tag"] or "", found["digest"] or ""
     return Reference(familiar(found["repository"]), tag or ("" if digest else "latest"), digest)
 

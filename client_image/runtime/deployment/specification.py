@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from contracts.visible import quoted
 from runtime.deployment.engine import Container, EngineFacts, Image
 from runtime.deployment.environment import LEGACY_PREFIX, PLAIN_KEYS, PREFIX, DeploySettings
 from runtime.deployment.names import CONFIG, DATA, LABEL_ROLE, LABEL_RUNTIME, LABEL_SPEC, SOCKET, UID
@@ -237,7 +238,7 @@ def _environment_drift(wanted: object, there: object, image: object) -> Iterator
         elif key not in want:
             yield f"{key} is set, should not be"
         else:
-            yield f"{key} is {have.get(key, 'not set')!r}, should be {want[key]!r}"
+            yield f"{key} is {quoted(have[key]) if key in have else 'not set'}, should be {quoted(want[key])}"
 
 
 def _label_drift(wanted: object, there: object, image: object) -> Iterator[str]:
@@ -246,7 +247,7 @@ def _label_drift(wanted: object, there: object, image: object) -> Iterator[str]:
         if key == LABEL_SPEC or have.get(key) == want.get(key):
             continue
         if key in want:
-            yield f"label {key} is {have.get(key, 'not set')!r}, should be {want[key]!r}"
+            yield f"label {key} is {quoted(have[key]) if key in have else 'not set'}, should be {quoted(want[key])}"
         elif key.startswith(_OUR_LABELS) and have[key] != inherited.get(key):
             yield f"label {key} is set, should not be"
 
@@ -256,7 +257,7 @@ def _process_drift(
 ) -> Iterator[str]:
     user = spec.body.get("User", inherited.get("User", ""))
     if (config.get("User") or "") != (user or ""):
-        yield f"user {config.get('User')!r}, should be {user!r}"
+        yield f"user {quoted(config.get('User'))}, should be {quoted(user)}"
     if config.get("StopTimeout") != spec.body["StopTimeout"]:
         yield f"stop timeout {config.get('StopTimeout')}, should be {spec.body['StopTimeout']}"
     for part in ("Entrypoint", "Cmd") if image_known else ():
@@ -268,7 +269,7 @@ def _host_drift(want: Mapping[str, Any], have: Mapping[str, Any]) -> Iterator[st
     for name, normal in _COMPARED.items():
         wanted, there = normal(want.get(name)), normal(have.get(name))
         if wanted != there:
-            yield f"{name} is {there!r}, should be {wanted!r}"
+            yield f"{name} is {quoted(there)}, should be {quoted(wanted)}"
 
 
 def _number(value: object) -> int:

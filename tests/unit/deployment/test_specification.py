@@ -117,7 +117,7 @@ MOUNT = RUNTIME.body["HostConfig"]["Mounts"][0]
 @pytest.mark.parametrize(
     ("alter", "text"),
     [
-        (change("Config", "User", "0:0"), "user '0:0'"),
+        (change("Config", "User", "0:0"), 'user "0:0"'),
         (change("Config", "Image", "registry.example/proxy:beta"), "follows image registry.example/proxy:beta"),
         (change("Config", "StopTimeout", None), "stop timeout"),
         (change("Config", "Entrypoint", ["/bin/sh"]), "entrypoint"),
@@ -157,7 +157,7 @@ def test_a_changed_setting_is_shown_with_both_values_and_a_token_with_none() -> 
         "proxy",
     )
     found = drift(runtime_spec(other, FACTS, SOURCES, str(other.image)), container(made(RUNTIME)), IMAGE)
-    assert found == ("FLAGEEMONITOR_TOKEN differs", "TZ is 'UTC', should be 'America/Recife'")
+    assert found == ("FLAGEEMONITOR_TOKEN differs", 'TZ is "UTC", should be "America/Recife"')
 
 
 def test_another_image_is_drift_only_when_an_image_is_required() -> None:

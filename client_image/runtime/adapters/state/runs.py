@@ -20,6 +20,7 @@ from pathlib import Path
 from sqlalchemy import func, select, update
 
 from contracts.bounded import read_json
+from contracts.visible import quoted
 from runtime.adapters.boot import boot_id
 from runtime.adapters.handover import read_handed
 from runtime.adapters.state.codec import dumps
@@ -223,7 +224,7 @@ def _live(path: Path) -> LiveRun | None:
 
 def _number(value: object) -> int:
     if not isinstance(value, int):
-        raise TypeError(f"{value!r} is not a number")
+        raise TypeError(f"{quoted(value)} is not a number")
     return value
 
 
