@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import threading
@@ -293,6 +294,24 @@ def test_a_database_that_was_lost_is_restored_and_a_log_that_was_left_is_put_asi
     assert answer(plane, token) == (200, None)
     assert "In the log only" not in plane.must("client", "list")
     assert len(list(plane.folder.glob("flagee.db.replaced-*-wal"))) == 1
+
+
+def test_a_database_that_was_removed_by_mistake_is_rescued_from_the_server_that_still_runs(plane: ControlPlane) -> None:
+    """As docs/operations.md says. What was stored last is in the log, which has its name still."""
+    rescued = plane.folder.parent / "rescued.db"
+    with plane.app() as app:
+        assert app.test_client().get("/health").status_code == 200
+        plane.must("client", "add", "In the log only")
+        file_of(plane).unlink()
+        assert app.test_client().get("/health").status_code == 503
+        gone = f"{file_of(plane)} (deleted)"
+        handles = [
+            path for path in Path("/proc/self/fd").iterdir() if path.is_symlink() and str(path.readlink()) == gone
+        ]
+        shutil.copyfile(handles[0], rescued)
+        shutil.copyfile(plane.folder / "flagee.db-wal", f"{rescued}-wal")
+    restore(plane, rescued)
+    assert "In the log only" in plane.must("client", "list")
 
 
 def test_a_file_that_was_put_there_under_the_server_is_replaced_without_the_log_of_the_first(
