@@ -49,7 +49,17 @@ def test_a_changed_byte_is_noticed_everywhere(content: bytes) -> None:
             opened(bytes(changed))
 
 
-@pytest.mark.parametrize("content", [b"", b"short", bytes(12), bytes(28), bytes(100), VAULT.seal(b"[" * 100_000, "x")])
+NEVER = {
+    "nothing": b"",
+    "short": b"short",
+    "a nonce alone": bytes(12),
+    "a nonce and a tag": bytes(28),
+    "zeros": bytes(100),
+    "sealed, and no document": VAULT.seal(b"[" * 100_000, "x"),
+}
+
+
+@pytest.mark.parametrize("content", NEVER.values(), ids=NEVER)
 def test_what_was_never_a_document_is_damaged(content: bytes) -> None:
     with pytest.raises(Damaged):
         opened(content)
