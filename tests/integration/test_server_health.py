@@ -9,6 +9,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +213,8 @@ def test_every_worker_knows_of_a_write_that_failed_in_another(small_disk: Path) 
             return requests.post(url + ENROL, json=AGENT, headers=headers, timeout=60).status_code
 
         wait_until(lambda: status() == 503, within=60, what="a write that fails", every=0)
-        answers = [requests.get(f"{url}/health", headers={"Connection": "close"}, timeout=60).json() for _ in range(40)]
+        with ThreadPoolExecutor(12) as pool:  # several at once, so that several workers take them
+            answers = list(pool.map(lambda _: requests.get(f"{url}/health", timeout=60).json(), range(60)))
         assert {answer["writing"]["status"] for answer in answers} == {"failing"}
         assert len({answer["writing"]["last_failed"]["reason"] for answer in answers}) == 1
         assert child.alive()
