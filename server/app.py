@@ -13,6 +13,7 @@ from server.api.config_poll import ConfigPoll
 from server.context import EXTENSION, Clock, build_context, utc_now
 from server.logs import configure_logging
 from server.settings import Settings, read_settings
+from server.storage.schema import load_migrations
 
 
 def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> Flask:
@@ -24,6 +25,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     context = build_context(settings, clock)
     context.database.attach()
+    load_migrations()
     app.extensions[EXTENSION] = context
     requests.register(app)
     errors.register(app)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import func, select
@@ -64,6 +65,12 @@ def inspect_schema(database: Database) -> Schema:
     except DatabaseAbsent:
         revision = None
     return judge(revision)
+
+
+def load_migrations() -> None:
+    """Import Alembic and read the migrations: once, before the server forks, so that no request waits for it."""
+    import_module("alembic.migration")
+    _scripts().get_current_head()
 
 
 def judge(revision: str | None) -> Schema:
