@@ -1,15 +1,20 @@
 """`python -m bench [NAME...]`: the benches of these names, all of them without a name. `make bench` calls it.
 
 Each prints a small table, ratios first; every figure stands beside a peer of the same run. Nothing here fails for being slow.
+`--against CHECKOUT` takes turns with an earlier work tree: it is one more peer where a bench can have it so, else the two benches
+run one after the other.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from inspect import signature
+from pathlib import Path
 
-from bench import report
+from bench import checkouts, report
 
 NAMES: Mapping[str, str] = {
     "config_endpoint": "the configuration endpoint beside bare Flask and raw WSGI",
@@ -20,14 +25,26 @@ NAMES: Mapping[str, str] = {
 }
 
 
-def main(names: list[str]) -> None:
-    unknown = [name for name in names if name not in NAMES]
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="an earlier work tree with its .venv")
+    given = parser.parse_args(arguments)
+    unknown = [name for name in given.names if name not in NAMES]
     if unknown:
         known = "\n".join(f"  {name:<16}{text}" for name, text in NAMES.items())
         raise SystemExit(f"no bench named {', '.join(unknown)}; there are:\n{known}")
-    for name in names or NAMES:
-        bench: Callable[[], None] = import_module(f"bench.{name}").main
-        bench()
+    against = given.against and given.against.resolve()
+    for checkout in (checkouts.REPOSITORY, against) if against else ():
+        checkouts.compile_all(checkout)
+    for name in given.names or NAMES:
+        bench: Callable[..., None] = import_module(f"bench.{name}").main
+        if not against:
+            bench()
+        elif "against" in signature(bench).parameters:
+            bench(against=against)
+        else:
+            checkouts.in_turns(name, against)
     print(f"\n{report.machine()}")
 
 

@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from bench import report
+from bench import checkouts, report
+from bench.checkouts import REPOSITORY
 from bench.targets import Target, targets
 from runtime.core import probe, script
 from tests.harness.ssh_offer import key_pair
@@ -33,7 +34,6 @@ LIMIT_S = 300.0  # for a client that hangs
 SETTLE_S = 1.0  # what a visit leaves on the terminals is gone by then
 NETWORK = "BENCH"
 EXPECTED = "facts=end"
-REPOSITORY = Path(__file__).resolve().parents[1]
 PEERS = REPOSITORY / ".venv-bench"
 OURS = "flageemonitor-run"
 
@@ -99,14 +99,14 @@ class Client:
         return [many.wall - alone.wall for alone, many in zip(self.alone, self.many, strict=True)]
 
     @property
-    def cpu(self) -> float:
-        """Median CPU seconds of the whole run."""
-        return median(spent.cpu for spent in self.many)
+    def cpus(self) -> list[float]:
+        """CPU seconds of the whole run, by round."""
+        return [spent.cpu for spent in self.many]
 
     @property
-    def further_cpu(self) -> float:
-        """Median CPU seconds of all hosts but the first."""
-        return median(many.cpu - alone.cpu for alone, many in zip(self.alone, self.many, strict=True))
+    def further_cpus(self) -> list[float]:
+        """CPU seconds of all hosts but the first, by round."""
+        return [many.cpu - alone.cpu for alone, many in zip(self.alone, self.many, strict=True)]
 
     def visit(self, visit: Visit) -> Spent:
         """Raises SystemExit unless every host answered."""
@@ -142,33 +142,33 @@ def _environment() -> dict[str, str]:
     return {name: os.environ[name] for name in kept if name in os.environ}
 
 
-def ours(empty_state: Path) -> Callable[[Visit], Command]:
-    """The console script with a static inventory. ``empty_state``: a local state that exists, and knows no host."""
+def ours(checkout: Path, empty_state: Path) -> Callable[[Visit], Command]:
+    """The console script of a checkout with a static inventory. ``empty_state``: is made, and holds a local state without hosts.
+
+    A proxy sets its local state up once in its life, so that is no part of a visit.
+    """
+    program = checkouts.program(checkout, OURS)
+    empty_state.mkdir()
+    environment = {**_environment(), **_settings(checkout, empty_state, empty_state)}
+    subprocess.run([program, "runs"], env=environment, check=True, capture_output=True)
 
     def prepare(visit: Visit) -> Command:
         config, data = visit.folder / "config", visit.folder / "data"
         config.mkdir()
         shutil.copytree(empty_state, data)
         (config / "config_bot.json").write_text(json.dumps(_document(visit)))
-        argv = (_beside_python(OURS), "test_endpoint_connection", "--all", "--output", "json")
-        return Command(argv, _settings(config, data), lambda said, _: int(json.loads(said)["summary"].get("ok", 0)))
+        argv = (program, "test_endpoint_connection", "--all", "--output", "json")
+        settings = _settings(checkout, config, data)
+        return Command(argv, settings, lambda said, _: int(json.loads(said)["summary"].get("ok", 0)))
 
     return prepare
 
 
-def make_empty_state(folder: Path) -> Path:
-    """A proxy sets its local state up once in its life, so that is no part of a visit."""
-    data = folder / "data"
-    environment = {**_environment(), **_settings(folder, data)}
-    subprocess.run([_beside_python(OURS), "runs"], env=environment, check=True, capture_output=True)
-    return data
-
-
-def _settings(config: Path, data: Path) -> dict[str, str]:
+def _settings(checkout: Path, config: Path, data: Path) -> dict[str, str]:
     return {
         "FLAGEEMONITOR_CONFIG_PATH": str(config),
         "FLAGEEMONITOR_DATA_PATH": str(data),
-        "FLAGEEMONITOR_ROOT": str(REPOSITORY),
+        "FLAGEEMONITOR_ROOT": str(checkout),
     }
 
 
@@ -217,10 +217,6 @@ def ssh2_python(visit: Visit) -> Command:
     return Command((PEERS / "bin/python", REPOSITORY / "bench/peers/ssh2_python.py", job))
 
 
-def _beside_python(program: str) -> Path:
-    return Path(sys.executable).parent / program
-
-
 def install_peers() -> None:
     """The peers have an environment of their own, made on first use: what they need must not meet what the product needs."""
     wanted, done = REPOSITORY / "requirements/bench.txt", PEERS / ".done"
@@ -240,15 +236,16 @@ def install_peers() -> None:
     done.write_bytes(wanted.read_bytes())
 
 
-def main(hosts: int = HOSTS, rounds: int = ROUNDS) -> None:
-    """Measure and print."""
+def main(hosts: int = HOSTS, rounds: int = ROUNDS, *, against: Path | None = None) -> None:
+    """Measure and print. ``against``: an earlier checkout, whose run takes turns with ours."""
     install_peers()
     look = script.render([("facts", probe.SCRIPT)], "bench", 60).decode()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         key = key_pair(folder)
         clients = [
-            Client(OURS, ours(make_empty_state(folder))),
+            Client(OURS, ours(REPOSITORY, folder / "state")),
+            *([Client(f"{OURS}, {against.name}", ours(against, folder / "earlier-state"))] if against else ()),
             Client("ssh2-python, 32 threads", ssh2_python, goal="0.85 further"),
             Client("pyinfra exec", pyinfra, goal="1.4"),
             Client("ansible raw, 32 forks", ansible, goal="5"),
@@ -267,14 +264,16 @@ def main(hosts: int = HOSTS, rounds: int = ROUNDS) -> None:
 def _print(clients: Sequence[Client], hosts: int, rounds: int) -> None:
     us, rows = clients[0], []
     for client in clients:
-        faster = [(client.walls, us.walls), (client.further_walls, us.further_walls)]
+        both = [(client.walls, us.walls), (client.further_walls, us.further_walls)]
+        both += [(client.cpus, us.cpus), (client.further_cpus, us.further_cpus)]
+        ratios = (report.ratio(median(their / our for their, our in zip(*pair, strict=True))) for pair in both)
         rates = (hosts / median(client.walls), (hosts - 1) / median(client.further_walls))
-        costs = (client.cpu / hosts * 1000, client.further_cpu / (hosts - 1) * 1000)
-        ratios = (report.ratio(median(their / our for their, our in zip(*both, strict=True))) for both in faster)
+        costs = (median(client.cpus) / hosts * 1000, median(client.further_cpus) / (hosts - 1) * 1000)
         rows.append((client.name, *ratios, client.goal, *(f"{value:.1f}" for value in (*rates, *costs))))
-    columns = ("client", "ours : it", "further", "goal", "hosts/s", "further", "CPU ms a host", "further")
+    ratios_of = ("time, x ours", "further", "CPU, x ours", "further")
+    columns = ("client", *ratios_of, "goal", "hosts/s", "further", "CPU ms a host", "further")
     report.table(f"Cold fan-out to {hosts} hosts, {PARALLEL} at a time, medians of {rounds} rounds", columns, rows)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*[int(text) for text in sys.argv[1:3]])

@@ -19,14 +19,13 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from bench import report
+from bench import checkouts, report
+from bench.checkouts import REPOSITORY
 
 JOBS = 10
 HOSTS = 100
 IDLE_S = 60.0
-REPOSITORY = Path(__file__).resolve().parents[1]
 OURS = "flageemonitor-daemon"
-PROGRAMS = Path(sys.executable).parent
 
 DOCUMENT = json.dumps(
     {
@@ -80,17 +79,14 @@ class Idler:
         self.seen.append((said["Rss"], said["Pss"]))
 
 
-def main(idle: float = IDLE_S) -> None:
-    """Measure and print."""
+def main(idle: float = IDLE_S, *, against: Path | None = None) -> None:
+    """Measure and print. ``against``: an earlier checkout, whose daemon stands beside ours."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name, ExitStack() as stack:
         folder = Path(name)
-        settings = _settings(folder, stack.enter_context(_control_plane()))
-        # A proxy sets its local state up once in its life; what that needs in memory is not the daemon's.
-        subprocess.run(
-            [PROGRAMS / "flageemonitor-run", "runs"], env=_environment(settings), check=True, capture_output=True
-        )
+        address = stack.enter_context(_control_plane())
         idlers = [
-            Idler(OURS, (PROGRAMS / OURS,), "configuration_in_force", settings),
+            _daemon(OURS, REPOSITORY, folder / "ours", address),
+            *([_daemon(f"{OURS}, {against.name}", against, folder / "earlier", address)] if against else ()),
             Idler(f"asyncio and APScheduler, {JOBS} jobs", (sys.executable, "-c", BARE)),
             Idler("the same with our libraries", (sys.executable, "-c", LIBRARIES)),
             Idler(
@@ -119,9 +115,17 @@ def _print(idlers: Sequence[Idler], idle: float) -> None:
     report.table(f"Memory of an idle daemon, {JOBS} jobs, {HOSTS} hosts", columns, rows)
 
 
-def _settings(folder: Path, address: str) -> dict[str, str]:
+def _daemon(name: str, checkout: Path, folder: Path, address: str) -> Idler:
+    """A daemon of this checkout with a local state that exists: a proxy sets it up once in its life."""
+    settings = _settings(checkout, folder, address)
+    command = checkouts.program(checkout, "flageemonitor-run")
+    subprocess.run([command, "runs"], env=_environment(settings), check=True, capture_output=True)
+    return Idler(name, (checkouts.program(checkout, OURS),), "configuration_in_force", settings)
+
+
+def _settings(checkout: Path, folder: Path, address: str) -> dict[str, str]:
     config = folder / "config"
-    config.mkdir(mode=0o700)
+    config.mkdir(mode=0o700, parents=True)
     token = config / "token"
     token.touch(mode=0o600)
     token.write_text("bench")
@@ -129,7 +133,7 @@ def _settings(folder: Path, address: str) -> dict[str, str]:
         "FLAGEEMONITOR_API_BASE": address,
         "FLAGEEMONITOR_CONFIG_PATH": str(config),
         "FLAGEEMONITOR_DATA_PATH": str(folder / "data"),
-        "FLAGEEMONITOR_ROOT": str(REPOSITORY),
+        "FLAGEEMONITOR_ROOT": str(checkout),
         "FLAGEEMONITOR_LOG_FORMAT": "json",
     }
 
@@ -184,4 +188,4 @@ def _control_plane() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    main(*map(float, sys.argv[1:]))
+    main(*[float(text) for text in sys.argv[1:2]])
