@@ -192,7 +192,7 @@ def test_a_doubt_is_kept_beside_what_the_right_machine_is_known_by(state: State)
 
 def test_every_question_about_a_login_is_answered_by_an_index(state: State) -> None:
     questions = [
-        module._AROUND,
+        module._AROUND.statement,
         module._SAME_KEY,
         module._SAME_ID_KNOWN,
         module._SAME_ID_MET,
@@ -203,4 +203,6 @@ def test_every_question_about_a_login_is_answered_by_an_index(state: State) -> N
             compiled = question.compile(connection.engine)
             values = ("",) * len(compiled.positiontup or ())
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", values).all()
-            assert [row.detail for row in plan if row.detail.startswith("SCAN") and "CONSTANT" not in row.detail] == []
+            scans = [row.detail for row in plan if row.detail.startswith("SCAN")]
+            # `few` holds what an index has found.
+            assert [scan for scan in scans if not scan.startswith(("SCAN CONSTANT", "SCAN few"))] == []

@@ -88,11 +88,13 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
 
 
 def append_durably(path: Path, content: bytes) -> None:
-    """One append, on disk when this returns."""
+    """One append, on disk when this returns. For one writer at a time: only the first one makes the file's name durable too."""
     with open_private(path, os.O_WRONLY | os.O_APPEND) as handle:
+        is_new = not os.fstat(handle).st_size
         write_all(handle, content)
         os.fsync(handle)
-    sync_folder(path.parent)
+    if is_new:
+        sync_folder(path.parent)
 
 
 def write_all(handle: int, content: bytes) -> None:

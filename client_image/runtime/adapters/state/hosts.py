@@ -16,6 +16,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from runtime.adapters.state import keepsake
 from runtime.adapters.state.codec import dumps, loads
 from runtime.adapters.state.identities import forget
+from runtime.adapters.state.prepared import PreparedQuery
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import host_keys, host_memory, meta
 from runtime.core.errors import Permanent
@@ -27,14 +28,16 @@ def _same_place(table: Table) -> ColumnElement[bool]:
     return and_(*(table.c[column] == bindparam(column) for column in ("network", "name", "port")))
 
 
-# All in one question, because it is asked for every host of a run.
-_KNOWN = select(
-    select(host_keys.c.key)
-    .where(_same_place(host_keys), host_keys.c.retired_at.is_(None))
-    .scalar_subquery()
-    .label("key"),
-    select(host_memory.c.notes).where(_same_place(host_memory)).scalar_subquery().label("notes"),
-    select(meta.c.value).where(meta.c.key == keepsake.FIRST_USE_BLOCKED).scalar_subquery().label("lost"),
+# All in one query, because it is asked for every host of a run.
+_KNOWN = PreparedQuery(
+    select(
+        select(host_keys.c.key)
+        .where(_same_place(host_keys), host_keys.c.retired_at.is_(None))
+        .scalar_subquery()
+        .label("key"),
+        select(host_memory.c.notes).where(_same_place(host_memory)).scalar_subquery().label("notes"),
+        select(meta.c.value).where(meta.c.key == keepsake.FIRST_USE_BLOCKED).scalar_subquery().label("lost"),
+    )
 )
 _insert_notes = upsert(host_memory)
 _REMEMBER = _insert_notes.on_conflict_do_update(
@@ -75,8 +78,7 @@ class SqlHostBook:
 
     async def look_up(self, host: Host) -> tuple[PinnedKey | None, SshNotes]:
         """Raises Permanent for a host without a key while first use is blocked because keys were lost."""
-        with self._state.read() as connection:  # a look-up by index, well under a millisecond: not worth a thread
-            known = connection.execute(_KNOWN, _place(host)).one()
+        known = self._state.one(_KNOWN, _place(host))  # by index, well under a millisecond: not worth a thread
         if known.key is None and known.lost is not None:
             text = f"{known.lost}; confirm with `flageemonitor-run hosts rekey --all` that keys may be learnt anew"
             raise Permanent(Outcome.BLOCKED, Reason.HOST_KEY_UNKNOWN, text)

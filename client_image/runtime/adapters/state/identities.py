@@ -5,14 +5,27 @@ What a machine that may be the wrong one says is stored apart (``said_…``) fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Select, and_, bindparam, exists, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    ScalarSelect,
+    Select,
+    and_,
+    bindparam,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from runtime.adapters.state.codec import dumps, loads, stored_name
+from runtime.adapters.state.prepared import PreparedQuery
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import host_keys, host_memory, settled_keys
 from runtime.core.identity import FEW, Claim, Finding, Kin, Note, Settled, note_of
@@ -20,6 +33,7 @@ from runtime.core.model import Host
 from runtime.core.ports import Clock
 
 _CHUNK = 500
+_LISTED = 8  # names that come with the first answer: those that are few come whole
 _WORDS = ("hostname", "machine_id", "store", "terminal")  # of a Claim
 _COLUMNS = (
     *(f"known_{word}" for word in _WORDS),
@@ -31,14 +45,18 @@ _COLUMNS = (
 _PLACE = ("network", "name", "port")
 
 _key, _memory = host_keys.alias("k"), host_memory.alias("m")
-_other_key, _other = host_keys.alias("ok"), host_memory.alias("om")
+_own_key, _other_key, _other = host_keys.alias("own"), host_keys.alias("ok"), host_memory.alias("om")
 _ELSEWHERE = and_(_other.c.network == bindparam("network"), _other.c.name != bindparam("name"))
-_KNOWN_BY_ID = and_(_ELSEWHERE, _other.c.known_machine_id == bindparam("machine_id"))
-_MET_WITH_ID = and_(_ELSEWHERE, _other.c.said_machine_id == bindparam("machine_id"))
+
+
+def _is_pinned(key: FromClause) -> ColumnElement[bool]:
+    return and_(*(key.c[column] == bindparam(column) for column in _PLACE), key.c.retired_at.is_(None))
+
+
 _SAME_KEY = select(_other_key.c.name).where(
     _other_key.c.network == bindparam("network"),
     _other_key.c.name != bindparam("name"),
-    _other_key.c.fingerprint == bindparam("fingerprint"),
+    _other_key.c.fingerprint == select(_own_key.c.fingerprint).where(_is_pinned(_own_key)).scalar_subquery(),
     _other_key.c.retired_at.is_(None),
 )
 _KEYS_OF = select(_other_key.c.name, _other_key.c.fingerprint).where(
@@ -46,11 +64,18 @@ _KEYS_OF = select(_other_key.c.name, _other_key.c.fingerprint).where(
     _other_key.c.name.in_(bindparam("suspects", expanding=True)),
     _other_key.c.retired_at.is_(None),
 )
-_SAME_ID_KNOWN = select(_other.c.name).where(_KNOWN_BY_ID)
-_SAME_ID_MET = select(_other.c.name).where(_MET_WITH_ID)
+_SAME_ID_KNOWN = select(_other.c.name).where(_ELSEWHERE, _other.c.known_machine_id == bindparam("machine_id"))
+_SAME_ID_MET = select(_other.c.name).where(_ELSEWHERE, _other.c.said_machine_id == bindparam("machine_id"))
 _SAME_NAME_MET = select(_other.c.name).where(_ELSEWHERE, _other.c.said_hostname == bindparam("hostname"))
-# One question for a host whose key and machine id are its own, as nearly all are; only the rest are asked about further.
-_AROUND = (
+
+
+def _first(names: Select[Any]) -> ScalarSelect[Any]:
+    """The first few names as a JSON list."""
+    return select(func.json_group_array(names.limit(_LISTED).subquery("few").c.name)).scalar_subquery()
+
+
+# One query for a host of which no more than a few others have the same key, id or name; only the rest are asked about further.
+_AROUND = PreparedQuery(
     select(
         _key.c.fingerprint,
         _key.c.asked,
@@ -58,16 +83,10 @@ _AROUND = (
         settled_keys.c.settled_by,
         settled_keys.c.settled_at,
         settled_keys.c.image_names,
-        exists()
-        .where(
-            _other_key.c.network == _key.c.network,
-            _other_key.c.name != _key.c.name,
-            _other_key.c.fingerprint == _key.c.fingerprint,
-            _other_key.c.retired_at.is_(None),
-        )
-        .label("shared"),
-        exists().where(_KNOWN_BY_ID).label("known_elsewhere"),
-        exists().where(_MET_WITH_ID).label("met_elsewhere"),
+        _first(_SAME_KEY).label("same_key"),
+        _first(_SAME_ID_KNOWN).label("same_id_known"),
+        _first(_SAME_ID_MET).label("same_id_met"),
+        _first(_SAME_NAME_MET).label("same_name_met"),
     )
     .select_from(_key)
     .outerjoin(_memory, and_(*(_memory.c[column] == _key.c[column] for column in _PLACE)))
@@ -79,7 +98,7 @@ _AROUND = (
             settled_keys.c.undone_at.is_(None),
         ),
     )
-    .where(*(_key.c[column] == bindparam(column) for column in _PLACE), _key.c.retired_at.is_(None))
+    .where(_is_pinned(_key))
 )
 _insert = upsert(host_memory)
 _REMEMBER = _insert.on_conflict_do_update(
@@ -98,39 +117,35 @@ class SqlIdentities:
         self, host: Host, claim: Claim, *, other: Callable[[str], bool], named: frozenset[str], suspects: frozenset[str]
     ) -> Kin:
         asked = {**_place(host), "machine_id": claim.machine_id, "hostname": claim.hostname}
-        with self._state.read() as connection:  # by index, well under a millisecond: not worth a thread
-            row = connection.execute(_AROUND, asked).one_or_none()
-            if row is None:
-                return Kin()
-            asked["fingerprint"] = row.fingerprint
+        row = self._state.one(_AROUND, asked)  # by index, well under a millisecond: not worth a thread
+        if row is None:
+            return Kin()
 
-            def few(question: Select[Any], number: int, unless: frozenset[str] = frozenset()) -> tuple[str, ...]:
-                """Read no further than needed: in a cloned fleet thousands answer."""
-                found: dict[str, None] = {}
-                with connection.execute(question, asked) as names:
-                    for name in map(str, names.scalars()):
-                        if name not in unless and other(name):
-                            found[name] = None
-                        if len(found) == number:
-                            break
-                return tuple(found)
+        def few(listed: str, query: Select[Any], number: int, unless: frozenset[str] = frozenset()) -> tuple[str, ...]:
+            """Read no further than needed: in a cloned fleet thousands answer."""
+            first = json.loads(listed)
+            found = _some(first, number, lambda name: name not in unless and other(name))
+            if len(found) == number or len(first) < _LISTED:
+                return found
+            with self._state.read() as connection, connection.execute(query, asked) as names:
+                return _some(names.scalars(), number, lambda name: name not in unless and other(name))
 
-            same_key = few(_SAME_KEY, FEW + 1) if row.shared else ()
-            return Kin(
-                fingerprint=row.fingerprint,
-                remembered=claim_in(row, "known"),
-                accepted=row.accepted_at is not None,
-                # One that was asked, and is known by nothing, was in doubt each time.
-                unasked=not row.asked and (row.said_hostname is None or row.known_hostname is not None),
-                same_key=same_key,
-                rivals=_rivals(connection, asked, suspects) if same_key and suspects else (),
-                same_machine_id=few(_SAME_ID_KNOWN, 2) if claim.machine_id and row.known_elsewhere else (),
-                id_seen_at=few(_SAME_ID_MET, 2) if claim.machine_id and row.met_elsewhere else (),
-                namesakes=few(_SAME_NAME_MET, 2, named) if claim.hostname and same_key else (),
-                settled=settled_of(row),
-                said=claim_in(row, "said"),
-                note=note_in(row.identity_note),
-            )
+        same_key = few(row.same_key, _SAME_KEY, FEW + 1)
+        return Kin(
+            fingerprint=row.fingerprint,
+            remembered=claim_in(row, "known"),
+            accepted=row.accepted_at is not None,
+            # One that was asked, and is known by nothing, was in doubt each time.
+            unasked=not row.asked and (row.said_hostname is None or row.known_hostname is not None),
+            same_key=same_key,
+            rivals=self._rivals({**asked, "fingerprint": row.fingerprint}, suspects) if same_key and suspects else (),
+            same_machine_id=few(row.same_id_known, _SAME_ID_KNOWN, 2) if claim.machine_id else (),
+            id_seen_at=few(row.same_id_met, _SAME_ID_MET, 2) if claim.machine_id else (),
+            namesakes=few(row.same_name_met, _SAME_NAME_MET, 2, named) if claim.hostname and same_key else (),
+            settled=settled_of(row),
+            said=claim_in(row, "said"),
+            note=note_in(row.identity_note),
+        )
 
     async def remember(self, host: Host, claim: Claim, finding: Finding, kin: Kin) -> None:
         said = replace(claim, hostname=stored_name(claim.hostname))
@@ -145,6 +160,21 @@ class SqlIdentities:
             "identity_note": dumps({"kind": note.kind, "text": note.text, "at": self._clock.now()}) if note else None,
         }
         await self._state.awrite_item(_write, values)
+
+    def _rivals(self, asked: Mapping[str, Any], suspects: frozenset[str]) -> tuple[str, ...]:
+        """The suspects that have the key, or none that is known yet: such a one may have it as well."""
+        names = sorted(suspects - {asked["name"]})
+        found: list[str] = []
+        for start in range(0, len(names), _CHUNK):
+            chunk = names[start : start + _CHUNK]
+            keys: dict[str, set[str]] = {}
+            with self._state.read() as connection:
+                for row in connection.execute(_KEYS_OF, {"network": asked["network"], "suspects": chunk}):
+                    keys.setdefault(row.name, set()).add(row.fingerprint)
+            found += [name for name in chunk if name not in keys or asked["fingerprint"] in keys[name]]
+            if len(found) > FEW:
+                break
+        return tuple(found[: FEW + 1])
 
 
 def forget(connection: Connection, network: str, name: str) -> None:
@@ -175,19 +205,15 @@ def note_in(text: str | None) -> Note | None:
     return Note(found.get("kind", ""), str(found.get("text", ""))) if isinstance(found, dict) else None
 
 
-def _rivals(connection: Connection, asked: Mapping[str, Any], suspects: frozenset[str]) -> tuple[str, ...]:
-    """The suspects that have the key, or none that is known yet: such a one may have it as well."""
-    names = sorted(suspects - {asked["name"]})
-    found: list[str] = []
-    for start in range(0, len(names), _CHUNK):
-        chunk = names[start : start + _CHUNK]
-        keys: dict[str, set[str]] = {}
-        for row in connection.execute(_KEYS_OF, {"network": asked["network"], "suspects": chunk}):
-            keys.setdefault(row.name, set()).add(row.fingerprint)
-        found += [name for name in chunk if name not in keys or asked["fingerprint"] in keys[name]]
-        if len(found) > FEW:
+def _some(names: Iterable[str], number: int, counts: Callable[[str], bool]) -> tuple[str, ...]:
+    """The first different names that count."""
+    found: dict[str, None] = {}
+    for name in names:
+        if counts(name):
+            found[name] = None
+        if len(found) == number:
             break
-    return tuple(found[: FEW + 1])
+    return tuple(found)
 
 
 def _write(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:

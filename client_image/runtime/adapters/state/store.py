@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from sqlalchemy import Connection
 
 from runtime.adapters.state.database import open_database, transaction
-from runtime.adapters.state.errors import StateUnavailable
+from runtime.adapters.state.errors import StateUnavailable, translated
+from runtime.adapters.state.prepared import PreparedQuery
 from runtime.adapters.state.writer import Bulk, T, Work, Writer
 
 DEFAULT_FOLDER = Path("/flageemonitor/data")
@@ -37,6 +40,16 @@ class State:
     def read(self) -> AbstractContextManager[Connection]:
         """One consistent view. Raises StateUnavailable."""
         return transaction(self._engine, self.folder, write=False)
+
+    def one(self, query: PreparedQuery, values: Mapping[str, Any]) -> Any:
+        """The row of a query that is asked for every host, or None. One statement is a consistent view without a transaction.
+        Raises StateUnavailable."""
+        with translated(self.folder), contextlib.closing(self._engine.raw_connection()) as connection:
+            cursor = connection.cursor()
+            try:
+                return query.one(cursor, values)
+            finally:
+                cursor.close()
 
     def write(self, work: Work[T]) -> T:
         """Run ``work`` in a write transaction and wait for its commit. Blocks: not for the event loop."""
