@@ -164,6 +164,22 @@ def test_an_entry_with_two_ports_is_one_host(state: State) -> None:
     assert kin(state, second, claim).same_key == (first.name.lower(),)
 
 
+@pytest.mark.parametrize("others", [0, 1, module._LISTED - 1, module._LISTED, 3 * module._LISTED])
+def test_a_clone_is_found_behind_any_number_of_others_that_do_not_count(state: State, others: int) -> None:
+    """However few names come with the first answer, the one that counts is among those that were read."""
+    host, *gone, clone = make_hosts(others + 2)
+    pin(state, IMAGE, host, *gone, clone)
+    claim = Claim("till", "a" * 32)
+    for one in (*gone, clone):
+        remember(state, one, claim)
+    asked = SqlIdentities(state, StillClock()).kin(
+        host, claim, other=lambda name: name == clone.name.lower(), named=frozenset(), suspects=frozenset()
+    )
+    found = asyncio.run(asked)
+    only = (clone.name.lower(),)
+    assert (found.same_key, found.same_machine_id, found.id_seen_at, found.namesakes) == (only, only, only, only)
+
+
 def test_what_did_not_change_is_not_written_again(state: State) -> None:
     [host] = make_hosts(1)
     pin(state, OWN, host)
