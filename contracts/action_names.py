@@ -22,6 +22,19 @@ class Contradiction(Exception):
         self.reason, self.message, self.advice = reason, message, advice
 
 
+def names_of(
+    ours: Mapping[str, str], external: Mapping[str, Mapping[str, str]], provider: str | None = None
+) -> dict[str, str]:
+    """``ours``: canonical names and aliases; ``external``: provider -> its own names, which count where they are clear."""
+    meanings: dict[str, set[str]] = {}
+    for names in external.values():
+        for name, canonical in names.items():
+            meanings.setdefault(name, set()).add(canonical)
+    clear = {name: next(iter(found)) for name, found in meanings.items() if len(found) == 1}
+    own = external.get(provider, {}) if provider is not None else {}
+    return {**clear, **own, **ours}
+
+
 def settings_of(
     action: str, adds: Collection[str], config: NetworkConfig, names: Mapping[str, str]
 ) -> ActionSettings | None:

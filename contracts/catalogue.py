@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, Literal
 
 from pydantic import Field
 
+from contracts.action_names import names_of
 from contracts.bounded import read_json
 from contracts.config import ActionName, Effect, Part, ProviderId, Role
 from contracts.parameters import secrets_of
@@ -71,19 +72,6 @@ class Catalogue(Part):
         ours = {name: key for key, entry in self.actions.items() for name in (key, *entry.aliases)}
         own = {key: one.actions for key, one in self.providers.items()}
         return names_of(ours, own, provider)
-
-
-def names_of(
-    ours: Mapping[str, str], external: Mapping[str, Mapping[str, str]], provider: str | None = None
-) -> dict[str, str]:
-    """``ours``: canonical names and aliases; ``external``: provider -> its own names, which count where they are clear."""
-    meanings: dict[str, set[str]] = {}
-    for names in external.values():
-        for name, canonical in names.items():
-            meanings.setdefault(name, set()).add(canonical)
-    clear = {name: next(iter(found)) for name, found in meanings.items() if len(found) == 1}
-    own = external.get(provider, {}) if provider is not None else {}
-    return {**clear, **own, **ours}
 
 
 def near(name: str, names: Iterable[str]) -> str:

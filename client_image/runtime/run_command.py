@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo
 
 from contracts.config import NetworkConfig
 from contracts.ids import uuid7
-from contracts.schedule import plan_of
 from runtime.adapters.state.door import closed_until
 from runtime.adapters.state.locks import FileLocks
 from runtime.adapters.state.runs import cancel_requested, register
@@ -24,10 +23,8 @@ from runtime.console.run_view import RunView
 from runtime.core.clock_trust import ADVICE, Suspect
 from runtime.core.errors import JobStillRunning, RunCancelled, RunError, Updating, UsageFault
 from runtime.core.gates import Policy
-from runtime.core.lateness import Drop, judge
 from runtime.core.model import Reason, RunReport, Selector
 from runtime.core.pipeline import Job, Request, resolve
-from runtime.core.scheduled import request_of
 from runtime.core.stop import Stop
 from runtime.execution import GRACE_S, SURELY_ENDED_S, Confirm, Listener, execute
 from runtime.wiring import Installation
@@ -61,6 +58,9 @@ def from_schedule(config: NetworkConfig, scheduled: Scheduled, agent: str, base:
 
     Besides the job nothing may be asked for: a filter or parameter that were silently ignored would widen the run.
     """
+    from contracts.schedule import plan_of  # a run by hand loads nothing of the schedule
+    from runtime.core.scheduled import request_of
+
     job = next((job for job in config.schedule if job.id == scheduled.job_id), None)
     if job is None or not job.enabled:
         state = "switches the job off:" if job else "has no job"
@@ -157,6 +157,8 @@ def _look_at_the_door(installation: Installation) -> None:
 
 def _judge(installation: Installation, config: NetworkConfig, job: Job, scheduled: Scheduled) -> None:
     """Once more, because the wait for the previous run may have taken long. Raises UsageFault for a run that came too late."""
+    from runtime.core.lateness import Drop, judge
+
     listed = next(one for one in config.schedule if one.id == scheduled.job_id)
     if listed.overlap == "wait":
         verdict = judge(listed, job.effect, scheduled.planned, installation.clock.now(), not_after=job.not_after)

@@ -117,7 +117,7 @@ class Installation:
     @cached_property
     def _built_at(self) -> dt.datetime | None:
         """When this image was made; None outside one."""
-        from runtime.adapters.deployment_notes import read_build
+        from runtime.adapters.build import read_build
 
         build = read_build(assets.find_root())
         with contextlib.suppress(ValueError, OverflowError):

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime.adapters.deployment_notes import DeploymentNotes, LastDeploy, read_build, read_notes
+from runtime.adapters.build import read_build
+from runtime.adapters.deployment_notes import DeploymentNotes, LastDeploy, read_notes
 from runtime.adapters.handover import hand_over, read_handed
 from tests.harness.need import need_root
 

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from contracts.config import ZONEINFO, HostOrAddress, ZoneFile, ZoneName
-from runtime.core import units, zone_truth
+from runtime.core import units
 from runtime.core.action import Action, Decision, Done, Failed, Params, Script, Stage, Step, WriteFile
 from runtime.core.facts import Facts
 from runtime.core.model import Change, Host
@@ -230,6 +230,8 @@ def _decide(facts: Facts, params: TimezoneParams, host: Host) -> Decision:
     seen = facts.observed
     if seen.get("target_file") != "yes":
         return Failed("no_zone_file", f"{params.target} does not exist on the terminal. Nothing was changed")
+    from runtime.core import zone_truth  # no other action reads zone files
+
     zone = zone_truth.judge(params.target, ZONEINFO, seen, facts.observed_at)
     if zone.wrong_now:
         return Failed(zone.code, f"{zone.message}. The time zone was not changed. {zone.advice}", zone.report())

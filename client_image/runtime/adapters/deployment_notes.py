@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from contracts.bounded import Unreadable, read_json, whole
+from contracts.bounded import whole
+from runtime.adapters.build import json_in, text_of
 from runtime.adapters.handover import read_handed
 
 REPORT, HOLD, STAMP = "deployment.json", "hold.json", "watchtower.stamp"
-BUILD = "build.json"
 PATIENCE = dt.timedelta(hours=6)
 SILENT_POLLS = 3
 # The timer calls the repair every five minutes, and each writes the report.
@@ -23,18 +23,7 @@ SILENT_REPAIR = dt.timedelta(hours=24)
 # What the report says of the registry is believed for so long.
 TAG_KNOWN = dt.timedelta(hours=1)
 _FUTURE = dt.timedelta(minutes=10)
-_LONGEST = 300
 _LAST_SECOND = 99_999_999_999
-
-
-@dataclass(frozen=True, slots=True)
-class Build:
-    """What the image says of itself, from /flageemonitor/build.json."""
-
-    version: str
-    revision: str
-    built_at: str
-    licence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,30 +56,22 @@ class DeploymentNotes:
     warnings: tuple[str, ...] = ()
 
 
-def read_build(root: Path) -> Build | None:
-    """None outside the image."""
-    content = _json(root / BUILD)
-    if not content:
-        return None
-    return Build(*(_text(content.get(name)) for name in ("version", "revision", "built_at", "licence")))
-
-
 def read_notes(data: Path, now: dt.datetime, interval: int | None) -> DeploymentNotes:
     """``interval``: seconds between two polls of Watchtower; None where nobody expects one."""
-    report = _json(data / REPORT)
+    report = json_in(data / REPORT)
     tag, watchtower = _mapping(report.get("tag")), _mapping(report.get("watchtower"))
     notes = DeploymentNotes(
         reported_at=_instant(report.get("at"), now),
-        image=_text(report.get("image")),
+        image=text_of(report.get("image")),
         running_digest=_running(report),
-        tag_digest=_text(tag.get("digest")),
-        tag_error=_text(tag.get("error")),
+        tag_digest=text_of(tag.get("digest")),
+        tag_error=text_of(tag.get("error")),
         tag_refused=_tag_refused(report, tag, now),
         behind_since=_instant(report.get("behind_since"), now),
         pinned=_pinned(report.get("pinned")),
-        watchtower_state=_text(watchtower.get("state")),
+        watchtower_state=text_of(watchtower.get("state")),
         watchtower_seen=_stamp(data / STAMP, now),
-        held_since=_instant(_json(data / HOLD).get("since"), now),
+        held_since=_instant(json_in(data / HOLD).get("since"), now),
         last=_last(report.get("last")),
     )
     return _with_warnings(notes, now, interval)
@@ -124,7 +105,7 @@ def _with_warnings(notes: DeploymentNotes, now: dt.datetime, interval: int | Non
 
 
 def _tag_refused(report: Mapping[str, Any], tag: Mapping[str, Any], now: dt.datetime) -> bool:
-    refused, digest = report.get("refused"), _text(tag.get("digest"))
+    refused, digest = report.get("refused"), text_of(tag.get("digest"))
     times = (_instant(report.get("at"), now), _instant(tag.get("known_at"), now))
     fresh = all(at is not None and now - at <= TAG_KNOWN for at in times)
     return fresh and bool(digest) and isinstance(refused, list) and digest in refused
@@ -132,17 +113,17 @@ def _tag_refused(report: Mapping[str, Any], tag: Mapping[str, Any], now: dt.date
 
 def _running(report: Mapping[str, Any]) -> str:
     running = _mapping(report.get("running"))
-    return _text(running.get("digest")) or _text(running.get("image_id"))
+    return text_of(running.get("digest")) or text_of(running.get("image_id"))
 
 
 def _pinned(value: object) -> str:
     pinned = _mapping(value)
-    return _text(pinned.get("reference")) or _text(pinned.get("image_id")) or _text(value)
+    return text_of(pinned.get("reference")) or text_of(pinned.get("image_id")) or text_of(value)
 
 
 def _last(value: object) -> LastDeploy | None:
     last = _mapping(value)
-    told = LastDeploy(*(_text(last.get(name)) for name in ("verb", "reason", "message", "at")))
+    told = LastDeploy(*(text_of(last.get(name)) for name in ("verb", "reason", "message", "at")))
     return told if told.reason else None
 
 
@@ -155,24 +136,13 @@ def _stamp(path: Path, now: dt.datetime) -> dt.datetime | None:
         return None
 
 
-def _json(path: Path) -> Mapping[str, Any]:
-    try:
-        return _mapping(read_json(read_handed(path)))
-    except (OSError, Unreadable):
-        return {}
-
-
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _text(value: object) -> str:
-    return value[:_LONGEST] if isinstance(value, str) else ""
-
-
 def _instant(value: object, now: dt.datetime) -> dt.datetime | None:
     try:
-        return _known(dt.datetime.fromisoformat(_text(value)), now)
+        return _known(dt.datetime.fromisoformat(text_of(value)), now)
     except (ValueError, OverflowError):
         return None
 

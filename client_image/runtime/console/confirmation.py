@@ -11,15 +11,18 @@ import datetime as dt
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from runtime.console.output import Out
 from runtime.console.text import counted
 from runtime.core.errors import RunCancelled, UsageFault
-from runtime.core.forecast import Expected, Forecast
 from runtime.core.gates import Policy
 from runtime.core.model import Host
 from runtime.core.pipeline import Job
 from runtime.core.targets import places
+
+if TYPE_CHECKING:
+    from runtime.core.forecast import Expected
 
 ANSWER_S = 300.0  # a question that nobody answers must not hold up an update of the proxy
 _NAMED = 3
@@ -36,6 +39,8 @@ class Confirmation:
         """Raises UsageFault where nobody can be asked, RunCancelled for any answer but the number of hosts."""
         if self._yes or not needed(job, hosts):
             return
+        from runtime.core.forecast import Forecast  # most runs ask nothing
+
         expected = Forecast(hosts, self._rules).expect(job, self._now())
         if not asked_about(job, expected):
             return

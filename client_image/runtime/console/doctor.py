@@ -20,8 +20,9 @@ from contracts.config import NetworkConfig
 from contracts.ids import uuid7
 from contracts.visible import one_line
 from runtime.adapters import assets
+from runtime.adapters.build import read_build
 from runtime.adapters.control_plane import Intercepted, Refused, Unavailable
-from runtime.adapters.deployment_notes import read_build, read_notes
+from runtime.adapters.deployment_notes import read_notes
 from runtime.adapters.state.errors import StateUnavailable
 from runtime.adapters.state.history import count
 from runtime.adapters.state.meta import probe_write, read_daemon_status

@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import Iterator, Mapping
 
 from contracts import action_names
-from contracts.catalogue import names_of as _names_of
 from contracts.config import ActionSettings, NetworkConfig
 from runtime.core.action import Action
 from runtime.core.catalogue import Catalogue
@@ -20,7 +19,7 @@ from runtime.core.providers import Provider
 
 def names_of(catalogue: Catalogue, providers: Mapping[str, Provider], provider: str | None = None) -> Mapping[str, str]:
     """Every name -> canonical name. Providers' own names count where they are clear; those of ``provider`` before the others'."""
-    return _names_of(catalogue.names, {key: one.actions for key, one in providers.items()}, provider)
+    return action_names.names_of(catalogue.names, {key: one.actions for key, one in providers.items()}, provider)
 
 
 def settings_of(action: Action, config: NetworkConfig, names: Mapping[str, str]) -> ActionSettings | None:

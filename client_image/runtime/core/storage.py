@@ -27,6 +27,9 @@ _ESCAPED = re.compile(r"\\([0-7]{3})")
 
 @dataclass(frozen=True, slots=True)
 class _Mount:
+    """``number``: of its line."""
+
+    number: int
     device: str
     place: str
     kind: str
@@ -38,11 +41,10 @@ class _Mount:
 
 def storage_of(lines: Sequence[str]) -> Storage | None:
     """Of /etc, where every setting is. None when the lines do not say: no /proc, or a root that is not listed (chroot)."""
-    mounts = [mount for mount in map(_mount, lines) if mount is not None]
-    mount = _holding("/etc", mounts)
+    mount = _holding("/etc", lines)
     if mount is None:
         return None
-    lasting, seen = _lasting(mount, mounts)
+    lasting, seen = _lasting(mount, lines)
     read_only = "ro" in mount.options or mount.kind in _IMAGE
     why = f"{mount.place} ({mount.device}, {mount.kind}) {_state(mount)}" if read_only else f"{mount.place} is {seen}"
     return Storage(mount.place, mount.kind, mount.device, read_only, lasting, why)
@@ -54,7 +56,7 @@ def _state(mount: _Mount) -> str:
     return "is mounted read-only" + (", as it is after a disk error: see dmesg" if cause == "remount-ro" else "")
 
 
-def _lasting(mount: _Mount, mounts: Sequence[_Mount]) -> tuple[bool | None, str]:
+def _lasting(mount: _Mount, lines: Sequence[str]) -> tuple[bool | None, str]:
     """And what was seen, as the end of a sentence about the mount's place."""
     if mount.kind in _MEMORY:
         return False, f"kept in memory ({mount.kind})"
@@ -62,7 +64,7 @@ def _lasting(mount: _Mount, mounts: Sequence[_Mount]) -> tuple[bool | None, str]
         return None, f"an image ({mount.kind})"
     if mount.kind in _LAYERS:
         upper = mount.option("upperdir")
-        under = _holding(upper, [other for other in mounts if other is not mount]) if upper else None
+        under = _holding(upper, lines, without=mount.number) if upper else None
         # The mount that holds the layer may be out of sight: it was made before the root was.
         if under is not None and under.place != "/" and under.kind in _DISK:
             return True, f"a layer on {under.device}"
@@ -70,16 +72,19 @@ def _lasting(mount: _Mount, mounts: Sequence[_Mount]) -> tuple[bool | None, str]
     return (True if mount.kind in _DISK else None), f"on {mount.device} ({mount.kind})"
 
 
-def _holding(path: str, mounts: Sequence[_Mount]) -> _Mount | None:
-    """The mount that a path is on. The last at a place covers those before it."""
-    places = {mount.place: mount for mount in mounts}
+def _holding(path: str, lines: Sequence[str], without: int = -1) -> _Mount | None:
+    """The mount that a path is on. The last at a place covers those before it. ``without``: a line that does not count."""
     chain = (path, *(str(parent) for parent in PurePosixPath(path).parents))
-    return next((places[place] for place in chain if place in places), None)
+    found: dict[str, _Mount] = {}
+    for number, line in enumerate(lines):
+        parts = line.split(" ", 4)
+        if len(parts) < 4 or not parts[1].startswith("/") or number == without:
+            continue
+        place = _unescaped(parts[1])
+        if place in chain:
+            found[place] = _Mount(number, _unescaped(parts[0]), place, _unescaped(parts[2]), tuple(parts[3].split(",")))
+    return next((found[place] for place in chain if place in found), None)
 
 
-def _mount(line: str) -> _Mount | None:
-    parts = line.split(" ")
-    if len(parts) < 4 or not parts[1].startswith("/"):
-        return None
-    device, place, kind = (_ESCAPED.sub(lambda found: chr(int(found[1], 8)), part) for part in parts[:3])
-    return _Mount(device, place, kind, tuple(parts[3].split(",")))
+def _unescaped(text: str) -> str:
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 8)), text) if "\\" in text else text

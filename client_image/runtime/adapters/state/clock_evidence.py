@@ -77,11 +77,8 @@ def _evidence(connection: Connection, built: dt.datetime | None) -> Evidence:
 
 def _newest(connection: Connection) -> dt.datetime | None:
     last_row = select(outbox.c.created_at).order_by(outbox.c.id.desc()).limit(1)
-    moments = (
-        connection.scalar(select(func.max(runs.c.started_at))),
-        connection.scalar(last_row),
-        connection.scalar(select(daemon_status.c.heartbeat_at)),
-    )
+    asked = (select(func.max(runs.c.started_at)), last_row, select(daemon_status.c.heartbeat_at))
+    moments = connection.execute(select(*(one.scalar_subquery().label(f"m{n}") for n, one in enumerate(asked)))).one()
     return max((moment for moment in moments if moment is not None), default=None)
 
 

@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -83,10 +83,8 @@ def _current(engine: Engine, folder: Path) -> bool:
     if not (folder / FILE).exists() or suspicion(folder).exists():
         return False
     try:
-        if revision_of(engine, folder) < HEAD:
-            return False
         with transaction(engine, folder, write=False) as connection:
-            return not missing(connection)
+            return _revision(connection) >= HEAD and not missing(connection)
     except StateUnavailable as error:
         if error.reason == CORRUPT:
             return False
@@ -96,9 +94,13 @@ def _current(engine: Engine, folder: Path) -> bool:
 def revision_of(engine: Engine, folder: Path) -> str:
     """The newest step that was applied, also one that only a later release knows; empty before the first."""
     with transaction(engine, folder, write=False) as connection:
-        if not inspect(connection).has_table("alembic_version"):
-            return ""
-        return str(connection.exec_driver_sql("SELECT max(version_num) FROM alembic_version").scalar() or "")
+        return _revision(connection)
+
+
+def _revision(connection: Connection) -> str:
+    if not connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").first():
+        return ""
+    return str(connection.exec_driver_sql("SELECT max(version_num) FROM alembic_version").scalar() or "")
 
 
 def _prepare(engine: Engine, folder: Path, now: dt.datetime, *, held: bool) -> tuple[str, ...]:
@@ -147,10 +149,7 @@ def _damage(engine: Engine, folder: Path) -> str:
         with transaction(engine, folder, write=False) as connection:
             if connection.exec_driver_sql("PRAGMA quick_check(1)").scalar() != "ok":
                 return "its pages contradict each other"
-        if revision_of(engine, folder) < HEAD:
-            return ""
-        with transaction(engine, folder, write=False) as connection:
-            gone = missing(connection)
+            gone = missing(connection) if _revision(connection) >= HEAD else ""
             return f"it has no {gone}" if gone else ""
     except StateUnavailable as error:
         if error.reason == CORRUPT:

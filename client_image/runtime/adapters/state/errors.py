@@ -12,7 +12,6 @@ from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
-from runtime.adapters.state.room import room_at
 from runtime.core.errors import RunError
 
 CORRUPT = "state_corrupt"
@@ -76,6 +75,8 @@ class StateUnavailable(RunError):
 
 def unavailable(reason: str, path: Path, cause: object) -> StateUnavailable:
     """A full disk has many faces: SQLite cannot make its shared memory, a file cannot be opened. It is told by its room."""
+    from runtime.adapters.state.room import room_at  # all goes well in nearly every process
+
     room = room_at(path)
     if room is not None and room.full and reason in _MAY_BE_FULL:
         reason = "state_full"

@@ -13,15 +13,19 @@ from sqlalchemy import Connection
 from runtime.adapters.state.files import kind_of
 from runtime.adapters.state.tables import metadata
 
+_COLUMNS = "SELECT t.name, c.name FROM sqlite_master AS t JOIN pragma_table_info(t.name) AS c WHERE t.type = 'table'"
+
 
 def missing(connection: Connection) -> str:
     """The first table, or table.column, that is not there; empty when all are."""
-    for table in metadata.sorted_tables:
-        there = {row[1] for row in connection.exec_driver_sql(f'PRAGMA table_info("{table.name}")')}
-        if not there:
+    there: dict[str, set[str]] = {}
+    for row in connection.exec_driver_sql(_COLUMNS):
+        there.setdefault(row[0], set()).add(row[1])
+    for table in metadata.tables.values():
+        if table.name not in there:
             return table.name
         for column in table.columns:
-            if column.name not in there:
+            if column.name not in there[table.name]:
                 return f"{table.name}.{column.name}"
     return ""
 
