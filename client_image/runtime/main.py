@@ -17,6 +17,7 @@ import click
 from contracts.visible import not_text, visible
 
 if TYPE_CHECKING:
+    from runtime.adapters.state.store import State
     from runtime.console.output import Out
     from runtime.wiring import Installation
 
@@ -155,6 +156,7 @@ def _guarded(output: str | None, work: Callable[[Installation, Out], int], *, re
 
 def _ended(output: str | None, work: Callable[[Installation, Out], int], reading: bool) -> int:
     """The exit code; every error becomes a message, advice and an exit code, here and nowhere else."""
+    from runtime.adapters.state.errors import StateUnavailable
     from runtime.console.output import choose
     from runtime.core.errors import RunError
     from runtime.settings import read_settings
@@ -165,13 +167,29 @@ def _ended(output: str | None, work: Callable[[Installation, Out], int], reading
         utc = bool(click.get_current_context().meta.get(UTC))
         with Installation(read_settings(os.environ), reading=reading, utc=utc) as installation:
             out.zone = lambda: installation.zone
-            code = work(installation, out)
-            if installation.trouble is not None:
-                out.say(f"warning: {installation.trouble.message}", "yellow")
+            try:
+                code = work(installation, out)
+            except StateUnavailable:  # says it itself
+                raise
+            except RunError:
+                _warn_of_state(installation.opened, out)
+                raise
+            _warn_of_state(installation.opened, out)
             return code
     except RunError as error:
         out.error(error)
         return error.exit_code
+
+
+def _warn_of_state(state: State | None, out: Out) -> None:
+    """What happened to the local state while a command used it: a damaged database was replaced, or nothing can be recorded."""
+    if state is None:
+        return
+    for notice in state.notices:
+        out.say(f"warning: {notice}", "yellow")
+    if state.trouble is not None:
+        out.say(f"warning: {state.trouble.message}", "yellow")
+        out.say(f"  try: {state.trouble.advice}")
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -305,8 +323,8 @@ def cancel(run_id: str, output: str | None) -> None:
     from runtime.console.actor import actor
     from runtime.console.history import cancel_run
 
-    # Reading: what cannot be recorded on a full disk must not keep a run from being stopped.
-    _guarded(output, lambda i, out: cancel_run(i.state, run_id, actor(os.environ), out), reading=True)
+    # Neither a full disk nor a damaged database may keep a run from being stopped.
+    _guarded(output, lambda i, out: cancel_run(i.state_or_stand_in, run_id, actor(os.environ), out), reading=True)
 
 
 @cli.group(cls=Group, invoke_without_command=True, short_help="The hosts that the inventory lists.")

@@ -19,7 +19,7 @@ from runtime.adapters.config_store import ConfigStore
 from runtime.adapters.inventory import open_inventory
 from runtime.adapters.state.errors import StateUnavailable
 from runtime.adapters.state.meta import agent_id
-from runtime.adapters.state.reading import READABLE, ReadOnlyState
+from runtime.adapters.state.reading import READABLE, ReadOnlyState, UnreadableState
 from runtime.adapters.state.runs import reap
 from runtime.adapters.state.store import State
 from runtime.core import gates
@@ -88,11 +88,23 @@ class Installation:
             state.trouble = error
         return state
 
+    @cached_property
+    def state_or_stand_in(self) -> State:
+        """The state for what must work without it: where it cannot be opened, one that raises why at each use."""
+        try:
+            return self.state
+        except StateUnavailable as error:
+            return UnreadableState(self.settings.data_path, error)
+
+    @property
+    def opened(self) -> State | None:
+        """The state, if anything has asked for it."""
+        return self.__dict__.get("state") or self.__dict__.get("state_or_stand_in")
+
     @property
     def trouble(self) -> StateUnavailable | None:
         """Why a command that only reads shows what was recorded before; None when all is well, or nothing was read."""
-        state: State | None = self.__dict__.get("state")
-        return state.trouble if state else None
+        return self.opened.trouble if self.opened else None
 
     @cached_property
     def store(self) -> ConfigStore:

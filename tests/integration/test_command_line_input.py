@@ -1,6 +1,7 @@
 """Bad input, one piece at a time: what is not understood is refused by name, and touches nothing."""
 
 import json
+import os
 import signal
 import subprocess
 import uuid
@@ -157,6 +158,51 @@ def test_a_run_that_never_had_a_host_is_listed_with_its_exit_code_and_why(place:
     shown = proxy.run("runs").stdout.splitlines()
     assert [line.split("\t")[3:6] for line in shown] == [["0", away["reason"], "4"], ["0", "no_host_matched", "5"]]
     assert nobody["message"] in proxy.run("runs", nobody["run_id"], "--output", "table").stdout
+
+
+def damaged(database: Path) -> None:
+    database.write_bytes(b"not a database " * 2000)
+
+
+def replaced_by_a_pipe(database: Path) -> None:
+    database.unlink()
+    os.mkfifo(database)
+
+
+STATES: dict[str, tuple[Callable[[Path], None], str, tuple[int, str]]] = {
+    "damaged": (damaged, "was damaged (file is not a database); it was moved to", (2, "unknown_run")),
+    "unreadable": (replaced_by_a_pipe, "state.db is a pipe, not a database", (3, "state_no_file")),
+}
+
+
+@pytest.mark.parametrize("case", STATES)
+def test_a_run_is_stopped_although_the_local_state_cannot_be_read(place: Place, tmp_path: Path, case: str) -> None:
+    harm, says, unknown = STATES[case]
+    run_id = str(uuid.uuid4())
+    with weird.serving(weird.silent) as port:
+        zabbix = {"kind": "zabbix", "url": f"http://127.0.0.1:{port}", "token": "0" * 64, "timeout": 300}
+        proxy = Proxy(tmp_path, place.shop.document("plain", inventory=zabbix))
+        going = proxy.start("diagnose_env", "--all", "--run-id", run_id, "--output", "json")
+        lock = proxy.data / "runs" / f"{run_id}.lock"
+        wait_until(lambda: lock.exists() and lock.read_text(), within=LONG_S, what="registered")
+        for name in ("state.db-wal", "state.db-shm"):
+            (proxy.data / name).unlink(missing_ok=True)
+        harm(proxy.data / "state.db")
+
+        other = proxy.run("cancel", "0000", "--output", "json")
+        assert (other.code, other.json["error"]["reason"]) == unknown
+        assert says in other.stderr
+        assert going.process.poll() is None
+
+        if case == "damaged":  # the first command after it has replaced it
+            harm(proxy.data / "state.db")
+        stopped = proxy.run("cancel", run_id[:8], "--output", "json")
+        assert (stopped.code, stopped.json) == (0, {"run_id": run_id, "result": "signalled"})
+        assert says in stopped.stderr
+        assert ("cannot be looked up" in stopped.stderr) is (case == "unreadable")
+        said = going.ended()
+    assert (said.code, said.json["error"]["reason"]) == (130, "cancelled")
+    assert "cancelled by" in said.json["error"]["message"], "who asked is noted beside the lock"
 
 
 @pytest.mark.parametrize("how", ["cancel", "SIGINT", "SIGTERM"])

@@ -12,6 +12,7 @@ from rich.text import Text
 from contracts.address import parse_address
 from contracts.visible import one_line
 from runtime.adapters.state.history import HostRecord, RunRecord, find_run, list_runs, why
+from runtime.adapters.state.reading import UnreadableState
 from runtime.adapters.state.runs import Cancelled, cancel
 from runtime.adapters.state.store import State
 from runtime.console.lookup import host_records
@@ -191,4 +192,6 @@ def cancel_run(state: State, asked: str, by: str, out: Out) -> int:
         out.json({"run_id": run_id, "result": result.value})
     else:
         out.say(f"run {run_id}: {texts[result]}")
+    if isinstance(state, UnreadableState):
+        out.say("what it has done so far cannot be looked up")
     return 0

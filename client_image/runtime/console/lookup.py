@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from functools import partial
 
+from runtime.adapters.state.errors import StateUnavailable
 from runtime.adapters.state.history import HostRecord, known_hosts, list_runs, runs_like, why
 from runtime.adapters.state.runs import live_runs
 from runtime.adapters.state.store import State
@@ -24,8 +25,8 @@ _RUN_ID = re.compile(r"[0-9a-f-]{1,36}")
 
 
 def run_id(state: State, asked: str, out: Out, *, running: bool = False) -> str:
-    """The id of the run that is meant; ``running``: ``last`` is the last one that still runs. Raises UsageFault, and
-    NoHostMatched where none does."""
+    """The id of the run that is meant; ``running``: ``last`` is the last one that still runs, and one that is at work is found
+    although the local state cannot be read. Raises UsageFault, NoHostMatched where none runs, StateUnavailable."""
     text = asked.strip().lower()
     live = live_runs(state.folder)
     if text == LAST:
@@ -40,15 +41,23 @@ def run_id(state: State, asked: str, out: Out, *, running: bool = False) -> str:
             )
         return newest[0]
     found: dict[str, str] = {}
+    unread = None
     if _RUN_ID.fullmatch(text):
         found = {run.run_id: f"{out.when(run.started_at)} {run.action}" for run in live if run.run_id.startswith(text)}
-        found |= {
-            run.run_id: f"{out.when(run.started_at)} {run.action}" for run in runs_like(state, text, limit=_SHOWN + 1)
-        }
+        try:
+            recorded = runs_like(state, text, limit=_SHOWN + 1)
+        except StateUnavailable as error:
+            if not running:
+                raise
+            recorded, unread = (), error
+        found |= {run.run_id: f"{out.when(run.started_at)} {run.action}" for run in recorded}
     if text in found:
         return text
     if len(found) == 1:
         return next(iter(found))
+    if not found and unread is not None:
+        nothing = f"no run at work has the id {asked}, so nothing was asked to stop; whether it has ended is not known"
+        raise StateUnavailable(unread.reason, f"{nothing}: {unread.message}", unread.advice)
     if not found:
         advice = "`flageemonitor-run runs` lists them; `last` is the last one"
         raise UsageFault("unknown_run", f"no run {asked} in the local state", advice)

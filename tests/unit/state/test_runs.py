@@ -7,6 +7,7 @@ import dataclasses
 import datetime as dt
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ from runtime.adapters.state import runs
 from runtime.adapters.state.errors import StateUnavailable
 from runtime.adapters.state.history import find_run
 from runtime.adapters.state.ledger import SqlLedger
-from runtime.adapters.state.reading import ReadOnlyState
+from runtime.adapters.state.reading import ReadOnlyState, UnreadableState
 from runtime.adapters.state.store import State
 from runtime.core.model import RunInfo
 from tests.unit.state.support import NOON, StillClock, make_hosts, make_info, make_result, outbox_rows
@@ -118,22 +119,42 @@ def test_a_pid_that_does_not_hold_the_lock_is_never_signalled(state: State) -> N
 FULL = StateUnavailable("state_full", "the volume is full", "free space")
 
 
-def test_a_run_is_stopped_on_a_full_disk_where_nothing_can_be_noted(state: State) -> None:
+def take_the_note_s_place(folder: Path, run_id: str) -> None:
+    """Nothing can be written beside the lock, as on a full disk."""
+    (folder / "runs" / f"{run_id}.cancel").mkdir()
+
+
+@pytest.mark.parametrize("beside", [True, False])
+@pytest.mark.parametrize("made", [ReadOnlyState, UnreadableState])
+def test_a_run_is_stopped_where_the_database_takes_no_note(
+    state: State, beside: bool, made: type[ReadOnlyState | UnreadableState]
+) -> None:
     info, heard = make_info(), list[int]()
     before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
     try:
-        with runs.register(state.folder, info), ReadOnlyState(state.folder, FULL) as full:
+        with runs.register(state.folder, info), made(state.folder, FULL) as full:
             full.trouble = StateUnavailable("state_failed", "of before", "")
-            assert runs.cancel(full, info.run_id, by="ana") is runs.Cancelled.SIGNALLED_UNNOTED
+            if not beside:
+                take_the_note_s_place(state.folder, info.run_id)
+            result = runs.cancel(full, info.run_id, by="ana")
+            assert result is (runs.Cancelled.SIGNALLED if beside else runs.Cancelled.SIGNALLED_UNNOTED)
             assert heard == [signal.SIGTERM]
             assert full.trouble is FULL
+            if beside:
+                assert runs.cancel_requested(full, info.run_id) == "ana"
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_who_asked_is_not_known_where_neither_database_nor_note_can_be_read(state: State) -> None:
+    with UnreadableState(state.folder, FULL) as unreadable, pytest.raises(StateUnavailable, match="full"):
+        runs.cancel_requested(unreadable, make_info().run_id)
 
 
 def test_a_cancel_that_reaches_a_run_in_no_way_is_an_error(state: State) -> None:
     info = make_info()
     with runs.register(state.folder, info), ReadOnlyState(state.folder, FULL) as full:
+        take_the_note_s_place(state.folder, info.run_id)
         path = state.folder / "runs" / f"{info.run_id}.lock"
         path.write_text(path.read_text().replace(f'"pid":{os.getpid()}', f'"pid":{os.getppid()}'))
         with pytest.raises(StateUnavailable, match="full"):

@@ -73,6 +73,27 @@ class ReadOnlyState(State):
         self._stack.close()
 
 
+class UnreadableState(State):
+    """Stands for a database that cannot be opened, for what works without it: stopping a run. Every use raises ``trouble``."""
+
+    notices = ()
+
+    def __init__(self, folder: Path, trouble: StateUnavailable) -> None:
+        self.folder, self.trouble, self._why = folder, trouble, trouble
+
+    def read(self) -> AbstractContextManager[Connection]:
+        raise self._why
+
+    def write(self, work: Work[T]) -> T:
+        raise self._why
+
+    async def awrite(self, work: Work[T]) -> T:
+        raise self._why
+
+    def close(self) -> None:
+        pass
+
+
 def _engine(path: Path, how: str) -> Engine:
     key, value = how.split("=")
     url = URL.create("sqlite", database=f"file:{path}", query={"uri": "true", key: value})

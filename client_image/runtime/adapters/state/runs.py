@@ -141,8 +141,9 @@ def end_overdue(folder: Path) -> list[tuple[LiveRun, bool]]:
 def cancel(state: State, run_id: str, *, by: str) -> Cancelled:
     """Signal the run's process where that is right. Before that, who asks is noted, because a signalled run looks there.
 
-    A full or busy disk keeps no run from being stopped: what could not be noted is then the state's ``trouble``. Raises
-    StateUnavailable only where the process cannot be signalled either, so that nothing was asked of it.
+    No state keeps a run from being stopped: neither a full or busy disk nor a damaged database. Why nothing could be recorded is
+    then the state's ``trouble``. Raises StateUnavailable only where the process cannot be signalled either, so that nothing was
+    asked of it.
     """
     path = state.folder / "runs" / f"{run_id}.lock"
     run = _live(path)
@@ -165,21 +166,37 @@ def cancel(state: State, run_id: str, *, by: str) -> Cancelled:
 
 
 def _note_cancel(state: State, run_id: str, by: str) -> None:
-    """A run that still reads its inventory is registered, but not in the ledger yet: then the note is a file beside its lock."""
+    """In the ledger, else in a file beside the run's lock: it may still read its inventory and not be in the ledger yet, or the
+    database takes no write."""
     wanted = update(runs).where(runs.c.run_id == run_id, runs.c.state == RUNNING)
     noted = wanted.values(cancel_requested_by=func.coalesce(runs.c.cancel_requested_by, by))
-    if not state.write(lambda connection: connection.execute(noted).rowcount):
+    trouble = None
+    try:
+        if state.write(lambda connection: connection.execute(noted).rowcount):
+            return
+    except StateUnavailable as error:
+        trouble = error
+    try:
         with translated(state.folder):
             write_atomically(_note_of(state.folder / "runs" / f"{run_id}.lock"), by.encode())
+    except StateUnavailable as error:
+        raise trouble or error from None
+    state.trouble = trouble or state.trouble
 
 
 def cancel_requested(state: State, run_id: str) -> str | None:
-    """Who asked for the run to stop: a run that is signalled looks here for why."""
-    with state.read() as connection:
-        noted = connection.scalar(select(runs.c.cancel_requested_by).where(runs.c.run_id == run_id))
+    """Who asked for the run to stop: a run that is signalled looks here for why. Raises StateUnavailable when neither tells."""
+    trouble, noted = None, None
+    try:
+        with state.read() as connection:
+            noted = connection.scalar(select(runs.c.cancel_requested_by).where(runs.c.run_id == run_id))
+    except StateUnavailable as error:
+        trouble = error
     if noted is None:
         with contextlib.suppress(OSError):
             return read_handed(_note_of(state.folder / "runs" / f"{run_id}.lock")).decode(errors="replace")
+    if trouble is not None:
+        raise trouble
     return noted
 
 
