@@ -58,7 +58,7 @@ def _unknown(name: str) -> str:
     if not zone_names():
         return f"time zone {shown}: the list of zones is missing here; reinstall this release with its package tzdata"
     near = _near().get(_spelling(name)) or _near().get(_spelling(name.rpartition("/")[2]))
-    advice = f"did you mean {near}?" if near else "use an IANA name such as America/Sao_Paulo, or Etc/GMT+3 for UTC-3"
+    advice = f"did you mean {near}?" if near else "use an IANA name such as America/Sao_Paulo, or Etc/GMT+3 for UTC-3."
     return (
         f"unknown time zone {shown}: {advice} Known are the names of IANA's list {list_version()}; "
         "if the zone is newer, update this side first"

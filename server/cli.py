@@ -17,6 +17,7 @@ from server.commands.backup import backup, restore
 from server.commands.base import settings_from, working
 from server.commands.clients import client, network
 from server.commands.configurations import config
+from server.commands.counters import counters
 from server.commands.install import install_command
 from server.commands.output import Output, emit_json, output_option, say, tell
 from server.commands.tokens import token
@@ -141,7 +142,7 @@ def _check_tls(settings: Settings) -> None:
             raise click.ClickException(f"cannot serve\n{error}") from None
 
 
-for command in (client, network, token, config, install_command, backup, restore):
+for command in (client, network, token, config, install_command, backup, restore, counters):
     cli.add_command(command)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from server.services.assets import Assets, find_root
 from server.services.bootstrap import Bootstrap
+from server.services.counters import Counters
 from server.services.documents import Documents
 from server.services.health import HealthCheck
 from server.services.last_use import LastUse
@@ -34,6 +35,7 @@ class Context:
     documents: Documents
     vault: Vault | None
     last_use: LastUse
+    counters: Counters
     clock: Clock
     bootstrap: Bootstrap
     health: HealthCheck
@@ -41,6 +43,7 @@ class Context:
     def close(self) -> None:
         """Write what is still in memory and let the database go."""
         self.last_use.close()
+        self.counters.close()
         self.database.close()
 
 
@@ -56,6 +59,7 @@ def build_context(settings: Settings, clock: Clock = utc_now) -> Context:
         documents=Documents(database, vault),
         vault=vault,
         last_use=LastUse(database, settings.last_use_interval),
+        counters=Counters(database, settings.last_use_interval, clock),
         clock=clock,
         bootstrap=Bootstrap(settings.public_url, settings.client_image, assets),
         health=HealthCheck(database, vault, assets),

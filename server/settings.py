@@ -162,7 +162,8 @@ class Settings(BaseModel):
         300,
         ge=1,
         le=86400,
-        description="Seconds between writes of when tokens were last used, for each process. Requests themselves write nothing.",
+        description="Seconds between writes of when tokens were last used, and of counters, for each process. "
+        "Requests themselves write nothing.",
     )
 
     @model_validator(mode="after")

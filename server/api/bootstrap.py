@@ -16,15 +16,20 @@ from server.api.bodies import read_body
 from server.auth import authorized, presented
 from server.context import EXTENSION, Context
 from server.errors import ApiError
-from server.services.access import Scope
+from server.services.access import Principal, Scope
 from server.services.assets import LINUX, WINDOWS, Platform
 from server.services.bootstrap import install_script
-from server.services.enrolment import enroll
+from server.services.enrolment import Enrolled, enroll
 
 blueprint = Blueprint("bootstrap", __name__)
 
 _log = structlog.get_logger("server.bootstrap")
 _BODY_LIMIT = 8192  # bytes; a host name of 255 characters, each of them escaped, needs 3 kB
+_ELSEWHERE = (
+    "A known agent_id was enrolled from elsewhere. Its earlier token in this network has ended; agents of other networks are "
+    "untouched. If the host was not reinstalled, renamed or moved, its disk was copied: remove FLAGEEMONITOR_AGENT_ID from the "
+    "environment file of the copy and install it again. If nobody knows of it, revoke the token that was issued."
+)
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -81,22 +86,40 @@ def enroll_agent() -> Response:
     principal, _ = authorized(context, Scope.BOOTSTRAP)
     body = _body()
     with context.database.writing() as session:
-        enrolled = enroll(session, principal, agent_id=body.agent_id, hostname=body.hostname, now=context.clock())
-    _log.info(
-        "agent enrolled",
-        client=enrolled.client,
-        network=enrolled.network,
-        agent_id=enrolled.agent_id,
-        hostname=body.hostname,
-        token=principal.public_id,
-        issued=enrolled.token_id,
-    )
+        enrolled = enroll(
+            session,
+            principal,
+            agent_id=body.agent_id,
+            hostname=body.hostname,
+            address=request.remote_addr,
+            now=context.clock(),
+        )
+    context.counters.add("agent_enrolled", enrolled.kind)
+    _tell(enrolled, body.hostname, principal)
     response = jsonify(
         agent_id=enrolled.agent_id, client=enrolled.client, network=enrolled.network, token=enrolled.token.reveal()
     )
     response.status_code = 201
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _tell(enrolled: Enrolled, hostname: str, principal: Principal) -> None:
+    """One line for every enrolment, so that the caller cannot tell by the time which one it was."""
+    fields = {
+        "client": enrolled.client,
+        "network": enrolled.network,
+        "agent_id": enrolled.agent_id,
+        "hostname": hostname,
+        "address": request.remote_addr,
+        "token": principal.public_id,
+        "issued": enrolled.token_id,
+    }
+    if not enrolled.signs:
+        _log.info("agent_enrolled", **fields, kind=enrolled.kind)
+        return
+    before = [f"{one.client}/{one.network}: {one.hostname} at {one.address or 'unknown'}" for one in enrolled.before]
+    _log.warning("agent_enrolled_elsewhere", **fields, signs=enrolled.signs, before=before, message=_ELSEWHERE)
 
 
 def _body() -> Enrolment:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 
 from contracts.ids import correlation_id
+from server.context import EXTENSION, Context
 from server.problem import CORRELATION_HEADER
 from server.services.access import Principal
 
@@ -28,6 +29,9 @@ def _begin() -> None:
 
 
 def _end(response: Response) -> Response:
+    if "reason" in g:
+        context: Context = current_app.extensions[EXTENSION]
+        context.counters.refused(g.reason, enrolment=request.endpoint == "bootstrap.enroll_agent")
     response.headers[CORRELATION_HEADER] = g.correlation_id
     principal: Principal | None = g.get("principal")
     who = {"client": principal.client, "token": principal.public_id} if principal else {}

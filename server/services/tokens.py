@@ -28,7 +28,7 @@ from server.services.access import (
 )
 from server.services.refusal import Refusal
 from server.services.registry import Reader, find_client, find_network
-from server.storage.models import Client, Network, Token, TokenNetwork
+from server.storage.models import Agent, Client, Network, Token, TokenNetwork
 
 # No process keeps a use unwritten for so long.
 _LATEST_WRITE = dt.timedelta(days=7)
@@ -60,7 +60,7 @@ def issue(
     expires_at: dt.datetime | None,
     now: dt.datetime,
     single_use: bool = False,
-    agent_id: str | None = None,
+    agent: Agent | None = None,
 ) -> tuple[TokenRow, Secret]:
     """Make a token; returns its text too, which cannot be had again. No ``networks``: all of the client's.
 
@@ -78,7 +78,7 @@ def issue(
         created_at=now,
         expires_at=expires_at,
         single_use=single_use,
-        agent_id=agent_id,
+        agent_id=agent.id if agent else None,
     )
     session.add(token)
     session.flush()
@@ -89,7 +89,7 @@ def issue(
         networks=tuple(networks) or "all",
         scopes=tuple(token.scopes.split()),
         state="active",
-        agent=agent_id,
+        agent=agent.agent_id if agent else None,
         single_use=single_use,
         created_at=now,
         expires_at=expires_at,
@@ -111,7 +111,7 @@ def list_tokens(reader: Reader, now: dt.datetime, client: str | None = None) -> 
             Token.expires_at,
             Token.revoked_at,
             Token.last_used_at,
-            Token.agent_id,
+            Agent.agent_id,
             Token.single_use,
             Token.used_at,
             Network.code,
@@ -119,6 +119,7 @@ def list_tokens(reader: Reader, now: dt.datetime, client: str | None = None) -> 
         .join(Client, Client.id == Token.client_id)
         .outerjoin(TokenNetwork, TokenNetwork.token_id == Token.id)
         .outerjoin(Network, Network.id == TokenNetwork.network_id)
+        .outerjoin(Agent, Agent.id == Token.agent_id)
         .order_by(Client.name, Token.id, Network.code)
     )
     if client is not None:
@@ -155,9 +156,17 @@ def spend(session: Session, principal: Principal, now: dt.datetime) -> None:
         raise used(principal.public_id)
 
 
-def revoke_of_agent(session: Session, agent_id: str, now: dt.datetime) -> None:
-    """End every token that is this agent's own."""
-    session.execute(update(Token).where(Token.agent_id == agent_id, Token.revoked_at.is_(None)).values(revoked_at=now))
+def networks_of(session: Session, token_id: int) -> frozenset[int]:
+    """Row ids of the networks that a token is for."""
+    token = select(Token.client_id, Token.all_networks).where(Token.id == token_id).subquery()
+    query = select(Network.id).join(token, Network.client_id == token.c.client_id)
+    listed = select(TokenNetwork.network_id).where(TokenNetwork.token_id == token_id)
+    return frozenset(session.scalars(query.where(token.c.all_networks | Network.id.in_(listed))))
+
+
+def revoke_of_agent(session: Session, agent: str, now: dt.datetime) -> None:
+    """End every token that is this agent's own; ``agent``: the id of its row."""
+    session.execute(update(Token).where(Token.agent_id == agent, Token.revoked_at.is_(None)).values(revoked_at=now))
 
 
 def record_use(session: Session, seen: Iterable[tuple[int, dt.datetime]]) -> None:

@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     DateTime,
     Dialect,
     ForeignKey,
@@ -77,14 +78,18 @@ class Network(Base):
 
 
 class Agent(Base):
-    """An installed proxy. ``agent_id`` is the UUID that the host made, in lower case; it is in one network for good."""
+    """An installed proxy. ``agent_id`` is the UUID that the host made, in lower case: a name within its network, since another
+    host of another network may present the same. ``id`` is our own; ``enrolled_from`` the address of the last enrolment."""
 
     __tablename__ = "agents"
+    __table_args__ = (Index(None, "network_id", "agent_id", unique=True),)
 
-    agent_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    agent_id: Mapped[str] = mapped_column(String(36), server_default="", index=True)
     network_id: Mapped[int] = mapped_column(ForeignKey("networks.id"), index=True)
     hostname: Mapped[str] = mapped_column(String(255))
     enrolled_at: Mapped[dt.datetime]
+    enrolled_from: Mapped[str | None] = mapped_column(String(45))
 
 
 class Token(Base):
@@ -105,7 +110,7 @@ class Token(Base):
     expires_at: Mapped[dt.datetime | None]
     revoked_at: Mapped[dt.datetime | None]
     last_used_at: Mapped[dt.datetime | None]
-    agent_id: Mapped[str | None] = mapped_column(ForeignKey("agents.agent_id"), index=True)
+    agent_id: Mapped[str | None] = mapped_column(ForeignKey("agents.id"), index=True)
     single_use: Mapped[bool] = mapped_column(default=False, server_default=false())
     used_at: Mapped[dt.datetime | None]
 
@@ -136,3 +141,14 @@ class Configuration(Base):
     key_id: Mapped[str] = mapped_column(String(16))
     sealed: Mapped[bytes]
     created_at: Mapped[dt.datetime]
+
+
+class Counter(Base):
+    """A number that only grows, since its first time; what the names mean is in :mod:`server.services.counters`."""
+
+    __tablename__ = "counters"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    label: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[int] = mapped_column(BigInteger)
+    since: Mapped[dt.datetime]

@@ -1,13 +1,15 @@
 """How a host becomes a proxy: install.sh, install.ps1, enrolment and install-command, on SQLite and PostgreSQL."""
 
+import contextlib
 import datetime as dt
 import json
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 import requests
 from flask.testing import FlaskClient
+from sqlalchemy import Engine, event
 from werkzeug.test import TestResponse
 
 from contracts.ids import uuid7
@@ -436,26 +439,158 @@ def test_a_token_that_is_not_for_one_use_enrols_many(world: World) -> None:
     assert world.row(token)["state"] == "active"
 
 
-def test_an_agent_stays_in_its_network(world: World) -> None:
-    world.plane.must("client", "add", "Other")
-    world.plane.must("network", "add", "Other", "SOL")
+def test_an_agent_stays_in_its_network_for_a_token_of_both(world: World) -> None:
     agent_id = uuid7()
     own = (world.enroll(world.once(), agent_id).json or {})["token"]
-    for token in (
-        world.plane.token("--scope", "bootstrap", "--network", "LUA"),
-        world.plane.token("--scope", "bootstrap", "--network", "SOL", client="Other"),
-    ):
-        answer = world.enroll(token, agent_id)
-        assert reason(answer) == (409, "agent_elsewhere")
-        assert CLIENT not in answer.text, "whose agent it is, is nobody else's business"
+    answer = world.enroll(world.plane.token("--scope", "bootstrap"), agent_id, query="?rede=LUA")
+    assert reason(answer) == (409, "agent_elsewhere")
     assert world.row(own)["state"] == "active"
 
 
-def test_what_is_refused_leaves_the_token_unspent(world: World) -> None:
+@pytest.mark.parametrize("other", [("Other", "SOL"), ("Other", "MAR"), (CLIENT, "LUA")])
+def test_whether_an_id_is_taken_elsewhere_cannot_be_found_out(world: World, other: tuple[str, str]) -> None:
+    world.plane.must("client", "add", "Other")
+    for network in ("SOL", "MAR"):
+        world.plane.must("network", "add", "Other", network)
+    client, network = other
+    taken, free = uuid7(), uuid7()
+    own = (world.enroll(world.once(), taken).json or {})["token"]
+    stranger = world.plane.token("--scope", "bootstrap", "--network", network, client=client)
+    seen = []
+    for agent_id in (free, taken):
+        with statements(world) as ran:
+            answer = world.enroll(stranger, agent_id)
+        body = dict(answer.json or {})
+        issued = body.pop("token")
+        assert body == {"agent_id": agent_id, "client": client, "network": network}
+        assert world.row(issued)["agent"] == agent_id
+        head = {name: value for name, value in answer.headers.items() if name != "x-correlation-id"}
+        seen.append((answer.status_code, head, ran))
+    assert seen[0] == seen[1], "the same answer, by the same work"
+    assert world.row(own)["state"] == "active", "the other network's agent is untouched"
+    assert world.http.get(CONFIG, headers={"X-Bot-Token": own}).status_code == 200
+
+
+def test_each_network_may_enrol_the_id_again_and_ends_its_own_token_only(world: World) -> None:
     agent_id = uuid7()
-    assert world.enroll(world.plane.token("--scope", "bootstrap", "--network", "LUA"), agent_id).status_code == 201
+    tokens: dict[str, str] = {}
+    for network in ("SOL", "LUA", "SOL"):
+        bootstrap = world.plane.token("--scope", "bootstrap", "--network", network)
+        earlier = tokens.get(network)
+        tokens[network] = (world.enroll(bootstrap, agent_id).json or {})["token"]
+        assert earlier is None or world.row(earlier)["state"] == "revoked"
+    assert [world.row(token)["state"] for token in tokens.values()] == ["active", "active"]
+
+
+ADDRESS = {"REMOTE_ADDR": "198.51.100.7"}
+
+
+def test_a_known_agent_from_elsewhere_is_one_alert_and_a_counter(
+    capfd: pytest.CaptureFixture[str], either: ControlPlane
+) -> None:
+    either.must("client", "add", "Other")
+    either.must("network", "add", "Other", "MAR")
+    sol = either.token("--scope", "bootstrap", "--network", "SOL")
+    mar = either.token("--scope", "bootstrap", client="Other")
+    one, two = uuid7(), uuid7()
+    elsewhere = "agent_enrolled_elsewhere"
+
+    def line_of(http: FlaskClient, token: str, agent_id: str, hostname: str, **environ: str) -> dict[str, Any]:
+        capfd.readouterr()
+        body = {"agent_id": agent_id, "hostname": hostname}
+        headers = {"X-Bot-Token": token}
+        assert http.post(ENROLL, headers=headers, json=body, environ_overrides=environ).status_code == 201
+        said: list[dict[str, Any]] = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+        [found] = [line for line in said if line["event"].startswith("agent_enrolled")]
+        return found
+
+    with either.app() as app:
+        http = app.test_client()
+        for kind in ("new", "again"):
+            line = line_of(http, sol, one, "pdv-1")
+            assert (line["event"], line["level"], line["kind"]) == ("agent_enrolled", "info", kind)
+        line = line_of(http, sol, one, "pdv-2")
+        assert (line["event"], line["level"], line["signs"]) == (elsewhere, "warning", ["hostname"])
+        assert line["before"] == [f"{CLIENT}/SOL: pdv-1 at 127.0.0.1"]
+        assert "its disk was copied" in line["message"]
+        assert line_of(http, sol, one, "pdv-2", REMOTE_ADDR="198.51.100.7")["signs"] == ["address"]
+        assert line_of(http, mar, one, "pdv-2", REMOTE_ADDR="198.51.100.7")["signs"] == ["client"]
+        line_of(http, sol, two, "pdv-9")
+        issued = (World(either, http).enroll(sol, two, "pdv-9").json or {})["token"]
+        assert http.get(CONFIG, headers={"X-Bot-Token": issued}).status_code == 200
+        context_of(app).last_use.flush()
+        assert line_of(http, sol, two, "pdv-9")["signs"] == ["token_in_use"]
+    with either.app(lambda: dt.datetime.now(dt.UTC) + dt.timedelta(minutes=20)) as app:
+        assert line_of(app.test_client(), sol, two, "pdv-9")["kind"] == "again"
+    assert {(row["counter"], row["label"]): row["value"] for row in counters(either)} == {
+        ("agent_enrolled", "new"): 2,
+        ("agent_enrolled", "again"): 3,
+        ("agent_enrolled", "elsewhere"): 4,
+    }
+
+
+def test_refusals_are_counted_by_reason_over_all_processes(either: ControlPlane) -> None:
+    token = either.token("--scope", "bootstrap", "--network", "SOL")
+    with either.serving(WORKERS="2") as (url, child):
+        for _ in range(20):
+            assert requests.get(url + CONFIG, headers={"X-Bot-Token": "nonsense"}, timeout=60).status_code == 401
+            assert requests.get(url + CONFIG, headers={"X-Bot-Token": token}, timeout=60).status_code == 403
+            assert requests.post(url + ENROLL, data=b"{", headers={"X-Bot-Token": token}, timeout=60).status_code == 415
+            assert requests.post(url + ENROLL, timeout=60).status_code == 401
+        assert requests.get(url + "/nowhere", timeout=60).status_code == 404
+        child.stop()
+    rows = counters(either)
+    assert {(row["counter"], row["label"]): row["value"] for row in rows} == {
+        ("token_refused", "token_unknown"): 20,
+        ("token_refused", "scope_missing"): 20,
+        ("token_refused", "token_missing"): 20,
+        ("enrolment_refused", "media_type_unsupported"): 20,
+        ("enrolment_refused", "token_missing"): 20,
+    }
+    assert all(row["since"] for row in rows)
+    table = either.must("counters")
+    assert "token_refused\ttoken_unknown\t20\t" in table
+
+
+def test_counts_that_cannot_be_written_are_kept(world: World) -> None:
+    counts = context_of(world.http.application).counters
+    counts.add("agent_enrolled", "new")
+    if world.plane.environ["FLAGEE_DATABASE_URL"].startswith("sqlite"):
+        file = Path(world.plane.environ["FLAGEE_DATABASE_URL"].removeprefix("sqlite:///"))
+        with sqlite3.connect(file, isolation_level=None) as held:
+            held.execute("BEGIN IMMEDIATE")
+            counts.flush()
+            counts.add("agent_enrolled", "new")
+            held.execute("ROLLBACK")
+    else:
+        counts.flush()
+        counts.add("agent_enrolled", "new")
+    counts.flush()
+    assert [(row["label"], row["value"]) for row in counters(world.plane)] == [("new", 2)]
+
+
+def counters(plane: ControlPlane) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(plane.must("counters", "--output", "json"))
+    return rows
+
+
+@contextlib.contextmanager
+def statements(world: World) -> Iterator[list[str]]:
+    """The SQL that runs meanwhile, without its values."""
+    ran: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        ran.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield ran
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+def test_what_is_refused_leaves_the_token_unspent(world: World) -> None:
     token = world.once()
-    assert reason(world.enroll(token, agent_id)) == (409, "agent_elsewhere")
     assert reason(world.enroll(token, "nonsense")) == (400, "body_invalid")
     assert reason(world.enroll(token, uuid7(), query="?rede=LUA")) == (403, "network_not_allowed")
     assert world.row(token)["state"] == "active"
@@ -553,7 +688,7 @@ def test_of_many_enrolments_at_once_with_one_line_exactly_one_succeeds(either: C
         assert requests.get(url + CONFIG, headers={"X-Bot-Token": issued}, timeout=60).status_code == 200
         child.stop()
         lines = [json.loads(line) for line in child.log.read_text().splitlines()]
-    [enrolled] = [line for line in lines if line["event"] == "agent enrolled"]
+    [enrolled] = [line for line in lines if line["event"] == "agent_enrolled"]
     assert (enrolled["client"], enrolled["network"], enrolled["token"]) == (CLIENT, "SOL", token.split(".")[1])
     assert enrolled["issued"] == issued.split(".")[1]
     [posted] = [line for line in lines if line["event"] == "request" and line.get("status") == 201]
@@ -572,12 +707,12 @@ def test_one_agent_enrolled_many_times_at_once_keeps_one_token(either: ControlPl
     assert sorted(row["state"] for row in rows) == ["active"] + ["revoked"] * 11
 
 
-def test_one_agent_in_two_networks_at_once_gets_into_one(either: ControlPlane) -> None:
-    tokens = [either.token("--scope", "bootstrap", "--network", network) for network in ("SOL", "LUA")]
+def test_one_agent_in_two_networks_of_a_token_at_once_gets_into_one(either: ControlPlane) -> None:
+    token = either.token("--scope", "bootstrap")
     with either.serving(WORKERS="2") as (url, _):
         for _ in range(5):
             agent_id = uuid7()
-            answers = at_once(url, [(token, agent_id) for token in tokens])
+            answers = at_once(url, [(token, agent_id)] * 2, ["?rede=SOL", "?rede=LUA"])
             assert sorted(answer.status_code for answer in answers) == [201, 409]
 
 
@@ -595,16 +730,17 @@ def test_a_large_body_is_refused_with_and_without_its_length_and_the_connection_
         assert session.post(url + ENROLL, data=b"x" * 1_000_000, timeout=60).status_code == 401
 
 
-def at_once(url: str, callers: list[tuple[str, str]]) -> list[requests.Response]:
+def at_once(url: str, callers: list[tuple[str, str]], queries: Sequence[str] = ()) -> list[requests.Response]:
     """Enrolments by (token, agent id), each in a thread of its own, started together."""
     barrier, answers = threading.Barrier(len(callers)), []
 
-    def enroll(token: str, agent_id: str) -> None:
+    def enroll(token: str, agent_id: str, query: str) -> None:
         barrier.wait()
         body = {"agent_id": agent_id, "hostname": "proxy-1"}
-        answers.append(requests.post(url + ENROLL, headers={"X-Bot-Token": token}, json=body, timeout=30))
+        answers.append(requests.post(url + ENROLL + query, headers={"X-Bot-Token": token}, json=body, timeout=30))
 
-    threads = [threading.Thread(target=enroll, args=caller) for caller in callers]
+    asked = zip(callers, queries or [""] * len(callers), strict=True)
+    threads = [threading.Thread(target=enroll, args=(*caller, query)) for caller, query in asked]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from server.storage.schema import inspect_schema, upgrade
 from server.storage.session import Database, open_database
@@ -57,7 +58,7 @@ def test_before_the_migration_serve_and_commands_say_what_to_do(old: ControlPlan
     for command in (("serve",), ("token", "list")):
         result = old.run(*command)
         assert result.exit_code == 1
-        assert "at revision 0001, this version needs 0003; run: flagee-server init-db" in result.stderr
+        assert "at revision 0001, this version needs 0004; run: flagee-server init-db" in result.stderr
 
 
 def test_0002_keeps_tokens_with_their_networks(old: ControlPlane) -> None:
@@ -112,3 +113,46 @@ def test_a_server_of_the_previous_release_can_still_issue_tokens_after_0002(old:
         row = ROWS_OF_0001[4].replace("(2, 'ab0123456789'", "(3, 'aaaaaaaaaaaa'")
         session.execute(text(row), {"hash": hashlib.sha256(SECRET.encode()).digest(), "yes": True})
     assert len(json.loads(old.must("token", "list", "--output", "json"))) == 3
+
+
+AGENT = "0198c0de-0000-7000-8000-000000000001"
+ROWS_OF_0003 = [
+    "INSERT INTO agents (agent_id, network_id, hostname, enrolled_at) VALUES (:agent, 1, 'pdv', '2026-01-01 12:00:00')",
+    "UPDATE tokens SET agent_id = :agent WHERE id = 1",
+]
+
+
+@pytest.fixture
+def with_an_agent(old: ControlPlane) -> ControlPlane:
+    """A control plane whose database is at revision 0003, with an agent and its token."""
+    with opened(old) as database:
+        upgrade(database, "0003")
+        with database.writing() as session:
+            for row in ROWS_OF_0003:
+                session.execute(text(row), {"agent": AGENT})
+            if database.backend == "postgresql":  # ids were written by hand above
+                session.execute(text("SELECT setval('tokens_id_seq', 10)"))
+        assert inspect_schema(database).revision == "0003"
+    return old
+
+
+def test_0004_keeps_agents_with_their_tokens_and_references(with_an_agent: ControlPlane) -> None:
+    with_an_agent.must("init-db")
+    rows = json.loads(with_an_agent.must("token", "list", "--output", "json"))
+    assert {row["id"]: row["agent"] for row in rows} == {"0123456789ab": AGENT, "ab0123456789": None}
+    with opened(with_an_agent) as database, pytest.raises(IntegrityError), database.writing() as session:
+        session.execute(text("UPDATE tokens SET agent_id = 'nobody' WHERE id = 2"))
+    with opened(with_an_agent) as database, pytest.raises(IntegrityError), database.writing() as session:
+        session.execute(text("DELETE FROM agents"))
+
+
+def test_after_0004_a_known_agent_enrols_again_and_its_token_ends(with_an_agent: ControlPlane) -> None:
+    with_an_agent.must("init-db")
+    bootstrap = with_an_agent.token("--scope", "bootstrap", "--network", "SOL")
+    body = {"agent_id": AGENT, "hostname": "pdv"}
+    with with_an_agent.app() as app:
+        answer = app.test_client().post("/api/bootstrap/enroll", headers={"X-Bot-Token": bootstrap}, json=body)
+    assert answer.status_code == 201
+    states = {row["id"]: row["state"] for row in json.loads(with_an_agent.must("token", "list", "--output", "json"))}
+    assert states["0123456789ab"] == "revoked"
+    assert json.loads(with_an_agent.must("counters", "--output", "json"))[0]["label"] == "again"

@@ -73,7 +73,15 @@ def test_a_database_of_a_newer_version_is_left_alone(bare: ControlPlane) -> None
 def test_a_failed_migration_leaves_nothing_behind(bare: ControlPlane) -> None:
     bare.must("init-db")
     with opened(bare) as database, database.writing() as session:
-        for table in ("configurations", "token_networks", "tokens", "agents", "networks", "alembic_version"):
+        for table in (
+            "configurations",
+            "token_networks",
+            "tokens",
+            "agents",
+            "networks",
+            "counters",
+            "alembic_version",
+        ):
             session.execute(text(f"DROP TABLE {table}"))  # "clients" stays, so that the first step fails
     assert bare.run("init-db").exit_code == 1
     with opened(bare) as database:
