@@ -24,7 +24,7 @@ from server.storage.causes import DatabaseInUse
 from server.storage.copies import Contents, CopyFailed, Progress, check, copy_file, make_lasting, mark, using
 from server.storage.crypto import Vault
 from server.storage.database_file import DatabaseFile, beside, is_backup
-from server.storage.models import Client, Configuration, Network, Token
+from server.storage.models import Agent, Client, Configuration, Network, Token
 from server.storage.schema import Schema, judge
 
 _MAGIC = b"SQLite format 3\0"
@@ -184,15 +184,25 @@ def _tokens(connection: Connection) -> dict[str, Any]:
     rows = connection.execute(
         select(Token.public_id, Client.name, *columns).join(Client, Client.id == Token.client_id).order_by(Token.id)
     )
-    return {row.public_id: _Row(row._asdict()) for row in rows}
+    agents = _agents(connection)
+    return {row.public_id: _Row(row._asdict(), agents) for row in rows}
+
+
+def _agents(connection: Connection) -> dict[str, str]:
+    """What tokens refer to -> the id that the host made. Until revision 0004 both were one."""
+    there = inspect(connection)
+    if not there.has_table("agents") or all(column["name"] != "id" for column in there.get_columns("agents")):
+        return {}
+    return {row.id: row.agent_id for row in connection.execute(select(Agent.id, Agent.agent_id))}
 
 
 class _Row:
-    def __init__(self, values: Mapping[str, Any]) -> None:
+    def __init__(self, values: Mapping[str, Any], agents: Mapping[str, str]) -> None:
         self.name: str = values["name"]
         self.revoked_at: dt.datetime | None = values.get("revoked_at")
         self.used_at: dt.datetime | None = values.get("used_at")
-        self.agent_id: str | None = values.get("agent_id")
+        key: str | None = values.get("agent_id")
+        self.agent_id = None if key is None else agents.get(key, key)
 
 
 def _state(row: _Row) -> Ended | None:

@@ -305,7 +305,7 @@ def test_health_tells_that_all_is_well(world: World) -> None:
             "database": {"status": "ok", "backend": backend},
             "writing": {"status": "ok", "last_failed": None},
             "disk": {"status": "ok"} if backend == "sqlite" else None,
-            "migrations": {"status": "current", "revision": "0003", "head": "0003"},
+            "migrations": {"status": "current", "revision": "0004", "head": "0004"},
             "secret_key": {"status": "ok"},
             "assets": {"status": "ok"},
         }
