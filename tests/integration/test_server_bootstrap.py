@@ -535,7 +535,8 @@ def test_refusals_are_counted_by_reason_over_all_processes(either: ControlPlane)
         for _ in range(20):
             assert requests.get(url + CONFIG, headers={"X-Bot-Token": "nonsense"}, timeout=60).status_code == 401
             assert requests.get(url + CONFIG, headers={"X-Bot-Token": token}, timeout=60).status_code == 403
-            assert requests.post(url + ENROLL, data=b"{", headers={"X-Bot-Token": token}, timeout=60).status_code == 415
+            wrong = requests.post(url + ENROLL, json={"agent_id": "1"}, headers={"X-Bot-Token": token}, timeout=60)
+            assert wrong.status_code == 400
             assert requests.post(url + ENROLL, timeout=60).status_code == 401
         assert requests.get(url + "/nowhere", timeout=60).status_code == 404
         child.stop()
@@ -544,7 +545,7 @@ def test_refusals_are_counted_by_reason_over_all_processes(either: ControlPlane)
         ("token_refused", "token_unknown"): 20,
         ("token_refused", "scope_missing"): 20,
         ("token_refused", "token_missing"): 20,
-        ("enrolment_refused", "media_type_unsupported"): 20,
+        ("enrolment_refused", "body_invalid"): 20,
         ("enrolment_refused", "token_missing"): 20,
     }
     assert all(row["since"] for row in rows)
