@@ -27,7 +27,8 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from contracts.secret import Secret
@@ -82,9 +83,11 @@ class Database:
         """Write what is there already, so that ``status`` tells whether writing works again. Never waits for another writer."""
         try:
             with self._writes.connect() as connection, self._impatient(connection), connection.begin():
+                if self.file is None:
+                    connection.exec_driver_sql("SET LOCAL lock_timeout = 100")
                 connection.execute(update(_REVISION).values(version_num=_REVISION.c.version_num))
             self.check()
-        except (SQLAlchemyError, DatabaseUnavailable) as error:
+        except (DBAPIError, PoolTimeout, DatabaseUnavailable) as error:
             cause = self.cause_of(error)
             if cause and cause.code != "locked":
                 self.status.failed(cause.code)
@@ -93,11 +96,11 @@ class Database:
 
     @contextmanager
     def _impatient(self, connection: Connection) -> Iterator[None]:
-        driver: Any = connection.connection.driver_connection
+        """Have SQLite not wait for its lock; it takes it at the beginning of a transaction."""
         if self.file is None:
-            connection.exec_driver_sql("SET LOCAL lock_timeout = 100")
             yield
             return
+        driver: Any = connection.connection.driver_connection
         with driver.without_patience():
             yield
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import requests
 from flask.testing import FlaskClient
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, create_engine, event, text
 
 from server.storage.disk import disk_of
 from tests.harness.control_plane import CLIENT, ControlPlane, context_of, empty, new_key, prepared
@@ -278,6 +278,32 @@ def test_a_writer_that_is_at_work_is_no_trouble(tmp_path: Path) -> None:
         session.execute(text("UPDATE alembic_version SET version_num = version_num"))
         context_of(http.application).database.prove_writing()
         assert health(http)["reasons"] == []
+
+
+def test_a_postgresql_that_takes_no_writes_is_told_until_it_does(tmp_path: Path, postgres_url: str) -> None:
+    plane = prepared(tmp_path, postgres_url)
+    token = plane.token()
+    engine = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+
+    def read_only(state: str) -> None:
+        with engine.connect() as connection:
+            connection.execute(text("SET default_transaction_read_only = off"))
+            name = connection.scalar(text("SELECT current_database()"))
+            connection.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = {state}'))
+            connection.execute(
+                text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'flagee-server'")
+            )
+
+    with asking(plane) as http:
+        read_only("on")
+        assert enrol(http, token) == (503, "read_only")
+        found = health(http)
+        assert (found["status"], found["reasons"]) == ("degraded", ["write_failed"])
+        assert found["writing"]["last_failed"]["reason"] == "read_only"
+        assert http.get(CONFIG, headers={"X-Bot-Token": token}).status_code == http.get("/ready").status_code == 200
+        read_only("off")
+        assert health(http)["reasons"] == [], "a test write shows that writing works again"
+    engine.dispose()
 
 
 def _large_document(network: str) -> bytes:
