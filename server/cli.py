@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from contracts import core_dumps
 from contracts.visible import not_text, visible
 from server.commands.backup import backup, restore
 from server.commands.base import settings_from, working
@@ -148,6 +149,7 @@ for command in (client, network, token, config, install_command, backup, restore
 
 def main() -> None:
     """Entry of the console script."""
+    core_dumps.switch_off(hidden=True)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

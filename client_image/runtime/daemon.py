@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from contracts import core_dumps
 from contracts.document import Document
 from contracts.visible import quoted
 from runtime.adapters.config_store import StoredConfig
@@ -269,6 +270,7 @@ def main() -> None:
             f"flageemonitor-daemon takes no argument, not {quoted(sys.argv[1])}: see flageemonitor-daemon --help\n"
         )
         sys.exit(2)
+    core_dumps.switch_off()
     settings = read_settings(os.environ)
     configure(settings.log_format, debug=False, stream=sys.stdout)
     with Installation(settings) as installation:

@@ -17,6 +17,7 @@ from typing import Any
 import click
 from rich.text import Text
 
+from contracts import core_dumps
 from contracts.visible import one_line
 from runtime.adapters.state.files import locked
 from runtime.console.output import Out, choose
@@ -211,6 +212,7 @@ def show(out: Out, verb: str, runtime: str, result: Result, report: dict[str, An
 
 def main() -> None:
     """Entry point of `python -m runtime.deploy` in the image."""
+    core_dumps.switch_off()
     cli(prog_name="deploy")
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from contracts import core_dumps
 from contracts.visible import not_text, visible
 
 if TYPE_CHECKING:
@@ -501,6 +502,7 @@ def main() -> None:
     if not any(os.environ.get(name) for name in ("LOGNAME", "USER")):
         # The container's uid 10001 has no entry among the system's users; asyncssh and getpass ask for its name.
         os.environ["LOGNAME"] = "flageemonitor"
+    core_dumps.switch_off()
     gc.disable()  # nothing that the libraries make while they load is garbage; a run looks for some again once it has hosts
     try:
         sys.exit(_parsed_and_run(sys.argv[1:]))

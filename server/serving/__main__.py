@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from contracts import core_dumps
 from server.logs import configure_logging
 from server.serving.supervisor import StartFailed, supervise
 from server.settings import read_settings
@@ -12,6 +13,7 @@ from server.settings import read_settings
 
 def main() -> int:
     """0 when it was asked to stop, 1 when it could not start."""
+    core_dumps.switch_off(hidden=True)
     settings = read_settings(os.environ)
     configure_logging(settings.log_format, settings.log_level)
     try:

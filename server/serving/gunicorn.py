@@ -12,5 +12,8 @@ monkey.patch_all()
 
 from gunicorn.app.wsgiapp import run  # noqa: E402
 
+from contracts import core_dumps  # noqa: E402
+
 if __name__ == "__main__":
+    core_dumps.switch_off(hidden=True)  # workers are forked from here and stay as it is
     run(prog="gunicorn")
