@@ -13,6 +13,7 @@ import socket
 from http import HTTPStatus
 from typing import Any
 
+import gevent
 import structlog
 from gunicorn import glogging, util
 from gunicorn.http import RequestParser, errors
@@ -63,6 +64,7 @@ class Worker(GeventWorker):
                 caller.body()
                 self.handle_request(listener.getsockname(), req, caller, addr)
                 caller.next_request()
+                gevent.sleep(0)  # one that sends without a pause would never let another have its turn
         except (StopIteration, errors.NoMoreData):
             pass
         except TimeoutError:

@@ -1,0 +1,126 @@
+"""Strangers who try to stop the control plane: every attack at once on the real arrangement, and what others get meanwhile."""
+
+import contextlib
+import http.client
+import json
+import re
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import authority
+from tests.harness.authority import Issued
+from tests.harness.control_plane import ControlPlane, prepared
+from tests.harness.need import need_program
+from tests.harness.ports import LOOPBACK
+from tests.harness.process import Child, wait_until
+
+BYSTANDER = "127.0.0.200"
+GENEROUS_S = 5.0  # the aim is one second, and is printed; this machine may be doing other things
+AT_WORK_S = 6.0
+KINDS = ("nginx", "nginx with TLS", "nothing in front")
+
+
+@pytest.fixture(scope="module")
+def issued(tmp_path_factory: pytest.TempPathFactory) -> Issued:
+    folder = tmp_path_factory.mktemp("authority")
+    return authority.new(folder).issue(folder, LOOPBACK)
+
+
+@contextlib.contextmanager
+def serving(kind: str, folder: Path, issued: Issued) -> Iterator[tuple[int, Child, ControlPlane]]:
+    plane = prepared(folder)
+    changes = {
+        "nginx": {},
+        "nginx with TLS": {"TLS_CERTIFICATE": str(issued.certificate), "TLS_KEY": str(issued.key)},
+        "nothing in front": {"NGINX": "none"},
+    }[kind]
+    with plane.serving(WORKERS="2", **changes) as (url, child):
+        yield int(url.rpartition(":")[2]), child, plane
+
+
+@contextlib.contextmanager
+def attacked(port: int, *, tls: bool, token: str) -> Iterator[None]:
+    """Meanwhile everything that there is at `tests.integration.attackers` goes on."""
+    command = [sys.executable, "-m", "tests.integration.attackers", str(port), "tls" if tls else "plain", token]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as attackers:
+        assert attackers.stdin
+        assert attackers.stdout
+        try:
+            assert b"attackers" in attackers.stdout.readline()
+            yield
+        finally:
+            attackers.stdin.close()
+            sys.stdout.write(attackers.stdout.read().decode())
+
+
+def ask(port: int, tls: bool, path: str = "/health", headers: dict[str, str] | None = None) -> tuple[int, float]:
+    """Status, and seconds on a new connection from an address that attacks nobody."""
+    begun = time.monotonic()
+    source = (BYSTANDER, 0)
+    if tls:
+        trusting = ssl.create_default_context()
+        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+            LOOPBACK, port, timeout=60, source_address=source, context=trusting
+        )
+    else:
+        connection = http.client.HTTPConnection(LOOPBACK, port, timeout=60, source_address=source)
+    with contextlib.closing(connection):
+        connection.request("GET", path, headers=headers or {})
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status, time.monotonic() - begun
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_others_are_answered_while_everything_attacks_and_all_is_normal_afterwards(
+    tmp_path: Path, issued: Issued, kind: str
+) -> None:
+    tls = "TLS" in kind
+    with serving(kind, tmp_path, issued) as (port, child, plane):
+        token = plane.token("--network", "SOL")
+        assert ask(port, tls)[0] == 200
+        with attacked(port, tls=tls, token=plane.token("--scope", "bootstrap")):
+            until, answers = time.monotonic() + AT_WORK_S, []
+            while time.monotonic() < until:
+                answers.append(ask(port, tls))
+                time.sleep(0.3)
+            poll = ask(port, tls, "/api/ingest/bot/config", {"X-Bot-Token": token})
+        ended = time.monotonic()
+        wait_until(lambda: ask(port, tls)[1] < 1, within=30, what="answers as before")
+        normal = time.monotonic() - ended
+        slowest = max(seconds for _, seconds in answers)
+        sys.stdout.write(
+            f"{kind}: {len(answers)} health answers, slowest {slowest:.2f} s, configuration {poll[1]:.2f} s; "
+            f"normal {normal:.2f} s after the end\n"
+        )
+        assert {status for status, _ in answers} == {200}
+        assert poll[0] == 200
+        assert slowest < GENEROUS_S
+        log = [json.loads(line) for line in child.log.read_text().splitlines()]
+    events = " ".join(line["event"] for line in log)
+    assert len(re.findall("Booting worker", events)) == 2, "no worker had to be replaced"
+    assert "is started again" not in events
+    assert "unexpected error" not in events
+
+
+def test_a_renegotiation_is_refused(tmp_path: Path, issued: Issued) -> None:
+    """Each would cost the server ten times what it costs the caller, on one connection."""
+    openssl = need_program("openssl", "openssl")
+    with serving("nginx with TLS", tmp_path, issued) as (port, _, _):
+        asked = subprocess.run(
+            [openssl, "s_client", "-connect", f"{LOOPBACK}:{port}", "-tls1_2"],
+            input=b"R\n",
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        assert b"RENEGOTIATING" in asked.stdout + asked.stderr
+        assert b"no renegotiation" in asked.stdout + asked.stderr
+        assert ask(port, tls=True)[0] == 200

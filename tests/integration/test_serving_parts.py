@@ -1,0 +1,272 @@
+"""`serve` as a supervisor: what it does when one of its parts is killed, when it is killed itself, and when it must not start."""
+
+import contextlib
+import http.client
+import json
+import os
+import random
+import signal
+import socket
+import sqlite3
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from contracts.ids import uuid7
+from tests.harness.control_plane import CLIENT, COMMAND, ControlPlane, prepared
+from tests.harness.ports import LOOPBACK, accepts, free_port
+from tests.harness.process import Child, start, wait_until
+
+KILLS = 50
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> ControlPlane:
+    return prepared(tmp_path_factory.mktemp("plane"))
+
+
+@contextlib.contextmanager
+def serving(plane: ControlPlane, folder: Path, **changes: str) -> Iterator[tuple[str, Child]]:
+    """As `plane.serving`, with its log in `folder` and its temporary files in `folder/tmp`, so that what is left is seen."""
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    own = replace(plane, folder=folder, environ={**plane.environ, "TMPDIR": str(temporary)})
+    with own.serving(**changes) as (url, child):
+        assert requests.get(f"{url}/health", timeout=60).status_code == 200
+        yield url, child
+
+
+def children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def parts(child: Child) -> dict[str, list[int]]:
+    """Process ids of what `serve` has started, by what they are."""
+    found: dict[str, list[int]] = {"nginx": [], "nginx worker": [], "gunicorn": [], "gunicorn worker": []}
+    for part in children(child.pid):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            name = "gunicorn" if b"gunicorn" in Path(f"/proc/{part}/cmdline").read_bytes() else "nginx"
+            found[name].append(part)
+            found[f"{name} worker"] += children(part)
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def log_lines(child: Child) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in child.log.read_text().splitlines()]
+
+
+def test_no_accepted_write_is_lost_when_parts_are_killed_fifty_times_under_load(
+    plane: ControlPlane, tmp_path: Path
+) -> None:
+    bootstrap = plane.token("--scope", "bootstrap")
+    accepted: list[str] = []
+    stop = threading.Event()
+
+    def enrol(url: str) -> None:
+        while not stop.is_set():
+            body = {"agent_id": uuid7(), "hostname": "proxy"}
+            with contextlib.suppress(requests.RequestException):
+                answer = requests.post(
+                    f"{url}/api/bootstrap/enroll?rede=SOL", headers={"X-Bot-Token": bootstrap}, json=body, timeout=60
+                )
+                if answer.status_code == 201:
+                    accepted.append(body["agent_id"])
+
+    with serving(plane, tmp_path, WORKERS="2", ADDRESS_RATE="100000") as (url, child):
+        writers = [threading.Thread(target=enrol, args=(url,)) for _ in range(3)]
+        for writer in writers:
+            writer.start()
+        picked = random.Random(9)
+        kinds = ["gunicorn worker"] * 32 + ["nginx worker"] * 10 + ["nginx"] * 4 + ["gunicorn"] * 4
+        picked.shuffle(kinds)
+        for kind in kinds:
+            wait_until(lambda kind=kind: parts(child)[kind], within=60, what=f"{kind} there")  # type: ignore[misc]
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(picked.choice(parts(child)[kind]), signal.SIGKILL)
+            before = len(accepted)
+            wait_until(lambda before=before: len(accepted) > before, within=60, what=f"a write after {kind} was killed")  # type: ignore[misc]
+        stop.set()
+        for writer in writers:
+            writer.join()
+        assert requests.get(f"{url}/health", timeout=60).json()["status"] == "ok"
+        assert child.stop(grace=60) == 0
+    stored = {row["agent"] for row in json.loads(plane.must("token", "list", CLIENT, "--output", "json"))}
+    assert len(accepted) >= KILLS
+    assert set(accepted) <= stored
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("nginx", ["nginx", "none"])
+def test_when_serve_is_killed_its_parts_end_and_the_port_is_free(
+    plane: ControlPlane, tmp_path: Path, nginx: str
+) -> None:
+    with serving(plane, tmp_path, NGINX=nginx) as (url, child):
+        running = [pid for pids in parts(child).values() for pid in pids]
+        port = int(url.rpartition(":")[2])
+        os.kill(child.pid, signal.SIGKILL)
+        wait_until(lambda: not any(map(alive, running)), within=30, what="every part ended")
+        with socket.create_server((LOOPBACK, port)):
+            pass
+
+
+@pytest.fixture(scope="module")
+def shared(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Child]]:
+    """For tests that leave it as it was."""
+    with serving(plane, tmp_path_factory.mktemp("shared"), WORKERS="2") as served:
+        yield served
+
+
+def test_a_second_serve_on_the_port_says_so_and_leaves_nothing(
+    plane: ControlPlane, shared: tuple[str, Child], tmp_path: Path
+) -> None:
+    url, first = shared
+    bind = url.removeprefix("http://")
+    ended = refused(plane, tmp_path, BIND=bind)
+    assert f"{bind} is in use by another program" in ended
+    assert requests.get(f"{url}/health", timeout=60).status_code == 200
+    assert first.alive()
+
+
+REFUSED_STARTS = {
+    "a public address without nginx": ({"NGINX": "none", "BIND": "0.0.0.0:0"}, "only a loopback address is served"),
+    "nginx that is not here": ({"NGINX": "/nowhere/nginx", "BIND": "0.0.0.0:0"}, "apt-get install nginx"),
+    "nginx that does not start": ({"NGINX": "/bin/false"}, "nginx ended with 1 at its start"),
+    "an address of another machine": ({"BIND": "192.0.2.1:8080"}, "is no address of this machine"),
+    "a name that is none": ({"BIND": "nowhere.invalid:8080"}, "is no address of this machine"),
+}
+
+
+def refused(plane: ControlPlane, folder: Path, **changes: str) -> str:
+    """What `serve` says when it ends with 1 and leaves nothing behind."""
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    environ = {**plane.environ, **{f"FLAGEE_{name}": value for name, value in changes.items()}}
+    child = start([*COMMAND, "serve"], name="serve", folder=folder, env={**environ, "TMPDIR": str(temporary)})
+    wait_until(lambda: not child.alive(), within=60, what="serve ended")
+    assert child.stop() == 1
+    said = child.log.read_text()
+    assert "Traceback" not in said
+    assert list(temporary.iterdir()) == []
+    return said
+
+
+@pytest.mark.parametrize("case", REFUSED_STARTS)
+def test_what_cannot_be_served_ends_serve_with_the_fix(plane: ControlPlane, tmp_path: Path, case: str) -> None:
+    changes, said = REFUSED_STARTS[case]
+    assert said in refused(plane, tmp_path, **{"BIND": f"{LOOPBACK}:{free_port()}", **changes})
+
+
+def test_a_request_at_work_is_finished_before_serve_ends(plane: ControlPlane, tmp_path: Path) -> None:
+    body = json.dumps({"agent_id": uuid7(), "hostname": "proxy"}).encode()
+    head = (
+        f"POST /api/bootstrap/enroll?rede=SOL HTTP/1.1\r\nHost: x\r\nX-Bot-Token: {plane.token('--scope', 'bootstrap')}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with serving(plane, tmp_path) as (url, child):
+        port = int(url.rpartition(":")[2])
+        with socket.create_connection((LOOPBACK, port), timeout=60) as connection:
+            connection.sendall(head.encode() + body[:10])
+            # Only once nginx has read the head does the request count as begun.
+            assert requests.get(f"{url}/health", timeout=60).status_code == 200
+            os.kill(child.pid, signal.SIGTERM)
+            wait_until(lambda: not accepts(LOOPBACK, port), within=30, what="nobody else let in")
+            connection.sendall(body[10:])
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            assert answer.status == 201
+        wait_until(lambda: not child.alive(), within=60, what="serve ended")
+        assert child.stop() == 0
+
+
+def test_sighup_starts_fresh_workers_and_nobody_notices(shared: tuple[str, Child]) -> None:
+    url, child = shared
+    before = set(parts(child)["gunicorn worker"])
+    os.kill(child.pid, signal.SIGHUP)
+
+    def replaced() -> bool:
+        assert requests.get(f"{url}/health", timeout=60).status_code == 200
+        now = set(parts(child)["gunicorn worker"])
+        return len(now) == 2 and not now & before
+
+    wait_until(replaced, within=60, what="fresh workers")
+
+
+FORGED = {
+    "X-Flagee-Address": "192.0.2.9",
+    "X-Flagee-Scheme": "https",
+    "X-Forwarded-For": "192.0.2.8",
+    "X-Forwarded-Proto": "https",
+    "SCRIPT_NAME": "/forged",
+    "Forwarded": "for=192.0.2.7",
+    "x-correlation-id": "forged",
+}
+
+
+def test_nobody_can_say_who_they_are_by_the_headers_that_nginx_sets(shared: tuple[str, Child]) -> None:
+    url, child = shared
+    assert requests.get(f"{url}/nowhere", headers=FORGED, timeout=60).status_code == 404
+    [line] = [line for line in log_lines(child) if line.get("correlation_id") == "forged"]
+    assert (line["event"], line["address"], line["path"]) == ("request", LOOPBACK, "/nowhere")
+
+
+@pytest.mark.parametrize(("hops", "limited"), [("0", True), ("1", False)])
+def test_one_address_is_limited_unless_a_reverse_proxy_stands_in_front(
+    plane: ControlPlane, tmp_path: Path, hops: str, limited: bool
+) -> None:
+    with serving(plane, tmp_path, ADDRESS_RATE="1", TRUSTED_PROXIES=hops) as (url, _), requests.Session() as session:
+        answers = [session.get(f"{url}/health", timeout=60) for _ in range(12)]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert bool(refused) == limited
+    for answer in refused:
+        assert answer.json()["reason"] == "too_many_requests"
+        assert answer.json()["correlation_id"] == answer.headers["x-correlation-id"]
+        assert answer.headers["Retry-After"] == "1"
+
+
+def test_while_another_writer_holds_the_database_readers_of_the_same_worker_are_answered(
+    plane: ControlPlane, tmp_path: Path
+) -> None:
+    """A write that waits for SQLite's lock waits alone."""
+    bootstrap, reader = plane.token("--scope", "bootstrap"), plane.token("--network", "SOL")
+    with (
+        serving(plane, tmp_path, WORKERS="1", DATABASE_TIMEOUT="30") as (url, _),
+        contextlib.closing(sqlite3.connect(plane.folder / "flagee.db", isolation_level=None)) as writer,
+    ):
+        writer.execute("BEGIN IMMEDIATE")
+        answers: list[int] = []
+
+        def enrol() -> None:
+            body = {"agent_id": uuid7(), "hostname": "proxy"}
+            headers = {"X-Bot-Token": bootstrap}
+            answers.append(
+                requests.post(
+                    f"{url}/api/bootstrap/enroll?rede=SOL", headers=headers, json=body, timeout=60
+                ).status_code
+            )
+
+        waiting = [threading.Thread(target=enrol) for _ in range(4)]
+        for one in waiting:
+            one.start()
+        for _ in range(10):
+            answer = requests.get(f"{url}/api/ingest/bot/config", headers={"X-Bot-Token": reader}, timeout=60)
+            assert answer.status_code == 200
+        assert answers == [], "the writes still wait"
+        writer.execute("ROLLBACK")
+        for one in waiting:
+            one.join()
+    assert answers == [201] * 4

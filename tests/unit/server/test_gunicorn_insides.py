@@ -1,0 +1,88 @@
+"""What `server/serving/` uses of gunicorn beyond its settings. A failure means that gunicorn has changed: read its new code."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from gunicorn import arbiter, config, sock, util
+from gunicorn.http import RequestParser, errors
+from gunicorn.workers import base, base_async, ggevent
+
+PARAMETERS: dict[Callable[..., Any], list[str]] = {
+    base_async.AsyncWorker.handle: ["self", "listener", "client", "addr"],
+    ggevent.GeventWorker.handle: ["self", "listener", "client", "addr"],
+    ggevent.GeventWorker.handle_request: ["self", "listener_name", "req", "sock", "addr"],
+    ggevent.GeventWorker.notify: ["self"],
+    base.Worker.handle_error: ["self", "req", "client", "addr", "exc"],
+    RequestParser.__init__: ["self", "cfg", "source", "source_addr"],
+    util.close: ["sock"],
+}
+
+
+@pytest.mark.parametrize("function", PARAMETERS, ids=lambda function: function.__qualname__)
+def test_what_is_overridden_or_called_takes_the_same_arguments(function: Callable[..., Any]) -> None:
+    assert list(inspect.signature(function).parameters) == PARAMETERS[function]
+
+
+def asked_of(function: Callable[..., Any], name: str) -> set[str]:
+    """The attributes of its variable `name` that a function uses."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == name
+    }
+
+
+def test_a_connection_is_handled_by_the_method_that_is_overridden() -> None:
+    source = inspect.getsource(ggevent.GeventWorker.run)
+    assert "partial(self.handle, s)" in source
+    assert "Pool(self.worker_connections)" in source
+    assert {"notify", "alive", "worker_connections"} <= asked_of(ggevent.GeventWorker.run, "self")
+
+
+def test_the_loop_over_requests_has_the_ends_that_ours_has() -> None:
+    """Ours replaces it; what it does besides would be missing there."""
+    source = inspect.getsource(base_async.AsyncWorker.handle)
+    for end in ("NoMoreData", "StopIteration", "ssl.SSLError", "OSError", "BaseException", "util.close(client)"):
+        assert end in source
+    assert asked_of(base_async.AsyncWorker.handle, "self") == {
+        "cfg",
+        "timeout_ctx",
+        "handle_request",
+        "handle_error",
+        "log",
+    }
+
+
+def test_a_request_that_ends_the_connection_raises_stop_iteration() -> None:
+    assert "raise StopIteration()" in inspect.getsource(base_async.AsyncWorker.handle_request)
+
+
+def test_the_errors_of_the_parser_have_their_kinds() -> None:
+    assert issubclass(errors.LimitRequestLine, errors.ParseException)
+    assert issubclass(errors.LimitRequestHeaders, errors.ParseException)
+    assert issubclass(errors.UnsupportedTransferCoding, errors.ParseException)
+    assert not issubclass(errors.NoMoreData, errors.ParseException)
+
+
+def test_an_inherited_socket_is_named_by_its_descriptor_and_its_file_is_removed_at_the_end() -> None:
+    """The supervisor hands over ``fd://N``, and makes the file again that an ended gunicorn has removed."""
+    configuration = config.Config()
+    configuration.set("bind", "fd://7")
+    assert configuration.address == [7]
+    assert "os.unlink" in inspect.getsource(sock.close_sockets)
+
+
+def test_the_settings_by_which_gunicorn_believes_a_unix_socket_are_there() -> None:
+    assert {"forwarded_allow_ips", "secure_scheme_headers", "forwarder_headers"} <= set(config.Config().settings)
+
+
+def test_workers_are_forked_after_the_application_was_loaded() -> None:
+    assert "preload_app" in inspect.getsource(arbiter.Arbiter.setup)
+    assert {"post_worker_init", "worker_exit"} <= set(config.Config().settings)
