@@ -45,7 +45,8 @@ COPY tools/protect.sh /build/
 COPY contracts /build/source/contracts
 COPY client_image/runtime /build/source/runtime
 ARG LICENCE=trial
-RUN --mount=type=secret,id=pyarmor_licence /build/protect.sh "$LICENCE" /build/source /protected runtime contracts
+# The licence is a secret for this step, and what PyArmor makes of it stays in memory: no layer of the build cache holds any of it.
+RUN --mount=type=secret,id=pyarmor_licence --mount=type=tmpfs,target=/tmp /build/protect.sh "$LICENCE" /build/source /protected runtime contracts
 
 FROM base AS client
 COPY --from=client-packages /opt/venv /opt/venv
@@ -63,7 +64,8 @@ ARG VERSION=0.0.0
 ARG REVISION=unknown
 ARG BUILT_AT=1970-01-01T00:00:00+00:00
 ARG LICENCE=trial
-RUN printf '{"version": "%s", "revision": "%s", "built_at": "%s", "licence": "%s"}\n' "$VERSION" "$REVISION" "$BUILT_AT" "$LICENCE" >/flageemonitor/build.json \
+RUN python -c 'import json, sys; print(json.dumps(dict(zip(("version", "revision", "built_at", "licence"), sys.argv[1:]))))' \
+        "$VERSION" "$REVISION" "$BUILT_AT" "$LICENCE" >/flageemonitor/build.json \
     && mkdir -p /flageemonitor/config /flageemonitor/data && chown 10001:10001 /flageemonitor/config /flageemonitor/data \
     && chmod 0700 /flageemonitor/config /flageemonitor/data \
     && ln -s /flageemonitor /ariusmonitor \

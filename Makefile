@@ -66,9 +66,11 @@ REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LICENCE ?= trial
 CHANNEL ?= stable
 FROM    ?= flageemonitor-client:build
-BUILD   = DOCKER_BUILDKIT=1 docker build -q --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) \
-	  --build-arg BUILT_AT=$(shell date -u +%Y-%m-%dT%H:%M:%S+00:00) --build-arg LICENCE=$(LICENCE) \
-	  $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(if $(PIP_CONF),--secret id=pip_conf$(comma)src=$(PIP_CONF)) \
+# One word for the shell, whatever is in it.
+quoted  = '$(subst ','\'',$(1))'
+BUILD   = DOCKER_BUILDKIT=1 docker build -q --build-arg VERSION=$(call quoted,$(VERSION)) --build-arg REVISION=$(REVISION) \
+	  --build-arg BUILT_AT=$(shell date -u +%Y-%m-%dT%H:%M:%S+00:00) --build-arg LICENCE=$(call quoted,$(LICENCE)) \
+	  $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(call quoted,$(BASE_IMAGE))) $(if $(PIP_CONF),--secret id=pip_conf$(comma)src=$(PIP_CONF)) \
 	  $(if $(PYARMOR_LICENCE),--secret id=pyarmor_licence$(comma)src=$(PYARMOR_LICENCE))
 comma   := ,
 
