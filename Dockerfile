@@ -80,8 +80,8 @@ LABEL org.opencontainers.image.title="FlageeMonitor Proxy" \
       flageemonitor.licence="${LICENCE}"
 USER 10001:10001
 WORKDIR /flageemonitor
-# Only what a restart would mend counts: see runtime/health.py.
-HEALTHCHECK --interval=30s --timeout=15s --start-period=90s --retries=3 CMD ["python", "-m", "runtime.health"]
+# Only what a restart would mend counts: see runtime/container/health.py.
+HEALTHCHECK --interval=30s --timeout=15s --start-period=90s --retries=3 CMD ["python", "-m", "runtime.container.health"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/bin/tini", "--", "/flageemonitor/entrypoint.sh"]
 

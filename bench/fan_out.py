@@ -24,7 +24,8 @@ from statistics import median
 from bench import checkouts, report
 from bench.checkouts import REPOSITORY
 from bench.targets import Target, targets
-from runtime.core import probe, script
+from runtime.domain import script
+from runtime.engine import probe
 from tests.harness.ssh_offer import key_pair
 
 HOSTS = 100

@@ -68,7 +68,7 @@ def _round(host: DockerHost, client: docker.DockerClient, image: Image) -> None:
         volumes={"bench-data": {"bind": "/flageemonitor/data"}},
     )
     try:
-        while container.exec_run(["python", "-m", "runtime.health"]).exit_code != 0:
+        while container.exec_run(["python", "-m", "runtime.container.health"]).exit_code != 0:
             if time.perf_counter() - started > HEALTHY_WITHIN_S:
                 raise SystemExit(f"{image.name} is not healthy:\n{container.logs().decode()[-2000:]}")
             time.sleep(0.05)

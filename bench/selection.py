@@ -22,11 +22,12 @@ from contracts.config import NetworkConfig
 from runtime.actions.registry import catalogue
 from runtime.adapters import assets
 from runtime.adapters.inventory import open_inventory
-from runtime.core import gates, listed, machines, names
-from runtime.core.facts import Facts
-from runtime.core.model import Allow, Deny, Host, Selector
-from runtime.core.pipeline import Job, Knowledge, Request, resolve
-from runtime.core.selection import select
+from runtime.domain import listed, machines, names
+from runtime.domain.facts import Facts
+from runtime.domain.model import Allow, Deny, Host, Selector
+from runtime.domain.pipeline import Job, Knowledge, Request, resolve
+from runtime.domain.selection import select
+from runtime.engine import gates
 from tests.harness import zabbix
 from tests.harness.zabbix_api import HostSpec, Interface
 

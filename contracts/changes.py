@@ -213,7 +213,7 @@ def _rollouts(old: _Sides, new: _Sides) -> Iterator[Change]:
 
 
 def _share(side: _Sides, name: str) -> Rollout:
-    """As :func:`runtime.core.rollout.in_force` has it: pilots without a share are the only ones in."""
+    """As :func:`runtime.domain.rollout.in_force` has it: pilots without a share are the only ones in."""
     said = side.config.rollout.get(name) if side.config else None
     entry = side.catalogue.providers.get(name)
     default = entry.default_rollout if entry else Decimal(0)

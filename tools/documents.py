@@ -11,9 +11,9 @@ from pathlib import Path
 from contracts.catalogue import FILE, render_catalogue
 from runtime.actions.registry import ACTIONS
 from runtime.adapters import assets
-from runtime.core.catalogue import build
-from runtime.core.published import publish
 from runtime.deployment.environment import HOST_KEYS, IGNORED_WORDS
+from runtime.domain.catalogue import build
+from runtime.domain.published import publish
 from runtime.settings import NAMES
 from server import settings_doc
 from tools import contract_pages

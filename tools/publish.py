@@ -115,7 +115,7 @@ def selftest(client: docker.DockerClient, image: str) -> str:
     """What the image says of itself, run as on a host. Raises Refused."""
     container = client.containers.run(
         image,
-        entrypoint=["python", "-m", "runtime.selftest"],
+        entrypoint=["python", "-m", "runtime.container.selftest"],
         detach=True,
         network_mode="none",
         read_only=True,

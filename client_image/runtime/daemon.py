@@ -30,12 +30,12 @@ from runtime.adapters.state.meta import note_heartbeat, note_refresh
 from runtime.adapters.state.retention import maintain
 from runtime.adapters.state.runs import reap
 from runtime.adapters.state.store import State
-from runtime.core.background import in_background
-from runtime.core.clock_trust import ADVICE, Suspect, Trust, Trusted
-from runtime.core.errors import RunError
-from runtime.execution import GRACE_S
-from runtime.jobs import Jobs
+from runtime.domain.background import in_background
+from runtime.domain.errors import RunError
+from runtime.domain.time.clock_trust import ADVICE, Suspect, Trust, Trusted
+from runtime.engine.run import GRACE_S
 from runtime.logs import configure
+from runtime.services.scheduler import Jobs
 from runtime.settings import read_settings
 from runtime.wiring import Installation
 

@@ -20,7 +20,7 @@ from rich.text import Text
 from contracts import core_dumps
 from contracts.visible import one_line
 from runtime.adapters.state.files import locked
-from runtime.console.output import Out, choose
+from runtime.cli.output import Out, choose
 from runtime.deployment import host_files
 from runtime.deployment.deployment import REPAIR_WAIT_S, WAIT_S, Deployment, Folders, Notify, Options
 from runtime.deployment.interruptions import StopSignals

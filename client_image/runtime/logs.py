@@ -8,7 +8,7 @@ from typing import TextIO
 import structlog
 
 from contracts.visible import visible, visible_values
-from runtime.console.text import forgiving
+from runtime.cli.text import forgiving
 
 
 class _Plain(logging.Formatter):

@@ -19,7 +19,7 @@ from contracts.visible import not_text, visible
 
 if TYPE_CHECKING:
     from runtime.adapters.state.store import State
-    from runtime.console.output import Out
+    from runtime.cli.output import Out
     from runtime.wiring import Installation
 
 PROGRAM = "flageemonitor-run"
@@ -73,7 +73,7 @@ def _is_action(word: str) -> bool:
     """Asked only for a word that is like a command: what an image carries takes a moment to read."""
     from runtime.actions.registry import catalogue
     from runtime.adapters.assets import find_root, load
-    from runtime.core.errors import RunError
+    from runtime.domain.errors import RunError
 
     names = catalogue().names
     try:
@@ -158,8 +158,8 @@ def _guarded(output: str | None, work: Callable[[Installation, Out], int], *, re
 def _ended(output: str | None, work: Callable[[Installation, Out], int], reading: bool) -> int:
     """The exit code; every error becomes a message, advice and an exit code, here and nowhere else."""
     from runtime.adapters.state.errors import StateUnavailable
-    from runtime.console.output import choose
-    from runtime.core.errors import RunError
+    from runtime.cli.output import choose
+    from runtime.domain.errors import RunError
     from runtime.settings import read_settings
     from runtime.wiring import Installation
 
@@ -246,8 +246,8 @@ def run_action(context: click.Context, /, **values: Any) -> None:
         from runtime.adapters.memory import go_first
 
         go_first()  # before what takes memory is loaded
-        from runtime import arguments
-        from runtime.run_command import Scheduled, run
+        from runtime.cli import options as arguments
+        from runtime.cli.run_command import Scheduled, run
 
         if values["debug"]:
             from runtime.logs import configure
@@ -270,7 +270,7 @@ for _name in (*LEGACY_VALUES, *LEGACY_FLAGS):
 @_output
 def list_actions(output: str | None) -> None:
     """Every action: names, effect, where it may run, whether this version carries it."""
-    from runtime.console.knowledge import show_actions
+    from runtime.cli.knowledge import show_actions
 
     _guarded(output, lambda installation, out: show_actions(installation.known, out), reading=True)
 
@@ -281,7 +281,7 @@ def list_actions(output: str | None) -> None:
 @_output
 def explain(action: str, provider: str | None, output: str | None) -> None:
     """What ACTION would do for each provider, side by side: names, parameters, gates, and the script it looks with."""
-    from runtime.console.knowledge import show_explanation
+    from runtime.cli.knowledge import show_explanation
 
     _guarded(output, lambda i, out: show_explanation(i.known, i.document().config, action, provider, out), reading=True)
 
@@ -295,7 +295,7 @@ def why(host: str, last: int, output: str | None) -> None:
 
     HOST is a name, a visible name, an address, or the end of a name that fits one host only: PDV201, LOJA001-PDV201.
     """
-    from runtime.console.history import show_why
+    from runtime.cli.history import show_why
 
     _guarded(output, lambda i, out: show_why(i.state, host, last, out), reading=True)
 
@@ -306,7 +306,7 @@ def why(host: str, last: int, output: str | None) -> None:
 @_output
 def runs(run_id: str | None, last: int, output: str | None) -> None:
     """The last runs, or one run with all its hosts. RUN_ID: the beginning of an id that fits one run only, or `last`."""
-    from runtime.console.history import show_run, show_runs
+    from runtime.cli.history import show_run, show_runs
 
     _guarded(
         output, lambda i, out: show_run(i.state, run_id, out) if run_id else show_runs(i.state, last, out), reading=True
@@ -321,8 +321,8 @@ def cancel(run_id: str, output: str | None) -> None:
 
     RUN_ID: the beginning of an id that fits one run only, or `last` for the last one that still runs.
     """
-    from runtime.console.actor import actor
-    from runtime.console.history import cancel_run
+    from runtime.cli.actor import actor
+    from runtime.cli.history import cancel_run
 
     # Neither a full disk nor a damaged database may keep a run from being stopped.
     _guarded(output, lambda i, out: cancel_run(i.state_or_stand_in, run_id, actor(os.environ), out), reading=True)
@@ -335,8 +335,8 @@ def cancel(run_id: str, output: str | None) -> None:
 def hosts(context: click.Context, /, output: str | None, **values: Any) -> None:
     """The hosts of the network as the inventory lists them, with what the rollout says of each."""
     if context.invoked_subcommand is None:
-        from runtime.arguments import selector
-        from runtime.console.inventory import show_hosts
+        from runtime.cli.inventory import show_hosts
+        from runtime.cli.options import selector
 
         _guarded(output, lambda i, out: show_hosts(i, values["network"], selector(values), out), reading=True)
 
@@ -350,8 +350,8 @@ def hosts(context: click.Context, /, output: str | None, **values: Any) -> None:
 @click.pass_context
 def rekey(context: click.Context, /, host: str | None, everything: bool, output: str | None) -> None:
     """Forget HOST's pinned key after it was reinstalled; the next login pins the key that it then meets."""
-    from runtime.console.actor import actor
-    from runtime.console.inventory import rekey_host
+    from runtime.cli.actor import actor
+    from runtime.cli.inventory import rekey_host
 
     _no_filters(context, "rekey takes one HOST by its exact name, no filters")
     if host and everything:
@@ -387,8 +387,8 @@ def settle_hosts(context: click.Context, /, key: str, undo: bool, output: str | 
 
     Better than accepting: remove the keys from the image (/etc/ssh/ssh_host_*), give each terminal its own, then hosts rekey.
     """
-    from runtime.console.actor import actor
-    from runtime.console.identity import settle_key
+    from runtime.cli.actor import actor
+    from runtime.cli.identity import settle_key
 
     _no_filters(context, "settle takes --key, no filters")
     _guarded(output, lambda i, out: settle_key(i, key, undo=undo, by=actor(os.environ), out=out))
@@ -417,7 +417,7 @@ def config_check(file: str | None, output: str | None) -> None:
 
     FILE is read as strictly as the control plane reads a new one: an unknown key is an error there.
     """
-    from runtime.console.configuration import check
+    from runtime.cli.configuration import check
 
     _guarded(output, lambda i, out: check(i, file, out), reading=True)
 
@@ -426,7 +426,7 @@ def config_check(file: str | None, output: str | None) -> None:
 @_output
 def config_refresh(output: str | None) -> None:
     """Fetch the configuration from the control plane now; the last valid one stays if that fails."""
-    from runtime.console.configuration import refresh_now
+    from runtime.cli.configuration import refresh_now
 
     _guarded(output, refresh_now)
 
@@ -445,7 +445,7 @@ def schedule(span: str, explained: bool, output: str | None) -> None:
     With --explain every run is held against the inventory and the gates of its planned time: freezes, windows, rollout, lists,
     roles. No terminal is contacted, so what only a terminal can tell is left open.
     """
-    from runtime.console.schedule import show_schedule
+    from runtime.cli.schedule import show_schedule
 
     _guarded(output, lambda i, out: show_schedule(i, span, explained, out), reading=True)
 
@@ -454,7 +454,7 @@ def schedule(span: str, explained: bool, output: str | None) -> None:
 @_output
 def doctor(output: str | None) -> None:
     """Check everything that a run needs, and say what to do about what is missing."""
-    from runtime.console.doctor import examine
+    from runtime.cli.doctor import examine
 
     _guarded(output, examine, reading=True)
 
@@ -468,7 +468,7 @@ def _parsed_and_run(words: list[str]) -> int:
     except click.Abort:
         return 130
     except BrokenPipeError:  # the reader of a help text went away
-        from runtime.console.text import hush
+        from runtime.cli.text import hush
 
         hush(sys.stdout)
         return 1
@@ -478,8 +478,8 @@ def _parsed_and_run(words: list[str]) -> int:
             vars(error)["message"] = visible(error.message)
             error.show()
             return error.exit_code
-        from runtime.console.output import choose
-        from runtime.core.errors import UsageFault
+        from runtime.cli.output import choose
+        from runtime.domain.errors import UsageFault
 
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else PROGRAM
         choose(form).error(UsageFault("bad_usage", error.format_message(), f"{command} --help"))

@@ -1,6 +1,6 @@
 """One host: the gates in their order, then the action. Every path ends in exactly one HostResult; errors become outcomes here.
 
-Called by :mod:`runtime.core.fan_out` through :mod:`runtime.execution`, once for every selected host.
+Called by :mod:`runtime.engine.fan_out` through :mod:`runtime.engine.run`, once for every selected host.
 """
 
 from __future__ import annotations
@@ -10,14 +10,11 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from runtime.core import clocks, gates
-from runtime.core.action import Stage
-from runtime.core.convergence import Limits, Surroundings, converge
-from runtime.core.errors import HostError, RunError
-from runtime.core.facts import Facts
-from runtime.core.gates import Policy
-from runtime.core.identity import EntryIndex
-from runtime.core.model import (
+from runtime.domain.action import Stage
+from runtime.domain.errors import HostError, RunError
+from runtime.domain.facts import Facts
+from runtime.domain.identity import EntryIndex
+from runtime.domain.model import (
     HOST_KEY,
     IDENTITY,
     Allow,
@@ -30,12 +27,16 @@ from runtime.core.model import (
     Reason,
     Verdict,
 )
-from runtime.core.pipeline import Binding, Job
-from runtime.core.ports import Clock, HostLocks, IdentityBook, Ledger, Remote, Watch
-from runtime.core.progress import Progress, Verified, told, until_when
-from runtime.core.recognise import recognise
-from runtime.core.stop import Stop
-from runtime.core.witnesses import Neighbours
+from runtime.domain.pipeline import Binding, Job
+from runtime.domain.ports import Clock, HostLocks, IdentityBook, Ledger, Remote, Watch
+from runtime.domain.progress import Progress, Verified, told, until_when
+from runtime.domain.time import clocks
+from runtime.domain.witnesses import Neighbours
+from runtime.engine import gates
+from runtime.engine.convergence import Limits, Surroundings, converge
+from runtime.engine.gates import Policy
+from runtime.engine.recognise import recognise
+from runtime.engine.stop import Stop
 
 CLOCK_JUMP_LIMIT_S = 120.0
 

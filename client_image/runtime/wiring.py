@@ -22,17 +22,17 @@ from runtime.adapters.state.meta import agent_id
 from runtime.adapters.state.reading import READABLE, ReadOnlyState, UnreadableState
 from runtime.adapters.state.runs import reap
 from runtime.adapters.state.store import State
-from runtime.core import gates
-from runtime.core.clocks import Anchor
-from runtime.core.errors import RunError
-from runtime.core.pipeline import Job, Knowledge
-from runtime.core.ports import Clock, Inventory
-from runtime.core.stop import Stop
+from runtime.domain.errors import RunError
+from runtime.domain.pipeline import Job, Knowledge
+from runtime.domain.ports import Clock, Inventory
+from runtime.domain.time.clocks import Anchor
+from runtime.engine import gates
+from runtime.engine.stop import Stop
 from runtime.settings import RuntimeSettings
 
 if TYPE_CHECKING:
     from runtime.adapters.control_plane import ControlPlane
-    from runtime.core.clock_trust import Trust
+    from runtime.domain.time.clock_trust import Trust
     from runtime.process_one import Context
 
 

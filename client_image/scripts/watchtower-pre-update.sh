@@ -4,7 +4,7 @@ set -eu
 
 main() {
     cd /flageemonitor
-    exec python -m runtime.update_hook
+    exec python -m runtime.container.update_hook
 }
 
 main "$@"

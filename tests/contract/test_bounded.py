@@ -162,18 +162,18 @@ BOUNDED_DIGITS = {
     "contracts/cron.py",
     "contracts/legacy_values.py",
     "server/commands/tokens.py",
-    "client_image/runtime/core/names.py",
-    "client_image/runtime/core/probe.py",
+    "client_image/runtime/domain/names.py",
+    "client_image/runtime/engine/probe.py",
     "client_image/runtime/deployment/specification.py",
-    "client_image/runtime/console/schedule.py",
-    "client_image/runtime/core/storage.py",
+    "client_image/runtime/cli/schedule.py",
+    "client_image/runtime/domain/storage.py",
     "contracts/networks.py",  # an address as a number
-    "client_image/runtime/core/zone_truth.py",  # hours of a time difference
+    "client_image/runtime/domain/time/zone_truth.py",  # hours of a time difference
     "client_image/runtime/actions/diagnose_env.py",
 }
 READERS = {
     "contracts/bounded.py": {"json.loads", "int"},
-    "client_image/runtime/core/data_files.py": {"yaml.parse"},
+    "client_image/runtime/domain/data_files.py": {"yaml.parse"},
 }
 PARSERS = ("json", "yaml", "tomllib", "configparser", "pickle", "marshal", "msgspec")
 NAMES = {"loads", "load", "safe_load", "load_all", "safe_load_all", "parse", "decode", "JSONDecoder", "literal_eval"}

@@ -12,8 +12,8 @@ from contracts.parameters import model_of, secrets_of
 from contracts.secret import Secret
 from runtime.actions.registry import ACTIONS, catalogue
 from runtime.adapters import assets
-from runtime.core.action import Action, Params
-from runtime.core.published import publish
+from runtime.domain.action import Action, Params
+from runtime.domain.published import publish
 from server.services import vocabulary
 
 KNOWN: Catalogue = vocabulary.catalogue()

@@ -7,7 +7,7 @@ import pytest
 
 from contracts.action_check import Check
 from contracts.config import Effect, Job, NetworkConfig
-from runtime.core.scheduled import selector_of
+from runtime.domain.scheduled import selector_of
 from server.services import vocabulary
 
 NOW = dt.datetime(2026, 11, 30, 15, tzinfo=dt.UTC)

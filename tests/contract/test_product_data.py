@@ -8,8 +8,8 @@ import yaml
 
 from runtime.actions.registry import ACTIONS, catalogue
 from runtime.adapters.assets import find_root, load
-from runtime.core.compatibility_guard import lookup
-from runtime.core.facts import Facts
+from runtime.domain.compatibility_guard import lookup
+from runtime.domain.facts import Facts
 
 ROOT = find_root()
 ASSETS = load(ROOT, catalogue().names)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runtime.core.rollout import basis_points, bucket
+from runtime.domain.rollout import basis_points, bucket
 
 VECTORS = json.loads(Path(__file__).with_name("rollout_vectors.json").read_text(encoding="utf-8"))
 

@@ -117,7 +117,7 @@ class Customer:
 
     def healthy(self, name: str = RUNTIME) -> bool:
         """Asked by the health check itself, and not of the engine, which asks it only every half minute."""
-        return self.host.run("docker", "exec", name, "python", "-m", "runtime.health").code == 0
+        return self.host.run("docker", "exec", name, "python", "-m", "runtime.container.health").code == 0
 
     def wait_healthy(self, name: str = RUNTIME, within: float = 300) -> None:
         process.wait_until(lambda: self.healthy(name), within=within, what=f"{name} healthy", every=0.5)

@@ -67,7 +67,7 @@ def test_a_version_is_never_replaced(host: DockerHost, store: Registry) -> None:
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        ("RUN echo 'x = 1' > /flageemonitor/runtime/core/extra.py", "readable source"),
+        ("RUN echo 'x = 1' > /flageemonitor/runtime/domain/extra.py", "readable source"),
         ("RUN rm /flageemonitor/providers/arius/provider.yaml", "self-test"),
         ("RUN cd /flageemonitor/runtime/actions && rm diagnose_env.py __pycache__/diagnose_env.*", "self-test"),
         ('LABEL flageemonitor.licence="full"', "licence"),
@@ -90,7 +90,7 @@ def test_an_unprotected_image_is_refused(host: DockerHost, store: Registry) -> N
 def test_the_protected_image_passes_its_own_self_test_as_it_will_run(host: DockerHost) -> None:
     said = host.must(
         *("docker", "run", "--rm", "--network=none", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL"),
-        *("--entrypoint=python", f"flagee-test-client:{VERSION}", "-m", "runtime.selftest"),
+        *("--entrypoint=python", f"flagee-test-client:{VERSION}", "-m", "runtime.container.selftest"),
     )
     found = json.loads(said)
     assert (found["ok"], found["actions"]) == (True, 5)

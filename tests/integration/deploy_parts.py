@@ -46,7 +46,7 @@ while :; do sleep 1 & wait $!; done
 
 HEALTH = """\
 #!/bin/busybox sh
-[ "$*" = "-m runtime.health" ] || exit 9
+[ "$*" = "-m runtime.container.health" ] || exit 9
 case $(cat /kind)/$RUN_MODE in
     (unhealthy/* | late/daemon) echo '{"status": "failed", "problems": ["nothing beats here"]}'; exit 1 ;;
 esac
@@ -215,7 +215,9 @@ def running_host(engine: DockerHost, folder: Path, watchtower: str) -> Iterator[
 def make_image(client: docker.DockerClient, kind: str, version: str, tag: str = TAG, *, check: bool = True) -> str:
     """`check`: with a health check of the engine's, as the real image has."""
     repository, _, name = tag.rpartition(":")
-    health = ['HEALTHCHECK --interval=1s --timeout=5s --retries=3 CMD ["/bin/python", "-m", "runtime.health"]'] * check
+    health = [
+        'HEALTHCHECK --interval=1s --timeout=5s --retries=3 CMD ["/bin/python", "-m", "runtime.container.health"]'
+    ] * check
     changes = [
         'ENTRYPOINT ["/entry"]',
         "ENV PATH=/bin",

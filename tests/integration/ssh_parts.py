@@ -10,9 +10,9 @@ import asyncssh
 
 from contracts.config import Credential, Ssh
 from runtime.adapters.ssh.remote import SshRemote
-from runtime.core.errors import HostError
-from runtime.core.model import Host, Outcome, Reason
-from runtime.core.ports import Answer, PinnedKey, Remote, SshNotes
+from runtime.domain.errors import HostError
+from runtime.domain.model import Host, Outcome, Reason
+from runtime.domain.ports import Answer, PinnedKey, Remote, SshNotes
 from tests.harness.ports import LOOPBACK
 from tests.harness.ssh_offer import KeyPair
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from runtime.core.model import Outcome, Reason
+from runtime.domain.model import Outcome, Reason
 from tests.harness.need import need_root
 from tests.harness.ports import LOOPBACK, free_port
 from tests.harness.process import wait_until

@@ -61,7 +61,7 @@ def test_a_job_that_waits_for_its_previous_run_gives_up_at_its_own_deadline(tmp_
 
 
 def hook(proxy: Proxy) -> int:
-    program = [sys.executable, "-m", "runtime.update_hook"]
+    program = [sys.executable, "-m", "runtime.container.update_hook"]
     return subprocess.run(program, env=proxy.environment, timeout=LONG_S, check=False).returncode
 
 

@@ -19,7 +19,7 @@ from contracts.secret import Secret
 from runtime.adapters.control_plane import ControlPlane, Intercepted, Unavailable
 from runtime.adapters.http_deadline import DeadlinePassed, Wire, paced
 from runtime.adapters.zabbix.api import connected
-from runtime.core.errors import InventoryUnavailable
+from runtime.domain.errors import InventoryUnavailable
 from tests.harness import weird
 from tests.harness.ports import LOOPBACK
 

@@ -15,9 +15,10 @@ from contracts.config import NetworkConfig
 from demo.terminals.profiles import load
 from runtime.actions.registry import ACTIONS, catalogue
 from runtime.adapters import assets
-from runtime.core import probe, script
-from runtime.core.action import Action
-from runtime.core.convergence import variables_of
+from runtime.domain import script
+from runtime.domain.action import Action
+from runtime.engine import probe
+from runtime.engine.convergence import variables_of
 from tests.harness.fixtures import StartTerminal
 from tests.harness.need import need_program
 from tests.harness.systems import System, mint, slackware, ubuntu

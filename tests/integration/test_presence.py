@@ -9,8 +9,8 @@ import pytest
 
 from runtime.adapters.presence.ask import ask
 from runtime.adapters.presence.watch import NetworkWatch
-from runtime.core.departure import Departure, Sign
-from runtime.core.witnesses import Witness
+from runtime.domain.departure import Departure, Sign
+from runtime.domain.witnesses import Witness
 from tests.harness import process
 from tests.harness.fixtures import StartTerminal
 from tests.harness.need import need_program, need_root

@@ -12,9 +12,9 @@ import yaml
 
 from demo.terminals import userland
 from runtime.adapters.assets import find_root
-from runtime.core.compatibility_guard import lookup, parse_rows
-from runtime.core.facts import Facts
-from runtime.core.probe import SCRIPT, parse_probe
+from runtime.domain.compatibility_guard import lookup, parse_rows
+from runtime.domain.facts import Facts
+from runtime.engine.probe import SCRIPT, parse_probe
 from tests.harness.cache import cached
 from tests.harness.need import need, need_program
 

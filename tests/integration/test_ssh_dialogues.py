@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from runtime.core.model import Outcome, Reason
+from runtime.domain.model import Outcome, Reason
 from tests.harness.fixtures import StartTerminal
 from tests.harness.ports import LOOPBACK
 from tests.harness.terminals import Account, Terminal, TerminalSpec

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.core.model import Reason
+from runtime.domain.model import Reason
 from tests.harness import sshd
 from tests.harness.flooding import SHAPES
 from tests.harness.ports import LOOPBACK

@@ -10,9 +10,9 @@ import pytest
 
 from contracts.config import Credential
 from contracts.secret import Secret
-from runtime.core.errors import Transient
-from runtime.core.model import Outcome, Reason
-from runtime.core.ports import PinnedKey, SshNotes
+from runtime.domain.errors import Transient
+from runtime.domain.model import Outcome, Reason
+from runtime.domain.ports import PinnedKey, SshNotes
 from tests.harness import process, ssh_offer, sshd
 from tests.harness.need import need_program
 from tests.harness.ports import LOOPBACK, free_port

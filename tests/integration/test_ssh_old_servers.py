@@ -6,8 +6,8 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from runtime.core.model import Outcome, Reason
-from runtime.core.ports import PinnedKey, SshNotes
+from runtime.domain.model import Outcome, Reason
+from runtime.domain.ports import PinnedKey, SshNotes
 from tests.harness import ssh_offer, sshd
 from tests.harness.ports import LOOPBACK
 from tests.harness.ssh_offer import KeyPair, Offer

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from runtime.core import script
-from runtime.core.action import WriteFile
-from runtime.core.model import Outcome, Reason
+from runtime.domain import script
+from runtime.domain.action import WriteFile
+from runtime.domain.model import Outcome, Reason
 from tests.harness.fixtures import StartTerminal
 from tests.harness.terminals import Account, Terminal, TerminalSpec
 from tests.integration.ssh_parts import a_host, a_remote, ask, ended, password, refusal, run

@@ -9,10 +9,10 @@ import asyncssh
 import pytest
 
 from runtime.adapters.ssh.shell import Shell
-from runtime.core import script
-from runtime.core.action import WriteFile
-from runtime.core.model import Host, Outcome, Reason
-from runtime.core.ports import Answer, Remote
+from runtime.domain import script
+from runtime.domain.action import WriteFile
+from runtime.domain.model import Host, Outcome, Reason
+from runtime.domain.ports import Answer, Remote
 from tests.harness import sshd
 from tests.harness.fixtures import StartTerminal
 from tests.harness.ssh_offer import KeyPair

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from runtime.adapters.ssh import failures
-from runtime.core.errors import HostError
-from runtime.core.model import Outcome, Reason
-from runtime.core.ports import Answer
+from runtime.domain.errors import HostError
+from runtime.domain.model import Outcome, Reason
+from runtime.domain.ports import Answer
 from tests.harness import sshd, weird
 from tests.harness.fixtures import StartTerminal
 from tests.harness.ports import LOOPBACK

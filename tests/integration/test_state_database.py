@@ -28,10 +28,10 @@ from runtime.adapters.state.meta import agent_id
 from runtime.adapters.state.migrations.upgrade import STEPS, steps, upgrade
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import metadata
-from runtime.core.errors import InventoryUnavailable, Permanent
-from runtime.core.identity import Claim
-from runtime.core.model import Host, Reason
-from runtime.core.ports import PinnedKey
+from runtime.domain.errors import InventoryUnavailable, Permanent
+from runtime.domain.identity import Claim
+from runtime.domain.model import Host, Reason
+from runtime.domain.ports import PinnedKey
 from tests.harness.need import need_root
 from tests.unit.state import workers
 from tests.unit.state.support import (

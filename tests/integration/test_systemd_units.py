@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runtime.core import units
+from runtime.domain import units
 from tests.harness import terminals
 from tests.harness.terminals import Terminal, TerminalSpec
 from tests.integration.proxy import Proxy

@@ -13,10 +13,10 @@ import pytest
 
 from contracts.config import NetworkConfig
 from runtime.adapters.inventory import open_inventory
-from runtime.core.errors import InventoryUnavailable
-from runtime.core.model import Host, Listing, Selector
-from runtime.core.providers import Provider
-from runtime.core.selection import select
+from runtime.domain.errors import InventoryUnavailable
+from runtime.domain.model import Host, Listing, Selector
+from runtime.domain.providers import Provider
+from runtime.domain.selection import select
 from tests.harness.faults import Answer, Cut, Fault, FaultProxy, Hang, RpcError
 from tests.harness.ports import LOOPBACK, free_port
 from tests.harness.zabbix import Zabbix

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from runtime.adapters.assets import find_root, load
-from runtime.core.data_files import DataFault
+from runtime.domain.data_files import DataFault
 
 REPOSITORY = Path(__file__).parents[2]
 PROVIDER = "id: arius\ndisplay_name: Arius\nactions: {arius_off: shutdown_endpoint}\n"

@@ -5,7 +5,17 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from runtime.core.clock_trust import LONGEST_PAUSE, SETTLING, Evidence, Known, Reading, Suspect, Trusted, judge, jumped
+from runtime.domain.time.clock_trust import (
+    LONGEST_PAUSE,
+    SETTLING,
+    Evidence,
+    Known,
+    Reading,
+    Suspect,
+    Trusted,
+    judge,
+    jumped,
+)
 
 NOON = dt.datetime(2026, 3, 14, 12, 0, tzinfo=dt.UTC)
 MINUTE, HOUR, DAY = dt.timedelta(minutes=1), dt.timedelta(hours=1), dt.timedelta(days=1)

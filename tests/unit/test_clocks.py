@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from contracts.windows import Window
-from runtime.core.action import Refused
-from runtime.core.clocks import Anchor, inside_by_both
+from runtime.domain.action import Refused
+from runtime.domain.time.clocks import Anchor, inside_by_both
 
 SAO_PAULO = ZoneInfo("America/Sao_Paulo")
 NIGHT = Window(start=dt.time(22), end=dt.time(6))

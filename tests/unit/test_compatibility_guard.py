@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from contracts.config import Effect, Level, MatrixRow, Mode
-from runtime.core.compatibility_guard import (
+from runtime.domain.compatibility_guard import (
     check_minimums,
     decide,
     effective_mode,
@@ -16,10 +16,10 @@ from runtime.core.compatibility_guard import (
     parse_minimums,
     parse_rows,
 )
-from runtime.core.data_files import DataFault
-from runtime.core.errors import UsageFault
-from runtime.core.facts import Facts
-from runtime.core.model import Allow, Deny, Outcome, Reason
+from runtime.domain.data_files import DataFault
+from runtime.domain.errors import UsageFault
+from runtime.domain.facts import Facts
+from runtime.domain.model import Allow, Deny, Outcome, Reason
 
 SYSTEM = Facts(distro="ubuntu", version="22.04", arch="x86_64", source="os-release")
 UNKNOWN = Facts()

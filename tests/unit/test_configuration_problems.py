@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contracts.config import NetworkConfig
-from runtime.console.configuration import problems
+from runtime.cli.configuration import problems
 from runtime.settings import read_settings
 from runtime.wiring import Installation
 

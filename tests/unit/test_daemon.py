@@ -12,8 +12,8 @@ import pytest
 
 from runtime.adapters.state.door import DEPLOY, HOOK, close_door, closed_until
 from runtime.adapters.state.meta import DaemonStatus, read_daemon_status
-from runtime.core.background import in_background
 from runtime.daemon import Daemon
+from runtime.domain.background import in_background
 from runtime.settings import read_settings
 from runtime.wiring import Installation
 from tests.unit.state.support import outbox_rows

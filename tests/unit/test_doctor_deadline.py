@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.console import doctor
-from runtime.console.doctor import Check, examined
+from runtime.cli import doctor
+from runtime.cli.doctor import Check, examined
 from runtime.settings import read_settings
 from runtime.wiring import Installation
 

@@ -5,7 +5,7 @@ import ssl
 
 import pytest
 
-from runtime.core.errors import in_words
+from runtime.domain.errors import in_words
 
 
 @pytest.mark.parametrize(

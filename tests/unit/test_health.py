@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from runtime import health, update_hook
 from runtime.adapters.state.meta import note_heartbeat
 from runtime.adapters.state.store import State
-from runtime.health import report
+from runtime.container import health, update_hook
+from runtime.container.health import report
 
 NOW = dt.datetime(2026, 3, 10, 12, 0, tzinfo=dt.UTC)
 
@@ -95,7 +95,9 @@ def test_the_check_loads_nothing_that_is_slow(data: Path, config: Path) -> None:
 
 def test_the_program_prints_one_json_line_and_its_exit_code_tells(data: Path, config: Path) -> None:
     environ = {**os.environ, "FLAGEEMONITOR_DATA_PATH": str(data), "FLAGEEMONITOR_CONFIG_PATH": str(config)}
-    done = subprocess.run([sys.executable, "-m", "runtime.health"], capture_output=True, env=environ, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "runtime.container.health"], capture_output=True, env=environ, check=False
+    )
     assert done.returncode == 1  # the heartbeat is of long ago
     assert json.loads(done.stdout)["status"] == "failed"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.core.identity import Claim, entry_index, evidence
-from runtime.core.model import Host
-from runtime.core.names import RoleWords, parse_name
+from runtime.domain.identity import Claim, entry_index, evidence
+from runtime.domain.model import Host
+from runtime.domain.names import RoleWords, parse_name
 
 WORDS: RoleWords = {"checkout": ("CX",)}
 NAMES = (

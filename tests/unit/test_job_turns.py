@@ -18,8 +18,8 @@ from runtime.adapters.state.ledger import SqlLedger
 from runtime.adapters.state.meta import job_fires_seen, note_job_fire
 from runtime.adapters.state.runs import register
 from runtime.adapters.state.tables import job_starts
-from runtime.core.clock_trust import Reading
-from runtime.core.turns import MB, runs_at_once
+from runtime.domain.time.clock_trust import Reading
+from runtime.domain.time.turns import MB, runs_at_once
 from tests.unit.state.support import StillClock, make_hosts, make_info, outbox_rows
 from tests.unit.test_jobs import DAY, HOUR, MINUTE, NIGHT, World, daemon, job, settled
 

@@ -13,7 +13,7 @@ import structlog
 
 from contracts.config import NetworkConfig
 from runtime.adapters.state.meta import job_fires_seen, note_job_fire
-from runtime.jobs import Jobs
+from runtime.services.scheduler import Jobs
 from runtime.settings import read_settings
 from runtime.wiring import Installation
 from tests.unit.state.support import StillClock, outbox_rows
@@ -303,7 +303,7 @@ def test_a_name_that_is_no_action_reaches_the_log_and_stops_no_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = structlog.testing.CapturingLogger()  # in place of ours, which other tests may have set up to say less
-    monkeypatch.setattr("runtime.jobs.log", log)
+    monkeypatch.setattr("runtime.services.scheduler.log", log)
 
     async def story() -> None:
         async with daemon(tmp_path, NIGHT) as world:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from runtime.core.listed import is_listed, of_nobody
-from runtime.core.model import Host
+from runtime.domain.listed import is_listed, of_nobody
+from runtime.domain.model import Host
 
 HOST = Host(
     id="1",

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from runtime.actions import shutdown_endpoint
-from runtime.core import gates
-from runtime.core.action import Refused, Stage
-from runtime.core.facts import Facts
-from runtime.core.machines import grouped, same_as, shared_machines
-from runtime.core.model import Allow, Deny, Host, Listing, Outcome, Reason, Selector
+from runtime.domain.action import Refused, Stage
+from runtime.domain.facts import Facts
+from runtime.domain.machines import grouped, same_as, shared_machines
+from runtime.domain.model import Allow, Deny, Host, Listing, Outcome, Reason, Selector
+from runtime.engine import gates
 from tests.unit.engine import world
 
 LATE = dt.datetime(2026, 3, 10, 23, 0, tzinfo=world.ZONE)

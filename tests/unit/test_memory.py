@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime.adapters.memory import VICTIM, go_first, kills, memory_limit
-from runtime.job_runs import launch_run
+from runtime.services.run_launcher import launch_run
 
 GB = 1 << 30
 UNLIMITED_V1 = 9223372036854771712

@@ -7,9 +7,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.core.errors import UsageFault
-from runtime.core.model import NamedTerminal
-from runtime.core.names import HostName, belongs, host_key, parse_name, parse_store, parse_terminal, role_of
+from runtime.domain.errors import UsageFault
+from runtime.domain.model import NamedTerminal
+from runtime.domain.names import HostName, belongs, host_key, parse_name, parse_store, parse_terminal, role_of
 
 PARSED = yaml.safe_load((Path(__file__).parents[1] / "cases/names/parsed.yaml").read_text(encoding="utf-8"))
 CODES = st.from_regex(r"[A-Z][A-Z0-9]{0,8}(-[A-Z0-9]{1,6}){0,2}", fullmatch=True)

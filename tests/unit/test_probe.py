@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.core.facts import Facts
-from runtime.core.model import Outcome, Reason
-from runtime.core.probe import SCRIPT, BadFacts, parse_probe
+from runtime.domain.facts import Facts
+from runtime.domain.model import Outcome, Reason
+from runtime.engine.probe import SCRIPT, BadFacts, parse_probe
 
 KEYS = ["class", "init", "machine", "kernel", "hostname", "who", "epoch", "PDV_NROCPU", "files", "facts"]
 FILES = [

@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from runtime.core.data_files import DataFault
-from runtime.core.providers import Provider, check_names, parse_provider, provider_of
+from runtime.domain.data_files import DataFault
+from runtime.domain.providers import Provider, check_names, parse_provider, provider_of
 
 WHERE = "providers/acme/provider.yaml"
 NAMES = {

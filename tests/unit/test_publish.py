@@ -44,8 +44,8 @@ def test_a_protected_image_with_a_licence_passes() -> None:
     ],
 )
 def test_one_readable_module_refuses_the_image(module: bytes) -> None:
-    files = {**image(), "flageemonitor/runtime/core/new.py": module}
-    assert "flageemonitor/runtime/core/new.py" in gate(files, LABELS, allow_trial=True)[0]
+    files = {**image(), "flageemonitor/runtime/domain/new.py": module}
+    assert "flageemonitor/runtime/domain/new.py" in gate(files, LABELS, allow_trial=True)[0]
 
 
 def test_a_compiled_module_without_its_source_refuses_the_image() -> None:

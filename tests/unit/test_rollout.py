@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from contracts.config import Credential, NetworkConfig, Rollout
 from contracts.secret import Secret
-from runtime.core.gates import policy
-from runtime.core.model import Allow, Deny, Host, Outcome, Reason
-from runtime.core.providers import Provider
-from runtime.core.rollout import BUCKETS, basis_points, bucket, decide
+from runtime.domain.model import Allow, Deny, Host, Outcome, Reason
+from runtime.domain.providers import Provider
+from runtime.domain.rollout import BUCKETS, basis_points, bucket, decide
+from runtime.engine.gates import policy
 
 HOST = Host(
     id="1", name="ABC-LOJA001-PDV201", network="ABC", address="10.0.0.1", store=1, terminal=201, provider="zanthus"

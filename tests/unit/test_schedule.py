@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from contracts.config import Job
 from contracts.schedule import Plan, fires_between, next_fire, parse_cron, plan_of, upcoming
-from runtime.adapters.triggers import PlanTrigger
+from runtime.services.triggers import PlanTrigger
 
 SAO_PAULO = ZoneInfo("America/Sao_Paulo")
 NEW_YORK = ZoneInfo("America/New_York")

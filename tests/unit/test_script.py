@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.secret import Secret
-from runtime.core import script
-from runtime.core.action import Script, WriteFile
-from runtime.core.ports import Answer
+from runtime.domain import script
+from runtime.domain.action import Script, WriteFile
+from runtime.domain.ports import Answer
 from tests.harness.need import need_program
 
 SHELLS = {

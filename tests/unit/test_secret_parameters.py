@@ -11,14 +11,14 @@ from pydantic import BaseModel
 
 from contracts.config import NetworkConfig
 from contracts.secret import Secret, sounds_secret
-from runtime.core.action import Action, Decision, Done, Params
-from runtime.core.catalogue import build
-from runtime.core.errors import UsageFault
-from runtime.core.facts import Facts
-from runtime.core.model import Host
-from runtime.core.pipeline import Knowledge, Request, resolve
-from runtime.core.published import publish
-from runtime.secret_parameters import read_secrets
+from runtime.cli.secret_parameters import read_secrets
+from runtime.domain.action import Action, Decision, Done, Params
+from runtime.domain.catalogue import build
+from runtime.domain.errors import UsageFault
+from runtime.domain.facts import Facts
+from runtime.domain.model import Host
+from runtime.domain.pipeline import Knowledge, Request, resolve
+from runtime.domain.published import publish
 
 CONFIG = NetworkConfig.model_validate({"network": "ACME", "inventory": {"kind": "static"}})
 NOW = dt.datetime(2026, 11, 30, 15, tzinfo=dt.UTC)

@@ -3,7 +3,7 @@
 import pytest
 
 from runtime.adapters.ssh.algorithms import LEGACY, MODERN, Offer, missing, read_offer
-from runtime.core.ports import PinnedKey
+from runtime.domain.ports import PinnedKey
 
 
 def offer(

@@ -6,8 +6,8 @@ import pytest
 
 from contracts.config import Credential
 from runtime.adapters.ssh.credentials import candidates
-from runtime.core.errors import Permanent
-from runtime.core.model import Host, Outcome, Reason
+from runtime.domain.errors import Permanent
+from runtime.domain.model import Host, Outcome, Reason
 
 
 def credential(name: str, **matches: Any) -> Credential:

@@ -3,7 +3,7 @@
 import pytest
 
 from runtime.adapters.ssh import words
-from runtime.core.model import Reason
+from runtime.domain.model import Reason
 
 CHANGES = [
     "WARNING: Your password has expired.",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.core.units import masked, words
+from runtime.domain.units import masked, words
 
 # What the observe script printed on the real ones: Ubuntu 16.04 and 22.04, Debian 13. That of Debian 12 runs in
 # tests/integration/test_systemd_units.py.

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from contracts.ids import uuid7
-from runtime import update_hook
 from runtime.adapters.boot import boot_id
 from runtime.adapters.state.door import DEPLOY, FILE, HOOK, close_door, closed_by, closed_until, open_door
 from runtime.adapters.state.runs import register
+from runtime.container import update_hook
 from tests.unit.state import workers
 from tests.unit.state.support import make_info
 

@@ -6,8 +6,8 @@ is generated from.
 
 from __future__ import annotations
 
-from runtime.core.action import Action
-from runtime.core.model import Effect
+from runtime.domain.action import Action
+from runtime.domain.model import Effect
 
 _TERMINAL: tuple[tuple[str, tuple[str, ...], Effect, str], ...] = (
     (

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from contracts.bounded import whole
-from runtime.core.action import Action, Decision, Done, Params
-from runtime.core.facts import Facts
-from runtime.core.model import Host, Role
+from runtime.domain.action import Action, Decision, Done, Params
+from runtime.domain.facts import Facts
+from runtime.domain.model import Host, Role
 
 # Every line is key=value; a tool that is missing leaves its key empty. Nothing here writes, waits or needs root.
 _OBSERVE = r"""

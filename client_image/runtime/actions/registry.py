@@ -10,8 +10,8 @@ from runtime.actions import (
     update_endpoint_timezone,
 )
 from runtime.actions.announced import ANNOUNCED
-from runtime.core.action import Action
-from runtime.core.catalogue import Catalogue, build
+from runtime.domain.action import Action
+from runtime.domain.catalogue import Catalogue, build
 
 ACTIONS: tuple[Action, ...] = (
     diagnose_env.ACTION,

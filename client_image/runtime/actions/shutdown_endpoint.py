@@ -12,12 +12,12 @@ from typing import ClassVar
 from pydantic import Field
 
 from contracts.windows import Window, windows_at
-from runtime.core.action import Action, Decision, Failed, Params, Refused, Script, Stage
-from runtime.core.clocks import inside_for_machine
-from runtime.core.facts import Facts
-from runtime.core.listed import listed_as
-from runtime.core.machines import same_as
-from runtime.core.model import Host
+from runtime.domain.action import Action, Decision, Failed, Params, Refused, Script, Stage
+from runtime.domain.facts import Facts
+from runtime.domain.listed import listed_as
+from runtime.domain.machines import same_as
+from runtime.domain.model import Host
+from runtime.domain.time.clocks import inside_for_machine
 
 _NIGHT = Window(start=dt.time(22), end=dt.time(6))
 

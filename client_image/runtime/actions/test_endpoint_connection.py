@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import get_args
 
-from runtime.core.action import Action, Decision, Done, Params
-from runtime.core.facts import Facts
-from runtime.core.model import Host, Role
+from runtime.domain.action import Action, Decision, Done, Params
+from runtime.domain.facts import Facts
+from runtime.domain.model import Host, Role
 
 
 def _decide(facts: Facts, params: Params, host: Host) -> Decision:

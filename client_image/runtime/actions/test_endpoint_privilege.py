@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from runtime.core.action import Action, Decision, Done, Failed, Params
-from runtime.core.facts import Facts
-from runtime.core.model import Host
+from runtime.domain.action import Action, Decision, Done, Failed, Params
+from runtime.domain.facts import Facts
+from runtime.domain.model import Host
 
 
 def _decide(facts: Facts, params: Params, host: Host) -> Decision:

@@ -11,10 +11,10 @@ from typing import Literal
 from pydantic import Field
 
 from contracts.config import ZONEINFO, HostOrAddress, ZoneFile, ZoneName
-from runtime.core import units
-from runtime.core.action import Action, Decision, Done, Failed, Params, Script, Stage, Step, WriteFile
-from runtime.core.facts import Facts
-from runtime.core.model import Change, Host
+from runtime.domain import units
+from runtime.domain.action import Action, Decision, Done, Failed, Params, Script, Stage, Step, WriteFile
+from runtime.domain.facts import Facts
+from runtime.domain.model import Change, Host
 
 TIMESYNCD_CONF = "/etc/systemd/timesyncd.conf.d/90-flageemonitor.conf"
 TIMESYNCD_UNIT = "/etc/systemd/system/systemd-timesyncd.service.d/90-flageemonitor.conf"
@@ -230,7 +230,7 @@ def _decide(facts: Facts, params: TimezoneParams, host: Host) -> Decision:
     seen = facts.observed
     if seen.get("target_file") != "yes":
         return Failed("no_zone_file", f"{params.target} does not exist on the terminal. Nothing was changed")
-    from runtime.core import zone_truth  # no other action reads zone files
+    from runtime.domain.time import zone_truth  # no other action reads zone files
 
     zone = zone_truth.judge(params.target, ZONEINFO, seen, facts.observed_at)
     if zone.wrong_now:

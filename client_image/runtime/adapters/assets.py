@@ -15,9 +15,9 @@ from types import MappingProxyType
 from contracts.config import Level
 from contracts.visible import quoted
 from runtime.adapters.state.files import read_plain
-from runtime.core.compatibility_guard import EndpointRow, check_minimums, parse_minimums, parse_rows
-from runtime.core.data_files import DataFault
-from runtime.core.providers import DEFAULT, Provider, check_names, parse_provider
+from runtime.domain.compatibility_guard import EndpointRow, check_minimums, parse_minimums, parse_rows
+from runtime.domain.data_files import DataFault
+from runtime.domain.providers import DEFAULT, Provider, check_names, parse_provider
 
 ROOT_VARIABLE = "FLAGEEMONITOR_ROOT"
 

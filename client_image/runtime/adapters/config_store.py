@@ -15,7 +15,7 @@ from typing import Any
 from contracts.bounded import MAX_BYTES, read_json
 from contracts.document import Document, DocumentError, read_document
 from runtime.adapters.state.files import locked, private_folder, read_plain, write_atomically
-from runtime.core.errors import NoConfiguration
+from runtime.domain.errors import NoConfiguration
 
 FILE = "config_bot.json"
 META = "config_bot.meta.json"

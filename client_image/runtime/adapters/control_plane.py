@@ -30,8 +30,8 @@ from runtime.adapters import intermediary
 from runtime.adapters.config_store import ConfigStore, StoredConfig
 from runtime.adapters.http_deadline import DeadlinePassed, Wire
 from runtime.adapters.state.files import ca_problem, read_plain
-from runtime.core.errors import NoConfiguration, in_words
-from runtime.core.ports import Clock
+from runtime.domain.errors import NoConfiguration, in_words
+from runtime.domain.ports import Clock
 
 MIN_PAUSE_S = 30.0
 MAX_PAUSE_S = 3600.0

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from contracts.config import NetworkConfig, StaticInventory
 from runtime.adapters.naming import naming
 from runtime.adapters.static_inventory import StaticHosts
-from runtime.core.ports import Inventory
-from runtime.core.providers import Provider
+from runtime.domain.ports import Inventory
+from runtime.domain.providers import Provider
 
 
 def open_inventory(

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from contracts.config import NetworkConfig, Role
-from runtime.core.names import RoleWords, belongs, parse_name, role_of
-from runtime.core.providers import Provider, provider_of
+from runtime.domain.names import RoleWords, belongs, parse_name, role_of
+from runtime.domain.providers import Provider, provider_of
 
 Tags = tuple[tuple[str, str], ...]
 

@@ -15,8 +15,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
-from runtime.core.machines import canonical, is_address
-from runtime.core.model import Host
+from runtime.domain.machines import canonical, is_address
+from runtime.domain.model import Host
 
 LIMIT_S = 5.0
 _PARALLEL = 32

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from contracts.config import Credential, StaticHost
 from runtime.adapters.naming import Naming
-from runtime.core.errors import UsageFault
-from runtime.core.machines import grouped
-from runtime.core.model import Host, Listing, Selector
+from runtime.domain.errors import UsageFault
+from runtime.domain.machines import grouped
+from runtime.domain.model import Host, Listing, Selector
 
 
 @dataclass(frozen=True, slots=True)
 class StaticHosts:
-    """An :class:`runtime.core.ports.Inventory`. ``port``: for hosts that give none; ``credentials`` by id."""
+    """An :class:`runtime.domain.ports.Inventory`. ``port``: for hosts that give none; ``credentials`` by id."""
 
     listed: tuple[StaticHost, ...]
     naming: Naming

@@ -18,7 +18,7 @@ from runtime.deployment.repair_rules import (
 )
 from runtime.deployment.specification import drift
 
-HEALTH_COMMAND = ("python", "-m", "runtime.health")
+HEALTH_COMMAND = ("python", "-m", "runtime.container.health")
 PROBE_S = 30.0
 # For the runtime's own answer, before a repair changes anything.
 PATIENT_PROBE_S = 60.0

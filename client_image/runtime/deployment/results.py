@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from runtime.core.errors import RunError
+from runtime.domain.errors import RunError
 
 EXIT_CODES: Mapping[str, int] = MappingProxyType(
     {

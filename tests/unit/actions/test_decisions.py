@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from runtime.actions import diagnose_env, shutdown_endpoint, test_endpoint_privilege, update_endpoint_timezone
 from runtime.actions.registry import ACTIONS, catalogue
-from runtime.core.action import Decision, Done, Failed, Refused, Script, Stage, WriteFile
-from runtime.core.facts import Facts
+from runtime.domain.action import Decision, Done, Failed, Refused, Script, Stage, WriteFile
+from runtime.domain.facts import Facts
 from tests.unit.engine.world import ZONE, host
 
 # -- time zone

@@ -13,8 +13,8 @@ from zoneinfo import TZPATH, available_timezones
 import pytest
 import tzdata  # type: ignore[import-untyped]
 
-from runtime.core.action import Done, Failed, Stage
-from runtime.core.zone_file import BadZoneFile, database_version, difference, read_zone
+from runtime.domain.action import Done, Failed, Stage
+from runtime.domain.time.zone_file import BadZoneFile, database_version, difference, read_zone
 from tests.harness import process
 from tests.unit.actions.test_decisions import RIGHT, zone
 from tests.unit.engine.world import ZONE

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from runtime.console.confirmation import Confirmation, asked_about, described, needed
-from runtime.console.output import Out
-from runtime.core import gates
-from runtime.core.errors import UsageFault
-from runtime.core.forecast import Expected, Forecast
-from runtime.core.model import Host, Selector
-from runtime.core.pipeline import Job, Request
+from runtime.cli.confirmation import Confirmation, asked_about, described, needed
+from runtime.cli.output import Out
+from runtime.domain.errors import UsageFault
+from runtime.domain.model import Host, Selector
+from runtime.domain.pipeline import Job, Request
+from runtime.engine import gates
+from runtime.engine.forecast import Expected, Forecast
 from tests.unit.engine.world import NOON, config, host, job, knowledge
 
 TILLS = [host(number, address=f"10.0.0.{number}", provider="arius") for number in (201, 202, 203, 204)]

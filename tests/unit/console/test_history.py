@@ -11,10 +11,10 @@ import pytest
 
 from runtime.adapters.state.ledger import SqlLedger
 from runtime.adapters.state.store import State
-from runtime.console.history import show_run, show_why
-from runtime.console.output import Out
-from runtime.core.errors import UsageFault
-from runtime.core.model import Missing
+from runtime.cli.history import show_run, show_why
+from runtime.cli.output import Out
+from runtime.domain.errors import UsageFault
+from runtime.domain.model import Missing
 from tests.unit.state.support import StillClock, complete_run, make_hosts, make_info, make_result, open_state
 
 

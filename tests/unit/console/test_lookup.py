@@ -13,9 +13,9 @@ import pytest
 
 from runtime.adapters.state.runs import register
 from runtime.adapters.state.store import State
-from runtime.console.lookup import fits, host_records, run_id
-from runtime.console.output import Out
-from runtime.core.errors import NoHostMatched, UsageFault
+from runtime.cli.lookup import fits, host_records, run_id
+from runtime.cli.output import Out
+from runtime.domain.errors import NoHostMatched, UsageFault
 from tests.unit.state.support import NOON, complete_run, make_hosts, make_info, make_result, open_state
 
 HOSTS = make_hosts(45)  # acme-Loja000-PDV00 to acme-Loja002-PDV04

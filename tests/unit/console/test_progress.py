@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runtime.console.progress import Tally
-from runtime.core.model import HostResult, Outcome, Reason
+from runtime.cli.progress import Tally
+from runtime.domain.model import HostResult, Outcome, Reason
 from tests.unit.engine.world import host
 
 

@@ -2,7 +2,7 @@
 
 import io
 
-from runtime.console.terminal import Terminal, draw
+from runtime.cli.terminal import Terminal, draw
 
 
 def test_numbers_below_each_other_s_columns_keep_the_names_of_these_on_a_narrow_terminal() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime import update_hook
+from runtime.container import update_hook
 from tests.unit.deployment.support import TAG, Host, make_host
 
 

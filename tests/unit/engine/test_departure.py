@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.core.departure import SILENCE_S, Departure, Sign, Vigil
-from runtime.core.model import LeftOut
-from runtime.core.witnesses import WITNESSES, Neighbours, Place, Witness
+from runtime.domain.departure import SILENCE_S, Departure, Sign, Vigil
+from runtime.domain.model import LeftOut
+from runtime.domain.witnesses import WITNESSES, Neighbours, Place, Witness
 from tests.unit.engine.world import host
 
 OTHER = Witness("ACME-LOJA001-PDV202", "10.0.0.2", (22,))

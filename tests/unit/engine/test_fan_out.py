@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from runtime.core.fan_out import fan_out
-from runtime.core.model import Host, HostResult, Outcome, Reason
-from runtime.core.stop import Stop
+from runtime.domain.model import Host, HostResult, Outcome, Reason
+from runtime.engine.fan_out import fan_out
+from runtime.engine.stop import Stop
 from runtime.process_one import process_one
 from tests.unit.engine import world
 from tests.unit.engine.world import Terminal, World

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contracts.config import Effect, Job
-from runtime.core.lateness import Drop, Start, judge
+from runtime.domain.time.lateness import Drop, Start, judge
 
 PLANNED = dt.datetime(2026, 3, 10, 23, 50, tzinfo=dt.UTC)
 

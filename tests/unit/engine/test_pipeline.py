@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from runtime.actions import shutdown_endpoint
-from runtime.core.errors import UsageFault
-from runtime.core.model import Selector
-from runtime.core.pipeline import Job, Request
-from runtime.core.providers import Provider
+from runtime.domain.errors import UsageFault
+from runtime.domain.model import Selector
+from runtime.domain.pipeline import Job, Request
+from runtime.domain.providers import Provider
 from tests.unit.engine import world
 
 ALL = Selector(all=True)

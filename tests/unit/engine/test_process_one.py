@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from runtime.core.action import Stage
-from runtime.core.departure import Departure, Sign
-from runtime.core.errors import Permanent, Transient
-from runtime.core.identity import Kin, Settled
-from runtime.core.machines import grouped
-from runtime.core.model import HOST_KEY, IDENTITY, Host, HostResult, Listing, Outcome, Reason, Selector
-from runtime.core.witnesses import Witness
+from runtime.domain.action import Stage
+from runtime.domain.departure import Departure, Sign
+from runtime.domain.errors import Permanent, Transient
+from runtime.domain.identity import Kin, Settled
+from runtime.domain.machines import grouped
+from runtime.domain.model import HOST_KEY, IDENTITY, Host, HostResult, Listing, Outcome, Reason, Selector
+from runtime.domain.witnesses import Witness
 from runtime.process_one import process_one
 from tests.unit.engine import world
 from tests.unit.engine.world import NOON, Terminal, World

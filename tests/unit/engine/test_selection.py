@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from contracts.config import Effect
-from runtime.core.errors import UsageFault
-from runtime.core.model import Host, Listing, Selector
-from runtime.core.names import parse_terminal
-from runtime.core.selection import select
+from runtime.domain.errors import UsageFault
+from runtime.domain.model import Host, Listing, Selector
+from runtime.domain.names import parse_terminal
+from runtime.domain.selection import select
 from tests.unit.engine.world import host
 
 FLEET = [

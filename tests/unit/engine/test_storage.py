@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from runtime.core.model import Outcome
-from runtime.core.storage import storage_of
+from runtime.domain.model import Outcome
+from runtime.domain.storage import storage_of
 from tests.unit.engine.test_process_one import NAME, run, verdict
 from tests.unit.engine.world import FACTS, Terminal, World
 

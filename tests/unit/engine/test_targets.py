@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from runtime.core.errors import NoHostMatched
-from runtime.core.model import Host, Missing, RunInfo, Selector
-from runtime.core.names import parse_terminal
-from runtime.core.pipeline import Request
-from runtime.core.selection import select
-from runtime.core.targets import missing, places, require_found
+from runtime.domain.errors import NoHostMatched
+from runtime.domain.model import Host, Missing, RunInfo, Selector
+from runtime.domain.names import parse_terminal
+from runtime.domain.pipeline import Request
+from runtime.domain.selection import select
+from runtime.domain.targets import missing, places, require_found
 from tests.unit.engine.world import config, host, job
 
 FLEET = [

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from runtime.adapters.presence.watch import NetworkWatch
-from runtime.core.departure import Sign
-from runtime.core.witnesses import Witness
+from runtime.domain.departure import Sign
+from runtime.domain.witnesses import Witness
 from tests.unit.engine.world import host
 
 WITNESS = Witness("gateway", "10.0.0.254", (443,))

@@ -17,19 +17,20 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel
 
 from contracts.config import NetworkConfig
-from runtime.core import clocks, gates
-from runtime.core.action import Action, Decision, Done, Params, Script, Stage
-from runtime.core.catalogue import build
-from runtime.core.departure import Departure, Sign
-from runtime.core.errors import HostError, RunError
-from runtime.core.facts import Facts, Privilege
-from runtime.core.identity import Claim, Finding, Kin, entry_index
-from runtime.core.model import Host, HostResult, Reason, RunInfo, Selector
-from runtime.core.pipeline import Job, Knowledge, Request, resolve
-from runtime.core.ports import Answer
-from runtime.core.providers import Provider
-from runtime.core.stop import Stop
-from runtime.core.witnesses import Witness
+from runtime.domain.action import Action, Decision, Done, Params, Script, Stage
+from runtime.domain.catalogue import build
+from runtime.domain.departure import Departure, Sign
+from runtime.domain.errors import HostError, RunError
+from runtime.domain.facts import Facts, Privilege
+from runtime.domain.identity import Claim, Finding, Kin, entry_index
+from runtime.domain.model import Host, HostResult, Reason, RunInfo, Selector
+from runtime.domain.pipeline import Job, Knowledge, Request, resolve
+from runtime.domain.ports import Answer
+from runtime.domain.providers import Provider
+from runtime.domain.time import clocks
+from runtime.domain.witnesses import Witness
+from runtime.engine import gates
+from runtime.engine.stop import Stop
 from runtime.process_one import Context
 
 ZONE = ZoneInfo("America/Sao_Paulo")

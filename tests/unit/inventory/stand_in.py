@@ -24,7 +24,7 @@ from cryptography.x509.oid import NameOID
 
 from contracts.config import NetworkConfig
 from runtime.adapters.inventory import open_inventory
-from runtime.core.ports import Inventory
+from runtime.domain.ports import Inventory
 from tests.harness.ports import LOOPBACK
 
 TOKEN = "b5d1b3e0c0ffee0000000000000000000000000000000000000000000000f00d"

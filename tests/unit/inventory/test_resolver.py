@@ -6,8 +6,8 @@ import threading
 from collections.abc import Collection
 
 from runtime.adapters.resolver import resolve, with_names_resolved
-from runtime.core.machines import grouped
-from runtime.core.model import Listing
+from runtime.domain.machines import grouped
+from runtime.domain.model import Listing
 from tests.unit.engine.world import host
 
 BOOK = {"hub.example": ("10.0.0.1",), "both.example": ("10.0.0.2", "::ffff:10.0.0.3")}

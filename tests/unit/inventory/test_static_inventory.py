@@ -8,9 +8,9 @@ import pytest
 
 from contracts.config import NetworkConfig
 from runtime.adapters.inventory import open_inventory
-from runtime.core.errors import UsageFault
-from runtime.core.model import Host, Selector
-from runtime.core.providers import Provider
+from runtime.domain.errors import UsageFault
+from runtime.domain.model import Host, Selector
+from runtime.domain.providers import Provider
 
 PROVIDERS = {
     "zanthus": Provider.model_validate({"id": "zanthus", "display_name": "Zanthus", "roles": {"checkout": ["CX"]}})

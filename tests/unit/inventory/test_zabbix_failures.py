@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from runtime.core.errors import InventoryUnavailable
-from runtime.core.model import Selector
+from runtime.domain.errors import InventoryUnavailable
+from runtime.domain.model import Selector
 from tests.harness.ports import LOOPBACK, free_port
 from tests.unit.inventory.stand_in import (
     TOKEN,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from runtime.adapters.zabbix.neighbours import MOST
-from runtime.core.errors import InventoryUnavailable, UsageFault
-from runtime.core.model import Selector
+from runtime.domain.errors import InventoryUnavailable, UsageFault
+from runtime.domain.model import Selector
 from tests.unit.inventory.stand_in import TOKEN, StandIn, host_row, inventory_at, results, standing_in
 
 

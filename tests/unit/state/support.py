@@ -15,7 +15,7 @@ from contracts.ids import uuid7
 from runtime.adapters.state.ledger import SqlLedger
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import outbox, run_hosts
-from runtime.core.model import GateRecord, Host, HostResult, Outcome, Reason, RunInfo, Selector, StepRecord
+from runtime.domain.model import GateRecord, Host, HostResult, Outcome, Reason, RunInfo, Selector, StepRecord
 
 NOON = dt.datetime(2026, 3, 14, 12, 0, tzinfo=dt.UTC)
 

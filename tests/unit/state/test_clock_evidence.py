@@ -11,7 +11,7 @@ from runtime.adapters.state.history import count
 from runtime.adapters.state.meta import note_heartbeat
 from runtime.adapters.state.retention import Maintained, maintain
 from runtime.adapters.state.store import State
-from runtime.core.clock_trust import SETTLING, Reading, Suspect, Trust, Trusted
+from runtime.domain.time.clock_trust import SETTLING, Reading, Suspect, Trust, Trusted
 from tests.unit.state.support import NOON, complete_run, make_hosts, make_info, make_result
 
 SECOND, MINUTE, HOUR, DAY = (

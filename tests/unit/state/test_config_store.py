@@ -11,7 +11,7 @@ import pytest
 
 from contracts.document import DocumentError
 from runtime.adapters.config_store import FILE, KEPT, META, ConfigStore
-from runtime.core.errors import NoConfiguration
+from runtime.domain.errors import NoConfiguration
 from tests.unit.state.support import NOON
 
 URL = "https://control.example/api/ingest/bot/config"

@@ -14,8 +14,8 @@ from runtime.adapters.state.history import count, find_run, list_runs, technical
 from runtime.adapters.state.ledger import SqlLedger
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import run_hosts
-from runtime.core.errors import UsageFault
-from runtime.core.model import Host, Outcome, Reason
+from runtime.domain.errors import UsageFault
+from runtime.domain.model import Host, Outcome, Reason
 from tests.unit.state.support import NOON, StillClock, complete_run, make_hosts, make_info, make_result
 
 HOSTS = make_hosts(45)

@@ -16,8 +16,8 @@ from runtime.adapters.state.hosts import (
     retire_keys,
 )
 from runtime.adapters.state.store import State
-from runtime.core.model import Host
-from runtime.core.ports import PinnedKey, SshNotes
+from runtime.domain.model import Host
+from runtime.domain.ports import PinnedKey, SshNotes
 from tests.unit.state.support import NOON, StillClock, complete_run, make_hosts, make_info, make_result
 
 FIRST = PinnedKey("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0p8xYv7Qm1Yt9B6f0a9mQw2c4s7d8e9f0a1b2c3d4e")

@@ -19,12 +19,12 @@ from runtime.adapters.state.identities import SqlIdentities
 from runtime.adapters.state.settlements import identities, settle, unsettle
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import host_keys
-from runtime.core.facts import Facts
-from runtime.core.identity import Finding, entry_index
-from runtime.core.model import Host
-from runtime.core.names import parse_name
-from runtime.core.ports import PinnedKey
-from runtime.core.recognise import recognise
+from runtime.domain.facts import Facts
+from runtime.domain.identity import Finding, entry_index
+from runtime.domain.model import Host
+from runtime.domain.names import parse_name
+from runtime.domain.ports import PinnedKey
+from runtime.engine.recognise import recognise
 from tests.unit.state.support import NOON, StillClock
 
 CASES = Path(__file__).parents[2] / "cases" / "identity"

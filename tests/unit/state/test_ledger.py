@@ -14,8 +14,8 @@ from runtime.adapters.state import codec
 from runtime.adapters.state.history import find_run, why
 from runtime.adapters.state.ledger import SqlLedger, post_news
 from runtime.adapters.state.store import State
-from runtime.core.errors import NoHostMatched
-from runtime.core.model import Outcome, Reason, StepRecord
+from runtime.domain.errors import NoHostMatched
+from runtime.domain.model import Outcome, Reason, StepRecord
 from tests.unit.state.support import (
     NOON,
     StillClock,

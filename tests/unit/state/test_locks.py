@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from runtime.adapters.state.locks import FileLocks
-from runtime.core.machines import grouped
-from runtime.core.model import Listing
+from runtime.domain.machines import grouped
+from runtime.domain.model import Listing
 from tests.unit.state.support import StillClock, make_hosts
 
 

@@ -14,9 +14,9 @@ from runtime.adapters.control_plane import ControlPlane
 from runtime.adapters.handover import read_handed
 from runtime.adapters.state.files import ca_problem, read_plain
 from runtime.adapters.zabbix.transport import check
-from runtime.core.errors import InventoryUnavailable, NoConfiguration
 from runtime.deployment.records import FILE as RECORDS
 from runtime.deployment.records import RecordFile
+from runtime.domain.errors import InventoryUnavailable, NoConfiguration
 from server import plain_file
 
 

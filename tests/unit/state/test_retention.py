@@ -13,7 +13,7 @@ from runtime.adapters.state.ledger import SqlLedger
 from runtime.adapters.state.retention import Maintained, maintain
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import outbox
-from runtime.core.clock_trust import Trusted
+from runtime.domain.time.clock_trust import Trusted
 from tests.unit.state.support import NOON, StillClock, complete_run, make_hosts, make_info, make_result, outbox_rows
 
 UNLIMITED = 10**9

@@ -17,7 +17,7 @@ from runtime.adapters.state.history import find_run
 from runtime.adapters.state.ledger import SqlLedger
 from runtime.adapters.state.reading import ReadOnlyState, UnreadableState
 from runtime.adapters.state.store import State
-from runtime.core.model import RunInfo
+from runtime.domain.model import RunInfo
 from tests.unit.state.support import NOON, StillClock, make_hosts, make_info, make_result, outbox_rows
 
 LATER = NOON + dt.timedelta(hours=1)

@@ -21,9 +21,9 @@ from runtime.adapters.state.settlements import (
     unsettle,
 )
 from runtime.adapters.state.store import State
-from runtime.core.identity import Claim, Finding, Kin, Note, Settled
-from runtime.core.model import Host
-from runtime.core.ports import PinnedKey
+from runtime.domain.identity import Claim, Finding, Kin, Note, Settled
+from runtime.domain.model import Host
+from runtime.domain.ports import PinnedKey
 from tests.unit.state.support import NOON, StillClock, make_hosts, open_state
 
 IMAGE = PinnedKey("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0p8xYv7Qm1Yt9B6f0a9mQw2c4s7d8e9f0a1b2c3d4e")

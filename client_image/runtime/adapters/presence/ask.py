@@ -14,7 +14,7 @@ import socket
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from runtime.core.departure import Sign
+from runtime.domain.departure import Sign
 
 PROBE_S = 2.0
 _REFUSED = frozenset({errno.ECONNREFUSED, errno.ECONNRESET})

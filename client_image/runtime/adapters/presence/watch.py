@@ -10,9 +10,9 @@ from typing import Any
 from contracts.address import parse_address
 from contracts.networks import networks_of
 from runtime.adapters.presence.ask import ask
-from runtime.core.departure import SILENCE_S, Departure, Sign, Vigil
-from runtime.core.model import Host
-from runtime.core.witnesses import Witness
+from runtime.domain.departure import SILENCE_S, Departure, Sign, Vigil
+from runtime.domain.model import Host
+from runtime.domain.witnesses import Witness
 
 INTERVAL_S = 1.0
 FRESH_S = 3.0

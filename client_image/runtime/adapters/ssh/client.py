@@ -11,7 +11,7 @@ from typing import Any
 import asyncssh
 
 from runtime.adapters.ssh import words
-from runtime.core.ports import PinnedKey
+from runtime.domain.ports import PinnedKey
 
 # Rounds of a dialogue that shows something and asks nothing. A server that goes on with that for ever is left.
 SILENT_ROUNDS = 8

@@ -9,8 +9,8 @@ import asyncssh
 
 from contracts.config import Credential
 from contracts.secret import Secret
-from runtime.core.errors import Permanent
-from runtime.core.model import Host, Outcome, Reason
+from runtime.domain.errors import Permanent
+from runtime.domain.model import Host, Outcome, Reason
 
 TRIED_AT_MOST = 3
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from runtime.adapters.ssh import words
 from runtime.adapters.ssh.shell import Shell
-from runtime.core.errors import Permanent
-from runtime.core.model import Outcome, Reason
-from runtime.core.script import quote
+from runtime.domain.errors import Permanent
+from runtime.domain.model import Outcome, Reason
+from runtime.domain.script import quote
 
 _SKIP = 'while IFS= read -r l; do [ "$l" = {start} ] && exec /bin/sh -s; done; exit 97'
 # A terminal passes our bytes on only when it is raw, and has no end of input: so the script's size is told.

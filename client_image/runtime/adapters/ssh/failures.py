@@ -8,9 +8,9 @@ import asyncssh
 
 from runtime.adapters.ssh import words
 from runtime.adapters.ssh.client import Client
-from runtime.core.errors import HostError, Permanent, Transient
-from runtime.core.model import Host, Outcome, Reason
-from runtime.core.ports import PinnedKey
+from runtime.domain.errors import HostError, Permanent, Transient
+from runtime.domain.model import Host, Outcome, Reason
+from runtime.domain.ports import PinnedKey
 
 CONNECT_S = 10.0
 _SILENT = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT}

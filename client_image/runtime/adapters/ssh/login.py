@@ -10,9 +10,9 @@ from contracts.config import Ssh
 from runtime.adapters.ssh import failures
 from runtime.adapters.ssh.algorithms import LEGACY, MODERN, Profile, missing, read_offer
 from runtime.adapters.ssh.client import Client
-from runtime.core.errors import HostError
-from runtime.core.model import Host
-from runtime.core.ports import PinnedKey
+from runtime.domain.errors import HostError
+from runtime.domain.model import Host
+from runtime.domain.ports import PinnedKey
 
 KEEPALIVE_S = 15
 

@@ -21,9 +21,9 @@ from runtime.adapters.ssh.client import Client
 from runtime.adapters.ssh.credentials import KeyRing, candidates
 from runtime.adapters.ssh.login import log_in, needs_of
 from runtime.adapters.ssh.session import SshSession
-from runtime.core.errors import HostError, Permanent, Transient
-from runtime.core.model import Host, Outcome, Reason
-from runtime.core.ports import HostBook, PinnedKey, SshNotes
+from runtime.domain.errors import HostError, Permanent, Transient
+from runtime.domain.model import Host, Outcome, Reason
+from runtime.domain.ports import HostBook, PinnedKey, SshNotes
 
 _ANOTHER_MAY_PASS = {Reason.AUTH_FAILED, Reason.PASSWORD_EXPIRED, Reason.LOGIN_REFUSED, Reason.LOGIN_QUESTION}
 

@@ -15,11 +15,11 @@ from runtime.adapters.ssh import elevation, words
 from runtime.adapters.ssh.client import Client
 from runtime.adapters.ssh.elevation import TerminalWanted, Way
 from runtime.adapters.ssh.shell import Shell
-from runtime.core import script
-from runtime.core.errors import Permanent
-from runtime.core.facts import Privilege
-from runtime.core.model import Host, Outcome, Reason
-from runtime.core.ports import Answer
+from runtime.domain import script
+from runtime.domain.errors import Permanent
+from runtime.domain.facts import Privilege
+from runtime.domain.model import Host, Outcome, Reason
+from runtime.domain.ports import Answer
 
 WATCHDOG_LATER_S = 3
 KILL_S = 5.0

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import asyncssh
 
 from runtime.adapters.ssh import words
-from runtime.core.script import Reader
+from runtime.domain.script import Reader
 
 GREETING_KEPT = 8192
 FLOOD = 64  # times the output limit; a step may be wordy, and is not cut for that

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from runtime.core.model import Reason
+from runtime.domain.model import Reason
 
 SHOWN = 300  # characters of a message that are passed on
 KEPT = 4096  # of a banner that never ends; no more of any text is searched

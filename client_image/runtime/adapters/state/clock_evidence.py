@@ -17,8 +17,8 @@ from runtime.adapters.boot import boot_id
 from runtime.adapters.state.codec import dumps, loads
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import daemon_status, meta, outbox, runs
-from runtime.core.clock_trust import SETTLING, Evidence, Known, Reading, Trust, Trusted, judge, jumped
-from runtime.core.ports import Clock
+from runtime.domain.ports import Clock
+from runtime.domain.time.clock_trust import SETTLING, Evidence, Known, Reading, Trust, Trusted, judge, jumped
 
 BELIEVED, PLANE = "clock_believed", "clock_plane"
 # A moment that is believed is written down at most so often while the machine runs on.

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from contracts.bounded import Unreadable, read_json
-from runtime.core import wire
-from runtime.core.model import HostResult, RunInfo
+from runtime.domain import wire
+from runtime.domain.model import HostResult, RunInfo
 
 RESULT_LIMIT = 256 * 1024
 _KEPT = 1000

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
-from runtime.core.errors import RunError
+from runtime.domain.errors import RunError
 
 CORRUPT = "state_corrupt"
 

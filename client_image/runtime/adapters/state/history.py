@@ -17,7 +17,7 @@ from runtime.adapters.state.codec import loads, stored_name
 from runtime.adapters.state.ledger import DONE, RUNNING
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import host_keys, meta, outbox, run_hosts, runs
-from runtime.core.host_names import names_of
+from runtime.domain.host_names import names_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,7 @@ class KnownName:
 
 
 def technical_name(state: State, text: str) -> str | None:
-    """The host that a person means, as far as past runs tell, by the rule of :mod:`runtime.core.host_names`; None: nobody."""
+    """The host that a person means, as far as past runs tell, by the rule of :mod:`runtime.domain.host_names`; None: nobody."""
     alike = or_(run_hosts.c.name == text.strip(), func.lower(run_hosts.c.display_name) == text.strip().lower())
     newest = select(func.max(run_hosts.c.id)).where(
         run_hosts.c.name.in_(select(run_hosts.c.name).where(alike).distinct())

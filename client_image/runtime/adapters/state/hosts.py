@@ -19,9 +19,9 @@ from runtime.adapters.state.identities import forget
 from runtime.adapters.state.prepared import PreparedQuery
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import host_keys, host_memory, meta
-from runtime.core.errors import Permanent
-from runtime.core.model import Host, Outcome, Reason
-from runtime.core.ports import Clock, PinnedKey, SshNotes
+from runtime.domain.errors import Permanent
+from runtime.domain.model import Host, Outcome, Reason
+from runtime.domain.ports import Clock, PinnedKey, SshNotes
 
 
 def _same_place(table: Table) -> ColumnElement[bool]:

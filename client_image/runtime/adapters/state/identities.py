@@ -28,9 +28,9 @@ from runtime.adapters.state.codec import dumps, loads, stored_name
 from runtime.adapters.state.prepared import PreparedQuery
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import host_keys, host_memory, settled_keys
-from runtime.core.identity import FEW, Claim, Finding, Kin, Note, Settled, note_of
-from runtime.core.model import Host
-from runtime.core.ports import Clock
+from runtime.domain.identity import FEW, Claim, Finding, Kin, Note, Settled, note_of
+from runtime.domain.model import Host
+from runtime.domain.ports import Clock
 
 _CHUNK = 500
 _LISTED = 8  # names that come with the first answer: those that are few come whole

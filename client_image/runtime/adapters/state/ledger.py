@@ -21,10 +21,10 @@ from contracts.visible import visible
 from runtime.adapters.state.codec import dumps, encode_result, loads, stored_name
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import host_memory, meta, outbox, run_hosts, runs
-from runtime.core import wire
-from runtime.core.errors import RunError, UsageFault
-from runtime.core.model import Host, HostResult, Outcome, Reason, RunInfo, Selector
-from runtime.core.ports import Clock
+from runtime.domain import wire
+from runtime.domain.errors import RunError, UsageFault
+from runtime.domain.model import Host, HostResult, Outcome, Reason, RunInfo, Selector
+from runtime.domain.ports import Clock
 
 PENDING, AT_WORK, DONE = "pending", "at_work", "done"
 RUNNING, FINISHED = "running", "finished"

@@ -18,8 +18,8 @@ from runtime.adapters.handover import read_handed
 from runtime.adapters.state.codec import dumps
 from runtime.adapters.state.errors import translated
 from runtime.adapters.state.files import locked, private_folder, write_all
-from runtime.core.model import Host
-from runtime.core.ports import Clock
+from runtime.domain.model import Host
+from runtime.domain.ports import Clock
 
 _POLL_S = 0.5
 

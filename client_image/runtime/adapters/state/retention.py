@@ -22,7 +22,7 @@ from runtime.adapters.state.ledger import FINISHED
 from runtime.adapters.state.starts import shorten
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import meta, outbox, run_hosts, runs
-from runtime.core.clock_trust import Trust, Trusted
+from runtime.domain.time.clock_trust import Trust, Trusted
 
 BATCH = 500
 VACUUM_PAGES = 10_000

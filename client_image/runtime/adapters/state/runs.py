@@ -29,8 +29,8 @@ from runtime.adapters.state.files import is_locked, locked, private_folder, writ
 from runtime.adapters.state.ledger import RUNNING, close_run
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import runs
-from runtime.core.background import within
-from runtime.core.model import RunInfo
+from runtime.domain.background import within
+from runtime.domain.model import RunInfo
 
 _OTHERS_LOOK_S = 10.0
 NOTE_S = 5.0  # a run that is to stop is signalled after that, whether it is known who asked or not

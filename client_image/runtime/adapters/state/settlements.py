@@ -15,7 +15,7 @@ from runtime.adapters.state.codec import dumps
 from runtime.adapters.state.identities import claim_columns, claim_in, note_in, settled_of
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import host_keys, host_memory, settled_keys
-from runtime.core.identity import Note, Settled
+from runtime.domain.identity import Note, Settled
 
 # What so many clones call themselves is the image's name, and not that of one machine that was met at two addresses.
 IMAGE_NAME_HOSTS = 3

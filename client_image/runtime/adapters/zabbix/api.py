@@ -21,7 +21,7 @@ from contracts.bounded import whole
 from contracts.config import ZabbixInventory
 from contracts.document import problems_of
 from runtime.adapters.zabbix.transport import BoundedSession, check, not_zabbix, translated
-from runtime.core.errors import InventoryUnavailable
+from runtime.domain.errors import InventoryUnavailable
 
 AnyRow = TypeVar("AnyRow", bound=BaseModel)
 

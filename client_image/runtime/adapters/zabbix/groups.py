@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runtime.adapters.zabbix.api import Api
 from runtime.adapters.zabbix.rows import Group
-from runtime.core.errors import InventoryUnavailable
+from runtime.domain.errors import InventoryUnavailable
 
 
 def read_groups(api: Api, names: tuple[str, ...]) -> dict[str, str]:

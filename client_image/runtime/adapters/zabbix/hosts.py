@@ -1,4 +1,4 @@
-"""The hosts of one network as its Zabbix knows them: an :class:`runtime.core.ports.Inventory`.
+"""The hosts of one network as its Zabbix knows them: an :class:`runtime.domain.ports.Inventory`.
 
 Always bound to the network: a run may select enabled hosts of its groups, nested ones included, whose names do not say another
 network, linked to no excluded template. What is left out, and hosts of other groups that have an address of one of these, are
@@ -21,10 +21,10 @@ from runtime.adapters.zabbix.macros import Macros, is_macro, read_macros
 from runtime.adapters.zabbix.neighbours import nobody_else, reaching, strangers, unclear
 from runtime.adapters.zabbix.notes import Login, read_notes
 from runtime.adapters.zabbix.rows import HostLinks, HostRow, Interface, Notes, Template, TemplateLink, Trigger
-from runtime.core.errors import InventoryUnavailable, UsageFault
-from runtime.core.machines import canonical, grouped, is_address
-from runtime.core.model import Host, LeftOut, Listing, Selector
-from runtime.core.names import parse_name
+from runtime.domain.errors import InventoryUnavailable, UsageFault
+from runtime.domain.machines import canonical, grouped, is_address
+from runtime.domain.model import Host, LeftOut, Listing, Selector
+from runtime.domain.names import parse_name
 
 _ENABLED = 0
 _IN_PROBLEM = 1

@@ -13,8 +13,8 @@ from typing import Any
 from runtime.adapters.zabbix.api import Api
 from runtime.adapters.zabbix.macros import is_macro
 from runtime.adapters.zabbix.rows import Interface, InterfaceOwner
-from runtime.core.machines import is_address
-from runtime.core.model import Host
+from runtime.domain.machines import is_address
+from runtime.domain.model import Host
 
 MOST = 1000  # hosts elsewhere that are read for what their addresses stand for
 _NOWHERE = frozenset({"", "127.0.0.1", "::1", "0.0.0.0", "::", "localhost"})  # noqa: S104

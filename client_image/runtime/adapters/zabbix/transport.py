@@ -27,7 +27,7 @@ from contracts.bounded import read_json
 from runtime.adapters import intermediary
 from runtime.adapters.http_deadline import DeadlinePassed, Wire
 from runtime.adapters.state.files import ca_problem
-from runtime.core.errors import InventoryUnavailable, in_words
+from runtime.domain.errors import InventoryUnavailable, in_words
 
 _PIECE = 65_536
 _LARGEST = 256 * 1024 * 1024  # bytes of one answer; 10,000 hosts take about 6 million

@@ -1,0 +1,128 @@
+"""`config check` and `config refresh`: the network's configuration as this proxy has it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from contracts.action_check import Check, Finding, Level
+from contracts.config import Job, NetworkConfig
+from contracts.document import Document, DocumentError, read_document
+from runtime.adapters.control_plane import refresh
+from runtime.adapters.state.files import read_plain
+from runtime.adapters.state.meta import note_refresh
+from runtime.cli import crowd
+from runtime.cli.output import Out
+from runtime.cli.text import counted, lasting
+from runtime.domain.errors import NoConfiguration, RunError
+from runtime.domain.pipeline import resolve
+from runtime.domain.published import publish
+from runtime.domain.scheduled import request_of
+from runtime.wiring import Installation
+
+_STYLE = {"ok": "green", "info": "dim", "warning": "yellow", "danger": "bold red", "error": "bold red"}
+
+
+def check(installation: Installation, file: str | None, out: Out) -> int:
+    document, etag, findings = _read(installation, file)
+    findings += [Finding(note.level, note.path, note.text) for note in document.notes]
+    config = document.config
+    found = list(problems(installation, config))
+    findings += found
+    good = startable(config, found)
+    findings += [Finding("warning", "schedule", text) for text in crowd.sentences(installation, config, good)]
+    errors = sum(finding.level == "error" for finding in findings)
+    if out.form in ("json", "ndjson"):
+        body = {
+            "network": config.network,
+            "generation": document.generation,
+            "etag": etag,
+            "errors": errors,
+        }
+        out.json({**body, "findings": [{"level": one.level, "path": one.path, "text": one.text} for one in findings]})
+        return 3 if errors else 0
+    rows = [(_mark(finding.level, out), finding.path, finding.text) for finding in findings]
+    out.table(("", "where", "what"), rows, ())
+    text = f"{config.network}, provider {config.provider}, {config.timezone}, inventory {config.inventory.kind}"
+    verdict = counted(errors, "error") if errors else "no errors"
+    out.say(f"{text}, {_jobs_on(config, good)}: {verdict}", "bold red" if errors else "green")
+    return 3 if errors else 0
+
+
+def _jobs_on(config: NetworkConfig, good: Iterable[Job]) -> str:
+    """5 jobs on, 2 not started: what is wrong with a job keeps it from being started."""
+    on = sum(job.enabled for job in good)
+    stopped = sum(job.enabled for job in config.schedule) - on
+    return f"{counted(on, 'job')} on{f', {stopped} not started' if stopped else ''}"
+
+
+def startable(config: NetworkConfig, found: Iterable[Finding]) -> list[Job]:
+    stopped = {finding.job for finding in found if finding.stops}
+    return [job for job in config.schedule if job.id not in stopped]
+
+
+def _mark(level: Level, out: Out) -> object:
+    return Text(level, style=_STYLE[level]) if out.form == "table" else level
+
+
+def _read(installation: Installation, file: str | None) -> tuple[Document, str | None, list[Finding]]:
+    """The document, its ETag if the control plane gave it one, and what is to be said of the file."""
+    if file is None:
+        stored = installation.store.load()
+        return stored.document, stored.etag, [Finding("warning", str(stored.path), text) for text in stored.warnings]
+    try:
+        return read_document(read_plain(Path(file)), strict=True), None, []
+    except DocumentError as error:
+        raise NoConfiguration(error.reason, f"{file}: {error}", "correct these places, then check again") from None
+
+
+def problems(installation: Installation, config: NetworkConfig) -> Iterator[Finding]:
+    """What validation of the document alone cannot see: actions, parameters, providers, jobs. Also asked by the daemon."""
+    known = installation.known
+    actions = known.catalogue.actions
+    published = publish(actions.values(), known.providers)
+    check = Check(config, published, installation.clock.now(), models=lambda name: actions[name].params)
+    stopped: set[str] = set()
+    for finding in check.findings():
+        if finding.stops:
+            stopped.add(finding.job)
+        yield finding
+    for job in config.schedule:
+        if job.id not in stopped:
+            yield from _job_problems(installation, config, job)
+
+
+def _job_problems(installation: Installation, config: NetworkConfig, job: Job) -> Iterator[Finding]:
+    """What only a run finds: its targets above all."""
+    try:
+        resolve(request_of(job), config, installation.known, agent_id="", now=installation.clock.now())
+    except RunError as error:
+        level: Level = "error" if job.enabled else "warning"
+        advice = f": {error.advice}" if error.reason == "no_target" else ""
+        text = f"{error.message}; this job is not started{advice}"
+        yield Finding(level, f"schedule.{job.id}", text, job=job.id, stops=True)
+
+
+def refresh_now(installation: Installation, out: Out) -> int:
+    """Exit code 0 when what the control plane serves is in force, 1 when the last valid one was kept, 3 when there is none."""
+    result = refresh(installation.store, installation.plane, installation.clock)
+    note_refresh(installation.state, result, installation.clock.now())
+    if result.current:
+        installation.note_plane_time(result.told)
+    if out.form in ("json", "ndjson"):
+        body: dict[str, Any] = dataclasses.asdict(result)
+        out.json({**body, "at": result.at.isoformat()})
+    else:
+        out.say(f"{result.reason}: {result.message}", "green" if result.current else "bold red")
+        if result.advice:
+            out.say(f"  try: {result.advice}")
+        for warning in result.warnings:
+            out.say(f"warning: {warning}", "yellow")
+        if not result.current and result.in_force:
+            age = "" if result.age is None else f", confirmed {lasting(result.age)} ago"
+            out.say(f"the last valid configuration stays in force{age}")
+    return 0 if result.current else 1 if result.in_force else 3

@@ -1,0 +1,359 @@
+"""`doctor`: everything that a run needs, looked at one by one, each with what to do about it. Touches no terminal.
+
+A check that does not end in its time is a finding as well, and the others are made all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from rich.text import Text
+
+from contracts.config import NetworkConfig
+from contracts.ids import uuid7
+from contracts.visible import one_line
+from runtime.adapters import assets
+from runtime.adapters.build import read_build
+from runtime.adapters.control_plane import Intercepted, Refused, Unavailable
+from runtime.adapters.deployment_notes import read_notes
+from runtime.adapters.state.errors import StateUnavailable
+from runtime.adapters.state.history import count
+from runtime.adapters.state.meta import probe_write, read_daemon_status
+from runtime.adapters.state.room import Room, room_at
+from runtime.adapters.state.runs import live_runs
+from runtime.cli import crowd
+from runtime.cli.configuration import problems, startable
+from runtime.cli.identity import Identities
+from runtime.cli.output import Out
+from runtime.cli.text import counted, lasting
+from runtime.domain.background import within
+from runtime.domain.errors import RunError
+from runtime.domain.listed import of_nobody
+from runtime.domain.machines import same_as, shared_machines
+from runtime.domain.model import Host, Selector
+from runtime.domain.time.clock_trust import ADVICE, Suspect
+from runtime.wiring import Installation
+
+# Longer than the local state waits for a lock and shorter than anybody waits for an answer.
+LOOK_S, TOTAL_S, _LEAST_S = 35.0, 120.0, 5.0
+_HANGS = {
+    "control plane": "try its address by hand from this machine: curl -v",
+    "inventory": "try the address of Zabbix by hand from this machine: curl -v",
+}
+Status = Literal["ok", "warning", "bad"]
+_STYLE = {"ok": "green", "warning": "yellow", "bad": "bold red"}
+STALE_CONFIG = dt.timedelta(hours=24)
+SILENT_DAEMON = dt.timedelta(minutes=2)
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    name: str
+    status: Status
+    text: str
+    advice: str = ""
+
+
+Look = Callable[[Installation], Iterator[Check]]
+
+
+def examine(installation: Installation, out: Out) -> int:
+    """0 when nothing is bad; 1 else. Warnings do not count. A check that hangs is bad, and never the end of the others."""
+    checks, hung = examined(installation, (*_LOOKS, _inventory))
+    code = _shown(checks, out)
+    if hung:
+        out.stdout.flush()
+        out.stderr.flush()
+        os._exit(code)  # what hangs in a thread, such as a disk, would hold up an orderly end as well
+    return code
+
+
+def examined(
+    installation: Installation, looks: Sequence[Look], *, each: float = LOOK_S, total: float = TOTAL_S
+) -> tuple[list[Check], bool]:
+    """Every look's findings, each within ``each`` seconds and all within about ``total``; whether one of them still hangs."""
+    checks: list[Check] = []
+    hung, ends = False, time.monotonic() + total
+    for look in looks:
+        found, late = _safely(look, installation, max(_LEAST_S, min(each, ends - time.monotonic())))
+        checks += found
+        hung |= late
+    return checks, hung
+
+
+def _shown(checks: list[Check], out: Out) -> int:
+    data = [asdict(check) for check in checks]
+    rows: list[tuple[object, ...]] = []
+    for check in checks:
+        if out.form == "table":
+            advice = f"\n  try: {one_line(check.advice)}" if check.advice else ""
+            rows.append(
+                (check.name, Text(check.status, style=_STYLE[check.status]), Text(one_line(check.text) + advice))
+            )
+        else:
+            rows.append((check.name, check.status, check.text, check.advice))
+    out.table(("", "", ""), rows, data)
+    return 1 if any(check.status == "bad" for check in checks) else 0
+
+
+def _safely(look: Look, installation: Installation, seconds: float) -> tuple[list[Check], bool]:
+    """A look that cannot even be made is a finding as well, and so is one that does not end in time."""
+    checks: list[Check] = []
+
+    def work() -> None:
+        for check in look(installation):
+            checks.append(check)
+
+    try:
+        within(seconds, work)
+    except TimeoutError:
+        text = f"this check did not finish within {seconds:.0f} s; what it asks does not answer"
+        what = look.__name__.strip("_").replace("_", " ")
+        return [
+            *checks,
+            Check(what, "bad", text, _HANGS.get(what, "see whether a disk or a mount hangs: df, dmesg")),
+        ], True
+    except RunError as error:
+        checks.append(Check(error.reason, "bad", error.message, error.advice))
+    return checks, False
+
+
+def _config(installation: Installation) -> NetworkConfig | None:
+    try:
+        return installation.document().config
+    except RunError:
+        return None
+
+
+def _image(installation: Installation) -> Iterator[Check]:
+    known, assets = installation.known, installation.assets
+    here = sum(action.available for action in known.catalogue.actions.values())
+    text = f"{here} actions, {len(known.providers)} providers, {len(assets.rows)} matrix rows, Python {platform.python_version()}"
+    yield Check("image", "ok", f"{text}, data {assets.digest[:12]}")
+
+
+def _build(installation: Installation) -> Iterator[Check]:
+    build = read_build(assets.find_root())
+    if build is not None:
+        text = f"{build.version} ({build.revision[:12]}), built {build.built_at}, licence {build.licence}"
+        yield Check("build", "ok", text)
+
+
+def _deployment(installation: Installation) -> Iterator[Check]:
+    """What the host's side left here; silent where nothing deploys this proxy, as in a development checkout."""
+    settings = installation.settings
+    notes = read_notes(settings.data_path, installation.clock.now(), settings.watchtower_interval)
+    if notes.reported_at is not None:
+        running = f"runs {notes.running_digest[:19] or 'an image of no registry'}"
+        tag = f"{notes.image} is {notes.tag_digest[:19] or 'unknown: ' + (notes.tag_error or 'not asked yet')}"
+        yield Check("deployment", "ok", f"{running}, {tag}")
+    if notes.last is not None:
+        last = notes.last
+        yield Check("last deploy", "ok", f"{last.verb} at {last.at}: {last.reason}, {last.message}")
+    for warning in notes.warnings:
+        yield Check("deployment", "warning", warning, f"on the host: {settings.runtime_name}-update-image --status")
+
+
+def _configuration(installation: Installation) -> Iterator[Check]:
+    stored = installation.store.load()
+    config = stored.document.config
+    now = installation.clock.now()
+    text = f"{config.network}, {f'ETag {stored.etag}' if stored.etag else 'no ETag'}"
+    if stored.checked_at is None:
+        yield Check("configuration", "warning", f"{text}, of unknown origin", "flageemonitor-run config refresh")
+    elif now - stored.checked_at > STALE_CONFIG:
+        age = lasting((now - stored.checked_at).total_seconds())
+        yield Check("configuration", "warning", f"{text}, not confirmed for {age}", "flageemonitor-run config refresh")
+    else:
+        yield Check(
+            "configuration",
+            "ok",
+            f"{text}, confirmed {stored.checked_at.astimezone(installation.zone):%Y-%m-%d %H:%M:%S %Z}",
+        )
+    for warning in stored.warnings:
+        yield Check("configuration", "warning", warning)
+    found = list(problems(installation, config))
+    for finding in found:
+        level: Status = "bad" if finding.level == "error" else "warning"
+        yield Check(finding.path, level, finding.text, "flageemonitor-run config check")
+    for text in crowd.sentences(installation, config, startable(config, found)):
+        yield Check("schedule", "warning", text, "spread these jobs over several minutes, or raise their grace")
+
+
+def _control_plane(installation: Installation) -> Iterator[Check]:
+    plane = installation.plane
+    answer = plane.fetch_config(None, correlation_id=uuid7(), now=installation.clock.now(), within=LOOK_S - 5)
+    if isinstance(answer, Refused):
+        yield Check("control plane", "bad", answer.text, plane.advice(answer))
+    elif isinstance(answer, Unavailable | Intercepted):
+        yield Check("control plane", "bad", answer.reason, plane.advice(answer))
+    else:
+        with contextlib.suppress(StateUnavailable):  # the check of the local state says so
+            installation.note_plane_time(answer.told)
+        yield Check("control plane", "ok", plane.url)
+    if warning := plane.login().warning:
+        yield Check("token", "warning", warning)
+
+
+def _clock(installation: Installation) -> Iterator[Check]:
+    """After the control plane was asked, which may have told its time."""
+    trust = installation.clock_trust(note=False)
+    shown = f"{trust.now.astimezone(installation.zone):%Y-%m-%d %H:%M:%S %Z}"
+    if isinstance(trust, Suspect):
+        text = f"{shown}: {trust.why}. Nothing is deleted by age and no disruptive job starts."
+        yield Check("clock", "bad" if trust.contradicted else "warning", text, ADVICE)
+    elif trust.why:
+        yield Check("clock", "warning", f"{shown}: {trust.why}")
+    else:
+        yield Check("clock", "ok", f"{shown}, agrees with {trust.by}")
+
+
+def _state(installation: Installation) -> Iterator[Check]:
+    counts = count(installation.state)
+    text = (
+        f"{counted(counts.runs, 'run')}, {counted(counts.results, 'result')}, {counted(counts.host_keys, 'pinned key')}"
+    )
+    folder = installation.settings.data_path
+    size = sum(path.stat().st_size for path in folder.glob("state.db*")) >> 20
+    room = room_at(folder)
+    yield Check("local state", "ok", f"{folder}: {text}; {size} MB{f', {room}' if room else ''}")
+    yield from _room_for_state(installation, room)
+    waiting = f"{counts.outbox_waiting} waiting, {counts.outbox_delivered} delivered"
+    if counts.outbox_dropped:
+        waiting += f", {counts.outbox_dropped} dropped undelivered"
+    # This version has no delivery service: whatever waits is only in the local state, and the oldest goes at the limit.
+    stuck = counts.outbox_dropped or (counts.outbox_waiting and not counts.outbox_delivered)
+    advice = (
+        "nothing delivers in this version: results stay in the local state, see `flageemonitor-run runs`"
+        if stuck
+        else ""
+    )
+    yield Check("outbox", "warning" if stuck else "ok", waiting, advice)
+    if counts.first_use_blocked:
+        yield Check("host keys", "bad", counts.first_use_blocked, "flageemonitor-run hosts rekey --all")
+    for notice in installation.state.notices:
+        yield Check("local state", "warning", notice)
+
+
+def _room_for_state(installation: Installation, room: Room | None) -> Iterator[Check]:
+    """Bad where runs are refused or their results may be lost; a warning while there is little left."""
+    trouble = installation.trouble
+    try:
+        if trouble is None:
+            probe_write(installation.state, installation.clock.now())
+    except StateUnavailable as error:
+        trouble = error
+    if trouble is not None:
+        yield Check("disk", "bad", trouble.message, trouble.advice)
+    elif room is not None and room.full:
+        text = f"the volume {room.volume} is almost full ({room}): a run may fail to record its results"
+        yield Check("disk", "bad", text, "free space on this volume")
+    elif room is not None and room.scarce:
+        text = f"little room on the volume {room.volume} ({room}): without any no run can be recorded, so none is made"
+        yield Check("disk", "warning", text, "free space on this volume")
+
+
+def _config_room(installation: Installation) -> Iterator[Check]:
+    """Only where the configuration has a volume of its own: else the local state's check has told it."""
+    settings = installation.settings
+    room, other = room_at(settings.config_path), room_at(settings.data_path)
+    if room is not None and room.full and (other is None or other.volume != room.volume):
+        text = f"the volume {room.volume} of the configuration is full ({room}): no new one can be stored"
+        yield Check("disk", "bad", f"{text}; the last valid one stays in force", "free space on this volume")
+
+
+def _daemon(installation: Installation) -> Iterator[Check]:
+    status = read_daemon_status(installation.state)
+    if status is None or status.heartbeat_at is None:
+        yield Check("daemon", "warning", "has never run on this state", "start flageemonitor-daemon")
+        return
+    silence = installation.clock.now() - status.heartbeat_at
+    silent = lasting(max(silence.total_seconds(), 0))
+    if silence > SILENT_DAEMON:
+        yield Check(
+            "daemon", "bad", f"last seen {silent} ago: nothing is started on schedule", "start it again, read its log"
+        )
+    else:
+        yield Check("daemon", "ok", f"pid {status.pid}, last seen {silent} ago")
+    live = live_runs(installation.settings.data_path)
+    yield Check("runs", "ok", ", ".join(f"{run.action} ({run.origin})" for run in live) or "none at the moment")
+
+
+def _inventory(installation: Installation) -> Iterator[Check]:
+    config = _config(installation)
+    if config is not None:
+        yield from _network(installation, config)
+
+
+def _network(installation: Installation, config: NetworkConfig) -> Iterator[Check]:
+    try:
+        listing = installation.inventory(config, within=LOOK_S - 5).read(Selector())
+    except RunError:
+        yield from _identity(installation, config, None)
+        raise
+    hosts = listing.hosts
+    broken = [host for host in hosts if host.problem]
+    text = f"{config.inventory.kind}: {counted(len(hosts), 'host')}"
+    if not hosts:
+        yield Check("inventory", "warning", text, "check the network's groups and host names")
+    else:
+        yield Check("inventory", "ok", text)
+    machines = shared_machines(listing.entries)
+    for machine in machines[:_SHOWN]:
+        first, *more = machine.certain
+        text = f"{first.name} is {'; '.join(same_as(first, entry) for entry in more[:_SHOWN])}"
+        rest = f"; and {len(more) - _SHOWN} more" if len(more) > _SHOWN else ""
+        advice = "what protects one of them protects all; correct the inventory where they are different machines"
+        yield Check("machines", "warning", f"{text}{rest}", advice)
+    if len(machines) > _SHOWN:
+        text = f"and {len(machines) - _SHOWN} more machines with several entries"
+        yield Check("machines", "warning", text, "flageemonitor-run hosts --output json: same_machine")
+    for notice in listing.notices:
+        yield Check("inventory", "warning", notice)
+    yield from _identity(installation, config, listing.entries)
+    for place, entries in _lists(config):
+        for entry in of_nobody(entries, listing.entries):
+            text = f"{place}: {entry} is no host of the inventory, so it protects none"
+            yield Check("lists", "warning", text, "write a name or address as `flageemonitor-run hosts` shows it")
+    for host in broken[:5]:
+        yield Check("inventory", "warning", f"{host.name}: {host.problem}")
+    if len(broken) > 5:
+        yield Check(
+            "inventory", "warning", f"and {len(broken) - 5} more hosts with a problem", "flageemonitor-run hosts"
+        )
+
+
+def _identity(installation: Installation, config: NetworkConfig, entries: Sequence[Host] | None) -> Iterator[Check]:
+    for line in Identities(installation.state, config.network, entries).lines(installation.zone):
+        yield Check("host identity", "ok" if line.good else "warning", line.text, line.advice)
+
+
+def _lists(config: NetworkConfig) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """What somebody wrote so that hosts are left alone, with its place in the document."""
+    for provider, rollout in config.rollout.items():
+        yield f"rollout.{provider}.never", rollout.never
+    for name, action in config.actions.items():
+        given = action.params.get("exceptions", ())
+        entries = given if isinstance(given, list | tuple) else [given]
+        yield f"actions.{name}.params.exceptions", tuple(str(entry) for entry in entries)
+
+
+_LOOKS: tuple[Look, ...] = (
+    _image,
+    _build,
+    _deployment,
+    _configuration,
+    _config_room,
+    _control_plane,
+    _clock,
+    _state,
+    _daemon,
+)

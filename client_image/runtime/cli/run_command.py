@@ -1,0 +1,230 @@
+"""One run asked for by a person, a schedule or a command: from a request to an exit code. Called by main."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import gc
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from zoneinfo import ZoneInfo
+
+from contracts.config import NetworkConfig
+from contracts.ids import uuid7
+from runtime.adapters.state.door import closed_until
+from runtime.adapters.state.locks import FileLocks
+from runtime.adapters.state.runs import cancel_requested, register
+from runtime.cli.confirmation import Confirmation
+from runtime.cli.output import Out
+from runtime.cli.run_view import RunView
+from runtime.domain.errors import JobStillRunning, RunCancelled, RunError, Updating, UsageFault
+from runtime.domain.model import Reason, RunReport, Selector
+from runtime.domain.pipeline import Job, Request, resolve
+from runtime.domain.time.clock_trust import ADVICE, Suspect
+from runtime.engine.gates import Policy
+from runtime.engine.run import GRACE_S, SURELY_ENDED_S, Confirm, Listener, execute
+from runtime.engine.stop import Stop
+from runtime.wiring import Installation
+
+CANCEL_POLL_S = 2.0
+Asking = Callable[[Policy, Callable[[], dt.datetime]], Confirm]
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """A run on behalf of a job of the schedule, for one planned instant (aware)."""
+
+    job_id: str
+    planned: dt.datetime
+
+
+def run(
+    installation: Installation, request: Request, out: Out, scheduled: Scheduled | None = None, *, yes: bool = False
+) -> int:
+    """Run and show it; returns the exit code. ``yes``: it is confirmed already. Raises RunError when no host was considered."""
+    view = RunView(out)
+    try:
+        report, trouble = asyncio.run(_run(installation, request, view, scheduled, partial(Confirmation, out, yes=yes)))
+    finally:
+        view.close()
+    return view.report(report, trouble)
+
+
+def from_schedule(config: NetworkConfig, scheduled: Scheduled, agent: str, base: Request) -> Request:
+    """The job as a request. Raises UsageFault when the document has no such job, or not any more.
+
+    Besides the job nothing may be asked for: a filter or parameter that were silently ignored would widen the run.
+    """
+    from contracts.schedule import plan_of  # a run by hand loads nothing of the schedule
+    from runtime.domain.scheduled import request_of
+
+    job = next((job for job in config.schedule if job.id == scheduled.job_id), None)
+    if job is None or not job.enabled:
+        state = "switches the job off:" if job else "has no job"
+        raise UsageFault(
+            "unknown_job", f"the configuration {state} {scheduled.job_id}", "see `flageemonitor-run schedule`"
+        )
+    if base.action != job.action or base.params or base.selector != Selector() or base.provider:
+        advice = f"the job {job.id} says itself what runs where: {job.action}"
+        raise UsageFault("beside_job", "--job goes with the job's own action and nothing else", advice)
+    return replace(
+        request_of(job),
+        run_id=base.run_id,
+        correlation_id=base.correlation_id,
+        compat_mode=base.compat_mode,
+        network=base.network,
+        dry_run=base.dry_run or job.dry_run,
+        purpose=base.purpose,
+        not_after=plan_of(job, ZoneInfo(config.timezone), agent).deadline(scheduled.planned),
+    )
+
+
+async def _run(
+    installation: Installation, request: Request, view: RunView, scheduled: Scheduled | None, asking: Asking
+) -> tuple[RunReport, RunError | None]:
+    began = installation.clock.monotonic()  # its deadline covers waiting for the previous run and the inventory too
+    request = replace(request, run_id=request.run_id or uuid7())
+    stop = Stop()
+    _listen_to_signals(installation, request, stop, view)
+    async with contextlib.AsyncExitStack() as stack:
+        if scheduled is not None:
+            await _take_turn(installation, request, scheduled, stop, stack)
+        stored = installation.store.load()  # after the wait: what holds now is what counts
+        for warning in stored.warnings:
+            view.warn(warning)  # above all, that an older document had to do
+        config = stored.document.config
+        if scheduled is not None:
+            request = from_schedule(config, scheduled, installation.agent_id, request)
+        job = resolve(request, config, installation.known, agent_id=installation.agent_id, now=installation.clock.now())
+        if scheduled is not None:
+            _judge(installation, config, job, scheduled)
+        _require_right_clock(installation, config, job, view, by_hand=scheduled is None)
+        watch = asyncio.create_task(_watch_for_cancel(installation, request, stop, view))
+        stack.callback(watch.cancel)
+        left = max(0.0, config.ssh.run_deadline - (installation.clock.monotonic() - began))
+        stack.enter_context(register(installation.settings.data_path, job.info, left + SURELY_ENDED_S))
+        _look_at_the_door(installation)  # after the registration: who closes it looks for registered runs after that
+        context = installation.context(job, config, stop)
+        # A moment longer than the run itself waits, so that the run's own words tell what happened.
+        inventory = installation.inventory(config, within=left + 1)
+        listener = Listener(selected=view.selected, result=view.result, started=view.started, notice=view.warn)
+        if scheduled is None:
+            telling = asyncio.create_task(view.tell_calmly())
+            stack.callback(telling.cancel)
+        gc.freeze()  # all that is loaded by now stays; looking through it again and again would cost more than the hosts
+        gc.enable()
+        confirm = asking(context.policy, installation.clock.now)
+        return await execute(job, context, inventory, config, listener, confirm=confirm, began=began)
+
+
+async def _take_turn(
+    installation: Installation, request: Request, scheduled: Scheduled, stop: Stop, stack: contextlib.AsyncExitStack
+) -> None:
+    """Hold the job's lock until the stack ends. Raises JobStillRunning; RunCancelled when stopped while waiting."""
+    config = installation.document().config
+    wait = any(job.id == scheduled.job_id and job.overlap == "wait" for job in config.schedule)
+    locks = FileLocks(installation.settings.data_path, installation.clock)
+    lock = locks.job(scheduled.job_id, f"run {request.run_id}", wait=wait)
+    turn = asyncio.create_task(stack.enter_async_context(lock))
+    stopped = asyncio.create_task(stop.wait())
+    deadline = config.ssh.run_deadline  # there would be no time left to do anything
+    await asyncio.wait({turn, stopped}, return_when=asyncio.FIRST_COMPLETED, timeout=deadline)
+    stopped.cancel()
+    if not turn.done():
+        turn.cancel()
+        await asyncio.gather(turn, return_exceptions=True)
+        if not stop.requested:
+            text = f"the previous run of {scheduled.job_id} is still at work; this one waited for its whole time"
+            raise JobStillRunning(
+                "job_still_running", f"{text}, {deadline:g} s (ssh.run_deadline): no host was touched"
+            )
+        raise RunCancelled("cancelled", f"{stop.text}, while it waited for the previous run of {scheduled.job_id}")
+    holder = turn.result()
+    if holder is not None:
+        raise JobStillRunning("job_still_running", f"job {scheduled.job_id} is still running: {holder}")
+
+
+def _look_at_the_door(installation: Installation) -> None:
+    until = closed_until(installation.settings.data_path, installation.clock.now())
+    if until is not None:
+        local = until.astimezone(installation.zone)
+        text = f"an update is about to replace this container; no run starts before {local:%H:%M:%S %Z}"
+        raise Updating("updating", text, "try again in a minute; nothing was touched")
+
+
+def _judge(installation: Installation, config: NetworkConfig, job: Job, scheduled: Scheduled) -> None:
+    """Once more, because the wait for the previous run may have taken long. Raises UsageFault for a run that came too late."""
+    from runtime.domain.time.lateness import Drop, judge
+
+    listed = next(one for one in config.schedule if one.id == scheduled.job_id)
+    if listed.overlap == "wait":
+        verdict = judge(listed, job.effect, scheduled.planned, installation.clock.now(), not_after=job.not_after)
+        if isinstance(verdict, Drop):
+            raise UsageFault(verdict.reason, f"job {listed.id} is not started: {verdict.message}")
+
+
+def _require_right_clock(
+    installation: Installation, config: NetworkConfig, job: Job, view: RunView, *, by_hand: bool
+) -> None:
+    """Windows, freezes and plans of a disruptive action mean nothing on a wrong clock, nor do freezes of any change. Raises
+    UsageFault.
+
+    A person who asks now has seen a clock: that nothing confirms ours is said, and only a contradiction refuses.
+    """
+    trust = installation.clock_trust()
+    by_time = job.effect == "disrupt" or (job.effect == "change" and bool(config.freeze))
+    if not isinstance(trust, Suspect) or not by_time or job.info.dry_run:
+        return
+    if by_hand and not trust.contradicted:
+        view.warn(f"{trust.why}. {ADVICE}")
+        return
+    raise UsageFault("clock_suspect", f"{job.info.action} is not started: {trust.why}. No host was touched.", ADVICE)
+
+
+async def _watch_for_cancel(installation: Installation, request: Request, stop: Stop, view: RunView) -> None:
+    """A cancel from another pid namespace leaves only a note: nobody there can signal us."""
+    while not stop.requested:
+        await asyncio.sleep(CANCEL_POLL_S)
+        who = await asyncio.to_thread(_cancelled_by, installation, request)
+        if who:
+            _request(stop, view, Reason.OPERATOR, f"cancelled by {who}")
+
+
+def _cancelled_by(installation: Installation, request: Request) -> str | None:
+    """A note that cannot be read is none: a stop must not fail for it."""
+    try:
+        return cancel_requested(installation.state, request.run_id or "")
+    except RunError:
+        return None
+
+
+def _listen_to_signals(installation: Installation, request: Request, stop: Stop, view: RunView) -> None:
+    """Ctrl-C, SIGTERM and a closed terminal ask the run to stop; the second Ctrl-C gives up the grace time."""
+    loop = asyncio.get_running_loop()
+
+    def interrupted() -> None:
+        if stop.requested:
+            stop.hurry()
+        _request(stop, view, Reason.OPERATOR, "interrupted from the keyboard")
+
+    def terminated() -> None:
+        who = _cancelled_by(installation, request)
+        if who:
+            _request(stop, view, Reason.OPERATOR, f"cancelled by {who}")
+        else:
+            _request(stop, view, Reason.STOPPED, "the proxy is being stopped")
+
+    loop.add_signal_handler(signal.SIGINT, interrupted)
+    loop.add_signal_handler(signal.SIGTERM, terminated)
+    loop.add_signal_handler(signal.SIGHUP, lambda: _request(stop, view, Reason.STOPPED, "its terminal was closed"))
+
+
+def _request(stop: Stop, view: RunView, reason: Reason, text: str) -> None:
+    first = not stop.requested
+    stop.request(reason, text)
+    if first:
+        with contextlib.suppress(OSError, ValueError):  # whoever should read it may be gone
+            view.stopping(text, GRACE_S)

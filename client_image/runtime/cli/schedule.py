@@ -1,0 +1,135 @@
+"""`schedule`: what will be started and when, and with `--explain` what each run would meet. Touches no terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import re
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from rich.text import Text
+
+from contracts.config import Job, NetworkConfig
+from contracts.schedule import plan_of, upcoming
+from runtime.cli import crowd
+from runtime.cli.configuration import problems
+from runtime.cli.output import Out
+from runtime.domain.errors import UsageFault
+from runtime.domain.model import Listing, Selector
+from runtime.domain.pipeline import resolve
+from runtime.domain.scheduled import request_of, selector_of
+from runtime.domain.selection import select
+from runtime.engine import gates
+from runtime.engine.forecast import Expected, Forecast, sentences
+from runtime.wiring import Installation
+
+
+def parse_span(text: str) -> float:
+    """``90m``, ``24h``, ``7d`` or hours alone; returns hours. Raises UsageFault."""
+    match = re.fullmatch(r"(\d{1,5})([mhd]?)", text.strip())
+    hours = int(match[1]) * {"m": 1 / 60, "h": 1, "": 1, "d": 24}[match[2]] if match else 0
+    if not 0 < hours <= 24 * 366:
+        raise UsageFault("bad_span", f"{text} is not a span", "for example 90m, 24h or 7d, at most a year")
+    return hours
+
+
+def show_schedule(installation: Installation, span: str, explain: bool, out: Out) -> int:
+    config = installation.document().config
+    found = list(problems(installation, config))
+    stopped = {finding.job for finding in found if finding.stops}
+    good = [job for job in config.schedule if job.id not in stopped]
+    start, zone = installation.clock.now(), ZoneInfo(config.timezone)
+    planned = crowd.in_turn(upcoming(good, zone, start, parse_span(span), installation.agent_id), config)
+    if explain:
+        _show_explained(installation, config, planned, out)
+    else:
+        _show_planned(installation, planned, zone, out)
+    if not planned:
+        out.say(f"nothing is due within {span}")
+    off = [job.id for job in config.schedule if not job.enabled and job.id not in stopped]
+    if off:
+        out.say(f"switched off: {', '.join(off)}", "dim")
+    for text in crowd.sentences(installation, config, good, parse_span(span)):
+        out.say(text, "yellow")
+    for finding in found:
+        if finding.job:
+            out.say(f"{finding.job}: {finding.text}", "yellow")
+    return 0
+
+
+def _show_planned(installation: Installation, planned: list[tuple[dt.datetime, Job]], zone: ZoneInfo, out: Out) -> None:
+    data, rows = [], []
+    for instant, job in planned:
+        deadline = plan_of(job, zone, installation.agent_id).deadline(instant)
+        data.append(
+            {
+                **_when(instant, job, zone),
+                "not_after": deadline.isoformat() if deadline else None,
+                "selector": job.selector.model_dump(exclude_defaults=True, mode="json"),
+                "dry_run": job.dry_run,
+            }
+        )
+        limit = f"{deadline.astimezone(installation.zone):%H:%M}" if deadline else ""
+        rows.append((_shown(instant, installation.zone), job.id, job.action, limit, _selector_text(job)))
+    out.table(("when", "job", "action", "not after", "hosts"), rows, data, whole=("when", "job", "action"))
+
+
+def _show_explained(
+    installation: Installation, config: NetworkConfig, planned: list[tuple[dt.datetime, Job]], out: Out
+) -> None:
+    """The inventory is read once, for all runs."""
+    zone = ZoneInfo(config.timezone)
+    rules = gates.policy(config, installation.known.providers, installation.assets.rows)
+    listing = installation.inventory(config).read(Selector()) if planned else Listing()
+    forecasts: dict[str, tuple[Any, Forecast]] = {}
+    data, rows = [], []
+    for instant, job in planned:
+        if job.id not in forecasts:
+            run = resolve(request_of(job), config, installation.known, agent_id="", now=instant)
+            forecasts[job.id] = (run, Forecast(select(listing, selector_of(job)), rules))
+        run, forecast = forecasts[job.id]
+        deadline = plan_of(job, zone, installation.agent_id).deadline(instant)
+        expected = forecast.expect(dataclasses.replace(run, not_after=deadline), instant)
+        kept = [dataclasses.asdict(one) for one in expected.kept]
+        counts = {"hosts": expected.hosts, "would_run": expected.would_run}
+        data.append({**_when(instant, job, zone), **counts, "dry_run": job.dry_run, "kept": kept})
+        rows.append(
+            (_shown(instant, installation.zone), job.id, job.action, *_counts(expected, out), _why(expected, job))
+        )
+    columns = ("when", "job", "action", "hosts", "would run", "the others, and why")
+    out.table(columns, rows, data, whole=columns[:5])
+
+
+def _counts(expected: Expected, out: Out) -> tuple[object, object]:
+    running: object = str(expected.would_run)
+    if out.form == "table" and not expected.would_run:
+        running = Text("0", style="bold yellow")
+    return str(expected.hosts), running
+
+
+def _why(expected: Expected, job: Job) -> str:
+    parts = list(sentences(expected))
+    if not expected.hosts:
+        parts.append("no host of the inventory matches the job")
+    if job.dry_run:
+        parts.append("dry-run: nothing is changed")
+    return "; ".join(parts)
+
+
+def _when(instant: dt.datetime, job: Job, zone: ZoneInfo) -> dict[str, Any]:
+    local = instant.astimezone(zone)
+    return {"at": instant.isoformat(), "local": local.isoformat(), "job": job.id, "action": job.action}
+
+
+def _shown(instant: dt.datetime, zone: dt.tzinfo) -> str:
+    return f"{instant.astimezone(zone):%a %Y-%m-%d %H:%M:%S %Z}"
+
+
+def _selector_text(job: Job) -> str:
+    given = job.selector.model_dump(exclude_defaults=True, mode="json")
+    parts = (
+        name if v is True else f"{name}={','.join(map(str, v)) if isinstance(v, list) else v}"
+        for name, v in given.items()
+    )
+    return ", ".join(parts) or "every host"

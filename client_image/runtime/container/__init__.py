@@ -1,0 +1,1 @@
+"""What engine, Watchtower and the publish gate call inside the container, one program a module."""

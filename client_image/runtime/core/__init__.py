@@ -1,1 +1,0 @@
-"""Pure: model, pipeline, catalogue, gates. Imports no library that does I/O; effects arrive as arguments."""

@@ -1,0 +1,88 @@
+"""Finds an action by any of its names. Built once from the registry; every later lookup is by canonical name.
+
+Canonical names and aliases come from the actions' own declarations, provider names from the providers' files (W-57, W-58).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from contracts.secret import sounds_secret
+from contracts.visible import quoted
+from runtime.domain.action import Action, is_secret
+from runtime.domain.errors import UsageFault
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """``actions`` by canonical name; ``names`` maps every canonical name and alias to its canonical name."""
+
+    actions: Mapping[str, Action]
+    names: Mapping[str, str]
+
+    def resolve(self, asked: str, external: Mapping[str, str]) -> Action:
+        """The action that is meant. ``external``: providers' own names. Raises UsageFault with the nearest ones."""
+        name = asked.strip().lower()
+        canonical = self.names.get(name) or external.get(name)
+        if canonical is None:
+            raise UsageFault("unknown_action", f"unknown action {asked}", nearest(name, [*self.names, *external]))
+        return self.actions[canonical]
+
+    def override(self, canonical: str, replacement: str) -> Action:
+        """The action that a network or provider names instead of another. One step only, so no loops. Raises UsageFault."""
+        target = self.names.get(replacement)
+        if target is None:
+            raise UsageFault(
+                "bad_override",
+                f"the override of {canonical} names the unknown action {replacement}",
+                "correct `overrides`",
+            )
+        return self.actions[target]
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Advice for a name that is none."""
+    near = difflib.get_close_matches(name, list(names), n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(near)}?" if near else "`flageemonitor-run actions` lists every name"
+
+
+def build(actions: Iterable[Action]) -> Catalogue:
+    """Raises ValueError when two actions claim one name, or a parameter sounds like a secret and is not typed as one: mistakes of
+    ours that a test finds, not the user's."""
+    by_name: dict[str, Action] = {}
+    names: dict[str, str] = {}
+    for action in actions:
+        for name in (action.name, *action.aliases):
+            if name in names:
+                raise ValueError(f"{quoted(name)} is claimed by {names[name]} and {action.name}")
+            names[name] = action.name
+        by_name[action.name] = action
+        for path in _untyped_secrets(action.params, action.params.NOT_SECRET):
+            raise ValueError(
+                f"{action.name}: the parameter {path} sounds like a secret: type it as Secret, so that it is never shown or "
+                "stored, or name it in NOT_SECRET"
+            )
+    return Catalogue(MappingProxyType(by_name), MappingProxyType(names))
+
+
+def _untyped_secrets(params: type[BaseModel], known: frozenset[str], prefix: str = "") -> Iterator[str]:
+    """Dotted paths, parts inside parts included."""
+    for name, field in params.model_fields.items():
+        path = prefix + name
+        if sounds_secret(name) and not is_secret(field.annotation) and path not in known:
+            yield path
+        for part in _models_in(field.annotation):
+            yield from _untyped_secrets(part, known, f"{path}.")
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)

@@ -1,0 +1,137 @@
+"""Whether a machine went: what counts as an answer, as silence, and as proof. Pure; the asking is done by the presence adapter.
+
+A refused connection is an answer: a kernel sent it, so the machine is on. Silence alone proves nothing, because a cut line looks
+the same. A machine is gone when it is silent for SILENCE_S while something else of the same store answers all that time.
+
+A router's "host unreachable" is silence of the address it is about, and never vouches for the line: routers on the way say the
+same when the line to the store is cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+from runtime.domain.action import Stage
+from runtime.domain.model import Host, Outcome, Reason
+from runtime.domain.progress import Verified
+from runtime.domain.witnesses import Witness
+
+SILENCE_S = 15.0
+
+
+class Sign(StrEnum):
+    """What one question to an address came to. NOT_ASKED: a fault on our own side, which says nothing about the machine."""
+
+    ECHO = "answers a ping"
+    ACCEPTED = "accepts connections"
+    REFUSED = "refuses connections"
+    SILENT = "is silent"
+    NOT_ASKED = "could not be asked"
+
+    @property
+    def answers(self) -> bool:
+        return self in (Sign.ECHO, Sign.ACCEPTED, Sign.REFUSED)
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """How the wait ended. ``silent_s``: how long the machine had been silent at the end; ``sign``: its last; ``vouched``: who
+    answered during the silence, and how; ``asked``: who was asked for it."""
+
+    state: Literal["gone", "there", "store_silent", "no_witness", "not_asked"]
+    silent_s: float
+    sign: Sign
+    vouched: Witness | None = None
+    vouched_sign: Sign | None = None
+    asked: tuple[Witness, ...] = ()
+
+    def report(self) -> dict[str, Any]:
+        """The evidence, for the result."""
+        seen: dict[str, Any] = {
+            "state": self.state,
+            "last_sign": self.sign.name.lower(),
+            "silent_s": round(self.silent_s),
+        }
+        if self.vouched is not None and self.vouched_sign is not None:
+            witness = {
+                "name": self.vouched.name,
+                "address": self.vouched.address,
+                "sign": self.vouched_sign.name.lower(),
+            }
+            seen["witness"] = witness
+        return {"power_off": {**seen, "asked": [str(witness) for witness in self.asked]}}
+
+
+def departed(seen: Departure, host: Host, stage: Stage) -> Verified:
+    """What the end of the wait means for the host."""
+    store = "its store" if host.store is None else f"store {host.store}"
+    unproven = f"{stage.name} was sent but not confirmed"
+    check = f"Check the line to {store}, then run test_endpoint_connection on {host.name}"
+    if seen.state == "gone":
+        text = f"{stage.name} confirmed: silent for {seen.silent_s:.0f} s while {seen.vouched} {seen.vouched_sign}"
+        return Verified(Outcome.CHANGED, Reason.CONFIRMED, text, report=seen.report())
+    if seen.state == "there":
+        text = (
+            f"{stage.name} was sent, but the machine is still on after {stage.settle:.0f} s: {host.address} {seen.sign}"
+        )
+        text += ". Something holds the shutdown up: look at the terminal"
+        return Verified(Outcome.FAILED, Reason.NOT_CONVERGED, text, seen.state, seen.report())
+    if seen.state == "store_silent":
+        asked = ", ".join(map(str, seen.asked))
+        text = (
+            f"{unproven}: nothing of {store} answers any more, and a cut line looks the same (asked: {asked}). {check}"
+        )
+    elif seen.state == "no_witness":
+        number = "<number>" if host.store is None else host.store
+        text = f"{unproven}: silent for {seen.silent_s:.0f} s, but the proxy knows nothing else of {store} to ask, and a cut line"
+        text += f" looks the same. Set stores.{number}.gateway in the configuration"
+    else:
+        text = f"{unproven}: a fault of the proxy's own machine kept it from asking {host.address}. {check}"
+    return Verified(Outcome.UNKNOWN, Reason.CONNECTION_LOST, text, seen.state, seen.report())
+
+
+@dataclass(slots=True)
+class Vigil:
+    """The wait as a state machine: every round's answers go in, and at some round the end comes out. Times are monotonic.
+
+    ``settle``: seconds in which the machine may still answer. Silence that begins inside it is watched to its end, which is
+    ``silence`` seconds later.
+    """
+
+    started: float
+    settle: float
+    asked: tuple[Witness, ...]
+    silence: float = SILENCE_S
+    _silent_since: float | None = None
+    _vouched_since: float | None = None
+
+    def note(self, begun: float, now: float, sign: Sign, voucher: tuple[Witness, Sign] | None) -> Departure | None:
+        """One round, which began at ``begun``. ``voucher``: who answered just after a silent sign. None: go on."""
+        if sign is not Sign.SILENT:
+            self._silent_since = self._vouched_since = None
+            over = now - self.started >= self.settle + (0 if sign.answers else self.silence)
+            return self._end("there" if sign.answers else "not_asked", now, sign) if over else None
+        self._silent_since = begun if self._silent_since is None else self._silent_since
+        if voucher is not None:
+            self._vouched_since = begun if self._vouched_since is None else self._vouched_since
+            if now - self._vouched_since >= self.silence:
+                return self._end("gone", now, sign, voucher)
+            return None
+        self._vouched_since = None
+        if not self.asked:
+            return self._end("no_witness", now, sign) if now - self._silent_since >= self.silence else None
+        over = now - self.started >= self.settle + self.silence
+        return self._end("store_silent", now, sign) if over else None
+
+    def _end(
+        self,
+        state: Literal["gone", "there", "store_silent", "no_witness", "not_asked"],
+        now: float,
+        sign: Sign,
+        voucher: tuple[Witness, Sign] | None = None,
+    ) -> Departure:
+        silent_s = 0.0 if self._silent_since is None else now - (self._vouched_since or self._silent_since)
+        vouched, how = voucher or (None, None)
+        return Departure(state, silent_s, sign, vouched, how, self.asked)

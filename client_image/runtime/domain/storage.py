@@ -1,0 +1,90 @@
+"""What a terminal's files are kept on, from the lines of its /proc/mounts. Pure; called by the probe.
+
+Live systems and thin clients keep their root in memory, or write to a layer in memory over a read-only one: what is changed there
+is gone at the next boot. A disk with errors is remounted read-only: there nothing can be changed at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from runtime.domain.facts import Storage
+
+_DISK = frozenset(
+    {
+        *("ext2", "ext3", "ext4", "xfs", "btrfs", "jfs", "reiserfs", "f2fs", "nilfs2", "zfs", "bcachefs"),
+        *("vfat", "msdos", "ntfs", "ntfs3", "fuseblk", "ubifs", "jffs2", "yaffs2"),
+    }
+)
+_MEMORY = frozenset({"tmpfs", "ramfs", "rootfs"})
+_LAYERS = frozenset({"overlay", "overlayfs", "aufs", "unionfs"})
+_IMAGE = frozenset({"squashfs", "iso9660", "udf", "cramfs", "erofs", "romfs"})
+_ESCAPED = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class _Mount:
+    """``number``: of its line."""
+
+    number: int
+    device: str
+    place: str
+    kind: str
+    options: tuple[str, ...]
+
+    def option(self, name: str) -> str:
+        return next((text.partition("=")[2] for text in self.options if text.startswith(f"{name}=")), "")
+
+
+def storage_of(lines: Sequence[str]) -> Storage | None:
+    """Of /etc, where every setting is. None when the lines do not say: no /proc, or a root that is not listed (chroot)."""
+    mount = _holding("/etc", lines)
+    if mount is None:
+        return None
+    lasting, seen = _lasting(mount, lines)
+    read_only = "ro" in mount.options or mount.kind in _IMAGE
+    why = f"{mount.place} ({mount.device}, {mount.kind}) {_state(mount)}" if read_only else f"{mount.place} is {seen}"
+    return Storage(mount.place, mount.kind, mount.device, read_only, lasting, why)
+
+
+def _state(mount: _Mount) -> str:
+    """ext's own option says what a read-only mount most likely means."""
+    cause = mount.option("errors")
+    return "is mounted read-only" + (", as it is after a disk error: see dmesg" if cause == "remount-ro" else "")
+
+
+def _lasting(mount: _Mount, lines: Sequence[str]) -> tuple[bool | None, str]:
+    """And what was seen, as the end of a sentence about the mount's place."""
+    if mount.kind in _MEMORY:
+        return False, f"kept in memory ({mount.kind})"
+    if mount.kind in _IMAGE:
+        return None, f"an image ({mount.kind})"
+    if mount.kind in _LAYERS:
+        upper = mount.option("upperdir")
+        under = _holding(upper, lines, without=mount.number) if upper else None
+        # The mount that holds the layer may be out of sight: it was made before the root was.
+        if under is not None and under.place != "/" and under.kind in _DISK:
+            return True, f"a layer on {under.device}"
+        return False, f"a layer over another file system ({mount.kind})"
+    return (True if mount.kind in _DISK else None), f"on {mount.device} ({mount.kind})"
+
+
+def _holding(path: str, lines: Sequence[str], without: int = -1) -> _Mount | None:
+    """The mount that a path is on. The last at a place covers those before it. ``without``: a line that does not count."""
+    chain = (path, *(str(parent) for parent in PurePosixPath(path).parents))
+    found: dict[str, _Mount] = {}
+    for number, line in enumerate(lines):
+        parts = line.split(" ", 4)
+        if len(parts) < 4 or not parts[1].startswith("/") or number == without:
+            continue
+        place = _unescaped(parts[1])
+        if place in chain:
+            found[place] = _Mount(number, _unescaped(parts[0]), place, _unescaped(parts[2]), tuple(parts[3].split(",")))
+    return next((found[place] for place in chain if place in found), None)
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 8)), text) if "\\" in text else text

@@ -1,0 +1,1 @@
+"""Clocks, planned instants and time zone files, as rules over values. Pure."""

@@ -1,0 +1,83 @@
+"""Clocks that cannot be trusted blindly: a wall clock that jumps during a run, a terminal whose clock is not ours.
+
+The engine takes an anchor when a run begins and asks it before every stage; disruptive actions ask for both clocks at once.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from contracts.windows import Window, inside
+from runtime.domain.action import Refused
+from runtime.domain.model import Host
+from runtime.domain.ports import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """Both clocks of the proxy at one moment: aware wall time and monotonic seconds."""
+
+    wall: dt.datetime
+    monotonic: float
+
+    @classmethod
+    def take(cls, clock: Clock) -> Anchor:
+        return cls(clock.now(), clock.monotonic())
+
+    def jumped(self, clock: Clock, limit: float) -> str | None:
+        """A sentence when the wall clock moved by more than ``limit`` seconds against the monotonic one since, else None.
+
+        A machine that slept shows a jump forward: its monotonic clock stood still, and so did the run.
+        """
+        seconds = (clock.now() - self.wall).total_seconds() - (clock.monotonic() - self.monotonic)
+        if abs(seconds) <= limit:
+            return None
+        way = "forward" if seconds > 0 else "back"
+        return f"the proxy's clock jumped {way} by {abs(seconds):.0f} s since the run began"
+
+
+def inside_by_both(
+    windows: Iterable[Window], now: dt.datetime, epoch: int | None, store: int | None = None
+) -> dt.datetime | Refused:
+    """The instant (aware UTC, our clock) until which the proxy's and the terminal's clock both lie in a window, or why not.
+
+    ``now`` carries the zone of the windows (see contracts.windows); ``epoch`` is the terminal's clock in Unix seconds, None when
+    it could not be read. Codes of the refusal: outside_window, no_clock, clocks_disagree.
+    """
+    windows = tuple(windows)
+    allowed = ", ".join(map(str, windows)) or "none"
+    ours = inside(windows, now, store)
+    if ours is None:
+        return Refused("outside_window", f"it is {now:%a %H:%M %Z}, allowed: {allowed}")
+    theirs = _time(epoch, now.tzinfo)
+    if theirs is None:
+        return Refused("no_clock", "the terminal's clock cannot be read, so ours cannot be checked against it")
+    until = inside(windows, theirs, store)
+    if until is None:
+        shown = f"the proxy says {now:%a %H:%M}, the terminal {theirs:%Y-%m-%d %H:%M %Z}"
+        return Refused("clocks_disagree", f"{shown}, which is outside its window; allowed: {allowed}")
+    return min(ours, now.astimezone(dt.UTC) + (until - theirs))
+
+
+def inside_for_machine(
+    host: Host, windows_for: Callable[[int | None], Iterable[Window]], now: dt.datetime, epoch: int | None
+) -> dt.datetime | Refused:
+    """The same for every store that an entry of the host's machine names: the shortest permission of all, or why one refuses."""
+    until: dt.datetime | None = None
+    for store in host.machine.stores:
+        one = inside_by_both(windows_for(store), now, epoch, store)
+        if isinstance(one, Refused):
+            return one if store == host.store else replace(one, message=f"as a machine of store {store}: {one.message}")
+        until = one if until is None else min(until, one)
+    if until is None:
+        raise ValueError("a machine without stores")  # there is always one, known or not
+    return until
+
+
+def _time(epoch: int | None, zone: dt.tzinfo | None) -> dt.datetime | None:
+    try:
+        return None if epoch is None else dt.datetime.fromtimestamp(epoch, zone)
+    except (OverflowError, ValueError, OSError):
+        return None  # a number, but no time: as good as unreadable

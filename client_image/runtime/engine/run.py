@@ -1,0 +1,184 @@
+"""One run from a job to its report: inventory, selection, ledger, fan-out. Called by main; effects arrive as arguments."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeVar
+
+from contracts.config import NetworkConfig
+from runtime.domain.background import in_background
+from runtime.domain.errors import InventoryUnavailable, RunCancelled, RunError
+from runtime.domain.identity import entry_index
+from runtime.domain.model import Host, HostResult, Listing, Missing, Reason, RunInfo, RunReport
+from runtime.domain.pipeline import Job
+from runtime.domain.ports import Inventory
+from runtime.domain.selection import select
+from runtime.domain.targets import missing, require_found
+from runtime.domain.witnesses import Neighbours, places
+from runtime.engine.fan_out import fan_out
+from runtime.engine.stop import Stop
+from runtime.process_one import Context, process_one
+
+GRACE_S = 120.0
+NOTICES = 5  # shown at the start of a run
+# After its deadline a run takes its grace time and records its results; one that is still there then hangs.
+SURELY_ENDED_S = GRACE_S + 75.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who watches a run: told what of the network could not be read, how many hosts there are, then each result as it comes."""
+
+    selected: Callable[[Job, list[Host]], None]
+    result: Callable[[HostResult], None]
+    started: Callable[[Host], None] = lambda host: None
+    notice: Callable[[str], None] = lambda text: None
+
+
+Confirm = Callable[[Job, list[Host]], Coroutine[Any, Any, None]]
+"""Asked once with the hosts that the run would consider, and no others; raises RunError when the run may not go on."""
+
+
+async def no_question(job: Job, hosts: list[Host]) -> None:
+    """For runs that nobody sits in front of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The hosts that a run means, the values of its filters that mean none, and all that the inventory lists."""
+
+    hosts: list[Host]
+    missing: tuple[Missing, ...]
+    listing: Listing
+
+
+async def find_hosts(inventory: Inventory, info: RunInfo) -> Found:
+    """Raises InventoryUnavailable, or NoHostMatched with what was asked."""
+    listing = await in_background(partial(inventory.read, info.selector))
+    chosen = select(listing, replace(info.selector, limit=None))
+    unmatched = missing(info.selector, listing.entries, chosen)
+    require_found(info, unmatched, chosen)
+    return Found(chosen[: info.selector.limit], unmatched, listing)
+
+
+T = TypeVar("T")
+
+
+async def _in_time(waiting: Coroutine[Any, Any, T], stop: Stop, left: float, during: str, late: RunError) -> T:
+    """An inventory or a person may take minutes to answer, or never do. Raises RunCancelled, or ``late`` when the run's time is
+    over; an answer that comes then is dropped."""
+    found, stopped = asyncio.create_task(waiting), asyncio.create_task(stop.wait())
+    await asyncio.wait({found, stopped}, return_when=asyncio.FIRST_COMPLETED, timeout=left)
+    stopped.cancel()
+    if found.done() and not stop.requested:
+        return await found
+    found.cancel()
+    await asyncio.gather(found, return_exceptions=True)
+    if stop.requested:
+        raise RunCancelled("cancelled", f"{stop.text}, {during}: no host was touched")
+    raise late
+
+
+async def _agreed(
+    job: Job, inventory: Inventory, stop: Stop, confirm: Confirm, left: Callable[[], float], over: str
+) -> tuple[Job, Found]:
+    """The hosts of the run, which somebody has agreed to where that is asked. Raises RunError; then no host was touched."""
+    no_inventory = InventoryUnavailable(
+        "deadline",
+        f"{over}, and the inventory has not answered: no host was touched",
+        "`flageemonitor-run doctor` shows whether the inventory answers",
+    )
+    reading = find_hosts(inventory, job.info)
+    found = await _in_time(reading, stop, left(), "while the inventory was being read", no_inventory)
+    job = replace(job, info=replace(job.info, missing=found.missing))
+    no_word = RunCancelled("deadline", f"{over}, and nobody has confirmed the run: no host was touched")
+    await _in_time(confirm(job, found.hosts), stop, left(), "before the run was confirmed", no_word)
+    return job, found
+
+
+async def execute(
+    job: Job,
+    context: Context,
+    inventory: Inventory,
+    config: NetworkConfig,
+    listener: Listener,
+    grace: float = GRACE_S,
+    confirm: Confirm = no_question,
+    *,
+    began: float | None = None,
+) -> tuple[RunReport, RunError | None]:
+    """Run the job on every selected host. Each has one result when this returns, recorded unless ``trouble`` says otherwise.
+
+    ``began``: when the run began, by the monotonic clock; its deadline counts from there and covers the inventory as well.
+
+    When the local state fails (a full disk), the run stops: no further host is started, those at work may finish, and their
+    results are still shown. A run that finds no host, or is not confirmed, leaves in the ledger why, and raises it.
+    """
+    limits = config.ssh
+    ends = limits.run_deadline + (context.clock.monotonic() if began is None else began)
+
+    over = f"the run's deadline of {limits.run_deadline:g} s (ssh.run_deadline) is over"
+
+    def left() -> float:
+        return max(0.0, ends - context.clock.monotonic())
+
+    try:
+        job, found = await _agreed(job, inventory, context.stop, confirm, left, over)
+        hosts, listing = found.hosts, found.listing
+    except RunError as error:
+        with contextlib.suppress(RunError):  # its caller must hear what stopped the run, not that it went unrecorded
+            await context.ledger.refuse(job.info, error)
+        raise
+    context = replace(context, listing=listing, entries=entry_index(listing.entries))
+    if job.effect == "disrupt":
+        leaving = {host.address for host in hosts}
+        context = replace(context, neighbours=Neighbours(places(config), listing.entries, leaving))
+    trouble: list[RunError] = []
+
+    def tell(told: Callable[[], None]) -> None:
+        """What a person sees must never be what stops the work: a full disk behind a redirection, a character it cannot show."""
+        try:
+            told()
+        except Exception as error:
+            if not trouble:
+                advice = f"the results are in the local state: flageemonitor-run runs {job.info.run_id}"
+                trouble.append(RunError("output_failed", f"the output could not be written: {error}", advice))
+
+    for notice in found.listing.notices[:NOTICES]:
+        tell(partial(listener.notice, notice))
+    if len(found.listing.notices) > NOTICES:
+        rest = len(found.listing.notices) - NOTICES
+        tell(partial(listener.notice, f"{rest} more notices about the inventory: flageemonitor-run doctor"))
+    tell(lambda: listener.selected(job, hosts))
+    await context.ledger.begin(job.info, hosts)
+
+    async def work(host: Host) -> HostResult:
+        tell(lambda: listener.started(host))
+        return await process_one(host, context)
+
+    unrecorded: list[HostResult] = []
+
+    async def record(result: HostResult) -> None:
+        try:
+            await context.ledger.record(job.info.run_id, result)
+        except RunError as error:
+            unrecorded.append(result)
+            trouble.append(error)
+            context.stop.request(Reason.STOPPED, f"results cannot be recorded: {error.message}")
+        tell(lambda: listener.result(result))
+
+    results = await fan_out(
+        hosts, work, record, parallel=limits.parallel, stop=context.stop, grace=grace, deadline=left(), over=over
+    )
+    report = RunReport(job.info, tuple(results), context.clock.now())
+    try:
+        for result in unrecorded:  # the disk may be back, and the ledger should say what was shown
+            await context.ledger.record(job.info.run_id, result)
+        await context.ledger.finish(job.info.run_id, report.exit_code)
+    except RunError as error:
+        trouble.append(error)
+    return report, trouble[0] if trouble else None
