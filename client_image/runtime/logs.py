@@ -8,7 +8,7 @@ from typing import TextIO
 import structlog
 
 from contracts.visible import visible, visible_values
-from runtime.cli.text import forgiving
+from runtime.adapters.streams import forgiving
 
 
 class _Plain(logging.Formatter):

@@ -468,7 +468,7 @@ def _parsed_and_run(words: list[str]) -> int:
     except click.Abort:
         return 130
     except BrokenPipeError:  # the reader of a help text went away
-        from runtime.cli.text import hush
+        from runtime.adapters.streams import hush
 
         hush(sys.stdout)
         return 1

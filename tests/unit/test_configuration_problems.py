@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contracts.config import NetworkConfig
-from runtime.cli.configuration import problems
+from runtime.domain.config_check import problems
 from runtime.settings import read_settings
 from runtime.wiring import Installation
 
@@ -76,6 +76,7 @@ def test_what_a_document_says_about_actions_is_looked_at_without_a_job(case: str
     config = NetworkConfig.model_validate({"network": "ACME", "inventory": {"kind": "static"}, **parts})
     paths = {f"FLAGEEMONITOR_{name}_PATH": str(tmp_path / name.lower()) for name in ("CONFIG", "DATA")}
     with Installation(read_settings(paths)) as installation:
-        found = {finding.path: finding.text for finding in problems(installation, config) if finding.level == "error"}
+        findings = list(problems(config, installation.known, installation.clock.now()))
+    found = {finding.path: finding.text for finding in findings if finding.level == "error"}
     assert found.keys() == errors.keys()
     assert all(said in found[path] for path, said in errors.items()), found

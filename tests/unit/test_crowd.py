@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 from contracts.config import Job
-from runtime.cli.crowd import crowds
+from runtime.domain.time.crowd import crowds
 
 THREE = dt.datetime(2026, 3, 14, 3, 0, tzinfo=dt.UTC)
 MINUTE = dt.timedelta(minutes=1)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from contracts.bounded import whole
+from runtime.domain.time.turns import runs_at_once
 
 ROOT = Path("/")
 # Of 1000: such a process seems bigger to the kernel than it is by half of all the memory there is.
@@ -21,6 +22,11 @@ def memory_limit(root: Path = ROOT) -> int:
     """Bytes: the smallest limit of this process's groups, or what the machine has."""
     limits = [limit for group, file, _ in _groups(root) if (limit := _number(group / file)) is not None]
     return min([*limits, _machine(root)])
+
+
+def simultaneous_runs(configured: int | None) -> int:
+    """How many scheduled runs go on at once on this machine: what the configuration says, else what fits into the memory."""
+    return configured or runs_at_once(memory_limit())
 
 
 def kills(root: Path = ROOT) -> int | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
-from contracts.action_check import Check, Finding, Level
+from contracts.action_check import Finding, Level
 from contracts.config import Job, NetworkConfig
 from contracts.document import Document, DocumentError, read_document
 from runtime.adapters.control_plane import refresh
@@ -18,10 +18,8 @@ from runtime.adapters.state.meta import note_refresh
 from runtime.cli import crowd
 from runtime.cli.output import Out
 from runtime.cli.text import counted, lasting
-from runtime.domain.errors import NoConfiguration, RunError
-from runtime.domain.pipeline import resolve
-from runtime.domain.published import publish
-from runtime.domain.scheduled import request_of
+from runtime.domain.config_check import problems, startable
+from runtime.domain.errors import NoConfiguration
 from runtime.wiring import Installation
 
 _STYLE = {"ok": "green", "info": "dim", "warning": "yellow", "danger": "bold red", "error": "bold red"}
@@ -31,7 +29,7 @@ def check(installation: Installation, file: str | None, out: Out) -> int:
     document, etag, findings = _read(installation, file)
     findings += [Finding(note.level, note.path, note.text) for note in document.notes]
     config = document.config
-    found = list(problems(installation, config))
+    found = list(problems(config, installation.known, installation.clock.now()))
     findings += found
     good = startable(config, found)
     findings += [Finding("warning", "schedule", text) for text in crowd.sentences(installation, config, good)]
@@ -60,11 +58,6 @@ def _jobs_on(config: NetworkConfig, good: Iterable[Job]) -> str:
     return f"{counted(on, 'job')} on{f', {stopped} not started' if stopped else ''}"
 
 
-def startable(config: NetworkConfig, found: Iterable[Finding]) -> list[Job]:
-    stopped = {finding.job for finding in found if finding.stops}
-    return [job for job in config.schedule if job.id not in stopped]
-
-
 def _mark(level: Level, out: Out) -> object:
     return Text(level, style=_STYLE[level]) if out.form == "table" else level
 
@@ -78,33 +71,6 @@ def _read(installation: Installation, file: str | None) -> tuple[Document, str |
         return read_document(read_plain(Path(file)), strict=True), None, []
     except DocumentError as error:
         raise NoConfiguration(error.reason, f"{file}: {error}", "correct these places, then check again") from None
-
-
-def problems(installation: Installation, config: NetworkConfig) -> Iterator[Finding]:
-    """What validation of the document alone cannot see: actions, parameters, providers, jobs. Also asked by the daemon."""
-    known = installation.known
-    actions = known.catalogue.actions
-    published = publish(actions.values(), known.providers)
-    check = Check(config, published, installation.clock.now(), models=lambda name: actions[name].params)
-    stopped: set[str] = set()
-    for finding in check.findings():
-        if finding.stops:
-            stopped.add(finding.job)
-        yield finding
-    for job in config.schedule:
-        if job.id not in stopped:
-            yield from _job_problems(installation, config, job)
-
-
-def _job_problems(installation: Installation, config: NetworkConfig, job: Job) -> Iterator[Finding]:
-    """What only a run finds: its targets above all."""
-    try:
-        resolve(request_of(job), config, installation.known, agent_id="", now=installation.clock.now())
-    except RunError as error:
-        level: Level = "error" if job.enabled else "warning"
-        advice = f": {error.advice}" if error.reason == "no_target" else ""
-        text = f"{error.message}; this job is not started{advice}"
-        yield Finding(level, f"schedule.{job.id}", text, job=job.id, stops=True)
 
 
 def refresh_now(installation: Installation, out: Out) -> int:

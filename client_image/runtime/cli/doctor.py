@@ -29,11 +29,11 @@ from runtime.adapters.state.meta import probe_write, read_daemon_status
 from runtime.adapters.state.room import Room, room_at
 from runtime.adapters.state.runs import live_runs
 from runtime.cli import crowd
-from runtime.cli.configuration import problems, startable
 from runtime.cli.identity import Identities
 from runtime.cli.output import Out
 from runtime.cli.text import counted, lasting
 from runtime.domain.background import within
+from runtime.domain.config_check import problems, startable
 from runtime.domain.errors import RunError
 from runtime.domain.listed import of_nobody
 from runtime.domain.machines import same_as, shared_machines
@@ -180,7 +180,7 @@ def _configuration(installation: Installation) -> Iterator[Check]:
         )
     for warning in stored.warnings:
         yield Check("configuration", "warning", warning)
-    found = list(problems(installation, config))
+    found = list(problems(config, installation.known, installation.clock.now()))
     for finding in found:
         level: Status = "bad" if finding.level == "error" else "warning"
         yield Check(finding.path, level, finding.text, "flageemonitor-run config check")

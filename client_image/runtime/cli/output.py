@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from contracts.visible import is_utf8, json_text, one_line, visible
-from runtime.cli.text import forgiving, hush
+from runtime.adapters.streams import forgiving, hush
 from runtime.domain.errors import RunError
 
 if TYPE_CHECKING:

@@ -13,13 +13,14 @@ from rich.text import Text
 from contracts.config import Job, NetworkConfig
 from contracts.schedule import plan_of, upcoming
 from runtime.cli import crowd
-from runtime.cli.configuration import problems
 from runtime.cli.output import Out
+from runtime.domain.config_check import problems, startable
 from runtime.domain.errors import UsageFault
 from runtime.domain.model import Listing, Selector
 from runtime.domain.pipeline import resolve
 from runtime.domain.scheduled import request_of, selector_of
 from runtime.domain.selection import select
+from runtime.domain.time.crowd import in_turn
 from runtime.engine import gates
 from runtime.engine.forecast import Expected, Forecast, sentences
 from runtime.wiring import Installation
@@ -36,18 +37,17 @@ def parse_span(text: str) -> float:
 
 def show_schedule(installation: Installation, span: str, explain: bool, out: Out) -> int:
     config = installation.document().config
-    found = list(problems(installation, config))
-    stopped = {finding.job for finding in found if finding.stops}
-    good = [job for job in config.schedule if job.id not in stopped]
+    found = list(problems(config, installation.known, installation.clock.now()))
+    good = startable(config, found)
     start, zone = installation.clock.now(), ZoneInfo(config.timezone)
-    planned = crowd.in_turn(upcoming(good, zone, start, parse_span(span), installation.agent_id), config)
+    planned = in_turn(upcoming(good, zone, start, parse_span(span), installation.agent_id), config)
     if explain:
         _show_explained(installation, config, planned, out)
     else:
         _show_planned(installation, planned, zone, out)
     if not planned:
         out.say(f"nothing is due within {span}")
-    off = [job.id for job in config.schedule if not job.enabled and job.id not in stopped]
+    off = [job.id for job in config.schedule if not job.enabled and all(job.id != finding.job for finding in found if finding.stops)]
     if off:
         out.say(f"switched off: {', '.join(off)}", "dim")
     for text in crowd.sentences(installation, config, good, parse_span(span)):

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from contracts.visible import one_line, visible
-from runtime.cli.text import hush
+from runtime.adapters.streams import hush
 
 GAP = 2  # between two columns
 LEAST = 20  # text that may be folded still reads well in so many characters, the gap to the next column included

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
-from typing import Any, TextIO
-
 
 def counted(number: int, what: str) -> str:
     """3 hosts, 1 host."""
@@ -20,17 +16,3 @@ def lasting(seconds: float) -> str:
         if number:
             parts.append(f"{number} {unit}")
     return " ".join(parts[:2]) or "0 s"
-
-
-def forgiving(stream: TextIO) -> TextIO:
-    """The stream, which from now on writes out what its encoding does not have (LANG=C) instead of failing."""
-    if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="backslashreplace")
-    return stream
-
-
-def hush(stream: Any) -> None:
-    """The reader of this stream went away (head, less): what is still to be said is dropped, and the work goes on."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)

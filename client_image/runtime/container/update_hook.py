@@ -83,7 +83,7 @@ def main() -> None:
     except Exception as error:
         code, message = NOT_NOW, f"not now: {type(error).__name__}: {error}"
     from contracts.visible import one_line
-    from runtime.cli.text import forgiving
+    from runtime.adapters.streams import forgiving
 
     faulthandler.cancel_dump_traceback_later()
     out = forgiving(sys.stdout)

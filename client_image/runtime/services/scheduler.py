@@ -13,12 +13,12 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from contracts.config import Effect, Job, NetworkConfig
 from contracts.schedule import Plan, plan_of
+from runtime.adapters.memory import simultaneous_runs
 from runtime.adapters.state.door import closed_until
 from runtime.adapters.state.ledger import post_news
 from runtime.adapters.state.meta import job_fires_seen, note_job_fire, reset_job_fire
 from runtime.adapters.state.starts import Claim, claim, started
-from runtime.cli.configuration import problems
-from runtime.cli.crowd import limit_of
+from runtime.domain.config_check import problems
 from runtime.domain.errors import RunError
 from runtime.domain.model import Selector
 from runtime.domain.pipeline import Request, resolve
@@ -75,7 +75,7 @@ class Jobs:
         self._active, self._first = wanted, False
         self._runs.jobs = wanted
         self._runs.run_deadline = config.ssh.run_deadline
-        self._runs.limit = limit_of(config)
+        self._runs.limit = simultaneous_runs(config.runs_at_once)
         return tuple(sorted(wanted))
 
     async def look(self) -> None:
@@ -119,7 +119,7 @@ class Jobs:
         return killed
 
     def _wanted(self, config: NetworkConfig) -> dict[str, Active]:
-        found = list(problems(self._installation, config))
+        found = list(problems(config, self._installation.known, self._installation.clock.now()))
         bad = {finding.job: finding.text for finding in found if finding.stops}
         for finding in found:
             if not finding.stops:
