@@ -20,7 +20,6 @@ from contracts import core_dumps
 from contracts.document import Document
 from contracts.visible import quoted
 from runtime.adapters.config_store import StoredConfig
-from runtime.adapters.control_plane import MAX_PAUSE_S, MIN_PAUSE_S, RefreshResult, next_pause, refresh
 from runtime.adapters.deployment_notes import DeploymentNotes, LastDeploy, read_notes
 from runtime.adapters.state.door import DEPLOY, closed_by, open_door
 from runtime.adapters.state.errors import StateUnavailable
@@ -35,6 +34,7 @@ from runtime.domain.errors import RunError
 from runtime.domain.time.clock_trust import ADVICE, Suspect, Trust, Trusted
 from runtime.engine.run import GRACE_S
 from runtime.logs import configure
+from runtime.services.config_refresh import MAX_PAUSE_S, MIN_PAUSE_S, RefreshResult, next_pause, refresh
 from runtime.services.scheduler import Jobs
 from runtime.settings import read_settings
 from runtime.wiring import Installation

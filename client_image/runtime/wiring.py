@@ -31,7 +31,7 @@ from runtime.engine.stop import Stop
 from runtime.settings import RuntimeSettings
 
 if TYPE_CHECKING:
-    from runtime.adapters.control_plane import ControlPlane
+    from runtime.adapters.control_plane.http import HttpControlPlane
     from runtime.domain.time.clock_trust import Trust
     from runtime.process_one import Context
 
@@ -152,11 +152,13 @@ class Installation:
         return self.store.load().document
 
     @property
-    def plane(self) -> ControlPlane:
-        from runtime.adapters.control_plane import ControlPlane  # its HTTP client would slow every run's start down
+    def plane(self) -> HttpControlPlane:
+        from runtime.adapters.control_plane.http import (
+            HttpControlPlane,  # its HTTP client would slow every run's start down
+        )
 
         settings = self.settings
-        return ControlPlane(
+        return HttpControlPlane(
             url=settings.config_url,
             network=settings.network,
             token_file=settings.token_file,

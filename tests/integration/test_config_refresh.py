@@ -22,7 +22,8 @@ import pytest
 from contracts.bounded import MAX_BYTES
 from contracts.secret import Secret
 from runtime.adapters.config_store import FILE, ConfigStore
-from runtime.adapters.control_plane import ControlPlane, refresh
+from runtime.adapters.control_plane.http import HttpControlPlane
+from runtime.services.config_refresh import refresh
 from tests.harness.need import need_program, need_root
 from tests.unit.state.support import NOON, StillClock
 
@@ -104,9 +105,9 @@ def store(tmp_path: Path) -> ConfigStore:
     return filled
 
 
-def _plane(server: Server, **changes: Any) -> ControlPlane:
+def _plane(server: Server, **changes: Any) -> HttpControlPlane:
     values = {"url": server.url, "network": "acme", "token": Secret(TOKEN), "read_timeout": 5.0, "connect_timeout": 5.0}
-    return ControlPlane(**{**values, **changes})
+    return HttpControlPlane(**{**values, **changes})
 
 
 def _client(store: ConfigStore) -> str:
@@ -333,9 +334,10 @@ def test_the_environment_sends_neither_token_nor_login_elsewhere(
         "import sys, pathlib\n"
         "from contracts.secret import Secret\n"
         "from runtime.adapters.config_store import ConfigStore\n"
-        "from runtime.adapters.control_plane import ControlPlane, refresh\n"
+        "from runtime.adapters.control_plane.http import HttpControlPlane\n"
+        "from runtime.services.config_refresh import refresh\n"
         "from tests.unit.state.support import StillClock\n"
-        "plane = ControlPlane(sys.argv[1], token=Secret('t'))\n"
+        "plane = HttpControlPlane(sys.argv[1], token=Secret('t'))\n"
         "print(refresh(ConfigStore(pathlib.Path(sys.argv[2])), plane, StillClock()).reason)\n"
     )
     server.answer = _response(_document("new"))
@@ -399,12 +401,13 @@ def test_a_full_disk_keeps_the_old_document(server: Server, tmp_path: Path) -> N
         "import sys, pathlib\n"
         "from contracts.secret import Secret\n"
         "from runtime.adapters.config_store import ConfigStore\n"
-        "from runtime.adapters.control_plane import ControlPlane, refresh\n"
+        "from runtime.adapters.control_plane.http import HttpControlPlane\n"
+        "from runtime.services.config_refresh import refresh\n"
         "from tests.unit.state.support import NOON, StillClock\n"
         "store = ConfigStore(pathlib.Path(sys.argv[1]) / 'config')\n"
         "old = pathlib.Path(sys.argv[3]).read_bytes()\n"
         "store.replace(old, None, source='test', now=NOON)\n"
-        "result = refresh(store, ControlPlane(sys.argv[2], token=Secret('t')), StillClock())\n"
+        "result = refresh(store, HttpControlPlane(sys.argv[2], token=Secret('t')), StillClock())\n"
         "assert result.reason == 'not_stored', result\n"
         "assert 'No space left' in result.message, result\n"
         "assert store.load().document.config.client == 'old'\n"

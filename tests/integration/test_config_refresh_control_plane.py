@@ -16,7 +16,8 @@ import pytest
 
 from contracts.secret import Secret
 from runtime.adapters.config_store import ConfigStore
-from runtime.adapters.control_plane import ControlPlane, refresh
+from runtime.adapters.control_plane.http import HttpControlPlane
+from runtime.services.config_refresh import refresh
 from tests.harness.ports import LOOPBACK, accepts, free_port
 from tests.harness.process import running
 from tests.unit.state.support import StillClock
@@ -47,9 +48,9 @@ class Running:
         document["credentials"] = [{"id": "root", "user": "root", "password": "s3cret"}]
         self.command("config", "set", "group", network, "-", stdin=json.dumps(document).encode())
 
-    def plane(self, *scope: str) -> ControlPlane:
+    def plane(self, *scope: str) -> HttpControlPlane:
         token = self.command("token", "issue", "group", *scope).splitlines()[-1]
-        return ControlPlane(f"{self.url}/api/ingest/bot/config", network="SOL", token=Secret(token))
+        return HttpControlPlane(f"{self.url}/api/ingest/bot/config", network="SOL", token=Secret(token))
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,8 @@ from urllib3.util import Retry
 
 from contracts.config import ZabbixInventory
 from contracts.secret import Secret
-from runtime.adapters.control_plane import ControlPlane, Intercepted, Unavailable
+from runtime.adapters.control_plane.http import HttpControlPlane
+from runtime.adapters.control_plane.transport import Intercepted, Unavailable
 from runtime.adapters.http_deadline import DeadlinePassed, Wire, paced
 from runtime.adapters.zabbix.api import connected
 from runtime.domain.errors import InventoryUnavailable
@@ -76,8 +77,8 @@ HOSTILE: dict[str, tuple[weird.Behaviour, str]] = {
 }
 
 
-def plane(url: str) -> ControlPlane:
-    return ControlPlane(url, token=Secret("t"), connect_timeout=30, read_timeout=30, total_timeout=DEADLINE_S)
+def plane(url: str) -> HttpControlPlane:
+    return HttpControlPlane(url, token=Secret("t"), connect_timeout=30, read_timeout=30, total_timeout=DEADLINE_S)
 
 
 def ask_plane(url: str) -> str:
@@ -224,7 +225,7 @@ def test_a_connection_that_is_over_keeps_no_descriptor_until_the_session_ends(ca
 def test_a_caller_with_less_time_is_not_held_longer() -> None:
     with weird.serving(weird.silent) as port:
         begun = time.monotonic()
-        patient = ControlPlane(f"http://{LOOPBACK}:{port}/x", token=Secret("t"), total_timeout=60)
+        patient = HttpControlPlane(f"http://{LOOPBACK}:{port}/x", token=Secret("t"), total_timeout=60)
         answer = patient.fetch_config(None, correlation_id="c", now=dt.datetime.now(dt.UTC), within=0.3)
         assert isinstance(answer, Unavailable)
         assert "waited 0.3 s" in answer.reason

@@ -12,7 +12,6 @@ from rich.text import Text
 from contracts.action_check import Finding, Level
 from contracts.config import Job, NetworkConfig
 from contracts.document import Document, DocumentError, read_document
-from runtime.adapters.control_plane import refresh
 from runtime.adapters.state.files import read_plain
 from runtime.adapters.state.meta import note_refresh
 from runtime.cli import crowd
@@ -20,6 +19,7 @@ from runtime.cli.output import Out
 from runtime.cli.text import counted, lasting
 from runtime.domain.config_check import problems, startable
 from runtime.domain.errors import NoConfiguration
+from runtime.services.config_refresh import refresh
 from runtime.wiring import Installation
 
 _STYLE = {"ok": "green", "info": "dim", "warning": "yellow", "danger": "bold red", "error": "bold red"}

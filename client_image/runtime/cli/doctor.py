@@ -21,7 +21,7 @@ from contracts.ids import uuid7
 from contracts.visible import one_line
 from runtime.adapters import assets
 from runtime.adapters.build import read_build
-from runtime.adapters.control_plane import Intercepted, Refused, Unavailable
+from runtime.adapters.control_plane.transport import Intercepted, Refused, Unavailable
 from runtime.adapters.deployment_notes import read_notes
 from runtime.adapters.state.errors import StateUnavailable
 from runtime.adapters.state.history import count

@@ -47,7 +47,11 @@ def show_schedule(installation: Installation, span: str, explain: bool, out: Out
         _show_planned(installation, planned, zone, out)
     if not planned:
         out.say(f"nothing is due within {span}")
-    off = [job.id for job in config.schedule if not job.enabled and all(job.id != finding.job for finding in found if finding.stops)]
+    off = [
+        job.id
+        for job in config.schedule
+        if not job.enabled and all(job.id != finding.job for finding in found if finding.stops)
+    ]
     if off:
         out.say(f"switched off: {', '.join(off)}", "dim")
     for text in crowd.sentences(installation, config, good, parse_span(span)):

@@ -9,13 +9,9 @@ from typing import Any
 import pytest
 
 from contracts.secret import Secret
-from runtime.adapters.control_plane import (
-    ControlPlane,
-    RefreshResult,
-    Unavailable,
-    next_pause,
-    parse_retry_after,
-)
+from runtime.adapters.control_plane.http import HttpControlPlane, parse_retry_after
+from runtime.adapters.control_plane.transport import Unavailable
+from runtime.services.config_refresh import RefreshResult, next_pause
 from tests.unit.state.support import NOON
 
 
@@ -82,7 +78,7 @@ def test_retry_after_in_both_its_forms(text: str | None, seconds: float | None) 
     ],
 )
 def test_an_address_that_would_leak_or_lead_nowhere_is_not_contacted(url: str, problem: str) -> None:
-    answer = ControlPlane(url, token=Secret("t")).fetch_config(None, correlation_id="c", now=NOON)
+    answer = HttpControlPlane(url, token=Secret("t")).fetch_config(None, correlation_id="c", now=NOON)
     assert isinstance(answer, Unavailable)
     assert problem in answer.reason
     assert "pw" not in answer.reason
@@ -105,7 +101,7 @@ def test_a_token_file_is_read_with_care(tmp_path: Path, content: bytes, token: s
     path = tmp_path / "token"
     path.write_bytes(content)
     path.chmod(0o400)
-    login = ControlPlane("https://control.example/", token_file=path, token=Secret("not this")).login()
+    login = HttpControlPlane("https://control.example/", token_file=path, token=Secret("not this")).login()
     assert (login.token.reveal() if login.token else None) == token
     assert bool(login.problem) is (token is None)
     assert login.warning == ""
@@ -115,14 +111,14 @@ def test_a_token_file_that_others_may_read_is_used_with_a_warning(tmp_path: Path
     path = tmp_path / "token"
     path.write_text("abc")
     path.chmod(0o644)
-    login = ControlPlane("https://control.example/", token_file=path).login()
+    login = HttpControlPlane("https://control.example/", token_file=path).login()
     assert login.token == Secret("abc")
     assert "chmod 400" in login.warning
 
 
 def test_a_rotated_token_counts_at_once(tmp_path: Path) -> None:
     path = tmp_path / "token"
-    plane = ControlPlane("https://control.example/", token_file=path)
+    plane = HttpControlPlane("https://control.example/", token_file=path)
     assert "cannot be read" in plane.login().problem
     for text in ("old", "new"):
         path.write_text(text)
@@ -130,5 +126,5 @@ def test_a_rotated_token_counts_at_once(tmp_path: Path) -> None:
 
 
 def test_the_token_of_the_environment_serves_where_there_is_no_file() -> None:
-    assert ControlPlane("https://control.example/", token=Secret(" t ")).login().token == Secret("t")
-    assert "FLAGEEMONITOR_TOKEN" in ControlPlane("https://control.example/").login().problem
+    assert HttpControlPlane("https://control.example/", token=Secret(" t ")).login().token == Secret("t")
+    assert "FLAGEEMONITOR_TOKEN" in HttpControlPlane("https://control.example/").login().problem

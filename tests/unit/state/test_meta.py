@@ -6,7 +6,6 @@ import datetime as dt
 from pathlib import Path
 from uuid import UUID
 
-from runtime.adapters.control_plane import RefreshResult
 from runtime.adapters.state.meta import (
     agent_id,
     job_fires_seen,
@@ -16,6 +15,7 @@ from runtime.adapters.state.meta import (
     read_daemon_status,
 )
 from runtime.adapters.state.store import State
+from runtime.services.config_refresh import RefreshResult
 from tests.unit.state.support import NOON, open_state
 
 

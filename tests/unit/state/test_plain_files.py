@@ -10,7 +10,7 @@ import pytest
 
 from contracts.bounded import MAX_BYTES
 from runtime.adapters.config_store import FILE, META, ConfigStore
-from runtime.adapters.control_plane import ControlPlane
+from runtime.adapters.control_plane.http import HttpControlPlane
 from runtime.adapters.handover import read_handed
 from runtime.adapters.state.files import ca_problem, read_plain
 from runtime.adapters.zabbix.transport import check
@@ -97,7 +97,7 @@ def test_a_note_beside_the_configuration_that_is_no_plain_file_counts_as_absent(
 @odd
 def test_a_token_that_is_no_plain_file_is_named(make: Callable[[Path], None], says: str, tmp_path: Path) -> None:
     make(tmp_path / "token")
-    login = ControlPlane("https://plane.example/api/bot/config", token_file=tmp_path / "token").login()
+    login = HttpControlPlane("https://plane.example/api/bot/config", token_file=tmp_path / "token").login()
     assert login.token is None
     assert f"{tmp_path / 'token'} cannot be read" in login.problem
 
