@@ -123,7 +123,7 @@ def test_the_daemon_waits_for_room_and_begins_when_there_is(tills: Shop, volume:
         ballast.unlink()
         started.wait("started")
         fill(volume)
-        started.wait("housekeeping_failed", work="_beat")
+        started.wait("service_failed", service="heartbeat")
         assert started.child.alive()
         assert disk(proxy.run("doctor", "--output", "json"))["status"] == "bad"
 

@@ -12,8 +12,9 @@ import pytest
 
 from runtime.adapters.state.door import DEPLOY, HOOK, close_door, closed_until
 from runtime.adapters.state.meta import DaemonStatus, read_daemon_status
-from runtime.daemon import Daemon
+from runtime.daemon import keep_running
 from runtime.domain.background import in_background
+from runtime.services.deployment_watch import DeploymentWatch
 from runtime.settings import read_settings
 from runtime.wiring import Installation
 from tests.unit.state.support import outbox_rows
@@ -31,7 +32,7 @@ def test_it_notes_that_it_lives_and_how_the_refresh_went_and_ends_when_asked(
         (tmp_path / "config/config_bot.json").write_bytes(stored)
 
     async def story(installation: Installation) -> tuple[DaemonStatus, int]:
-        running = asyncio.create_task(Daemon(installation).run())
+        running = asyncio.create_task(keep_running(installation))
         while True:
             status = await asyncio.to_thread(read_daemon_status, installation.state)
             if status is not None and status.heartbeat_at is not None and status.refreshed_at is not None:
@@ -54,7 +55,7 @@ def test_it_opens_the_door_at_its_start_unless_deploy_still_judges_it(
     paths = {f"FLAGEEMONITOR_{name}_PATH": str(tmp_path / name.lower()) for name in ("CONFIG", "DATA")}
 
     async def story(installation: Installation) -> None:
-        running = asyncio.create_task(Daemon(installation).run())
+        running = asyncio.create_task(keep_running(installation))
         while True:
             if await asyncio.to_thread(read_daemon_status, installation.state) is not None:
                 break
@@ -78,9 +79,9 @@ def test_each_change_of_the_deployment_is_told_once_whatever_container_comes(tmp
         (tmp_path / "data/deployment.json").write_text(json.dumps({"schema": 1, "last": last}))
 
     async def look(installation: Installation) -> None:
-        daemon = Daemon(installation)
+        watch = DeploymentWatch(installation)
         for _ in range(2):
-            await daemon._watch_deployment()
+            await watch.check()
 
     reasons: list[str] = []
     for reason, at in (("updated", "1"), ("updated", "1"), ("rolled_back", "2")):

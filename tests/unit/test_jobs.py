@@ -13,7 +13,7 @@ import structlog
 
 from contracts.config import NetworkConfig
 from runtime.adapters.state.meta import job_fires_seen, note_job_fire
-from runtime.services.scheduler import Jobs
+from runtime.services.scheduler import Scheduler
 from runtime.settings import read_settings
 from runtime.wiring import Installation
 from tests.unit.state.support import StillClock, outbox_rows
@@ -63,7 +63,7 @@ class World:
     stopped: bool = False
 
     def __post_init__(self) -> None:
-        self.jobs = Jobs(self.installation, self.launch)
+        self.jobs = Scheduler(self.installation, self.launch)
 
     async def launch(self, arguments: Sequence[str]) -> Run:
         if self.refusing:
@@ -85,13 +85,13 @@ class World:
         """A heartbeat, so much later; what it leads to has happened when this returns."""
         self.clock.at += later
         await settled()
-        await self.jobs.look()
+        await self.jobs.start_due_jobs()
         await settled()
 
     async def stop(self, grace: float = 5.0) -> int:
         """How many runs had to be killed."""
         self.stopped = True
-        return await self.jobs.wind_down(grace, last_words=grace)
+        return await self.jobs.stop_all(grace, last_words=grace)
 
     @property
     def started(self) -> list[tuple[str, str]]:
@@ -131,7 +131,7 @@ async def daemon(folder: Path, at: dt.datetime) -> AsyncIterator[World]:
     clock = StillClock(at)
     with Installation(read_settings(paths), clock) as installation:
         world = World(installation, clock)
-        world.jobs.start()
+        await world.jobs.start()
         try:
             yield world
         finally:

@@ -1,15 +1,21 @@
 """Keeps the network's configuration current: asks the control plane, checks its answer, then replaces the last valid one.
 
-Called by the daemon every ``refresh_interval`` and by `config refresh`. Whatever happens, the last valid document stays in force.
+:func:`refresh` is also what `config refresh` calls. Whatever happens, the last valid document stays in force.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import datetime as dt
+import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from contracts.document import DocumentError, read_document
+import structlog
+
+from contracts.document import Document, DocumentError, read_document
 from contracts.ids import uuid7
 from runtime.adapters.config_store import ConfigStore, StoredConfig
 from runtime.adapters.control_plane.transport import (
@@ -21,11 +27,17 @@ from runtime.adapters.control_plane.transport import (
     Transport,
     Unavailable,
 )
-from runtime.domain.errors import NoConfiguration
+from runtime.adapters.state.meta import note_refresh
+from runtime.domain.background import in_background
+from runtime.domain.errors import NoConfiguration, RunError
 from runtime.domain.ports import Clock
+from runtime.wiring import Installation
 
 MIN_PAUSE_S = 30.0
 MAX_PAUSE_S = 3600.0
+_AFTER_A_FAULT_S = 300.0
+
+log = structlog.get_logger("daemon")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,3 +163,85 @@ def _replace(
     if before is not None and before.document == document:
         return "unchanged", "the configuration is current", after
     return "updated", "a new configuration is in force", after
+
+
+class ConfigRefresh:
+    """The service. ``schedule`` is given each document that comes into force; it returns the ids of the jobs."""
+
+    name = "config_refresh"
+
+    def __init__(self, installation: Installation, schedule: Callable[[Document], tuple[str, ...]]) -> None:
+        self._installation, self._schedule = installation, schedule
+        self._in_force: Document | None = None
+        self._stamp: object = None
+        self._task: asyncio.Task[None] | None = None
+        self._failures = 0
+        self._trouble = ""
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._forever(), name=self.name)
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def health(self) -> str:
+        return self._trouble
+
+    def take_stored(self) -> float:
+        """Put the stored document in force if it is not yet; the seconds between refreshes."""
+        self._stamp = self._installation.store.stamp()
+        try:
+            stored = self._installation.store.load()
+        except RunError as error:
+            log.error(error.reason, message=error.message, advice=error.advice)
+            return MIN_PAUSE_S
+        document = stored.document
+        if document != self._in_force:
+            for note in document.notes:
+                if note.level != "info":
+                    log.warning("configuration_note", level_of_note=note.level, path=note.path, note=note.text)
+            jobs = self._schedule(document)
+            self._in_force = document
+            log.info("configuration_in_force", network=document.config.network, etag=stored.etag, jobs=jobs)
+        return float(document.config.refresh_interval)
+
+    def take_what_others_stored(self) -> None:
+        """Another process may have written the file: `config refresh`, the installer."""
+        if self._installation.store.stamp() != self._stamp:
+            self.take_stored()
+
+    async def _forever(self) -> None:
+        while True:
+            pause = _AFTER_A_FAULT_S
+            try:
+                pause = await self._once()
+                self._trouble = ""
+            except Exception as error:
+                self._trouble = f"{type(error).__name__}: {error}"
+                log.error("refresh_failed", error=self._trouble)
+            await asyncio.sleep(pause)
+
+    async def _once(self) -> float:
+        """Seconds until the next one."""
+        installation = self._installation
+        result = await in_background(lambda: refresh(installation.store, installation.plane, installation.clock))
+        await asyncio.to_thread(note_refresh, installation.state, result, result.at)
+        if result.current:
+            await asyncio.to_thread(installation.note_plane_time, result.told)
+        _tell(result, recovered=result.current and self._failures > 0)
+        self._failures = 0 if result.current else self._failures + 1
+        interval = self.take_stored()
+        spread = random.random()  # noqa: S311  # no secret: it spreads the load
+        return next_pause(result, interval=interval, failures=self._failures, spread=spread)
+
+
+def _tell(result: RefreshResult, *, recovered: bool) -> None:
+    quiet = result.reason == "unchanged" and not recovered
+    level = log.debug if quiet else log.info if result.current else log.error
+    extra = {} if result.current else {"in_force": result.in_force, "age": result.age}
+    level("configuration", reason=result.reason, message=result.message, correlation_id=result.correlation_id, **extra)
+    for warning in result.warnings:
+        log.warning("configuration", warning=warning)

@@ -83,7 +83,7 @@ async def launch_run(arguments: Sequence[str]) -> Child:
     return child
 
 
-class JobRuns:
+class RunLauncher:
     """Lives on the daemon's event loop. ``jobs``: those in force, by id; ``limit``: how many runs may go on at once."""
 
     def __init__(self, installation: Installation, launch: Launch) -> None:
@@ -140,7 +140,7 @@ class JobRuns:
             post_event, self._installation.state, "job_missed", told, self._installation.clock.now()
         )
 
-    async def wind_down(self, grace: float, last_words: float) -> int:
+    async def stop_all(self, grace: float, last_words: float) -> int:
         """Start nothing more, signal every registered run of any origin, wait, kill what is left of ours. How many were."""
         self.closed = True
         folder = self._installation.settings.data_path

@@ -23,7 +23,8 @@ from runtime.domain.errors import RunError
 from runtime.domain.model import Selector
 from runtime.domain.pipeline import Request, resolve
 from runtime.domain.time.lateness import Drop
-from runtime.services.run_launcher import CLOCK_BACK, Active, JobRuns, Launch, launch_run
+from runtime.engine.run import GRACE_S
+from runtime.services.run_launcher import CLOCK_BACK, Active, Launch, RunLauncher, launch_run
 from runtime.services.triggers import LOOK_BACK, PlanTrigger
 from runtime.wiring import Installation
 
@@ -33,26 +34,42 @@ LAST_WORDS_S = 15.0
 log = structlog.get_logger("jobs")
 
 
-class Jobs:
-    """What is scheduled, and which child processes run. Lives on the daemon's event loop."""
+class Scheduler:
+    """What is scheduled, and which child processes run. Lives on the daemon's event loop.
 
-    def __init__(self, installation: Installation, launch: Launch = launch_run) -> None:
+    ``paused``: everything is scheduled and nothing is ever started, as for an image on trial. ``grace``: seconds for runs at work
+    when it stops; ``killed`` says afterwards how many of them had to be killed.
+    """
+
+    name = "scheduler"
+
+    def __init__(
+        self,
+        installation: Installation,
+        launch: Launch = launch_run,
+        *,
+        paused: bool = False,
+        grace: float = GRACE_S,
+    ) -> None:
+        self._paused, self._grace = paused, grace
+        self.killed = 0
         self._installation = installation
-        self._runs = JobRuns(installation, launch)
+        self._runs = RunLauncher(installation, launch)
         # UTC: APScheduler compares instants of one zone wrongly in a repeated hour; the zones are in the plans.
         self._scheduler = AsyncIOScheduler(timezone=dt.UTC)
         self._active: dict[str, Active] = {}
-        self._settling: set[str] = set()  # jobs whose past is being put in order: not yet for `look`
+        self._settling: set[str] = set()  # jobs whose past is being put in order: not yet for `start_due_jobs`
         self._first = True
         self._firing = 0  # fires that are just being noted: whose turn is first is decided when all of them are
 
-    def start(self, *, paused: bool = False) -> None:
-        """``paused``: everything is scheduled and nothing is ever started, as for an image on trial."""
-        self._scheduler.start(paused=paused)
+    async def start(self) -> None:
+        self._scheduler.start(paused=self._paused)
 
-    def alive(self) -> bool:
-        """Whether the scheduler still runs."""
-        return bool(self._scheduler.running)
+    async def stop(self) -> None:
+        self.killed = await self.stop_all(self._grace)
+
+    def health(self) -> str:
+        return "" if self._scheduler.running else "the scheduler does not run"
 
     def take(self, config: NetworkConfig) -> tuple[str, ...]:
         """Schedule what the document says; the ids of the jobs in force. Only jobs that changed are touched: replacing one that
@@ -78,7 +95,7 @@ class Jobs:
         self._runs.limit = simultaneous_runs(config.runs_at_once)
         return tuple(sorted(wanted))
 
-    async def look(self) -> None:
+    async def start_due_jobs(self) -> None:
         """Start what is due and was not started: missed while no daemon was there, or while the clock or the disk were wrong.
 
         The scheduler only makes fires punctual. It sleeps on the monotonic clock, so it is also woken here.
@@ -107,14 +124,14 @@ class Jobs:
         self._scheduler.wakeup()
 
     async def end_stuck(self) -> None:
-        """See JobRuns."""
+        """End runs that hang beyond their deadline."""
         await self._runs.end_stuck()
 
-    async def wind_down(self, grace: float, last_words: float = LAST_WORDS_S) -> int:
+    async def stop_all(self, grace: float, last_words: float = LAST_WORDS_S) -> int:
         """Start nothing more, signal every registered run of any origin, wait, kill what is left of ours. How many were."""
         self._runs.closed = True
         self._scheduler.pause()
-        killed = await self._runs.wind_down(grace, last_words)
+        killed = await self._runs.stop_all(grace, last_words)
         self._scheduler.shutdown(wait=False)
         return killed
 

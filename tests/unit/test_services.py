@@ -1,0 +1,78 @@
+"""What the daemon keeps going: a service that fails says so, is tried again, and stops nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from runtime.adapters.state.meta import read_daemon_status
+from runtime.services.heartbeat import ClockWatch, Heartbeat
+from runtime.services.service import Periodic
+from runtime.settings import read_settings
+from runtime.wiring import Installation
+
+
+def test_work_that_fails_is_repeated_and_its_trouble_is_told_until_it_works_again() -> None:
+    told: list[str] = []
+
+    async def story() -> str:
+        async def work() -> None:
+            told.append(service.health())
+            if len(told) == 1:
+                raise OSError("the disk is full")
+            if len(told) == 3:
+                enough.set()
+
+        enough = asyncio.Event()
+        service = Periodic("maintenance", 0.0, work)
+        await service.start()
+        await enough.wait()
+        await service.stop()
+        return service.health()
+
+    assert asyncio.run(story()) == ""
+    assert told[:3] == ["", "OSError: the disk is full", ""]
+
+
+def test_nothing_is_at_work_after_a_service_stopped() -> None:
+    async def story() -> None:
+        begun, count = asyncio.Event(), 0
+
+        async def work() -> None:
+            nonlocal count
+            begun.set()
+            await asyncio.sleep(0)
+            count += 1
+
+        service = Periodic("maintenance", 0.0, work)
+        await service.start()
+        await begun.wait()
+        await service.stop()
+        before = count
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert count == before
+
+    asyncio.run(story())
+
+
+def test_there_is_no_heartbeat_while_the_scheduler_does_not_run(tmp_path: Path) -> None:
+    paths = {f"FLAGEEMONITOR_{name}_PATH": str(tmp_path / name.lower()) for name in ("CONFIG", "DATA")}
+    trouble = ["the scheduler does not run"]
+
+    async def beat(heartbeat: Heartbeat) -> str:
+        try:
+            await heartbeat.beat()
+        except RuntimeError as error:
+            return str(error)
+        return ""
+
+    with Installation(read_settings(paths)) as installation:
+        heartbeat = Heartbeat(installation, ClockWatch(installation), lambda: trouble[0])
+        assert asyncio.run(beat(heartbeat)) == "the scheduler does not run"
+        assert read_daemon_status(installation.state) is None
+        trouble[0] = ""
+        assert asyncio.run(beat(heartbeat)) == ""
+        status = read_daemon_status(installation.state)
+    assert status is not None
+    assert status.heartbeat_at is not None
