@@ -1,0 +1,297 @@
+"""The commands of `flageemonitor-run`: what each is called, takes and explains. What it does lives beside this module.
+
+An unknown first word is taken as the name of an action, so `flageemonitor-run diagnose_env --loja 1` needs no verb.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runtime.cli.filters import filter_options
+from runtime.cli.program import PROGRAM, Group, Program, guarded, output_option
+
+if TYPE_CHECKING:
+    from runtime.cli.output import Out
+    from runtime.wiring import Installation
+
+# Options of the first generation, which `arguments` hands to the actions that know them, and refuses by name elsewhere.
+LEGACY_VALUES = (
+    "--timezone",
+    "--localtime-target",
+    "--ntp-server",
+    "--dtini",
+    "--dtfim",
+    "--cnpj-contribuinte",
+    "--chave-assinatura",
+)
+LEGACY_FLAGS = ("--enable-ntp", "--autoregister", "--fix-divergent", "--list-missing", "--list-zabbix-only")
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="flageemonitor-proxy", prog_name=PROGRAM)
+def cli() -> None:
+    """Run actions on the terminals of this proxy's network, and see what was decided about each.
+
+    \b
+    flageemonitor-run diagnose_env --loja 1             look at every terminal of store 1
+    flageemonitor-run update_endpoint_timezone --loja 1 --dry-run
+    flageemonitor-run shutdown_endpoint --host ACME-LOJA001-PDV201
+    flageemonitor-run why ACME-LOJA001-PDV201           why was it touched, or left alone?
+
+    `flageemonitor-run actions` lists the actions, `flageemonitor-run run --help` the filters.
+
+    Exit codes: 0 all well, 1 some host needs a look, 2 usage, 3 no valid configuration, 4 inventory unavailable, 5 no host
+    matched, 6 job still running, 130 cancelled.
+    """
+
+
+@cli.command("run", short_help="Run an action (the word `run` may be left out).")
+@click.argument("action")
+@filter_options
+@click.option(
+    "--param",
+    "params",
+    multiple=True,
+    metavar="K=V",
+    help="Parameter of the action; lists and maps as JSON, secrets as @FILE or @- (stdin).",
+)
+@click.option("--compat-mode", metavar="MODE", help="off, warn or enforce; may tighten the configured mode.")
+@click.option("--yes", is_flag=True, help="Confirm the hosts that would be asked about; needed in a pipe.")
+@click.option("--reason", "purpose", metavar="TEXT", help="Why, for the record: `runs RUN_ID` and `why` show it.")
+@click.option("--dry-run", is_flag=True, help="Look and decide, write nothing: the plan of the first stage is shown.")
+@output_option
+@click.option("--debug", is_flag=True, help="Say more on stderr.")
+@click.option("--job", "job_id", hidden=True)
+@click.option("--planned", hidden=True)
+@click.option("--run-id", hidden=True)
+@click.option("--correlation-id", hidden=True)
+@click.pass_context
+def run_action(context: click.Context, /, **values: Any) -> None:
+    """Run ACTION on the hosts that match every given filter.
+
+    Names of actions: canonical, first-generation or a provider's own; see `flageemonitor-run actions`. Every considered
+    host gets one outcome with a reason. Actions that change or disrupt (power off, remove) need explicit targets or --all.
+
+    By hand, an action that disrupts, or that changes more than one store, first asks for the number of hosts; in a pipe it needs
+    --yes. A value that matches no host stops the run before anything is touched (exit code 5).
+    """
+
+    def work(installation: Installation, out: Out) -> int:
+        from runtime.adapters.memory import go_first
+
+        go_first()  # before what takes memory is loaded
+        from runtime.cli import options as arguments
+        from runtime.cli.run_command import Scheduled, run
+
+        if values["debug"]:
+            from runtime.logs import configure
+
+            configure(installation.settings.log_format, debug=True, stream=sys.stderr)
+        request = arguments.request(values, installation)
+        scheduled = None
+        if values["job_id"]:
+            scheduled = Scheduled(values["job_id"], arguments.instant(values["planned"], installation))
+        return run(installation, request, out, scheduled, yes=values["yes"])
+
+    guarded(values["output"], work)
+
+
+for _name in (*LEGACY_VALUES, *LEGACY_FLAGS):
+    run_action.params.append(click.Option([_name], hidden=True, is_flag=_name in LEGACY_FLAGS, default=None))
+
+
+@cli.command("actions", short_help="Every action, its names and effect.")
+@output_option
+def list_actions(output: str | None) -> None:
+    """Every action: names, effect, where it may run, whether this version carries it."""
+    from runtime.cli.knowledge import show_actions
+
+    guarded(output, lambda installation, out: show_actions(installation.known, out), reading=True)
+
+
+@cli.command(short_help="What an action would do, for each provider.")
+@click.argument("action")
+@click.option("--provider", metavar="ID", help="Only this provider.")
+@output_option
+def explain(action: str, provider: str | None, output: str | None) -> None:
+    """What ACTION would do for each provider, side by side: names, parameters, gates, and the script it looks with."""
+    from runtime.cli.knowledge import show_explanation
+
+    guarded(output, lambda i, out: show_explanation(i.known, i.document().config, action, provider, out), reading=True)
+
+
+@cli.command(short_help="Why a host was touched or left alone.")
+@click.argument("host")
+@click.option("--last", default=5, type=click.IntRange(1, 100), show_default=True, help="How many runs to tell of.")
+@output_option
+def why(host: str, last: int, output: str | None) -> None:
+    """Why HOST was touched or left alone in its last runs, gate by gate.
+
+    HOST is a name, a visible name, an address, or the end of a name that fits one host only: PDV201, LOJA001-PDV201.
+    """
+    from runtime.cli.history import show_why
+
+    guarded(output, lambda i, out: show_why(i.state, host, last, out), reading=True)
+
+
+@cli.command()
+@click.argument("run_id", required=False)
+@click.option("--last", default=20, type=click.IntRange(1, 1000), show_default=True, help="How many runs to list.")
+@output_option
+def runs(run_id: str | None, last: int, output: str | None) -> None:
+    """The last runs, or one run with all its hosts. RUN_ID: the beginning of an id that fits one run only, or `last`."""
+    from runtime.cli.history import show_run, show_runs
+
+    guarded(
+        output, lambda i, out: show_run(i.state, run_id, out) if run_id else show_runs(i.state, last, out), reading=True
+    )
+
+
+@cli.command(short_help="Stop a run.")
+@click.argument("run_id")
+@output_option
+def cancel(run_id: str, output: str | None) -> None:
+    """Stop a run: no further host is started, hosts at work get the grace time, what is cut after that is `unknown`.
+
+    RUN_ID: the beginning of an id that fits one run only, or `last` for the last one that still runs.
+    """
+    from runtime.cli.actor import actor
+    from runtime.cli.history import cancel_run
+
+    # Neither a full disk nor a damaged database may keep a run from being stopped.
+    guarded(output, lambda i, out: cancel_run(i.state_or_stand_in, run_id, actor(os.environ), out), reading=True)
+
+
+@cli.group(cls=Group, invoke_without_command=True, short_help="The hosts that the inventory lists.")
+@filter_options
+@output_option
+@click.pass_context
+def hosts(context: click.Context, /, output: str | None, **values: Any) -> None:
+    """The hosts of the network as the inventory lists them, with what the rollout says of each."""
+    if context.invoked_subcommand is None:
+        from runtime.cli.inventory import show_hosts
+        from runtime.cli.options import selector
+
+        guarded(output, lambda i, out: show_hosts(i, values["network"], selector(values), out), reading=True)
+
+
+@hosts.command(short_help="Forget a pinned key, after a reinstallation.")
+@click.argument("host", required=False)
+@click.option(
+    "--all", "everything", is_flag=True, help="Confirm that all pinned keys were lost, so that first use works again."
+)
+@output_option
+@click.pass_context
+def rekey(context: click.Context, /, host: str | None, everything: bool, output: str | None) -> None:
+    """Forget HOST's pinned key after it was reinstalled; the next login pins the key that it then meets."""
+    from runtime.cli.actor import actor
+    from runtime.cli.inventory import rekey_host
+
+    _no_filters(context, "rekey takes one HOST by its exact name, no filters")
+    if host and everything:
+        raise click.UsageError(f"--all is about the keys of every host, HOST about those of {host}: give one of them")
+    guarded(output, lambda i, out: rekey_host(i, host, everything, actor(os.environ), out))
+
+
+@hosts.command(name="settle", short_help="Accept that cloned hosts share a host key.")
+@click.option(
+    "--key",
+    required=True,
+    metavar="FINGERPRINT",
+    help="The key, as doctor and hosts show it; an unambiguous beginning is enough.",
+)
+@click.option("--undo", is_flag=True, help="Take the acceptance back.")
+@output_option
+@click.pass_context
+def settle_hosts(context: click.Context, /, key: str, undo: bool, output: str | None) -> None:
+    """Accept for this network that hosts cloned from one image share the host key FINGERPRINT.
+
+    A host key proves which machine answers, but not when several hosts have the same one. Until it is accepted, an action that
+    changes such a host is blocked (host_identity_unclear) unless the machine's host name, its machine id and the terminal number
+    in the settings of its point of sale fit exactly one of these hosts. Reads are never blocked.
+
+    After it is accepted, the shared key alone blocks nothing. A machine that says that it is another terminal of the inventory
+    is still blocked; a host name that three or more of the hosts gave is taken for the image's own. Who accepted it and when is
+    recorded; doctor and hosts show it. For a key that only one host has, what its machine says of itself is accepted.
+
+    \b
+    flageemonitor-run doctor                            which keys are shared, and by which hosts
+    flageemonitor-run hosts settle --key SHA256:WVK4AA4pxcRI…
+    flageemonitor-run hosts settle --undo --key SHA256:WVK4AA4pxcRI…
+
+    Better than accepting: remove the keys from the image (/etc/ssh/ssh_host_*), give each terminal its own, then hosts rekey.
+    """
+    from runtime.cli.actor import actor
+    from runtime.cli.identity import settle_key
+
+    _no_filters(context, "settle takes --key, no filters")
+    guarded(output, lambda i, out: settle_key(i, key, undo=undo, by=actor(os.environ), out=out))
+
+
+def _no_filters(context: click.Context, what: str) -> None:
+    """The filters of `hosts` mean nothing to its commands, and what means nothing is refused."""
+    group, unsaid = context.parent, click.core.ParameterSource.DEFAULT
+    if group is None:
+        return
+    given = [one for one in group.command.params if group.get_parameter_source(one.name or "") not in (None, unsaid)]
+    if given:
+        raise click.UsageError(f"{what} (given: {', '.join(one.opts[0] for one in given)})")
+
+
+@cli.group(cls=Group, short_help="The network's configuration.")
+def config() -> None:
+    """The network's configuration as this proxy has it."""
+
+
+@config.command("check", short_help="Read it as a run would, say what is wrong.")
+@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False))
+@output_option
+def config_check(file: str | None, output: str | None) -> None:
+    """Read the stored configuration as a run would: values, jobs, parameters, providers, what was ignored.
+
+    FILE is read as strictly as the control plane reads a new one: an unknown key is an error there.
+    """
+    from runtime.cli.configuration import check
+
+    guarded(output, lambda i, out: check(i, file, out), reading=True)
+
+
+@config.command("refresh", short_help="Fetch it from the control plane now.")
+@output_option
+def config_refresh(output: str | None) -> None:
+    """Fetch the configuration from the control plane now; the last valid one stays if that fails."""
+    from runtime.cli.configuration import refresh_now
+
+    guarded(output, refresh_now)
+
+
+@cli.command(short_help="What will be started, and when.")
+@click.option(
+    "--next", "span", default="24h", show_default=True, metavar="SPAN", help="How far to look ahead: 90m, 24h, 7d."
+)
+@click.option(
+    "--explain", "explained", is_flag=True, help="For each run: how many hosts would run, and what keeps the others."
+)
+@output_option
+def schedule(span: str, explained: bool, output: str | None) -> None:
+    """What the schedule will start, in the network's zone or with --utc in UTC.
+
+    With --explain every run is held against the inventory and the gates of its planned time: freezes, windows, rollout, lists,
+    roles. No terminal is contacted, so what only a terminal can tell is left open.
+    """
+    from runtime.cli.schedule import show_schedule
+
+    guarded(output, lambda i, out: show_schedule(i, span, explained, out), reading=True)
+
+
+@cli.command(short_help="Check everything that a run needs.")
+@output_option
+def doctor(output: str | None) -> None:
+    """Check everything that a run needs, and say what to do about what is missing."""
+    from runtime.cli.doctor import examine
+
+    guarded(output, examine, reading=True)

@@ -1,0 +1,131 @@
+"""What every command of `flageemonitor-run` is built from: groups that know near names, shared options, one place for errors.
+
+Only click is imported here: a command loads what it needs and nothing else, because somebody waits for it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from runtime.adapters.state.store import State
+    from runtime.cli.output import Out
+    from runtime.wiring import Installation
+
+PROGRAM = "flageemonitor-run"
+UTC = "flageemonitor.utc"  # where --utc is kept for the command that reads it
+
+
+class Group(click.Group):
+    """A group of commands that offers the nearest ones for an unknown one."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            near = _near(args[0], self.commands)
+            known = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(self.commands))}"
+            ctx.fail(f"No such command {args[0]}: {known}")
+        return super().resolve_command(ctx, args)
+
+
+class Program(Group):
+    """Commands first; any other first word is an action's name, unless it is like a command and like no action."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            if _near(args[0], self.commands) and not _is_action(args[0]):
+                return super().resolve_command(ctx, args)
+            return "run", self.commands["run"], args
+        return super().resolve_command(ctx, args)
+
+
+def _near(word: str, words: Iterable[str]) -> list[str]:
+    import difflib
+
+    return difflib.get_close_matches(word.lower(), list(words), n=2, cutoff=0.75)
+
+
+def _is_action(word: str) -> bool:
+    """Asked only for a word that is like a command: what an image carries takes a moment to read."""
+    from runtime.actions.registry import catalogue
+    from runtime.adapters.assets import find_root, load
+    from runtime.domain.errors import RunError
+
+    names = catalogue().names
+    try:
+        providers = load(find_root(), names).providers.values()
+    except RunError:
+        providers = {}.values()
+    return word.lower() in {*names, *(name for provider in providers for name in provider.actions)}
+
+
+def output_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    help_text = "Default: a table on a terminal, tab-separated lines in a pipe."
+    form = click.option("--output", type=click.Choice(["table", "json", "ndjson"]), help=help_text)
+    utc = click.option(
+        "--utc",
+        is_flag=True,
+        expose_value=False,
+        callback=_note_utc,
+        help="Show times in UTC, not in the network's zone.",
+    )
+    return form(utc(function))
+
+
+def _note_utc(context: click.Context, _option: click.Parameter, given: bool) -> None:
+    context.meta[UTC] = given or context.meta.get(UTC, False)
+
+
+def guarded(output: str | None, work: Callable[[Installation, Out], int], *, reading: bool = False) -> None:
+    """Run a command with its surroundings, and end with its exit code. ``reading``: it goes on where nothing can be recorded."""
+    try:
+        code = _ended(output, work, reading)
+    except KeyboardInterrupt:
+        code = 130  # before a run listens to it itself
+    sys.exit(code)
+
+
+def _ended(output: str | None, work: Callable[[Installation, Out], int], reading: bool) -> int:
+    """The exit code; every error becomes a message, advice and an exit code, here and nowhere else."""
+    from runtime.adapters.state.errors import StateUnavailable
+    from runtime.cli.output import choose
+    from runtime.domain.errors import RunError
+    from runtime.settings import read_settings
+    from runtime.wiring import Installation
+
+    out = choose(output)
+    try:
+        utc = bool(click.get_current_context().meta.get(UTC))
+        with Installation(read_settings(os.environ), reading=reading, utc=utc) as installation:
+            out.zone = lambda: installation.zone
+            try:
+                code = work(installation, out)
+            except StateUnavailable:  # says it itself
+                raise
+            except RunError:
+                _warn_of_state(installation.opened, out)
+                raise
+            _warn_of_state(installation.opened, out)
+            return code
+    except RunError as error:
+        out.error(error)
+        return error.exit_code
+
+
+def _warn_of_state(state: State | None, out: Out) -> None:
+    """What happened to the local state while a command used it: a damaged database was replaced, or nothing can be recorded."""
+    if state is None:
+        return
+    for notice in state.notices:
+        out.say(f"warning: {notice}", "yellow")
+    if state.trouble is not None:
+        out.say(f"warning: {state.trouble.message}", "yellow")
+        out.say(f"  try: {state.trouble.advice}")
