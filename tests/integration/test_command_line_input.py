@@ -79,7 +79,7 @@ REFUSED: dict[tuple[str, ...], tuple[str, str]] = {
     (TIMEZONE, "--param", "ntp_server=$(reboot)"): ("bad_parameter", "ntp_server"),
     ("shutdown_endpoint", "--all", "--param", "windows=[{]"): ("bad_parameter", "windows"),
     ("shutdown_endpoint",): ("no_target", "shutdown_endpoint"),
-    ("diagnose_env", "--timezone", "UTC"): ("unused_option", "--timezone"),
+    ("diagnose_env", "--timezone", "UTC"): ("unused_option", "update_endpoint_timezone"),
     ("diagnose_env", "--dtini", "2024-01-01"): ("unused_option", "collect_coupons"),
     ("diagnose_env", "--chave-assinatura", "1"): ("unused_option", "--chave-assinatura"),
     ("diagnose_env", "--autoregister"): ("unused_option", "register_endpoints"),

@@ -6,7 +6,7 @@ is generated from.
 
 from __future__ import annotations
 
-from runtime.domain.action import Action
+from runtime.domain.action import Action, LegacyOption
 from runtime.domain.model import Effect
 
 _TERMINAL: tuple[tuple[str, tuple[str, ...], Effect, str], ...] = (
@@ -48,34 +48,43 @@ _TERMINAL: tuple[tuple[str, tuple[str, ...], Effect, str], ...] = (
     ),
 )
 
-_NETWORK: tuple[tuple[str, tuple[str, ...], Effect, str], ...] = (
+_REGISTER_OPTIONS = (
+    LegacyOption("--autoregister", "register", is_flag=True),
+    LegacyOption("--fix-divergent", "fix_divergent", is_flag=True),
+    LegacyOption("--list-missing", "list_missing", is_flag=True),
+    LegacyOption("--list-zabbix-only", "list_zabbix_only", is_flag=True),
+)
+_NETWORK: tuple[tuple[str, tuple[str, ...], Effect, str, tuple[LegacyOption, ...]], ...] = (
     (
         "refresh_endpoint_printer",
         ("pdv_atualiza_impressora", "refresh_host_printer"),
         "change",
         "Copy each checkout's printer from the concentrator to Zabbix macros.",
+        (),
     ),
     (
         "register_endpoints",
         ("pdv_auto_register", "register_hosts"),
         "change",
         "Compare the concentrators' checkouts with Zabbix; list, create or rename hosts.",
+        _REGISTER_OPTIONS,
     ),
 )
 
-_CONCENTRATOR: tuple[tuple[str, tuple[str, ...], str], ...] = (
-    ("collect_coupons", ("cupons",), "Send recent fiscal documents to the business back end."),
-    ("collect_coupon_details", ("cupons_detalhes",), "Reconcile sale headers day by day."),
-    ("collect_coupon_lv", ("cupons_lv",), "Send sale headers in near real time."),
-    ("collect_sat_config", ("sat_config",), "Send each store's SAT reconciliation key."),
-    ("collect_checkout_status", ("status_caixa",), "Tell Zabbix which cashier is on which till."),
+_PERIOD = (LegacyOption("--dtini", "since"), LegacyOption("--dtfim", "until"))
+_CONCENTRATOR: tuple[tuple[str, tuple[str, ...], str, tuple[LegacyOption, ...]], ...] = (
+    ("collect_coupons", ("cupons",), "Send recent fiscal documents to the business back end.", _PERIOD),
+    ("collect_coupon_details", ("cupons_detalhes",), "Reconcile sale headers day by day.", _PERIOD),
+    ("collect_coupon_lv", ("cupons_lv",), "Send sale headers in near real time.", _PERIOD),
+    ("collect_sat_config", ("sat_config",), "Send each store's SAT reconciliation key.", ()),
+    ("collect_checkout_status", ("status_caixa",), "Tell Zabbix which cashier is on which till.", ()),
 )
 
 ANNOUNCED: tuple[Action, ...] = (
     *(Action(name, aliases, "0.0.0", summary, effect) for name, aliases, effect, summary in _TERMINAL),
     *(
-        Action(name, aliases, "0.0.0", summary, effect, target="network", roles=frozenset())
-        for name, aliases, effect, summary in _NETWORK
+        Action(name, aliases, "0.0.0", summary, effect, target="network", roles=frozenset(), legacy=legacy)
+        for name, aliases, effect, summary, legacy in _NETWORK
     ),
     *(
         Action(
@@ -86,7 +95,8 @@ ANNOUNCED: tuple[Action, ...] = (
             "read",
             target="concentrator",
             roles=frozenset({"concentrator"}),
+            legacy=legacy,
         )
-        for name, aliases, summary in _CONCENTRATOR
+        for name, aliases, summary, legacy in _CONCENTRATOR
     ),
 )

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from contracts.config import ZONEINFO, HostOrAddress, ZoneFile, ZoneName
 from runtime.domain import units
-from runtime.domain.action import Action, Decision, Done, Failed, Params, Script, Stage, Step, WriteFile
+from runtime.domain.action import Action, Decision, Done, Failed, LegacyOption, Params, Script, Stage, Step, WriteFile
 from runtime.domain.facts import Facts
 from runtime.domain.model import Change, Host
 
@@ -273,10 +273,10 @@ ACTION = Action(
     observe=_OBSERVE,
     decide=_decide,
     defaults={"timezone": "timezone"},
-    legacy_flags={
-        "--timezone": "timezone",
-        "--localtime-target": "localtime_target",
-        "--enable-ntp": "enable_ntp",
-        "--ntp-server": "ntp_server",
-    },
+    legacy=(
+        LegacyOption("--timezone", "timezone"),
+        LegacyOption("--localtime-target", "localtime_target"),
+        LegacyOption("--enable-ntp", "enable_ntp", is_flag=True),
+        LegacyOption("--ntp-server", "ntp_server"),
+    ),
 )

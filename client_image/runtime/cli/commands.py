@@ -18,17 +18,20 @@ if TYPE_CHECKING:
     from runtime.cli.output import Out
     from runtime.wiring import Installation
 
-# Options of the first generation, which `arguments` hands to the actions that know them, and refuses by name elsewhere.
-LEGACY_VALUES = (
-    "--timezone",
-    "--localtime-target",
-    "--ntp-server",
-    "--dtini",
-    "--dtfim",
-    "--cnpj-contribuinte",
-    "--chave-assinatura",
-)
-LEGACY_FLAGS = ("--enable-ntp", "--autoregister", "--fix-divergent", "--list-missing", "--list-zabbix-only")
+
+class RunCommand(click.Command):
+    """`run`, with the options of the first generation that actions declare: accepted or refused by name, never ignored."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        from runtime.actions.registry import catalogue
+        from runtime.cli.options import RETIRED
+
+        flags = {option: one.is_flag for option, (one, _) in catalogue().legacy_options().items()}
+        names = [*flags, *RETIRED]
+        return [
+            *super().get_params(ctx),
+            *(click.Option([name], hidden=True, is_flag=flags.get(name, False), default=None) for name in names),
+        ]
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -49,7 +52,7 @@ def cli() -> None:
     """
 
 
-@cli.command("run", short_help="Run an action (the word `run` may be left out).")
+@cli.command("run", cls=RunCommand, short_help="Run an action (the word `run` may be left out).")
 @click.argument("action")
 @filter_options
 @click.option(
@@ -98,10 +101,6 @@ def run_action(context: click.Context, /, **values: Any) -> None:
         return run(installation, request, out, scheduled, yes=values["yes"])
 
     guarded(values["output"], work)
-
-
-for _name in (*LEGACY_VALUES, *LEGACY_FLAGS):
-    run_action.params.append(click.Option([_name], hidden=True, is_flag=_name in LEGACY_FLAGS, default=None))
 
 
 @cli.command("actions", short_help="Every action, its names and effect.")

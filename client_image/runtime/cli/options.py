@@ -16,19 +16,8 @@ from runtime.domain.names import parse_store, parse_terminal
 from runtime.domain.pipeline import Request, known_provider, named
 from runtime.wiring import Installation
 
-# First-generation options of actions that this version does not carry: refused by name, never ignored.
-_REFUSED = {
-    "--dtini": "collect_coupons, collect_coupon_details and collect_coupon_lv",
-    "--dtfim": "collect_coupons, collect_coupon_details and collect_coupon_lv",
-    "--cnpj-contribuinte": "the SAT signature, which no action uses",
-    "--chave-assinatura": "the SAT signature, which no action uses",
-    "--autoregister": "register_endpoints",
-    "--fix-divergent": "register_endpoints",
-    "--list-missing": "register_endpoints",
-    "--list-zabbix-only": "register_endpoints",
-}
-# Those that are parameters of an action today.
-_LEGACY = ("--timezone", "--localtime-target", "--ntp-server", "--enable-ntp")
+# Options of the first generation that no action has today: refused by name, never ignored.
+RETIRED = {"--cnpj-contribuinte": "the SAT signature", "--chave-assinatura": "the SAT signature"}
 
 _FILTERS = {
     "provider": "--provider",
@@ -74,11 +63,6 @@ def selector(values: dict[str, Any]) -> Selector:
 
 def request(values: dict[str, Any], installation: Installation) -> Request:
     """``values``: the options of `run`, by click's names. Raises UsageFault."""
-    for name, where in _REFUSED.items():
-        if _given(values, name):
-            raise UsageFault(
-                "unused_option", f"{name} belongs to {where}: not available in this version", "leave it out"
-            )
     return Request(
         action=values["action"],
         provider=values["provider"],
@@ -108,26 +92,31 @@ def instant(text: str | None, installation: Installation) -> dt.datetime:
     return found
 
 
-def _given(values: dict[str, Any], option: str) -> Any:
-    return values[option.lstrip("-").replace("-", "_")]
-
-
 def _params(installation: Installation, values: dict[str, Any]) -> dict[str, Any]:
-    """``--param`` and first-generation options, which are refused for an action that does not know them."""
+    """``--param`` and options of the first generation, which are refused for an action that does not declare them."""
     params: dict[str, Any] = dict(_pairs(values["params"], "param"))
-    given = {name: _given(values, name) for name in _LEGACY}
-    used = {name: value for name, value in given.items() if value not in (None, False)}
+    legacy = installation.known.catalogue.legacy_options()
+    given = {option: values[option.lstrip("-").replace("-", "_")] for option in (*legacy, *RETIRED)}
+    used = {option: value for option, value in given.items() if value not in (None, False)}
     if not used and not params:
         return params
+    for option in used.keys() & RETIRED.keys():
+        text = f"{option} belongs to {RETIRED[option]}, which no action uses"
+        raise UsageFault("unused_option", text, "leave it out")
     action = named(installation.known, values["action"], known_provider(values["provider"], installation.known))
-    for name, value in used.items():
-        flags = action.legacy_flags
-        if name not in flags:
-            advice = "give its own parameters with --param name=value"
-            raise UsageFault("unused_option", f"{values['action']} has no option {name}", advice)
-        if flags[name] in params:
-            raise UsageFault("bad_param", f"{name} and --param {flags[name]} are the same", "say which one is meant")
-        params[flags[name]] = value
+    parameters = {one.option: one.parameter for one in action.legacy}
+    for option, value in used.items():
+        if option not in parameters:
+            owners = ", ".join(one.name for one in legacy[option][1])
+            raise UsageFault(
+                "unused_option",
+                f"{values['action']} has no option {option}; it belongs to {owners}",
+                "leave it out, or give parameters of this action with --param name=value",
+            )
+        if parameters[option] in params:
+            text = f"{option} and --param {parameters[option]} are the same"
+            raise UsageFault("bad_param", text, "say which one is meant")
+        params[parameters[option]] = value
     return read_secrets(action, params)
 
 

@@ -125,14 +125,23 @@ Decision = Done | Failed | Refused | Stage
 
 
 @dataclass(frozen=True, slots=True)
+class LegacyOption:
+    """An option of the first generation's command line, and the parameter that it sets today. ``is_flag``: it takes no value."""
+
+    option: str
+    parameter: str
+    is_flag: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Action:
     """One action. ``observe`` is a read-only POSIX sh script; its ``key=value`` lines arrive in ``Facts.observed``.
 
     The engine assigns every parameter to ``P_<name>`` before it (booleans yes/no, None empty), quoted. ``needs_root``: observe
     and steps run elevated. ``foresee(params, host, now)``: the part of ``decide`` that needs no facts of the terminal, for
     `schedule --explain`; ``now`` carries the network's zone. ``does``: a verb for people, as in "powers off 12 hosts".
-    ``defaults``: parameters that the network's document gives, each with the dotted path of its value. ``legacy_flags``:
-    first-generation options and the parameter each sets. ``available`` is False for names that this version only knows.
+    ``defaults``: parameters that the network's document gives, each with the dotted path of its value. ``legacy``:
+    its options of the first generation. ``available`` is False for names that this version only knows.
     """
 
     name: str
@@ -150,7 +159,7 @@ class Action:
     defaults: Mapping[str, str] = field(default_factory=dict)
     does: str = ""
     stages: int = 4
-    legacy_flags: Mapping[str, str] = field(default_factory=dict)
+    legacy: tuple[LegacyOption, ...] = ()
 
     @property
     def available(self) -> bool:

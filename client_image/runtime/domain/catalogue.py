@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from contracts.secret import sounds_secret
 from contracts.visible import quoted
-from runtime.domain.action import Action, is_secret
+from runtime.domain.action import Action, LegacyOption, is_secret
 from runtime.domain.errors import UsageFault
 
 
@@ -33,6 +33,14 @@ class Catalogue:
         if canonical is None:
             raise UsageFault("unknown_action", f"unknown action {asked}", nearest(name, [*self.names, *external]))
         return self.actions[canonical]
+
+    def legacy_options(self) -> Mapping[str, tuple[LegacyOption, tuple[Action, ...]]]:
+        """Every option of the first generation, with the actions that declare it."""
+        found: dict[str, tuple[LegacyOption, tuple[Action, ...]]] = {}
+        for action in self.actions.values():
+            for one in action.legacy:
+                found[one.option] = (one, (*found.get(one.option, (one, ()))[1], action))
+        return found
 
     def override(self, canonical: str, replacement: str) -> Action:
         """The action that a network or provider names instead of another. One step only, so no loops. Raises UsageFault."""
@@ -53,8 +61,9 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def build(actions: Iterable[Action]) -> Catalogue:
-    """Raises ValueError when two actions claim one name, or a parameter sounds like a secret and is not typed as one: mistakes of
-    ours that a test finds, not the user's."""
+    """Raises ValueError when two actions claim one name, a parameter sounds like a secret and is not typed as one, or an
+    option of the first generation does not fit: mistakes of ours that a test finds, not the user's."""
+    options: dict[str, LegacyOption] = {}
     by_name: dict[str, Action] = {}
     names: dict[str, str] = {}
     for action in actions:
@@ -63,6 +72,11 @@ def build(actions: Iterable[Action]) -> Catalogue:
                 raise ValueError(f"{quoted(name)} is claimed by {names[name]} and {action.name}")
             names[name] = action.name
         by_name[action.name] = action
+        for one in action.legacy:
+            if options.setdefault(one.option, one) != one:
+                raise ValueError(f"{action.name}: {one.option} is declared differently by another action")
+            if action.available and one.parameter not in action.params.model_fields:
+                raise ValueError(f"{action.name}: {one.option} sets {one.parameter}, which is no parameter of it")
         for path in _untyped_secrets(action.params, action.params.NOT_SECRET):
             raise ValueError(
                 f"{action.name}: the parameter {path} sounds like a secret: type it as Secret, so that it is never shown or "

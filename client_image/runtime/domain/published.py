@@ -43,5 +43,5 @@ def _entry(action: Action) -> ActionEntry:
         protects=tuple(sorted(params.PROTECTS)),
         windows=params.WINDOWS,
         defaults=dict(action.defaults),
-        legacy_flags=dict(action.legacy_flags),
+        legacy_flags={one.option: one.parameter for one in action.legacy},
     )
