@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runtime.cli.filters import filter_options
 from runtime.cli.program import PROGRAM, Group, Program, guarded, output_option
 
 if TYPE_CHECKING:
@@ -19,17 +18,31 @@ if TYPE_CHECKING:
     from runtime.wiring import Installation
 
 
+class FilteredGroup(Group):
+    """A group with the filters as options. They are made when it is parsed: what they are made from takes a moment to load."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        from runtime.cli.filters import options
+
+        return [*options(), *super().get_params(ctx)]
+
+
 class RunCommand(click.Command):
-    """`run`, with the options of the first generation that actions declare: accepted or refused by name, never ignored."""
+    """`run`, with the filters, and the options of the first generation that actions declare: accepted or refused by name, never
+    ignored."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         from runtime.actions.registry import catalogue
+        from runtime.cli.filters import options
         from runtime.cli.options import RETIRED
 
         flags = {option: one.is_flag for option, (one, _) in catalogue().legacy_options().items()}
         names = [*flags, *RETIRED]
+        own = super().get_params(ctx)
         return [
-            *super().get_params(ctx),
+            *own[:1],  # the action's name
+            *options(),
+            *own[1:],
             *(click.Option([name], hidden=True, is_flag=flags.get(name, False), default=None) for name in names),
         ]
 
@@ -54,7 +67,6 @@ def cli() -> None:
 
 @cli.command("run", cls=RunCommand, short_help="Run an action (the word `run` may be left out).")
 @click.argument("action")
-@filter_options
 @click.option(
     "--param",
     "params",
@@ -165,15 +177,14 @@ def cancel(run_id: str, output: str | None) -> None:
     guarded(output, lambda i, out: cancel_run(i.state_or_stand_in, run_id, actor(os.environ), out), reading=True)
 
 
-@cli.group(cls=Group, invoke_without_command=True, short_help="The hosts that the inventory lists.")
-@filter_options
+@cli.group(cls=FilteredGroup, invoke_without_command=True, short_help="The hosts that the inventory lists.")
 @output_option
 @click.pass_context
 def hosts(context: click.Context, /, output: str | None, **values: Any) -> None:
     """The hosts of the network as the inventory lists them, with what the rollout says of each."""
     if context.invoked_subcommand is None:
+        from runtime.cli.filters import selector
         from runtime.cli.inventory import show_hosts
-        from runtime.cli.options import selector
 
         guarded(output, lambda i, out: show_hosts(i, values["network"], selector(values), out), reading=True)
 
@@ -236,7 +247,11 @@ def _no_filters(context: click.Context, what: str) -> None:
     group, unsaid = context.parent, click.core.ParameterSource.DEFAULT
     if group is None:
         return
-    given = [one for one in group.command.params if group.get_parameter_source(one.name or "") not in (None, unsaid)]
+    given = [
+        one
+        for one in group.command.get_params(group)
+        if group.get_parameter_source(one.name or "") not in (None, unsaid)
+    ]
     if given:
         raise click.UsageError(f"{what} (given: {', '.join(one.opts[0] for one in given)})")
 

@@ -1,54 +1,68 @@
-"""The filters of `run` and `hosts`, as options of a command line."""
+"""The filters of `run` and `hosts` as options of a command line, and what was typed as a selector."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
+from runtime.domain.errors import UsageFault
+from runtime.domain.filters import FILTERS, Filter
+from runtime.domain.model import Selector
 
-def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Filters: every one that is given must hold. Several values: repeat the option, or separate by commas."""
-    options = [
-        click.option("--provider", metavar="ID", help="Read names as this provider's, and keep only its hosts."),
-        click.option(
-            "--rede", "--network", "network", metavar="CODE", help="Must be the network that this proxy serves."
+
+def options() -> list[click.Parameter]:
+    """Every one that is given must hold. Several values: repeat the option, or separate by commas."""
+    return [
+        *(
+            click.Option([*one.options, one.field], multiple=one.many, metavar=one.metavar, help=one.help)
+            for one in FILTERS
         ),
-        click.option("--loja", "--store", "stores", multiple=True, metavar="N", help="Store: 1, 001 or LOJA001."),
-        click.option(
-            "--pdv",
-            "--terminal",
-            "terminals",
-            multiple=True,
-            metavar="N",
-            help="Terminal: PDV201 or SELF01; 201 is both kinds.",
+        click.Option(
+            ["--rede", "--network", "network"], metavar="CODE", help="Must be the network that this proxy serves."
         ),
-        click.option("--ip", "--pdv-ip", "addresses", multiple=True, metavar="IP", help="Address of a host."),
-        click.option(
-            "--host",
-            "names",
-            multiple=True,
-            metavar="NAME",
-            help="Technical name of a host, or a visible name that is no other host's.",
+        click.Option(
+            ["--limit"], type=click.IntRange(1), metavar="N", help="At most so many hosts, in order of store."
         ),
-        click.option("--group", "groups", multiple=True, metavar="NAME", help="Host group, with what is nested in it."),
-        click.option("--tag", "tags", multiple=True, metavar="K=V", help="Host tag; all given ones must be there."),
-        click.option(
-            "--trigger-id", "trigger_ids", multiple=True, metavar="ID", help="Hosts with this trigger in problem."
-        ),
-        click.option(
-            "--trigger-name", "trigger_names", multiple=True, metavar="TEXT", help="The same by exact description."
-        ),
-        click.option(
-            "--agent-status", type=click.IntRange(0, 2), help="Agent as Zabbix sees it: 0 unknown, 1 up, 2 down."
-        ),
-        click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many hosts, in order of store."),
-        click.option("--all", "everything", is_flag=True, help="Select every host of the network."),
-        click.option(
-            "--ignore-missing", is_flag=True, help="Go on with the rest when a value of a filter matches nothing."
+        click.Option(["--all", "everything"], is_flag=True, help="Select every host of the network."),
+        click.Option(
+            ["--ignore-missing"], is_flag=True, help="Go on with the rest when a value of a filter matches nothing."
         ),
     ]
-    for option in reversed(options):
-        function = option(function)
-    return function
+
+
+def selector(values: Mapping[str, Any]) -> Selector:
+    """``values``: by the names of the options above. Raises UsageFault."""
+    given = {one.field: _read(one, values[one.field]) for one in FILTERS}
+    if values["network"] is not None:
+        _require_text("--rede", values["network"])
+    return Selector(**given, limit=values["limit"], all=values["everything"])
+
+
+def _read(one: Filter, typed: Any) -> Any:
+    texts = tuple(typed) if one.many else (() if typed is None else (typed,))
+    for text in texts:
+        _require_text(one.option, text)
+    if one.commas:
+        texts = tuple(word.strip() for text in texts for word in text.split(",") if word.strip())
+    values = tuple(one.read(text) for text in texts)
+    if one.field == "tags":
+        _require_one_value_each(values)
+        values = tuple(sorted(values))
+    if one.many:
+        return values
+    return values[0] if values else None
+
+
+def _require_text(option: str, text: str) -> None:
+    if not text.replace(",", " ").strip():
+        # A variable that a script forgot to set must not widen the run to everything.
+        raise UsageFault("empty_filter", f"{option} is given without a value", "give one, or leave the option out")
+
+
+def _require_one_value_each(tags: tuple[tuple[str, str], ...]) -> None:
+    names = [name for name, _ in tags]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageFault("bad_tag", f"--tag {name} is given twice", "say which one is meant")

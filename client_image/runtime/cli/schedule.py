@@ -16,9 +16,10 @@ from runtime.cli import crowd
 from runtime.cli.output import Out
 from runtime.domain.config_check import problems, startable
 from runtime.domain.errors import UsageFault
+from runtime.domain.filters import from_job
 from runtime.domain.model import Listing, Selector
 from runtime.domain.pipeline import resolve
-from runtime.domain.scheduled import request_of, selector_of
+from runtime.domain.scheduled import request_of
 from runtime.domain.selection import select
 from runtime.domain.time.crowd import in_turn
 from runtime.engine import gates
@@ -91,7 +92,7 @@ def _show_explained(
     for instant, job in planned:
         if job.id not in forecasts:
             run = resolve(request_of(job), config, installation.known, agent_id="", now=instant)
-            forecasts[job.id] = (run, Forecast(select(listing, selector_of(job)), rules))
+            forecasts[job.id] = (run, Forecast(select(listing, from_job(job.selector)), rules))
         run, forecast = forecasts[job.id]
         deadline = plan_of(job, zone, installation.agent_id).deadline(instant)
         expected = forecast.expect(dataclasses.replace(run, not_after=deadline), instant)

@@ -3,24 +3,8 @@
 from __future__ import annotations
 
 from contracts.config import Job
-from runtime.domain.model import Selector
+from runtime.domain.filters import from_job
 from runtime.domain.pipeline import Request
-
-
-def selector_of(job: Job) -> Selector:
-    """Which hosts the job is for."""
-    given = job.selector
-    return Selector(
-        stores=given.stores,
-        terminals=given.terminals,
-        addresses=given.addresses,
-        names=given.hosts,
-        groups=given.groups,
-        tags=tuple(sorted(given.tags.items())),
-        agent_status=given.agent_status,
-        provider=given.provider,
-        all=given.all,
-    )
 
 
 def request_of(job: Job) -> Request:
@@ -28,7 +12,7 @@ def request_of(job: Job) -> Request:
     return Request(
         job.action,
         provider=job.selector.provider,
-        selector=selector_of(job),
+        selector=from_job(job.selector),
         params=job.params,
         dry_run=job.dry_run,
         origin=f"schedule:{job.id}",

@@ -9,31 +9,16 @@ from __future__ import annotations
 import difflib
 import heapq
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
-from contracts.address import parse_address
-from runtime.domain import wire
 from runtime.domain.errors import NoHostMatched
-from runtime.domain.model import Host, Missing, NamedTerminal, RunInfo, Selector
-from runtime.domain.names import carries
+from runtime.domain.filters import FILTERS, Filter, selector_json
+from runtime.domain.model import Host, Missing, RunInfo, Selector
 
 NAMED = 20  # missing values that a message names
 NEAR_ASKED = 10  # missing values for which near ones are looked for: each is held against every host
 NEAR = 3
 ALIKE = 0.6
-
-
-@dataclass(frozen=True, slots=True)
-class _Filter:
-    """``given``: the values of a selector as texts -> what is looked for; ``has``: what a host can be selected by;
-    ``named``: the texts of a host that a person may have meant; ``spelled``: a value as these are."""
-
-    option: str
-    given: Callable[[Selector], Mapping[str, Hashable]]
-    has: Callable[[Host], Iterable[Hashable]]
-    named: Callable[[Host], Iterable[str]]
-    spelled: Callable[[str], str] = str
 
 
 def missing(selector: Selector, hosts: Sequence[Host], chosen: Sequence[Host]) -> tuple[Missing, ...]:
@@ -42,7 +27,9 @@ def missing(selector: Selector, hosts: Sequence[Host], chosen: Sequence[Host]) -
     found: list[Missing] = []
     # Where no trigger is in problem the hosts are not even read, so nothing can be told of the other filters.
     unread = not hosts and bool(selector.trigger_ids or selector.trigger_names)
-    for one in _FILTERS[-2:] if unread else _FILTERS:
+    for one in FILTERS:
+        if one.named is None or (unread and not one.by_inventory):
+            continue
         unused = _unused(one, selector, chosen)
         if not unused:
             continue
@@ -64,9 +51,7 @@ def require_found(info: RunInfo, found: Sequence[Missing], chosen: Sequence[Host
         return
     network = info.network
     if not found:
-        asked = (
-            ", ".join(f"{name}={value}" for name, value in wire.selector_json(info.selector).items()) or "every host"
-        )
+        asked = ", ".join(f"{name}={value}" for name, value in selector_json(info.selector).items()) or "every host"
         what = f"no host of {network} matches {asked}"
     else:
         others = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
@@ -113,83 +98,9 @@ def places(hosts: Iterable[Host]) -> int:
     return len({*stores} - {None}) + stores.count(None)
 
 
-def _unused(one: _Filter, selector: Selector, chosen: Sequence[Host]) -> Mapping[str, Hashable]:
-    given = one.given(selector)
+def _unused(one: Filter, selector: Selector, chosen: Sequence[Host]) -> Mapping[str, Hashable]:
+    given = {one.shown(value): one.key(value) for value in one.values(selector)}
     if not given or (chosen and len(given) == 1):
         return {}  # every chosen host passes the filter, so by its only value
     used = {key for host in chosen for key in one.has(host)}
     return {text: key for text, key in given.items() if key not in used}
-
-
-def _words(host: Host) -> Iterator[str]:
-    yield from (word for word in ("PDV", "SELF") if host.terminal is not None and carries(host.name, word, host.role))
-
-
-def _terminals(host: Host) -> Iterator[int | NamedTerminal]:
-    if host.terminal is not None:
-        yield host.terminal
-        yield from (NamedTerminal(word, host.terminal) for word in _words(host))
-
-
-def _with_outer(group: str) -> Iterator[str]:
-    """A nested group and those that hold it: ACME/Store 1 belongs to ACME."""
-    parts = group.split("/")
-    yield from ("/".join(parts[:number]) for number in range(1, len(parts) + 1))
-
-
-def _address(host: Host) -> Iterator[Hashable]:
-    if host.address:
-        yield parse_address(host.address)
-
-
-_FILTERS = (
-    _Filter(
-        "--loja",
-        lambda asked: {str(store): store for store in asked.stores},
-        lambda host: (host.store,),
-        lambda host: () if host.store is None else (str(host.store),),
-    ),
-    _Filter(
-        "--pdv",
-        lambda asked: {str(terminal): terminal for terminal in asked.terminals},
-        _terminals,
-        lambda host: (f"{word}{host.terminal}" for word in _words(host)),
-        lambda text: f"PDV{text}" if text.isdecimal() else text,
-    ),
-    _Filter(
-        "--ip",
-        lambda asked: {address: parse_address(address) for address in asked.addresses},
-        _address,
-        lambda host: (host.address,) if host.address else (),
-    ),
-    _Filter(
-        "--host",
-        lambda asked: {name: name.strip().lower() for name in asked.names},
-        lambda host: (host.name.lower(), host.display_name.lower()),
-        lambda host: (host.name, host.display_name),
-    ),
-    _Filter(
-        "--group",
-        lambda asked: {group: group.lower() for group in asked.groups},
-        lambda host: (outer for group in host.groups for outer in _with_outer(group.lower())),
-        lambda host: host.groups,
-    ),
-    _Filter(
-        "--tag",
-        lambda asked: {f"{name}={value}": (name, value) for name, value in asked.tags},
-        lambda host: host.tags,
-        lambda host: (f"{name}={value}" for name, value in host.tags),
-    ),
-    _Filter(
-        "--trigger-id",
-        lambda asked: {one: ("id", one) for one in asked.trigger_ids},
-        lambda host: (("id", one) for one in host.triggers),
-        lambda host: (),
-    ),
-    _Filter(
-        "--trigger-name",
-        lambda asked: {one: ("text", one) for one in asked.trigger_names},
-        lambda host: (("text", one) for one in host.triggers),
-        lambda host: (),
-    ),
-)

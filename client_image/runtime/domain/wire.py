@@ -6,7 +6,8 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Any
 
-from runtime.domain.model import Host, HostResult, Missing, RunInfo, RunReport, Selector
+from runtime.domain.filters import selector_json
+from runtime.domain.model import Host, HostResult, Missing, RunInfo, RunReport
 
 
 def host_json(host: Host) -> dict[str, Any]:
@@ -23,25 +24,6 @@ def host_json(host: Host) -> dict[str, Any]:
         "provider": host.provider,
         "identity": host.identity,
     }
-
-
-def selector_json(selector: Selector) -> dict[str, Any]:
-    """Only what was given."""
-    given = {
-        "stores": list(selector.stores),
-        "terminals": [one if isinstance(one, int) else str(one) for one in selector.terminals],
-        "addresses": list(selector.addresses),
-        "names": list(selector.names),
-        "groups": list(selector.groups),
-        "tags": dict(selector.tags),
-        "trigger_ids": list(selector.trigger_ids),
-        "trigger_names": list(selector.trigger_names),
-        "agent_status": selector.agent_status,
-        "provider": selector.provider,
-        "limit": selector.limit,
-        "all": selector.all or None,
-    }
-    return {name: value for name, value in given.items() if value not in (None, [], {})}
 
 
 def missing_json(one: Missing) -> dict[str, Any]:
