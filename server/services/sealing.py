@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 
+from contracts.bounded import read_json
 from server.storage.crypto import Damaged, Vault
 
 
@@ -31,6 +32,6 @@ def _bound_to(network_id: int, version: int, tag: str) -> str:
 
 def _content_hash(raw: bytes) -> str:
     """As release 1 computed it: of the JSON with sorted keys and no white space. Raises ValueError for what is no JSON."""
-    data = json.loads(raw.decode("utf-8-sig"))
+    data = read_json(raw)
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()

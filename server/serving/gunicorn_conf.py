@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from contracts.bounded import whole
 from server.serving import parsing
 from server.serving.files import connections
 from server.serving.worker import Logger, Worker
@@ -18,7 +19,7 @@ from server.settings import read_settings
 _settings = read_settings(os.environ)
 parsing.install()
 _descriptor = os.environ.get("SERVE_DESCRIPTOR")
-_ready = os.environ.get("SERVE_READY")
+_ready = whole(os.environ.get("SERVE_READY"))
 
 wsgi_app = "server.serving.front:load()"
 bind = f"fd://{_descriptor}" if _descriptor else _settings.bind
@@ -42,8 +43,8 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 
 
 def post_worker_init(_: Any) -> None:
-    if _ready:
-        os.write(int(_ready), b".")
+    if _ready is not None:
+        os.write(_ready, b".")
 
 
 def worker_exit(_: Any, worker: Any) -> None:

@@ -5,7 +5,6 @@ nginx never waits for it: the pipe does not block, the socket drops what does no
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import selectors
@@ -16,6 +15,8 @@ from types import TracebackType
 from typing import Self
 
 import structlog
+
+from contracts.bounded import read_json
 
 _log = structlog.get_logger("server.serving.nginx")
 _LINE = re.compile(
@@ -93,7 +94,7 @@ class NginxLog:
             if not self._room():
                 continue
             try:
-                fields = json.loads(datagram[datagram.index(b"{") :])
+                fields = read_json(datagram[datagram.index(b"{") :])
             except ValueError:
                 continue
             _log.warning("request refused", **fields)

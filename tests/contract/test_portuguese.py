@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from runtime.core.model import Outcome
+from runtime.domain.model import Outcome
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from runtime.adapters.config_store import ConfigStore
-from runtime.main import cli
+from runtime.cli.commands import cli
 
 HEAD = "ACME, provider arius, America/Sao_Paulo, inventory static"
 EVERY = {"selector": {"all": True}}

@@ -5,7 +5,6 @@ What a machine that may be the wrong one says is stored apart (``said_…``) fro
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -24,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from contracts.bounded import read_json
 from runtime.adapters.state.codec import dumps, loads, stored_name
 from runtime.adapters.state.prepared import PreparedQuery
 from runtime.adapters.state.store import State
@@ -123,7 +123,7 @@ class SqlIdentities:
 
         def few(listed: str, query: Select[Any], number: int, unless: frozenset[str] = frozenset()) -> tuple[str, ...]:
             """Read no further than needed: in a cloned fleet thousands answer."""
-            first = json.loads(listed)
+            first = read_json(listed)
             found = _some(first, number, lambda name: name not in unless and other(name))
             if len(found) == number or len(first) < _LISTED:
                 return found
