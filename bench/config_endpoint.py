@@ -1,7 +1,12 @@
 """The configuration endpoint, 304 and 200, beside a bare Flask view and a raw WSGI function under the same gunicorn settings.
 
-Run by `python -m bench config_endpoint`, or `python -m bench.config_endpoint [seconds a round] [rounds]`. One worker each; rounds
-take turns, so that other work on the machine weighs on all alike. Requests/s tell what a caller sees, CPU time what it costs.
+Run by `python -m bench config_endpoint`, or `python -m bench.config_endpoint [seconds a round] [rounds] [folder]`. One worker
+each, the kind that `serve` uses. Rounds take turns, and a ratio is the median of those within a round, so that other work on the
+machine weighs on all alike. Requests/s tell what a caller sees, CPU time what it costs: on a busy machine only that can be
+trusted.
+
+With the folder of another revision's checkout, that one is measured too. Then all run under gunicorn's own gevent worker, because
+the other revision has another worker of ours, or another kind.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ import base64
 import hashlib
 import json
 import multiprocessing
+import operator
 import os
 import secrets
 import socket
@@ -29,7 +35,11 @@ from flask import Flask, Response, request
 from bench import report
 
 CALLERS = 4
-GOAL = 0.5  # of the raw WSGI function's requests/s, for 304
+GOALS = {304: 0.5, 200: 0.35}  # of the raw WSGI function's requests/s
+ROOT = Path(__file__).parents[1]
+# How gunicorn is started: with our worker, or with its own for all.
+OURS = ["server.serving.gunicorn", "-c", "python:server.serving.gunicorn_conf"]
+COMMON = ["gunicorn", "-k", "gevent", "--preload", "--keep-alive", "75", "--worker-tmp-dir", "/dev/shm"]  # noqa: S108
 NETWORK = "BENCH"
 
 DOCUMENT = json.dumps(
@@ -94,23 +104,30 @@ class Server:
         self.costs[status].append((_cpu_seconds(self.worker) - used) / answered * 1e6)
 
 
-def main(seconds: float = 1.0, rounds: int = 7) -> None:
-    """Measure and print."""
+def main(seconds: float = 1.0, rounds: int = 7, before: str = "") -> None:
+    """Measure and print. ``before``: the folder of another revision's checkout."""
+    gunicorn = COMMON if before else OURS
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        environ, token = _set_up(Path(folder))
+        environ, token = _set_up(Path(folder) / "now", ROOT)
+
+        def serve(
+            name: str, app: str, environ: Mapping[str, str] = environ, token: str = token, at: Path = ROOT
+        ) -> Server:
+            return stack.enter_context(_serving(name, app, gunicorn, environ, token, at))
+
         servers = [
-            stack.enter_context(_serving(name, app, environ, token))
-            for name, app in (
-                ("raw WSGI", "bench.config_endpoint:raw_wsgi"),
-                ("bare Flask", "bench.config_endpoint:flask_view"),
-                ("flagee-server", "server.app:create_app()"),
-            )
+            serve("raw WSGI", "bench.config_endpoint:raw_wsgi"),
+            serve("bare Flask", "bench.config_endpoint:flask_view"),
         ]
+        if before:
+            older = Path(before).absolute()
+            servers.append(serve("before", "server.app:create_app()", *_set_up(Path(folder) / "before", older), older))
+        servers.append(serve("flagee-server", "server.app:create_app()"))
         for _ in range(rounds):
-            for status in (304, 200):
+            for status in GOALS:
                 for server in servers:
                     server.measure(status, seconds)
-    for status in (304, 200):
+    for status in GOALS:
         _print_table(status, servers, rounds)
 
 
@@ -118,18 +135,27 @@ def _print_table(status: int, servers: list[Server], rounds: int) -> None:
     raw = servers[0]
     rows = []
     for server in servers:
-        rate, cost = _median(server.rates[status]), _median(server.costs[status])
-        goal = f">= {GOAL:g}" if server is servers[-1] and status == 304 else ""
-        ratios = (rate / _median(raw.rates[status]), cost / _median(raw.costs[status]))
+        rates, costs = server.rates[status], server.costs[status]
+        goal = f">= {GOALS[status]:g}" if server is servers[-1] else ""
+        rate = statistics.median(map(operator.truediv, rates, raw.rates[status]))
+        cost = statistics.median(map(operator.truediv, costs, raw.costs[status]))
         rows.append(
-            (server.name, report.ratio(ratios[0]), goal, report.ratio(ratios[1]), f"{rate:,.0f}", f"{cost:,.0f}")
+            (
+                server.name,
+                report.ratio(rate),
+                goal,
+                report.ratio(1 / cost),
+                f"{statistics.median(rates):,.0f}",
+                f"{statistics.median(costs):,.0f}",
+            )
         )
-    columns = (f"answer {status}", "requests/s, x raw", "goal", "CPU, x raw", "requests/s", "CPU us each")
+    columns = (f"answer {status}", "requests/s, x raw", "goal", "by CPU time, x raw", "requests/s", "CPU us each")
     report.table(f"Configuration endpoint, {status}, one worker, medians of {rounds}", columns, rows)
 
 
-def _set_up(folder: Path) -> tuple[dict[str, str], str]:
+def _set_up(folder: Path, checkout: Path) -> tuple[dict[str, str], str]:
     """A database with one network, made through the product's own command line; the environment to serve it, and a token."""
+    folder.mkdir()
     environ = {
         **os.environ,
         "FLAGEE_DATABASE_URL": f"sqlite:///{folder}/bench.db",
@@ -142,7 +168,7 @@ def _set_up(folder: Path) -> tuple[dict[str, str], str]:
 
     def operate(*arguments: str) -> str:
         command = [sys.executable, "-c", "from server.cli import main; main()", *arguments]
-        return subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout
+        return subprocess.run(command, cwd=checkout, env=environ, check=True, capture_output=True, text=True).stdout
 
     operate("init-db")
     operate("client", "add", "Bench")
@@ -152,20 +178,13 @@ def _set_up(folder: Path) -> tuple[dict[str, str], str]:
 
 
 @contextmanager
-def _serving(name: str, app: str, environ: Mapping[str, str], token: str) -> Iterator[Server]:
+def _serving(
+    name: str, app: str, gunicorn: list[str], environ: Mapping[str, str], token: str, checkout: Path
+) -> Iterator[Server]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "server.serving.gunicorn",
-        "-c",
-        "python:server.serving.gunicorn_conf",
-        "--bind",
-        f"127.0.0.1:{port}",
-        app,
-    ]
-    process = subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-m", *gunicorn, "--bind", f"127.0.0.1:{port}", app]
+    process = subprocess.Popen(command, cwd=checkout, env=environ, stderr=subprocess.DEVNULL)
     try:
         server = Server(name, port, 0, token)
         server.etag = _wait_for_etag(server)
@@ -219,9 +238,5 @@ def _cpu_seconds(pid: int) -> float:
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
-def _median(values: list[float]) -> float:
-    return statistics.median(values)
-
-
 if __name__ == "__main__":
-    main(*(kind(text) for kind, text in zip((float, int), sys.argv[1:], strict=False)))
+    main(*(kind(text) for kind, text in zip((float, int, str), sys.argv[1:], strict=False)))

@@ -64,6 +64,8 @@ def is_utf8(encoding: str | None) -> bool:
 def json_text(value: Any, *, indent: int | None = None, ascii_only: bool = False, **options: Any) -> str:
     """JSON for a program, exact, in which a person sees every character too: JSON has another way to write each."""
     text = json.dumps(value, ensure_ascii=ascii_only, indent=indent, **options)
+    if text.isascii() and text.isprintable():
+        return text
     # What is replaced stands only inside strings; outside of them JSON has line feeds and plain spaces.
     return text if ascii_only and "\x7f" not in text else _INVISIBLE.sub(_as_json, text)
 

@@ -31,7 +31,8 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
     errors.register(app)
     for module in (health, bot_config, bootstrap):
         app.register_blueprint(module.blueprint)
-    app.wsgi_app = ConfigPoll(app.wsgi_app, context)  # type: ignore[method-assign]
+    every = settings.log_level == "debug"
+    app.wsgi_app = ConfigPoll(app.wsgi_app, context, all_lines=every)  # type: ignore[method-assign]
     hops = settings.trusted_proxies
     if hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

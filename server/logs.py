@@ -1,14 +1,16 @@
 """Logging of the control plane: one JSON object a line, or readable lines on a terminal. Set up by the app, gunicorn and the CLI.
 
-What the standard library's loggers say (gunicorn, SQLAlchemy, Alembic) takes the same way, so every line has the same shape and
-carries the correlation id of the request that caused it. Tracebacks are plain: pretty ones print local variables, and so secrets.
+What the standard library's loggers say (gunicorn, SQLAlchemy, Alembic) comes out the same, so every line has the same shape and
+carries the correlation id of the request that caused it. Our own lines reach the handler without those loggers, which would cost
+more than all the rest of a line. Tracebacks are plain: pretty ones print local variables, and so secrets.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -41,13 +43,13 @@ def configure_logging(form: Literal["auto", "json", "console"], level: str) -> N
             structlog.processors.JSONRenderer(_json),
         ]
     )
+    handler = _Handler(render)
     structlog.configure(
-        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*_SHARED, _rendered],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        logger_factory=_Logger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*_SHARED, structlog.stdlib.PositionalArgumentsFormatter()],
@@ -59,6 +61,49 @@ def configure_logging(form: Literal["auto", "json", "console"], level: str) -> N
     root.setLevel(number)
     for noisy in ("alembic", "sqlalchemy"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes to stderr, one line at a time. ``render``: what makes a line's text of its fields."""
+
+    def __init__(self, render: list[Processor]) -> None:
+        super().__init__(sys.stderr)
+        self.render = render
+
+    def write(self, line: str) -> None:
+        with (
+            self.lock or contextlib.nullcontext(),
+            contextlib.suppress(OSError, ValueError),
+        ):  # nobody reads it any more
+            self.stream.write(line + self.terminator)
+            self.stream.flush()
+
+
+class _Logger:
+    """What structlog ends in. A logger is kept from its first use on, so it looks up each time what was configured last."""
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+
+    def msg(self, line: str) -> None:
+        for handler in _handlers():
+            handler.write(line)
+
+    debug = info = warning = error = critical = exception = msg
+
+
+def _handlers() -> list[_Handler]:
+    return [handler for handler in logging.getLogger().handlers if isinstance(handler, _Handler)]
+
+
+def _rendered(logger: WrappedLogger, method: str, event: EventDict) -> Any:
+    handlers = _handlers()
+    if not handlers:
+        raise structlog.DropEvent
+    line: Any = event
+    for processor in handlers[0].render:
+        line = processor(logger, method, line)
+    return line
 
 
 def _visible(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

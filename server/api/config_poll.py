@@ -28,11 +28,12 @@ _ONE_ETAG = re.compile(r'"[!#-~]*"')
 
 
 class ConfigPoll:
-    """A WSGI application in front of another."""
+    """A WSGI application in front of another. ``all_lines``: a poll that found nothing new is logged too."""
 
-    def __init__(self, app: WSGIApplication, context: Context) -> None:
+    def __init__(self, app: WSGIApplication, context: Context, *, all_lines: bool = False) -> None:
         self._app = app
         self._context = context
+        self._all_lines = all_lines
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] == PATH and environ["REQUEST_METHOD"] == "GET":
@@ -62,15 +63,16 @@ class ConfigPoll:
         headers = [("ETag", current.etag), ("Cache-Control", CACHE_CONTROL), (CORRELATION_HEADER, correlation)]
         if body is not None:
             headers += [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(body)))]
-        log_request(
-            "GET",
-            PATH,
-            304 if body is None else 200,
-            started,
-            environ.get("REMOTE_ADDR"),
-            client=principal.client,
-            token=principal.public_id,
-            correlation_id=correlation,
-        )
+        if body is not None or self._all_lines:
+            log_request(
+                "GET",
+                PATH,
+                304 if body is None else 200,
+                started,
+                environ.get("REMOTE_ADDR"),
+                client=principal.client,
+                token=principal.public_id,
+                correlation_id=correlation,
+            )
         start_response("304 NOT MODIFIED" if body is None else "200 OK", headers)
         return () if body is None else (body,)

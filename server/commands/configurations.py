@@ -114,9 +114,10 @@ def config_show(client_name: str, code: str, reveal: bool, output: Output) -> No
       flagee-server config show "Mercado Sol" SOL --reveal > config_bot.json
     """
     with working() as context, context.database.reading() as connection:
-        from server.services.configurations import current_of, plaintext
+        from server.services.configurations import current_of, plaintext, stored_at
 
         current = current_of(connection, client_name, code)
+        at = stored_at(connection, current)
         raw = plaintext(connection, context.vault, current)
     if reveal and output == "text":
         click.echo(raw, nl=False)
@@ -129,11 +130,9 @@ def config_show(client_name: str, code: str, reveal: bool, output: Output) -> No
     shown = data if reveal else masked(data, catalogue().harmless_parameters())
     if output == "json":
         emit_json({"client": client_name, "network": code, "version": current.version, "etag": current.etag,
-                   "created_at": current.created_at, "document": shown})  # fmt: skip
+                   "created_at": at, "document": shown})  # fmt: skip
     else:
-        say(
-            f"version {current.version} of network {code}, stored {current.created_at:%Y-%m-%d %H:%M} UTC, ETag {current.etag}"
-        )
+        say(f"version {current.version} of network {code}, stored {at:%Y-%m-%d %H:%M} UTC, ETag {current.etag}")
         emit_json(shown)
 
 

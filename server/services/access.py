@@ -38,14 +38,17 @@ class NetworkRecord(NamedTuple):
 
 
 class TokenRecord(NamedTuple):
-    """A stored token, with those networks of its client that a request may be about: the one it names, or without a name all."""
+    """A stored token, with those networks of its client that a request may be about: the one it names, or without a name all.
+
+    ``scopes``: words with one space between, as they are stored.
+    """
 
     id: int
     public_id: str
     secret_hash: bytes
     client_id: int
     client: str
-    scopes: frozenset[str]
+    scopes: str
     all_networks: bool
     expires_at: dt.datetime | None
     revoked_at: dt.datetime | None
@@ -82,7 +85,7 @@ def admit(
     state = state_at(now, revoked_at=token.revoked_at, used_at=token.used_at, expires_at=token.expires_at)
     if state != "active":
         return _ended(token, state)
-    if scope not in token.scopes:
+    if scope not in token.scopes.split():
         return Refusal(
             "scope_missing",
             f"token {token.public_id} has no scope {scope!s}; ask for a token with: --scope {scope!s}",

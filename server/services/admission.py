@@ -6,6 +6,7 @@ One indexed read, no write. Nothing is remembered: what was revoked a moment ago
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import and_, bindparam, select
@@ -47,74 +48,46 @@ def admission(rows: Rows, text: str, scope: Scope, network: str | None, now: dt.
     outcome = access.admit(_token(found), secret, scope=scope, network=network, now=now)
     if isinstance(outcome, Refusal):
         raise outcome
-    [row] = [row for row in found if row.network_id == outcome.network_id]
-    return Admission(outcome, _current(outcome, row))
+    for row in found:
+        if row[_NETWORK_ID] == outcome.network_id and row[_CONFIGURATION_ID] is not None:
+            return Admission(outcome, Current(outcome.client, *row[_NETWORK_ID:_LISTED], *row[_CONFIGURATION_ID:]))
+    return Admission(outcome, None)
 
 
-def _token(found: Any) -> TokenRecord | None:
+def _token(found: Sequence[Sequence[Any]]) -> TokenRecord | None:
     """One token from its rows, one a network."""
     if not found:
         return None
-    row = found[0]
-    return TokenRecord(
-        row.id,
-        row.public_id,
-        row.secret_hash,
-        row.client_id,
-        row.client,
-        frozenset(row.scopes.split()),
-        row.all_networks,
-        row.expires_at,
-        row.revoked_at,
-        row.used_at,
-        row.single_use,
-        tuple(
-            NetworkRecord(one.network_id, one.code, one.listed is not None)
-            for one in found
-            if one.network_id is not None
-        ),
-    )
+    networks = [
+        NetworkRecord(row[_NETWORK_ID], row[_CODE], row[_LISTED] is not None)
+        for row in found
+        if row[_NETWORK_ID] is not None
+    ]
+    return TokenRecord._make([*found[0][:_NETWORK_ID], tuple(networks)])
 
 
-def _current(principal: Principal, row: Any) -> Current | None:
-    if row.version is None:
-        return None
-    return Current(
-        row.configuration_id,
-        principal.client,
-        row.network_id,
-        row.code,
-        row.version,
-        row.etag,
-        row.key_id,
-        row.created_at,
-    )
+# The columns in the order of the records that are made of them, because every poll pays for that.
+_OF_TOKEN = (
+    Token.id,
+    Token.public_id,
+    Token.secret_hash,
+    Token.client_id,
+    Client.name,
+    Token.scopes,
+    Token.all_networks,
+    Token.expires_at,
+    Token.revoked_at,
+    Token.used_at,
+    Token.single_use,
+)
+_OF_NETWORK = (Network.id, Network.code, TokenNetwork.network_id)
+_OF_CONFIGURATION = (Configuration.id, Configuration.version, Configuration.etag, Configuration.key_id)
+_NETWORK_ID, _CODE, _LISTED, _CONFIGURATION_ID = range(len(_OF_TOKEN), len(_OF_TOKEN) + 4)
 
 
-# Built once: a poll pays for running a statement, not for composing it.
 def _statement(*of_network: Any) -> Any:
     return (
-        select(
-            Token.id,
-            Token.public_id,
-            Token.secret_hash,
-            Token.client_id,
-            Client.name.label("client"),
-            Token.scopes,
-            Token.all_networks,
-            Token.expires_at,
-            Token.revoked_at,
-            Token.used_at,
-            Token.single_use,
-            Network.id.label("network_id"),
-            Network.code,
-            TokenNetwork.network_id.label("listed"),
-            Configuration.id.label("configuration_id"),
-            Configuration.version,
-            Configuration.etag,
-            Configuration.key_id,
-            Configuration.created_at,
-        )
+        select(*_OF_TOKEN, *_OF_NETWORK, *_OF_CONFIGURATION)
         .join(Client, Client.id == Token.client_id)
         .outerjoin(Network, and_(Network.client_id == Token.client_id, *of_network))
         .outerjoin(TokenNetwork, and_(TokenNetwork.token_id == Token.id, TokenNetwork.network_id == Network.id))

@@ -10,8 +10,9 @@ import datetime as dt
 import secrets
 import shlex
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from sqlalchemy import Row, bindparam, func, select, tuple_
+from sqlalchemy import bindparam, func, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from contracts.action_check import Finding
@@ -27,21 +28,17 @@ from server.settings import MAKE_A_KEY
 from server.storage.crypto import Damaged, Vault
 from server.storage.models import Configuration, Network
 
-_LatestRow = Row[int, str, int, int, str, str, dt.datetime]
 
-
-@dataclass(frozen=True, slots=True)
-class Current:
+class Current(NamedTuple):
     """The version that is served. ``tag`` is its random id; it tells nothing of the content."""
 
-    id: int
     client: str
     network_id: int
     network: str
+    id: int
     version: int
     tag: str
     key_id: str
-    created_at: dt.datetime
 
     @property
     def etag(self) -> str:
@@ -207,8 +204,8 @@ def _holds(reader: Reader, vault: Vault, served: Current, raw: bytes, *, replace
 
 def latest(reader: Reader, network: NetworkRow) -> Current | None:
     """The served version of a network, None when nothing is stored."""
-    row = reader.execute(_BY_ID, {"network_id": network.id}).one()
-    return _current(network.client, row)
+    row = reader.execute(_LATEST, {"network_id": network.id}).first()
+    return None if row is None else Current(network.client, network.id, network.network, *row)
 
 
 def current_of(reader: Reader, client: str, code: str) -> Current:
@@ -217,6 +214,11 @@ def current_of(reader: Reader, client: str, code: str) -> Current:
     if current is None:
         raise missing(client, code)
     return current
+
+
+def stored_at(reader: Reader, current: Current) -> dt.datetime:
+    """When this version was stored."""
+    return reader.execute(_STORED_AT, {"id": current.id}).scalar_one()
 
 
 def plaintext(reader: Reader, vault: Vault | None, current: Current) -> bytes:
@@ -274,24 +276,14 @@ def _present(vault: Vault | None) -> Vault:
     return vault
 
 
-def _current(client: str, row: _LatestRow) -> Current | None:
-    if row.id is None:
-        return None
-    return Current(row.id, client, row.network_id, row.code, row.version, row.etag, row.key_id, row.created_at)
-
-
 _other = aliased(Configuration)
 _highest = select(func.max(_other.version)).where(_other.network_id == Network.id).correlate(Network).scalar_subquery()
 # Joins a network with the version that is in force there.
 IN_FORCE = (Configuration.network_id == Network.id) & (Configuration.version == _highest)
-_LATEST = select(
-    Network.id.label("network_id"),
-    Network.code,
-    Configuration.id,
-    Configuration.version,
-    Configuration.etag,
-    Configuration.key_id,
-    Configuration.created_at,
-).outerjoin(Configuration, IN_FORCE)
-_BY_ID = _LATEST.where(Network.id == bindparam("network_id"))
+_LATEST = (
+    select(Configuration.id, Configuration.version, Configuration.etag, Configuration.key_id)
+    .join(Network, IN_FORCE)
+    .where(Network.id == bindparam("network_id"))
+)
+_STORED_AT = select(Configuration.created_at).where(Configuration.id == bindparam("id"))
 _SEALED = select(Configuration.sealed).where(Configuration.id == bindparam("id"))

@@ -6,7 +6,6 @@ and so do the types of their rows.
 
 from __future__ import annotations
 
-from collections import namedtuple
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -19,9 +18,9 @@ _Convert = Callable[[Any], Any]
 
 
 class Rows(Protocol):
-    """Runs a SELECT; its rows, with the columns as attributes. All parameters are ``bindparam`` with a name."""
+    """Runs a SELECT; its rows, each with its columns in order. All parameters are ``bindparam`` with a name."""
 
-    def __call__(self, statement: Select[*tuple[Any, ...]], /, **parameters: Any) -> Sequence[Any]: ...
+    def __call__(self, statement: Select[*tuple[Any, ...]], /, **parameters: Any) -> Sequence[Sequence[Any]]: ...
 
 
 class Prepared:
@@ -31,7 +30,7 @@ class Prepared:
         self._database = database
         self._known: dict[Select[*tuple[Any, ...]], _Statement] = {}
 
-    def __call__(self, statement: Select[*tuple[Any, ...]], /, **parameters: Any) -> Sequence[Any]:
+    def __call__(self, statement: Select[*tuple[Any, ...]], /, **parameters: Any) -> Sequence[Sequence[Any]]:
         """Raises SQLAlchemyError, and what opening the database raises."""
         known = self._known.get(statement)
         if known is None:
@@ -43,15 +42,16 @@ class Prepared:
         except errors as error:  # as SQLAlchemy does: what an error is must not depend on who ran the statement
             raise DBAPIError.instance(None, None, error, errors, hide_parameters=True, dialect=dialect) from error
 
-    def _run(self, known: _Statement, parameters: dict[str, Any]) -> Sequence[Any]:
-        lent = self._database.driver()
+    def _run(self, known: _Statement, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
+        lent = self._database.lend()
         try:
-            return known.run(lent.driver_connection, parameters)
+            found = known.run(lent.driver_connection, parameters)
         except BaseException:  # the server may have been restarted, or the caller was stopped in the middle
             lent.invalidate()
-            raise
-        finally:
             lent.close()
+            raise
+        self._database.give_back(lent)
+        return found
 
 
 class _Statement:
@@ -64,28 +64,19 @@ class _Statement:
             for name, bind in compiled.binds.items()
             if (convert := bind.type.dialect_impl(dialect).bind_processor(dialect))
         ]
-        columns = statement.selected_columns
         self._taken: list[tuple[int, _Convert]] = [
             (place, convert)
-            for place, column in enumerate(columns)
+            for place, column in enumerate(statement.selected_columns)
             if (convert := column.type.dialect_impl(dialect).result_processor(dialect, None))
         ]
-        self._row: Callable[..., Any] = _row_type(columns.keys())
 
-    def run(self, driver: Any, parameters: dict[str, Any]) -> list[Any]:
+    def run(self, driver: Any, parameters: dict[str, Any]) -> list[list[Any]]:
         for name, convert in self._given:
             parameters[name] = convert(parameters[name])
         given = parameters if self._order is None else [parameters[name] for name in self._order]
-        found = driver.execute(self._sql, given).fetchall()
-        return [self._row(*self._converted(row)) for row in found]
-
-    def _converted(self, row: Sequence[Any]) -> Sequence[Any]:
-        values = list(row)
-        for place, convert in self._taken:
-            if values[place] is not None:
-                values[place] = convert(values[place])
-        return values
-
-
-def _row_type(names: Sequence[str]) -> Callable[..., Any]:
-    return namedtuple("Row", " ".join(names))
+        found = [list(row) for row in driver.execute(self._sql, given).fetchall()]
+        for row in found:
+            for place, convert in self._taken:
+                if row[place] is not None:
+                    row[place] = convert(row[place])
+        return found

@@ -11,7 +11,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from server.storage.disk import disk_of
 from server.storage.patience import patient
 from server.storage.write_status import WriteStatus
 
+_IDLE = 4
 _REVISION = table("alembic_version", column("version_num"))
 
 
@@ -51,6 +52,7 @@ class Database:
     file: DatabaseFile | None
     _reads: Engine
     _writes: Engine
+    _idle: list[PoolProxiedConnection] = field(default_factory=list)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -62,9 +64,20 @@ class Database:
     def dialect(self) -> Dialect:
         return self._reads.dialect
 
-    def driver(self) -> PoolProxiedConnection:
-        """The driver's own connection for SELECTs, lent from the same pool: for who reads results without SQLAlchemy."""
+    def lend(self) -> PoolProxiedConnection:
+        """A connection for SELECTs, for who reads results without SQLAlchemy; to be given back, or invalidated and closed."""
+        if self._idle:
+            self.check()
+            with suppress(IndexError):  # another thread was faster
+                return self._idle.pop()
         return self._reads.raw_connection()
+
+    def give_back(self, lent: PoolProxiedConnection) -> None:
+        """An SQLite file needs no question whether it is still there, so a few connections wait here, nearer than in the pool."""
+        if self.file and len(self._idle) < _IDLE:
+            self._idle.append(lent)
+        else:
+            lent.close()
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
@@ -130,6 +143,8 @@ class Database:
             yield connection
 
     def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
         self._reads.dispose()
         self._writes.dispose()
         if self.file:
