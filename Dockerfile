@@ -119,6 +119,6 @@ WORKDIR /srv/flagee
 VOLUME /var/lib/flagee
 EXPOSE 8080
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "import json, urllib.request as u; json.load(u.urlopen('http://127.0.0.1:8080/health', timeout=5))"]
+    CMD ["flagee-server", "health"]
 ENTRYPOINT ["/usr/bin/tini", "--", "/usr/local/bin/flagee-server"]
 CMD ["serve"]

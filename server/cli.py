@@ -19,6 +19,7 @@ from server.commands.base import settings_from, working
 from server.commands.clients import client, network
 from server.commands.configurations import config
 from server.commands.counters import counters
+from server.commands.health import health
 from server.commands.install import install_command
 from server.commands.output import Output, emit_json, output_option, say, tell
 from server.commands.tokens import token
@@ -122,11 +123,11 @@ def serve(bind: str | None, workers: str | None, threads: str | None) -> None:
     with working(settings) as context:
         from server.settings import unknown_settings
 
-        health = context.health.now()
-    if health.status == "error":
-        raise click.ClickException("cannot serve\n" + "\n".join(health.problems))
+        found = context.health.now()
+    if found.status == "error":
+        raise click.ClickException("cannot serve\n" + "\n".join(found.problems))
 
-    for warning in (*health.problems, *unknown_settings(environ)):
+    for warning in (*found.problems, *unknown_settings(environ)):
         say(f"Warning: {warning}")
     # Replaced, not called: signals of the service manager reach the supervisor, and what was loaded for the checks is let go.
     os.execve(sys.executable, [sys.executable, "-m", "server.serving"], environ)  # noqa: S606
@@ -143,7 +144,7 @@ def _check_tls(settings: Settings) -> None:
             raise click.ClickException(f"cannot serve\n{error}") from None
 
 
-for command in (client, network, token, config, install_command, backup, restore, counters):
+for command in (client, network, token, config, install_command, backup, restore, counters, health):
     cli.add_command(command)
 
 
