@@ -20,6 +20,7 @@ _CHARACTERS = (
     "\U000110bd\U000110cd\U00013430-\U0001345f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 _LONGEST = 100  # of a value in a sentence
+_LONG = frozenset({"exception", "stack"})
 _HALF = re.compile("[\ud800-\udfff]")
 _INVISIBLE = re.compile(f"[{_CHARACTERS}]")
 
@@ -52,8 +53,21 @@ def not_text(words: Iterable[str]) -> str:
 
 
 def visible_values(event: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a log line with their texts visible."""
-    return {visible(name): visible(value) if isinstance(value, str) else value for name, value in event.items()}
+    """The fields of a log line, for a reader of text: visible, and on one line but for tracebacks, however deep a text stands."""
+    return {
+        one_line(name): visible(value) if name in _LONG and isinstance(value, str) else _shown(value)
+        for name, value in event.items()
+    }
+
+
+def _shown(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {one_line(name): _shown(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_shown(inner) for inner in value]
+    return one_line(value)
 
 
 def is_utf8(encoding: str | None) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TextIO
+from typing import Any, TextIO
 
 import structlog
 
-from contracts.visible import visible, visible_values
+from contracts.visible import json_text, visible, visible_values
 from runtime.adapters.streams import forgiving
 
 
@@ -28,7 +28,7 @@ def configure(form: str, *, debug: bool, stream: TextIO) -> None:
             structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback),
         ]
         if console
-        else [structlog.processors.JSONRenderer()]
+        else [structlog.processors.JSONRenderer(_json)]
     )
     processors: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -48,6 +48,10 @@ def configure(form: str, *, debug: bool, stream: TextIO) -> None:
         handler.setFormatter(_Plain("%(asctime)s %(name)s %(message)s"))
         logging.basicConfig(handlers=[handler])
         logging.getLogger("asyncssh").setLevel(logging.INFO)
+
+
+def _json(event: structlog.types.EventDict, **options: Any) -> str:
+    return json_text(event, ascii_only=True, **options)
 
 
 def _visible(_: structlog.types.WrappedLogger, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:

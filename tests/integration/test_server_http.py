@@ -2,16 +2,19 @@
 
 import datetime as dt
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MethodType
+from urllib.parse import quote
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import Client, TestResponse
 
+from contracts.visible import visible
 from server.api.config_poll import ConfigPoll
 from tests.harness.control_plane import CLIENT, ControlPlane, context_of, prepared
 
@@ -344,3 +347,25 @@ def test_an_older_use_never_replaces_a_newer_one(plane: ControlPlane) -> None:
 def _last_use(plane: ControlPlane, token: str) -> object:
     rows = json.loads(plane.must("token", "list", CLIENT, "--output", "json"))
     return next(row["last_used_at"] for row in rows if row["id"] == token.split(".")[1])
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_what_a_stranger_sends_is_visible_in_the_log(
+    form: str, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    plane = prepared(tmp_path)
+    token = plane.token("--scope", "bootstrap", "--network", "SOL")
+    hostile = "\u202e\u200b\x9b\u3164\ufe0f"
+    with plane.app(LOG_FORMAT=form, TRUSTED_PROXIES="1") as app:
+        http = app.test_client()
+        capfd.readouterr()
+        for path in (f"/{hostile}", "/%0a%1b%5b2J%ed%a0%80%ff", "/" + quote(hostile)):
+            assert http.get(path, headers={"X-Bot-Token": f"fm1.{'é' * 12}.x", "User-Agent": "é"}).status_code == 404
+        odd = {"X-Forwarded-For": "é" * 300, "X-Bot-Token": token, "x-correlation-id": "é\x85"}
+        body = {"agent_id": "0198c0de-0000-7000-8000-00000000c0de", "hostname": "PDV\u3164\ufe0f"}
+        assert http.post("/api/bootstrap/enroll", json=body, headers=odd).status_code == 201
+        printed = re.sub(r"\x1b\[[0-9;]*m", "", capfd.readouterr().err)
+    lines = printed.splitlines()
+    assert len(lines) == 5
+    assert visible(printed) == printed
+    assert r"\u3164" in printed

@@ -2,11 +2,13 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 
 import pytest
 import structlog
 
+from contracts.visible import visible
 from server.logs import configure_logging
 
 
@@ -58,3 +60,62 @@ def test_levels_below_the_chosen_one_are_silent(capsys: pytest.CaptureFixture[st
     structlog.get_logger("quiet").warning("not said")
     logging.getLogger("theirs").warning("not said")
     assert capsys.readouterr().err == ""
+
+
+HOSTILE = {
+    "line feed": "a\nlevel=error forged",
+    "carriage return": "a\rb",
+    "tab": "a\tb",
+    "escape": "a\x1b]0;title\x07\x1b[2J",
+    "delete": "a\x7fb",
+    "C1": "a\x9b31m\x85b",
+    "right-to-left override": "PDV\u202e102",
+    "isolate": "a\u2066b\u2069",
+    "zero width": "PDV\u200b201",
+    "line separator": "a\u2028b\u2029c",
+    "byte order mark": "\ufeffPDV201",
+    "half of a surrogate pair": "a\ud83d",
+    "no-break space": "LOJA\u00a0001",
+    "tag": "a\U000e0041",
+    "filler": "a\u3164\ufe0fb",
+    "quotes": "a\"b'c\\",
+}
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_whatever_a_stranger_sends_is_one_visible_line_in_every_field(
+    form: str, text: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging("json" if form == "json" else "console", "info")
+    log, foreign = structlog.get_logger("ours"), logging.getLogger("theirs")
+    with structlog.contextvars.bound_contextvars(bound=text):
+        log.info("said", path=text)
+    log.info(text)
+    log.info("said", **{text: "name"})
+    log.info("said", listed=[text, (text,)], mapped={text: [{"inner": text}]}, other=OSError(2, text))
+    foreign.warning("said %s", text)
+    foreign.warning(text.replace("%", ""))
+    printed = capfd.readouterr().err
+    lines = printed.removesuffix("\n").split("\n")
+    assert len(lines) == 6
+    assert all(visible(line) == line and "\t" not in line for line in lines if form == "json" or "\x1b" not in line)
+    colours = re.sub(r"\x1b\[[0-9;]*m", "", printed)
+    assert "\x1b" not in colours
+    assert visible(colours) == colours
+    if form == "json":
+        read = [json.loads(line) for line in lines]
+        assert read[0]["path"] == read[0]["bound"] == read[1]["event"] == text, "a program reads exactly what was sent"
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_what_an_exception_repeats_is_visible(form: str, capfd: pytest.CaptureFixture[str]) -> None:
+    configure_logging("json" if form == "json" else "console", "info")
+    for text in HOSTILE.values():
+        try:
+            raise ValueError(text)  # noqa: TRY301
+        except ValueError:
+            structlog.get_logger("ours").exception("failed", cause=text)
+            logging.getLogger("theirs").exception("failed")
+    printed = re.sub(r"\x1b\[[0-9;]*m", "", capfd.readouterr().err)
+    assert visible(printed) == printed
