@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.harness.need import need
 from tests.harness.process import kill_noted, run, wait_until
 
 
@@ -46,7 +47,10 @@ def control_group(folder: Path) -> Path:
     """A new control group of the unified hierarchy, which need not be the one that this machine uses; only root can have one."""
     top = folder / "cgroup"
     top.mkdir()
-    run(["mount", "-t", "cgroup2", "harness", top])
+    try:
+        run(["mount", "-t", "cgroup2", "harness", top])
+    except RuntimeError as error:
+        need(False, f"a control group ({error})", "run on a machine, or in a container with --privileged")
     group = _group(folder)
     group.mkdir()
     return group
