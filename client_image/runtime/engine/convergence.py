@@ -83,6 +83,9 @@ async def _held_back(binding: Binding, stage: Stage, around: Surroundings, seen:
     action = binding.action
     if action.effect == "read":
         raise Permanent(Outcome.FAILED, Reason.INTERNAL, f"{action.name} only reads, but asked to apply {stage.name}")
+    if stage.confirm == "receipt":  # a sink's word; looking at the terminal again would prove nothing
+        text = f"{stage.name} asks for a receipt, which no terminal gives. Nothing was changed by this stage"
+        raise Permanent(Outcome.FAILED, Reason.INTERNAL, text)
     seen.writes = stage.confirm != "gone"
     storage = seen.facts.storage if seen.facts is not None and seen.writes else None
     if storage is not None and storage.read_only:

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
-from runtime.domain.action import Stage
+from runtime.domain.action import Action, Script, Stage
 from runtime.domain.departure import Departure, Sign
 from runtime.domain.errors import Permanent, Transient
+from runtime.domain.facts import Facts
 from runtime.domain.identity import Kin, Settled
 from runtime.domain.machines import grouped
 from runtime.domain.model import HOST_KEY, IDENTITY, Host, HostResult, Listing, Outcome, Reason, Selector
@@ -48,6 +50,26 @@ def test_a_host_that_is_wrong_is_changed_confirmed_and_recorded_before_the_first
     assert verdict(result) == ("changed", "confirmed", "")
     assert [(step.name, step.status) for step in result.steps] == [("set value", "done")]
     assert seen == [[(NAME, "set")]]
+
+
+def _asks_for_a_receipt(facts: Facts, params: BaseModel, host: Host) -> Stage:
+    return Stage("deliver", (Script("deliver", "set-it\n"),), confirm="receipt")
+
+
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        (dataclasses.replace(world.SET, effect="read"), "only reads"),
+        (dataclasses.replace(world.SET, decide=_asks_for_a_receipt), "which no terminal gives"),
+    ],
+    ids=["a read that asks to apply", "a receipt of a terminal"],
+)
+def test_a_stage_that_does_not_fit_its_action_or_subject_writes_nothing(action: Action, said: str) -> None:
+    one = World({NAME: Terminal()}, known=world.knowledge(action))
+    result = run(one)
+    assert verdict(result) == ("failed", "internal", "")
+    assert said in result.message
+    assert (one.terminals[NAME].written, one.ledger.intents) == (0, [])
 
 
 def test_a_dry_run_tells_the_first_stage_and_writes_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Options of the first generation come from the declarations of actions; one that does not fit is found when they are built."""
+"""What the declarations of actions must fit, found when the catalogue is built: options of the first generation, a driver."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from runtime.actions.registry import ACTIONS, catalogue
-from runtime.domain.action import LegacyOption
+from runtime.domain.action import LegacyOption, Target
 from runtime.domain.catalogue import build
 
 ZONE = catalogue().actions["update_endpoint_timezone"]
@@ -33,3 +33,9 @@ def test_an_option_that_does_not_fit_is_refused_when_the_catalogue_is_built(
     other = dataclasses.replace(catalogue().actions[name], legacy=(option,))
     with pytest.raises(ValueError, match=said):
         build([ZONE, other])
+
+
+@pytest.mark.parametrize("target", ["network", "concentrator"])
+def test_an_action_that_nothing_drives_is_refused_when_the_catalogue_is_built(target: Target) -> None:
+    with pytest.raises(ValueError, match=f"nothing drives actions on a {target}"):
+        build([dataclasses.replace(ZONE, target=target)])
