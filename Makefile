@@ -8,7 +8,7 @@ PIP    := $(BIN)/pip install -q --disable-pip-version-check --no-input
 PYTEST_ARGS ?= -q -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit integration check format lock schema bench image publish clean
+.PHONY: help setup demo test unit integration check check-types check-rest format lock schema bench image publish clean
 
 help: ## List these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -33,11 +33,16 @@ SECRETS := --no-verify --disable-plugin KeywordDetector --disable-plugin HexHigh
 	  --exclude-lines 'hunter2|user:(password|word|pw)@|BEGIN CERTIFICATE.nBEGIN PRIVATE KEY'
 
 check: $(VENV)/.dev ## Lint, types, import rules, shell, PowerShell's grammar, stale generated documents, secrets
+	@sh tools/system-packages.sh check
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check-types check-rest
+
+check-types: $(VENV)/.dev
+	$(BIN)/mypy
+
+check-rest: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
-	@sh tools/system-packages.sh check
 	git ls-files '*.sh' .ci/run 'wrappers/linux/*' | xargs shellcheck
 	git ls-files '*.ps1' | xargs $(BIN)/python -m tools.powershell
 	$(BIN)/python -m tools.documents --check

@@ -1,18 +1,26 @@
+import compileall
 import os
 import signal
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.harness.fixtures"]
+_REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Whoever starts the tests in the background may have them ignore signals, and programs that tests start would inherit that:
     a shell cannot even trap what was ignored when it began."""
     # The same examples every time in CI: what a desk's random search finds must not fail another change. No time limits anywhere.
     in_ci = os.environ.get("CI") == "true"
     settings.register_profile("ours", derandomize=in_ci, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("ours")
+    if not hasattr(config, "workerinput"):
+        # Tests start programs by the hundred; each would compile the product where PYTHONDONTWRITEBYTECODE is set.
+        for package in ("contracts", "server", "client_image", "demo", "tools"):
+            compileall.compile_dir(_REPOSITORY / package, quiet=2)
     os.umask(0o022)  # nor is theirs ours: some programs run as other accounts
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
