@@ -7,7 +7,7 @@ import itertools
 import json
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +27,21 @@ INTERVAL_S = 30  # the shortest that Watchtower may be told
 REPOSITORY = "flageemonitor-client"
 # A release that ends at once, and one that starts and never becomes healthy.
 CRASHES = 'ENTRYPOINT ["/bin/false"]'
+# The image's own deploy, satisfied with a new container after one second and not after ten.
+HURRIES = "RUN sed -i 's/runtime.deploy /&--soak 1 /' /flageemonitor/entrypoint.sh && grep -q soak /flageemonitor/entrypoint.sh"
 HANGS = 'ENTRYPOINT ["/usr/bin/tini", "--", "sleep", "86400"]'
 
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """One network's host. `image` is what the installer is told to run, a tag that moves."""
+    """One network's host. `image` is what the installer is told to run, a tag that moves; `first` the local name of FIRST."""
 
     host: DockerHost
     plane: Plane
     registry: Registry
     site: Site
     ca: Path
+    first: str
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
@@ -57,7 +60,7 @@ class Customer:
         name = f"flagee-test-client:{version}-{number}"
         build = json.dumps({"version": version, "revision": "test", "built_at": "", "licence": "trial"})
         body = [
-            f"FROM flagee-test-client:{FIRST}",
+            f"FROM {self.first}",
             "USER 0",
             f"RUN echo '{build}' > /flageemonitor/build.json",
             "USER 10001:10001",
@@ -146,16 +149,21 @@ class Customer:
 
 
 @contextlib.contextmanager
-def running(folder: Path, zabbix: Zabbix, code: str) -> Iterator[Customer]:
-    """A host without a proxy, a release in the registry, a network with a configuration and no terminals yet."""
+def running(folder: Path, zabbix: Zabbix, code: str, *, hurry: bool = False) -> Iterator[Customer]:
+    """A host without a proxy, a release in the registry, a network with a configuration and no terminals yet.
+
+    With `hurry` the release is the product's but for how long a new container has to stay healthy; for many updates in a row.
+    """
     private = authority.new(folder)
     issued = private.issue(folder, LOOPBACK, "localhost")
     with docker_host.running() as host, registry.running() as store, control_plane.running(folder, tls=issued) as plane:
         plane.add_network(code)
         site = Site(code, plane, zabbix, folder, "", plane.url)
-        customer = Customer(host, plane, store, site, private.certificate)
         images.watchtower(host)
-        customer.release(images.product(host, "client", FIRST))
+        customer = Customer(host, plane, store, site, private.certificate, images.product(host, "client", FIRST))
+        if hurry:
+            customer = replace(customer, first=customer.derive(FIRST, "USER 0", HURRIES, "USER 10001:10001"))
+        customer.release(customer.first)
         publish(customer)
         yield customer
 

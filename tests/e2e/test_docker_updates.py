@@ -20,7 +20,7 @@ SOON_S = 2 * INTERVAL_S + 300
 
 @pytest.fixture(scope="module")
 def customer(zabbix_running: Zabbix, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Customer]:
-    with customers.running(tmp_path_factory.mktemp("updates"), zabbix_running, NETWORK) as running:
+    with customers.running(tmp_path_factory.mktemp("updates"), zabbix_running, NETWORK, hurry=True) as running:
         yield running
 
 
@@ -33,7 +33,7 @@ def tills(customer: Customer) -> Iterator[dict[str, Terminal]]:
 @pytest.fixture
 def installed(customer: Customer, tills: dict[str, Terminal]) -> Customer:
     """A host that runs the first release, healthy and not pinned; Watchtower asleep, so that each test says when updates come."""
-    customer.release(f"flagee-test-client:{FIRST}")
+    customer.release(customer.first)
     if customer.state() == "absent":
         said = customer.install()
         assert said.code == 0, said
@@ -104,7 +104,7 @@ def test_a_broken_release_is_refused_by_hand(installed: Customer, broken: str) -
         now = installed.inspect()
         assert (now["Id"], now["State"]["StartedAt"]) == (before["Id"], before["State"]["StartedAt"])
         assert f"{RUNTIME}-candidate" not in installed.host.containers()
-        installed.release(f"flagee-test-client:{FIRST}")
+        installed.release(installed.first)
 
 
 def test_a_broken_release_that_watchtower_took_is_rolled_back_and_pinned(installed: Customer) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -475,6 +475,9 @@ def test_thousands_of_hosts_are_read_in_one_call(
     assert len(methods) <= 16
 
 
+# What an inventory must be asked so that it makes every call that there is.
+DOWN = Selector(trigger_names=("Down",))
+EVERY_CALL: Mapping[str, Any] = {"exclude_templates": ["Linux by Zabbix agent"]}
 FAULTS: dict[str, tuple[Fault, str]] = {
     "error in a 200": (RpcError(data="Incorrect arguments passed to function."), "zabbix_error"),
     "HTTP 500": (Answer(), "zabbix_http_error"),
@@ -492,12 +495,11 @@ FAULTS: dict[str, tuple[Fault, str]] = {
 def test_a_fault_in_any_call_is_never_no_hosts(
     zabbix_running: Zabbix, zabbix_faults: FaultProxy, problem_network: str, fault: Fault, reason: str, method: str
 ) -> None:
-    selector = Selector(trigger_names=("Down",))
-    source = {"url": zabbix_faults.url, "exclude_templates": ["Linux by Zabbix agent"]}
-    assert len(listed(zabbix_running, problem_network, selector, **source)) == 1
-    limit = {"timeout": 0.5} if reason == "zabbix_timeout" else {}
+    source = {**EVERY_CALL, "url": zabbix_faults.url}
+    if reason == "zabbix_timeout":
+        source["timeout"] = 0.5
     with zabbix_faults.failing(fault, method=method), pytest.raises(InventoryUnavailable) as caught:
-        listed(zabbix_running, problem_network, selector, **source, **limit)
+        listed(zabbix_running, problem_network, DOWN, **source)
     assert caught.value.exit_code == 4
     assert caught.value.reason == reason
     assert caught.value.advice
@@ -515,10 +517,11 @@ def test_a_list_of_hosts_cut_anywhere_is_not_a_shorter_list(
 
 @pytest.fixture(scope="module")
 def problem_network(zabbix_running: Zabbix) -> str:
-    """A network with one host, which has a problem."""
+    """A network with one host, which has a problem and is found when every call has its answer."""
     network = f"NET-{next(_numbers)}"
     zabbix_running.create_hosts([pdv(network, 1, 201)])
     zabbix_running.raise_problem(pdv(network, 1, 201).host, "Down")
+    assert len(listed(zabbix_running, network, DOWN, **EVERY_CALL)) == 1
     return network
 
 
