@@ -84,7 +84,7 @@ def test_a_stopped_run_holds_no_update_past_its_deadline_and_is_reaped(tmp_path:
 IMPATIENT_DOCTOR = """\
 import functools
 from runtime import main
-from runtime.console import doctor
+from runtime.cli import doctor
 doctor.examined, doctor._LEAST_S = functools.partial(doctor.examined, each=3), 3
 main.main()
 """
