@@ -91,11 +91,16 @@ def admit(
             f"token {token.public_id} has no scope {scope!s}; ask for a token with: --scope {scope!s}",
             token=token.public_id,
         )
-    allowed = [one for one in token.networks if (token.all_networks or one.listed) and network in (None, one.code)]
-    if len(allowed) != 1:
-        return _not_one(token, allowed, network)
-    [chosen] = allowed
-    return Principal(token.id, token.public_id, token.client_id, token.client, chosen.id, chosen.code, token.single_use)
+    chosen = [one for one in allowed(token) if network in (None, one.code)]
+    if len(chosen) != 1:
+        return _not_one(token, chosen, network)
+    [one] = chosen
+    return Principal(token.id, token.public_id, token.client_id, token.client, one.id, one.code, token.single_use)
+
+
+def allowed(token: TokenRecord) -> list[NetworkRecord]:
+    """Those of its networks that a token is for."""
+    return [one for one in token.networks if token.all_networks or one.listed]
 
 
 def state_at(
@@ -149,19 +154,19 @@ def _ended(token: TokenRecord, state: Literal["revoked", "used", "expired"]) -> 
     return Refusal(reason, f"token {token.public_id} {how}; ask for a new one", token=token.public_id)
 
 
-def _not_one(token: TokenRecord, allowed: list[NetworkRecord], network: str | None) -> Refusal:
+def _not_one(token: TokenRecord, several: list[NetworkRecord], network: str | None) -> Refusal:
     if network is not None:
         return Refusal(
             "network_not_allowed",
             f"token {token.public_id} is not for this network; ask for a token that is, or correct rede=",
             token=token.public_id,
         )
-    if not allowed:
+    if not several:
         text = "this token allows no network yet; add one with: flagee-server network add"
         return Refusal("network_required", text, token=token.public_id)
     return Refusal(
         "network_required",
-        f"this token allows {len(allowed)} networks; name one with ?rede=",
-        networks=[one.code for one in allowed],
+        f"this token allows {len(several)} networks; name one with ?rede=",
+        networks=[one.code for one in several],
         token=token.public_id,
     )

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import and_, bindparam, select
+from sqlalchemy.orm import Session
 
 from server.services import access
 from server.services.access import NetworkRecord, Principal, Scope, TokenRecord
@@ -52,6 +53,12 @@ def admission(rows: Rows, text: str, scope: Scope, network: str | None, now: dt.
         if row[_NETWORK_ID] == outcome.network_id and row[_CONFIGURATION_ID] is not None:
             return Admission(outcome, Current(outcome.client, *row[_NETWORK_ID:_LISTED], *row[_CONFIGURATION_ID:]))
     return Admission(outcome, None)
+
+
+def networks_of(session: Session, principal: Principal) -> frozenset[int]:
+    """Row ids of all networks that the principal's token is for."""
+    token = _token(session.execute(_ALL, {"public_id": principal.public_id}).all())
+    return frozenset(one.id for one in access.allowed(token)) if token else frozenset()
 
 
 def _token(found: Sequence[Sequence[Any]]) -> TokenRecord | None:

@@ -19,8 +19,9 @@ from sqlalchemy.orm import Session
 from contracts.ids import uuid7
 from contracts.secret import Secret
 from server.services.access import Principal, Scope
+from server.services.admission import networks_of
 from server.services.refusal import Refusal
-from server.services.tokens import issue, networks_of, revoke_of_agent, spend
+from server.services.tokens import issue, revoke_of_agent, spend
 from server.storage.models import Agent, Client, Network, Token
 
 _OWN = (Scope.CONFIG, Scope.INGEST, Scope.COMMANDS)
@@ -77,7 +78,7 @@ def enroll(
     # One enrolment of a client at a time: two at once could each see that the other network does not have the agent.
     session.execute(select(Client.id).where(Client.id == principal.client_id).with_for_update(key_share=True))
     known = session.execute(_KNOWN.where(Agent.agent_id == agent_id)).all()
-    if networks_of(session, principal.token_id) & {row.network_id for row in known if row.network_id != network_id}:
+    if networks_of(session, principal) & {row.network_id for row in known if row.network_id != network_id}:
         # The token is for that network as well, so its owner may know.
         raise Refusal(
             "agent_elsewhere",

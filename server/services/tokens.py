@@ -156,14 +156,6 @@ def spend(session: Session, principal: Principal, now: dt.datetime) -> None:
         raise used(principal.public_id)
 
 
-def networks_of(session: Session, token_id: int) -> frozenset[int]:
-    """Row ids of the networks that a token is for."""
-    token = select(Token.client_id, Token.all_networks).where(Token.id == token_id).subquery()
-    query = select(Network.id).join(token, Network.client_id == token.c.client_id)
-    listed = select(TokenNetwork.network_id).where(TokenNetwork.token_id == token_id)
-    return frozenset(session.scalars(query.where(token.c.all_networks | Network.id.in_(listed))))
-
-
 def revoke_of_agent(session: Session, agent: str, now: dt.datetime) -> None:
     """End every token that is this agent's own; ``agent``: the id of its row."""
     session.execute(update(Token).where(Token.agent_id == agent, Token.revoked_at.is_(None)).values(revoked_at=now))

@@ -1,6 +1,7 @@
 """Every endpoint that takes a token, by every way to it, lets in the same and refuses with the same reason."""
 
 import datetime as dt
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import update
+from sqlalchemy import event, update
+from sqlalchemy.pool import Pool
 from werkzeug.test import TestResponse
 
 from server.services.access import Scope
@@ -205,3 +207,29 @@ def test_a_token_that_works_once_is_refused_everywhere_after_its_enrolment(world
     assert enroll(world.http, "", secret.reveal(), world.etag).status_code == 201
     for ask, _ in ENDPOINTS:
         assert ask(world.http, "", secret.reveal(), world.etag).status_code == 403, ask.__name__
+
+
+def test_a_poll_reads_at_most_twice_by_indexes_and_writes_nothing(tmp_path: Path) -> None:
+    plane = prepared(tmp_path)
+    token, etag, seen = plane.token("--network", "SOL"), plane.etag("SOL"), list[str]()
+
+    def listen(connection: sqlite3.Connection, _: object) -> None:
+        connection.set_trace_callback(seen.append)
+
+    event.listen(Pool, "connect", listen)
+    try:
+        with plane.app(lambda: NOW) as app:
+            counts = []
+            for ask in (poll, fetch, fetch, poll_by_flask, fetch_by_flask):
+                seen.clear()
+                assert ask(app.test_client(), "?rede=SOL", token, etag).status_code in (200, 304)
+                reads = [one for one in seen if not one.startswith("PRAGMA")]
+                counts.append(len(reads))
+                assert all(one.startswith("SELECT") for one in reads)
+                with context_of(app).database.reading() as connection:
+                    for one in reads:
+                        plan = [row.detail for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {one}")]
+                        assert not [step for step in plan if step.startswith("SCAN")], plan
+    finally:
+        event.remove(Pool, "connect", listen)
+    assert counts == [1, 2, 1, 1, 1], "a document is read once, and the token each time"

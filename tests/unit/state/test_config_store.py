@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from contracts.document import DocumentError
-from runtime.adapters.config_store import FILE, KEPT, META, ConfigStore
+from runtime.adapters.config_store import FETCHED, FILE, KEPT, META, ConfigStore
 from runtime.domain.errors import NoConfiguration
 from tests.unit.state.support import NOON
 
@@ -127,6 +128,28 @@ def test_damaged_metadata_costs_only_the_etag(tmp_path: Path, meta: bytes | None
     (tmp_path / META).unlink() if meta is None else (tmp_path / META).write_bytes(meta)
     stored = store.load()
     assert (stored.document.config.client, stored.etag) == ("client 1", None)
+
+
+def test_what_release_1_stored_is_used_without_its_etag_and_its_hash_goes_away(tmp_path: Path) -> None:
+    store = ConfigStore(tmp_path)
+    digest = hashlib.sha256(_document(1)).hexdigest()
+    (tmp_path / FILE).write_bytes(_document(1))
+    (tmp_path / META).write_text(json.dumps({"etag": '"old"', "digest": digest, "checked_at": NOON.isoformat()}))
+    stored = store.load()
+    assert (stored.document.config.client, stored.etag, stored.warnings) == ("client 1", None, ())
+    _replace(store, _document(1), '"new"')
+    assert store.load().etag == '"new"'
+    assert [path.name for path in tmp_path.iterdir() if path.is_file() and digest in path.read_text()] == []
+
+
+def test_a_copy_of_another_etag_proves_nothing(tmp_path: Path) -> None:
+    store = ConfigStore(tmp_path)
+    _replace(store, _document(1), '"one"')
+    first = {name: (tmp_path / name).read_bytes() for name in (FILE, FETCHED)}
+    _replace(store, _document(2), '"two"')
+    for name, content in first.items():  # put back by hand, without what belongs to them
+        (tmp_path / name).write_bytes(content)
+    assert store.load().etag is None
 
 
 def test_the_stamp_changes_with_the_document_only(tmp_path: Path) -> None:
