@@ -229,9 +229,20 @@ param(
         return ''
     }
 
-    # A name that docker cannot take for an option.
+    # A reference by the grammar of registries, as contracts/image_reference.py has it: no option for docker.
     function Test-Image([string]$Name) {
-        $Name -cmatch '\A[A-Za-z0-9][A-Za-z0-9._/:@-]*\z'
+        if ($Name -cnotmatch '\A[][A-Za-z0-9._/:@-]+\z') {
+            return $false
+        }
+        $repository = $Name.Split('@')[0] -creplace ':[^/:]*\z', ''
+        $first = $repository.Split('/')[0]
+        # Too long; the id of an image; a domain that is none.
+        if ($repository.Length -gt 255 -or $repository -cmatch '\A[0-9a-f]{64}\z' -or
+            ($first -cne $repository -and $first.Contains('.') -and $first.Contains('_'))) {
+            return $false
+        }
+        $form = '(([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?/)?[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?'
+        return $Name -cmatch "\A(?:$form)\z"
     }
 
     function Test-Token([string]$Token) {

@@ -150,11 +150,24 @@ check_options() {
     [ -z "$registry_file" ] || [ -n "$registry_user" ] || bad_usage "--registry-token-file wants --registry-user as well"
 }
 
-# A name that docker cannot take for an option, nor a shell for anything else.
+# A reference by the grammar of registries, as contracts/image_reference.py has it: no option for docker, and nothing for a shell.
 is_image() {
     case $1 in
-        ('' | [!A-Za-z0-9]* | *[!A-Za-z0-9._/:@-]*) return 1 ;;
+        ('' | *[!][A-Za-z0-9._/:@-]*) return 1 ;;
     esac
+    image_name=${1%%@*}
+    case ${image_name##*/} in (*:*) image_name=${image_name%:*} ;; esac
+    # Too long; the id of an image; a domain that is none.
+    [ "${#image_name}" -le 255 ] || return 1
+    case $image_name in
+        (*[!0-9a-f]*) ;;
+        (*) [ "${#image_name}" -ne 64 ] || return 1 ;;
+    esac
+    case $image_name in
+        (*/*) case ${image_name%%/*} in (*.*_* | *_*.*) return 1 ;; esac ;;
+    esac
+    printf '%s\n' "$1" | LC_ALL=C grep -Eqx \
+        '(([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?/)?[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?'
 }
 
 is_token() {

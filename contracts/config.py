@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from contracts.address import parse_address, parse_network
 from contracts.cron import cron_text
+from contracts.image_reference import parse_reference
 from contracts.networks import Networks, networks_of
 from contracts.secret import Secret
 from contracts.visible import quoted
@@ -51,6 +52,13 @@ def _host_or_address(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?", value):
         raise ValueError("must be a host name or an IP address")
     return value
+
+
+def _image(text: str, info: ValidationInfo) -> str:
+    # Where a document is in force its proxy has an image already, so a stored one with another text stays readable.
+    if info.context == STRICT:
+        parse_reference(text)
+    return text
 
 
 def _network(text: str) -> str:
@@ -102,6 +110,7 @@ ZoneName = Annotated[str, AfterValidator(_zone), _format("time-zone")]
 ZoneFile = Annotated[str, AfterValidator(_zone_file), _format("zone-file")]  # a zone's name, or the path of its file
 HostOrAddress = Annotated[str, AfterValidator(_host_or_address), _format("host-or-address")]
 Address = Annotated[str, AfterValidator(_address), _format("ip-address")]
+ImageReference = Annotated[str, AfterValidator(_image)]
 Cidr = Annotated[str, AfterValidator(_network), _format("ip-network")]
 WallTime = Annotated[dt.time, AfterValidator(_wall_time)]
 WallInstant = Annotated[dt.datetime, AfterValidator(_wall_instant)]
@@ -350,8 +359,10 @@ class Store(Part):
 
 
 class Image(Part):
-    reference: str | None = None
-    watchtower: str = "containrrr/watchtower:1.7.1"
+    reference: ImageReference | None = Field(
+        None, description="of the proxy: registry.example.com/name:tag, or @sha256:… for a fixed one"
+    )
+    watchtower: ImageReference = "containrrr/watchtower:1.7.1"
     interval: Annotated[int, Field(ge=30, le=86400)] = 300
 
 

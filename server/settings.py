@@ -20,6 +20,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from contracts.bounded import whole
 from contracts.document import problems_of
+from contracts.image_reference import parse_reference
 from contracts.secret import Secret
 from server.plain_file import read_plain
 
@@ -61,6 +62,11 @@ def _bind(text: str) -> str:
     return text
 
 
+def _image(text: str) -> str:
+    parse_reference(text)
+    return text
+
+
 def _path(text: Any) -> Any:
     if isinstance(text, str) and ("\n" in text or "-----BEGIN" in text):
         raise ValueError("this is the content of a file; give its path, in the variable without _FILE at its end")
@@ -94,9 +100,8 @@ class Settings(BaseModel):
         description="Address under which proxies reach this server; needed to install any. Must be https, unless it is loopback "
         "or `FLAGEE_INSECURE` is set.",
     )
-    client_image: str = Field(
+    client_image: Annotated[str, AfterValidator(_image)] = Field(
         "ghcr.io/flagee-cloud/flageemonitor-client:latest",
-        pattern=r"^[!-~]+$",
         description="Image that the installer runs where a network's document does not name one under `image.reference`.",
     )
     assets: Path | None = Field(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from contracts.config import NetworkConfig
 from contracts.document import DocumentError, read_document
+from contracts.image_reference import parse_reference
 from contracts.secret import Secret
 from server.services.assets import LINUX, Assets, Platform
 from server.services.configurations import Current, plaintext
@@ -113,6 +114,14 @@ def _config(reader: Reader, vault: Vault | None, current: Current) -> NetworkCon
 def _values(
     bootstrap: Bootstrap, current: Current, config: NetworkConfig, token: Secret, now: dt.datetime
 ) -> Mapping[str, str | int]:
+    image = config.image.reference or bootstrap.client_image
+    for key, reference in (("image.reference", image), ("image.watchtower", config.image.watchtower)):
+        try:
+            parse_reference(reference)
+        except ValueError as error:  # a document from before this was checked
+            raise Refusal(
+                "installer_value_invalid", f"{key} of network {current.network}: {error}; correct the document"
+            ) from None
     return {
         "API_BASE": bootstrap.address("/api/ingest"),
         "ENROLL_URL": bootstrap.address("/api/bootstrap/enroll"),
@@ -120,7 +129,7 @@ def _values(
         "CLIENT": current.client,
         "NETWORK": current.network,
         "TIMEZONE": config.timezone,
-        "IMAGE": config.image.reference or bootstrap.client_image,
+        "IMAGE": image,
         "WATCHTOWER_IMAGE": config.image.watchtower,
         "WATCHTOWER_INTERVAL": config.image.interval,
         "BOOTSTRAP_TOKEN": token.reveal(),

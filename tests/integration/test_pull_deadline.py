@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from contracts.image_reference import parse_reference
 from runtime.deployment import docker_engine
 from runtime.deployment.docker_engine import DockerEngine
-from runtime.deployment.reference import parse_reference
 from runtime.deployment.results import DeployError
 
 VERSION = {"Version": "28.0.0", "ApiVersion": "1.48", "MinAPIVersion": "1.24"}

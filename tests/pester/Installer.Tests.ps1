@@ -321,3 +321,16 @@ Describe 'the Path' {
         Remove-PathEntry '%SystemRoot%;C:\b;C:\a' 'C:\b' | Should -BeExactly '%SystemRoot%;C:\a'
     }
 }
+
+Describe 'references to images' {
+    It 'are read as every other reader of them does' {
+        $root = Split-Path -Parent (Split-Path -Parent $PSScriptRoot)
+        $table = Get-Content -Raw -Encoding UTF8 -LiteralPath (Join-Path $root 'tests/cases/image_references.json') | ConvertFrom-Json
+        foreach ($one in $table.good) { Test-Image $one | Should -BeTrue -Because $one }
+        foreach ($one in $table.bad) { Test-Image $one | Should -BeFalse -Because $one }
+        foreach ($one in $table.repeated) {
+            $before = if ($one.PSObject.Properties['before']) { $one.before } else { '' }
+            Test-Image ($before + ($one.text * $one.times) + $one.after) | Should -Be $one.good -Because "$before$($one.text) x $($one.times)"
+        }
+    }
+}

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from contracts.image_reference import parse_reference
 from runtime.deployment.engine import Container, Engine, EngineFacts, Image
 from runtime.deployment.environment import DeploySettings
 from runtime.deployment.names import HostOs, Names
 from runtime.deployment.records import RecordFile, Records
-from runtime.deployment.reference import parse_reference
 from runtime.deployment.results import DeployError
 from runtime.deployment.specification import Sources, Specification, runtime_spec
 

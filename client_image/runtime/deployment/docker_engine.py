@@ -17,9 +17,9 @@ import urllib3
 from docker import auth
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
+from contracts.image_reference import Reference
 from runtime.adapters.http_deadline import DeadlinePassed, paced
 from runtime.deployment.engine import Container, EngineFacts, Image, Probe
-from runtime.deployment.reference import Reference
 from runtime.deployment.results import DeployError
 
 ANSWER_S = 60  # for any plain request; a stop adds its own time

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from contracts.image_reference import Reference
 from runtime.deployment.names import LABEL_RUNTIME
-from runtime.deployment.reference import Reference
 
 
 @dataclass(frozen=True, slots=True)

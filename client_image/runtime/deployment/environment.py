@@ -19,10 +19,10 @@ from pydantic import TypeAdapter, ValidationError
 from contracts.bounded import whole
 from contracts.clear_text import is_clear
 from contracts.config import NetworkCode
+from contracts.image_reference import Reference, parse_reference
 from contracts.secret import Secret
 from contracts.visible import quoted
 from runtime.deployment.names import CONFIG, DATA, HostOs, Names, environment_file, name_problem
-from runtime.deployment.reference import Reference, parse_reference
 from runtime.deployment.results import DeployError
 
 PREFIX, LEGACY_PREFIX = "FLAGEEMONITOR_", "ARIUSMONITOR_"

@@ -13,9 +13,9 @@ from typing import Annotated
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from contracts.bounded import read_json
+from contracts.image_reference import Reference
 from runtime.adapters.state.files import read_plain, write_atomically
 from runtime.deployment.engine import Image, release
-from runtime.deployment.reference import Reference
 from runtime.deployment.repair_rules import HealthHistory
 
 FILE = "deploy.json"

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from contracts.image_reference import Reference, parse_reference
 from runtime.deployment import verbs
 from runtime.deployment.deployment import Deployment, Folders, Options
 from runtime.deployment.engine import Container, EngineFacts, Image, Probe
 from runtime.deployment.environment import WATCHTOWER_IMAGE, DeploySettings, read_settings
 from runtime.deployment.interruptions import StopSignals
 from runtime.deployment.records import RecordFile
-from runtime.deployment.reference import Reference, parse_reference
 from runtime.deployment.results import DeployError, Result
 from runtime.deployment.specification import Sources
 

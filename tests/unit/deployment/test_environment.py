@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.image_reference import familiar, parse_reference
 from runtime.deployment.environment import IGNORED_KEYS, KNOWN_KEYS, LEGACY_KEYS, parse, read_settings
-from runtime.deployment.reference import familiar, parse_reference
 from runtime.deployment.results import DeployError
 
 GOOD = "FLAGEEMONITOR_IMAGE=registry.example/proxy:stable\n"

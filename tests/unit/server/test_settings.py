@@ -35,7 +35,7 @@ def test_a_secret_key_may_have_padding_or_not(key: str) -> None:
         ("FLAGEE_PUBLIC_URL", "http://10.0.0.1:8080", "must be https"),
         ("FLAGEE_PUBLIC_URL", "https://control.example.com/?a=b", "https://"),
         ("FLAGEE_PUBLIC_URL", "https://control.example.com/'\n", "https://"),
-        ("FLAGEE_CLIENT_IMAGE", "two words", "pattern"),
+        ("FLAGEE_CLIENT_IMAGE", "two words", "not a reference to an image"),
         ("FLAGEE_INSECURE", "perhaps", "boolean"),
         ("FLAGEE_TRUSTED_PROXIES", "-1", "greater than or equal to 0"),
         ("FLAGEE_BIND", "8080", "HOST:PORT"),

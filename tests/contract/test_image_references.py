@@ -1,0 +1,66 @@
+"""Image references by one grammar: Python, shells, PowerShell's form, settings and documents agree on each case."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from contracts.document import DocumentError, read_document
+from contracts.image_reference import FORM, NAME_LONGEST, parse_reference
+from server.settings import SettingsError, read_settings
+from tests.contract.image_reference_cases import CASES, IDS
+from tests.harness.need import need_program
+
+ROOT = Path(__file__).resolve().parents[2]
+INSTALL_SH = (ROOT / "bootstrap/install.sh").read_text(encoding="utf-8")
+INSTALL_PS1 = (ROOT / "bootstrap/install.ps1").read_text(encoding="utf-8")
+SHELLS = {"dash": ["dash"], "bash": ["bash"], "busybox": ["busybox", "sh"]}
+
+
+@pytest.mark.parametrize(("text", "good"), CASES, ids=IDS)
+def test_python_reads_the_grammar(text: str, good: bool) -> None:
+    if good:
+        assert parse_reference(str(parse_reference(text))) == parse_reference(text)
+    else:
+        with pytest.raises(ValueError, match="not a reference to an image"):
+            parse_reference(text)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_installer_reads_the_same_in_every_shell(shell: str) -> None:
+    need_program(SHELLS[shell][0], SHELLS[shell][0])
+    [function] = re.findall(r"^is_image\(\) \{\n.*?^\}\n", INSTALL_SH, re.MULTILINE | re.DOTALL)
+    script = f'set -eu\n{function}\nfor one; do if is_image "$one"; then echo good; else echo bad; fi; done\n'
+    texts = [text for text, _ in CASES]
+    said = subprocess.run([*SHELLS[shell], "-c", script, "sh", *texts], capture_output=True, check=True, timeout=120)
+    answers = said.stdout.decode().split()
+    assert [(text, answer == "good") for text, answer in zip(texts, answers, strict=True)] == list(CASES)
+
+
+def test_both_installers_hold_the_very_form_of_python() -> None:
+    for text in (INSTALL_SH, INSTALL_PS1):
+        assert text.count(f"'{FORM}'") == 1
+        assert str(NAME_LONGEST) in text
+
+
+@pytest.mark.parametrize(("text", "good"), CASES, ids=IDS)
+def test_documents_and_settings_take_no_other_reference(text: str, good: bool) -> None:
+    for key in ("reference", "watchtower"):
+        data = {"network": "SOL", "inventory": {"kind": "static"}, "image": {key: text}}
+        raw = json.dumps(data).encode()
+        if good:
+            read_document(raw, strict=True)
+        else:
+            with pytest.raises(DocumentError, match=rf"image\.{key}: this is not a reference to an image"):
+                read_document(raw, strict=True)
+        # A proxy that runs with the document has its image already: it goes on.
+        read_document(raw, strict=False)
+    if "\0" in text or not text:
+        return
+    if good:
+        assert read_settings({"FLAGEE_CLIENT_IMAGE": text}).client_image == text
+    else:
+        with pytest.raises(SettingsError, match="FLAGEE_CLIENT_IMAGE: this is not a reference to an image"):
+            read_settings({"FLAGEE_CLIENT_IMAGE": text})
