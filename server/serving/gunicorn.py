@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from gevent import monkey
 
-monkey.patch_all()
+# Processes and signals stay gunicorn's own: it forks its workers and waits for them.
+monkey.patch_all(os=False, signal=False, subprocess=False)
 
 from gunicorn.app.wsgiapp import run  # noqa: E402
 

@@ -27,6 +27,7 @@ _HANDSHAKE = re.compile(
 )
 _CLIENT = re.compile(r", client: (?P<client>[0-9a-fA-F.:]+|unix:)")
 _LEVELS = {"emerg": "critical", "alert": "critical", "crit": "error", "error": "error", "warn": "warning"}
+_USUAL = b" is buffered to a temporary file "  # a warning of nginx for what it is there for
 _PER_SECOND = 50
 _BYTES = 65536
 
@@ -68,7 +69,7 @@ class NginxLog:
         *lines, rest = content.split(b"\n")
         self._rest = rest[:_BYTES]
         for line in lines:
-            if b"[info]" not in line or b"SSL_do_handshake" in line:
+            if (b"[info]" not in line or b"SSL_do_handshake" in line) and _USUAL not in line:
                 self._line(line.decode("utf-8", "replace"))
 
     def _line(self, line: str) -> None:

@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import Any
 
 import gevent
+import gevent.socket
 import structlog
 from gunicorn import glogging, util
 from gunicorn.http import RequestParser, errors
@@ -45,6 +46,13 @@ class Worker(GeventWorker):
         super().__init__(*args, **kwargs)
         self._open = 0
         self._waiting: dict[Caller, None] = {}  # between requests or in a head; the longest waiting first
+
+    def patch(self) -> None:
+        """The library is patched since the start of the process; what is left are the sockets that the master has made."""
+        listeners: list[Any] = self.sockets
+        self.sockets = [
+            gevent.socket.socket(one.FAMILY, socket.SOCK_STREAM, fileno=one.sock.fileno()) for one in listeners
+        ]
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """A connection from its first byte to its end."""

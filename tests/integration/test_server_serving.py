@@ -62,10 +62,10 @@ def exchange(url: str, request: bytes, *, last: bool = False) -> tuple[str, dict
         connection.sendall(request)
         if last:
             connection.shutdown(socket.SHUT_WR)
-        answer = http.client.HTTPResponse(connection)
-        answer.begin()
-        headers = {name.lower(): value for name, value in answer.getheaders()}
-        return f"HTTP/1.1 {answer.status} {answer.reason}", headers, answer.read()
+        with contextlib.closing(http.client.HTTPResponse(connection)) as answer:
+            answer.begin()
+            headers = {name.lower(): value for name, value in answer.getheaders()}
+            return f"HTTP/1.1 {answer.status} {answer.reason}", headers, answer.read()
 
 
 def everything(url: str, request: bytes) -> bytes:

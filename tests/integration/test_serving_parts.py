@@ -190,9 +190,9 @@ def test_a_request_at_work_is_finished_before_serve_ends(plane: ControlPlane, tm
             os.kill(child.pid, signal.SIGTERM)
             wait_until(lambda: not accepts(LOOPBACK, port), within=30, what="nobody else let in")
             connection.sendall(body[10:])
-            answer = http.client.HTTPResponse(connection)
-            answer.begin()
-            assert answer.status == 201
+            with contextlib.closing(http.client.HTTPResponse(connection)) as answer:
+                answer.begin()
+                assert answer.status == 201
         wait_until(lambda: not child.alive(), within=60, what="serve ended")
         assert child.stop() == 0
 

@@ -46,6 +46,15 @@ def test_a_connection_is_handled_by_the_method_that_is_overridden() -> None:
     assert {"notify", "alive", "worker_connections"} <= asked_of(ggevent.GeventWorker.run, "self")
 
 
+def test_patching_a_worker_does_what_ours_leaves_to_the_start_of_the_process_and_wraps_the_sockets() -> None:
+    source = inspect.getsource(ggevent.GeventWorker.patch)
+    assert "monkey.patch_all()" in source
+    assert "socket.socket(s.FAMILY, socket.SOCK_STREAM," in source
+    assert source.count("self.") == 2
+    assert "self.patch()" in inspect.getsource(ggevent.GeventWorker.init_process)
+    assert "hub.reinit()" in inspect.getsource(ggevent.GeventWorker.init_process)
+
+
 def test_the_loop_over_requests_has_the_ends_that_ours_has() -> None:
     """Ours replaces it; what it does besides would be missing there."""
     source = inspect.getsource(base_async.AsyncWorker.handle)
