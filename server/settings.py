@@ -116,7 +116,8 @@ class Settings(BaseModel):
         0,
         ge=0,
         le=10,
-        description="How many reverse proxies stand in front. Only then are `X-Forwarded-For`, `-Proto` and `-Host` believed, "
+        description="How many reverse proxies stand in front of `serve`; its own nginx does not count. Only then are "
+        "`X-Forwarded-For`, `-Proto` and `-Host` believed, "
         "that many hops deep.",
     )
     bind: Annotated[str, AfterValidator(_bind)] = Field(

@@ -73,12 +73,14 @@ class Child:
 
     def exit_status(self) -> int | None:
         """None while it runs; else how it ended, as in ``Popen``, and the rest of its group has been ended too."""
-        if self._process is None:
+        process = self._process
+        if process is None:
             return 0
-        status = self._process.poll()
-        if status is not None:
+        if process.returncode is None:
+            if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                return None
             self._end_group()
-        return status
+        return process.wait()
 
     def keep(self, now: float) -> float:
         """Start it again where it has ended and its pause is over. Seconds until this should be asked again at the latest."""
@@ -103,17 +105,20 @@ class Child:
         return _LONGEST_PAUSE_S
 
     def signal(self, number: signal.Signals) -> None:
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and self.exit_status() is None:
             self._process.send_signal(number)
 
     def kill(self) -> None:
         """End it and its group now."""
-        if self._process is not None:
+        if self._process is not None and self._process.returncode is None:
             self._end_group()
             self._process.wait()
 
     def _end_group(self) -> None:
-        """Nothing of an ended program stays: nginx's workers, for one, would go on serving without their master."""
+        """Nothing of an ended program stays: nginx's workers, for one, would go on serving without their master.
+
+        Called before it is waited for: until then nobody else can have its number.
+        """
         if self._process is not None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)

@@ -12,7 +12,7 @@ from typing import Any
 
 from contracts.bounded import whole
 from server.serving import parsing
-from server.serving.files import connections
+from server.serving.limits import connections
 from server.serving.worker import Logger, Worker
 from server.settings import read_settings
 

@@ -26,7 +26,7 @@ import structlog
 from server.serving import listeners, nginx
 from server.serving.certificates import Certificates, TlsUnusable
 from server.serving.child import Child, Program
-from server.serving.files import raise_file_limit
+from server.serving.limits import no_core_dumps, raise_file_limit
 from server.serving.nginx_log import NginxLog
 from server.settings import Settings, variable
 
@@ -101,6 +101,7 @@ class _Serving:
         self._selector = stack.enter_context(selectors.DefaultSelector())
         self._catch_signals(stack)
         raise_file_limit()
+        no_core_dumps()
         self._ready, self._ready_here = os.pipe()
         stack.callback(os.close, self._ready)
         stack.callback(os.close, self._ready_here)

@@ -228,6 +228,28 @@ def test_nobody_can_say_who_they_are_by_the_headers_that_nginx_sets(shared: tupl
     assert (line["event"], line["address"], line["path"]) == ("request", LOOPBACK, "/nowhere")
 
 
+def test_what_nginx_answers_by_itself_is_a_problem_with_the_callers_correlation_id(shared: tuple[str, Child]) -> None:
+    url, child = shared
+    headers = {"x-correlation-id": "too-large", "Content-Length": str(5 * 1024 * 1024)}
+    answers = [requests.post(f"{url}/health", headers=headers, timeout=60)]
+    [application] = Path(child.log.parent, "tmp").glob("flagee-serve-*/application")
+    hidden = application.rename(application.with_name("hidden"))
+    for worker in parts(child)["gunicorn worker"]:  # and with it the connections that nginx has kept
+        os.kill(worker, signal.SIGKILL)
+    answers.append(requests.get(f"{url}/health", headers={"x-correlation-id": "nobody there"}, timeout=60))
+    hidden.rename(application)
+    assert [(answer.status_code, answer.json()["reason"]) for answer in answers] == [
+        (413, "body_too_large"),
+        (502, "backend_unavailable"),
+    ]
+    assert answers[0].headers["x-correlation-id"] == "too-large"
+    assert len(answers[1].headers["x-correlation-id"]) == 32, "one with a space in it is no id"
+    for answer in answers:
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert answer.json()["correlation_id"] == answer.headers["x-correlation-id"]
+    assert requests.get(f"{url}/health", timeout=60).status_code == 200
+
+
 @pytest.mark.parametrize(("hops", "limited"), [("0", True), ("1", False)])
 def test_one_address_is_limited_unless_a_reverse_proxy_stands_in_front(
     plane: ControlPlane, tmp_path: Path, hops: str, limited: bool

@@ -1,4 +1,4 @@
-"""How many files and connections a process may have open. Used by the supervisor, before it starts its children."""
+"""Limits of processes: open files, connections, core dumps. Set by the supervisor; its children inherit them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ def raise_file_limit() -> None:
     allowed = _WANTED if hard == resource.RLIM_INFINITY else min(hard, _WANTED)
     if soft != resource.RLIM_INFINITY and soft < allowed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+
+
+def no_core_dumps() -> None:
+    """What a process had in memory, the secret key among it, is not written to a disk when it crashes."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def connections() -> int:
