@@ -85,7 +85,7 @@ def test_no_configuration_only_degrades(data: Path, tmp_path: Path) -> None:
 
 def test_the_check_loads_nothing_that_is_slow(data: Path, config: Path) -> None:
     program = (
-        "import sys; from runtime import health\n"
+        "import sys; from runtime.container import health\n"
         "import runtime.adapters.deployment_notes, runtime.settings\n"
         "print(*{'sqlalchemy', 'alembic', 'asyncssh', 'rich', 'click'} & sys.modules.keys())\n"
     )
@@ -104,7 +104,7 @@ def test_the_program_prints_one_json_line_and_its_exit_code_tells(data: Path, co
 
 def test_what_hangs_is_a_failure_with_a_reason_within_the_engines_time(data: Path) -> None:
     environ = {**os.environ, "FLAGEEMONITOR_DATA_PATH": str(data)}
-    hang = "import time; from runtime import health; health.report = lambda *_: time.sleep(300)"
+    hang = "import time; from runtime.container import health; health.report = lambda *_: time.sleep(300)"
     program = f"{hang}; health.ANSWER_WITHIN_S = 1.0; health.main()"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environ, timeout=60, check=False)
     assert done.returncode == 1

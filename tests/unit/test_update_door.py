@@ -133,7 +133,7 @@ def test_an_image_that_was_refused_here_is_not_taken_again(tmp_path: Path) -> No
 
 def hook(data: Path, before: str = "") -> tuple[int, str, float]:
     """The hook as a program, after some Python: its exit code, its words, and how long it took."""
-    code = f"from runtime import update_hook\n{before}\nupdate_hook.main()"
+    code = f"from runtime.container import update_hook\n{before}\nupdate_hook.main()"
     environ = {**os.environ, "FLAGEEMONITOR_DATA_PATH": str(data)}
     began = time.monotonic()
     done = subprocess.run(
