@@ -89,6 +89,15 @@ class Container:
         config = self.raw.get("Config")
         return str(config.get("Image") or "") if isinstance(config, Mapping) else ""
 
+    @property
+    def health_check(self) -> tuple[str, ...]:
+        """The command of its own health check; empty without one, or when it is a line for a shell."""
+        config = self.raw.get("Config")
+        check = config.get("Healthcheck") if isinstance(config, Mapping) else None
+        test = check.get("Test") if isinstance(check, Mapping) else None
+        words = [str(word) for word in test] if isinstance(test, list | tuple) else []
+        return tuple(words[1:]) if words[:1] == ["CMD"] else ()
+
     def belongs_to(self, runtime: str) -> bool:
         """Whether deploy created it for this runtime."""
         return self.labels.get(LABEL_RUNTIME) == runtime

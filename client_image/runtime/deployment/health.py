@@ -18,6 +18,7 @@ from runtime.deployment.repair_rules import (
 )
 from runtime.deployment.specification import drift
 
+# For an image without a health check. Otherwise its own is asked: the command of another release may have another name.
 HEALTH_COMMAND = ("python", "-m", "runtime.container.health")
 PROBE_S = 30.0
 # For the runtime's own answer, before a repair changes anything.
@@ -45,14 +46,15 @@ def wait_healthy(deployment: Deployment, name: str) -> HealthResult:
     notified, answer, pause = begin, "", _FIRST_PAUSE_S
     while True:
         container = engine.container(name)
-        if ended := _why_ended(container):
+        ended = _why_ended(container)
+        if container is None or ended:
             return _unhealthy(deployment, name, ended, final=True)
-        if container is not None and container.health == "healthy":
+        if container.health == "healthy":
             return HealthResult(True, "healthy")
-        if container is not None and container.health == "unhealthy":
+        if container.health == "unhealthy":
             return _unhealthy(deployment, name, f"its health check fails{answer}")
         left = limit - (clock.monotonic() - begin)
-        probe = engine.probe(name, HEALTH_COMMAND, max(min(PROBE_S, left), 1.0))
+        probe = engine.probe(name, container.health_check or HEALTH_COMMAND, max(min(PROBE_S, left), 1.0))
         if probe.code == 0:
             return HealthResult(True, "healthy")
         answer = f": {' '.join(probe.text.split())[:300]}" if probe.text.strip() else ""
@@ -117,7 +119,7 @@ def observe(
     differences = drift(spec, container, deployment.engine.image(container.image_id), image_id=image_id)
     probe = None
     if container.running and container.health != "healthy":
-        probe = deployment.engine.probe(container.name, HEALTH_COMMAND, probe_s)
+        probe = deployment.engine.probe(container.name, container.health_check or HEALTH_COMMAND, probe_s)
     now, uptime = deployment.now(), deployment.clock.monotonic()
     history = continue_history(records.history, container, now, uptime)
     age = history.age(container, now, uptime)

@@ -92,6 +92,7 @@ class MemoryEngine:
     die_after: bool = False
     refuse: bool = False
     log: list[str] = field(default_factory=list)
+    probes: list[tuple[str, ...]] = field(default_factory=list)
     _numbers: Iterable[int] = field(default_factory=lambda: itertools.count(1))
 
     def publish(self, kind: str, version: str, tag: str = TAG) -> Image:
@@ -172,6 +173,7 @@ class MemoryEngine:
             "User": body.get("User", inherited.get("User", "")),
             "StopTimeout": body["StopTimeout"],
             "Entrypoint": inherited.get("Entrypoint"),
+            "Healthcheck": inherited.get("Healthcheck"),
             "Hostname": stored.id[:12],
         }
         return Container(
@@ -230,6 +232,7 @@ class MemoryEngine:
         self._did("remove")
 
     def probe(self, name: str, command: Sequence[str], seconds: float) -> Probe:
+        self.probes.append(tuple(command))
         stored = self._find(name)
         return (
             Probe(0, "{}")

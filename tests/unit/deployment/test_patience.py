@@ -10,6 +10,7 @@ import pytest
 
 from runtime.adapters.state.runs import register
 from runtime.deployment.deployment import REPAIR_WAIT_S, Options
+from runtime.deployment.health import HEALTH_COMMAND
 from runtime.deployment.records import RecordFile, Records
 from tests.unit.deployment.support import RUNTIME, TAG, Host, StoredContainer, make_host
 from tests.unit.state.support import make_info
@@ -91,6 +92,15 @@ def test_a_clock_jump_does_not_make_a_container_older(installed: Host) -> None:
     installed.engine.clock.sleep(61)
     assert "starting" in installed.run("repair").message
     assert installed.runs() == "2.0"
+
+
+def test_a_container_is_asked_by_the_health_check_of_its_own_image(installed: Host) -> None:
+    installed.engine.slow_ids = {runtime_container(installed).id}
+    installed.run("repair")
+    image = installed.engine.images[runtime_container(installed).image_id]
+    image.config["Healthcheck"] = {"Test": ["CMD", "check", "--of-another-release"]}  # type: ignore[index]
+    installed.run("repair")
+    assert installed.engine.probes == [HEALTH_COMMAND, ("check", "--of-another-release")]
 
 
 # -- a healthy moment proves nothing --
