@@ -22,7 +22,7 @@ from werkzeug.test import TestResponse
 
 from contracts.ids import uuid7
 from server.services.assets import find_root
-from tests.harness.control_plane import CLIENT, PRODUCT, PUBLIC_URL, ControlPlane, context_of, prepared
+from tests.harness.control_plane import CLIENT, PRODUCT, PUBLIC_URL, ControlPlane, context_of, document, prepared
 from tools import powershell
 
 INSTALL = "/api/bootstrap/install.sh"
@@ -162,23 +162,44 @@ def test_a_document_of_the_first_generation_gives_an_installer_too(world: World)
     assert b"hunter2" not in script
 
 
-def test_hostile_values_of_a_document_do_nothing_on_the_host(world: World, tmp_path: Path) -> None:
-    hostile = f"'; touch {tmp_path}/hit; '$(touch {tmp_path}/hit)`touch {tmp_path}/hit`\\"
-    world.plane.publish("SOL", image={"reference": hostile, "watchtower": hostile})
-    values = values_of(world.script(world.once()).data)
-    assert values["IMAGE"] == values["WATCHTOWER_IMAGE"] == hostile
-    assert not (tmp_path / "hit").exists()
+HOSTILE = [
+    "'; touch hit; '$(touch hit)`touch hit`\\",
+    "a\nb",
+    "'; exit 3; '",
+    '$(exit)`n"',
+    "\u2019; exit; \u2018",
+    "São José",
+]
 
 
-def test_a_value_with_a_line_break_is_refused_by_server_and_command(world: World) -> None:
+@pytest.mark.parametrize("value", HOSTILE)
+@pytest.mark.parametrize("key", ["reference", "watchtower"])
+def test_a_hostile_reference_is_refused_and_one_of_an_older_document_reaches_no_script(
+    world: World, monkeypatch: pytest.MonkeyPatch, key: str, value: str
+) -> None:
     token = world.once()
-    world.plane.publish("SOL", image={"reference": "a\nb"})
-    answer = world.script(token)
-    assert reason(answer) == (409, "installer_value_invalid")
-    assert "IMAGE" in (answer.json or {})["detail"]
-    result = world.plane.run("install-command", CLIENT, "SOL")
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert "IMAGE of the installer" in result.stderr
+    raw = document("SOL", image={key: value})
+    assert world.plane.run("config", "set", CLIENT, "SOL", "-", stdin=raw).exit_code == 1
+    with monkeypatch.context() as older:  # a release that did not check
+        older.setattr("contracts.config.parse_reference", str)
+        world.plane.must("config", "set", CLIENT, "SOL", "-", stdin=raw)
+    for path, option in ((INSTALL, ()), (WINDOWS, ("--windows",))):
+        answer = world.script(token, path=path)
+        assert reason(answer) == (409, "installer_value_invalid")
+        assert f"image.{key} of network SOL" in (answer.json or {})["detail"]
+        result = world.plane.run("install-command", CLIENT, "SOL", *option)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert f"image.{key} of network SOL" in result.stderr
+
+
+def test_a_clients_name_is_data_to_both_shells(world: World) -> None:
+    name = "Sam's & Co. / + X"
+    world.plane.must("client", "add", name)
+    world.plane.must("network", "add", name, "SAM")
+    world.plane.must("config", "set", name, "SAM", "-", stdin=document("SAM"))
+    token = world.plane.token("--scope", "bootstrap", client=name)
+    assert values_of(world.script(token).data)["CLIENT"] == name
+    assert windows_values_of(world.script(token, path=WINDOWS).data)[0]["CLIENT"] == name
 
 
 def test_without_rede_a_token_must_allow_exactly_one_network(world: World) -> None:
@@ -279,21 +300,6 @@ def test_the_installer_for_windows_carries_the_same_values_and_its_own_wrappers(
     assert wrappers == {
         path.name.removeprefix("flageemonitor-").removesuffix(".ps1"): path.read_text() for path in folder.iterdir()
     }
-
-
-@pytest.mark.parametrize("value", ["'; exit 3; '", '$(exit)`n"', "\u2019; exit; \u2018", "a ' -f 'b", "São José"])
-def test_hostile_values_of_a_document_are_data_to_powershell(world: World, value: str) -> None:
-    world.plane.publish("SOL", image={"reference": value, "watchtower": value})
-    values, _ = windows_values_of(world.script(world.once(), path=WINDOWS).data)
-    assert values["IMAGE"] == values["WATCHTOWER_IMAGE"] == value
-
-
-def test_a_value_with_a_line_break_is_refused_for_windows_too(world: World) -> None:
-    token = world.once()
-    world.plane.publish("SOL", image={"reference": "a\nb"})
-    assert reason(world.script(token, path=WINDOWS)) == (409, "installer_value_invalid")
-    result = world.plane.run("install-command", CLIENT, "SOL", "--windows")
-    assert (result.exit_code, result.stdout) == (1, "")
 
 
 def test_the_line_for_windows_is_for_powershell(shared: World) -> None:
