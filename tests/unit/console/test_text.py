@@ -27,7 +27,7 @@ def test_a_time_is_said_in_its_largest_units(seconds: float, said: str) -> None:
     assert lasting(seconds) == said
 
 
-@pytest.mark.parametrize("folder", ["console", "adapters/zabbix", "adapters/ssh"])
+@pytest.mark.parametrize("folder", ["cli", "adapters/zabbix", "adapters/ssh"])
 def test_messages_show_a_value_as_it_was_written_and_not_as_the_program_would_write_it(folder: str) -> None:
     texts = {path: path.read_text(encoding="utf-8") for path in (RUNTIME / folder).rglob("*.py")}
     assert texts
