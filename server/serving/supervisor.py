@@ -120,8 +120,12 @@ class _Serving:
 
     def run(self) -> None:
         """Until it was asked to stop."""
-        self._start()
-        _log.info("serving", address=nginx.address(self._listener), nginx=self._nginx is not None, pid=os.getpid())
+        if self._start():
+            _log.info("serving", address=nginx.address(self._listener), nginx=self._nginx is not None, pid=os.getpid())
+            self._keep_running()
+        self._stop()
+
+    def _keep_running(self) -> None:
         watched = time.monotonic()
         while not self._asked_to_stop():
             now = time.monotonic()
@@ -132,21 +136,24 @@ class _Serving:
                 watched = now
                 self._reload_certificates()
             self._round(min(wait, _WATCH_S) if self._certificates else wait)
-        self._stop()
 
     def kill(self) -> None:
         """The last resort, and what ends a start that failed."""
         for child in self._children():
             child.kill()
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
+        """False when it was asked to stop meanwhile."""
         self._gunicorn.start()
-        self._wait("gunicorn", self._gunicorn, lambda: bool(_read(self._ready)))
-        if self._nginx:
-            self._nginx.start()
-            self._wait("nginx", self._nginx, (self._folder / "nginx.pid").exists)
+        if not self._wait("gunicorn", self._gunicorn, lambda: bool(_read(self._ready))):
+            return False
+        if self._nginx is None:
+            return True
+        self._nginx.start()
+        return self._wait("nginx", self._nginx, (self._folder / "nginx.pid").exists)
 
-    def _wait(self, name: str, child: Child, ready: Callable[[], bool]) -> None:
+    def _wait(self, name: str, child: Child, ready: Callable[[], bool]) -> bool:
+        """False when it was asked to stop before it was ready."""
         until = time.monotonic() + _START_S
         while not ready():
             status = child.exit_status()
@@ -156,8 +163,9 @@ class _Serving:
             if time.monotonic() > until:
                 raise StartFailed(f"{name} was not ready within {_START_S:g} s; the log says how far it came")
             if self._asked_to_stop():
-                return
+                return False
             self._round(_SHORT_S)
+        return True
 
     def _stop(self) -> None:
         """Nginx first: it finishes what callers have begun, and needs the application for it."""

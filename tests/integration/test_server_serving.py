@@ -3,7 +3,9 @@
 import contextlib
 import http.client
 import json
+import os
 import re
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -333,3 +335,16 @@ def test_a_mistyped_setting_is_told_at_the_start(tmp_path: Path) -> None:
     plane = prepared(tmp_path)
     with plane.serving(TREADS="4") as (_, child):
         assert "FLAGEE_TREADS is not a setting; did you mean FLAGEE_THREADS?" in child.log.read_text()
+
+
+def test_a_signal_that_comes_while_it_starts_ends_it(tmp_path: Path) -> None:
+    """An nginx that never becomes ready keeps it starting."""
+    program, started = tmp_path / "nginx", tmp_path / "started"
+    program.write_text(f"#!/bin/sh\n: >{started}\nexec sleep 600\n")
+    program.chmod(0o755)
+    with prepared(tmp_path).serving(NGINX=str(program)) as (_, child):
+        wait_until(started.exists, within=60, what="nginx was started")
+        os.kill(child.pid, signal.SIGTERM)
+        wait_until(lambda: not child.alive(), within=60, what="its end")
+        assert child.stop() == 0
+    assert "stopped" in [line["event"] for line in log_lines(child)]
