@@ -27,7 +27,7 @@ _INVISIBLE = re.compile(f"[{_CHARACTERS}]")
 
 def visible(text: str) -> str:
     """Text of any number of lines; line feeds and tabs stay."""
-    return text if text.isascii() and text.isprintable() else _INVISIBLE.sub(_written_out, text)
+    return text if _is_plain(text) else _INVISIBLE.sub(_written_out, text)
 
 
 def one_line(text: object) -> str:
@@ -81,7 +81,12 @@ def json_text(value: Any, *, indent: int | None = None, ascii_only: bool = False
     if text.isascii() and text.isprintable():
         return text
     # What is replaced stands only inside strings; outside of them JSON has line feeds and plain spaces.
-    return text if ascii_only and "\x7f" not in text else _INVISIBLE.sub(_as_json, text)
+    return text if _is_plain(text) else _INVISIBLE.sub(_as_json, text)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether nothing has to be written out, told without reading each character: a report of many hosts is long."""
+    return text.isascii() and text.replace("\n", "").replace("\t", "").isprintable()
 
 
 def _written_out(found: re.Match[str]) -> str:

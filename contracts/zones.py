@@ -8,7 +8,6 @@ Rules are read from the machine's database where it has the zone, else from the 
 from __future__ import annotations
 
 import importlib
-import importlib.resources
 from functools import cache
 from zoneinfo import ZoneInfo
 
@@ -18,6 +17,8 @@ from contracts.visible import quoted
 @cache
 def zone_names() -> frozenset[str]:
     """Every name of the list; empty when the package is missing, and then no name is known."""
+    import importlib.resources
+
     try:
         return frozenset((importlib.resources.files("tzdata") / "zones").read_text(encoding="ascii").split())
     except (ImportError, OSError):
@@ -35,10 +36,11 @@ def list_version() -> str:
 def require_zone(name: str, *, listed: bool) -> str:
     """The name. ``listed``: it must be in the list; else whatever this machine can read is taken, because a document that a proxy
     runs with must stay readable. Raises ValueError, with what to do."""
+    if not listed and _readable(name):
+        return name  # what runs need to know; the list takes longer to load
     if name not in zone_names():
-        if listed or not _readable(name):
-            raise ValueError(_unknown(name))
-    elif not _readable(name):
+        raise ValueError(_unknown(name))
+    if not _readable(name):
         raise ValueError(
             f"time zone {name}: its rules cannot be read on this machine; install tzdata, or a whole image of this release"
         )

@@ -41,7 +41,7 @@ class Program(Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in self.commands and not args[0].startswith("-"):
-            if _near(args[0], self.commands) and not _is_action(args[0]):
+            if not _is_ours(args[0]) and _near(args[0], self.commands) and not _is_action(args[0]):
                 return super().resolve_command(ctx, args)
             return "run", self.commands["run"], args
         return super().resolve_command(ctx, args)
@@ -51,6 +51,13 @@ def _near(word: str, words: Iterable[str]) -> list[str]:
     import difflib
 
     return difflib.get_close_matches(word.lower(), list(words), n=2, cutoff=0.75)
+
+
+def _is_ours(word: str) -> bool:
+    """Whether an action of ours has this name: its run needs the catalogue anyway, and not what finds near names."""
+    from runtime.actions.registry import catalogue
+
+    return word.lower() in catalogue().names
 
 
 def _is_action(word: str) -> bool:

@@ -73,18 +73,20 @@ def _lasting(mount: _Mount, lines: Sequence[str]) -> tuple[bool | None, str]:
 
 
 def _holding(path: str, lines: Sequence[str], without: int = -1) -> _Mount | None:
-    """The mount that a path is on. The last at a place covers those before it. ``without``: a line that does not count."""
+    """The mount that a path is on. The last at a place covers those before it. ``path``: as the lines write it, ``without``: a
+    line that does not count."""
     chain = (path, *(str(parent) for parent in PurePosixPath(path).parents))
-    found: dict[str, _Mount] = {}
+    found: dict[str, tuple[int, list[str]]] = {}
     for number, line in enumerate(lines):
         parts = line.split(" ", 4)
-        if len(parts) < 4 or not parts[1].startswith("/") or number == without:
-            continue
-        place = _unescaped(parts[1])
-        if place in chain:
-            found[place] = _Mount(number, _unescaped(parts[0]), place, _unescaped(parts[2]), tuple(parts[3].split(",")))
-    return next((found[place] for place in chain if place in found), None)
+        if len(parts) >= 4 and parts[1] in chain and number != without:
+            found[parts[1]] = (number, parts)
+    deepest = next((found[place] for place in chain if place in found), None)
+    if deepest is None or not deepest[1][1].startswith("/"):
+        return None
+    number, (device, place, kind, options, *_) = deepest
+    return _Mount(number, _unescaped(device), _unescaped(place), _unescaped(kind), tuple(options.split(",")))
 
 
 def _unescaped(text: str) -> str:
-    return _ESCAPED.sub(lambda found: chr(int(found[1], 8)), text) if "\\" in text else text
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 8)), text)

@@ -6,14 +6,17 @@ Both are said, because both mean that somebody expects something to happen that 
 
 from __future__ import annotations
 
-import difflib
 import heapq
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from runtime.domain.errors import NoHostMatched
 from runtime.domain.filters import FILTERS, Filter, selector_json
 from runtime.domain.model import Host, Missing, RunInfo, Selector
+
+if TYPE_CHECKING:
+    import difflib
 
 NAMED = 20  # missing values that a message names
 NEAR_ASKED = 10  # missing values for which near ones are looked for: each is held against every host
@@ -68,6 +71,8 @@ def near(text: str, names: Iterable[str]) -> tuple[str, ...]:
     asked = text.lower()
     best = [name for name in sorted(spelled) if name.endswith(asked)][:NEAR]
     if not best:
+        import difflib  # no name is wrong in most runs
+
         # Made once: it learns one of its two texts, here what is asked, and is then quick with the other.
         matcher = difflib.SequenceMatcher(None, "", asked)
         parts = asked.count("-") + 1

@@ -15,7 +15,6 @@ from cryptography.utils import CryptographyDeprecationWarning
 
 from contracts.address import parse_address
 from contracts.config import Credential, Ssh
-from contracts.in_words import listed
 from runtime.adapters.ssh.algorithms import LEGACY, MODERN, Profile
 from runtime.adapters.ssh.client import Client
 from runtime.adapters.ssh.credentials import KeyRing, candidates
@@ -63,6 +62,8 @@ class SshRemote:
             text = host.problem or f"{host.name} has no IP address, but: {host.address}"
             raise Permanent(Outcome.UNREACHABLE, Reason.NO_ADDRESS, text) from None
         if address not in self._reach:
+            from contracts.in_words import listed  # which loads what only checks of documents need
+
             text = f"{host.address} is outside ssh.allowed_networks ({listed(self._ssh.allowed_networks)})"
             raise Permanent(Outcome.BLOCKED, Reason.OUTSIDE_ALLOWED_NETWORKS, text)
 

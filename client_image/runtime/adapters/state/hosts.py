@@ -16,7 +16,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from runtime.adapters.state import keepsake
 from runtime.adapters.state.codec import dumps, loads
 from runtime.adapters.state.identities import forget
-from runtime.adapters.state.prepared import PreparedQuery
+from runtime.adapters.state.prepared import PreparedInsert, PreparedQuery
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import host_keys, host_memory, meta
 from runtime.domain.errors import Permanent
@@ -40,10 +40,13 @@ _KNOWN = PreparedQuery(
     )
 )
 _insert_notes = upsert(host_memory)
-_REMEMBER = _insert_notes.on_conflict_do_update(
-    index_elements=[host_memory.c.network, host_memory.c.name, host_memory.c.port],
-    set_={"notes": _insert_notes.excluded.notes},
+_REMEMBER = PreparedInsert(
+    _insert_notes.on_conflict_do_update(
+        index_elements=[host_memory.c.network, host_memory.c.name, host_memory.c.port],
+        set_={"notes": _insert_notes.excluded.notes},
+    )
 )
+_PIN = PreparedInsert(upsert(host_keys).on_conflict_do_nothing())
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ class SqlHostBook:
             if key is not None:
                 _pin(host, key, now, connection)
             if notes is not None:
-                connection.execute(_REMEMBER, {**_place(host), "notes": dumps(notes)})
+                _REMEMBER.execute(connection, [{**_place(host), "notes": dumps(notes)}])
 
         now = self._clock.now()
         if key is not None or notes is not None:
@@ -145,7 +148,7 @@ def pinned_keys(state: State, network: str) -> dict[str, KeyRecord]:
 
 def _pin(host: Host, key: PinnedKey, now: dt.datetime, connection: Connection) -> None:
     values = {**_place(host), "key": key.text, "fingerprint": key.fingerprint, "first_seen": now, "asked": True}
-    if connection.execute(upsert(host_keys).on_conflict_do_nothing(), values).rowcount:
+    if _PIN.execute(connection, [values]):
         keepsake.keep(connection, "pin", **values)
 
 

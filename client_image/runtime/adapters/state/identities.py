@@ -25,7 +25,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from contracts.bounded import read_json
 from runtime.adapters.state.codec import dumps, loads, stored_name
-from runtime.adapters.state.prepared import PreparedQuery
+from runtime.adapters.state.prepared import PreparedInsert, PreparedQuery
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import host_keys, host_memory, settled_keys
 from runtime.domain.identity import FEW, Claim, Finding, Kin, Note, Settled, note_of
@@ -101,9 +101,11 @@ _AROUND = PreparedQuery(
     .where(_is_pinned(_key))
 )
 _insert = upsert(host_memory)
-_REMEMBER = _insert.on_conflict_do_update(
-    index_elements=[host_memory.c[column] for column in _PLACE],
-    set_={column: _insert.excluded[column] for column in _COLUMNS if not column.startswith("accepted_")},
+_REMEMBER = PreparedInsert(
+    _insert.on_conflict_do_update(
+        index_elements=[host_memory.c[column] for column in _PLACE],
+        set_={column: _insert.excluded[column] for column in _COLUMNS if not column.startswith("accepted_")},
+    )
 )
 
 
@@ -217,7 +219,7 @@ def _some(names: Iterable[str], number: int, counts: Callable[[str], bool]) -> t
 
 
 def _write(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    connection.execute(_REMEMBER, list(rows))
+    _REMEMBER.execute(connection, rows)
 
 
 def _place(host: Host) -> dict[str, Any]:

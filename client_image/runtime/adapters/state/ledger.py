@@ -19,6 +19,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from contracts.ids import uuid7
 from contracts.visible import visible
 from runtime.adapters.state.codec import dumps, encode_result, loads, stored_name
+from runtime.adapters.state.prepared import PreparedInsert
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import host_memory, meta, outbox, run_hosts, runs
 from runtime.domain import wire
@@ -30,17 +31,20 @@ PENDING, AT_WORK, DONE = "pending", "at_work", "done"
 RUNNING, FINISHED = "running", "finished"
 
 _insert_host = upsert(run_hosts)
-_RECORD = _insert_host.on_conflict_do_update(
-    index_elements=[run_hosts.c.run_id, run_hosts.c.host_id],
-    set_={
-        **{
-            name: _insert_host.excluded[name]
-            for name in ("state", "outcome", "reason", "message", "result", "finished_at")
+_RECORD = PreparedInsert(
+    _insert_host.on_conflict_do_update(
+        index_elements=[run_hosts.c.run_id, run_hosts.c.host_id],
+        set_={
+            **{
+                name: _insert_host.excluded[name]
+                for name in ("state", "outcome", "reason", "message", "result", "finished_at")
+            },
+            "started_at": func.coalesce(run_hosts.c.started_at, _insert_host.excluded.started_at),
         },
-        "started_at": func.coalesce(run_hosts.c.started_at, _insert_host.excluded.started_at),
-    },
-    where=run_hosts.c.state != DONE,
+        where=run_hosts.c.state != DONE,
+    )
 )
+_TELL = PreparedInsert(insert(outbox))
 _AT_WORK = (
     update(run_hosts)
     .where(
@@ -55,9 +59,11 @@ _AT_WORK = (
     )
 )
 _insert_seen = upsert(host_memory)
-_SEEN = _insert_seen.on_conflict_do_update(
-    index_elements=[host_memory.c.network, host_memory.c.name, host_memory.c.port],
-    set_={"facts": _insert_seen.excluded.facts, "last_seen": _insert_seen.excluded.last_seen},
+_SEEN = PreparedInsert(
+    _insert_seen.on_conflict_do_update(
+        index_elements=[host_memory.c.network, host_memory.c.name, host_memory.c.port],
+        set_={"facts": _insert_seen.excluded.facts, "last_seen": _insert_seen.excluded.last_seen},
+    )
 )
 
 
@@ -212,11 +218,11 @@ def _record(connection: Connection, records: Sequence[tuple[RunInfo, HostResult,
             seen.append({**place, "facts": dumps(result.facts), "last_seen": now})
     if not results:
         return
-    written = connection.execute(_RECORD, results).rowcount
+    written = _RECORD.execute(connection, results)
     if written == len(results):
-        connection.execute(insert(outbox), rows)
+        _TELL.execute(connection, rows)
         if seen:
-            connection.execute(_SEEN, seen)
+            _SEEN.execute(connection, seen)
     elif len(results) > 1:
         raise RuntimeError("some of these hosts are done already")  # the writer then asks for each alone
 

@@ -69,7 +69,7 @@ class ReadOnlyState(State):
         raise self._why
 
     def close(self) -> None:
-        self._engine.dispose()
+        self._release()
         self._stack.close()
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, PoolProxiedConnection
 
 from runtime.adapters.state.database import open_database, transaction
 from runtime.adapters.state.errors import StateUnavailable, translated
@@ -29,6 +29,7 @@ class State:
     """
 
     trouble: StateUnavailable | None = None
+    _asked: PoolProxiedConnection | None = None  # kept for `one`
 
     def __init__(self, folder: Path, *, now: dt.datetime) -> None:
         """Open ``<folder>/state.db``; made and migrated when needed. ``notices`` are for the operator's eyes: a database that
@@ -43,13 +44,12 @@ class State:
 
     def one(self, query: PreparedQuery, values: Mapping[str, Any]) -> Any:
         """The row of a query that is asked for every host, or None. One statement is a consistent view without a transaction.
-        Raises StateUnavailable."""
-        with translated(self.folder), contextlib.closing(self._engine.raw_connection()) as connection:
-            cursor = connection.cursor()
-            try:
+        For one thread, the event loop's. Raises StateUnavailable."""
+        with translated(self.folder):
+            if self._asked is None:
+                self._asked = self._engine.raw_connection()
+            with contextlib.closing(self._asked.cursor()) as cursor:
                 return query.one(cursor, values)
-            finally:
-                cursor.close()
 
     def write(self, work: Work[T]) -> T:
         """Run ``work`` in a write transaction and wait for its commit. Blocks: not for the event loop."""
@@ -65,6 +65,11 @@ class State:
 
     def close(self) -> None:
         self._writer.close()
+        self._release()
+
+    def _release(self) -> None:
+        if self._asked is not None:
+            self._asked.close()
         self._engine.dispose()
 
     def __enter__(self) -> Self:

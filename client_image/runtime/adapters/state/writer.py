@@ -27,7 +27,7 @@ Bulk = Callable[[Connection, Sequence[T]], None]
 Transaction = Callable[[], contextlib.AbstractContextManager[Connection]]
 
 BATCH = 500
-GATHERING_S = 0.025  # from one commit to the next, after one that several shared
+GATHERING_S = 0.025  # from one commit to the next, while several hosts are at work
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +89,22 @@ class Writer:
                 self._pause(max(0.0, committed + GATHERING_S - time.monotonic()))
             batch = list(itertools.chain([first], self._waiting()))
             open_for_more = None not in batch
-            self._commit([job for job in batch if job is not None])
-            several, committed = len(batch) > 1, time.monotonic()
+            several = self._commit([job for job in batch if job is not None])
+            committed = time.monotonic()
 
     def _waiting(self) -> Iterator[_Job | None]:
         with contextlib.suppress(queue.Empty):
             for _ in range(BATCH - 1):
                 yield self._queue.get_nowait()
 
-    def _commit(self, batch: list[_Job]) -> None:
+    def _commit(self, batch: list[_Job]) -> bool:
+        """Whether several hosts are at work: more than one record came, or another one meanwhile. Seen before those whose record
+        is written can bring their next one."""
+        several = len(batch) > 1
         try:
             with self._transaction() as connection:
                 answers = _answers(connection, batch)
+            several = several or not self._queue.empty()
         except StateUnavailable as error:  # the database, not one of the records: it would be the same for each
             for job in batch:
                 job.future.set_exception(error)
@@ -114,6 +118,7 @@ class Writer:
         else:
             for job, answer in zip(batch, answers, strict=True):
                 job.future.set_result(answer)
+        return several
 
 
 def _answers(connection: Connection, batch: list[_Job]) -> list[Any]:
