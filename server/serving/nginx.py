@@ -66,8 +66,13 @@ def address(listener: socket.socket) -> str:
     return f"[{host}]:{port}" if listener.family == socket.AF_INET6 else f"{host}:{port}"
 
 
+def is_plain(text: str) -> bool:
+    """Whether it may stand in a configuration of nginx as it is."""
+    return _SAFE.fullmatch(text) is not None
+
+
 def _plain(text: str) -> str:
-    if not _SAFE.fullmatch(text):
+    if not is_plain(text):
         raise ValueError(f"{text} cannot stand in a configuration of nginx")
     return text
 

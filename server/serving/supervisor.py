@@ -35,6 +35,7 @@ _START_S = 60.0
 _GUNICORN_S = 15.0
 _WATCH_S = 2.0  # between two looks at the certificate's files
 _SHORT_S = 0.05
+_FOLDER_BYTES = 100  # the address of a UNIX socket has at most 107
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
@@ -79,12 +80,17 @@ def require_loopback(settings: Settings, listener: socket.socket) -> None:
 def _run_folder(stack: ExitStack) -> Path:
     """Private, and gone at the end. Systemd's RuntimeDirectory where there is one."""
     try:
-        folder = Path(tempfile.mkdtemp(prefix="flagee-serve-", dir=os.environ.get("RUNTIME_DIRECTORY")))
+        given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+        folder = Path(tempfile.mkdtemp(prefix="flagee-", dir=given or None))
     except OSError as error:
         raise StartFailed(
             f"there is no folder to write to: {error.strerror}; set TMPDIR to one, or mount a tmpfs on /tmp"
         ) from None
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    if len(os.fsencode(folder)) > _FOLDER_BYTES or not nginx.is_plain(str(folder)):
+        raise StartFailed(
+            f"{folder} cannot hold the sockets of serve: its path is too long or unusual; set TMPDIR to another folder"
+        )
     return folder
 
 
@@ -228,7 +234,7 @@ class _Serving:
 
     def _application_socket(self) -> socket.socket:
         """Gunicorn removes the file at a stop of its own."""
-        path = self._folder / "application"
+        path = self._folder / "app"
         if self._application is None or not path.exists():
             if self._application:
                 self._application.close()

@@ -151,13 +151,14 @@ REFUSED_STARTS = {
     "nginx that is not here": ({"NGINX": "/nowhere/nginx", "BIND": "0.0.0.0:0"}, "apt-get install nginx"),
     "nginx that does not start": ({"NGINX": "/bin/false"}, "nginx ended with 1 at its start"),
     "an address of another machine": ({"BIND": "192.0.2.1:8080"}, "is no address of this machine"),
+    "no room for sockets": ({"TMP": "x" * 90}, "set TMPDIR to another folder"),
     "a name that is none": ({"BIND": "nowhere.invalid:8080"}, "is no address of this machine"),
 }
 
 
 def refused(plane: ControlPlane, folder: Path, **changes: str) -> str:
     """What `serve` says when it ends with 1 and leaves nothing behind."""
-    temporary = folder / "tmp"
+    temporary = folder / changes.pop("TMP", "tmp")
     temporary.mkdir()
     environ = {**plane.environ, **{f"FLAGEE_{name}": value for name, value in changes.items()}}
     child = start([*COMMAND, "serve"], name="serve", folder=folder, env={**environ, "TMPDIR": str(temporary)})
@@ -232,7 +233,7 @@ def test_what_nginx_answers_by_itself_is_a_problem_with_the_callers_correlation_
     url, child = shared
     headers = {"x-correlation-id": "too-large", "Content-Length": str(5 * 1024 * 1024)}
     answers = [requests.post(f"{url}/health", headers=headers, timeout=60)]
-    [application] = Path(child.log.parent, "tmp").glob("flagee-serve-*/application")
+    [application] = Path(child.log.parent, "tmp").glob("flagee-*/app")
     hidden = application.rename(application.with_name("hidden"))
     for worker in parts(child)["gunicorn worker"]:  # and with it the connections that nginx has kept
         os.kill(worker, signal.SIGKILL)
