@@ -41,8 +41,8 @@ def main(arguments: list[str]) -> None:
         bench: Callable[..., None] = import_module(f"bench.{name}").main
         if not against:
             bench()
-        elif "against" in signature(bench).parameters:
-            bench(against=against)
+        elif "before" in signature(bench).parameters:
+            bench(before=against)
         else:
             checkouts.in_turns(name, against)
     print(f"\n{report.machine()}")

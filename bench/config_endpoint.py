@@ -104,7 +104,7 @@ class Server:
         self.costs[status].append((_cpu_seconds(self.worker) - used) / answered * 1e6)
 
 
-def main(seconds: float = 1.0, rounds: int = 7, before: str = "") -> None:
+def main(seconds: float = 1.0, rounds: int = 7, before: str | Path = "") -> None:
     """Measure and print. ``before``: the folder of another revision's checkout."""
     gunicorn = COMMON if before else OURS
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:

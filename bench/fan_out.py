@@ -237,8 +237,8 @@ def install_peers() -> None:
     done.write_bytes(wanted.read_bytes())
 
 
-def main(hosts: int = HOSTS, rounds: int = ROUNDS, *, against: Path | None = None) -> None:
-    """Measure and print. ``against``: an earlier checkout, whose run takes turns with ours."""
+def main(hosts: int = HOSTS, rounds: int = ROUNDS, *, before: Path | None = None) -> None:
+    """Measure and print. ``before``: an earlier checkout, whose run takes turns with ours."""
     install_peers()
     look = script.render([("facts", probe.SCRIPT)], "bench", 60).decode()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
@@ -246,7 +246,7 @@ def main(hosts: int = HOSTS, rounds: int = ROUNDS, *, against: Path | None = Non
         key = key_pair(folder)
         clients = [
             Client(OURS, ours(REPOSITORY, folder / "state")),
-            *([Client(f"{OURS}, {against.name}", ours(against, folder / "earlier-state"))] if against else ()),
+            *([Client(f"{OURS}, {before.name}", ours(before, folder / "earlier-state"))] if before else ()),
             Client("ssh2-python, 32 threads", ssh2_python, goal="0.85 further"),
             Client("pyinfra exec", pyinfra, goal="1.4"),
             Client("ansible raw, 32 forks", ansible, goal="5"),

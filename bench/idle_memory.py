@@ -79,14 +79,14 @@ class Idler:
         self.seen.append((said["Rss"], said["Pss"]))
 
 
-def main(idle: float = IDLE_S, *, against: Path | None = None) -> None:
-    """Measure and print. ``against``: an earlier checkout, whose daemon stands beside ours."""
+def main(idle: float = IDLE_S, *, before: Path | None = None) -> None:
+    """Measure and print. ``before``: an earlier checkout, whose daemon stands beside ours."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name, ExitStack() as stack:
         folder = Path(name)
         address = stack.enter_context(_control_plane())
         idlers = [
             _daemon(OURS, REPOSITORY, folder / "ours", address),
-            *([_daemon(f"{OURS}, {against.name}", against, folder / "earlier", address)] if against else ()),
+            *([_daemon(f"{OURS}, {before.name}", before, folder / "earlier", address)] if before else ()),
             Idler(f"asyncio and APScheduler, {JOBS} jobs", (sys.executable, "-c", BARE)),
             Idler("the same with our libraries", (sys.executable, "-c", LIBRARIES)),
             Idler(
