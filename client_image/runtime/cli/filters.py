@@ -15,10 +15,7 @@ from runtime.domain.model import Selector
 def options() -> list[click.Parameter]:
     """Every one that is given must hold. Several values: repeat the option, or separate by commas."""
     return [
-        *(
-            click.Option([*one.options, one.field], multiple=one.many, metavar=one.metavar, help=one.help)
-            for one in FILTERS
-        ),
+        *map(_option, FILTERS),
         click.Option(
             ["--rede", "--network", "network"], metavar="CODE", help="Must be the network that this proxy serves."
         ),
@@ -32,6 +29,11 @@ def options() -> list[click.Parameter]:
     ]
 
 
+def _option(one: Filter) -> click.Option:
+    kind = click.IntRange(*one.bounds) if one.bounds else click.STRING
+    return click.Option([*one.options, one.field], type=kind, multiple=one.many, metavar=one.metavar, help=one.help)
+
+
 def selector(values: Mapping[str, Any]) -> Selector:
     """``values``: by the names of the options above. Raises UsageFault."""
     given = {one.field: _read(one, values[one.field]) for one in FILTERS}
@@ -41,6 +43,8 @@ def selector(values: Mapping[str, Any]) -> Selector:
 
 
 def _read(one: Filter, typed: Any) -> Any:
+    if one.bounds:  # the option parser has read it
+        return typed
     texts = tuple(typed) if one.many else (() if typed is None else (typed,))
     for text in texts:
         _require_text(one.option, text)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.address import parse_address
-from contracts.bounded import whole
 from contracts.config import JobSelector
 from runtime.domain.errors import UsageFault
 from runtime.domain.model import Host, NamedTerminal, Selector
@@ -26,8 +25,9 @@ def _text(value: Any) -> str:
 class Filter:
     """One filter. ``field`` is the Selector's; a tuple of values there when ``many``, else one value or None.
 
-    ``options``: as typed, the one that messages name first. ``read``: a typed text to a value; raises UsageFault. ``commas``: one
-    text may hold several values. ``job_field``: the JobSelector's, empty where a job has none.
+    ``options``: as typed, the one that messages name first. ``read``: a typed text to a value; raises UsageFault. ``bounds``: the
+    value is a whole number, these are the lowest and the highest. ``commas``: one text may hold several values. ``job_field``:
+    the JobSelector's, empty where a job has none.
     ``key``: what a value is looked up by; ``has``: what a host can be found by. A host passes with any of the keys, with all of
     them when ``every``. ``by_inventory``: the inventory itself reads only hosts that pass.
     ``named``: texts of a host that a person may have meant, None where a value that matches nothing is no mistake of spelling;
@@ -41,6 +41,7 @@ class Filter:
     key: Callable[[Any], Hashable]
     has: Callable[[Host], Iterable[Hashable]]
     read: Callable[[str], Any] = _text
+    bounds: tuple[int, int] | None = None
     named: Callable[[Host], Iterable[str]] | None = None
     spelled: Callable[[str], str] = _text
     shown: Callable[[Any], str] = _text
@@ -104,13 +105,6 @@ def _read_address(text: str) -> str:
     except ValueError:
         raise UsageFault("bad_address", f"{text} is not an IP address", "names go to --host") from None
     return text
-
-
-def _read_agent_status(text: str) -> int:
-    status = whole(text, 0, 2)
-    if status is None:
-        raise UsageFault("bad_agent_status", f"{text} is no state of an agent", "0 unknown, 1 up, 2 down")
-    return status
 
 
 def _address(host: Host) -> Iterator[Hashable]:
@@ -240,11 +234,11 @@ FILTERS = (
     Filter(
         "agent_status",
         ("--agent-status",),
-        "0|1|2",
+        "0-2",
         "Agent as Zabbix sees it: 0 unknown, 1 up, 2 down.",
         key=int,
         has=lambda host: (host.agent_status,),
-        read=_read_agent_status,
+        bounds=(0, 2),
         job_field="agent_status",
         many=False,
     ),
