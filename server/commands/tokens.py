@@ -13,6 +13,7 @@ from server.commands.base import working
 from server.commands.output import Output, emit_json, emit_rows, output_option, say, tell
 
 SCOPES = ("bootstrap", "config", "ingest", "commands")
+_DEFAULT = ("bootstrap", "config")  # the others are of use only in an agent's own token, which its enrolment makes
 _COLUMNS = (
     "id", "client", "networks", "scopes", "state", "created_at", "expires_at", "last_used_at", "agent", "used_at"
 )  # fmt: skip
@@ -49,7 +50,7 @@ def token() -> None:
     "scopes",
     multiple=True,
     type=click.Choice(SCOPES),
-    help="Only for this; may be repeated. Default: all four.",
+    help="Only for this; may be repeated. Default: bootstrap and config.",
 )
 @click.option(
     "--expires", type=Duration(), help="Valid for this long: 90d, 12h, 30m, 2w. Default: until it is revoked."
@@ -76,7 +77,7 @@ def token_issue(
             session,
             client=client_name,
             networks=networks,
-            scopes=[Scope(scope) for scope in scopes or SCOPES],
+            scopes=[Scope(scope) for scope in scopes or _DEFAULT],
             expires_at=now + expires if expires else None,
             now=now,
         )

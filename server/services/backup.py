@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server.storage.causes import cause_of
-from server.storage.copies import Contents, CopyFailed, Progress, check, copy_from_use, make_lasting, mark
-from server.storage.database_file import BACKUP_MARK
+from server.storage.copies import Contents, CopyFailed, Progress, check, copy_from_use, make_lasting
+from server.storage.file_header import BACKUP_MARK, set_application_id
 from server.storage.session import Database
 
 
@@ -39,7 +39,7 @@ def back_up(database: Database, target: Path, *, overwrite: bool, now: dt.dateti
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
             draft = Path(folder) / "copy"
             copy_from_use(database, draft, progress)
-            mark(draft, BACKUP_MARK)
+            set_application_id(draft, BACKUP_MARK)
             found = _checked(draft)
             draft.chmod(0o600)
             make_lasting(draft)

@@ -21,9 +21,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from server.services.configurations import foreign_keys
 from server.storage.causes import DatabaseInUse
-from server.storage.copies import Contents, CopyFailed, Progress, check, copy_file, make_lasting, mark, using
+from server.storage.copies import Contents, CopyFailed, Progress, check, copy_file, make_lasting, using
 from server.storage.crypto import Vault
-from server.storage.database_file import DatabaseFile, beside, is_backup
+from server.storage.database_file import DatabaseFile, beside
+from server.storage.file_header import is_backup, new_application_id, set_application_id
 from server.storage.models import Agent, Client, Configuration, Network, Token
 from server.storage.schema import Schema, judge
 
@@ -242,7 +243,7 @@ def _token_columns(connection: Connection) -> set[str]:
 
 def _make_ready(draft: Path, path: Path) -> None:
     """In the mode of a database at work, private, owned as the one before, and on the disk."""
-    mark(draft, 0)
+    set_application_id(draft, new_application_id())
     with contextlib.closing(sqlite3.connect(draft)) as connection:
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
     draft.chmod(0o600)

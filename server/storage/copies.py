@@ -67,13 +67,6 @@ def copy_file(source: Path, target: Path, progress: Progress) -> None:
         raise CopyFailed(f"{source}: {cause.advice if cause else error}. Nothing was changed") from None
 
 
-def mark(path: Path, application_id: int) -> None:
-    """Say in the file what it is, see :data:`server.storage.database_file.BACKUP_MARK`."""
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute(f"PRAGMA application_id = {application_id}")
-        connection.commit()
-
-
 @contextmanager
 def using(path: Path) -> Iterator[Connection]:
     """A transaction on a database file that nobody else uses."""

@@ -4,6 +4,7 @@ SQLite goes on with a file that was replaced or removed under it: what is revoke
 beside the log (``-wal``) of an old one is damaged by it. So every process that opens the database holds a shared lock on
 ``<database>.lock``, where the first one notes which file is in use; a process that finds another file there is refused. The lock
 is not on the database itself, because the database is what gets replaced. It ends with the process, however that ends.
+What was copied over the same file is told by its header, see :mod:`server.storage.file_header`.
 """
 
 from __future__ import annotations
@@ -20,44 +21,27 @@ from typing import Literal
 import structlog
 
 from server.storage.causes import BackupInPlace, DatabaseAbsent, DatabaseInUse, DatabaseReplaced
+from server.storage.file_header import BACKUP_MARK, FileHeader, Identity, application_id_of, identity
 from server.storage.write_status import WriteStatus
 
 _log = structlog.get_logger("server.storage")
 
 _WAIT = 3.0  # seconds; others hold the exclusive lock for moments only, unless a restore is at work
 _AGREE = 0.2  # seconds after which those who share the lock are believed to use another file
-BACKUP_MARK = 0x464C4255  # SQLite's application_id of a backup; a database at work has 0
-_HEADER, _APPLICATION_ID = 72, 68  # bytes of an SQLite file that are read; where its application_id begins
 _LENGTH = 96  # bytes; always as many, so that a full disk does not keep them from being written
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """A file whatever its name: device and inode."""
-
-    device: int
-    inode: int
-
-
-def identity(path: Path) -> Identity | None:
-    """None when there is no file of this name, or none that can be seen."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return Identity(found.st_dev, found.st_ino)
 
 
 def beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
-def is_backup(path: Path) -> bool:
-    """Whether the file itself says so, whatever is in a log beside it. Never for a file that this process has connections to:
-    closing it would end SQLite's locks on them."""
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        return file.read(_HEADER)[_APPLICATION_ID:] == BACKUP_MARK.to_bytes(4, "big")
-    return False
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What was in use last: the file, its application_id, and its log; None for what is not known."""
+
+    file: Identity | None = None
+    application_id: int | None = None
+    log: Identity | None = None
 
 
 Held = Literal["alone", "shared", "not"]
@@ -76,6 +60,8 @@ class DatabaseFile:
         self._status = status
         self._lock: int | None = None
         self._file: Identity | None = None
+        self._header: FileHeader | None = None
+        self._application_id: int | None = None  # of the file when it was opened; None until it has a header
         self._open: set[int] = set()  # connections of this process
         self._log: tuple[Identity | None, Identity | None] = None, None  # the files -wal and -shm that they have open
         self._log_checked = 0.0
@@ -87,7 +73,7 @@ class DatabaseFile:
             return
         if self._status.replaced():
             raise self._refusal()
-        self._file = self._enter()
+        self._enter()
 
     @contextlib.contextmanager
     def creating(self) -> Iterator[bool]:
@@ -113,12 +99,13 @@ class DatabaseFile:
                 os.close(lock)
 
     def check(self) -> None:
-        """Before a connection is used, and after a transaction was committed. Raises DatabaseReplaced."""
+        """Before a connection is used or closed, and after a transaction was committed. Raises DatabaseReplaced."""
         if self._status.replaced():
+            self._keep_log_out()
             raise self._refusal()
         if self._file is None:
             return
-        if identity(self.path) != self._file:
+        if identity(self.path) != self._file or self._overwritten():
             self._notice()
         now = time.monotonic()
         if self._open and now - self._log_checked >= self.log_every:
@@ -132,10 +119,24 @@ class DatabaseFile:
         self._open.add(connection)
         self._log = self._log_now()
         if self._file is not None:
-            _note(self._lock, self._file, self._log[0])
+            _note(self._lock, Note(self._file, self._application_id, self._log[0]))
 
     def closed(self, connection: int) -> None:
         self._open.discard(connection)
+
+    def _overwritten(self) -> bool:
+        """Whether another database was copied into the file that is open."""
+        if self._header is None:
+            return False
+        found = self._header.application_id()
+        if self._application_id is None and found != BACKUP_MARK:  # an empty file becomes a database
+            self._application_id = found
+        return found != self._application_id
+
+    def _keep_log_out(self) -> None:
+        """What was copied there must not be mixed with the log of the database before, which SQLite would apply at the end."""
+        if self._header is not None:
+            self._header.keep_log_out()
 
     def _check_log(self) -> None:
         if self._log[0] is not None and self._log_now() != self._log:
@@ -164,42 +165,55 @@ class DatabaseFile:
                     "Stop the server first"
                 )
             if found := identity(self.path):
-                self._put_stale_log_aside(lock, found)
+                self._put_stale_log_aside(lock, found, application_id_of(self.path))
             yield lambda: self._note_now(lock)
         finally:
             os.close(lock)
 
     def _note_now(self, lock: int | None) -> None:
         if found := identity(self.path):
-            _note(lock, found, identity(self._beside("-wal")))
+            _note(lock, Note(found, application_id_of(self.path), identity(self._beside("-wal"))))
 
     def close(self) -> None:
         """Only this process's part of the lock: what it was forked from keeps its own."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+        if self._header is not None and not self._open and not self._status.replaced():
+            self._header.close()
+            self._header = None
 
-    def _enter(self) -> Identity:
+    def _enter(self) -> None:
         """Take the shared lock and agree on the file with those who have it."""
         met = time.monotonic()
         lock = _open_lock(self.lock_path, make=identity(self.path) is not None)
+        header: FileHeader | None = None
         try:
             while True:
-                found, held = identity(self.path), _hold(lock)
-                if found is None and held == "alone":
+                held, header = _hold(lock), FileHeader.of(self.path)
+                if header is None and held == "alone":
                     raise DatabaseAbsent(self.path)
-                if found is not None and held == "alone":
-                    self._refuse_backup()  # before SQLite applies a log to it; nobody is disturbed by reading the file
-                    self._put_stale_log_aside(lock, found)
-                    self._note_now(lock)
-                    _hold(lock, share=True)
-                if found is not None and (held == "alone" or (held == "shared" and _noted(lock)[0] in (None, found))):
-                    self._lock, lock = lock, None
-                    return found
+                if header is not None and held != "not":
+                    if (application_id := header.application_id()) == BACKUP_MARK:
+                        raise self._is_backup()  # before SQLite applies a log to it, and whoever else has the lock
+                    if held == "alone":
+                        self._put_stale_log_aside(lock, header.file, application_id)
+                        self._note_now(lock)
+                        _hold(lock, share=True)
+                    if held == "alone" or _agrees(_noted(lock), header.file, application_id):
+                        self._file, self._application_id = header.file, application_id
+                        self._lock, lock = lock, None
+                        self._header, header = header, None
+                        return
+                if header is not None:
+                    header.close()
+                    header = None
                 self._give_up(held, time.monotonic() - met)
                 _release(lock)
                 time.sleep(0.02)
         finally:
+            if header is not None:
+                header.close()
             if lock is not None:
                 os.close(lock)
 
@@ -210,6 +224,7 @@ class DatabaseFile:
             raise DatabaseInUse(f"{self.path} is being restored; try again when that has ended")
 
     def _notice(self) -> None:
+        self._keep_log_out()
         error = self._refusal()
         if self._status.mark_replaced():
             _log.error("database_replaced", message=str(error))
@@ -218,11 +233,12 @@ class DatabaseFile:
     def _refusal(self) -> DatabaseReplaced:
         return DatabaseReplaced(_replaced(self.path) if identity(self.path) else _removed(self.path))
 
-    def _put_stale_log_aside(self, lock: int | None, found: Identity) -> None:
+    def _put_stale_log_aside(self, lock: int | None, found: Identity, application_id: int | None) -> None:
         """SQLite would write the log of the file that was here before into this one."""
-        was, log_was = _noted(lock)
-        log = self._beside("-wal")
-        if was is None or log_was is None or was.device != found.device or was == found or identity(log) != log_was:
+        was, log = _noted(lock), self._beside("-wal")
+        if was.file is None or was.log is None or was.file.device != found.device or identity(log) != was.log:
+            return
+        if _agrees(was, found, application_id):
             return
         if not log.stat().st_size:
             return
@@ -235,12 +251,11 @@ class DatabaseFile:
             f"It was not applied; it is kept as {kept}.",
         )
 
-    def _refuse_backup(self) -> None:
-        if is_backup(self.path):
-            raise BackupInPlace(
-                f"the file {self.path} is a backup that was copied there by hand; nothing was changed. With it, tokens that "
-                "were revoked since would work again. Rename it, and put it in place with: flagee-server restore FILE"
-            )
+    def _is_backup(self) -> BackupInPlace:
+        return BackupInPlace(
+            f"the file {self.path} is a backup that was copied there by hand; nothing was changed. With it, tokens that "
+            "were revoked since would work again. Rename it, and put it in place with: flagee-server restore FILE"
+        )
 
     def _refuse_orphan(self) -> None:
         log = self._beside("-wal")
@@ -296,21 +311,32 @@ def _release(lock: int | None) -> None:
         fcntl.flock(lock, fcntl.LOCK_UN)
 
 
-def _note(lock: int | None, file: Identity, log: Identity | None) -> None:
-    if lock is None:
+def _agrees(note: Note, file: Identity, application_id: int | None) -> bool:
+    """Whether the file can be the one that was noted. What is not known speaks against none."""
+    return note.file in (None, file) and (
+        None in (note.application_id, application_id) or note.application_id == application_id
+    )
+
+
+def _note(lock: int | None, note: Note) -> None:
+    if lock is None or note.file is None:
         return
-    line = f"{file.device} {file.inode} {log.inode if log else 0}".ljust(_LENGTH - 1) + "\n"
+    application_id = "-" if note.application_id is None else note.application_id
+    text = f"{note.file.device} {note.file.inode} {note.log.inode if note.log else 0} {application_id}"
+    line = (text.ljust(_LENGTH - 1) + "\n").encode()
     with contextlib.suppress(OSError):  # a full disk; without a note others are let in, as before there were any
-        if os.pread(lock, _LENGTH, 0) != line.encode():
-            os.pwrite(lock, line.encode(), 0)
+        if os.pread(lock, _LENGTH, 0) != line:
+            os.pwrite(lock, line, 0)
 
 
-def _noted(lock: int | None) -> tuple[Identity | None, Identity | None]:
-    """The database file and its log that were in use last; None for what is not known."""
+def _noted(lock: int | None) -> Note:
+    """An earlier version noted no application_id."""
     if lock is None:
-        return None, None
+        return Note()
     try:
-        device, inode, log = map(int, os.pread(lock, _LENGTH, 0).split())
+        device, inode, log, *rest = os.pread(lock, _LENGTH, 0).decode().split()
+        application_id = int(rest[0]) if rest and rest[0] != "-" else None
+        file = Identity(int(device), int(inode))
+        return Note(file, application_id, Identity(file.device, int(log)) if int(log) else None)
     except (OSError, ValueError):
-        return None, None
-    return Identity(device, inode), Identity(device, log) if log else None
+        return Note()

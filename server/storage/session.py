@@ -35,6 +35,7 @@ from contracts.secret import Secret
 from server.storage.causes import DISK_FULL, Cause, DatabaseUnavailable, cause_of
 from server.storage.database_file import DatabaseFile
 from server.storage.disk import disk_of
+from server.storage.file_header import new_application_id, set_application_id
 from server.storage.patience import patient
 from server.storage.write_status import WriteStatus
 
@@ -143,6 +144,8 @@ class Database:
             yield connection
 
     def close(self) -> None:
+        with suppress(DatabaseUnavailable):
+            self.check()  # the last connection of all applies the log to the file, which must be the right one
         while self._idle:
             self._idle.pop().close()
         self._reads.dispose()
@@ -180,6 +183,7 @@ def create_file(database: Database) -> None:
             return
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=path.name) as folder:
             draft = Path(folder) / path.name
+            set_application_id(draft, new_application_id())
             with closing(sqlite3.connect(draft)) as connection:
                 connection.execute("PRAGMA journal_mode = WAL")
             draft.chmod(0o600)

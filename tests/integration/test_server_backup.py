@@ -1,6 +1,7 @@
 """Backups made while the server writes, and restored: whole, private, checked, and without bringing back what was revoked."""
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -403,13 +404,29 @@ def test_a_backup_that_was_copied_there_by_hand_is_refused_until_it_is_restored(
     assert answer(plane, token) == (200, None), "the replaced database had gone, and with it what was revoked"
 
 
+def test_a_backup_that_was_copied_there_by_hand_is_refused_while_workers_of_a_killed_server_still_end(
+    plane: ControlPlane,
+) -> None:
+    """They hold the lock for a moment more."""
+    path = backup(plane)
+    lock = (plane.folder / "flagee.db.lock").open("rb")
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        file_of(plane).write_bytes(path.read_bytes())
+        assert "is a backup that was copied there by hand" in refused(plane, "serve", "--bind", "127.0.0.1:1")
+    file_of(plane).unlink()
+    path.replace(file_of(plane))
+    assert "is a backup that was copied there by hand" in refused(plane, "client", "list")
+
+
 def test_a_backup_that_was_copied_there_by_hand_is_not_believed_to_know_of_revocations(plane: ControlPlane) -> None:
     path = backup(plane)
     file_of(plane).write_bytes(path.read_bytes())
     (plane.folder / "flagee.db-wal").write_bytes(b"of the database before")
     done = restore(plane, path)
     assert done["revocations"] == "unknown"
-    assert Path(done["kept"] + "-wal").read_bytes() == b"of the database before"
+    logs = [path for path in plane.folder.glob("flagee.db*-wal*") if path.name != "flagee.db-wal"]
+    assert [path.read_bytes() for path in logs] == [b"of the database before"]
 
 
 def test_a_database_behind_a_symbolic_link_is_watched_and_restored_like_any_other(plane: ControlPlane) -> None:

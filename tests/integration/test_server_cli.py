@@ -68,9 +68,9 @@ def test_a_token_is_alone_on_the_last_line_of_stdout(either: ControlPlane) -> No
     assert row["last_used_at"] is None
 
 
-def test_a_token_is_for_all_four_scopes_and_all_networks_unless_told_otherwise(plane: ControlPlane) -> None:
+def test_a_token_is_for_bootstrap_and_config_and_all_networks_unless_told_otherwise(plane: ControlPlane) -> None:
     issued = json.loads(plane.must("token", "issue", CLIENT, "--output", "json"))
-    assert issued["scopes"] == ["bootstrap", "config", "ingest", "commands"]
+    assert issued["scopes"] == ["bootstrap", "config"]
     assert (issued["networks"], issued["expires_at"]) == ("all", None)
     assert issued["token"].split(".")[1] == issued["id"]
 

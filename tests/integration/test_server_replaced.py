@@ -83,6 +83,27 @@ def put_another_there(plane: ControlPlane) -> None:
     copy_of(plane).replace(file_of(plane))
 
 
+def copy_over_it(plane: ControlPlane, source: Path) -> None:
+    """As an operator does: into the same inode, by another process."""
+    subprocess.run(["cp", source, file_of(plane)], check=True)
+
+
+def copy_a_backup_over_it(plane: ControlPlane) -> None:
+    plane.must("backup", str(plane.folder / "backup.db"))
+    copy_over_it(plane, plane.folder / "backup.db")
+
+
+def copy_another_database_over_it(plane: ControlPlane) -> None:
+    """No backup, but the file of another control plane."""
+    other = plane.folder / "other"
+    other.mkdir()
+    copy_over_it(plane, file_of(prepared(other)))
+
+
+def empty_it(plane: ControlPlane) -> None:
+    os.truncate(file_of(plane), 0)
+
+
 def remove(plane: ControlPlane) -> None:
     file_of(plane).unlink()
 
@@ -100,7 +121,19 @@ def remove_the_index(plane: ControlPlane) -> None:
     (plane.folder / "flagee.db-shm").unlink()
 
 
-@pytest.mark.parametrize("done", [put_another_there, remove, put_elsewhere_and_back, remove_the_log, remove_the_index])
+@pytest.mark.parametrize(
+    "done",
+    [
+        put_another_there,
+        copy_a_backup_over_it,
+        copy_another_database_over_it,
+        empty_it,
+        remove,
+        put_elsewhere_and_back,
+        remove_the_log,
+        remove_the_index,
+    ],
+)
 def test_nothing_is_served_or_stored_and_one_line_says_why(
     plane: ControlPlane, done: Callable[[ControlPlane], None], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -127,6 +160,39 @@ def test_nothing_is_served_or_stored_and_one_line_says_why(
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     [told] = [line for line in lines if line["level"] == "error"]
     assert (told["event"], "Stop the server" in told["message"]) == ("database_replaced", True)
+
+
+def test_a_backup_that_is_copied_over_the_database_brings_no_revoked_token_back(plane: ControlPlane) -> None:
+    token = plane.token()
+    with asking(plane) as http:
+        etag = http.get(CONFIG, headers={"X-Bot-Token": token}).headers["ETag"]
+        plane.must("backup", str(plane.folder / "backup.db"))
+        plane.must("token", "revoke", token.split(".")[1])
+        assert answers(http, token, etag) == [(403, "token_revoked")] * 2
+        with contextlib.closing(sqlite3.connect(file_of(plane))) as stranger:
+            stranger.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        copy_over_it(plane, plane.folder / "backup.db")
+        assert answers(http, token, etag) == REFUSED
+        result = plane.run("token", "list")
+        assert (result.exit_code, "is a backup that was copied there by hand" in result.stderr) == (1, True)
+
+
+def test_what_was_copied_over_the_database_is_not_mixed_with_its_log_when_the_server_stops(
+    plane: ControlPlane,
+) -> None:
+    """SQLite applies the log at the end of the last connection, and would so remove the mark of the backup."""
+    backup = plane.folder / "backup.db"
+    with plane.serving(WORKERS="2", NGINX="none") as (url, child):
+        assert requests.get(f"{url}/ready", timeout=60).status_code == 200
+        plane.must("backup", str(backup))
+        plane.must("client", "add", "In the log only")
+        with contextlib.closing(sqlite3.connect(file_of(plane))) as stranger:
+            stranger.execute("PRAGMA user_version = 7")  # the log has the page with the header
+        assert (plane.folder / "flagee.db-wal").stat().st_size
+        copy_over_it(plane, backup)
+        assert child.stop(60) == 0
+    assert file_of(plane).read_bytes() == backup.read_bytes()
+    assert "is a backup that was copied there by hand" in plane.run("client", "list").stderr
 
 
 def test_what_was_committed_to_a_file_that_had_gone_is_not_acknowledged(plane: ControlPlane) -> None:
@@ -196,6 +262,31 @@ def test_after_a_restart_the_new_file_is_served_and_the_log_of_the_old_one_is_no
     assert "stale_log_put_aside" in capfd.readouterr().err
     with contextlib.closing(sqlite3.connect(file_of(plane))) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_the_log_of_a_killed_server_is_not_applied_to_another_database_in_the_same_file(plane: ControlPlane) -> None:
+    other = plane.folder / "other"
+    other.mkdir()
+    source = file_of(prepared(other))
+    with plane.serving(WORKERS="1", NGINX="none") as (url, child):
+        assert requests.get(f"{url}/ready", timeout=60).status_code == 200
+        plane.must("client", "add", "In the log only")
+        os.killpg(child.pid, signal.SIGKILL)
+        child.stop()
+    assert (plane.folder / "flagee.db-wal").stat().st_size
+    copy_over_it(plane, source)
+    wait_until(lambda: plane.run("client", "list").exit_code == 0, within=60, what="the last worker ended")
+    assert "In the log only" not in plane.must("client", "list")
+    assert len(list(plane.folder.glob("flagee.db-wal.of-replaced-file-*"))) == 1
+
+
+@pytest.mark.parametrize("note", ["", "what no version wrote", "1 2", "{device} {inode} 0", "{device} {inode} 0 -"])
+def test_a_note_that_tells_nothing_keeps_nobody_out(plane: ControlPlane, note: str) -> None:
+    """The note of an earlier version, or what a full disk left of one."""
+    found = file_of(plane).stat()
+    (plane.folder / "flagee.db.lock").write_text(note.format(device=found.st_dev, inode=found.st_ino))
+    with opened(plane) as database, database.reading():
+        assert CLIENT in plane.must("client", "list")
 
 
 def test_a_command_that_puts_a_stale_log_aside_says_so_beside_its_output(plane: ControlPlane) -> None:
