@@ -10,6 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from server import errors
 from server.api import bootstrap, bot_config, health, requests
 from server.api.config_poll import ConfigPoll
+from server.caller_address import CallerAddress
 from server.context import EXTENSION, Clock, build_context, utc_now
 from server.logs import configure_logging
 from server.settings import Settings, read_settings
@@ -32,7 +33,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
     for module in (health, bot_config, bootstrap):
         app.register_blueprint(module.blueprint)
     every = settings.log_level == "debug"
-    app.wsgi_app = ConfigPoll(app.wsgi_app, context, all_lines=every)  # type: ignore[method-assign]
+    app.wsgi_app = CallerAddress(ConfigPoll(app.wsgi_app, context, all_lines=every))  # type: ignore[method-assign]
     hops = settings.trusted_proxies
     if hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from server.context import EXTENSION, Context
-from server.problem import CONTENT_TYPE, INTERNAL_ERROR, MALFORMED, MalformedRequest, problem_body
+from server.problem import CONTENT_TYPE, INTERNAL_ERROR, MALFORMED, NOT_FOUND, MalformedRequest, problem_body
 from server.services.refusal import Reason, Refusal
 from server.storage.causes import Code, DatabaseReplaced, DatabaseUnavailable
 from server.storage.faults import explain
@@ -39,8 +39,9 @@ _STATUS: dict[Reason, int] = {
     "secret_key_missing": 503,
     "secret_key_mismatch": 503,
 }
-# The operator's to mend, but said to the caller too: no key, path or host is in it.
+# The operator has to correct these, and the caller is told the cause too: no key, path or host is in it.
 _HARMLESS: frozenset[Reason] = frozenset({"public_url_missing"})
+_MISCONFIGURED = "The server is misconfigured; its log names the setting to correct."
 _RETRY_AFTER = "30"  # seconds; a proxy keeps its last valid configuration meanwhile
 
 
@@ -80,12 +81,10 @@ def _answer(error: ApiError) -> Response:
 
 def _refused(refusal: Refusal) -> Response:
     status = _STATUS[refusal.reason]
-    if status == 503:  # the operator's to mend: say it in the log, and only the outline to the caller
-        _log.error("cannot serve", reason=refusal.reason, cause=refusal.message)
+    if status == 503:  # the operator has to correct it: the log has the cause, the caller only the outline
+        _log.error("cannot_serve", reason=refusal.reason, cause=refusal.message)
         if refusal.reason not in _HARMLESS:
-            return _answer(
-                ApiError(status, refusal.reason, "the server's operator has to mend this; the server's log says how")
-            )
+            return _answer(ApiError(status, refusal.reason, _MISCONFIGURED))
     return _answer(ApiError(status, refusal.reason, refusal.message, networks=refusal.networks))
 
 
@@ -107,7 +106,7 @@ def _malformed(_: Exception) -> Response:
 
 
 _ROUTING = {
-    404: ("not_found", "there is nothing at this path; check the address that the proxy was given"),
+    404: ("not_found", NOT_FOUND),
     405: ("method_not_allowed", "this path takes other methods, see the Allow header"),
 }
 
@@ -124,7 +123,7 @@ _NAMED: dict[Code, str] = {
 def _database(error: Exception) -> Response:
     context: Context = current_app.extensions[EXTENSION]
     if not isinstance(error, DatabaseReplaced):  # that was logged once, when it was noticed
-        _log.error("database failed", cause=explain(error, context.database))
+        _log.error("database_failed", cause=explain(error, context.database))
     cause = context.database.cause_of(error)
     if cause and cause.code in _NAMED:
         return _answer(ApiError(503, cause.code, _NAMED[cause.code]))
@@ -138,7 +137,7 @@ def _database(error: Exception) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
-    _log.error("unexpected error", exc_info=error)
+    _log.error("unexpected_error", exc_info=error)
     return _answer(
         ApiError(
             500,

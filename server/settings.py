@@ -28,6 +28,7 @@ PREFIX = "FLAGEE_"
 FILE_SUFFIX = "_FILE"
 KEY_BYTES = 32
 _FILE_BYTES = 65536
+_ALIKE = 0.75  # of 1: a letter or two is wrong
 _PLAIN = re.compile(r"[!-~]+")  # it becomes part of a script and of a line to paste
 MAKE_A_KEY = "openssl rand -base64 32 | tr '+/' '-_'"
 
@@ -133,8 +134,8 @@ class Settings(BaseModel):
     )
     nginx: str = Field(
         "nginx",
-        description="Name or path of nginx, which `serve` starts as the public listener. `none`: serve without it, "
-        "on loopback only.",
+        description="Name or path of nginx, which `serve` starts as the public listener; one that is set must be there. "
+        "`none`: serve without it, on loopback only.",
     )
     address_rate: int = Field(
         500,
@@ -224,9 +225,11 @@ def unknown_settings(environ: Mapping[str, str]) -> list[str]:
     """A sentence for each variable that looks like a setting and is none: most likely a typing error."""
     known = {variable(name) + suffix for name in Settings.model_fields for suffix in ("", FILE_SUFFIX)}
     strangers = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
+    # Without the prefix, which all have in common: it would make any two look alike.
+    names = [name.removeprefix(PREFIX) for name in known]
+    near = {name: difflib.get_close_matches(name.removeprefix(PREFIX), names, 1, _ALIKE) for name in strangers}
     return [
-        f"{name} is not a setting"
-        + (f"; did you mean {near[0]}?" if (near := difflib.get_close_matches(name, known, 1)) else "")
+        f"{name} is not a setting" + (f"; did you mean {PREFIX}{near[name][0]}?" if near[name] else "")
         for name in strangers
     ]
 

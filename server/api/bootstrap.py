@@ -9,7 +9,6 @@ import structlog
 from flask import Blueprint, Response, current_app, jsonify, request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from contracts.address import parse_address
 from contracts.bounded import Unreadable, read_json
 from contracts.document import problems_of
 from contracts.secret import Secret
@@ -92,7 +91,7 @@ def enroll_agent() -> Response:
             principal,
             agent_id=body.agent_id,
             hostname=body.hostname,
-            address=_address(),
+            address=request.remote_addr,
             now=context.clock(),
         )
     context.counters.add("agent_enrolled", enrolled.kind)
@@ -105,14 +104,6 @@ def enroll_agent() -> Response:
     return response
 
 
-def _address() -> str | None:
-    """Where the caller is; None where no address tells: a proxy that is trusted by mistake passes on whatever was written."""
-    try:
-        return str(parse_address((request.remote_addr or "").partition("%")[0]))
-    except ValueError:
-        return None
-
-
 def _tell(enrolled: Enrolled, hostname: str, principal: Principal) -> None:
     """One line for every enrolment, so that the caller cannot tell by the time which one it was."""
     fields = {
@@ -120,7 +111,7 @@ def _tell(enrolled: Enrolled, hostname: str, principal: Principal) -> None:
         "network": enrolled.network,
         "agent_id": enrolled.agent_id,
         "hostname": hostname,
-        "address": _address(),
+        "address": request.remote_addr,
         "token": principal.public_id,
         "issued": enrolled.token_id,
     }

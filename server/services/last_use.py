@@ -14,7 +14,7 @@ from server.services.tokens import record_use
 class LastUse(LazyWrites[int, dt.datetime]):
     """By the token's row id."""
 
-    what = "last use of tokens"
+    what = "last_use_of_tokens"
 
     def merged(self, earlier: dt.datetime, later: dt.datetime) -> dt.datetime:
         return later

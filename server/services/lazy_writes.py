@@ -30,7 +30,7 @@ Value = TypeVar("Value")
 class LazyWrites(ABC, Generic[Key, Value]):
     """``interval`` is in seconds. The first value starts a timer; an idle process has none, and so survives a fork."""
 
-    what: str  # for the log
+    what: str  # begins the names of its events in the log
 
     def __init__(self, database: Database, interval: float) -> None:
         self._database = database
@@ -74,7 +74,7 @@ class LazyWrites(ABC, Generic[Key, Value]):
         else:
             if self._trouble:
                 self._trouble = None
-                _log.info(f"{self.what} written again", values=len(values))
+                _log.info(f"{self.what}_written_again", values=len(values))
 
     def close(self) -> None:
         """Write what is left, at the end of the process."""
@@ -96,4 +96,4 @@ class LazyWrites(ABC, Generic[Key, Value]):
         if self._trouble and self._trouble[0] == code and now - self._trouble[1] < _REMIND:
             return
         self._trouble = code, now
-        _log.warning(f"{self.what} not written", cause=explain(error, self._database), reason=code, values=values)
+        _log.warning(f"{self.what}_not_written", cause=explain(error, self._database), reason=code, values=values)

@@ -46,9 +46,13 @@ class Certificates:
         try:
             self._take()
         except TlsUnusable as error:
-            _log.error("new certificate not taken, the one before stays in use", cause=str(error))
+            _log.error(
+                "certificate_not_taken",
+                cause=str(error),
+                message="The new certificate was not taken; the previous one stays in use.",
+            )
             return False
-        _log.info("new certificate taken", certificate=str(self._files[0]))
+        _log.info("certificate_taken", certificate=str(self._files[0]))
         return True
 
     def close(self) -> None:
@@ -86,16 +90,23 @@ def _check(pems: list[bytes], certificate: Path, key: Path) -> None:
         try:
             context.load_cert_chain(first.path, second.path, password=_no_passphrase)
         except ssl.SSLError as error:
-            cause = {
-                "KEY_VALUES_MISMATCH": f"{key} is not the key of the certificate {certificate}",
-                "KEY_TYPE_MISMATCH": f"{key} is not the key of the certificate {certificate}",
-            }.get(
-                error.reason or "", f"{certificate} and {key} are not a certificate and its key in PEM ({error.reason})"
-            )
+            if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
+                name, cause = "tls_key", f"{key} is not the key of the certificate {certificate}"
+            elif not _is_certificate(pems[0]):
+                name, cause = "tls_certificate", f"{certificate} is not a certificate in PEM"
+            else:
+                name, cause = "tls_key", f"{key} is not a private key in PEM"
             raise TlsUnusable(
-                f"{variable('tls_certificate')}, {variable('tls_key')}: {cause}; "
-                "give the certificate with its intermediates, and the key that it was made for"
+                f"{variable(name)}: {cause}; give the certificate with its intermediates, and the key that it was made for"
             ) from None
+
+
+def _is_certificate(pem: bytes) -> bool:
+    try:
+        ssl.create_default_context().load_verify_locations(cadata=pem.decode("ascii"))
+    except (ssl.SSLError, ValueError):
+        return False
+    return True
 
 
 class _Copy:

@@ -93,7 +93,13 @@ class Child:
             self._failures += 1
             self._due = now + pause
             self._process = None
-            _log.error(f"{self.name} ended and is started again", exit=status, pause_s=round(pause, 1))
+            _log.error(
+                "part_ended",
+                part=self.name,
+                exit=status,
+                pause_s=round(pause, 1),
+                message=f"{self.name} ended and is started again.",
+            )
         if now < self._due:
             return self._due - now
         try:
@@ -101,7 +107,7 @@ class Child:
         except OSError as error:
             self._failures += 1
             self._due = now + min(_LONGEST_PAUSE_S, _PAUSE_S * 2**self._failures)
-            _log.error(f"{self.name} cannot be started", cause=str(error))
+            _log.error("part_not_started", part=self.name, cause=str(error))
         return _LONGEST_PAUSE_S
 
     def signal(self, number: signal.Signals) -> None:

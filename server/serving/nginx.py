@@ -12,7 +12,7 @@ from pathlib import Path
 from server.problem import CONTENT_TYPE, CORRELATION_HEADER, problem_body
 from server.serving.certificates import Certificates, path_of
 from server.serving.refusals import ALL, Refused
-from server.settings import Settings
+from server.settings import Settings, variable
 
 DRAIN_S = 10
 _CONNECTIONS = 8192
@@ -25,11 +25,22 @@ _NAME = re.compile(r"\{\{([a-z_]+)\}\}")
 _SAFE = re.compile(r"[A-Za-z0-9._/\[\]:-]+")
 
 
+class NotThere(Exception):
+    """A program that was named as nginx is not one; the text says what to do."""
+
+
 def find_program(settings: Settings) -> str | None:
-    """Path of nginx; None when there is none here, or none is wanted."""
+    """Path of nginx; None where it is switched off, or not installed and not asked for. Raises NotThere."""
     if settings.nginx == "none":
         return None
-    return shutil.which(settings.nginx) or shutil.which(settings.nginx, path=_SYSTEM)
+    found = shutil.which(settings.nginx) or shutil.which(settings.nginx, path=_SYSTEM)
+    if found is None and "nginx" in settings.model_fields_set:
+        raise NotThere(
+            f"{variable('nginx')}: {settings.nginx!r} is not a program that can be started here; give the name or path of nginx "
+            f"without arguments (Debian, Ubuntu: apt-get install nginx), or unset {variable('nginx')}, or set it to none: then "
+            "only a loopback address is served"
+        )
+    return found
 
 
 def render(settings: Settings, folder: Path, listener: socket.socket, certificates: Certificates | None) -> str:
@@ -114,14 +125,15 @@ def _answer(refused: Refused, folder: Path) -> str:
     body = problem_body(refused.status, refused.reason, refused.detail, "$correlation").decode()
     if "'" in body or "\\" in body:
         raise ValueError(f"{refused.reason}: its text cannot stand in a configuration of nginx")
-    retry = f"            add_header Retry-After {refused.retry_after} always;\n" if refused.retry_after else ""
+    more = {"Retry-After": refused.retry_after, "Allow": refused.allow}
+    headers = "".join(f'            add_header {name} "{value}" always;\n' for name, value in more.items() if value)
     return (
         f"        location = {_PLACE}{refused.reason} {{\n"
         "            internal;\n"
         f"            access_log syslog:server=unix:{folder}/log,nohostname {refused.reason};\n"
         f"            default_type {CONTENT_TYPE};\n"
         f"            add_header {CORRELATION_HEADER} $correlation always;\n"
-        f"            add_header Cache-Control no-store always;\n{retry}"
+        f"            add_header Cache-Control no-store always;\n{headers}"
         f"            return {refused.status} '{body}';\n"
         "        }\n"
     )

@@ -27,7 +27,8 @@ _HANDSHAKE = re.compile(
 )
 _CLIENT = re.compile(r", client: (?P<client>[0-9a-fA-F.:]+|unix:)")
 _LEVELS = {"emerg": "critical", "alert": "critical", "crit": "error", "error": "error", "warn": "warning"}
-_USUAL = b" is buffered to a temporary file "  # a warning of nginx for what it is there for
+# What nginx is there for, and what has a line of ours with more in it.
+_LEFT_OUT = (b"[info]", b" is buffered to a temporary file ", b" client intended to send too large ")
 _PER_SECOND = 50
 _BYTES = 65536
 
@@ -44,6 +45,7 @@ class NginxLog:
         self._refused.bind(str(folder / "log"))
         self._refused.setblocking(False)
         self._rest = b""
+        self.silent = True  # nothing was said so far
         self._second, self._written, self._left_out = 0, 0, 0
         selector.register(self._reader, selectors.EVENT_READ, self._read_lines)
         selector.register(self._refused, selectors.EVENT_READ, self._read_refused)
@@ -66,10 +68,11 @@ class NginxLog:
             content = self._rest + os.read(self._reader, _BYTES)
         except BlockingIOError:
             return
+        self.silent = self.silent and not content
         *lines, rest = content.split(b"\n")
         self._rest = rest[:_BYTES]
         for line in lines:
-            if (b"[info]" not in line or b"SSL_do_handshake" in line) and _USUAL not in line:
+            if b"SSL_do_handshake" in line or not any(usual in line for usual in _LEFT_OUT):
                 self._line(line.decode("utf-8", "replace"))
 
     def _line(self, line: str) -> None:
@@ -79,7 +82,7 @@ class NginxLog:
         address = client["client"] if client else None
         if handshake := _HANDSHAKE.match(said):
             if self._room():
-                _log.warning("TLS handshake failed", cause=handshake["cause"], address=address)
+                _log.warning("tls_handshake_failed", cause=handshake["cause"], address=address)
         elif level in _LEVELS and self._room():
             # With a client in it, the rest repeats what the client sent, and that may be a token.
             told = said[: client.start()] if client else said
@@ -98,14 +101,14 @@ class NginxLog:
                 fields = read_json(datagram[datagram.index(b"{") :])
             except ValueError:
                 continue
-            _log.warning("request refused", **fields)
+            _log.warning("request_refused", **fields)
 
     def _room(self) -> bool:
         """Whether another line may be written in this second."""
         second = int(time.monotonic())
         if second != self._second:
             if self._left_out:
-                _log.warning("lines of nginx left out of this log", lines=self._left_out)
+                _log.warning("nginx_lines_left_out", lines=self._left_out)
             self._second, self._written, self._left_out = second, 0, 0
         self._written += 1
         if self._written > _PER_SECOND:

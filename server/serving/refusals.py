@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.problem import INTERNAL_ERROR, MALFORMED
+from server.problem import INTERNAL_ERROR, MALFORMED, NOT_FOUND
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """``codes`` are nginx's own for it; ``retry_after`` is in seconds."""
+    """``codes`` are nginx's own for it; ``retry_after`` is in seconds; ``allow`` are the methods of all paths together."""
 
     status: int
     reason: str
     detail: str
     codes: tuple[int, ...]
     retry_after: int | None = None
+    allow: str | None = None
 
 
 BAD_REQUEST = Refused(400, "bad_request", MALFORMED, (400, 505))
@@ -32,7 +33,16 @@ INTERNAL = Refused(500, "internal_error", INTERNAL_ERROR, (500,))
 ALL: tuple[Refused, ...] = (
     BAD_REQUEST,
     Refused(400, "tls_required", "this address is served over https only; write https:// in the address", (497,)),
-    Refused(405, "method_not_allowed", "this path takes other methods, see the Allow header", (405,)),
+    # Unknown paths are the application's; these are nginx's own for its answers.
+    Refused(404, "not_found", NOT_FOUND, (404,)),
+    # nginx refuses TRACE and CONNECT on every path.
+    Refused(
+        405,
+        "method_not_allowed",
+        "no path takes this method; the Allow header names those that are taken",
+        (405,),
+        allow="GET, HEAD, POST",
+    ),
     Refused(408, "request_timeout", "the request did not arrive in time; nothing was done, send it again", (408,)),
     Refused(411, "length_required", "send a Content-Length with the body", (411,)),
     Refused(413, "body_too_large", "the body is larger than any that is taken here; send less at once", (413,)),

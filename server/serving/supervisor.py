@@ -53,7 +53,7 @@ def supervise(settings: Settings) -> None:
                 require_loopback(settings, listener)
             folder = _run_folder(stack)
             serving = _Serving(settings, listener, folder, program, stack)
-        except (listeners.CannotListen, TlsUnusable, ValueError, OSError) as error:
+        except (listeners.CannotListen, nginx.NotThere, TlsUnusable, ValueError, OSError) as error:
             raise StartFailed(str(error)) from None
         stack.callback(serving.kill)
         serving.run()
@@ -62,9 +62,9 @@ def supervise(settings: Settings) -> None:
 def require_loopback(settings: Settings, listener: socket.socket) -> None:
     """Without nginx nobody from outside is let in. Raises StartFailed with what to install."""
     missing = (
-        f"{variable('nginx')} is none"
+        f"nginx is switched off by {variable('nginx')}=none"
         if settings.nginx == "none"
-        else f"nginx is not here ({settings.nginx} was not found)"
+        else "nginx was not found on this machine"
     )
     install = f"install it (Debian, Ubuntu: apt-get install nginx) or set {variable('nginx')} to its path"
     if settings.tls_certificate:
@@ -74,7 +74,9 @@ def require_loopback(settings: Settings, listener: socket.socket) -> None:
             f"{missing}; without it only a loopback address is served, because nothing else here limits what strangers do; "
             f"{install}, or bind 127.0.0.1"
         )
-    _log.warning("served without nginx, on loopback only", cause=missing, fix=install)
+    _log.warning(
+        "serving_without_nginx", message=f"{missing}; only this machine is served. {install[0].upper()}{install[1:]}."
+    )
 
 
 def _run_folder(stack: ExitStack) -> Path:
@@ -150,13 +152,21 @@ class _Serving:
 
     def _start(self) -> bool:
         """False when it was asked to stop meanwhile."""
-        self._gunicorn.start()
+        self._started(self._gunicorn)
         if not self._wait("gunicorn", self._gunicorn, lambda: bool(_read(self._ready))):
             return False
         if self._nginx is None:
             return True
-        self._nginx.start()
+        self._started(self._nginx)
         return self._wait("nginx", self._nginx, (self._folder / "nginx.pid").exists)
+
+    @staticmethod
+    def _started(child: Child) -> None:
+        try:
+            child.start()
+        except OSError as error:
+            advice = f"; correct {variable('nginx')}" if child.name == "nginx" else ""
+            raise StartFailed(f"{child.name} cannot be started: {error.filename}: {error.strerror}{advice}") from None
 
     def _wait(self, name: str, child: Child, ready: Callable[[], bool]) -> bool:
         """False when it was asked to stop before it was ready."""
@@ -165,7 +175,7 @@ class _Serving:
             status = child.exit_status()
             if status is not None:
                 self._round(0)  # its last words
-                raise StartFailed(f"{name} ended with {status} at its start; its lines in the log say why")
+                raise StartFailed(f"{name} ended with {status} at its start; {self._why(child)}")
             if time.monotonic() > until:
                 raise StartFailed(f"{name} was not ready within {_START_S:g} s; the log says how far it came")
             if self._asked_to_stop():
@@ -173,9 +183,14 @@ class _Serving:
             self._round(_SHORT_S)
         return True
 
+    def _why(self, child: Child) -> str:
+        if child is self._nginx and self._log.silent:
+            return f"{self._settings.nginx} does not seem to be nginx; correct {variable('nginx')}"
+        return "its lines in the log say why"
+
     def _stop(self) -> None:
         """Nginx first: it finishes what callers have begun, and needs the application for it."""
-        _log.info("stopping; requests at work are finished first")
+        _log.info("stopping", message="Requests at work are finished first.")
         self._listener.close()
         if self._nginx:
             self._end(self._nginx, signal.SIGQUIT, signal.SIGTERM, nginx.DRAIN_S + 2)
@@ -188,7 +203,9 @@ class _Serving:
         until = time.monotonic() + seconds
         while child.exit_status() is None:
             if time.monotonic() > until:
-                _log.warning(f"{child.name} did not end in time and was killed", seconds=seconds)
+                _log.warning(
+                    "part_killed", part=child.name, seconds=seconds, message=f"{child.name} did not end in time."
+                )
                 child.kill()
                 return
             if not hurried and self._asked_to_stop():
@@ -209,7 +226,7 @@ class _Serving:
                 case signal.SIGTERM | signal.SIGINT:
                     stop = True
                 case signal.SIGHUP:
-                    _log.info("reloading: certificates, and fresh workers")
+                    _log.info("reloading", message="Certificates are read again, and workers are replaced.")
                     self._reload_certificates()
                     self._gunicorn.signal(signal.SIGHUP)
         return stop

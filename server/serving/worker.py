@@ -76,10 +76,10 @@ class Worker(GeventWorker):
         except (StopIteration, errors.NoMoreData):
             pass
         except TimeoutError:
-            _log.debug("caller took too long", address=_host(addr))
+            _log.debug("caller_too_slow", address=_host(addr))
         except Exception as error:
             if isinstance(error, OSError):
-                _log.debug("caller has gone", address=_host(addr))
+                _log.debug("caller_gone", address=_host(addr))
             else:
                 self.handle_error(req, caller, addr, error)
         finally:
@@ -104,11 +104,11 @@ class Worker(GeventWorker):
         correlation = correlation_id(_received_id(req))
         with structlog.contextvars.bound_contextvars(correlation_id=correlation):
             if refused is INTERNAL:
-                _log.error("unexpected error", exc_info=exc)
+                _log.error("unexpected_error", exc_info=exc)
             else:
                 # Only the kind of error: its text repeats the header, and that may be a token.
                 _log.warning(
-                    "request refused",
+                    "request_refused",
                     status=refused.status,
                     reason=refused.reason,
                     kind=type(exc).__name__,
@@ -131,6 +131,11 @@ class Logger(glogging.Logger):
         configure_logging(settings.log_format, settings.log_level)
         self.error_log.propagate = True
         self.error_log.setLevel(logging.INFO)
+
+    def error(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """A worker that ends by the signal that gunicorn itself sends, in a reload and at the end, is not an error."""
+        write = super().debug if "was sent SIGTERM!" in str(msg) else super().error
+        write(msg, *args, **kwargs)
 
 
 def _cut(caller: Caller) -> None:

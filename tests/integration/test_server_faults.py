@@ -91,7 +91,7 @@ def test_uses_that_cannot_be_written_are_kept_and_written_later(
         writer.execute("BEGIN IMMEDIATE")
         http.get(f"{PATH}?rede=SOL", headers={"X-Bot-Token": token})
         context_of(http.application).last_use.flush()
-        assert "last use of tokens not written" in capfd.readouterr().err
+        assert "last_use_of_tokens_not_written" in capfd.readouterr().err
         writer.execute("ROLLBACK")
         context_of(http.application).last_use.flush()
     [row] = json.loads(plane.must("token", "list", "--output", "json"))
@@ -200,7 +200,7 @@ def test_a_fault_of_ours_is_500_with_a_traceback_in_the_log_only(
     assert (answer.status_code, answer.json and answer.json["reason"]) == (500, "internal_error")
     assert "clock" not in answer.text
     [line] = [
-        line for line in map(json.loads, capfd.readouterr().err.splitlines()) if line["event"] == "unexpected error"
+        line for line in map(json.loads, capfd.readouterr().err.splitlines()) if line["event"] == "unexpected_error"
     ]
     assert line["correlation_id"] == "find-me"
     assert "the clock is broken" in line["exception"]

@@ -192,11 +192,11 @@ def test_uses_that_a_full_disk_does_not_take_are_told_once_kept_and_written_late
         last_use = context_of(http.application).last_use
         for _ in range(5):
             last_use.flush()
-        assert said("last use of tokens not written") == 1
+        assert said("last_use_of_tokens_not_written") == 1
         assert health(http)["reasons"] == ["write_failed", "disk_full"]
         filler.unlink()
         last_use.flush()
-        assert said("last use of tokens written again") == 1
+        assert said("last_use_of_tokens_written_again") == 1
     rows = json.loads(plane.must("token", "list", "--output", "json"))
     assert any(row["last_used_at"] for row in rows)
 

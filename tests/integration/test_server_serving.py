@@ -195,7 +195,7 @@ def test_what_is_refused_before_flask_is_a_problem_with_a_correlation_id(
     assert problem["correlation_id"] == headers["x-correlation-id"]
     wait_until(
         lambda: any(
-            (line["event"], line["status"], line["reason"]) == ("request refused", status, reason)
+            (line["event"], line["status"], line["reason"]) == ("request_refused", status, reason)
             for line in log_lines(child)
             if line.get("correlation_id") == headers["x-correlation-id"]
         ),
@@ -307,6 +307,19 @@ def test_forwarded_addresses_are_believed_as_many_hops_as_told(tmp_path: Path, h
         requests.get(url + "/nowhere", headers=headers, timeout=60)
         [line] = [line for line in log_lines(child) if line["event"] == "request"]
     assert line["address"] == (LOOPBACK, "192.0.2.3", "192.0.2.2")[hops]
+
+
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [("192.0.2.1:4711", "192.0.2.1"), ("[2001:DB8::1]:443", "2001:db8::1"), ("x" * 5000, None), ("unknown", None)],
+)
+def test_a_forwarded_address_is_an_address_in_the_log_or_nothing(
+    shared: tuple[str, Child], written: str, address: str | None
+) -> None:
+    url, child = shared
+    requests.get(url + "/nowhere", headers={"X-Forwarded-For": written}, timeout=60)
+    line = [line for line in log_lines(child) if line["event"] == "request"][-1]
+    assert (line["path"], line["address"]) == ("/nowhere", address)
 
 
 def test_no_secret_is_ever_logged(plane: ControlPlane) -> None:

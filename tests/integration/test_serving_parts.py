@@ -149,7 +149,12 @@ def test_a_second_serve_on_the_port_says_so_and_leaves_nothing(
 REFUSED_STARTS = {
     "a public address without nginx": ({"NGINX": "none", "BIND": "0.0.0.0:0"}, "only a loopback address is served"),
     "nginx that is not here": ({"NGINX": "/nowhere/nginx", "BIND": "0.0.0.0:0"}, "apt-get install nginx"),
+    "nginx by a path that is wrong": ({"NGINX": "/nowhere/nginx"}, "FLAGEE_NGINX: '/nowhere/nginx' is not a program"),
+    "nginx with arguments": ({"NGINX": "nginx -V"}, "FLAGEE_NGINX: 'nginx -V' is not a program"),
+    "nginx named by a blank": ({"NGINX": " "}, "FLAGEE_NGINX: ' ' is not a program"),
+    "nginx that cannot be executed": ({"NGINX": __file__}, f"FLAGEE_NGINX: '{__file__}' is not a program"),
     "nginx that does not start": ({"NGINX": "/bin/false"}, "nginx ended with 1 at its start"),
+    "another program than nginx": ({"NGINX": "/bin/true"}, "/bin/true does not seem to be nginx; correct FLAGEE_NGINX"),
     "an address of another machine": ({"BIND": "192.0.2.1:8080"}, "is no address of this machine"),
     "no room for sockets": ({"TMP": "x" * 90}, "set TMPDIR to another folder"),
     "a name that is none": ({"BIND": "nowhere.invalid:8080"}, "is no address of this machine"),
@@ -174,6 +179,14 @@ def refused(plane: ControlPlane, folder: Path, **changes: str) -> str:
 def test_what_cannot_be_served_ends_serve_with_the_fix(plane: ControlPlane, tmp_path: Path, case: str) -> None:
     changes, said = REFUSED_STARTS[case]
     assert said in refused(plane, tmp_path, **{"BIND": f"{LOOPBACK}:{free_port()}", **changes})
+
+
+def test_a_file_that_is_no_program_ends_serve_with_the_fix(plane: ControlPlane, tmp_path: Path) -> None:
+    (tmp_path / "nginx").write_text("nothing")
+    (tmp_path / "nginx").chmod(0o700)
+    said = refused(plane, tmp_path, BIND=f"{LOOPBACK}:{free_port()}", NGINX=str(tmp_path / "nginx"))
+    assert "nginx cannot be started" in said
+    assert "correct FLAGEE_NGINX" in said
 
 
 def test_a_request_at_work_is_finished_before_serve_ends(plane: ControlPlane, tmp_path: Path) -> None:
@@ -209,6 +222,7 @@ def test_sighup_starts_fresh_workers_and_nobody_notices(shared: tuple[str, Child
         return len(now) == 2 and not now & before
 
     wait_until(replaced, within=60, what="fresh workers")
+    assert [line for line in log_lines(child) if line["level"] == "error"] == []
 
 
 FORGED = {
@@ -249,6 +263,43 @@ def test_what_nginx_answers_by_itself_is_a_problem_with_the_callers_correlation_
         assert answer.headers["Content-Type"] == "application/problem+json"
         assert answer.json()["correlation_id"] == answer.headers["x-correlation-id"]
     assert requests.get(f"{url}/health", timeout=60).status_code == 200
+
+
+def test_a_body_that_is_too_large_is_one_line_in_the_log(shared: tuple[str, Child]) -> None:
+    url, child = shared
+    before = len(log_lines(child))
+    headers = {"x-correlation-id": "one-line", "Content-Length": str(5 * 1024 * 1024)}
+    assert requests.post(f"{url}/health", headers=headers, timeout=60).status_code == 413
+    assert requests.post(f"{url}/health", headers=headers, timeout=60).status_code == 413
+
+    def told() -> list[str]:
+        return [line["event"] for line in log_lines(child)[before:]]
+
+    wait_until(lambda: len(told()) >= 2, within=60, what="a line for each")
+    assert told() == ["request_refused"] * 2
+
+
+NGINX_ANSWERS = {
+    ("GET", "/.refused/bad_request"): (404, "not_found", None),
+    ("GET", "/.refused/not_found"): (404, "not_found", None),
+    ("GET", "/.refused/unknown"): (404, "not_found", None),
+    ("TRACE", "/health"): (405, "method_not_allowed", "GET, HEAD, POST"),
+    ("TRACE", "/nowhere"): (405, "method_not_allowed", "GET, HEAD, POST"),
+}
+
+
+@pytest.mark.parametrize(("method", "path"), NGINX_ANSWERS)
+def test_paths_and_methods_of_nginx_itself_are_answered_as_those_of_the_application(
+    shared: tuple[str, Child], method: str, path: str
+) -> None:
+    url, _ = shared
+    answer = requests.request(method, f"{url}{path}", timeout=60)
+    problem = answer.json()
+    assert (answer.status_code, problem["reason"], answer.headers.get("Allow")) == NGINX_ANSWERS[method, path]
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert problem["correlation_id"] == answer.headers["x-correlation-id"]
+    if answer.status_code == 404:
+        assert problem["detail"] == requests.get(f"{url}/nowhere", timeout=60).json()["detail"]
 
 
 @pytest.mark.parametrize(("hops", "limited"), [("0", True), ("1", False)])

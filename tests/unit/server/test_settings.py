@@ -106,6 +106,11 @@ def test_a_mistyped_setting_is_noticed() -> None:
     assert unknown_settings(environ) == ["FLAGEE_DATABSE_URL is not a setting; did you mean FLAGEE_DATABASE_URL?"]
 
 
+@pytest.mark.parametrize("name", ["FLAGEE_TEST_CACHE", "FLAGEE_X", "FLAGEE_"])
+def test_a_setting_that_is_unlike_the_name_is_not_suggested(name: str) -> None:
+    assert unknown_settings({name: "x"}) == [f"{name} is not a setting"]
+
+
 def test_settings_print_no_secret() -> None:
     settings = read_settings({"FLAGEE_SECRET_KEY": KEY, "FLAGEE_DATABASE_URL": "postgresql://u:hunter2@host/database"})
     assert KEY not in repr(settings)
