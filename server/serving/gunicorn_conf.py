@@ -17,7 +17,7 @@ from server.serving.worker import Logger, Worker
 from server.settings import read_settings
 
 _settings = read_settings(os.environ)
-parsing.install()
+parsing.install(behind_nginx=bool(os.environ.get("SERVE_BEHIND_NGINX")))
 _descriptor = os.environ.get("SERVE_DESCRIPTOR")
 _ready = whole(os.environ.get("SERVE_READY"))
 
@@ -29,6 +29,7 @@ worker_connections = connections()
 logger_class = Logger
 # Loaded once and shared by all workers: less memory, and a wrong setting ends the start instead of every worker.
 preload_app = True
+limit_request_fields = parsing.HEADERS + 10  # with nginx's own; the parser counts the caller's
 keepalive = 75  # longer than nginx keeps a connection to us, so that it never writes into a closing one
 timeout = 60
 graceful_timeout = 10

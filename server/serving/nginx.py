@@ -58,6 +58,7 @@ def render(settings: Settings, folder: Path, listener: socket.socket, certificat
         "errors": "".join(
             f"        error_page {' '.join(map(str, refused.codes))} ={refused.status} {_PLACE}{refused.reason};\n"
             for refused in ALL
+            if refused.codes
         ),
         "limits": "" if settings.trusted_proxies else _limits(settings),
         "forwarded": "".join(

@@ -1,4 +1,4 @@
-"""Bounds that gunicorn's parser of requests lacks: the size of a whole head, and the lines between chunks of a body.
+"""What gunicorn's parser of requests lacks: nginx's rules of HTTP, the size of a whole head, and that of lines between chunks.
 
 Used by :mod:`server.serving.gunicorn_conf`. Gunicorn limits one header and the number of headers, which allows
 heads of 800 kB, and reads the line of a chunk's size until the end of memory.
@@ -7,43 +7,96 @@ heads of 800 kB, and reads the line of a chunk's size until the end of memory.
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 from gunicorn.http.body import ChunkedReader
-from gunicorn.http.errors import ChunkMissingTerminator, InvalidChunkSize, LimitRequestHeaders, ParseException
+from gunicorn.http.errors import (
+    ChunkMissingTerminator,
+    InvalidChunkSize,
+    InvalidHeader,
+    InvalidRequestLine,
+    LimitRequestHeaders,
+    ParseException,
+)
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import Unreader
 
 from server.problem import MalformedRequest
 
-HEAD_BYTES = 32_768  # request line, headers and the empty line; what nginx takes as well
+HEAD_BYTES = 32_768  # request line, headers and the empty line; nginx.conf has the same number
+HEADERS = 100
+ADDRESS = "X-FLAGEE-ADDRESS"
+_OURS = (ADDRESS, "X-FLAGEE-SCHEME", "X-CORRELATION-ID")  # set by nginx: they do not count against the caller
+_OUR_BYTES = 1_024
+_HEADERS = "headers_read"
+_BAD_TARGET = re.compile(rb"[\x00-\x1f\x7f]|^[^?]*%(?:00|(?![0-9A-Fa-f]{2}))")
 _BETWEEN_CHUNKS_BYTES = 8_192  # a chunk's size with its extensions, or the trailers
 
 
-class BoundedRequest(Request):
-    """A request whose head has at most HEAD_BYTES."""
+class TooManyHeaders(LimitRequestHeaders):
+    """More than HEADERS."""
 
+
+class BoundedRequest(Request):
+    """A request whose head has at most HEAD_BYTES and HEADERS, and is refused where nginx refuses it.
+
+    :func:`headers_of` has the headers of a refused one, if they were read that far.
+    """
+
+    behind_nginx = False
     _line_bytes = 0
+    _lines: tuple[bytes, ...] = ()
+
+    def __init__(self, *arguments: Any) -> None:
+        try:
+            super().__init__(*arguments)
+            hosts = sum(name == "HOST" for name, _ in self.headers)
+            if hosts > 1 or (hosts == 0 and self.version != (1, 0)):
+                raise InvalidHeader("HOST")
+        except ParseException as error:
+            setattr(error, _HEADERS, _named(self._lines))
+            raise
 
     def get_data(self, unreader: Unreader, buf: io.BytesIO, stop: bool = False) -> None:
-        if buf.tell() > HEAD_BYTES:
+        if buf.tell() > self._head_bytes():
             raise LimitRequestHeaders("the head has no end")
         super().get_data(unreader, buf, stop)
 
     def parse_request_line(self, line_bytes: bytes) -> None:
         self._line_bytes = len(line_bytes) + len(b"\r\n")
+        if _BAD_TARGET.search(line_bytes):
+            raise InvalidRequestLine("")
         super().parse_request_line(line_bytes)
 
     def parse_headers(self, data: bytes, from_trailer: bool = False) -> list[tuple[str, str]]:
-        if self._line_bytes + len(data) + len(b"\r\n\r\n") > HEAD_BYTES:
+        self._lines = tuple(data.split(b"\r\n"))
+        if self._line_bytes + len(data) + len(b"\r\n\r\n") > self._head_bytes():
             raise LimitRequestHeaders("the head is too large")
+        if sum(line.partition(b":")[0].decode("latin-1").upper() not in _OURS for line in self._lines) > HEADERS:
+            raise TooManyHeaders("too many headers")
         return super().parse_headers(data, from_trailer)
 
     def set_body_reader(self) -> None:
         super().set_body_reader()
         if self.body is not None and isinstance(self.body.reader, ChunkedReader):
             self.body.reader = BoundedChunks(self, self.unreader)
+
+    def _head_bytes(self) -> int:
+        """Behind nginx, which has measured what the caller sent, it holds nginx's headers too."""
+        return HEAD_BYTES + (_OUR_BYTES if self.behind_nginx else 0)
+
+
+def headers_of(error: BaseException) -> dict[str, str]:
+    """Headers of the request that could not be read, by their names in capitals."""
+    headers: dict[str, str] = getattr(error, _HEADERS, {})
+    return headers
+
+
+def _named(lines: tuple[bytes, ...]) -> dict[str, str]:
+    pairs = (line.decode("latin-1").partition(":") for line in lines)
+    return {name.upper(): value.strip(" \t") for name, _, value in pairs}
 
 
 class BoundedChunks(ChunkedReader):
@@ -68,7 +121,8 @@ class BoundedChunks(ChunkedReader):
         super().get_data(unreader, buf)
 
 
-def install() -> None:
+def install(*, behind_nginx: bool) -> None:
     """Make every worker of this process parse requests with these bounds."""
+    BoundedRequest.behind_nginx = behind_nginx
     parser: Any = RequestParser
     parser.mesg_class = BoundedRequest

@@ -12,7 +12,10 @@ from server.problem import INTERNAL_ERROR, MALFORMED, NOT_FOUND
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """``codes`` are nginx's own for it; ``retry_after`` is in seconds; ``allow`` are the methods of all paths together."""
+    """``codes`` are nginx's own for it, none where only gunicorn refuses it.
+
+    ``retry_after`` is in seconds; ``allow`` are the methods of all paths together.
+    """
 
     status: int
     reason: str
@@ -25,8 +28,9 @@ class Refused:
 BAD_REQUEST = Refused(400, "bad_request", MALFORMED, (400, 505))
 URI_TOO_LONG = Refused(414, "uri_too_long", "the address is too long; send rede and nothing else", (414,))
 HEADERS_TOO_LARGE = Refused(
-    431, "headers_too_large", "the headers are too large; a token has about sixty characters", (431, 494)
+    431, "headers_too_large", "the headers are too large; at most 32 kB together and 8 kB each are taken", (431, 494)
 )
+TOO_MANY_HEADERS = Refused(431, "too_many_headers", "the request has more than 100 headers; send fewer", ())
 TRANSFER_CODING = Refused(501, "transfer_coding", "this transfer coding is not taken; send a Content-Length", (501,))
 INTERNAL = Refused(500, "internal_error", INTERNAL_ERROR, (500,))
 

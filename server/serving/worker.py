@@ -21,16 +21,27 @@ from gunicorn.http import RequestParser, errors
 from gunicorn.workers.ggevent import GeventWorker
 
 from contracts.ids import correlation_id
+from server.caller_address import caller_address
 from server.logs import configure_logging
 from server.problem import CONTENT_TYPE, CORRELATION_HEADER, MalformedRequest, problem_body
+from server.serving import parsing
 from server.serving.caller import Caller
-from server.serving.refusals import BAD_REQUEST, HEADERS_TOO_LARGE, INTERNAL, TRANSFER_CODING, URI_TOO_LONG, Refused
+from server.serving.refusals import (
+    BAD_REQUEST,
+    HEADERS_TOO_LARGE,
+    INTERNAL,
+    TOO_MANY_HEADERS,
+    TRANSFER_CODING,
+    URI_TOO_LONG,
+    Refused,
+)
 from server.settings import read_settings
 
 _log = structlog.get_logger("server.serving.worker")
 
 _REFUSED: dict[type[Exception], Refused] = {
     errors.LimitRequestLine: URI_TOO_LONG,
+    parsing.TooManyHeaders: TOO_MANY_HEADERS,
     errors.LimitRequestHeaders: HEADERS_TOO_LARGE,
     errors.UnsupportedTransferCoding: TRANSFER_CODING,
     errors.ParseException: BAD_REQUEST,
@@ -101,7 +112,8 @@ class Worker(GeventWorker):
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         refused = next((answer for kind, answer in _REFUSED.items() if isinstance(exc, kind)), INTERNAL)
-        correlation = correlation_id(_received_id(req))
+        headers = _headers(req, exc)
+        correlation = correlation_id(headers.get(CORRELATION_HEADER.upper()))
         with structlog.contextvars.bound_contextvars(correlation_id=correlation):
             if refused is INTERNAL:
                 _log.error("unexpected_error", exc_info=exc)
@@ -112,7 +124,7 @@ class Worker(GeventWorker):
                     status=refused.status,
                     reason=refused.reason,
                     kind=type(exc).__name__,
-                    address=_host(addr),
+                    address=_host(addr) or caller_address(headers.get(parsing.ADDRESS)),
                 )
         body = problem_body(refused.status, refused.reason, refused.detail, correlation)
         head = (
@@ -148,6 +160,6 @@ def _host(addr: Any) -> str | None:
     return addr[0] if isinstance(addr, tuple) else None
 
 
-def _received_id(request: Any) -> str | None:
-    """The caller's correlation id, when the headers were read that far. Gunicorn gives names in capitals."""
-    return dict(getattr(request, "headers", None) or ()).get(CORRELATION_HEADER.upper())
+def _headers(request: Any, error: BaseException) -> dict[str, str]:
+    """Those of a request, or of one that could not be read as a whole, by their names in capitals."""
+    return dict(request.headers) if request else parsing.headers_of(error)

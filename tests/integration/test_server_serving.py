@@ -145,11 +145,15 @@ def test_the_last_use_of_a_token_is_written_at_the_end(plane: ControlPlane) -> N
 
 
 REFUSED_BEFORE_FLASK = {
-    "a header of 9 kB": (b"GET /health HTTP/1.1\r\nX-Bot-Token: fm1.hunter2" + b"x" * 9000, 431, "headers_too_large"),
+    "a header of 9 kB": (
+        b"GET /health HTTP/1.1\r\nHost: x\r\nX-Bot-Token: fm1.hunter2" + b"x" * 9000,
+        431,
+        "headers_too_large",
+    ),
     "200 headers": (
         b"GET /health HTTP/1.1\r\nHost: x\r\n" + b"\r\n".join(b"X-%d: 1" % n for n in range(200)),
         431,
-        "headers_too_large",
+        "too_many_headers",
     ),
     "a head of 33 kB": (
         b"GET /health HTTP/1.1\r\nHost: x\r\n" + b"\r\n".join(b"X-%d: %s" % (n, b"x" * 3000) for n in range(11)),
@@ -158,6 +162,13 @@ REFUSED_BEFORE_FLASK = {
     ),
     "an address of 5 kB": (b"GET /health?rede=hunter2" + b"x" * 5000 + b" HTTP/1.1\r\nHost: x", 414, "uri_too_long"),
     "an address of 9 kB": (b"GET /health?rede=hunter2" + b"x" * 9000 + b" HTTP/1.1\r\nHost: x", 414, "uri_too_long"),
+    "two hosts": (b"GET /health HTTP/1.1\r\nHost: x\r\nHost: hunter2", 400, "bad_request"),
+    "no host": (b"GET /health HTTP/1.1\r\nX-Bot-Token: fm1.hunter2", 400, "bad_request"),
+    "a null byte in the path": (b"GET /hunter2\0 HTTP/1.1\r\nHost: x", 400, "bad_request"),
+    "an escaped null byte in the path": (b"GET /hunter2%00 HTTP/1.1\r\nHost: x", 400, "bad_request"),
+    "a control character in the query": (b"GET /health?hunter2\x01 HTTP/1.1\r\nHost: x", 400, "bad_request"),
+    "an escape that is none": (b"GET /hunter2%zz HTTP/1.1\r\nHost: x", 400, "bad_request"),
+    "an escape that is cut off": (b"GET /hunter2%4 HTTP/1.1\r\nHost: x", 400, "bad_request"),
     "no request": (b"hunter2", 400, "bad_request"),
     "an unknown version": (b"GET /health HTTP/9.9\r\nHost: x\r\nX-Bot-Token: fm1.hunter2", 400, "bad_request"),
     "a header without a colon": (b"GET /health HTTP/1.1\r\nHost: x\r\nX-Bot-Token fm1.hunter2", 400, "bad_request"),
@@ -205,26 +216,46 @@ def test_what_is_refused_before_flask_is_a_problem_with_a_correlation_id(
     assert "hunter2" not in child.log.read_text()
 
 
-def head_of(size: int) -> bytes:
+def head_of(size: int, longest: int) -> bytes:
     """A request for the health answer with a head of that many bytes, in headers that are each small enough."""
-    start, end = b"GET /health HTTP/1.1\r\nConnection: close\r\n", b"\r\n"
+    start, end = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", b"\r\n"
     head = start
     while (left := size - len(head) - len(end)) > 0:
-        line = min(left, 4096) if left - min(left, 4096) in (0, *range(32, 1 << 20)) else left - 32
+        line = min(left, longest) if left - min(left, longest) in (0, *range(32, 1 << 20)) else left - 32
         head += b"X-Filler: " + b"x" * (line - 12) + b"\r\n"
     return head + end
 
 
 @pytest.mark.parametrize(("size", "status"), [(32_768, 200), (32_769, 431), (36_000, 431)])
-def test_a_head_has_at_most_32_kilobytes_without_nginx_too(alone: tuple[str, Child], size: int, status: int) -> None:
-    url, _ = alone
-    request = head_of(size)
+@pytest.mark.parametrize("line", [512, 4096, 6000, 8190])
+@pytest.mark.parametrize("behind", ["nginx", "nothing"])
+def test_a_head_has_at_most_32_kilobytes_with_and_without_nginx(
+    shared: tuple[str, Child], alone: tuple[str, Child], behind: str, line: int, size: int, status: int
+) -> None:
+    url, _ = shared if behind == "nginx" else alone
+    request = head_of(size, line)
     assert len(request) == size
     status_line, headers, body = exchange(url, request)
     assert status_line.startswith(f"HTTP/1.1 {status} ")
     if status == 431:
         assert headers["content-type"] == "application/problem+json"
         assert json.loads(body)["reason"] == "headers_too_large"
+
+
+@pytest.mark.parametrize(("many", "status"), [(100, 200), (101, 431)])
+@pytest.mark.parametrize("behind", ["nginx", "nothing"])
+def test_a_request_has_at_most_100_headers_of_its_own(
+    shared: tuple[str, Child], alone: tuple[str, Child], behind: str, many: int, status: int
+) -> None:
+    url, child = shared if behind == "nginx" else alone
+    lines = [b"Host: x", *(b"X-%d: 1" % n for n in range(many - 1)), b"x-correlation-id: counted-%d" % many]
+    status_line, headers, body = exchange(url, b"GET /health HTTP/1.1\r\n" + b"\r\n".join(lines) + b"\r\n\r\n")
+    assert status_line.startswith(f"HTTP/1.1 {status} ")
+    assert headers["x-correlation-id"] == f"counted-{many}"
+    if status == 431:
+        assert json.loads(body)["reason"] == "too_many_headers"
+        [line] = [line for line in log_lines(child) if line.get("correlation_id") == "counted-101"]
+        assert (line["event"], line["address"]) == ("request_refused", LOOPBACK)
 
 
 AFTER_A_BROKEN_BODY = b"\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -255,7 +286,7 @@ def test_a_body_whose_chunks_break_the_rules_is_400_and_ends_the_connection(
     errors = child.log.read_text().count('"level": "error"')
     for token, status in ((alone_token, "400"), ("unknown", "401")):
         head = (
-            f"POST /api/bootstrap/enroll HTTP/1.1\r\nX-Bot-Token: {token}\r\nContent-Type: application/json\r\n"
+            f"POST /api/bootstrap/enroll HTTP/1.1\r\nHost: x\r\nX-Bot-Token: {token}\r\nContent-Type: application/json\r\n"
             "Transfer-Encoding: chunked\r\n\r\n"
         )
         status_line, headers, body = exchange(url, head.encode() + chunks + AFTER_A_BROKEN_BODY, last=True)
@@ -272,7 +303,7 @@ def test_a_body_in_chunks_that_keeps_the_rules_is_taken(alone: tuple[str, Child]
     body = json.dumps({"agent_id": "0198c0de-0000-7000-8000-00000000c0de", "hostname": "pdv"}).encode()
     chunks = b"".join(b"%X;note=1\r\n%b\r\n" % (len(part), part) for part in (body[:1], body[1:50], body[50:]))
     head = (
-        f"POST /api/bootstrap/enroll HTTP/1.1\r\nX-Bot-Token: {alone_token}\r\nContent-Type: application/json\r\n"
+        f"POST /api/bootstrap/enroll HTTP/1.1\r\nHost: x\r\nX-Bot-Token: {alone_token}\r\nContent-Type: application/json\r\n"
         "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
     )
     status_line, _, _ = exchange(url, head.encode() + chunks + b"0\r\nX-Trailer: 1\r\n\r\n")
