@@ -1,4 +1,4 @@
-"""Reads the small files that an operator names. Called by the settings (``…_FILE``), TLS and `flagee-server config`."""
+"""Files that an operator names, which may be something else. Called by the settings (``…_FILE``), TLS, config and backup."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ _KINDS = (
     (stat.S_ISSOCK, "a socket"),
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
+    (stat.S_ISLNK, "a symbolic link"),
 )
+
+
+def not_plain(mode: int) -> str:
+    """What it is, in words; empty for a plain file."""
+    if stat.S_ISREG(mode):
+        return ""
+    return next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
 
 
 def read_plain(path: Path, limit: int) -> bytes:
@@ -24,8 +32,7 @@ def read_plain(path: Path, limit: int) -> bytes:
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            kind = next((name for is_kind, name in _KINDS if is_kind(found.st_mode)), "something else")
+        if kind := not_plain(found.st_mode):
             raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))
         if found.st_size > limit:
             raise OSError(errno.EFBIG, f"it has {found.st_size} bytes; at most {limit} are read", str(path))

@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from server.plain_file import not_plain
 from server.storage.causes import cause_of
 from server.storage.copies import Contents, CopyFailed, Progress, check, copy_from_use, make_lasting
 from server.storage.file_header import BACKUP_MARK, set_application_id
@@ -33,10 +34,9 @@ def back_up(database: Database, target: Path, *, overwrite: bool, now: dt.dateti
         target /= f"flagee-{now:%Y%m%dT%H%M%SZ}.db"
     if database.file and target.exists() and target.samefile(database.file.path):
         raise CopyFailed(f"{target} is the database itself; name another file")
-    if target.exists() and not overwrite:
-        raise CopyFailed(f"{target} exists and was not changed; name another file, or give --overwrite")
+    _refuse_occupied(target, overwrite=overwrite)
     try:
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+        with _folder_beside(target) as folder:
             draft = Path(folder) / "copy"
             copy_from_use(database, draft, progress)
             set_application_id(draft, BACKUP_MARK)
@@ -56,6 +56,27 @@ def back_up(database: Database, target: Path, *, overwrite: bool, now: dt.dateti
     except OSError as error:
         raise CopyFailed(f"no copy was made: {error.strerror}: {target}") from None
     return Backup(target, target.stat().st_size, found)
+
+
+def _refuse_occupied(target: Path, *, overwrite: bool) -> None:
+    """A symbolic link is refused too: following it would write where its owner chose, and replacing it would hide its file."""
+    try:
+        found = target.lstat()
+    except OSError:  # nothing there; or the folder takes no file, which is told when the copy is begun
+        return
+    if kind := not_plain(found.st_mode):
+        raise CopyFailed(f"{target} is {kind}, not a file, and was not changed; name a file")
+    if not overwrite:
+        raise CopyFailed(f"{target} exists and was not changed; name another file, or give --overwrite")
+
+
+def _folder_beside(target: Path) -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise CopyFailed(
+            f"no copy was made: no file can be made in the folder {target.parent} ({error.strerror}); name another folder"
+        ) from None
 
 
 def _checked(draft: Path) -> Contents:

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, func, inspect, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from server.plain_file import not_plain
 from server.services.configurations import foreign_keys
 from server.storage.causes import DatabaseInUse
 from server.storage.copies import Contents, CopyFailed, Progress, check, copy_file, make_lasting, using
@@ -92,6 +93,8 @@ def restore(
         raise CopyFailed(f"there is no file {source}; nothing was changed")
     if path.exists() and source.samefile(path):
         raise CopyFailed(f"{source} is the database itself; rename it first, then restore it under its new name")
+    if path.exists() and (kind := not_plain(path.stat().st_mode)):
+        raise CopyFailed(f"{path} is {kind}, not a file; nothing was changed. Correct FLAGEE_DATABASE_URL")
     with file.alone() as in_place, tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         draft = Path(folder) / "copy"
         copy_file(source, draft, progress)

@@ -6,7 +6,9 @@ import json
 import os
 import re
 import shutil
+import socket
 import sqlite3
+import stat
 import subprocess
 import threading
 from pathlib import Path
@@ -160,7 +162,38 @@ def test_a_file_that_exists_is_replaced_only_when_asked(plane: ControlPlane) -> 
     plane.must("backup", str(path), "--overwrite")
     assert path.read_bytes().startswith(b"SQLite format 3")
     assert "is the database itself" in refused(plane, "backup", file_of(plane), "--overwrite")
-    assert "no copy was made: No such file or directory" in refused(plane, "backup", plane.folder / "none" / "x.db")
+    for missing, told in ((plane.folder / "none", "No such file"), (Path("/proc"), "")):
+        said = refused(plane, "backup", missing / "x.db")
+        assert f"no copy was made: no file can be made in the folder {missing} ({told}" in said
+
+
+def occupied(kind: str, path: Path) -> None:
+    match kind:
+        case "a device":
+            os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3))  # as /dev/null
+        case "a pipe":
+            os.mkfifo(path)
+        case "a socket":
+            with socket.socket(socket.AF_UNIX) as made:
+                made.bind(str(path))
+        case _:
+            path.symlink_to("/dev/null")
+
+
+@pytest.mark.parametrize("kind", ["a device", "a pipe", "a socket", "a symbolic link"])
+def test_only_a_file_is_replaced_by_a_backup_or_a_restore(plane: ControlPlane, kind: str) -> None:
+    if kind == "a device":
+        need_root("a device of its own")
+    path = backup(plane)
+    there = plane.folder.parent / "there"
+    occupied(kind, there)
+    before = there.lstat()
+    for options in ((), ("--overwrite",)):
+        assert f"{there} is {kind}, not a file, and was not changed" in refused(plane, "backup", there, *options)
+    result = plane.run("restore", str(path), DATABASE_URL=f"sqlite:///{there}")
+    assert result.exit_code == 1
+    assert f"{'/dev/null is a device' if there.is_symlink() else f'{there} is {kind}'}, not a file" in result.stderr
+    assert (there.lstat().st_ino, there.lstat().st_mode) == (before.st_ino, before.st_mode)
 
 
 def test_a_backup_of_a_damaged_database_is_not_kept(plane: ControlPlane) -> None:
