@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import os
 import selectors
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -23,7 +21,7 @@ from pathlib import Path
 
 import structlog
 
-from server.serving import listeners, nginx
+from server.serving import listeners, nginx, run_folder
 from server.serving.certificates import Certificates, TlsUnusable
 from server.serving.child import Child, Program
 from server.serving.limits import no_core_dumps, raise_file_limit
@@ -80,15 +78,13 @@ def require_loopback(settings: Settings, listener: socket.socket) -> None:
 
 
 def _run_folder(stack: ExitStack) -> Path:
-    """Private, and gone at the end. Systemd's RuntimeDirectory where there is one."""
+    """Raises StartFailed where there is none that can hold the sockets."""
     try:
-        given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-        folder = Path(tempfile.mkdtemp(prefix="flagee-", dir=given or None))
+        folder = run_folder.make(stack)
     except OSError as error:
         raise StartFailed(
             f"there is no folder to write to: {error.strerror}; set TMPDIR to one, or mount a tmpfs on /tmp"
         ) from None
-    stack.callback(shutil.rmtree, folder, ignore_errors=True)
     if len(os.fsencode(folder)) > _FOLDER_BYTES or not nginx.is_plain(str(folder)):
         raise StartFailed(
             f"{folder} cannot hold the sockets of serve: its path is too long or unusual; set TMPDIR to another folder"

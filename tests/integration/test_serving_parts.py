@@ -126,6 +126,11 @@ def test_when_serve_is_killed_its_parts_end_and_the_port_is_free(
         wait_until(lambda: not any(map(alive, running)), within=30, what="every part ended")
         with socket.create_server((LOOPBACK, port)):
             pass
+    temporary = tmp_path / "tmp"
+    [left] = temporary.iterdir()
+    # Another start, even one that is refused later, leaves the folder empty.
+    assert "nginx ended" in refused(plane, tmp_path, BIND=f"{LOOPBACK}:{port}", NGINX="/bin/false")
+    assert not left.exists()
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +169,7 @@ REFUSED_STARTS = {
 def refused(plane: ControlPlane, folder: Path, **changes: str) -> str:
     """What `serve` says when it ends with 1 and leaves nothing behind."""
     temporary = folder / changes.pop("TMP", "tmp")
-    temporary.mkdir()
+    temporary.mkdir(exist_ok=True)
     environ = {**plane.environ, **{f"FLAGEE_{name}": value for name, value in changes.items()}}
     child = start([*COMMAND, "serve"], name="serve", folder=folder, env={**environ, "TMPDIR": str(temporary)})
     wait_until(lambda: not child.alive(), within=60, what="serve ended")
