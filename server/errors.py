@@ -120,6 +120,10 @@ _NAMED: dict[Code, str] = {
 }
 
 
+_LOCKED = "the server's database is locked by another process and nothing was stored; try again later"
+_UNAVAILABLE = "the database cannot be used just now; try again later, the server's log says why"
+
+
 def _database(error: Exception) -> Response:
     context: Context = current_app.extensions[EXTENSION]
     if not isinstance(error, DatabaseReplaced):  # that was logged once, when it was noticed
@@ -127,13 +131,8 @@ def _database(error: Exception) -> Response:
     cause = context.database.cause_of(error)
     if cause and cause.code in _NAMED:
         return _answer(ApiError(503, cause.code, _NAMED[cause.code]))
-    return _answer(
-        ApiError(
-            503,
-            "database_unavailable",
-            "the database cannot be used just now; try again later, the server's log says why",
-        )
-    )
+    detail = _LOCKED if cause and cause.code == "locked" else _UNAVAILABLE
+    return _answer(ApiError(503, "database_unavailable", detail))
 
 
 def _unexpected(error: Exception) -> Response:

@@ -73,14 +73,14 @@ class DatabaseInUse(DatabaseUnavailable):
     code = "locked"
 
 
-_LOCKED = Cause("locked", "it is locked by another process; end that process, or try again")
+LOCKED = Cause("locked", "it is locked by another process; end that process, or try again")
 _DENIED = Cause("access_denied", "access is denied; check the owner and mode of the file and of its folder")
 DISK_FULL = Cause("disk_full", "the disk is full; free some space")
 _READ_ONLY = Cause("read_only", "it cannot be written; check the owner and mode of the file and of its folder")
 
 _SQLITE = {
-    sqlite3.SQLITE_BUSY: _LOCKED,
-    sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_BUSY: LOCKED,
+    sqlite3.SQLITE_LOCKED: LOCKED,
     sqlite3.SQLITE_READONLY: _READ_ONLY,
     sqlite3.SQLITE_FULL: DISK_FULL,
     sqlite3.SQLITE_IOERR: Cause("io_error", "reading or writing failed; check the disk and its free space"),
@@ -97,7 +97,7 @@ _POSTGRESQL: dict[str, Cause] = {
     "25006": Cause("read_only", "it takes no writes; is it a standby, or default_transaction_read_only set?"),
     "53300": Cause("overloaded", "it has no connection left; raise max_connections, or lower FLAGEE_THREADS"),
     "57014": Cause("locked", "a statement took too long; look for a lock or a slow disk"),
-    "55P03": _LOCKED,
+    "55P03": LOCKED,
 }
 
 

@@ -21,11 +21,11 @@ Answer = TypeVar("Answer")
 def patient(seconds: float) -> type[sqlite3.Connection]:
     """A ``factory`` for :func:`sqlite3.connect`: its connections try for ``seconds`` before they raise "database is locked".
 
-    They have ``without_patience()``, a context manager in which they try once.
+    They have ``waiting(seconds)``, a context manager in which they try for that long instead, and at least once.
     """
 
     class PatientConnection(sqlite3.Connection):
-        _seconds = seconds
+        patience = seconds
 
         def cursor(self, factory: Any = None) -> Any:
             return super().cursor(factory or PatientCursor)
@@ -34,15 +34,15 @@ def patient(seconds: float) -> type[sqlite3.Connection]:
             self.insist(super().commit)
 
         @contextmanager
-        def without_patience(self) -> Iterator[None]:
-            self._seconds = 0.0
+        def waiting(self, limit: float) -> Iterator[None]:
+            self.patience = limit
             try:
                 yield
             finally:
-                self._seconds = seconds
+                self.patience = seconds
 
         def insist(self, act: Callable[[], Answer]) -> Answer:
-            until, pause = time.monotonic() + self._seconds, _FIRST_S
+            until, pause = time.monotonic() + self.patience, _FIRST_S
             while True:
                 try:
                     return act()

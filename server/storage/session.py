@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from contracts.secret import Secret
-from server.storage.causes import DISK_FULL, Cause, DatabaseUnavailable, cause_of
+from server.storage.causes import DISK_FULL, LOCKED, Cause, DatabaseUnavailable, cause_of
 from server.storage.database_file import DatabaseFile
 from server.storage.disk import disk_of
 from server.storage.file_header import new_application_id, set_application_id
@@ -51,6 +52,7 @@ class Database:
     backend: str
     status: WriteStatus
     file: DatabaseFile | None
+    _timeout: float
     _reads: Engine
     _writes: Engine
     _idle: list[PoolProxiedConnection] = field(default_factory=list)
@@ -82,9 +84,18 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """A transaction: committed at the end of the block, rolled back by an exception. What it came to is in ``status``."""
+        """A transaction: committed at the end of the block, rolled back by an exception. What it came to is in ``status``.
+
+        What was waited for a connection is not waited for SQLite's lock again.
+        """
+        until = time.monotonic() + self._timeout
         try:
-            with Session(self._writes, expire_on_commit=False) as session, session.begin():
+            with (
+                self._writes.connect() as connection,
+                self._waiting(connection, until - time.monotonic()),
+                Session(connection, expire_on_commit=False) as session,
+                session.begin(),
+            ):
                 yield session
             self.check()  # what was committed to a file that was replaced meanwhile is not acknowledged
         except Exception as error:
@@ -96,7 +107,7 @@ class Database:
     def prove_writing(self) -> None:
         """Write what is there already, so that ``status`` tells whether writing works again. Never waits for another writer."""
         try:
-            with self._writes.connect() as connection, self._impatient(connection), connection.begin():
+            with self._writes.connect() as connection, self._waiting(connection, 0), connection.begin():
                 if self.file is None:
                     connection.exec_driver_sql("SET LOCAL lock_timeout = 100")
                 connection.execute(update(_REVISION).values(version_num=_REVISION.c.version_num))
@@ -109,18 +120,24 @@ class Database:
             self.status.written()
 
     @contextmanager
-    def _impatient(self, connection: Connection) -> Iterator[None]:
-        """Have SQLite not wait for its lock; it takes it at the beginning of a transaction."""
+    def _waiting(self, connection: Connection, seconds: float) -> Iterator[None]:
+        """Have SQLite wait so long for its lock; it takes it at the beginning of a transaction."""
         if self.file is None:
             yield
             return
         driver: Any = connection.connection.driver_connection
-        with driver.without_patience():
+        with driver.waiting(seconds):
             yield
 
     def cause_of(self, error: BaseException) -> Cause | None:
-        """As :func:`server.storage.causes.cause_of`; SQLite has several words for a disk that is full."""
+        """As :func:`server.storage.causes.cause_of`; SQLite has several words for a disk that is full.
+
+        Connections for writing are all busy also because each waits for SQLite's lock.
+        """
         cause = cause_of(error)
+        if cause and cause.code == "overloaded" and self.file and self.status.failing():
+            failure = self.status.last_failure()
+            return LOCKED if failure and failure.code == "locked" else cause
         if cause and cause.code in ("io_error", "cannot_open") and self.file:
             disk = disk_of(self.file.path)
             return DISK_FULL if disk and disk.state == "full" else cause
@@ -222,7 +239,7 @@ def _sqlite(url: URL, timeout: float, connections: int) -> Database:
         event.listen(engine, "checkout", lambda *_: file.check())
         event.listen(engine, "close", lambda connection, _: file.closed(id(connection)))
     event.listen(writes, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    return Database(str(path), "sqlite", status, file, reads, writes)
+    return Database(str(path), "sqlite", status, file, timeout, reads, writes)
 
 
 def _postgresql(url: URL, timeout: float, connections: int) -> Database:
@@ -241,4 +258,6 @@ def _postgresql(url: URL, timeout: float, connections: int) -> Database:
         connection.commit()
 
     event.listen(reads, "connect", limit)
-    return Database(f"{url.host or 'local socket'}/{url.database}", "postgresql", WriteStatus(), None, reads, writes)
+    return Database(
+        f"{url.host or 'local socket'}/{url.database}", "postgresql", WriteStatus(), None, timeout, reads, writes
+    )

@@ -4,14 +4,18 @@ import contextlib
 import datetime as dt
 import json
 import sqlite3
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import create_engine, text, update
 
 from server.storage.models import Configuration
+from server.storage.session import open_database
 from tests.harness.control_plane import ControlPlane, context_of, empty, new_key, prepared
 
 PATH = "/api/ingest/bot/config"
@@ -78,6 +82,50 @@ def test_a_long_write_disturbs_no_reader(plane: ControlPlane) -> None:
         result = plane.run("client", "add", "Late", DATABASE_TIMEOUT="0.2")
         assert result.exit_code == 1
         assert "locked by another process" in result.stderr
+
+
+def test_an_enrolment_that_a_lock_keeps_from_being_stored_is_told_so_with_the_cause_that_health_knows(
+    plane: ControlPlane,
+) -> None:
+    """Also when there are more than connections: those that get none wait for the same lock."""
+    token = plane.token()
+
+    def enrol(number: int) -> tuple[int, Any]:
+        answer = http.application.test_client().post(
+            "/api/bootstrap/enroll?rede=SOL",
+            json={"agent_id": f"0198c0de-0000-7000-8000-{number:012x}", "hostname": "shop"},
+            headers={"X-Bot-Token": token},
+        )
+        return answer.status_code, answer.get_json()
+
+    with (
+        contextlib.closing(sqlite3.connect(database_file(plane), isolation_level=None)) as writer,
+        asking(plane, THREADS="1") as http,
+        ThreadPoolExecutor(40) as pool,
+    ):
+        writer.execute("BEGIN IMMEDIATE")
+        for status, problem in pool.map(enrol, range(40)):
+            assert (status, problem["reason"]) == (503, "database_unavailable")
+            assert "is locked by another process and nothing was stored" in problem["detail"]
+        health = http.get("/health").get_json()
+        assert (health["writing"]["status"], health["writing"]["last_failed"]["reason"]) == ("failing", "locked")
+        writer.execute("ROLLBACK")
+        assert enrol(1)[0] == 201
+
+
+def test_what_was_waited_for_a_connection_is_not_waited_for_the_lock_again(plane: ControlPlane) -> None:
+    """Otherwise a request would take twice FLAGEE_DATABASE_TIMEOUT."""
+    waited = 0.2
+    database = open_database(plane.settings().database_url, timeout=30, connections=1)
+    with contextlib.closing(database), contextlib.ExitStack() as connections:
+        for _ in range(11):  # one that stays, and ten that the pool adds for a moment
+            connections.enter_context(database._writes.connect())
+        release = threading.Timer(waited, connections.close)
+        release.start()
+        with database.writing() as session:
+            driver: Any = session.connection().connection.driver_connection
+            assert 0 < driver.patience <= 30 - waited
+        release.join()
 
 
 def test_uses_that_cannot_be_written_are_kept_and_written_later(
