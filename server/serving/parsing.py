@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 from typing import Any
+from urllib.parse import unquote
 
 from gunicorn.http.body import ChunkedReader
 from gunicorn.http.errors import (
@@ -18,6 +19,7 @@ from gunicorn.http.errors import (
     InvalidRequestLine,
     LimitRequestHeaders,
     ParseException,
+    UnsupportedTransferCoding,
 )
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
@@ -32,6 +34,8 @@ _OURS = (ADDRESS, "X-FLAGEE-SCHEME", "X-CORRELATION-ID")  # set by nginx: they d
 _OUR_BYTES = 1_024
 _HEADERS = "headers_read"
 _BAD_TARGET = re.compile(rb"[\x00-\x1f\x7f]|^[^?]*%(?:00|(?![0-9A-Fa-f]{2}))")
+_TARGET = re.compile("/|https?://", re.IGNORECASE)
+_HOST = re.compile(r"[!-.0-~]+")
 _BETWEEN_CHUNKS_BYTES = 8_192  # a chunk's size with its extensions, or the trailers
 
 
@@ -52,9 +56,7 @@ class BoundedRequest(Request):
     def __init__(self, *arguments: Any) -> None:
         try:
             super().__init__(*arguments)
-            hosts = sum(name == "HOST" for name, _ in self.headers)
-            if hosts > 1 or (hosts == 0 and self.version != (1, 0)):
-                raise InvalidHeader("HOST")
+            self._check_host()
         except ParseException as error:
             setattr(error, _HEADERS, _named(self._lines))
             raise
@@ -69,6 +71,8 @@ class BoundedRequest(Request):
         if _BAD_TARGET.search(line_bytes):
             raise InvalidRequestLine("")
         super().parse_request_line(line_bytes)
+        if not _TARGET.match(self.uri or "") or _leaves_the_root(self.path or ""):
+            raise InvalidRequestLine("")
 
     def parse_headers(self, data: bytes, from_trailer: bool = False) -> list[tuple[str, str]]:
         self._lines = tuple(data.split(b"\r\n"))
@@ -79,13 +83,31 @@ class BoundedRequest(Request):
         return super().parse_headers(data, from_trailer)
 
     def set_body_reader(self) -> None:
+        for name, value in self.headers:
+            if name == "TRANSFER-ENCODING" and value.lower() != "chunked":
+                raise UnsupportedTransferCoding(value)
         super().set_body_reader()
         if self.body is not None and isinstance(self.body.reader, ChunkedReader):
             self.body.reader = BoundedChunks(self, self.unreader)
 
+    def _check_host(self) -> None:
+        hosts = [value for name, value in self.headers if name == "HOST"]
+        one_is_needed = self.version != (1, 0)
+        if len(hosts) > 1 or (one_is_needed and not hosts) or not all(map(_HOST.fullmatch, hosts)):
+            raise InvalidHeader("HOST")
+
     def _head_bytes(self) -> int:
         """Behind nginx, which has measured what the caller sent, it holds nginx's headers too."""
         return HEAD_BYTES + (_OUR_BYTES if self.behind_nginx else 0)
+
+
+def _leaves_the_root(path: str) -> bool:
+    depth = 0
+    for part in unquote(path).split("/"):
+        depth += (part not in ("", ".", "..")) - (part == "..")
+        if depth < 0:
+            return True
+    return False
 
 
 def headers_of(error: BaseException) -> dict[str, str]:

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from gunicorn import arbiter, config, sock, util
+from gunicorn import arbiter, config, glogging, sock, util
 from gunicorn.http import RequestParser, errors
+from gunicorn.http.message import Request
 from gunicorn.workers import base, base_async, ggevent
 
 PARAMETERS: dict[Callable[..., Any], list[str]] = {
@@ -20,6 +21,12 @@ PARAMETERS: dict[Callable[..., Any], list[str]] = {
     ggevent.GeventWorker.notify: ["self"],
     base.Worker.handle_error: ["self", "req", "client", "addr", "exc"],
     RequestParser.__init__: ["self", "cfg", "source", "source_addr"],
+    Request.__init__: ["self", "cfg", "unreader", "peer_addr", "req_number"],
+    Request.get_data: ["self", "unreader", "buf", "stop"],
+    Request.parse_request_line: ["self", "line_bytes"],
+    Request.parse_headers: ["self", "data", "from_trailer"],
+    Request.set_body_reader: ["self"],
+    glogging.Logger.error: ["self", "msg", "args", "kwargs"],
     util.close: ["sock"],
 }
 
@@ -90,6 +97,10 @@ def test_an_inherited_socket_is_named_by_its_descriptor_and_its_file_is_removed_
 
 def test_the_settings_by_which_gunicorn_believes_a_unix_socket_are_there() -> None:
     assert {"forwarded_allow_ips", "secure_scheme_headers", "forwarder_headers"} <= set(config.Config().settings)
+
+
+def test_the_line_that_is_no_error_in_a_reload_has_its_words() -> None:
+    assert '"Worker (pid:{}) was sent {}!"' in inspect.getsource(arbiter.Arbiter.reap_workers)
 
 
 def test_workers_are_forked_after_the_application_was_loaded() -> None:
