@@ -102,6 +102,7 @@ class _Serving:
         self._listener = listener
         self._folder = folder
         self._signals: list[int] = []
+        self._has_started = False  # before, a part that gets SIGHUP would end by it
         self._selector = stack.enter_context(selectors.DefaultSelector())
         self._catch_signals(stack)
         raise_file_limit()
@@ -125,6 +126,7 @@ class _Serving:
     def run(self) -> None:
         """Until it was asked to stop."""
         if self._start():
+            self._has_started = True
             _log.info("serving", address=nginx.address(self._listener), nginx=self._nginx is not None, pid=os.getpid())
             self._keep_running()
         self._stop()
@@ -221,6 +223,8 @@ class _Serving:
             match self._signals.pop(0):
                 case signal.SIGTERM | signal.SIGINT:
                     stop = True
+                case signal.SIGHUP if not self._has_started:
+                    _log.info("reload_not_needed", message="It is still starting, with what is there now.")
                 case signal.SIGHUP:
                     _log.info("reloading", message="Certificates are read again, and workers are replaced.")
                     self._reload_certificates()

@@ -230,6 +230,14 @@ def test_sighup_starts_fresh_workers_and_nobody_notices(shared: tuple[str, Child
     assert [line for line in log_lines(child) if line["level"] == "error"] == []
 
 
+def test_sighup_while_it_starts_does_not_end_it(plane: ControlPlane, tmp_path: Path) -> None:
+    with replace(plane, folder=tmp_path).serving() as (url, child):
+        wait_until(lambda: parts(child)["gunicorn"], within=60, what="gunicorn started")
+        os.kill(child.pid, signal.SIGHUP)
+        assert requests.get(f"{url}/health", timeout=60).status_code == 200
+        assert child.alive()
+
+
 FORGED = {
     "X-Flagee-Address": "192.0.2.9",
     "X-Flagee-Scheme": "https",
