@@ -195,7 +195,7 @@ class DatabaseFile:
                     raise DatabaseAbsent(self.path)
                 if header is not None and held != "not":
                     if (application_id := header.application_id()) == BACKUP_MARK:
-                        raise self._is_backup()  # before SQLite applies a log to it, and whoever else has the lock
+                        raise self._is_backup()  # before SQLite applies a log to it; also while others have the lock
                     if held == "alone":
                         self._put_stale_log_aside(lock, header.file, application_id)
                         self._note_now(lock)

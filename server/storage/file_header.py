@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BACKUP_MARK = 0x464C4255
-_APPLICATION_ID = 68  # where its four bytes begin
+_MAGIC = b"SQLite format 3\0"
+_APPLICATION_ID, _LENGTH = 68, 72  # where its four bytes begin; how much of the header is read
 # SQLite's lock bytes. A connection that is closed as the last one locks these for writing before it applies the log.
 _SHARED_FIRST, _SHARED_LENGTH = 0x40000002, 510
 
@@ -76,14 +77,16 @@ class FileHeader:
             return cls(file, _open[file].handle)
 
     def application_id(self) -> int | None:
-        """None for a file that is too short for a database, or cannot be read."""
+        """None for a file that is no SQLite database, or cannot be read."""
         if self._handle is None:
             return None
         try:
-            found = os.pread(self._handle, 4, _APPLICATION_ID)
+            found = os.pread(self._handle, _LENGTH, 0)
         except OSError:
             return None
-        return int.from_bytes(found, "big", signed=True) if len(found) == 4 else None
+        if len(found) < _LENGTH or not found.startswith(_MAGIC):
+            return None
+        return int.from_bytes(found[_APPLICATION_ID:], "big", signed=True)
 
     def keep_log_out(self) -> None:
         """SQLite applies no log to the file at the end of its last connection, as long as a process of this tree has it open."""
