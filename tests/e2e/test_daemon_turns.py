@@ -46,7 +46,10 @@ def test_jobs_of_one_minute_run_a_few_at_a_time_in_their_order(
         assert most == 2
         assert [line["job"] for line in daemon.events("job_started")] == names
         assert {line["exit_code"] for line in daemon.events("job_ended")} == {0}
-        assert len(daemon.events("job_waits")) == JOBS - 2
+        # Which of them still waits when it is told depends on how soon the first ones end.
+        waited = [line["job"] for line in daemon.events("job_waits")]
+        assert waited
+        assert waited == [name for name in names[2:] if name in waited]
         assert daemon.events("job_missed") == []
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import meta
-from runtime.adapters.state.writer import GATHERING_S, Writer
+from runtime.adapters.state.writer import Writer
 from tests.unit.state.support import open_state
 
 
@@ -76,28 +76,6 @@ def test_items_that_wait_together_are_written_in_one_go(state: State) -> None:
     futures[2].result()
     assert calls == [3, 3, 1, 1, 1]
     assert _keys(state) >= {"a", "b", "c", "d", "e"}
-
-
-def test_a_commit_is_held_back_only_after_one_that_several_shared(state: State) -> None:
-    pauses: list[float] = []
-    writer = Writer(state._writer._transaction, pauses.append)
-
-    def put_alone(*keys: str) -> int:
-        """How many commits were held back."""
-        before = len(pauses)
-        for key in keys:
-            writer.submit(_put(key)).result()
-        return len(pauses) - before
-
-    assert put_alone("a", "b", "c") == 0
-    gate = _block(writer)
-    shared = [writer.submit(_put(key)) for key in ("d", "e")]
-    gate.set()
-    for future in shared:
-        future.result()
-    assert put_alone("f", "g", "h") == 1
-    assert all(0 <= pause <= GATHERING_S for pause in pauses)
-    writer.close()
 
 
 def test_closing_writes_what_was_handed_over(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """The one thread of a process that writes to the database. Records that wait together share one commit, so that ten thousand
 hosts cost a few hundred of them; a record is acknowledged only after the commit that holds it.
 
-While several hosts are at work a commit is held back for a moment, so that more records share it: a commit costs as much as ten
-records. A host that is alone is never held back.
+What comes during a commit shares the next one. No commit is held back to collect more: each host would wait for it, at every
+stage.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import contextlib
 import itertools
 import queue
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -27,7 +26,6 @@ Bulk = Callable[[Connection, Sequence[T]], None]
 Transaction = Callable[[], contextlib.AbstractContextManager[Connection]]
 
 BATCH = 500
-GATHERING_S = 0.025  # from one commit to the next, while several hosts are at work
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +41,8 @@ class _Job:
 class Writer:
     """Runs pieces of work in the order they came, each inside a write transaction that ``transaction`` opens and commits."""
 
-    def __init__(self, transaction: Transaction, pause: Callable[[float], None] = time.sleep) -> None:
-        """``pause``: how seconds are waited for."""
-        self._transaction, self._pause = transaction, pause
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -82,29 +79,21 @@ class Writer:
         return job.future
 
     def _run(self) -> None:
-        open_for_more, several, committed = True, False, 0.0
+        open_for_more = True
         while open_for_more:
-            first = self._queue.get()
-            if first is not None and several:
-                self._pause(max(0.0, committed + GATHERING_S - time.monotonic()))
-            batch = list(itertools.chain([first], self._waiting()))
+            batch = list(itertools.chain([self._queue.get()], self._waiting()))
             open_for_more = None not in batch
-            several = self._commit([job for job in batch if job is not None])
-            committed = time.monotonic()
+            self._commit([job for job in batch if job is not None])
 
     def _waiting(self) -> Iterator[_Job | None]:
         with contextlib.suppress(queue.Empty):
             for _ in range(BATCH - 1):
                 yield self._queue.get_nowait()
 
-    def _commit(self, batch: list[_Job]) -> bool:
-        """Whether several hosts are at work: more than one record came, or another one meanwhile. Seen before those whose record
-        is written can bring their next one."""
-        several = len(batch) > 1
+    def _commit(self, batch: list[_Job]) -> None:
         try:
             with self._transaction() as connection:
                 answers = _answers(connection, batch)
-            several = several or not self._queue.empty()
         except StateUnavailable as error:  # the database, not one of the records: it would be the same for each
             for job in batch:
                 job.future.set_exception(error)
@@ -118,7 +107,6 @@ class Writer:
         else:
             for job, answer in zip(batch, answers, strict=True):
                 job.future.set_result(answer)
-        return several
 
 
 def _answers(connection: Connection, batch: list[_Job]) -> list[Any]:
