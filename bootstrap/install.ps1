@@ -236,7 +236,7 @@ param(
         }
         $repository = $Name.Split('@')[0] -creplace ':[^/:]*\z', ''
         $first = $repository.Split('/')[0]
-        # Too long; the id of an image; a domain that is none.
+        # Too long; the id of an image; no valid domain.
         if ($repository.Length -gt 255 -or $repository -cmatch '\A[0-9a-f]{64}\z' -or
             ($first -cne $repository -and $first.Contains('.') -and $first.Contains('_'))) {
             return $false

@@ -157,7 +157,7 @@ is_image() {
     esac
     image_name=${1%%@*}
     case ${image_name##*/} in (*:*) image_name=${image_name%:*} ;; esac
-    # Too long; the id of an image; a domain that is none.
+    # Too long; the id of an image; no valid domain.
     [ "${#image_name}" -le 255 ] || return 1
     case $image_name in
         (*[!0-9a-f]*) ;;

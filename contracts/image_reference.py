@@ -65,7 +65,7 @@ def familiar(repository: str) -> str:
 
 
 def _is_misread(name: str) -> bool:
-    """What fits the form, and the engine takes for something else: the id of an image, or a domain that is none."""
+    """What fits the form, and the engine takes for something else: the id of an image, or no valid domain."""
     first, slash, _ = name.partition("/")
     return bool(_HEXADECIMAL.fullmatch(name) or (slash and "." in first and "_" in first))
 

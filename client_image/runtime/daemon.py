@@ -36,6 +36,7 @@ from runtime.wiring import Installation
 HEARTBEAT_S = 15.0
 DEPLOYMENT_S = 60.0
 MAINTENANCE_S = 3600.0
+REFRESH_FAULT_S = 300.0  # after a fault of ours; the configuration says how often else
 FULL_DISK_S = 10.0
 
 USAGE = """\
@@ -79,7 +80,7 @@ def _services(installation: Installation, scheduler: Scheduler) -> list[Service]
         Periodic("due_jobs", HEARTBEAT_S, start_what_is_due),
         Periodic("maintenance", MAINTENANCE_S, lambda: apply_retention(installation, clock)),
         Periodic("deployment", DEPLOYMENT_S, DeploymentWatch(installation).check),
-        configuration,
+        Periodic("config_refresh", REFRESH_FAULT_S, configuration.fetch),
     ]
 
 

@@ -34,6 +34,26 @@ def test_work_that_fails_is_repeated_and_its_trouble_is_told_until_it_works_agai
     assert told[:3] == ["", "OSError: the disk is full", ""]
 
 
+def test_the_next_time_comes_when_the_work_says_so() -> None:
+    async def story() -> int:
+        count, enough = 0, asyncio.Event()
+
+        async def work() -> float:
+            nonlocal count
+            count += 1
+            if count == 3:
+                enough.set()
+            return 0.0
+
+        service = Periodic("config_refresh", 3600.0, work)
+        await service.start()
+        await asyncio.wait_for(enough.wait(), 30)
+        await service.stop()
+        return count
+
+    assert asyncio.run(story()) >= 3
+
+
 def test_nothing_is_at_work_after_a_service_stopped() -> None:
     async def story() -> None:
         begun, count = asyncio.Event(), 0

@@ -145,7 +145,7 @@ class ConfigStore:
         )
 
     def _fetched(self) -> bytes | None:
-        """The document as it came, a copy to compare with: a hash in its place would let people guess the passwords in it."""
+        """The document as it came, a copy to compare with: a hash of it would let people guess the passwords in it."""
         try:
             return read_plain(self.folder / FETCHED, MAX_BYTES + _HEAD_BYTES)
         except OSError:

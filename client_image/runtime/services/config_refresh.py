@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime as dt
 import random
 from collections.abc import Callable
@@ -35,7 +34,6 @@ from runtime.wiring import Installation
 
 MIN_PAUSE_S = 30.0
 MAX_PAUSE_S = 3600.0
-_AFTER_A_FAULT_S = 300.0
 
 log = structlog.get_logger("daemon")
 
@@ -166,29 +164,14 @@ def _replace(
 
 
 class ConfigRefresh:
-    """The service. ``schedule`` is given each document that comes into force; it returns the ids of the jobs."""
-
-    name = "config_refresh"
+    """Keeps the stored document current and in force. ``schedule`` is given each one that comes into force; it returns the ids of
+    the jobs."""
 
     def __init__(self, installation: Installation, schedule: Callable[[Document], tuple[str, ...]]) -> None:
         self._installation, self._schedule = installation, schedule
         self._in_force: Document | None = None
         self._stamp: object = None
-        self._task: asyncio.Task[None] | None = None
         self._failures = 0
-        self._trouble = ""
-
-    async def start(self) -> None:
-        self._task = asyncio.create_task(self._forever(), name=self.name)
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-
-    def health(self) -> str:
-        return self._trouble
 
     def take_stored(self) -> float:
         """Put the stored document in force if it is not yet; the seconds between refreshes."""
@@ -213,19 +196,8 @@ class ConfigRefresh:
         if self._installation.store.stamp() != self._stamp:
             self.take_stored()
 
-    async def _forever(self) -> None:
-        while True:
-            pause = _AFTER_A_FAULT_S
-            try:
-                pause = await self._once()
-                self._trouble = ""
-            except Exception as error:
-                self._trouble = f"{type(error).__name__}: {error}"
-                log.error("refresh_failed", error=self._trouble)
-            await asyncio.sleep(pause)
-
-    async def _once(self) -> float:
-        """Seconds until the next one."""
+    async def fetch(self) -> float:
+        """Ask the control plane once; seconds until the next time."""
         installation = self._installation
         result = await in_background(lambda: refresh(installation.store, installation.plane, installation.clock))
         await asyncio.to_thread(note_refresh, installation.state, result, result.at)

@@ -30,9 +30,12 @@ class Service(Protocol):
 
 
 class Periodic:
-    """Work that is repeated every ``seconds``, whatever happens: a full disk at noon must not end the schedule at night."""
+    """Work that is repeated, whatever happens: a full disk at noon must not end the schedule at night.
 
-    def __init__(self, name: str, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    The next time comes after the seconds that the work returns, else after ``seconds``, as after a fault.
+    """
+
+    def __init__(self, name: str, seconds: float, work: Callable[[], Awaitable[float | None]]) -> None:
         self.name = name
         self._seconds, self._work = seconds, work
         self._task: asyncio.Task[None] | None = None
@@ -52,10 +55,11 @@ class Periodic:
 
     async def _forever(self) -> None:
         while True:
+            pause = None
             try:
-                await self._work()
+                pause = await self._work()
                 self._trouble = ""
             except Exception as error:
                 self._trouble = f"{type(error).__name__}: {error}"
                 log.error("service_failed", service=self.name, error=self._trouble)
-            await asyncio.sleep(self._seconds)
+            await asyncio.sleep(self._seconds if pause is None else pause)

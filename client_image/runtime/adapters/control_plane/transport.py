@@ -62,7 +62,7 @@ Answer = Fetched | NotModified | Refused | Unavailable | Intercepted
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """The token, read anew for each request so that a rotated one works at once; ``warning`` when others may read its file."""
+    """The token, read again for each request so that a rotated one works at once; ``warning`` when others may read its file."""
 
     token: Secret | None
     problem: str = ""
