@@ -9,6 +9,7 @@ import socket
 from importlib import resources
 from pathlib import Path
 
+from contracts.visible import quoted
 from server.problem import CONTENT_TYPE, CORRELATION_HEADER, problem_body
 from server.serving.certificates import Certificates, path_of
 from server.serving.refusals import ALL, Refused
@@ -36,9 +37,9 @@ def find_program(settings: Settings) -> str | None:
     found = shutil.which(settings.nginx) or shutil.which(settings.nginx, path=_SYSTEM)
     if found is None and "nginx" in settings.model_fields_set:
         raise NotThere(
-            f"{variable('nginx')}: {settings.nginx!r} is not a program that can be started here; give the name or path of nginx "
-            f"without arguments (Debian, Ubuntu: apt-get install nginx), or unset {variable('nginx')}, or set it to none: then "
-            "only a loopback address is served"
+            f"{variable('nginx')}: {quoted(settings.nginx)} is not a program that can be started here; give the name or "
+            "path of nginx without arguments (Debian, Ubuntu: apt-get install nginx), or unset "
+            f"{variable('nginx')}, or set it to none: then only a loopback address is served"
         )
     return found
 

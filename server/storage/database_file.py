@@ -20,6 +20,7 @@ from typing import Literal
 
 import structlog
 
+from contracts.bounded import whole
 from server.storage.causes import BackupInPlace, DatabaseAbsent, DatabaseInUse, DatabaseReplaced
 from server.storage.file_header import BACKUP_MARK, FileHeader, Identity, application_id_of, identity
 from server.storage.write_status import WriteStatus
@@ -335,8 +336,10 @@ def _noted(lock: int | None) -> Note:
         return Note()
     try:
         device, inode, log, *rest = os.pread(lock, _LENGTH, 0).decode().split()
-        application_id = int(rest[0]) if rest and rest[0] != "-" else None
-        file = Identity(int(device), int(inode))
-        return Note(file, application_id, Identity(file.device, int(log)) if int(log) else None)
     except (OSError, ValueError):
         return Note()
+    numbers = [whole(text) for text in (device, inode, log)]
+    if None in numbers:
+        return Note()
+    file = Identity(numbers[0] or 0, numbers[1] or 0)
+    return Note(file, whole(rest[0]) if rest else None, Identity(file.device, numbers[2]) if numbers[2] else None)

@@ -47,8 +47,7 @@ def patient(seconds: float) -> type[sqlite3.Connection]:
                 try:
                     return act()
                 except sqlite3.OperationalError as error:
-                    # By the whole code: a snapshot that has become old (SQLITE_BUSY_SNAPSHOT) does not become young by waiting.
-                    if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() + pause > until:
+                    if not _passes(error.sqlite_errorcode) or time.monotonic() + pause > until:
                         raise
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_S)
@@ -65,3 +64,8 @@ def patient(seconds: float) -> type[sqlite3.Connection]:
             return self
 
     return PatientConnection
+
+
+def _passes(code: int) -> bool:
+    """Whether waiting may help: another process has the lock, or recovers the log. An old snapshot does not become young."""
+    return code & 0xFF == sqlite3.SQLITE_BUSY and code != sqlite3.SQLITE_BUSY_SNAPSHOT

@@ -742,7 +742,7 @@ def test_a_killed_command_takes_its_boxes_with_it(tmp_path: Path, method: str) -
 def test_arguments_that_make_no_sense_are_named(command: Command) -> None:
     unknown = command("--only", "mint,nobody")
     assert unknown.returncode == 2
-    assert "no terminal 'nobody'; there are: slackware," in unknown.stderr
+    assert 'no terminal "nobody"; there are: slackware,' in unknown.stderr
     missing = command("--profiles", "/nowhere.yaml")
     assert (missing.returncode, "/nowhere.yaml" in missing.stderr) == (2, True)
     with socket.socket() as taken:

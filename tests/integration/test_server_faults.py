@@ -28,7 +28,7 @@ def plane(tmp_path: Path) -> ControlPlane:
 
 @contextlib.contextmanager
 def asking(plane: ControlPlane, **changes: str) -> Iterator[FlaskClient]:
-    with plane.app(DATABASE_TIMEOUT="0.2", **changes) as app:
+    with plane.app(**{"DATABASE_TIMEOUT": "0.2", **changes}) as app:
         context_of(app).health.age = context_of(app).health.prove_every = 0  # each answer is of its moment
         yield app.test_client()
 
@@ -100,7 +100,7 @@ def test_an_enrolment_that_a_lock_keeps_from_being_stored_is_told_so_with_the_ca
 
     with (
         contextlib.closing(sqlite3.connect(database_file(plane), isolation_level=None)) as writer,
-        asking(plane, THREADS="1") as http,
+        asking(plane, THREADS="1", DATABASE_TIMEOUT="2") as http,  # time for all to be let in on a busy machine
         ThreadPoolExecutor(40) as pool,
     ):
         writer.execute("BEGIN IMMEDIATE")
