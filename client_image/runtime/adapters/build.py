@@ -36,7 +36,7 @@ def read_build(root: Path) -> Build | None:
 
 
 def json_in(path: Path) -> Mapping[str, Any]:
-    """The object in a file; empty where there is none."""
+    """The object in a file; empty where the file is absent."""
     try:
         content = read_json(read_handed(path))
     except (OSError, Unreadable):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from server.serving import run_folder
+from tests.harness.need import need_root
 
 
 @pytest.fixture
@@ -75,8 +76,8 @@ def test_what_is_not_a_private_folder_of_serve_stays(parent: Path, tmp_path_fact
     assert (elsewhere / "body" / "1").exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder of another account")
 def test_the_folder_of_another_account_stays(parent: Path) -> None:
+    need_root("a folder of another account")
     folder = left(parent)
     os.chown(folder, 12345, 12345)
     made(parent)

@@ -42,7 +42,7 @@ class PreparedQuery:
         return [(place, reader) for place, reader in enumerate(found) if reader is not None]
 
     def one(self, cursor: DBAPICursor, values: Mapping[str, Any]) -> Any:
-        """The row, by column names; None where there is none. Raises sqlite3.Error."""
+        """The row, by column names; None when no row matches. Raises sqlite3.Error."""
         text, own, order = self._compiled
         cursor.execute(text, [values[name] if name in values else own[name] for name in order])
         found = cursor.fetchone()
