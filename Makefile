@@ -32,7 +32,7 @@ unit: $(VENV)/.dev ## The fast tests only
 SECRETS := --no-verify --disable-plugin KeywordDetector --disable-plugin HexHighEntropyString --disable-plugin Base64HighEntropyString \
 	  --exclude-lines 'hunter2|user:(password|word|pw)@|BEGIN CERTIFICATE.nBEGIN PRIVATE KEY'
 
-check: $(VENV)/.dev ## Lint, types, import rules, shell, PowerShell's grammar, stale generated documents, secrets
+check: $(VENV)/.dev ## Lint, types, import rules, shell (that of actions too), PowerShell's grammar, stale generated documents, secrets
 	@sh tools/system-packages.sh check
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check-types check-rest
 
@@ -44,6 +44,7 @@ check-rest: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	git ls-files '*.sh' .ci/run 'wrappers/linux/*' | xargs shellcheck
+	$(BIN)/python -m tools.action_scripts
 	git ls-files '*.ps1' | xargs $(BIN)/python -m tools.powershell
 	$(BIN)/python -m tools.documents --check
 	@git ls-files -z ':!requirements/*.txt' | xargs -0 $(BIN)/detect-secrets-hook $(SECRETS)

@@ -14,7 +14,7 @@ from runtime.domain.model import Host, Role
 # Every line is key=value; a tool that is missing leaves its key empty. Nothing here writes, waits or needs root.
 _OBSERVE = r"""
 has() { command -v "$1" 2>/dev/null || true; }
-free_kb() { df -Pk "$1" 2>/dev/null | { IFS= read -r head; read -r dev size used free rest; echo "$free"; } || true; }
+free_kb() { df -Pk "$1" 2>/dev/null | { read -r _head; read -r _dev _size _used free _rest; echo "$free"; } || true; }
 printf 'path=%s\n' "$PATH"
 printf 'sudo=%s\n' "$(has sudo)"
 printf 'su=%s\n' "$(has su)"
@@ -53,7 +53,7 @@ printf 'agent_state=%s\n' "$agent_state"
 ports=
 for file in /proc/net/tcp /proc/net/tcp6; do
   [ -r "$file" ] || continue
-  while read -r number local remote state rest; do
+  while read -r _number local _remote state _rest; do
     [ "$state" = 0A ] || continue
     hex=${local##*:}
     case " $ports " in (*" $hex "*) ;; (*) ports="$ports $hex" ;; esac
