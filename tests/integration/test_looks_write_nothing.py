@@ -19,6 +19,7 @@ from runtime.domain import script
 from runtime.domain.action import Action
 from runtime.engine import probe
 from runtime.engine.convergence import variables_of
+from tests.harness.action_cases import cases
 from tests.harness.fixtures import StartTerminal
 from tests.harness.need import need_program
 from tests.harness.systems import System, mint, slackware, ubuntu
@@ -29,8 +30,6 @@ from tests.integration.proxy import Proxy
 MARKER = "tripwire"
 CONFIG = NetworkConfig.model_validate({"network": "ACME", "inventory": {"kind": "static"}})
 PROVIDERS = assets.load(assets.find_root(), catalogue().names).providers
-# A value for a parameter that has none of its own: where one of these names is new, this table says so.
-EXAMPLES: Mapping[str, Any] = {}
 AVAILABLE = [action for action in ACTIONS if action.available]
 PROFILES = {terminal.profile.system.about: terminal for terminal in load()}
 SYSTEMS: Mapping[str, System] = {
@@ -42,13 +41,21 @@ SYSTEMS: Mapping[str, System] = {
 KINDS = (*PROFILES, *SYSTEMS)
 
 
+def given(action: Action, required: set[str]) -> dict[str, Any]:
+    """Values for these parameters, from the first of the action's cases that has them all."""
+    if not required:
+        return {}
+    found = next((case.params for case in cases(action.name).values() if required <= case.params.keys()), None)
+    assert found is not None, f"{action.name}: no case in tests/cases/actions gives {', '.join(sorted(required))}"
+    return {name: found[name] for name in required}
+
+
 def variants(action: Action) -> Iterator[dict[str, str]]:
     """The action's parameters with every switch off and with every switch on, as variables of its script."""
     fields = action.params.model_fields
     base = {name: default_at(CONFIG, path) for name, path in action.defaults.items()}
     required = [name for name, field in fields.items() if field.is_required() and name not in base]
-    assert set(required) <= EXAMPLES.keys(), f"{action.name}: say in EXAMPLES what {required} may be"
-    base |= {name: EXAMPLES[name] for name in required}
+    base |= given(action, set(required))
     switches = [name for name, field in fields.items() if field.annotation is bool]
     for on in (False, True):
         yield variables_of(action.params.model_validate({**base, **dict.fromkeys(switches, on)}))
@@ -167,8 +174,12 @@ def test_a_dry_run_of_every_action_leaves_a_real_terminal_as_it_was(
     proxy.run("test_endpoint_connection", "--host", "SHOP-LOJA001-PDV201")  # the first login leaves its own traces
     before = terminal.listing()
     for action in AVAILABLE:
-        said = proxy.run(action.name, "--host", "SHOP-LOJA001-PDV201", "--dry-run", "--output", "json")
-        expected = "ok done" if action.effect == "read" else "would_change dry_run"
-        assert said.outcomes == {"SHOP-LOJA001-PDV201": expected}, said
+        fields = action.params.model_fields
+        required = {name for name, field in fields.items() if field.is_required()} - set(action.defaults)
+        params = [f"--param={name}={value}" for name, value in given(action, required).items()]
+        said = proxy.run(action.name, "--host", "SHOP-LOJA001-PDV201", *params, "--dry-run", "--output", "json")
+        expected = {"ok done"} if action.effect == "read" else {"ok done", "would_change dry_run"}
+        assert said.outcomes.keys() == {"SHOP-LOJA001-PDV201"}, said
+        assert set(said.outcomes.values()) <= expected, said
     assert terminal.listing() == before
     assert terminal.alive()
