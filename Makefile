@@ -8,7 +8,7 @@ PIP    := $(BIN)/pip install -q --disable-pip-version-check --no-input
 PYTEST_ARGS ?= -q -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit integration check check-types check-rest format lock schema bench image publish clean
+.PHONY: help setup demo test unit mutants integration check check-types check-rest format lock schema bench image publish clean
 
 help: ## List these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,9 @@ test: $(VENV)/.dev ## Every test that this machine can run, on real parts; says 
 
 unit: $(VENV)/.dev ## The fast tests only
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/unit tests/contract
+
+mutants: $(VENV)/.dev ## Which small faults in a module no test notices: MODULE="rollout listed"
+	$(BIN)/python -m tools.mutants $(MODULE)
 
 # By form, not by how random a text looks: tests are full of digests. The excluded lines are made up, and say so.
 SECRETS := --no-verify --disable-plugin KeywordDetector --disable-plugin HexHighEntropyString --disable-plugin Base64HighEntropyString \

@@ -1,0 +1,58 @@
+"""The modules that are tried, each with the tests that belong to it. A new one is a row here."""
+
+from __future__ import annotations
+
+_RUNTIME = "client_image/runtime"
+_DOMAIN = f"{_RUNTIME}/domain"
+_UNIT = "tests/unit"
+_ENGINE = (f"{_UNIT}/engine/test_process_one.py", f"{_UNIT}/engine/test_departure.py", f"{_UNIT}/test_machines.py")
+
+# Name -> path, then test files.
+MODULES: dict[str, tuple[str, ...]] = {
+    "rollout": (
+        f"{_DOMAIN}/rollout.py",
+        f"{_UNIT}/test_rollout.py",
+        "tests/contract/test_rollout_vectors.py",
+        *_ENGINE,
+    ),
+    "selection": (f"{_DOMAIN}/selection.py", f"{_UNIT}/engine/test_selection.py", f"{_UNIT}/engine/test_targets.py"),
+    "filters": (
+        f"{_DOMAIN}/filters.py",
+        f"{_UNIT}/engine/test_selection.py",
+        f"{_UNIT}/engine/test_targets.py",
+        "tests/contract/test_job_targets.py",
+    ),
+    "machines": (f"{_DOMAIN}/machines.py", f"{_UNIT}/test_machines.py"),
+    "listed": (f"{_DOMAIN}/listed.py", f"{_UNIT}/test_listed.py", f"{_UNIT}/test_machines.py"),
+    "guard": (
+        f"{_DOMAIN}/compatibility_guard.py",
+        f"{_UNIT}/test_compatibility_guard.py",
+        "tests/contract/test_product_data.py",
+    ),
+    "pipeline": (
+        f"{_DOMAIN}/pipeline.py",
+        f"{_UNIT}/engine/test_pipeline.py",
+        f"{_UNIT}/test_secret_parameters.py",
+        f"{_UNIT}/engine/test_targets.py",
+    ),
+    "names": (
+        f"{_DOMAIN}/names.py",
+        f"{_UNIT}/test_names.py",
+        f"{_UNIT}/engine/test_selection.py",
+        "tests/contract/test_bounded.py",
+    ),
+    "windows": ("contracts/windows.py", f"{_UNIT}/test_windows.py", f"{_UNIT}/test_clocks.py"),
+    "cron": ("contracts/cron.py", f"{_UNIT}/test_cron.py", f"{_UNIT}/test_schedule.py"),
+    "schedule": ("contracts/schedule.py", f"{_UNIT}/test_schedule.py"),
+    "shutdown": (
+        f"{_RUNTIME}/actions/shutdown_endpoint.py",
+        f"{_UNIT}/actions/test_decisions.py",
+        f"{_UNIT}/test_machines.py",
+        f"{_UNIT}/test_schedule.py",
+    ),
+    "credentials": (f"{_RUNTIME}/adapters/ssh/credentials.py", f"{_UNIT}/test_ssh_credentials.py"),
+    "ssh_client": (f"{_RUNTIME}/adapters/ssh/client.py", f"{_UNIT}/test_ssh_client.py", f"{_UNIT}/test_ssh_words.py"),
+    "gates": (f"{_RUNTIME}/engine/gates.py", f"{_UNIT}/test_rollout.py", *_ENGINE),
+    "process_one": (f"{_RUNTIME}/process_one.py", *_ENGINE),
+    "convergence": (f"{_RUNTIME}/engine/convergence.py", *_ENGINE),
+}
