@@ -331,7 +331,7 @@ def test_a_database_that_was_lost_is_restored_and_a_log_that_was_left_is_put_asi
 
 
 def test_a_database_that_was_removed_by_mistake_is_rescued_from_the_server_that_still_runs(plane: ControlPlane) -> None:
-    """As docs/operations.md says. What was stored last is in the log, which has its name still."""
+    """As docs/operations/problems.md says. What was stored last is in the log, which has its name still."""
     rescued = plane.folder.parent / "rescued.db"
     with plane.app() as app:
         assert app.test_client().get("/health").status_code == 200
