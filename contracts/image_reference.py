@@ -15,7 +15,6 @@ _DOMAIN = rf"({_LABEL}(\.{_LABEL})*|\[[0-9A-Fa-f:]+\])(:[0-9]{{1,5}})?"
 _PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 FORM = rf"({_DOMAIN}/)?{_PART}(/{_PART})*(:[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?"
 
-_FORM = re.compile(FORM)
 _HEXADECIMAL = re.compile("[0-9a-f]{64}")
 _HUB = ("docker.io", "index.docker.io")
 ADVICE = "give one such as registry.example.com/name:stable"
@@ -51,7 +50,7 @@ def parse_reference(text: str) -> Reference:
     else:
         tag = ""
     # Before the form is tried: it takes longer the longer a text is.
-    if len(name) > NAME_LONGEST or len(text) > 2 * NAME_LONGEST or not _FORM.fullmatch(text) or _is_misread(name):
+    if len(name) > NAME_LONGEST or len(text) > 2 * NAME_LONGEST or not re.fullmatch(FORM, text) or _is_misread(name):
         raise ValueError(f"this is not a reference to an image; {ADVICE}")
     return Reference(familiar(name), tag or ("" if digest else "latest"), digest)
 

@@ -57,6 +57,8 @@ def main() -> None:
     if not any(os.environ.get(name) for name in ("LOGNAME", "USER")):
         # The container's uid 10001 has no entry among the system's users; asyncssh and getpass ask for its name.
         os.environ["LOGNAME"] = "flageemonitor"
+    # Else pydantic looks through every installed package for plugins, at each start.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     core_dumps.switch_off()
     gc.disable()  # nothing that the libraries make while they load is garbage; a run looks for some again once it has hosts
     try:

@@ -1,5 +1,7 @@
 """Our side of a keyboard-interactive dialogue: which question gets the password, whatever the server says around it."""
 
+import subprocess
+import sys
 import time
 
 import pytest
@@ -42,3 +44,17 @@ def test_instructions_that_demand_a_change_are_recognised() -> None:
     text = "Welcome to the shop. " * 30 + "You are required to change your password immediately."
     assert client.kbdint_challenge_received("", text, "", [("Password: ", False)]) is None
     assert client.expired
+
+
+def test_loading_the_ssh_library_starts_no_other_program() -> None:
+    code = """
+import sys
+started = []
+sys.addaudithook(lambda event, values: started.append(values[0]) if event == "subprocess.Popen" else None)
+import runtime.adapters.ssh.client
+import ctypes.util
+from asyncssh.kex import get_kex_algs
+print(len(started), b"mlkem768x25519-sha256" in get_kex_algs(), ctypes.util.find_library.__module__)
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told.split() == ["0", "True", "ctypes.util"]

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import asyncssh
-
 from runtime.adapters.ssh import words
+from runtime.adapters.ssh.library import asyncssh
 from runtime.domain.ports import PinnedKey
 
 # Rounds of a dialogue that shows something and asks nothing. A server that goes on with that for ever is left.

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-import asyncssh
-
 from contracts.config import Credential
 from contracts.secret import Secret
+from runtime.adapters.ssh.library import asyncssh
 from runtime.domain.errors import Permanent
 from runtime.domain.model import Host, Outcome, Reason
 

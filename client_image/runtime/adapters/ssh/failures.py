@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import errno
 
-import asyncssh
-
 from runtime.adapters.ssh import words
 from runtime.adapters.ssh.client import Client
+from runtime.adapters.ssh.library import asyncssh
 from runtime.domain.errors import HostError, Permanent, Transient
 from runtime.domain.model import Host, Outcome, Reason
 from runtime.domain.ports import PinnedKey

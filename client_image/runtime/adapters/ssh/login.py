@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-import asyncssh
-
 from contracts.config import Ssh
 from runtime.adapters.ssh import failures
 from runtime.adapters.ssh.algorithms import LEGACY, MODERN, Profile, missing, read_offer
 from runtime.adapters.ssh.client import Client
+from runtime.adapters.ssh.library import asyncssh
 from runtime.domain.errors import HostError
 from runtime.domain.model import Host
 from runtime.domain.ports import PinnedKey

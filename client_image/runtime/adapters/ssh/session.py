@@ -8,12 +8,11 @@ import math
 import secrets
 from collections.abc import Callable, Sequence
 
-import asyncssh
-
 from contracts.config import Credential
 from runtime.adapters.ssh import elevation, words
 from runtime.adapters.ssh.client import Client
 from runtime.adapters.ssh.elevation import TerminalWanted, Way
+from runtime.adapters.ssh.library import asyncssh
 from runtime.adapters.ssh.shell import Shell
 from runtime.domain import script
 from runtime.domain.errors import Permanent

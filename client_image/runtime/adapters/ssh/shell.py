@@ -6,9 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-import asyncssh
-
 from runtime.adapters.ssh import words
+from runtime.adapters.ssh.library import asyncssh
 from runtime.domain.script import Reader
 
 GREETING_KEPT = 8192
