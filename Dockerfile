@@ -52,6 +52,7 @@ FROM base AS client
 COPY --from=client-packages /opt/venv /opt/venv
 COPY providers /flageemonitor/providers
 COPY compat_matrix /flageemonitor/compat_matrix
+COPY locale /flageemonitor/locale
 COPY wrappers /flageemonitor/wrappers
 COPY client_image/scripts /flageemonitor/scripts
 COPY client_image/utilities /flageemonitor/utilities
@@ -102,6 +103,7 @@ COPY contracts /srv/flagee/contracts
 COPY server /srv/flagee/server
 COPY bootstrap /srv/flagee/bootstrap
 COPY wrappers /srv/flagee/wrappers
+COPY locale /srv/flagee/locale
 ARG VERSION=0.0.0
 ARG REVISION=unknown
 RUN printf '#!/bin/sh\nexec python -m server.cli "$@"\n' >/usr/local/bin/flagee-server && chmod 755 /usr/local/bin/flagee-server \

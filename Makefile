@@ -8,7 +8,7 @@ PIP    := $(BIN)/pip install -q --disable-pip-version-check --no-input
 PYTEST_ARGS ?= -q -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit mutants integration check check-types check-rest format lock schema bench image publish clean
+.PHONY: help setup demo test unit mutants integration check check-types check-rest format lock schema catalogues bench image publish clean
 
 help: ## List these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -35,7 +35,7 @@ mutants: $(VENV)/.dev ## Which small faults in a module no test notices: MODULE=
 SECRETS := --no-verify --disable-plugin KeywordDetector --disable-plugin HexHighEntropyString --disable-plugin Base64HighEntropyString \
 	  --exclude-lines 'hunter2|user:(password|word|pw)@|BEGIN CERTIFICATE.nBEGIN PRIVATE KEY'
 
-check: $(VENV)/.dev ## Lint, types, import rules, shell (that of actions too), PowerShell's grammar, stale generated documents, secrets
+check: $(VENV)/.dev ## Lint, types, import rules, shell (that of actions too), PowerShell's grammar, stale documents, translations, secrets
 	@sh tools/system-packages.sh check
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check-types check-rest
 
@@ -50,6 +50,7 @@ check-rest: $(VENV)/.dev
 	$(BIN)/python -m tools.action_scripts
 	git ls-files '*.ps1' | xargs $(BIN)/python -m tools.powershell
 	$(BIN)/python -m tools.documents --check
+	$(BIN)/python -m tools.catalogues --check
 	@git ls-files -z ':!requirements/*.txt' | xargs -0 $(BIN)/detect-secrets-hook $(SECRETS)
 
 format: $(VENV)/.dev ## Format and mend what can be mended
@@ -58,6 +59,9 @@ format: $(VENV)/.dev ## Format and mend what can be mended
 
 schema: $(VENV)/.dev ## Write the generated documents: JSON Schema, settings, actions, reason codes
 	$(BIN)/python -m tools.documents
+
+catalogues: $(VENV)/.dev ## Bring the catalogues of translated sentences up to the code; docs/translating.md
+	$(BIN)/python -m tools.catalogues
 
 lock: $(VENV)/.dev ## Resolve requirements/*.in again, with hashes
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --python-version 3.11 requirements/dev.in -o requirements/dev.txt

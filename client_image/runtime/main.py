@@ -9,16 +9,20 @@ import sys
 import click
 
 from contracts import core_dumps
+from contracts.text import say
 from contracts.visible import not_text, visible
 from runtime.cli.commands import cli
+from runtime.cli.language import choose_language, shown
 from runtime.cli.program import PROGRAM
 
 
 def _parsed_and_run(words: list[str]) -> int:
     """The exit code. What the option parser refuses is an error like every other where a program reads the output."""
+    choose_language(words)
     try:
         if strange := not_text(words):
-            raise click.UsageError(f"{strange} is not text in the encoding of this terminal; nothing was done")
+            text = say("{word} is not text in the encoding of this terminal; nothing was done", word=strange)
+            raise click.UsageError(shown(text))
         return int(cli(words, prog_name=PROGRAM, standalone_mode=False) or 0)
     except click.Abort:
         return 130

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runtime.cli.program import PROGRAM, Group, Program, guarded, output_option
+from contracts.text import say
+from runtime.cli.help import Command
+from runtime.cli.language import shown
+from runtime.cli.program import PROGRAM, Group, Program, guarded, lang_option, output_option
 
 if TYPE_CHECKING:
     from runtime.cli.output import Out
@@ -27,7 +30,7 @@ class FilteredGroup(Group):
         return [*options(), *super().get_params(ctx)]
 
 
-class RunCommand(click.Command):
+class RunCommand(Command):
     """`run`, with the filters, and the options of the first generation that actions declare: accepted or refused by name, never
     ignored."""
 
@@ -49,19 +52,20 @@ class RunCommand(click.Command):
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="flageemonitor-proxy", prog_name=PROGRAM)
+@lang_option
 def cli() -> None:
-    """Run actions on the terminals of this proxy's network, and see what was decided about each.
+    """Run actions on the terminals of this proxy's network, and see what was decided about each of them.
 
     \b
-    flageemonitor-run diagnose_env --loja 1             look at every terminal of store 1
+    flageemonitor-run diagnose_env --loja 1             read every terminal of store 1
     flageemonitor-run update_endpoint_timezone --loja 1 --dry-run
     flageemonitor-run shutdown_endpoint --host ACME-LOJA001-PDV201
-    flageemonitor-run why ACME-LOJA001-PDV201           why was it touched, or left alone?
+    flageemonitor-run why ACME-LOJA001-PDV201           why was an action run on it, or not?
 
     `flageemonitor-run actions` lists the actions, `flageemonitor-run run --help` the filters.
 
-    Exit codes: 0 all well, 1 some host needs a look, 2 usage, 3 no valid configuration, 4 inventory unavailable, 5 no host
-    matched, 6 job still running, 130 cancelled.
+    Exit codes: 0 success, 1 some host needs attention, 2 wrong usage, 3 no valid configuration, 4 inventory unavailable, 5 no
+    host matched, 6 the job is still running, 130 cancelled.
     """
 
 
@@ -75,11 +79,13 @@ def cli() -> None:
     help="Parameter of the action; lists and maps as JSON, secrets as @FILE or @- (stdin).",
 )
 @click.option("--compat-mode", metavar="MODE", help="off, warn or enforce; may tighten the configured mode.")
-@click.option("--yes", is_flag=True, help="Confirm the hosts that would be asked about; needed in a pipe.")
-@click.option("--reason", "purpose", metavar="TEXT", help="Why, for the record: `runs RUN_ID` and `why` show it.")
-@click.option("--dry-run", is_flag=True, help="Look and decide, write nothing: the plan of the first stage is shown.")
+@click.option("--yes", is_flag=True, help="Confirm the hosts without being asked; needed in a pipe.")
+@click.option(
+    "--reason", "purpose", metavar="TEXT", help="Why you run it; it is recorded, and `runs RUN_ID` and `why` show it."
+)
+@click.option("--dry-run", is_flag=True, help="Read and decide, change nothing: shows the plan of the first stage.")
 @output_option
-@click.option("--debug", is_flag=True, help="Say more on stderr.")
+@click.option("--debug", is_flag=True, help="More messages on stderr.")
 @click.option("--job", "job_id", hidden=True)
 @click.option("--planned", hidden=True)
 @click.option("--run-id", hidden=True)
@@ -88,11 +94,11 @@ def cli() -> None:
 def run_action(context: click.Context, /, **values: Any) -> None:
     """Run ACTION on the hosts that match every given filter.
 
-    Names of actions: canonical, first-generation or a provider's own; see `flageemonitor-run actions`. Every considered
+    ACTION is a canonical name, a first-generation name or a provider's own; see `flageemonitor-run actions`. Every considered
     host gets one outcome with a reason. Actions that change or disrupt (power off, remove) need explicit targets or --all.
 
-    By hand, an action that disrupts, or that changes more than one store, first asks for the number of hosts; in a pipe it needs
-    --yes. A value that matches no host stops the run before anything is touched (exit code 5).
+    Before an action that disrupts, or that changes more than one store, you type the number of hosts; in a pipe, add --yes. A
+    value that matches no host stops the run before any host is contacted (exit code 5).
     """
 
     def work(installation: Installation, out: Out) -> int:
@@ -115,10 +121,10 @@ def run_action(context: click.Context, /, **values: Any) -> None:
     guarded(values["output"], work)
 
 
-@cli.command("actions", short_help="Every action, its names and effect.")
+@cli.command("actions", short_help="List every action, its names and effect.")
 @output_option
 def list_actions(output: str | None) -> None:
-    """Every action: names, effect, where it may run, whether this version carries it."""
+    """Every action: its names, its effect, where it may run, and whether this version has it."""
     from runtime.cli.knowledge import show_actions
 
     guarded(output, lambda installation, out: show_actions(installation.known, out), reading=True)
@@ -129,32 +135,35 @@ def list_actions(output: str | None) -> None:
 @click.option("--provider", metavar="ID", help="Only this provider.")
 @output_option
 def explain(action: str, provider: str | None, output: str | None) -> None:
-    """What ACTION would do for each provider, side by side: names, parameters, gates, and the script it looks with."""
+    """What ACTION would do for each provider, side by side: names, parameters, gates, and the script that it reads with."""
     from runtime.cli.knowledge import show_explanation
 
     guarded(output, lambda i, out: show_explanation(i.known, i.document().config, action, provider, out), reading=True)
 
 
-@cli.command(short_help="Why a host was touched or left alone.")
+@cli.command(short_help="Why an action was run on a host, or not.")
 @click.argument("host")
-@click.option("--last", default=5, type=click.IntRange(1, 100), show_default=True, help="How many runs to tell of.")
+@click.option("--last", default=5, type=click.IntRange(1, 100), show_default=True, help="How many runs to show.")
 @output_option
 def why(host: str, last: int, output: str | None) -> None:
-    """Why HOST was touched or left alone in its last runs, gate by gate.
+    """Why the last runs did or did not act on HOST, gate by gate.
 
-    HOST is a name, a visible name, an address, or the end of a name that fits one host only: PDV201, LOJA001-PDV201.
+    HOST is a name, a visible name, an address, or the end of a name that only one host has: PDV201, LOJA001-PDV201.
     """
     from runtime.cli.history import show_why
 
     guarded(output, lambda i, out: show_why(i.state, host, last, out), reading=True)
 
 
-@cli.command()
+@cli.command(short_help="List the last runs, or one run with all its hosts.")
 @click.argument("run_id", required=False)
 @click.option("--last", default=20, type=click.IntRange(1, 1000), show_default=True, help="How many runs to list.")
 @output_option
 def runs(run_id: str | None, last: int, output: str | None) -> None:
-    """The last runs, or one run with all its hosts. RUN_ID: the beginning of an id that fits one run only, or `last`."""
+    """List the last runs, or show one run with all its hosts.
+
+    RUN_ID is the beginning of an id that only one run has, or `last`.
+    """
     from runtime.cli.history import show_run, show_runs
 
     guarded(
@@ -166,9 +175,9 @@ def runs(run_id: str | None, last: int, output: str | None) -> None:
 @click.argument("run_id")
 @output_option
 def cancel(run_id: str, output: str | None) -> None:
-    """Stop a run: no further host is started, hosts at work get the grace time, what is cut after that is `unknown`.
+    """Stop a run. No further host is started; hosts at work get the grace time; what is cut after that is `unknown`.
 
-    RUN_ID: the beginning of an id that fits one run only, or `last` for the last one that still runs.
+    RUN_ID is the beginning of an id that only one run has, or `last` for the last run that is still running.
     """
     from runtime.cli.actor import actor
     from runtime.cli.history import cancel_run
@@ -177,11 +186,11 @@ def cancel(run_id: str, output: str | None) -> None:
     guarded(output, lambda i, out: cancel_run(i.state_or_stand_in, run_id, actor(os.environ), out), reading=True)
 
 
-@cli.group(cls=FilteredGroup, invoke_without_command=True, short_help="The hosts that the inventory lists.")
+@cli.group(cls=FilteredGroup, invoke_without_command=True, short_help="List the hosts of the inventory.")
 @output_option
 @click.pass_context
 def hosts(context: click.Context, /, output: str | None, **values: Any) -> None:
-    """The hosts of the network as the inventory lists them, with what the rollout says of each."""
+    """List the hosts of the network as the inventory has them, with the rollout's decision for each."""
     if context.invoked_subcommand is None:
         from runtime.cli.filters import selector
         from runtime.cli.inventory import show_hosts
@@ -189,21 +198,25 @@ def hosts(context: click.Context, /, output: str | None, **values: Any) -> None:
         guarded(output, lambda i, out: show_hosts(i, values["network"], selector(values), out), reading=True)
 
 
-@hosts.command(short_help="Forget a pinned key, after a reinstallation.")
+@hosts.command(short_help="Forget a pinned key after a reinstallation.")
 @click.argument("host", required=False)
 @click.option(
-    "--all", "everything", is_flag=True, help="Confirm that all pinned keys were lost, so that first use works again."
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Confirm that all pinned keys were lost, so that new keys are pinned again.",
 )
 @output_option
 @click.pass_context
 def rekey(context: click.Context, /, host: str | None, everything: bool, output: str | None) -> None:
-    """Forget HOST's pinned key after it was reinstalled; the next login pins the key that it then meets."""
+    """Forget HOST's pinned key after it was reinstalled; the next login pins the key that the host then shows."""
     from runtime.cli.actor import actor
     from runtime.cli.inventory import rekey_host
 
-    _no_filters(context, "rekey takes one HOST by its exact name, no filters")
+    _no_filters(context, say("rekey takes one HOST by its exact name, no filters"))
     if host and everything:
-        raise click.UsageError(f"--all is about the keys of every host, HOST about those of {host}: give one of them")
+        text = say("--all is about the keys of every host, HOST about those of {host}: give one of them", host=host)
+        raise click.UsageError(shown(text))
     guarded(output, lambda i, out: rekey_host(i, host, everything, actor(os.environ), out))
 
 
@@ -212,7 +225,7 @@ def rekey(context: click.Context, /, host: str | None, everything: bool, output:
     "--key",
     required=True,
     metavar="FINGERPRINT",
-    help="The key, as doctor and hosts show it; an unambiguous beginning is enough.",
+    help="The key, as doctor and hosts show it; a beginning that only one key has is enough.",
 )
 @click.option("--undo", is_flag=True, help="Take the acceptance back.")
 @output_option
@@ -224,9 +237,10 @@ def settle_hosts(context: click.Context, /, key: str, undo: bool, output: str | 
     changes such a host is blocked (host_identity_unclear) unless the machine's host name, its machine id and the terminal number
     in the settings of its point of sale fit exactly one of these hosts. Reads are never blocked.
 
-    After it is accepted, the shared key alone blocks nothing. A machine that says that it is another terminal of the inventory
-    is still blocked; a host name that three or more of the hosts gave is taken for the image's own. Who accepted it and when is
-    recorded; doctor and hosts show it. For a key that only one host has, what its machine says of itself is accepted.
+    After it is accepted, the shared key alone blocks nothing. A machine that identifies itself as another terminal of the
+    inventory is still blocked; a host name that three or more of the hosts report is treated as the image's own. Who accepted it
+    and when is recorded; doctor and hosts show it. For a key that only one host has, the identity that its machine reports is
+    accepted.
 
     \b
     flageemonitor-run doctor                            which keys are shared, and by which hosts
@@ -238,7 +252,7 @@ def settle_hosts(context: click.Context, /, key: str, undo: bool, output: str | 
     from runtime.cli.actor import actor
     from runtime.cli.identity import settle_key
 
-    _no_filters(context, "settle takes --key, no filters")
+    _no_filters(context, say("settle takes --key, no filters"))
     guarded(output, lambda i, out: settle_key(i, key, undo=undo, by=actor(os.environ), out=out))
 
 
@@ -250,24 +264,26 @@ def _no_filters(context: click.Context, what: str) -> None:
     given = [
         one
         for one in group.command.get_params(group)
-        if group.get_parameter_source(one.name or "") not in (None, unsaid)
+        if one.name != "lang" and group.get_parameter_source(one.name or "") not in (None, unsaid)
     ]
     if given:
-        raise click.UsageError(f"{what} (given: {', '.join(one.opts[0] for one in given)})")
+        options = ", ".join(one.opts[0] for one in given)
+        raise click.UsageError(shown(say("{problem} (given: {options})", problem=what, options=options)))
 
 
 @cli.group(cls=Group, short_help="The network's configuration.")
+@lang_option
 def config() -> None:
     """The network's configuration as this proxy has it."""
 
 
-@config.command("check", short_help="Read it as a run would, say what is wrong.")
+@config.command("check", short_help="Read it as a run would, and report what is wrong.")
 @click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False))
 @output_option
 def config_check(file: str | None, output: str | None) -> None:
-    """Read the stored configuration as a run would: values, jobs, parameters, providers, what was ignored.
+    """Read the stored configuration as a run would, and report what is wrong: values, jobs, parameters, providers, ignored keys.
 
-    FILE is read as strictly as the control plane reads a new one: an unknown key is an error there.
+    FILE is checked as strictly as the control plane checks a new document: an unknown key is an error.
     """
     from runtime.cli.configuration import check
 
@@ -277,25 +293,25 @@ def config_check(file: str | None, output: str | None) -> None:
 @config.command("refresh", short_help="Fetch it from the control plane now.")
 @output_option
 def config_refresh(output: str | None) -> None:
-    """Fetch the configuration from the control plane now; the last valid one stays if that fails."""
+    """Fetch the configuration from the control plane now; if that fails, the last valid one stays in force."""
     from runtime.cli.configuration import refresh_now
 
     guarded(output, refresh_now)
 
 
-@cli.command(short_help="What will be started, and when.")
+@cli.command(short_help="Show what will be started, and when.")
 @click.option(
     "--next", "span", default="24h", show_default=True, metavar="SPAN", help="How far to look ahead: 90m, 24h, 7d."
 )
 @click.option(
-    "--explain", "explained", is_flag=True, help="For each run: how many hosts would run, and what keeps the others."
+    "--explain", "explained", is_flag=True, help="For each run: how many hosts would run, and why the others would not."
 )
 @output_option
 def schedule(span: str, explained: bool, output: str | None) -> None:
-    """What the schedule will start, in the network's zone or with --utc in UTC.
+    """Show what the schedule will start, in the network's time zone, or with --utc in UTC.
 
-    With --explain every run is held against the inventory and the gates of its planned time: freezes, windows, rollout, lists,
-    roles. No terminal is contacted, so what only a terminal can tell is left open.
+    With --explain, every run is compared with the inventory and the gates at its planned time: freezes, windows, rollout, lists,
+    roles. No terminal is contacted, so what only a terminal can tell stays open.
     """
     from runtime.cli.schedule import show_schedule
 
@@ -305,7 +321,7 @@ def schedule(span: str, explained: bool, output: str | None) -> None:
 @cli.command(short_help="Check everything that a run needs.")
 @output_option
 def doctor(output: str | None) -> None:
-    """Check everything that a run needs, and say what to do about what is missing."""
+    """Check everything that a run needs, and show what to do about each problem."""
     from runtime.cli.doctor import examine
 
     guarded(output, examine, reading=True)

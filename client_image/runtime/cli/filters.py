@@ -20,11 +20,13 @@ def options() -> list[click.Parameter]:
             ["--rede", "--network", "network"], metavar="CODE", help="Must be the network that this proxy serves."
         ),
         click.Option(
-            ["--limit"], type=click.IntRange(1), metavar="N", help="At most so many hosts, in order of store."
+            ["--limit"], type=click.IntRange(1), metavar="N", help="Select at most N hosts, in order of store."
         ),
         click.Option(["--all", "everything"], is_flag=True, help="Select every host of the network."),
         click.Option(
-            ["--ignore-missing"], is_flag=True, help="Go on with the rest when a value of a filter matches nothing."
+            ["--ignore-missing"],
+            is_flag=True,
+            help="Continue with the other hosts when a value of a filter matches no host.",
         ),
     ]
 

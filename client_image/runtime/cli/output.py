@@ -11,8 +11,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from contracts.text import say
 from contracts.visible import is_utf8, json_text, one_line, visible
 from runtime.adapters.streams import forgiving, hush
+from runtime.cli.language import shown
 from runtime.domain.errors import RunError
 
 if TYPE_CHECKING:
@@ -62,11 +64,19 @@ class Out:
         """A remark for a person, on stderr."""
         from rich.text import Text
 
-        self.notes.print(Text(one_line(text), style=style), soft_wrap=True)
+        self.notes.print(Text(one_line(shown(text)), style=style), soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """A remark that something deserves attention."""
+        self.say(say("warning: {text}", text=text), "yellow")
+
+    def advise(self, text: str) -> None:
+        """What to do about the remark before."""
+        self.say(say("  try: {advice}", advice=text))
 
     def ask(self, text: str) -> None:
         """A question for a person, on stderr; the answer is typed on the same line."""
-        self.stderr.write(one_line(text))
+        self.stderr.write(one_line(shown(text)))
         self.stderr.flush()
 
     def table(
@@ -88,7 +98,8 @@ class Out:
                 self.json(item)
         elif self.form == "lines":
             for row in rows:
-                self.write("\t".join(one_line("" if cell is None else cell) for cell in row) + "\n")
+                cells = ("" if cell is None else shown(cell) if isinstance(cell, str) else cell for cell in row)
+                self.write("\t".join(map(one_line, cells)) + "\n")
         else:
             from runtime.cli.terminal import draw
 
@@ -104,12 +115,11 @@ class Out:
         """The same for a person only."""
         from rich.text import Text
 
-        text = (
-            Text("error: ", style="bold red") + Text(one_line(error.message)) + Text(f" [{error.reason}]", style="dim")
-        )
-        self.notes.print(text, soft_wrap=True)
+        text = Text(shown(say("error: ")), style="bold red") + Text(one_line(shown(error.message)))
+        self.notes.print(text + Text(f" [{error.reason}]", style="dim"), soft_wrap=True)
         if error.advice:
-            self.notes.print(Text("  try: ", style="bold") + Text(one_line(error.advice)), soft_wrap=True)
+            advice = Text(one_line(shown(error.advice)))
+            self.notes.print(Text(shown(say("  try: ")), style="bold") + advice, soft_wrap=True)
 
 
 def error_json(error: RunError) -> dict[str, Any]:

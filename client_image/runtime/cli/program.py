@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from contracts.languages import CODES
+from contracts.text import say
+from runtime.cli import help as pages
+from runtime.cli.language import shown
+
 if TYPE_CHECKING:
     from runtime.adapters.state.store import State
     from runtime.cli.output import Out
@@ -21,16 +26,19 @@ PROGRAM = "flageemonitor-run"
 UTC = "flageemonitor.utc"  # where --utc is kept for the command that reads it
 
 
-class Group(click.Group):
+class Group(pages.Group):
     """A group of commands that offers the nearest ones for an unknown one."""
+
+    command_class = pages.Command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in self.commands and not args[0].startswith("-"):
-            near = _near(args[0], self.commands)
-            known = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(self.commands))}"
-            ctx.fail(f"No such command {args[0]}: {known}")
+            if near := _near(args[0], self.commands):
+                ctx.fail(shown(say("No such command {name}: did you mean {near}?", name=args[0], near=_either(near))))
+            known = ", ".join(sorted(self.commands))
+            ctx.fail(shown(say("No such command {name}; commands: {known}", name=args[0], known=known)))
         return super().resolve_command(ctx, args)
 
 
@@ -45,6 +53,10 @@ class Program(Group):
                 return super().resolve_command(ctx, args)
             return "run", self.commands["run"], args
         return super().resolve_command(ctx, args)
+
+
+def _either(words: list[str]) -> str:
+    return say("{first} or {second}", first=words[0], second=words[1]) if len(words) > 1 else words[0]
 
 
 def _near(word: str, words: Iterable[str]) -> list[str]:
@@ -75,8 +87,11 @@ def _is_action(word: str) -> bool:
 
 
 def output_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    help_text = "Default: a table on a terminal, tab-separated lines in a pipe."
-    form = click.option("--output", type=click.Choice(["table", "json", "ndjson"]), help=help_text)
+    form = click.option(
+        "--output",
+        type=click.Choice(["table", "json", "ndjson"]),
+        help="Default: a table on a terminal, tab-separated lines in a pipe.",
+    )
     utc = click.option(
         "--utc",
         is_flag=True,
@@ -84,7 +99,25 @@ def output_option(function: Callable[..., Any]) -> Callable[..., Any]:
         callback=_note_utc,
         help="Show times in UTC, not in the network's zone.",
     )
-    return form(utc(function))
+    return form(utc(lang_option(function)))
+
+
+class _Language(click.Choice[str]):
+    """``pt_BR`` is taken too: so it is spelled in LANG."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return super().convert(value.replace("_", "-"), param, ctx)
+
+
+def lang_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """On the program and on every command. What it says counts before anything is parsed, see :mod:`runtime.cli.language`."""
+    return click.option(
+        "--lang",
+        type=_Language(CODES, case_sensitive=False),
+        metavar=f"[{'|'.join(CODES)}]",
+        expose_value=False,
+        help="Language of messages and help; default: that of LC_ALL, LC_MESSAGES or LANG.",
+    )(function)
 
 
 def _note_utc(context: click.Context, _option: click.Parameter, given: bool) -> None:
@@ -132,7 +165,7 @@ def _warn_of_state(state: State | None, out: Out) -> None:
     if state is None:
         return
     for notice in state.notices:
-        out.say(f"warning: {notice}", "yellow")
+        out.warn(notice)
     if state.trouble is not None:
-        out.say(f"warning: {state.trouble.message}", "yellow")
-        out.say(f"  try: {state.trouble.advice}")
+        out.warn(state.trouble.message)
+        out.advise(state.trouble.advice)

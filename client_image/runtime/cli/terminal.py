@@ -12,6 +12,7 @@ from rich.text import Text
 
 from contracts.visible import one_line, visible
 from runtime.adapters.streams import hush
+from runtime.cli.language import shown
 
 GAP = 2  # between two columns
 LEAST = 20  # text that may be folded still reads well in so many characters, the gap to the next column included
@@ -49,6 +50,8 @@ class Terminal(Console):
 def draw(console: Console, columns: Sequence[str], rows: Iterable[Sequence[object]], whole: Collection[str]) -> None:
     """A table without lines. ``whole`` as in Out.table."""
     cells = [[_cell(cell) for cell in row] for row in rows]
+    whole = {shown(column) for column in whole}
+    columns = [shown(column) for column in columns]
     widths = (max(cell.cell_len for cell in column) + GAP for column in zip(map(Text, columns), *cells, strict=True))
     needed = sum(width if column in whole else min(width, LEAST) for column, width in zip(columns, widths, strict=True))
     if whole and needed - GAP > console.width:
@@ -83,4 +86,6 @@ def _numbered(column: str, cell: Text) -> Text:
 
 
 def _cell(value: object) -> Text:
-    return value if isinstance(value, Text) else Text(one_line("" if value is None else value))
+    if isinstance(value, Text):
+        return value
+    return Text(one_line("" if value is None else shown(value) if isinstance(value, str) else value))

@@ -12,6 +12,7 @@ from typing import Any
 
 from contracts.address import parse_address
 from contracts.config import JobSelector
+from contracts.text import say
 from runtime.domain.errors import UsageFault
 from runtime.domain.model import Host, NamedTerminal, Selector
 from runtime.domain.names import carries, parse_store, parse_terminal
@@ -133,7 +134,7 @@ FILTERS = (
         "provider",
         ("--provider",),
         "ID",
-        "Read names as this provider's, and keep only its hosts.",
+        say("Read names as this provider's, and keep only its hosts."),
         key=str,
         has=lambda host: (host.provider,),
         read=str.lower,
@@ -144,7 +145,7 @@ FILTERS = (
         "stores",
         ("--loja", "--store"),
         "N",
-        "Store: 1, 001 or LOJA001.",
+        say("Store: 1, 001 or LOJA001."),
         key=int,
         has=lambda host: (host.store,),
         read=parse_store,
@@ -156,7 +157,7 @@ FILTERS = (
         "terminals",
         ("--pdv", "--terminal"),
         "N",
-        "Terminal: PDV201 or SELF01; 201 is both kinds.",
+        say("Terminal: PDV201 or SELF01; 201 is both kinds."),
         key=lambda terminal: terminal,  # a number, or a number with its word
         has=_terminals,
         read=parse_terminal,
@@ -169,7 +170,7 @@ FILTERS = (
         "addresses",
         ("--ip", "--pdv-ip"),
         "IP",
-        "Address of a host.",
+        say("Address of a host."),
         key=parse_address,
         has=_address,
         read=_read_address,
@@ -181,7 +182,7 @@ FILTERS = (
         "names",
         ("--host",),
         "NAME",
-        "Technical name of a host, or a visible name that is no other host's.",
+        say("Technical name of a host, or a visible name that is no other host's."),
         key=lambda name: name.strip().lower(),
         has=lambda host: (host.name.lower(), host.display_name.lower()),
         named=lambda host: (host.name, host.display_name),
@@ -191,7 +192,7 @@ FILTERS = (
         "groups",
         ("--group",),
         "NAME",
-        "Host group, with what is nested in it.",
+        say("Host group, with what is nested in it."),
         key=str.lower,
         has=lambda host: (outer for group in host.groups for outer in _with_outer(group.lower())),
         named=lambda host: host.groups,
@@ -201,7 +202,7 @@ FILTERS = (
         "tags",
         ("--tag",),
         "K=V",
-        "Host tag; all given ones must be there.",
+        say("Host tag; all given ones must be there."),
         key=tuple,
         has=lambda host: host.tags,
         read=read_tag,
@@ -214,7 +215,7 @@ FILTERS = (
         "trigger_ids",
         ("--trigger-id",),
         "ID",
-        "Hosts with this trigger in problem.",
+        say("Hosts with this trigger in problem."),
         key=lambda one: ("id", one),
         has=lambda host: (("id", one) for one in host.triggers),
         named=lambda host: (),
@@ -225,7 +226,7 @@ FILTERS = (
         "trigger_names",
         ("--trigger-name",),
         "TEXT",
-        "The same by exact description.",
+        say("The same by exact description."),
         key=lambda one: ("text", one),
         has=lambda host: (("text", one) for one in host.triggers),
         named=lambda host: (),
@@ -235,7 +236,7 @@ FILTERS = (
         "agent_status",
         ("--agent-status",),
         "0-2",
-        "Agent as Zabbix sees it: 0 unknown, 1 up, 2 down.",
+        say("Agent as Zabbix sees it: 0 unknown, 1 up, 2 down."),
         key=int,
         has=lambda host: (host.agent_status,),
         bounds=(0, 2),
