@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.services.access import NetworkRecord, Principal, Scope, TokenRecord, admit, hash_of
+from server.services.access import NetworkRecord, Principal, Scope, TokenRecord, admit, hash_of, malformed, parse
 from server.services.refusal import Refusal
 
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
@@ -83,6 +83,10 @@ def test_the_first_reason_is_the_one_that_its_holder_wonders_about() -> None:
     assert outcome(ended._replace(revoked_at=None, used_at=None, expires_at=None), network="LUA") == "scope_missing"
 
 
+def test_the_scopes_are_the_words_that_stored_tokens_hold() -> None:
+    assert list(Scope) == ["bootstrap", "config", "ingest", "commands"]
+
+
 @pytest.mark.parametrize("scope", Scope)
 def test_each_scope_lets_in_to_itself_only(scope: Scope) -> None:
     for other in Scope:
@@ -119,6 +123,58 @@ def test_the_networks_to_choose_from_are_those_of_the_token() -> None:
     found = admit(both, SECRET, scope=Scope.CONFIG, network=None, now=NOW)
     assert isinstance(found, Refusal)
     assert found.networks == ("LUA", "SOL")
+
+
+OWN = TOKEN._replace(networks=(SOL,))
+# A token that is refused -> the scope and the network asked for.
+REFUSED: dict[str, tuple[TokenRecord, Scope, str | None]] = {
+    "token_revoked": (OWN._replace(revoked_at=NOW), Scope.CONFIG, "SOL"),
+    "token_used": (OWN._replace(used_at=NOW), Scope.CONFIG, "SOL"),
+    "token_expired": (OWN._replace(expires_at=NOW), Scope.CONFIG, "SOL"),
+    "scope_missing": (OWN, Scope.INGEST, "SOL"),
+    "network_not_allowed": (OWN, Scope.CONFIG, "LUA"),
+    "network_required": (OWN._replace(networks=()), Scope.CONFIG, None),
+    "network_required, of several": (OWN._replace(networks=(SOL, LUA), all_networks=True), Scope.CONFIG, None),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_refusal_names_its_token_to_the_holder_of_the_secret_alone(case: str) -> None:
+    token, scope, network = REFUSED[case]
+    found = admit(token, SECRET, scope=scope, network=network, now=NOW)
+    assert isinstance(found, Refusal)
+    assert (found.reason, found.token) == (case.partition(",")[0], TOKEN.public_id)
+    stranger = admit(token, "t" * 43, scope=scope, network=network, now=NOW)
+    assert isinstance(stranger, Refusal)
+    assert (stranger.reason, stranger.token, stranger.networks) == ("token_unknown", None, ())
+
+
+PUBLIC_ID = "0123456789ab"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"fm1.{PUBLIC_ID}.{SECRET}", (PUBLIC_ID, SECRET)),
+        (f"fm1.{PUBLIC_ID}.{'-_aZ9' * 8}abc", (PUBLIC_ID, f"{'-_aZ9' * 8}abc")),
+        (f"fm1.{PUBLIC_ID}.{SECRET}\n", None),
+        (f" fm1.{PUBLIC_ID}.{SECRET}", None),
+        (f"fm1.{PUBLIC_ID}.{SECRET}s", None),
+        (f"fm1.{PUBLIC_ID}.{SECRET[1:]}", None),
+        (f"fm1.{PUBLIC_ID.upper()}.{SECRET}", None),
+        (f"fm1.{PUBLIC_ID}0.{SECRET}", None),
+        (f"fm2.{PUBLIC_ID}.{SECRET}", None),
+        (f"fm1x{PUBLIC_ID}.{SECRET}", None),
+        (f"{PUBLIC_ID}.{SECRET}", None),
+        ("", None),
+    ],
+)
+def test_a_token_is_read_in_its_one_form_only(text: str, expected: tuple[str, str] | None) -> None:
+    assert parse(text) == expected
+
+
+def test_a_text_that_is_no_token_is_refused_as_unknown() -> None:
+    assert malformed().reason == "token_unknown"
 
 
 INSTANTS = st.sampled_from([None, NOW - MOMENT, NOW, NOW + MOMENT])
