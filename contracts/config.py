@@ -387,7 +387,7 @@ class Delivery(Part):
     zabbix_trapper: Trapper | None = None
     keep_days: Annotated[int, Field(ge=1, le=3650)] = Field(90, description="how long results stay in the local state")
     outbox_limit: Annotated[int, Field(ge=1000)] = Field(
-        100_000, description="rows kept while they cannot be delivered, about 2 kB each; then the oldest go"
+        100_000, description="rows kept while they cannot be delivered, about 2 kB each; then the least important go"
     )
 
 

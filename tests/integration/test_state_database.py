@@ -96,7 +96,19 @@ def test_a_migration_only_adds(path: Path) -> None:
         and isinstance(node.func.value, ast.Name)
         and node.func.value.id == "op"
     }
-    assert calls <= {"create_table", "create_index", "add_column"}
+    assert calls <= {"create_table", "create_index", "add_column", "bulk_insert", "execute", "drop_index"}
+    executed = [str(node.args[0].value) for node in _executed(path) if isinstance(node.args[0], ast.Constant)]
+    assert len(executed) == len(_executed(path)), "statements are constants, so that this test can read them"
+    assert all(text.startswith(("UPDATE outbox", "CREATE TRIGGER")) for text in executed)
+
+
+def _executed(path: Path) -> list[ast.Call]:
+    """The calls of ``op.execute``."""
+    return [
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "execute"
+    ]
 
 
 def test_the_schema_of_a_later_release_can_be_read_and_written(tmp_path: Path) -> None:

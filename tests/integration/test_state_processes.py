@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import datetime as dt
 import random
 import signal
 import time
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -18,6 +20,7 @@ from contracts.ids import uuid7
 from runtime.adapters.state import runs
 from runtime.adapters.state.history import find_run
 from runtime.adapters.state.locks import FileLocks
+from runtime.adapters.state.outbox.delivery import lease
 from runtime.adapters.state.store import State
 from tests.unit.state import workers
 from tests.unit.state.support import NOON, StillClock, make_hosts, open_state, outbox_rows
@@ -71,6 +74,25 @@ def test_a_kill_at_any_moment_loses_nothing_acknowledged_and_every_host_gets_one
             assert ended[run_id] == 1
         assert runs.live_runs(tmp_path) == ()
         assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_sender_that_is_killed_leaves_every_row_for_the_next_one(tmp_path: Path) -> None:
+    chance = random.Random(7)
+    told: dict[str, set[str]] = {"put": set(), "stored": set(), "acknowledged": set()}
+    for _ in range(KILLS // BATCHES):
+        process, pipe = workers.start(workers.send_without_end, tmp_path)
+        said = [pipe.recv() for _ in range(chance.randint(1, 12))]
+        time.sleep(chance.random() / 500)
+        _kill(process)
+        for what, ids in said + _rest(pipe):
+            told[what].update(ids)
+    with open_state(tmp_path) as state:
+        later = dt.datetime.now(dt.UTC) + workers.SENDING
+        held = state.write(partial(lease, now=later, lasts=workers.SENDING, most=10_000, most_bytes=1 << 30))
+    here = {row.id for row in held.rows}
+    assert not here & told["acknowledged"]
+    assert told["put"] - told["stored"] <= here
+    assert told["put"] <= here | told["stored"]
 
 
 def _check(state: State, run_id: str, acknowledged: dict[str, set[str]]) -> None:

@@ -226,11 +226,14 @@ def _state(installation: Installation) -> Iterator[Check]:
     room = room_at(folder)
     yield Check("local state", "ok", f"{folder}: {text}; {size} MB{f', {room}' if room else ''}")
     yield from _room_for_state(installation, room)
-    waiting = f"{counts.outbox_waiting} waiting, {counts.outbox_delivered} delivered"
-    if counts.outbox_dropped:
-        waiting += f", {counts.outbox_dropped} dropped undelivered"
+    outbox = counts.outbox
+    waiting = f"{outbox.waiting} waiting, {outbox.delivered} delivered"
+    if outbox.dead:
+        waiting += f", {outbox.dead} refused by the control plane"
+    if outbox.dropped:
+        waiting += f", {outbox.dropped} dropped undelivered"
     # This version has no delivery service: whatever waits is only in the local state, and the oldest goes at the limit.
-    stuck = counts.outbox_dropped or (counts.outbox_waiting and not counts.outbox_delivered)
+    stuck = outbox.dropped or outbox.dead or (outbox.waiting and not outbox.delivered)
     advice = (
         "nothing delivers in this version: results stay in the local state, see `flageemonitor-run runs`"
         if stuck

@@ -7,7 +7,8 @@ import asyncio
 import structlog
 
 from runtime.adapters.deployment_notes import DeploymentNotes, LastDeploy, read_notes
-from runtime.adapters.state.ledger import post_news
+from runtime.adapters.state.outbox.events import post_event_once
+from runtime.adapters.state.outbox.topics import DEPLOYMENT
 from runtime.wiring import Installation
 
 log = structlog.get_logger("daemon")
@@ -40,5 +41,5 @@ class DeploymentWatch:
             "pinned": notes.pinned,
         }
         state, now = self._installation.state, self._installation.clock.now()
-        if await asyncio.to_thread(post_news, state, "deployment", mark, {**what, **more}, now):
+        if await asyncio.to_thread(post_event_once, state, DEPLOYMENT, mark, {**what, **more}, now):
             log.info("deployment", **what)

@@ -23,8 +23,9 @@ from contracts.schedule import Plan
 from runtime.adapters.memory import go_first, kills
 from runtime.adapters.state.door import closed_until
 from runtime.adapters.state.history import find_run
-from runtime.adapters.state.ledger import post_event
 from runtime.adapters.state.meta import note_job_fire
+from runtime.adapters.state.outbox.events import post_event
+from runtime.adapters.state.outbox.topics import JOB_MISSED, JOB_WITHOUT_RUN
 from runtime.adapters.state.runs import end_overdue, live_runs, reap, signal_run
 from runtime.adapters.state.starts import begin, drop, give_back, show_older_releases, waiting
 from runtime.domain.errors import RunError, Updating
@@ -136,9 +137,7 @@ class RunLauncher:
         """Not started, and never will be for this instant: in the log, and told to the control plane."""
         log.warning("job_missed", job=job.id, reason=reason, message=message)
         told = {"job": job.id, "action": job.action, "reason": reason, "message": message}
-        await asyncio.to_thread(
-            post_event, self._installation.state, "job_missed", told, self._installation.clock.now()
-        )
+        await asyncio.to_thread(post_event, self._installation.state, JOB_MISSED, told, self._installation.clock.now())
 
     async def stop_all(self, grace: float, last_words: float) -> int:
         """Start nothing more, signal every registered run of any origin, wait, kill what is left of ours. How many were."""
@@ -269,7 +268,7 @@ class RunLauncher:
         if found is None:
             # It ended before it was a run (usage, configuration, still running), so the ledger knows nothing of it.
             told = {**ended, "action": job.action}
-            await asyncio.to_thread(post_event, self._installation.state, "job_without_run", told, clock.now())
+            await asyncio.to_thread(post_event, self._installation.state, JOB_WITHOUT_RUN, told, clock.now())
 
     async def end_stuck(self) -> None:
         """Kill registered runs that are past their deadline, of any origin: they would hold their hosts and an update."""

@@ -15,8 +15,9 @@ from contracts.config import Effect, Job, NetworkConfig
 from contracts.schedule import Plan, plan_of
 from runtime.adapters.memory import simultaneous_runs
 from runtime.adapters.state.door import closed_until
-from runtime.adapters.state.ledger import post_news
 from runtime.adapters.state.meta import job_fires_seen, note_job_fire, reset_job_fire
+from runtime.adapters.state.outbox.events import post_event_once
+from runtime.adapters.state.outbox.topics import JOB_NOT_STARTED
 from runtime.adapters.state.starts import Claim, claim, started
 from runtime.domain.config_check import problems
 from runtime.domain.errors import RunError
@@ -158,7 +159,7 @@ class Scheduler:
         """Once for each reason: a job that stops running, after an update for example, must not do so in silence."""
         told = {"job": job.id, "action": job.action, "reason": "job_not_started", "message": why}
         state, now = self._installation.state, self._installation.clock.now()
-        await asyncio.to_thread(post_news, state, f"job_not_started:{job.id}", why, told, now, event="job_not_started")
+        await asyncio.to_thread(post_event_once, state, JOB_NOT_STARTED, why, told, now, about=job.id)
 
     def _effect(self, config: NetworkConfig, job: Job) -> Effect:
         """The strongest that the job can have; which hosts it means does not matter here."""

@@ -12,7 +12,9 @@ import pytest
 from contracts.secret import Secret
 from runtime.adapters.state import codec
 from runtime.adapters.state.history import find_run, why
-from runtime.adapters.state.ledger import SqlLedger, post_news
+from runtime.adapters.state.ledger import SqlLedger
+from runtime.adapters.state.outbox.events import post_event_once
+from runtime.adapters.state.outbox.topics import DEPLOYMENT, JOB_MISSED
 from runtime.adapters.state.store import State
 from runtime.domain.errors import NoHostMatched
 from runtime.domain.model import Outcome, Reason, StepRecord
@@ -197,14 +199,14 @@ def test_two_runs_of_one_ledger_do_not_mix(state: State) -> None:
     }
 
 
-def test_news_are_told_once_whoever_finds_them_again(tmp_path: Path) -> None:
+def test_an_event_is_posted_once_however_often_it_is_found(tmp_path: Path) -> None:
     for _ in range(2):
         with open_state(tmp_path) as state:
-            post_news(state, "deployment", "first", {"reason": "updated"}, NOON)
-            post_news(state, "deployment", "first", {"reason": "updated"}, NOON)
+            post_event_once(state, DEPLOYMENT, "first", {"reason": "updated"}, NOON)
+            post_event_once(state, DEPLOYMENT, "first", {"reason": "updated"}, NOON)
     with open_state(tmp_path) as state:
-        assert post_news(state, "deployment", "second", {"reason": "repaired"}, NOON)
-        assert not post_news(state, "deployment", "second", {"reason": "repaired"}, NOON)
-        assert post_news(state, "other", "second", {}, NOON)
+        assert post_event_once(state, DEPLOYMENT, "second", {"reason": "repaired"}, NOON)
+        assert not post_event_once(state, DEPLOYMENT, "second", {"reason": "repaired"}, NOON)
+        assert post_event_once(state, JOB_MISSED, "second", {}, NOON)
         told = [row["reason"] for row in outbox_rows(state, "deployment")]
     assert told == ["updated", "repaired"]

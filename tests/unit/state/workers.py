@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import datetime as dt
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -19,9 +21,13 @@ from runtime.adapters.state import runs
 from runtime.adapters.state.history import count
 from runtime.adapters.state.ledger import SqlLedger
 from runtime.adapters.state.locks import FileLocks
+from runtime.adapters.state.outbox.delivery import acknowledge, lease
+from runtime.adapters.state.outbox.put import event, put
+from runtime.adapters.state.outbox.topics import JOB_MISSED
 from tests.unit.state.support import NOON, StillClock, make_hosts, make_info, make_result, open_state
 
 HOSTS = 40
+SENDING = dt.timedelta(minutes=1)
 
 # One server process imports everything once and forks from there: a fresh process in milliseconds, and no state inherited.
 _context = get_context("forkserver")
@@ -115,3 +121,18 @@ def count_up_lock(folder: Path, pipe: Connection, rounds: int) -> None:
         return taken
 
     pipe.send(asyncio.run(work()))
+
+
+def send_without_end(folder: Path, pipe: Connection) -> None:
+    """Put rows, lease them, have them acknowledged; says each as soon as it is committed, and what is stored before that."""
+    with open_state(folder) as state:
+        while True:
+            messages = [event(JOB_MISSED, {}, NOON) for _ in range(3)]
+            state.write(partial(put, messages=messages))
+            pipe.send(("put", [message.id for message in messages]))
+            now = dt.datetime.now(dt.UTC)
+            held = state.write(partial(lease, now=now, lasts=SENDING, most=2, most_bytes=1 << 20))
+            ids = [row.id for row in held.rows]
+            pipe.send(("stored", ids))
+            state.write(partial(acknowledge, ids=ids))
+            pipe.send(("acknowledged", ids))

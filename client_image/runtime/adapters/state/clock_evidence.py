@@ -15,8 +15,9 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from runtime.adapters.boot import boot_id
 from runtime.adapters.state.codec import dumps, loads
+from runtime.adapters.state.outbox.limits import newest_row
 from runtime.adapters.state.store import State
-from runtime.adapters.state.tables import daemon_status, meta, outbox, runs
+from runtime.adapters.state.tables import daemon_status, meta, runs
 from runtime.domain.ports import Clock
 from runtime.domain.time.clock_trust import SETTLING, Evidence, Known, Reading, Trust, Trusted, judge, jumped
 
@@ -76,8 +77,7 @@ def _evidence(connection: Connection, built: dt.datetime | None) -> Evidence:
 
 
 def _newest(connection: Connection) -> dt.datetime | None:
-    last_row = select(outbox.c.created_at).order_by(outbox.c.id.desc()).limit(1)
-    asked = (select(func.max(runs.c.started_at)), last_row, select(daemon_status.c.heartbeat_at))
+    asked = (select(func.max(runs.c.started_at)), newest_row(), select(daemon_status.c.heartbeat_at))
     moments = connection.execute(select(*(one.scalar_subquery().label(f"m{n}") for n, one in enumerate(asked)))).one()
     return max((moment for moment in moments if moment is not None), default=None)
 

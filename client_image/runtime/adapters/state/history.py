@@ -12,11 +12,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
 
-from contracts.bounded import whole
 from runtime.adapters.state.codec import loads, stored_name
+from runtime.adapters.state.keepsake import FIRST_USE_BLOCKED
 from runtime.adapters.state.ledger import DONE, RUNNING
+from runtime.adapters.state.outbox.limits import OutboxCounts, count_outbox
 from runtime.adapters.state.store import State
-from runtime.adapters.state.tables import host_keys, meta, outbox, run_hosts, runs
+from runtime.adapters.state.tables import host_keys, meta, run_hosts, runs
 from runtime.domain.host_names import names_of
 
 
@@ -90,16 +91,13 @@ class HostRecord:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How full the state is. ``outbox_dropped``: rows that were never delivered and had to go, since the state was made."""
+    """How full the state is. ``first_use_blocked``: why hosts without a pinned key are refused, None when they are not."""
 
     runs: int
     running: int
     results: int
     host_keys: int
-    outbox_waiting: int
-    outbox_delivered: int
-    outbox_dropped: int
-    oldest_waiting: dt.datetime | None
+    outbox: OutboxCounts
     first_use_blocked: str | None
 
 
@@ -196,19 +194,14 @@ def count(state: State) -> Counts:
             return int(connection.scalar(query) or 0)
 
         rows = select(func.count())
-        facts: dict[str, str] = dict(connection.execute(select(meta.c.key, meta.c.value)).all())
-        waiting = outbox.c.delivered_at.is_(None)
-        oldest = select(outbox.c.created_at).where(waiting).order_by(outbox.c.id).limit(1)
+        blocked = select(meta.c.value).where(meta.c.key == FIRST_USE_BLOCKED)
         return Counts(
             runs=number(rows.select_from(runs)),
             running=number(rows.select_from(runs).where(runs.c.state == RUNNING)),
             results=number(rows.select_from(run_hosts).where(run_hosts.c.state == DONE)),
             host_keys=number(rows.select_from(host_keys).where(host_keys.c.retired_at.is_(None))),
-            outbox_waiting=number(rows.select_from(outbox).where(waiting)),
-            outbox_delivered=number(rows.select_from(outbox).where(outbox.c.delivered_at.is_not(None))),
-            outbox_dropped=whole(facts.get("outbox_dropped")) or 0,
-            oldest_waiting=connection.scalar(oldest),
-            first_use_blocked=facts.get("first_use_blocked"),
+            outbox=count_outbox(connection),
+            first_use_blocked=connection.scalar(blocked),
         )
 
 

@@ -17,10 +17,11 @@ from typing import Any
 from sqlalchemy import Connection, insert
 
 from contracts.bounded import read_json
-from contracts.ids import uuid7
 from runtime.adapters.state.codec import dumps
 from runtime.adapters.state.files import append_durably, read_plain
-from runtime.adapters.state.tables import host_keys, host_memory, meta, outbox, settled_keys
+from runtime.adapters.state.outbox.put import event, put
+from runtime.adapters.state.outbox.topics import STATE_REPLACED
+from runtime.adapters.state.tables import host_keys, host_memory, meta, settled_keys
 
 FILE = "keepsake.jsonl"
 MAX_BYTES = 64 * 1024 * 1024
@@ -99,17 +100,8 @@ def restore(connection: Connection, folder: Path, *, damaged: bool, notice: str,
             f"{text}: hosts without a pinned key are refused until `flageemonitor-run hosts rekey --all` confirms it."
         )
     if damaged or notices:
-        event = {"kind": "state_replaced", "notices": [notice, *notices]}
-        connection.execute(
-            insert(outbox),
-            {
-                "id": uuid7(),
-                "kind": "state_replaced",
-                "correlation_id": uuid7(),
-                "payload": dumps(event),
-                "created_at": now,
-            },
-        )
+        told = {"kind": STATE_REPLACED.name, "notices": [notice, *notices]}
+        put(connection, [event(STATE_REPLACED, told, now)])
     return notices
 
 

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from contracts.ids import uuid7
 from contracts.visible import visible
 from runtime.adapters.state.codec import dumps, encode_result, loads, stored_name
+from runtime.adapters.state.outbox.put import Message, put
+from runtime.adapters.state.outbox.topics import HOST_RESULT, RUN_FINISHED, RUN_STARTED, Topic, importance_of
 from runtime.adapters.state.prepared import PreparedInsert
 from runtime.adapters.state.store import State
-from runtime.adapters.state.tables import host_memory, meta, outbox, run_hosts, runs
+from runtime.adapters.state.tables import host_memory, run_hosts, runs
 from runtime.domain import wire
 from runtime.domain.errors import RunError, UsageFault
 from runtime.domain.model import Host, HostResult, Outcome, Reason, RunInfo, Selector
@@ -44,7 +45,6 @@ _RECORD = PreparedInsert(
         where=run_hosts.c.state != DONE,
     )
 )
-_TELL = PreparedInsert(insert(outbox))
 _AT_WORK = (
     update(run_hosts)
     .where(
@@ -131,43 +131,8 @@ def close_run(
     ended = {"state": FINISHED, "exit_code": code, "finished_at": now, **why}
     connection.execute(update(runs).where(runs.c.run_id == run_id).values(ended))
     payload = {"run_id": run_id, "exit_code": code, "summary": outcomes, "finished_at": wire.instant(now), **why}
-    connection.execute(insert(outbox), _outbox_row("run_finished", info, dumps(payload), now))
+    put(connection, [_message(RUN_FINISHED, info, dumps(payload), now)])
     return len(still_open)
-
-
-def post_event(state: State, kind: str, payload: Mapping[str, Any], now: dt.datetime) -> None:
-    """Tell the control plane of something that is no run: a fire that was missed, a job that never came to a host. Blocks."""
-    row = _event_row(kind, payload, now)
-    state.write(lambda connection: connection.execute(insert(outbox), row))
-
-
-def post_news(
-    state: State, kind: str, mark: str, payload: Mapping[str, Any], now: dt.datetime, *, event: str = ""
-) -> bool:
-    """The same, unless the last news of this kind had the same mark; whether it was told. One transaction, so that it is told
-    once, whoever is killed when. ``event``: the row's kind, where several share one. Blocks."""
-    row = _event_row(event or kind, payload, now)
-    key = f"told:{kind}"
-
-    def tell(connection: Connection) -> bool:
-        if connection.scalar(select(meta.c.value).where(meta.c.key == key)) == mark:
-            return False
-        note = upsert(meta).values(key=key, value=mark)
-        connection.execute(note.on_conflict_do_update(index_elements=[meta.c.key], set_={"value": mark}))
-        connection.execute(insert(outbox), row)
-        return True
-
-    return state.write(tell)
-
-
-def _event_row(kind: str, payload: Mapping[str, Any], now: dt.datetime) -> dict[str, Any]:
-    return {
-        "id": uuid7(),
-        "kind": kind,
-        "correlation_id": uuid7(),
-        "payload": dumps({**payload, "at": now}),
-        "created_at": now,
-    }
 
 
 def _begin(info: RunInfo, rows: list[dict[str, Any]], connection: Connection) -> None:
@@ -190,13 +155,13 @@ def _begin(info: RunInfo, rows: list[dict[str, Any]], connection: Connection) ->
     connection.execute(insert(runs), values)
     if rows:
         connection.execute(insert(run_hosts), rows)
-    payload = dumps({**described, "hosts": len(rows)})
-    connection.execute(insert(outbox), _outbox_row("run_started", info, payload, info.started_at))
+    body = dumps({**described, "hosts": len(rows)})
+    put(connection, [_message(RUN_STARTED, info, body, info.started_at)])
 
 
 def _record(connection: Connection, records: Sequence[tuple[RunInfo, HostResult, dt.datetime]]) -> None:
     """Results, their outbox rows, and what was seen of the hosts. Raises when one of several hosts is done already."""
-    results, rows, seen = [], [], []
+    results, messages, seen = [], [], []
     for info, result, now in records:
         encoded, host = encode_result(info, result), result.host
         results.append(
@@ -212,7 +177,7 @@ def _record(connection: Connection, records: Sequence[tuple[RunInfo, HostResult,
                 "finished_at": result.finished_at or now,
             }
         )
-        rows.append(_outbox_row("host_result", info, encoded, now))
+        messages.append(_message(HOST_RESULT, info, encoded, now, importance_of(result)))
         if result.facts:
             place = {"network": host.network, "name": host.name.lower(), "port": host.port}
             seen.append({**place, "facts": dumps(result.facts), "last_seen": now})
@@ -220,22 +185,15 @@ def _record(connection: Connection, records: Sequence[tuple[RunInfo, HostResult,
         return
     written = _RECORD.execute(connection, results)
     if written == len(results):
-        _TELL.execute(connection, rows)
+        put(connection, messages)
         if seen:
             _SEEN.execute(connection, seen)
     elif len(results) > 1:
         raise RuntimeError("some of these hosts are done already")  # the writer then asks for each alone
 
 
-def _outbox_row(kind: str, info: RunInfo, payload: str, now: dt.datetime) -> dict[str, Any]:
-    return {
-        "id": uuid7(),
-        "kind": kind,
-        "run_id": info.run_id,
-        "correlation_id": info.correlation_id,
-        "payload": payload,
-        "created_at": now,
-    }
+def _message(topic: Topic, info: RunInfo, body: str, now: dt.datetime, importance: int | None = None) -> Message:
+    return Message(topic, body, info.correlation_id, now, info.run_id, importance)
 
 
 def _host_columns(host: Host) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The tables of the local state. Migrations in ``migrations/versions`` make them; a test holds both against each other.
 
 A proxy that is rolled back meets the schema of the release that replaced it. So migrations only ever add: tables, indexes,
-columns that may be null or have a default. Statements name their columns, and text that is read is never parsed into an enum.
+triggers, columns that may be null or have a default. Only an index may go. Statements name their columns, and text that is read
+is never parsed into an enum.
 """
 
 from __future__ import annotations
@@ -124,10 +125,22 @@ outbox = Table(
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("next_attempt_at", Instant),
     Column("last_error", Text),
-    Column("delivered_at", Instant),
+    Column("delivered_at", Instant),  # of the first release; a row that is delivered is deleted
+    Column("seq", Integer),  # given by a trigger
+    Column("importance", Integer, nullable=False, server_default=text("3")),
+    Column("leased_by", String(36)),
+    Column("leased_until", Instant),
+    Column("dead_at", Instant),
 )
-Index("ix_outbox_waiting", outbox.c.id, sqlite_where=outbox.c.delivered_at.is_(None))
-Index("ix_outbox_delivered", outbox.c.id, sqlite_where=outbox.c.delivered_at.is_not(None))
+Index("ix_outbox_order", outbox.c.dead_at, outbox.c.importance)
+
+outbox_stream = Table(
+    "outbox_stream",
+    metadata,
+    Column("stream", String(36), primary_key=True),
+    Column("last_seq", Integer, nullable=False),
+    Column("delivered", Integer, nullable=False),
+)
 
 host_keys = Table(
     "host_keys",

@@ -19,6 +19,7 @@ from runtime.adapters.state.migrations.versions import (
     v0004_identity,
     v0005_what_was_started,
     v0006_recognised,
+    v0007_outbox_delivery,
 )
 
 # Every step, the first one first.
@@ -29,6 +30,7 @@ STEPS = (
     v0004_identity,
     v0005_what_was_started,
     v0006_recognised,
+    v0007_outbox_delivery,
 )
 
 

@@ -1,0 +1,151 @@
+"""Leases rows to a sender, and records what the control plane answered. Every function runs inside a write transaction.
+
+The service that delivers calls these; several processes may. A lease is a promise with an end: when its holder is killed, its
+rows are leased again. A row may so be sent twice, and the control plane stores it once, by its id.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, Row, delete, literal_column, or_, select, update
+
+from contracts.ids import uuid7
+from contracts.visible import visible
+from runtime.adapters.state.outbox.topics import topic_named
+from runtime.adapters.state.tables import outbox, outbox_stream
+
+LONGEST_LEASE = dt.timedelta(minutes=10)
+# Retry-After is obeyed up to this; a later instant was written by a clock that ran ahead.
+LONGEST_PAUSE = dt.timedelta(hours=1)
+_ERROR_CHARACTERS = 500
+# SQLite numbers rows in the order in which they came, which no clock can change, and needs no index of ours for that.
+ARRIVAL: ColumnElement[int] = literal_column("outbox.rowid")
+# Read in that order without an index: the plus sign keeps SQLite from sorting all rows of one.
+ALIVE: ColumnElement[bool] = literal_column("+outbox.dead_at").is_(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """One row as an envelope has it. ``body``: JSON text. ``attempts``: leases so far, this one included. ``seq``: its place in
+    the stream."""
+
+    id: str
+    kind: str
+    sub: str
+    body: str
+    run_id: str | None
+    correlation_id: str
+    created_at: dt.datetime
+    seq: int | None
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Rows for one batch, nobody else's until ``until``. ``stream``: id of this outbox. No rows: nothing is due."""
+
+    id: str
+    until: dt.datetime
+    stream: str
+    rows: tuple[Leased, ...]
+
+
+def lease(
+    connection: Connection,
+    *,
+    now: dt.datetime,
+    lasts: dt.timedelta,
+    most: int,
+    most_bytes: int,
+    newest_first: bool = False,
+) -> Lease:
+    """Take up to ``most`` rows that are due, of about ``most_bytes`` characters together, at least one where one is due.
+
+    ``lasts``: how long the batch may take, at most LONGEST_LEASE.
+    """
+    due = select(outbox).where(ALIVE, ~is_leased(now), _is_due(now))
+    ordered = due.order_by(ARRIVAL.desc() if newest_first else ARRIVAL).limit(most)
+    chosen: list[Row[tuple[object, ...]]] = []
+    size = 0
+    for row in connection.execute(ordered):
+        size += len(row.payload)
+        if chosen and size > most_bytes:
+            break
+        chosen.append(row)
+    held = Lease(uuid7(), now + min(lasts, LONGEST_LEASE), stream_of(connection), tuple(map(_leased, chosen)))
+    if chosen:
+        taken = update(outbox).where(outbox.c.id.in_([row.id for row in held.rows]))
+        values = {"leased_by": held.id, "leased_until": held.until, "attempts": outbox.c.attempts + 1}
+        connection.execute(taken.values(values))
+    return held
+
+
+def acknowledge(connection: Connection, ids: Sequence[str]) -> int:
+    """The control plane has these: they are deleted and counted, whoever holds them. Returns how many there were still."""
+    deleted = connection.execute(delete(outbox).where(outbox.c.id.in_(ids))).rowcount
+    if deleted:
+        connection.execute(update(outbox_stream).values(delivered=outbox_stream.c.delivered + deleted))
+    return deleted
+
+
+def put_back(
+    connection: Connection, held: Lease, error: str, *, next_attempt_at: dt.datetime | None, ids: Sequence[str]
+) -> int:
+    """End the lease of these rows, which were not accepted this time, and say why. Returns how many were still held by it: what
+    expired meanwhile, and was leased again, belongs to the other holder."""
+    mine = update(outbox).where(outbox.c.id.in_(ids), outbox.c.leased_by == held.id)
+    return connection.execute(mine.values(**_FREE, next_attempt_at=next_attempt_at, last_error=_short(error))).rowcount
+
+
+def dead_letter(connection: Connection, ids: Sequence[str], reason: str, *, now: dt.datetime) -> int:
+    """The control plane will never take these: they stay, with the reason, and are not sent again. Returns how many."""
+    refused = update(outbox).where(outbox.c.id.in_(ids), outbox.c.dead_at.is_(None))
+    return connection.execute(refused.values(**_FREE, dead_at=now, last_error=_short(reason))).rowcount
+
+
+def revive(connection: Connection, ids: Sequence[str]) -> int:
+    """Dead letters that are to be sent again, by an operator's word. Returns how many of these were dead."""
+    dead = update(outbox).where(outbox.c.id.in_(ids), outbox.c.dead_at.is_not(None))
+    return connection.execute(dead.values(dead_at=None, next_attempt_at=None)).rowcount
+
+
+def stream_of(connection: Connection) -> str:
+    """The id of this outbox; a new database has a new one."""
+    return str(connection.scalar(select(outbox_stream.c.stream)))
+
+
+def is_leased(now: dt.datetime) -> ColumnElement[bool]:
+    """Somebody holds the row. An end that no lease can have was written by a clock that ran ahead, and does not count."""
+    return outbox.c.leased_until.is_not(None) & outbox.c.leased_until.between(
+        now + dt.timedelta(microseconds=1), now + LONGEST_LEASE
+    )
+
+
+def _is_due(now: dt.datetime) -> ColumnElement[bool]:
+    waits_until = outbox.c.next_attempt_at
+    return or_(waits_until.is_(None), waits_until <= now, waits_until > now + LONGEST_PAUSE)
+
+
+_FREE = {"leased_by": None, "leased_until": None}
+
+
+def _leased(row: Row[tuple[object, ...]]) -> Leased:
+    topic = topic_named(row.kind)
+    return Leased(
+        id=row.id,
+        kind=topic.kind,
+        sub=topic.sub,
+        body=row.payload,
+        run_id=row.run_id,
+        correlation_id=row.correlation_id,
+        created_at=row.created_at,
+        seq=row.seq,
+        attempts=row.attempts + 1,
+    )
+
+
+def _short(text: str) -> str:
+    return visible(text)[:_ERROR_CHARACTERS]
