@@ -1,283 +1,359 @@
-"""One host: the gates in their order, then the action. Every path ends in exactly one HostResult; errors become outcomes here.
+"""One subject of a run: its gates, then observe, decide, apply, confirm until decided. Every path ends in exactly one HostResult.
 
-Called by :mod:`runtime.engine.fan_out` through :mod:`runtime.engine.run`, once for every selected host.
+:class:`SubjectRun` owns all that happens to the subject. Nothing else lets a driver write, so no action can forget dry-run,
+gates, confirmation or deadlines. Called by :mod:`runtime.engine.run`, once for every subject.
 """
 
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+import contextlib
 
-from runtime.domain.action import Stage
-from runtime.domain.errors import HostError, RunError
+from runtime.domain.action import Decision, Done, Failed, Refused, Stage
+from runtime.domain.errors import HostError, Permanent, RunError, Transient
 from runtime.domain.facts import Facts
-from runtime.domain.identity import EntryIndex
-from runtime.domain.model import (
-    HOST_KEY,
-    IDENTITY,
-    Allow,
-    Deny,
-    GateRecord,
-    Host,
-    HostResult,
-    Listing,
-    Outcome,
-    Reason,
-    Verdict,
-)
-from runtime.domain.pipeline import Binding, Job
-from runtime.domain.ports import Clock, HostLocks, IdentityBook, Ledger, Remote, Watch
-from runtime.domain.progress import Progress, Verified, told, until_when
-from runtime.domain.time import clocks
-from runtime.domain.witnesses import Neighbours
+from runtime.domain.model import HOST_KEY, IDENTITY, Allow, Deny, Host, HostResult, Outcome, Reason, Verdict
+from runtime.domain.ports import Driver, Observation
+from runtime.domain.subject_record import Ended, SubjectRecord, last_line
 from runtime.engine import gates
-from runtime.engine.convergence import Limits, Surroundings, converge
-from runtime.engine.gates import Policy
 from runtime.engine.recognise import recognise
-from runtime.engine.stop import Stop
+from runtime.engine.run_context import RunContext
 
 CLOCK_JUMP_LIMIT_S = 120.0
+POLL_S = 1.0
+_LOST = (Reason.CONNECTION_LOST, Reason.TIMEOUT, Reason.DEADLINE)
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
-    """Everything one run shares between its hosts. Effects arrive here; ``busy`` maps a provider to its busy check script.
+async def process_one(host: Host, run: RunContext) -> HostResult:
+    """Never raises: what happens to a subject is its outcome. A cut one is ``cancelled`` or, if a stage was sent, ``unknown``."""
+    subject = SubjectRun(host, run)
+    try:
+        async with asyncio.timeout(run.host_deadline):
+            ended = await subject.converge()
+    except asyncio.CancelledError:
+        if not run.stop.requested and _being_cancelled():
+            raise  # not ours: the event loop itself is going down
+        ended = subject.cut() if run.stop.requested else subject.broken("the connection was cancelled")
+    except Exception as error:
+        ended = subject.ended_by(error)
+    return subject.result(ended)
 
-    ``listing``: all that the inventory knows, filled in once it was read; ``entries``: the same, indexed; ``neighbours``: who may
-    vouch for a host's store, taken from it.
+
+class SubjectRun:
+    """The run of one subject: what is known and was done (``record``), and the verbs check, observe, apply, confirm.
+
+    A verb answers with an Ended where the subject ends there, and with None where it goes on. ``applied``: the stage whose
+    effect is looked for, until the monotonic instant ``settles_until``.
     """
 
-    job: Job
-    policy: Policy
-    remote: Remote
-    locks: HostLocks
-    ledger: Ledger
-    clock: Clock
-    stop: Stop
-    anchor: clocks.Anchor
-    busy: Mapping[str, str]
-    command_timeout: float
-    host_deadline: float
-    watch: Watch
-    identities: IdentityBook
-    listing: Listing = field(default_factory=Listing)
-    entries: EntryIndex = field(default_factory=EntryIndex)
-    neighbours: Neighbours = field(default_factory=Neighbours)
+    driver: Driver
 
+    def __init__(self, host: Host, run: RunContext) -> None:
+        self.host, self.run = host, run
+        self.binding = run.job.binding(host.provider)
+        self.action = self.binding.action
+        self.record = SubjectRecord()
+        self.applied: Stage | None = None
+        self.settles_until = 0.0
+        self._began_at, self._began = run.clock.now(), run.clock.monotonic()
 
-@dataclass(slots=True)
-class _Trail:
-    """What is recorded while a host is processed."""
+    async def converge(self) -> Ended:
+        """Drive the subject until its action is decided. Raises HostError for what the connection did."""
+        if ended := self.check_before_connection():
+            return ended
+        async with contextlib.AsyncExitStack() as held:
+            # Two observations at once do no harm, and one must not make the night's change skip the host.
+            if self.action.effect != "read" and (ended := await self.lock(held)):
+                return ended
+            await self.connect(held)
+            while True:
+                decision = await self.observe()
+                if not isinstance(decision, Stage):
+                    return self.final(decision)
+                if self.applied is not None and decision.name == self.applied.name:
+                    await self.settle(decision)
+                    continue
+                ended = await self.check(decision) or await self.apply(decision) or await self.confirm(decision)
+                if ended is not None:
+                    return ended
 
-    gates: list[GateRecord] = field(default_factory=list)
-    compatibility: Mapping[str, object] = field(default_factory=dict)
-    progress: Progress = field(default_factory=Progress)
-    warning: str = ""
+    def check_before_connection(self) -> Ended | None:
+        """The gates that need no connection, in their order; the first refusal ends the subject."""
+        run = self.run
+        if run.stop.requested:
+            return Ended(self._stopped(), run.stop.reason, f"not started: {run.stop.text}")
+        for name, verdict in gates.early(self.host, self.binding, run.job, run.policy, run.clock.now()):
+            answer = self._steady_clock() if name == "time" and isinstance(verdict, Allow) else verdict
+            if ended := self.record.note(name, answer):
+                return ended
+        return None
 
-    def note(self, gate: str, verdict: Verdict) -> Verdict:
-        allowed = isinstance(verdict, Allow)
-        text = verdict.note if isinstance(verdict, Allow) else verdict.message
-        self.gates.append(GateRecord(gate, allowed, text))
-        return verdict
+    async def lock(self, held: contextlib.AsyncExitStack) -> Ended | None:
+        owner = f"run {self.run.job.info.run_id} ({self.action.name})"
+        holder = await held.enter_async_context(self.run.locks.try_lock(self.host, owner))
+        locked = Allow() if holder is None else Deny(Outcome.SKIPPED, Reason.HOST_LOCKED, holder)
+        return self.record.note("lock", locked)
 
+    async def connect(self, held: contextlib.AsyncExitStack) -> None:
+        """Reach the subject, until ``held`` ends."""
+        self.driver = self.run.drivers[self.action.target](self.host, self.binding, self.run)
+        begun = self.run.clock.monotonic()
+        learned = await held.enter_async_context(self.driver.connected())
+        self.record.spent("connect", self.run.clock.monotonic() - begun)
+        if learned:  # recorded, so that somebody can compare it: whoever answers first is believed (W-23)
+            self.record.note(HOST_KEY, Allow(f"seen for the first time, pinned: {learned}"))
 
-async def process_one(host: Host, context: Context) -> HostResult:
-    """Never raises: what happens to a host is its outcome. A cut one is ``cancelled`` or, if a stage was sent, ``unknown``."""
-    trail = _Trail()
-    started_at, started = context.clock.now(), context.clock.monotonic()
-    try:
-        ended = await _guarded(host, context, trail)
-    except asyncio.CancelledError:
-        if not context.stop.requested and _being_cancelled():
-            raise  # not ours: the event loop itself is going down
-        ended = _cut(context, trail) if context.stop.requested else _broken(trail, "the connection was cancelled")
-    except HostError as error:
-        ended = Verified(error.outcome, error.reason, error.message, error.detail)
-    except RunError as error:
-        text = f"{trail.progress.so_far()} because it could not be recorded first: {error.message}"
-        ended = Verified(Outcome.FAILED, Reason.NOT_RECORDED, text, error.reason)
-    except Exception as error:
-        ended = _broken(trail, f"{type(error).__name__}: {error}", type(error).__name__)
-    if trail.warning and ended.reason is not Reason.HOST_IDENTITY_UNCLEAR:
-        before = f"{ended.message.rstrip('. ')}. " if ended.message else ""
-        ended = replace(ended, message=f"{before}Identity: {trail.warning}")
-    trail.progress.spent("total", context.clock.monotonic() - started)
-    ended = told(ended, trail.progress)
-    if ended.reason is Reason.READ_ONLY:
-        trail.gates.append(GateRecord("storage", allowed=False, text=ended.message))
-    elif limit := until_when(trail.progress):
-        trail.note("storage", Allow(limit))
-    return _result(host, ended, trail, started_at, context.clock.now())
+    async def observe(self) -> Decision | Ended:
+        """Read the subject and decide. What is still to be done meets the gates on facts; whether the stage that was just applied
+        took effect is seen without them."""
+        applied, begun = self.applied, self.run.clock.monotonic()
+        try:
+            seen = await self.driver.observe()
+        except HostError as error:
+            if applied is None or error.reason not in _LOST:
+                raise
+            lost = f"the {self.action.target} was lost before it could be looked at again"
+            text = f"{applied.name} was applied but not confirmed: {lost}"
+            raise Transient(Outcome.UNKNOWN, Reason.CONNECTION_LOST, text, applied.name) from error
+        finally:
+            self.record.spent("observe", self.run.clock.monotonic() - begun)
+        self.record.facts = seen.facts
+        if applied is None:
+            return await self.check_facts(seen) or self.decide(seen)
+        decision = self.decide(seen)
+        if isinstance(decision, Done) or (
+            isinstance(decision, Stage | Failed) and _is_about_another(decision, applied)
+        ):
+            self.record.reached("confirmed")
+        if isinstance(decision, Stage) and decision.name != applied.name:
+            return await self.check_facts(seen) or decision
+        return decision
 
+    def decide(self, seen: Observation) -> Decision:
+        if seen.unfinished is not None:
+            return seen.unfinished
+        assert self.action.decide is not None  # noqa: S101  # bound actions are available; pipeline.resolve made sure
+        return self.action.decide(seen.facts, self.binding.params, self.host)
 
-async def _guarded(host: Host, context: Context, trail: _Trail) -> Verified:
-    if context.stop.requested:
-        return _not_started(context)
-    try:
-        async with asyncio.timeout(context.host_deadline):
-            return await _gates_then_action(host, context, trail)
-    except TimeoutError:
-        text = f"{trail.progress.so_far()} within the host deadline of {context.host_deadline:.0f} s"
-        if trail.progress.unconfirmed:
-            return Verified(Outcome.UNKNOWN, Reason.DEADLINE, text, trail.progress.unconfirmed)
-        return Verified(Outcome.FAILED, Reason.DEADLINE, text)
+    async def check_facts(self, seen: Observation) -> Ended | None:
+        """The gates that need facts: identity, once a login, then compatibility and busy. Passing is recorded the first time."""
+        run, facts = self.run, seen.facts
+        if not isinstance(facts, Facts):
+            return None  # only a terminal says which machine it is and what runs on it
+        if not self.record.has(IDENTITY):
+            words = run.policy.words.get(self.host.provider, {})
+            finding = await recognise(self.host, facts, run.identities, run.entries, words)
+            self.record.warning = finding.text if finding.kind else ""
+            if ended := self.record.note(IDENTITY, gates.identified(self.action, finding)):
+                return ended
+        verdict, self.record.compatibility = gates.compatible(facts, self.binding, run.job, run.policy)
+        first = not self.record.has("compatibility")
+        for name, answer in (("compatibility", verdict), ("busy", gates.busy(self.action, seen.busy))):
+            if (first or isinstance(answer, Deny)) and (ended := self.record.note(name, answer)):
+                return ended
+        return None
 
+    async def check(self, stage: Stage) -> Ended | None:
+        """Whether the stage may be applied: it fits the action, this is no dry-run, and the gates of time let it through."""
+        run, record = self.run, self.record
+        if self.action.effect == "read":
+            text = f"{self.action.name} only reads, but asked to apply {stage.name}"
+            raise Permanent(Outcome.FAILED, Reason.INTERNAL, text)
+        if stage.confirm == "receipt":  # a sink's word; looking at the terminal again would prove nothing
+            text = f"{stage.name} asks for a receipt, which no terminal gives. Nothing was changed by this stage"
+            raise Permanent(Outcome.FAILED, Reason.INTERNAL, text)
+        record.writes = stage.confirm != "gone"
+        storage = record.facts.storage if record.facts is not None and record.writes else None
+        if storage is not None and storage.read_only:
+            text = (
+                f"{stage.name} is needed, but nothing can be written: {storage.why}. Nothing was changed by this stage"
+            )
+            return Ended(Outcome.FAILED, Reason.READ_ONLY, text, stage.name)
+        if run.job.info.dry_run:
+            record.plan.extend(_plan(stage))
+            record.changes.extend(stage.changes)
+            return Ended(Outcome.WOULD_CHANGE, Reason.DRY_RUN, f"would apply: {stage.name}")
+        if len(record.stages) == self.action.stages:
+            text = f"Not converged: {stage.name} is still needed after {len(record.stages)} stages (the maximum)"
+            return Ended(Outcome.FAILED, Reason.NOT_CONVERGED, text)
+        return await self.begin(stage)
 
-async def _gates_then_action(host: Host, context: Context, trail: _Trail) -> Verified:
-    binding = context.job.binding(host.provider)
-    denied = _early_gates(host, binding, context, trail)
-    if denied is not None:
-        return denied
-    if binding.action.effect == "read":
-        # Two looks at once do no harm, and a look must not make the night's change skip the host.
-        return await _on_host(host, binding, context, trail)
-    async with context.locks.try_lock(host, f"run {context.job.info.run_id} ({binding.action.name})") as holder:
-        if holder is not None:
-            return _denied(trail.note("lock", Deny(Outcome.SKIPPED, Reason.HOST_LOCKED, holder)))
-        trail.note("lock", Allow())
-        return await _on_host(host, binding, context, trail)
-
-
-def _early_gates(host: Host, binding: Binding, context: Context, trail: _Trail) -> Verified | None:
-    for name, verdict in gates.early(host, binding, context.job, context.policy, context.clock.now()):
-        answer = _on_a_steady_clock(binding, context) if name == "time" and isinstance(verdict, Allow) else verdict
-        trail.note(name, answer)
-        if isinstance(answer, Deny):
-            return _denied(answer)
-    return None
-
-
-def _in_time(binding: Binding, context: Context) -> Verdict:
-    """The gate of time, asked again before every stage."""
-    verdict = gates.in_time(context.job, context.clock.now())
-    return verdict if isinstance(verdict, Deny) else _on_a_steady_clock(binding, context)
-
-
-def _on_a_steady_clock(binding: Binding, context: Context) -> Verdict:
-    """Nothing that writes runs on a clock that jumped since the run began."""
-    if binding.action.effect == "read":
-        return Allow()
-    jump = context.anchor.jumped(context.clock, CLOCK_JUMP_LIMIT_S)
-    if jump is not None:
-        return Deny(Outcome.SKIPPED, Reason.REFUSED, f"{jump}, so no window can be trusted", "clock_jumped")
-    return Allow()
-
-
-async def _on_host(host: Host, binding: Binding, context: Context, trail: _Trail) -> Verified:
-    async def who_answered(facts: Facts) -> Verdict:
-        words = context.policy.words.get(host.provider, {})
-        finding = await recognise(host, facts, context.identities, context.entries, words)
-        trail.warning = finding.text if finding.kind else ""
-        return trail.note(IDENTITY, gates.identified(binding.action, finding))
-
-    async def check_facts(facts: Facts, busy: str) -> Verdict:
-        if not any(record.gate == IDENTITY for record in trail.gates):  # one login is one machine
-            answered = await who_answered(facts)
-            if isinstance(answered, Deny):
-                return answered
-        verdict, trail.compatibility = gates.compatible(facts, binding, context.job, context.policy)
-        first = not any(record.gate == "compatibility" for record in trail.gates)
-        for name, answer in (("compatibility", verdict), ("busy", gates.busy(binding.action, busy))):
-            if first or isinstance(answer, Deny):
-                trail.note(name, answer)
-            if isinstance(answer, Deny):
-                return answer
-        return Allow()
-
-    async def before_stage(stage: Stage) -> Verdict:
-        if context.stop.requested:
-            ended = _not_started(context)
-            return Deny(ended.outcome, ended.reason, f"stopped before {stage.name}")
+    async def begin(self, stage: Stage) -> Ended | None:
+        """The gates that time may have closed, then the intent, committed right before the first byte."""
+        run, record = self.run, self.record
+        if run.stop.requested:
+            return Ended(self._stopped(), run.stop.reason, f"stopped before {stage.name}")
+        in_time = gates.in_time(run.job, run.clock.now())
         for name, verdict in (
-            ("freeze", gates.frozen(host, binding.action, context.policy, context.clock.now())),
-            ("time", _in_time(binding, context)),
+            ("freeze", gates.frozen(self.host, self.action, run.policy, run.clock.now())),
+            ("time", in_time if isinstance(in_time, Deny) else self._steady_clock()),
         ):
             if isinstance(verdict, Deny):
-                return trail.note(name, verdict)
-        await context.ledger.at_work(context.job.info.run_id, host, stage.name)
+                return record.note(name, verdict)
+        await run.ledger.at_work(run.job.info.run_id, self.host, stage.name)
+        if stage.valid_until is not None and run.clock.now() >= stage.valid_until:
+            text = f"{stage.name}: its time ran out before it began"
+            return Ended(Outcome.SKIPPED, Reason.REFUSED, text, "too_late")
+        return None
+
+    async def apply(self, stage: Stage) -> Ended | None:
+        """Send the stage. None when every step was done; the stage still has to be confirmed."""
+        record, clock = self.record, self.run.clock
+        await self.driver.prepare(stage)
+        self.applied = None
+        record.sent(stage.name, _plan(stage))
+        record.plan.extend(_plan(stage))
+        begun = clock.monotonic()
+        answer = await self.driver.apply(stage)
+        record.spent("apply", clock.monotonic() - begun)
+        record.steps.extend(answer.steps)
+        done = [step.name for step in answer.steps if step.status == "done"]
+        broken = next((step for step in answer.steps if step.status == "failed"), None)
+        if broken is not None:
+            record.reached("failed")
+            before = f"; done before it: {', '.join(done)}" if done else ""
+            how = "" if broken.exit_code is None else f" with exit {broken.exit_code}"
+            said = last_line(broken.output) or "no output"
+            text = f"{stage.name}: {broken.name} failed{how}: {said}{before}"
+            return await self.explained(Ended(Outcome.FAILED, Reason.STEP_FAILED, text, stage.name), stage)
+        if len(done) == len(stage.steps):
+            record.reached("applied")
+            record.changes.extend(stage.changes)
+            return None
+        if stage.confirm == "gone":
+            return None  # a machine that goes takes the connection with it
+        return Ended(Outcome.UNKNOWN, answer.reason, answer.lost, stage.name)
+
+    async def confirm(self, stage: Stage) -> Ended | None:
+        """What proves the stage: for ``state`` the next observations, else what the driver asks for."""
+        clock = self.run.clock
+        if stage.confirm == "state":
+            self.applied, self.settles_until = stage, clock.monotonic() + stage.settle
+            return None
+        begun = clock.monotonic()
+        proof = await self.driver.confirm(stage)
+        self.record.spent("confirm", clock.monotonic() - begun)
+        if proof.state:
+            self.record.reached(proof.state)
+        return proof.ended
+
+    async def settle(self, stage: Stage) -> None:
+        """Wait before the next observation. Raises Permanent when the stage is still needed after its time to settle."""
+        if self.run.clock.monotonic() >= self.settles_until:
+            self.record.reached("failed")
+            why = f": {stage.why}" if stage.why else ""
+            still = f"the {self.action.target} still is not as it should be{why}"
+            text = f"{stage.name} was applied without error, but {still}"
+            raise Permanent(Outcome.FAILED, Reason.NOT_CONVERGED, text, stage.name)
+        await asyncio.sleep(POLL_S)
+
+    async def explained(self, ended: Ended, stage: Stage) -> Ended:
+        """A failed step with what the subject then says about why the stage is still needed."""
+        if not stage.why or stage.confirm == "gone":
+            return ended
+        begun = self.run.clock.monotonic()
+        try:
+            decision = self.decide(await self.driver.observe())
+        except HostError:
+            return ended
+        finally:
+            self.record.spent("observe", self.run.clock.monotonic() - begun)
+        if not (isinstance(decision, Stage) and decision.name == stage.name and decision.why):
+            return ended
+        return Ended(ended.outcome, ended.reason, f"{ended.message}; {decision.why}", ended.detail)
+
+    def final(self, decision: Done | Failed | Refused | Ended) -> Ended:
+        if isinstance(decision, Ended):
+            return decision
+        if isinstance(decision, Failed):
+            return Ended(Outcome.FAILED, Reason.CHECK_FAILED, decision.message, decision.code, decision.report)
+        if isinstance(decision, Refused):
+            return Ended(Outcome.SKIPPED, Reason.REFUSED, decision.message, decision.code)
+        changed = (Outcome.CHANGED, Reason.CONFIRMED) if self.record.stages else (Outcome.OK, Reason.DONE)
+        return Ended(*changed, decision.message, report=decision.report)
+
+    def ended_by(self, error: Exception) -> Ended:
+        """What an error means for the subject."""
+        record = self.record
+        if isinstance(error, HostError):
+            return Ended(error.outcome, error.reason, error.message, error.detail)
+        if isinstance(error, RunError):
+            text = f"{record.so_far()} because it could not be recorded first: {error.message}"
+            return Ended(Outcome.FAILED, Reason.NOT_RECORDED, text, error.reason)
+        if isinstance(error, TimeoutError):
+            text = f"{record.so_far()} within the host deadline of {self.run.host_deadline:.0f} s"
+            outcome = Outcome.UNKNOWN if record.unconfirmed else Outcome.FAILED
+            return Ended(outcome, Reason.DEADLINE, text, record.unconfirmed)
+        return self.broken(f"{type(error).__name__}: {error}", type(error).__name__)
+
+    def cut(self) -> Ended:
+        """The run was stopped and the grace time is over."""
+        stop, record = self.run.stop, self.record
+        text = f"{record.so_far()}, then cut: {stop.text}"
+        if record.unconfirmed:
+            return Ended(Outcome.UNKNOWN, Reason.KILLED, text, record.unconfirmed)
+        return Ended(self._stopped(), stop.reason, text)
+
+    def broken(self, message: str, detail: str = "") -> Ended:
+        """A fault of ours. After a stage was sent nobody knows what became of it."""
+        record = self.record
+        if record.unconfirmed:
+            text = f"{record.so_far()}: {message}"
+            return Ended(Outcome.UNKNOWN, Reason.CONNECTION_LOST, text, record.unconfirmed)
+        return Ended(Outcome.FAILED, Reason.INTERNAL, message, detail)
+
+    def result(self, ended: Ended) -> HostResult:
+        record = self.record
+        record.spent("total", self.run.clock.monotonic() - self._began)
+        ended = record.completed(ended)
+        if ended.reason is Reason.READ_ONLY:
+            record.note("storage", Deny(ended.outcome, ended.reason, ended.message))
+        elif limit := record.lasting():
+            record.note("storage", Allow(limit))
+        return HostResult(
+            host=self.host,
+            outcome=ended.outcome,
+            reason=ended.reason,
+            message=ended.message,
+            detail=ended.detail,
+            gates=tuple(record.gates),
+            steps=tuple(record.steps),
+            plan=tuple(record.plan),
+            stages=tuple(record.stages),
+            changes=tuple(record.changes),
+            facts=record.facts.summary() if record.facts is not None else {},
+            report=ended.report,
+            compatibility=record.compatibility,
+            durations=dict(record.durations),
+            started_at=self._began_at,
+            finished_at=self.run.clock.now(),
+        )
+
+    def _steady_clock(self) -> Verdict:
+        """Nothing that writes runs on a clock that jumped since the run began."""
+        if self.action.effect == "read":
+            return Allow()
+        jump = self.run.anchor.jumped(self.run.clock, CLOCK_JUMP_LIMIT_S)
+        if jump is not None:
+            return Deny(Outcome.SKIPPED, Reason.REFUSED, f"{jump}, so no window can be trusted", "clock_jumped")
         return Allow()
 
-    around = Surroundings(
-        clock=context.clock,
-        zone=context.policy.zone,
-        limits=Limits(context.command_timeout),
-        dry_run=context.job.info.dry_run,
-        busy_script="" if binding.action.effect == "read" else _busy_script(host, context.busy),
-        check_facts=check_facts,
-        before_stage=before_stage,
-        watch=context.watch,
-        nearby=context.neighbours.of(host, own=host.addresses),
-    )
-    begun = context.clock.monotonic()
-    async with context.remote.connect(host, deadline=context.host_deadline) as session:
-        trail.progress.spent("connect", context.clock.monotonic() - begun)
-        if session.learned_key:  # told, so that somebody can compare it: whoever answers first is believed (W-23)
-            trail.note(HOST_KEY, Allow(f"seen for the first time, pinned: {session.learned_key}"))
-        return await converge(session, host, binding, around, trail.progress)
+    def _stopped(self) -> Outcome:
+        """The run's own deadline is a failure of the run; everything else is somebody's wish."""
+        return Outcome.FAILED if self.run.stop.reason is Reason.DEADLINE else Outcome.CANCELLED
 
 
-def _busy_script(host: Host, checks: Mapping[str, str]) -> str:
-    """The busy checks of every software house that an entry of the machine names: in use by one of them is in use."""
-    houses = dict.fromkeys((host.provider, *(entry.provider for entry in host.machine.certain)))
-    scripts = [script for house in houses if (script := checks.get(house, ""))]
-    return scripts[0] if len(scripts) == 1 else "\n".join(f"(\n{script}\n)" for script in scripts)
+def _is_about_another(decision: Stage | Failed, stage: Stage) -> bool:
+    """Whether a decision says that ``stage`` holds: it is about a later one."""
+    name = decision.name if isinstance(decision, Stage) else decision.stage
+    return name not in ("", stage.name)
 
 
-def _denied(verdict: Verdict) -> Verified:
-    if isinstance(verdict, Allow):
-        raise TypeError("only a refusal ends a host")
-    return Verified(verdict.outcome, verdict.reason, verdict.message, verdict.detail)
-
-
-def _stopped(context: Context) -> Outcome:
-    """The run's own deadline is a failure of the run; everything else is somebody's wish."""
-    return Outcome.FAILED if context.stop.reason is Reason.DEADLINE else Outcome.CANCELLED
-
-
-def _not_started(context: Context) -> Verified:
-    return Verified(_stopped(context), context.stop.reason, f"not started: {context.stop.text}")
-
-
-def _cut(context: Context, trail: _Trail) -> Verified:
-    text = f"{trail.progress.so_far()}, then cut: {context.stop.text}"
-    if trail.progress.unconfirmed:
-        return Verified(Outcome.UNKNOWN, Reason.KILLED, text, trail.progress.unconfirmed)
-    return Verified(_stopped(context), context.stop.reason, text)
-
-
-def _broken(trail: _Trail, message: str, detail: str = "") -> Verified:
-    """A fault of ours. After a stage was sent nobody knows what became of it."""
-    if trail.progress.unconfirmed:
-        return Verified(
-            Outcome.UNKNOWN, Reason.CONNECTION_LOST, f"{trail.progress.so_far()}: {message}", trail.progress.unconfirmed
-        )
-    return Verified(Outcome.FAILED, Reason.INTERNAL, message, detail)
+def _plan(stage: Stage) -> tuple[str, ...]:
+    """What a stage does, for people."""
+    return (*map(str, stage.changes), *stage.summary) or tuple(step.name for step in stage.steps)
 
 
 def _being_cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def _result(host: Host, ended: Verified, trail: _Trail, begun: dt.datetime, finished: dt.datetime) -> HostResult:
-    facts = trail.progress.facts
-    return HostResult(
-        host=host,
-        outcome=ended.outcome,
-        reason=ended.reason,
-        message=ended.message,
-        detail=ended.detail,
-        gates=tuple(trail.gates),
-        steps=tuple(trail.progress.steps),
-        plan=tuple(trail.progress.plan),
-        stages=tuple(trail.progress.stages),
-        changes=tuple(trail.progress.changes),
-        facts=facts.summary() if facts else {},
-        report=ended.report,
-        compatibility=trail.compatibility,
-        durations=dict(trail.progress.durations),
-        started_at=begun,
-        finished_at=finished,
-    )

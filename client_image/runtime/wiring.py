@@ -33,7 +33,7 @@ from runtime.settings import RuntimeSettings
 if TYPE_CHECKING:
     from runtime.adapters.control_plane.http import HttpControlPlane
     from runtime.domain.time.clock_trust import Trust
-    from runtime.process_one import Context
+    from runtime.engine.run_context import RunContext
 
 
 class SystemClock:
@@ -171,7 +171,7 @@ class Installation:
         """``within``: seconds for a reading, where the caller has no more."""
         return open_inventory(config, self.known.providers, within=within)
 
-    def context(self, job: Job, config: NetworkConfig, stop: Stop) -> Context:
+    def context(self, job: Job, config: NetworkConfig, stop: Stop) -> RunContext:
         """Everything that one run shares between its hosts."""
         from runtime.adapters.presence.watch import NetworkWatch
         from runtime.adapters.ssh.remote import SshRemote
@@ -179,23 +179,23 @@ class Installation:
         from runtime.adapters.state.identities import SqlIdentities
         from runtime.adapters.state.ledger import SqlLedger
         from runtime.adapters.state.locks import FileLocks
-        from runtime.process_one import Context
+        from runtime.engine.run_context import RunContext
+        from runtime.engine.terminal import Terminals
 
         busy: Mapping[str, str] = {name: provider.busy_check for name, provider in self.known.providers.items()}
-        return Context(
+        remote = SshRemote(config.ssh, config.credentials, book=SqlHostBook(self.state, self.clock))
+        watch = NetworkWatch(config.ssh.allowed_networks)
+        return RunContext(
             job=job,
             policy=gates.policy(config, self.known.providers, self.assets.rows),
-            remote=SshRemote(config.ssh, config.credentials, book=SqlHostBook(self.state, self.clock)),
             locks=FileLocks(self.settings.data_path, self.clock),
             ledger=SqlLedger(self.state, self.clock),
             clock=self.clock,
             stop=stop,
             anchor=Anchor.take(self.clock),
-            busy=busy,
-            command_timeout=config.ssh.command_timeout,
-            host_deadline=config.ssh.host_deadline,
-            watch=NetworkWatch(config.ssh.allowed_networks),
             identities=SqlIdentities(self.state, self.clock),
+            drivers={"terminal": Terminals(remote, watch, busy, config.ssh.command_timeout)},
+            host_deadline=config.ssh.host_deadline,
         )
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from runtime.adapters import assets
 from runtime.domain import script
 from runtime.domain.action import Action
 from runtime.engine import probe
-from runtime.engine.convergence import variables_of
+from runtime.engine.terminal import variables_of
 from tests.harness.action_cases import cases
 from tests.harness.fixtures import StartTerminal
 from tests.harness.need import need_program

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict
 
 from contracts.config import Effect, Role
 from contracts.secret import Secret
-from runtime.domain.facts import Facts
 from runtime.domain.model import Change, Host
 
 Target = Literal["terminal", "concentrator", "network"]
@@ -154,7 +153,7 @@ class Action:
     params: type[Params] = Params
     needs_root: bool = False
     observe: str = ""
-    decide: Callable[[Facts, Any, Host], Decision] | None = None
+    decide: Callable[[Any, Any, Host], Decision] | None = None
     foresee: Callable[[Any, Host, dt.datetime], Refused | None] | None = None
     defaults: Mapping[str, str] = field(default_factory=dict)
     does: str = ""

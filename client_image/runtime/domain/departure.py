@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from runtime.domain.action import Stage
 from runtime.domain.model import Host, Outcome, Reason
-from runtime.domain.progress import Verified
+from runtime.domain.subject_record import Ended
 from runtime.domain.witnesses import Witness
 
 SILENCE_S = 15.0
@@ -64,20 +64,20 @@ class Departure:
         return {"power_off": {**seen, "asked": [str(witness) for witness in self.asked]}}
 
 
-def departed(seen: Departure, host: Host, stage: Stage) -> Verified:
+def departed(seen: Departure, host: Host, stage: Stage) -> Ended:
     """What the end of the wait means for the host."""
     store = "its store" if host.store is None else f"store {host.store}"
     unproven = f"{stage.name} was sent but not confirmed"
     check = f"Check the line to {store}, then run test_endpoint_connection on {host.name}"
     if seen.state == "gone":
         text = f"{stage.name} confirmed: silent for {seen.silent_s:.0f} s while {seen.vouched} {seen.vouched_sign}"
-        return Verified(Outcome.CHANGED, Reason.CONFIRMED, text, report=seen.report())
+        return Ended(Outcome.CHANGED, Reason.CONFIRMED, text, report=seen.report())
     if seen.state == "there":
         text = (
             f"{stage.name} was sent, but the machine is still on after {stage.settle:.0f} s: {host.address} {seen.sign}"
         )
         text += ". Something holds the shutdown up: look at the terminal"
-        return Verified(Outcome.FAILED, Reason.NOT_CONVERGED, text, seen.state, seen.report())
+        return Ended(Outcome.FAILED, Reason.NOT_CONVERGED, text, seen.state, seen.report())
     if seen.state == "store_silent":
         asked = ", ".join(map(str, seen.asked))
         text = (
@@ -89,7 +89,7 @@ def departed(seen: Departure, host: Host, stage: Stage) -> Verified:
         text += f" looks the same. Set stores.{number}.gateway in the configuration"
     else:
         text = f"{unproven}: a fault of the proxy's own machine kept it from asking {host.address}. {check}"
-    return Verified(Outcome.UNKNOWN, Reason.CONNECTION_LOST, text, seen.state, seen.report())
+    return Ended(Outcome.UNKNOWN, Reason.CONNECTION_LOST, text, seen.state, seen.report())
 
 
 @dataclass(slots=True)

@@ -8,15 +8,18 @@ import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from runtime.domain.errors import RunError
 from runtime.domain.facts import Privilege
 from runtime.domain.model import Host, HostResult, Listing, Reason, RunInfo, Selector, StepRecord
 
 if TYPE_CHECKING:  # many commands need the ports, and few what these are about
+    from runtime.domain.action import Stage
     from runtime.domain.departure import Departure
+    from runtime.domain.facts import Storage
     from runtime.domain.identity import Claim, Finding, Kin
+    from runtime.domain.subject_record import Ended
     from runtime.domain.witnesses import Witness
 
 
@@ -37,6 +40,72 @@ class Inventory(Protocol):
         The selector narrows ``hosts`` only by what the source alone can tell (triggers); every filter is applied again by the
         pipeline. What it leaves out is among ``others``.
         """
+        ...
+
+
+class ObservedFacts(Protocol):
+    """What every kind of subject tells of itself. ``storage``: what its files are kept on, None where it has none."""
+
+    @property
+    def storage(self) -> Storage | None: ...
+
+    def summary(self) -> dict[str, Any]:
+        """What goes into a result."""
+        ...
+
+
+@dataclass(slots=True)
+class Observation:
+    """``busy``: why the subject is in use, empty where it is not. ``unfinished``: a stage that an earlier run has sent and whose
+    receipt never came; it comes before any decision."""
+
+    facts: ObservedFacts
+    busy: str = ""
+    unfinished: Stage | None = None
+
+
+@dataclass(slots=True)
+class Applied:
+    """One record for each step that was reached. Where they are not all of the stage's: ``reason`` and ``lost``, a sentence that
+    says what happened and what that means."""
+
+    steps: list[StepRecord]
+    reason: Reason = Reason.CONNECTION_LOST
+    lost: str = ""
+
+
+@dataclass(slots=True)
+class Proof:
+    """``state``: of the stage from now on, empty: as before. ``ended``: the end of the subject, None: the run goes on with it."""
+
+    state: str
+    ended: Ended | None = None
+
+
+class Driver(Protocol):
+    """One subject of a run: a terminal, a concentrator, a network. Raises HostError; never called by two at once.
+
+    Which stages may be applied, and when, is not its business: process_one asks the gates.
+    """
+
+    def connected(self) -> AbstractAsyncContextManager[str]:
+        """Reach the subject. The host key that was pinned on the way, empty when nothing new was."""
+        ...
+
+    async def observe(self) -> Observation:
+        """Read the subject. Changes nothing."""
+        ...
+
+    async def prepare(self, stage: Stage) -> None:
+        """What must be known or durable before the first byte of a stage is sent."""
+        ...
+
+    async def apply(self, stage: Stage) -> Applied:
+        """Send the stage that was prepared."""
+        ...
+
+    async def confirm(self, stage: Stage) -> Proof:
+        """The proof of a stage that no observation gives: ``gone`` or ``receipt``."""
         ...
 
 
@@ -176,13 +245,18 @@ class Ledger(Protocol):
 
 __all__ = [
     "Answer",
+    "Applied",
     "Clock",
+    "Driver",
     "HostBook",
     "HostLocks",
     "IdentityBook",
     "Inventory",
     "Ledger",
+    "Observation",
+    "ObservedFacts",
     "PinnedKey",
+    "Proof",
     "Remote",
     "Session",
     "SshNotes",

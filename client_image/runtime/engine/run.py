@@ -1,10 +1,11 @@
-"""One run from a job to its report: inventory, selection, ledger, fan-out. Called by main; effects arrive as arguments."""
+"""One run from a job to its report: inventory, selection, ledger, all subjects at once. Called by main; effects arrive as
+arguments."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -19,9 +20,9 @@ from runtime.domain.ports import Inventory
 from runtime.domain.selection import select
 from runtime.domain.targets import missing, require_found
 from runtime.domain.witnesses import Neighbours, places
-from runtime.engine.fan_out import fan_out
+from runtime.engine.run_context import RunContext
 from runtime.engine.stop import Stop
-from runtime.process_one import Context, process_one
+from runtime.process_one import process_one
 
 GRACE_S = 120.0
 NOTICES = 5  # shown at the start of a run
@@ -100,9 +101,71 @@ async def _agreed(
     return job, found
 
 
+def _first_notices(listing: Listing) -> list[str]:
+    """A few of the inventory's notices, and how many more there are."""
+    rest = len(listing.notices) - NOTICES
+    more = [f"{rest} more notices about the inventory: flageemonitor-run doctor"] if rest > 0 else []
+    return [*listing.notices[:NOTICES], *more]
+
+
+class FanOut:
+    """Many hosts at once on one event loop, as many as there are workers. One slow host holds one place, never the others."""
+
+    def __init__(
+        self,
+        hosts: Sequence[Host],
+        work: Callable[[Host], Coroutine[Any, Any, HostResult]],
+        record: Callable[[HostResult], Awaitable[None]],
+        stop: Stop,
+    ) -> None:
+        self._hosts, self._work, self._record, self._stop = hosts, work, record, stop
+        self._queue = iter(enumerate(hosts))
+        self._at_work: set[asyncio.Task[HostResult]] = set()
+        self._results: dict[int, HostResult] = {}
+
+    async def worker(self) -> None:
+        """Process hosts until none is left. After a stop no host is begun: ``work`` sees the stop and says so."""
+        for number, host in self._queue:
+            # A task of its own for each host: the cut after the grace time hits the work, never the recording of a result.
+            task = asyncio.create_task(self._work(host))
+            self._at_work.add(task)
+            try:
+                self._results[number] = await task
+            finally:
+                self._at_work.discard(task)
+            await self._record(self._results[number])
+
+    @contextlib.asynccontextmanager
+    async def limited(self, grace: float, deadline: float, over: str) -> AsyncIterator[None]:
+        """Stop the run after ``deadline`` seconds, with the sentence ``over``. After any stop hosts at work get ``grace``
+        seconds, then are cut."""
+        watch = asyncio.create_task(self._watch(grace, deadline, over))
+        try:
+            yield
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+
+    def results(self) -> tuple[HostResult, ...]:
+        """In the order of the hosts. Raises RuntimeError when a host has none: a mistake of ours that must not stay silent."""
+        if len(self._results) != len(self._hosts):
+            raise RuntimeError(f"{len(self._hosts) - len(self._results)} hosts have no result")
+        return tuple(self._results[number] for number in sorted(self._results))
+
+    async def _watch(self, grace: float, deadline: float, over: str) -> None:
+        try:
+            async with asyncio.timeout(deadline):
+                await self._stop.wait()
+        except TimeoutError:
+            self._stop.request(Reason.DEADLINE, over)
+        await self._stop.hurried(grace)
+        for task in tuple(self._at_work):
+            task.cancel()
+
+
 async def execute(
     job: Job,
-    context: Context,
+    context: RunContext,
     inventory: Inventory,
     config: NetworkConfig,
     listener: Listener,
@@ -128,15 +191,15 @@ async def execute(
 
     try:
         job, found = await _agreed(job, inventory, context.stop, confirm, left, over)
-        hosts, listing = found.hosts, found.listing
+        hosts, entries = found.hosts, found.listing.entries
     except RunError as error:
         with contextlib.suppress(RunError):  # its caller must hear what stopped the run, not that it went unrecorded
             await context.ledger.refuse(job.info, error)
         raise
-    context = replace(context, listing=listing, entries=entry_index(listing.entries))
+    context = replace(context, entries=entry_index(entries))
     if job.effect == "disrupt":
         leaving = {host.address for host in hosts}
-        context = replace(context, neighbours=Neighbours(places(config), listing.entries, leaving))
+        context = replace(context, neighbours=Neighbours(places(config), entries, leaving))
     trouble: list[RunError] = []
 
     def tell(told: Callable[[], None]) -> None:
@@ -148,17 +211,14 @@ async def execute(
                 advice = f"the results are in the local state: flageemonitor-run runs {job.info.run_id}"
                 trouble.append(RunError("output_failed", f"the output could not be written: {error}", advice))
 
-    for notice in found.listing.notices[:NOTICES]:
+    for notice in _first_notices(found.listing):
         tell(partial(listener.notice, notice))
-    if len(found.listing.notices) > NOTICES:
-        rest = len(found.listing.notices) - NOTICES
-        tell(partial(listener.notice, f"{rest} more notices about the inventory: flageemonitor-run doctor"))
     tell(lambda: listener.selected(job, hosts))
     await context.ledger.begin(job.info, hosts)
 
-    async def work(host: Host) -> HostResult:
+    def work(host: Host) -> Coroutine[Any, Any, HostResult]:
         tell(lambda: listener.started(host))
-        return await process_one(host, context)
+        return process_one(host, context)
 
     unrecorded: list[HostResult] = []
 
@@ -171,10 +231,11 @@ async def execute(
             context.stop.request(Reason.STOPPED, f"results cannot be recorded: {error.message}")
         tell(lambda: listener.result(result))
 
-    results = await fan_out(
-        hosts, work, record, parallel=limits.parallel, stop=context.stop, grace=grace, deadline=left(), over=over
-    )
-    report = RunReport(job.info, tuple(results), context.clock.now())
+    fan_out = FanOut(hosts, work, record, context.stop)
+    async with fan_out.limited(grace, left(), over), asyncio.TaskGroup() as group:
+        for _ in range(min(limits.parallel, len(hosts))):
+            group.create_task(fan_out.worker())
+    report = RunReport(job.info, fan_out.results(), context.clock.now())
     try:
         for result in unrecorded:  # the disk may be back, and the ledger should say what was shown
             await context.ledger.record(job.info.run_id, result)

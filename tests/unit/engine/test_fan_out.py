@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from runtime.domain.model import Host, HostResult, Outcome, Reason
-from runtime.engine.fan_out import fan_out
+from runtime.engine.run import FanOut
 from runtime.engine.stop import Stop
 from runtime.process_one import process_one
 from tests.unit.engine import world
@@ -17,7 +17,9 @@ def fleet(count: int) -> list[Host]:
     return [world.host(200 + number) for number in range(count)]
 
 
-def drive(one: World, hosts: list[Host], during: Any = None, **options: Any) -> list[HostResult]:
+def drive(
+    one: World, hosts: list[Host], during: Any = None, *, grace: float = 0.1, deadline: float = 60.0
+) -> list[HostResult]:
     async def go() -> list[HostResult]:
         context = one.context()
         recorded: list[HostResult] = []
@@ -27,8 +29,11 @@ def drive(one: World, hosts: list[Host], during: Any = None, **options: Any) -> 
 
         if during is not None:
             asyncio.get_running_loop().call_later(0.05, during, context.stop)
-        settings: dict[str, Any] = {"parallel": 4, "grace": 0.1, "deadline": 60.0, **options}
-        results = await fan_out(hosts, lambda h: process_one(h, context), record, stop=context.stop, **settings)
+        fan_out = FanOut(hosts, lambda host: process_one(host, context), record, context.stop)
+        async with fan_out.limited(grace, deadline, "the run's deadline is over"), asyncio.TaskGroup() as group:
+            for _ in range(min(4, len(hosts))):
+                group.create_task(fan_out.worker())
+        results = list(fan_out.results())
         assert sorted(r.host.name for r in recorded) == sorted(r.host.name for r in results)
         return results
 

@@ -151,7 +151,7 @@ def test_a_gate_refuses_before_any_connection(case: str) -> None:
     context = one.context(action, **request)
     result = asyncio.run(process_one(host, context))
     assert verdict(result) == expected
-    assert context.remote.connected == []  # type: ignore[attr-defined]
+    assert one.remote.connected == []
     assert not result.gates[-1].allowed
     assert result.message
 
@@ -530,10 +530,8 @@ def test_a_cut_answer_is_not_taken_for_a_whole_look() -> None:
         async def run(self, *args: Any, **kwargs: Any) -> Any:
             return dataclasses.replace(await super().run(*args, **kwargs), truncated=True)
 
-    one = World({NAME: Terminal()})
-    context = one.context()
-    context = dataclasses.replace(context, remote=world.MemoryRemote(one.terminals, session=Short))
-    result = asyncio.run(process_one(world.host(), context))
+    one = World({NAME: Terminal()}, session=Short)
+    result = run(one)
     assert verdict(result) == ("failed", "bad_facts", "flood")
     assert one.terminals[NAME].written == 0
 

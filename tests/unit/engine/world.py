@@ -30,8 +30,9 @@ from runtime.domain.providers import Provider
 from runtime.domain.time import clocks
 from runtime.domain.witnesses import Witness
 from runtime.engine import gates
+from runtime.engine.run_context import RunContext
 from runtime.engine.stop import Stop
-from runtime.process_one import Context
+from runtime.engine.terminal import Terminals
 
 ZONE = ZoneInfo("America/Sao_Paulo")
 STAYS = Departure("there", 0.0, Sign.REFUSED)
@@ -294,23 +295,25 @@ class World:
     busy: dict[str, str] = field(default_factory=dict)
     host_deadline: float = 30.0
     known: Knowledge = field(default_factory=knowledge)
+    session: type[MemorySession] = MemorySession
 
-    def context(self, action: str = "set_value", **request: Any) -> Context:
+    def __post_init__(self) -> None:
+        self.remote = MemoryRemote(self.terminals, self.session)
+
+    def context(self, action: str = "set_value", **request: Any) -> RunContext:
         request.setdefault("selector", Selector(all=True))
         made = job(Request(action, **request), self.document, now=self.clock.now(), known=self.known)
-        return Context(
+        terminals = Terminals(self.remote, MemoryWatch(self.terminals), self.busy, command_timeout=5.0)
+        return RunContext(
             job=made,
             policy=gates.policy(self.document, self.known.providers, ()),
-            remote=MemoryRemote(self.terminals),
             locks=self.locks,
             ledger=self.ledger,
             clock=self.clock,
             stop=self.stop,
             anchor=clocks.Anchor.take(self.clock),
-            busy=self.busy,
-            command_timeout=5.0,
+            drivers={"terminal": terminals},
             host_deadline=self.host_deadline,
-            watch=MemoryWatch(self.terminals),
             identities=self.identities,
             entries=entry_index(self.entries),
         )

@@ -1,0 +1,37 @@
+"""What the subjects of one run share: the job, its rules, and where effects arrive. Built by the composition root, one a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from runtime.domain.action import Target
+from runtime.domain.identity import EntryIndex
+from runtime.domain.model import Host
+from runtime.domain.pipeline import Binding, Job
+from runtime.domain.ports import Clock, Driver, HostLocks, IdentityBook, Ledger
+from runtime.domain.time.clocks import Anchor
+from runtime.domain.witnesses import Neighbours
+from runtime.engine.gates import Policy
+from runtime.engine.stop import Stop
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """``drivers``: for each kind of subject, what makes the driver of one. ``host_deadline``: seconds for one subject.
+
+    Filled in once the inventory was read: ``entries``: all that it knows, indexed; ``neighbours``: who may vouch for a store.
+    """
+
+    job: Job
+    policy: Policy
+    locks: HostLocks
+    ledger: Ledger
+    clock: Clock
+    stop: Stop
+    anchor: Anchor
+    identities: IdentityBook
+    drivers: Mapping[Target, Callable[[Host, Binding, RunContext], Driver]]
+    host_deadline: float
+    entries: EntryIndex = field(default_factory=EntryIndex)
+    neighbours: Neighbours = field(default_factory=Neighbours)
