@@ -1,1 +1,1 @@
-"""What drives any action on its subjects: a run, its gates, the convergence loop, the probe. Effects arrive as arguments."""
+"""What drives any action on its subjects: a run, its gates, the drivers, the probe. Effects arrive as arguments."""
