@@ -179,7 +179,7 @@ def _variable_names(node: ast.expr, module: ModuleType) -> tuple[str, ...]:
 
 
 def _assigned(params: type[Params]) -> Iterator[str]:
-    """The parameters that the engine hands to observe: texts, numbers and switches (engine.convergence.variables_of)."""
+    """The parameters that the engine hands to observe: texts, numbers and switches (engine.terminal.variables_of)."""
     for name, field in params.model_fields.items():
         if _is_plain(field.annotation):
             yield name

@@ -54,5 +54,6 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ssh_client": (f"{_RUNTIME}/adapters/ssh/client.py", f"{_UNIT}/test_ssh_client.py", f"{_UNIT}/test_ssh_words.py"),
     "gates": (f"{_RUNTIME}/engine/gates.py", f"{_UNIT}/test_rollout.py", *_ENGINE),
     "process_one": (f"{_RUNTIME}/process_one.py", *_ENGINE),
-    "convergence": (f"{_RUNTIME}/engine/convergence.py", *_ENGINE),
+    "terminal": (f"{_RUNTIME}/engine/terminal.py", *_ENGINE),
+    "subject_record": (f"{_RUNTIME}/domain/subject_record.py", *_ENGINE),
 }
