@@ -9,12 +9,12 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from server import errors
 from server.api import bootstrap, bot_config, health, requests
+from server.api.caller_address import CallerAddress
 from server.api.config_poll import ConfigPoll
-from server.caller_address import CallerAddress
-from server.context import EXTENSION, Clock, build_context, utc_now
 from server.logs import configure_logging
 from server.settings import Settings, read_settings
 from server.storage.schema import load_migrations
+from server.wiring import EXTENSION, Clock, build_services, utc_now
 
 
 def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> Flask:
@@ -24,16 +24,16 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
     configure_logging(settings.log_format, settings.log_level)
     app = Flask(__name__, static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    context = build_context(settings, clock)
-    context.database.attach()
+    services = build_services(settings, clock)
+    services.database.attach()
     load_migrations()
-    app.extensions[EXTENSION] = context
+    app.extensions[EXTENSION] = services
     requests.register(app)
     errors.register(app)
     for module in (health, bot_config, bootstrap):
         app.register_blueprint(module.blueprint)
     every = settings.log_level == "debug"
-    app.wsgi_app = CallerAddress(ConfigPoll(app.wsgi_app, context, all_lines=every))  # type: ignore[method-assign]
+    app.wsgi_app = CallerAddress(ConfigPoll(app.wsgi_app, services, all_lines=every))  # type: ignore[method-assign]
     hops = settings.trusted_proxies
     if hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

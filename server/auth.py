@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from flask import g, request
 
-from server.api.parameters import network_asked_for
-from server.context import Context
 from server.errors import ApiError
-from server.services.access import Scope
-from server.services.admission import Admission, admission
-from server.services.refusal import Refusal
+from server.reasons.refusal import Refusal
+from server.services.tokens.access import Scope
+from server.services.tokens.admission import Admission, admission
+from server.wiring import Services
 
 
-def authorized(context: Context, scope: Scope) -> Admission:
+def authorized(services: Services, scope: Scope) -> Admission:
     """The owner of the request's token, which must have the scope, for the network asked for. Its use is remembered, its owner is
     put on the log line."""
-    now = context.clock()
+    now = services.clock()
     text, network = presented(), network_asked_for()
     try:
-        admitted = admission(context.rows, text, scope, network, now)
+        admitted = admission(services.rows, text, scope, network, now)
     except Refusal as refusal:
         g.token = refusal.token
         raise
     g.principal = admitted.principal
-    context.last_use.note(admitted.principal.token_id, now)
+    services.last_use.note(admitted.principal.token_id, now)
     return admitted
 
 
@@ -40,3 +39,11 @@ def presented() -> str:
             "send a token in X-Bot-Token, or as Authorization: Bearer; get one with: flagee-server token issue",
         )
     return bot or bearer
+
+
+def network_asked_for() -> str | None:
+    """``rede``; None when it is missing or empty, as a proxy sends it that does not know its network yet."""
+    values = set(request.args.getlist("rede"))
+    if len(values) > 1:
+        raise ApiError(400, "network_ambiguous", "rede is given more than once; give it once")
+    return (values.pop() or None) if values else None

@@ -10,11 +10,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
-from server.context import EXTENSION, Context
-from server.problem import CONTENT_TYPE, INTERNAL_ERROR, MALFORMED, NOT_FOUND, MalformedRequest, problem_body
-from server.services.refusal import Reason, Refusal
+from server.reasons.problem import CONTENT_TYPE, INTERNAL_ERROR, MALFORMED, NOT_FOUND, MalformedRequest, problem_body
+from server.reasons.refusal import Reason, Refusal
 from server.storage.causes import Code, DatabaseReplaced, DatabaseUnavailable
 from server.storage.faults import explain
+from server.wiring import EXTENSION, Services
 
 _log = structlog.get_logger("server.errors")
 
@@ -125,10 +125,10 @@ _UNAVAILABLE = "the database cannot be used just now; try again later, the serve
 
 
 def _database(error: Exception) -> Response:
-    context: Context = current_app.extensions[EXTENSION]
+    services: Services = current_app.extensions[EXTENSION]
     if not isinstance(error, DatabaseReplaced):  # that was logged once, when it was noticed
-        _log.error("database_failed", cause=explain(error, context.database))
-    cause = context.database.cause_of(error)
+        _log.error("database_failed", cause=explain(error, services.database))
+    cause = services.database.cause_of(error)
     if cause and cause.code in _NAMED:
         return _answer(ApiError(503, cause.code, _NAMED[cause.code]))
     detail = _LOCKED if cause and cause.code == "locked" else _UNAVAILABLE

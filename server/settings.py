@@ -1,7 +1,7 @@
 """The control plane's settings: environment to one frozen :class:`Settings`. Read by :mod:`server.app` and :mod:`server.cli`.
 
 Every setting is ``FLAGEE_<NAME>``; ``FLAGEE_<NAME>_FILE`` names a file that holds the value instead, which is how secrets get in.
-``docs/settings.md`` is generated from this module, see :mod:`server.settings_doc`.
+``docs/settings.md`` is generated from this module, see :mod:`tools.server_settings`.
 """
 
 from __future__ import annotations

@@ -15,8 +15,7 @@ from runtime.deployment.environment import HOST_KEYS, IGNORED_WORDS
 from runtime.domain.catalogue import build
 from runtime.domain.published import publish
 from runtime.settings import NAMES
-from server import settings_doc
-from tools import contract_pages
+from tools import contract_pages, server_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 _ACTIONS_HEAD = """
@@ -33,7 +32,7 @@ def documents() -> dict[str, str]:
     loaded = assets.load(assets.find_root({}, Path(__file__)), build(ACTIONS).names)
     pages = {
         **contract_pages.documents(),
-        "settings.md": settings_doc.render(),
+        "settings.md": server_settings.render(),
         "proxy-settings.md": _proxy_settings(),
         "actions.md": _actions(loaded),
     }

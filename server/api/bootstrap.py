@@ -14,12 +14,12 @@ from contracts.document import problems_of
 from contracts.secret import Secret
 from server.api.bodies import read_body
 from server.auth import authorized, presented
-from server.context import EXTENSION, Context
 from server.errors import ApiError
-from server.services.access import Principal, Scope
-from server.services.assets import LINUX, WINDOWS, Platform
-from server.services.bootstrap import install_script
-from server.services.enrolment import Enrolled, enroll
+from server.services.agents.enrolment import Enrolled, enroll
+from server.services.installer.assets import LINUX, WINDOWS, Platform
+from server.services.installer.script import install_script
+from server.services.tokens.access import Principal, Scope
+from server.wiring import EXTENSION, Services
 
 blueprint = Blueprint("bootstrap", __name__)
 
@@ -69,11 +69,13 @@ def install_ps1() -> Response:
 
 
 def _script(platform: Platform, content_type: str) -> Response:
-    context: Context = current_app.extensions[EXTENSION]
-    current = authorized(context, Scope.BOOTSTRAP).served()
+    services: Services = current_app.extensions[EXTENSION]
+    current = authorized(services, Scope.BOOTSTRAP).served()
     token = Secret(presented())
-    with context.database.reading() as connection:
-        script = install_script(connection, context.vault, context.bootstrap, current, token, context.clock(), platform)
+    with services.database.reading() as connection:
+        script = install_script(
+            connection, services.vault, services.bootstrap, current, token, services.clock(), platform
+        )
     response = Response(script, content_type=content_type)
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -82,19 +84,19 @@ def _script(platform: Platform, content_type: str) -> Response:
 @blueprint.post("/api/bootstrap/enroll")
 def enroll_agent() -> Response:
     """201 with a token of the agent's own; it is shown this once. Errors are problem+json."""
-    context: Context = current_app.extensions[EXTENSION]
-    principal, _ = authorized(context, Scope.BOOTSTRAP)
+    services: Services = current_app.extensions[EXTENSION]
+    principal, _ = authorized(services, Scope.BOOTSTRAP)
     body = _body()
-    with context.database.writing() as session:
+    with services.database.writing() as session:
         enrolled = enroll(
             session,
             principal,
             agent_id=body.agent_id,
             hostname=body.hostname,
             address=request.remote_addr,
-            now=context.clock(),
+            now=services.clock(),
         )
-    context.counters.add("agent_enrolled", enrolled.kind)
+    services.counters.add("agent_enrolled", enrolled.kind)
     _tell(enrolled, body.hostname, principal)
     response = jsonify(
         agent_id=enrolled.agent_id, client=enrolled.client, network=enrolled.network, token=enrolled.token.reveal()

@@ -9,8 +9,8 @@ from __future__ import annotations
 from flask import Blueprint, Response, current_app, request
 
 from server.auth import authorized
-from server.context import EXTENSION, Context
-from server.services.access import Scope
+from server.services.tokens.access import Scope
+from server.wiring import EXTENSION, Services
 
 PATH = "/api/ingest/bot/config"
 CONTENT_TYPE = "application/json"
@@ -22,12 +22,12 @@ blueprint = Blueprint("bot_config", __name__)
 @blueprint.get(PATH)
 def bot_config() -> Response:
     """200 with the document as it was stored, 304 when If-None-Match has its ETag; errors are problem+json."""
-    context: Context = current_app.extensions[EXTENSION]
-    current = authorized(context, Scope.CONFIG).served()
+    services: Services = current_app.extensions[EXTENSION]
+    current = authorized(services, Scope.CONFIG).served()
     if request.if_none_match.contains_weak(current.tag):  # also in a list, as *, and when a gateway marked it as weak
         response = Response(status=304)
     else:
-        response = Response(context.documents.opened(current), content_type=CONTENT_TYPE)
+        response = Response(services.documents.opened(current), content_type=CONTENT_TYPE)
     response.headers["ETag"] = current.etag
     response.headers["Cache-Control"] = CACHE_CONTROL
     return response

@@ -1,8 +1,8 @@
 """Answers the usual poll of a proxy before Flask sees it. Wrapped around the application by :func:`server.app.create_app`.
 
 Nearly all traffic is proxies asking for their document, and routing and request objects cost more than the answer does. This
-saves that cost and decides nothing: who may have what is asked where every endpoint asks, in :mod:`server.services.admission`.
-What is no plain poll, or is no 200 and no 304, goes to Flask, which has every error.
+saves that cost and decides nothing: who may have what is asked where every endpoint asks, in
+:mod:`server.services.tokens.admission`. What is no plain poll, or is no 200 and no 304, goes to Flask, which has every error.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from contracts.ids import correlation_id
 from server.api.bot_config import CACHE_CONTROL, CONTENT_TYPE, PATH
 from server.api.requests import log_request
-from server.context import Context
-from server.problem import CORRELATION_HEADER
-from server.services.access import Scope
-from server.services.admission import admission
+from server.reasons.problem import CORRELATION_HEADER
+from server.services.tokens.access import Scope
+from server.services.tokens.admission import admission
+from server.wiring import Services
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -30,9 +30,9 @@ _ONE_ETAG = re.compile(r'"[!#-~]*"')
 class ConfigPoll:
     """A WSGI application in front of another. ``all_lines``: a poll that found nothing new is logged too."""
 
-    def __init__(self, app: WSGIApplication, context: Context, *, all_lines: bool = False) -> None:
+    def __init__(self, app: WSGIApplication, services: Services, *, all_lines: bool = False) -> None:
         self._app = app
-        self._context = context
+        self._services = services
         self._all_lines = all_lines
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -49,16 +49,16 @@ class ConfigPoll:
         plain = known is None or _ONE_ETAG.fullmatch(known)
         if not (token and query and plain) or "HTTP_AUTHORIZATION" in environ:
             return None
-        context = self._context
+        services = self._services
         try:
-            now = context.clock()
-            admitted = admission(context.rows, token, Scope.CONFIG, query[1], now)
+            now = services.clock()
+            admitted = admission(services.rows, token, Scope.CONFIG, query[1], now)
             current = admitted.served()
-            body = None if known == current.etag else context.documents.opened(current)
+            body = None if known == current.etag else services.documents.opened(current)
         except Exception:  # whatever it is, Flask takes the request, meets it too, logs it and has the answer
             return None
         principal = admitted.principal
-        context.last_use.note(principal.token_id, now)
+        services.last_use.note(principal.token_id, now)
         correlation = correlation_id(environ.get("HTTP_X_CORRELATION_ID"))
         headers = [("ETag", current.etag), ("Cache-Control", CACHE_CONTROL), (CORRELATION_HEADER, correlation)]
         if body is not None:

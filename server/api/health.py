@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, current_app, jsonify
 
-from server.context import EXTENSION, Context
 from server.version import VERSION
+from server.wiring import EXTENSION, Services
 
 blueprint = Blueprint("health", __name__)
 
@@ -17,15 +17,15 @@ blueprint = Blueprint("health", __name__)
 @blueprint.get("/api/bootstrap/health")
 def health() -> Response:
     """200 when configurations can be served, also if not all of them, or if nothing can be stored (``degraded``); else 503."""
-    context: Context = current_app.extensions[EXTENSION]
-    health = context.health.now()
+    services: Services = current_app.extensions[EXTENSION]
+    health = services.health.now()
     found, failure = health.found, health.last_failure
     return _answer(
         503 if health.status == "error" else 200,
         status=health.status,
         reasons=health.reasons,
         version=VERSION,
-        database={"status": found.database, "backend": context.database.backend},
+        database={"status": found.database, "backend": services.database.backend},
         writing={
             "status": health.writing,
             "last_failed": failure and {"at": f"{failure.at:%Y-%m-%dT%H:%M:%SZ}", "reason": failure.code},
@@ -41,8 +41,8 @@ def health() -> Response:
 @blueprint.get("/ready")
 def ready() -> Response:
     """200 when this server can do its work for proxies: database, schema, secret key and assets; else 503."""
-    context: Context = current_app.extensions[EXTENSION]
-    reasons = context.health.now().not_ready
+    services: Services = current_app.extensions[EXTENSION]
+    reasons = services.health.now().not_ready
     return _answer(503 if reasons else 200, ready=not reasons, reasons=reasons)
 
 

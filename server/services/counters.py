@@ -16,9 +16,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from server.services.lazy_writes import LazyWrites
-from server.services.registry import Reader
 from server.storage.models import Counter
-from server.storage.session import Database
+from server.storage.session import Database, Reader
 
 Name = Literal["token_refused", "enrolment_refused", "agent_enrolled"]
 

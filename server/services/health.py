@@ -13,14 +13,14 @@ from typing import Literal
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from server.services.assets import Assets
-from server.services.configurations import foreign_keys, key_mismatch
+from server.services.configurations.in_force import foreign_keys, key_mismatch
+from server.services.installer.assets import Assets
 from server.storage.causes import DatabaseReplaced, DatabaseUnavailable
 from server.storage.crypto import Vault
-from server.storage.disk import Disk, disk_of
 from server.storage.faults import explain
 from server.storage.schema import Schema, inspect_schema
 from server.storage.session import Database
+from server.storage.sqlite.disk import Disk, disk_of
 from server.storage.write_status import Failure
 
 _STALE = 10.0  # seconds after which a finding is waited for, while another request is at it

@@ -1,7 +1,7 @@
 """Values that are kept in memory and written now and then, so that no request waits for a write. One a process and kind.
 
-The kinds: :mod:`server.services.last_use` and :mod:`server.services.counters`. Made by :mod:`server.context`; gunicorn's exit
-hook closes them.
+The kinds: :mod:`server.services.tokens.last_use` and :mod:`server.services.counters`. Made by :mod:`server.wiring`;
+gunicorn's exit hook closes them.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from gunicorn.http.errors import NoMoreData
 from werkzeug.exceptions import BadRequest, RequestTimeout
 
 from server.app import create_app
-from server.context import EXTENSION, Context
+from server.wiring import EXTENSION, Services
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -25,9 +25,9 @@ def load() -> Front:
 class Front:
     """A WSGI application in front of another. Behind nginx the connection's other end is nginx; it tells who is at its own."""
 
-    def __init__(self, app: WSGIApplication, context: Context, *, behind_nginx: bool) -> None:
+    def __init__(self, app: WSGIApplication, services: Services, *, behind_nginx: bool) -> None:
         self._app = app
-        self._context = context
+        self._services = services
         self._behind_nginx = behind_nginx
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -39,7 +39,7 @@ class Front:
         return self._app(environ, start_response)
 
     def close(self) -> None:
-        self._context.close()
+        self._services.close()
 
 
 class _Body:

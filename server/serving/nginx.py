@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 from contracts.visible import quoted
-from server.problem import CONTENT_TYPE, CORRELATION_HEADER, problem_body
+from server.reasons.problem import CONTENT_TYPE, CORRELATION_HEADER, problem_body
 from server.serving.certificates import Certificates, path_of
 from server.serving.refusals import ALL, Refused
 from server.settings import Settings, variable

@@ -25,7 +25,7 @@ from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import Unreader
 
-from server.problem import MalformedRequest
+from server.reasons.problem import MalformedRequest
 
 HEAD_BYTES = 32_768  # request line, headers and the empty line; nginx.conf has the same number
 HEADERS = 100

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.problem import INTERNAL_ERROR, MALFORMED, NOT_FOUND
+from server.reasons.problem import INTERNAL_ERROR, MALFORMED, NOT_FOUND
 
 
 @dataclass(frozen=True, slots=True)

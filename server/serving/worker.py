@@ -21,9 +21,9 @@ from gunicorn.http import RequestParser, errors
 from gunicorn.workers.ggevent import GeventWorker
 
 from contracts.ids import correlation_id
-from server.caller_address import caller_address
+from server.api.caller_address import caller_address
 from server.logs import configure_logging
-from server.problem import CONTENT_TYPE, CORRELATION_HEADER, MalformedRequest, problem_body
+from server.reasons.problem import CONTENT_TYPE, CORRELATION_HEADER, MalformedRequest, problem_body
 from server.serving import parsing
 from server.serving.caller import Caller
 from server.serving.refusals import (

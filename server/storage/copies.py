@@ -16,10 +16,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from server.storage.causes import cause_of
-from server.storage.database_file import beside
-from server.storage.disk import disk_of
 from server.storage.models import Base, Configuration
 from server.storage.session import Database
+from server.storage.sqlite.database_file import beside
+from server.storage.sqlite.disk import disk_of
 
 Progress = Callable[[int, int], None]  # pages copied, pages in all
 _PAGES = 256  # a step; 1 MB

@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from server.storage.causes import Cause, DatabaseUnavailable
-from server.storage.disk import disk_of
 from server.storage.schema import inspect_schema
 from server.storage.session import Database
+from server.storage.sqlite.disk import disk_of
 
 
 def explain(error: Exception, database: Database) -> str:

@@ -1,4 +1,4 @@
-"""SELECTs for the hottest path: compiled once, run on the driver's own connection. Made by :mod:`server.context`.
+"""SELECTs for the hottest path: compiled once, run on the driver's own connection. Made by :mod:`server.wiring`.
 
 SQLAlchemy's execution costs several times what SQLite needs for a small indexed query. The statements still come from the models,
 and so do the types of their rows.

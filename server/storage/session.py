@@ -34,11 +34,13 @@ from sqlalchemy.orm import Session
 
 from contracts.secret import Secret
 from server.storage.causes import DISK_FULL, LOCKED, Cause, DatabaseUnavailable, cause_of
-from server.storage.database_file import DatabaseFile
-from server.storage.disk import disk_of
-from server.storage.file_header import new_application_id, set_application_id
-from server.storage.patience import patient
+from server.storage.sqlite.database_file import DatabaseFile
+from server.storage.sqlite.disk import disk_of
+from server.storage.sqlite.file_header import new_application_id, set_application_id
+from server.storage.sqlite.patience import patient
 from server.storage.write_status import WriteStatus
+
+Reader = Connection | Session  # what a SELECT can be run on
 
 _IDLE = 4
 _REVISION = table("alembic_version", column("version_num"))

@@ -161,7 +161,7 @@ def test_digit_runs_just_short_of_too_long_are_read_once() -> None:
 BOUNDED_DIGITS = {
     "contracts/cron.py",
     "contracts/legacy_values.py",
-    "server/commands/tokens.py",
+    "server/cli/durations.py",
     "client_image/runtime/domain/names.py",
     "client_image/runtime/engine/probe.py",
     "client_image/runtime/deployment/specification.py",

@@ -14,9 +14,9 @@ from runtime.actions.registry import ACTIONS, catalogue
 from runtime.adapters import assets
 from runtime.domain.action import Action, Params
 from runtime.domain.published import publish
-from server.services import vocabulary
+from server.services.configurations import actions
 
-KNOWN: Catalogue = vocabulary.catalogue()
+KNOWN: Catalogue = actions.catalogue()
 WITH_PARAMETERS = [action for action in ACTIONS if action.available]
 
 # Values that somebody may write, right and wrong, for a parameter of any kind.

@@ -10,7 +10,7 @@ from contracts.config import NetworkConfig
 from contracts.cron import parse_cron
 from contracts.document import read_document
 from contracts.in_words import times
-from server.services import vocabulary
+from server.services.configurations import actions
 
 OFF, ZONE = "shutdown_endpoint", "update_endpoint_timezone"
 TILLS = [{"name": f"SOL-LOJA001-PDV{number}", "address": f"10.0.0.{number}"} for number in range(1, 13)]
@@ -30,7 +30,7 @@ BASE: dict[str, Any] = {
 
 def told(before: dict[str, Any] | None, after: dict[str, Any]) -> tuple[Change, ...]:
     old = None if before is None else NetworkConfig.model_validate(before)
-    found = changes(old, NetworkConfig.model_validate(after), vocabulary.catalogue())
+    found = changes(old, NetworkConfig.model_validate(after), actions.catalogue())
     assert "hunter" not in repr(found)
     return found
 
@@ -184,7 +184,7 @@ def test_a_document_of_the_first_generation_is_compared_by_what_it_means() -> No
     legacy = {"PARAM_REDE": "SOL", "PARAM_ZABBIX_SERVER": "zabbix.example", "PARAM_TOKEN": "hunter2"}
     before = read_document(json.dumps({**legacy, "shutdown_exception_ips": ["10.0.0.9"]}).encode(), strict=True).config
     after = read_document(json.dumps(legacy).encode(), strict=True).config
-    [change] = changes(before, after, vocabulary.catalogue())
+    [change] = changes(before, after, actions.catalogue())
     assert (change.level, "10.0.0.9 is no longer protected" in change.text) == ("danger", True)
 
 

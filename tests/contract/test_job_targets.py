@@ -8,7 +8,7 @@ import pytest
 from contracts.action_check import Check
 from contracts.config import Effect, Job, NetworkConfig
 from runtime.domain.filters import from_job
-from server.services import vocabulary
+from server.services.configurations import actions
 
 NOW = dt.datetime(2026, 11, 30, 15, tzinfo=dt.UTC)
 SELECTORS: tuple[dict[str, Any], ...] = (
@@ -27,7 +27,7 @@ ACTIONS: dict[Effect, str] = {
 def test_control_plane_and_run_agree_on_what_is_explicit(selector: dict[str, Any], effect: Effect) -> None:
     job = {"id": "job", "action": ACTIONS[effect], "cron": "50 23 * * *", "selector": selector}
     config = NetworkConfig.model_validate({"network": "ACME", "inventory": {"kind": "static"}, "schedule": [job]})
-    errors = [one for one in Check(config, vocabulary.catalogue(), NOW).findings() if one.level == "error"]
+    errors = [one for one in Check(config, actions.catalogue(), NOW).findings() if one.level == "error"]
     explicit = from_job(Job.model_validate(job).selector).explicit_for(effect)
     assert (not errors) is explicit
     assert all("needs explicit targets" in one.text for one in errors)

@@ -14,7 +14,7 @@ from contracts.config import FreezeWindow, Job, NetworkConfig
 from contracts.promises import unmet
 from contracts.schedule import plan_of
 from contracts.windows import Window, frozen, inside
-from server.services import vocabulary
+from server.services.configurations import actions
 
 NOW = dt.datetime(2026, 11, 30, 15, tzinfo=dt.UTC)
 OFF = "shutdown_endpoint"
@@ -23,7 +23,7 @@ OFF = "shutdown_endpoint"
 def found(now: dt.datetime = NOW, *, jobs: list[dict[str, Any]], **parts: Any) -> list[Finding]:
     schedule = [{"id": f"job{number}", "selector": {"all": True}, **job} for number, job in enumerate(jobs)]
     document = {"network": "ACME", "inventory": {"kind": "static"}, "schedule": schedule, **parts}
-    return list(Check(NetworkConfig.model_validate(document), vocabulary.catalogue(), now).findings())
+    return list(Check(NetworkConfig.model_validate(document), actions.catalogue(), now).findings())
 
 
 def windows(*given: dict[str, Any]) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from flask import Flask
 
 from server.app import create_app
 from server.cli import cli
-from server.context import EXTENSION, Clock, Context, utc_now
 from server.settings import Settings, read_settings
+from server.wiring import EXTENSION, Clock, Services, utc_now
 from tests.harness.need import need_program
 from tests.harness.ports import LOOPBACK, accepts, free_port
 from tests.harness.process import Child, running
@@ -91,7 +91,7 @@ class ControlPlane:
         try:
             yield application
         finally:
-            context_of(application).close()
+            services_of(application).close()
             root.handlers[:] = handlers
             root.setLevel(level)
 
@@ -116,10 +116,10 @@ class ControlPlane:
         return {**self.environ, **{f"FLAGEE_{name}": value for name, value in changes.items()}}
 
 
-def context_of(app: Flask) -> Context:
+def services_of(app: Flask) -> Services:
     """What the application works with."""
-    context: Context = app.extensions[EXTENSION]
-    return context
+    services: Services = app.extensions[EXTENSION]
+    return services
 
 
 def empty(folder: Path, database_url: str | None = None) -> ControlPlane:

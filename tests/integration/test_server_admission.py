@@ -13,10 +13,10 @@ from sqlalchemy import event, update
 from sqlalchemy.pool import Pool
 from werkzeug.test import TestResponse
 
-from server.services.access import Scope
-from server.services.tokens import issue
+from server.services.tokens.access import Scope
+from server.services.tokens.lifecycle import issue
 from server.storage.models import Token
-from tests.harness.control_plane import CLIENT, ControlPlane, context_of, prepared
+from tests.harness.control_plane import CLIENT, ControlPlane, prepared, services_of
 
 NOW = dt.datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=dt.UTC)
 MOMENT = dt.timedelta(microseconds=1)
@@ -91,7 +91,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     plane.must("client", "add", "Other")
     plane.must("network", "add", "Other", "MAR")
     with plane.app(lambda: NOW) as app:
-        yield World(app.test_client(), _tokens(plane, context_of(app).database.writing), plane.etag("SOL"))
+        yield World(app.test_client(), _tokens(plane, services_of(app).database.writing), plane.etag("SOL"))
 
 
 def _tokens(plane: ControlPlane, writing: Callable[[], object]) -> dict[str, str]:
@@ -183,7 +183,7 @@ def test_no_endpoint_tells_anything_of_a_network_that_the_token_is_not_for(world
 def test_a_scope_lets_in_to_its_own_endpoints_only(
     world: World, endpoints: list[tuple[Ask, int]], scope: Scope
 ) -> None:
-    with context_of(world.http.application).database.writing() as session:
+    with services_of(world.http.application).database.writing() as session:
         _, secret = issue(session, client=CLIENT, networks=["SOL"], scopes=[scope], expires_at=None, now=NOW)
     for ask, success in ENDPOINTS:
         expected = success if (ask, success) in endpoints else 403
@@ -191,7 +191,7 @@ def test_a_scope_lets_in_to_its_own_endpoints_only(
 
 
 def test_a_token_that_works_once_is_refused_everywhere_after_its_enrolment(world: World) -> None:
-    with context_of(world.http.application).database.writing() as session:
+    with services_of(world.http.application).database.writing() as session:
         _, secret = issue(
             session,
             client=CLIENT,
@@ -226,7 +226,7 @@ def test_a_poll_reads_at_most_twice_by_indexes_and_writes_nothing(tmp_path: Path
                 reads = [one for one in seen if not one.startswith("PRAGMA")]
                 counts.append(len(reads))
                 assert all(one.startswith("SELECT") for one in reads)
-                with context_of(app).database.reading() as connection:
+                with services_of(app).database.reading() as connection:
                     for one in reads:
                         plan = [row.detail for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {one}")]
                         assert not [step for step in plan if step.startswith("SCAN")], plan

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from server.context import utc_now
-from server.services.access import Scope
-from server.services.tokens import issue
+from server.services.tokens.access import Scope
+from server.services.tokens.lifecycle import issue
 from server.storage.copies import copy_from_use
 from server.storage.schema import upgrade
 from server.storage.session import Database, open_database
+from server.wiring import utc_now
 from tests.harness.control_plane import CLIENT, ControlPlane, empty, new_key, prepared
 from tests.harness.need import need_root
 

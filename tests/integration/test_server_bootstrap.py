@@ -21,8 +21,8 @@ from sqlalchemy import Engine, event
 from werkzeug.test import TestResponse
 
 from contracts.ids import uuid7
-from server.services.assets import find_root
-from tests.harness.control_plane import CLIENT, PRODUCT, PUBLIC_URL, ControlPlane, context_of, document, prepared
+from server.services.installer.assets import find_root
+from tests.harness.control_plane import CLIENT, PRODUCT, PUBLIC_URL, ControlPlane, document, prepared, services_of
 from tools import powershell
 
 INSTALL = "/api/bootstrap/install.sh"
@@ -274,12 +274,12 @@ def test_missing_or_damaged_files_are_told_to_the_operator_only(
 
 
 def test_the_files_are_found_above_the_program(tmp_path: Path) -> None:
-    program = tmp_path / "above" / "product" / "server" / "services" / "assets.py"
-    assert find_root(program) is None
+    package = tmp_path / "above" / "product" / "server"
+    assert find_root(package) is None
     (tmp_path / "above" / "bootstrap").mkdir(parents=True)
-    assert find_root(program) == tmp_path / "above"
+    assert find_root(package) == tmp_path / "above"
     (tmp_path / "above" / "product" / "bootstrap").mkdir(parents=True)
-    assert find_root(program) == tmp_path / "above" / "product"
+    assert find_root(package) == tmp_path / "above" / "product"
 
 
 # install.ps1
@@ -524,7 +524,7 @@ def test_a_known_agent_from_elsewhere_is_one_alert_and_a_counter(
         line_of(http, sol, two, "pdv-9")
         issued = (World(either, http).enroll(sol, two, "pdv-9").json or {})["token"]
         assert http.get(CONFIG, headers={"X-Bot-Token": issued}).status_code == 200
-        context_of(app).last_use.flush()
+        services_of(app).last_use.flush()
         assert line_of(http, sol, two, "pdv-9")["signs"] == ["token_in_use"]
     with either.app(lambda: dt.datetime.now(dt.UTC) + dt.timedelta(minutes=20)) as app:
         assert line_of(app.test_client(), sol, two, "pdv-9")["kind"] == "again"
@@ -560,7 +560,7 @@ def test_refusals_are_counted_by_reason_over_all_processes(either: ControlPlane)
 
 
 def test_counts_that_cannot_be_written_are_kept(world: World) -> None:
-    counts = context_of(world.http.application).counters
+    counts = services_of(world.http.application).counters
     counts.add("agent_enrolled", "new")
     if world.plane.environ["FLAGEE_DATABASE_URL"].startswith("sqlite"):
         file = Path(world.plane.environ["FLAGEE_DATABASE_URL"].removeprefix("sqlite:///"))
@@ -811,5 +811,5 @@ def test_what_has_no_installer_ends_with_1_the_fix_and_no_token(
 def test_the_use_of_a_bootstrap_token_is_remembered(world: World) -> None:
     token = world.once()
     assert world.script(token).status_code == 200
-    context_of(world.http.application).last_use.flush()
+    services_of(world.http.application).last_use.flush()
     assert world.row(token)["last_used_at"] is not None

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from server.services.configurations import Current, current_of
-from server.services.documents import Documents
-from server.services.refusal import Refusal
+from server.reasons.refusal import Refusal
+from server.services.configurations.documents import Documents
+from server.services.configurations.in_force import Current, current_of
 from server.storage.crypto import Vault
 from server.storage.models import Configuration
 from server.storage.session import Database, open_database

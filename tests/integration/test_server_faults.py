@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, text, update
 
 from server.storage.models import Configuration
 from server.storage.session import open_database
-from tests.harness.control_plane import ControlPlane, context_of, empty, new_key, prepared
+from tests.harness.control_plane import ControlPlane, empty, new_key, prepared, services_of
 
 PATH = "/api/ingest/bot/config"
 
@@ -29,7 +29,7 @@ def plane(tmp_path: Path) -> ControlPlane:
 @contextlib.contextmanager
 def asking(plane: ControlPlane, **changes: str) -> Iterator[FlaskClient]:
     with plane.app(**{"DATABASE_TIMEOUT": "0.2", **changes}) as app:
-        context_of(app).health.age = context_of(app).health.prove_every = 0  # each answer is of its moment
+        services_of(app).health.age = services_of(app).health.prove_every = 0  # each answer is of its moment
         yield app.test_client()
 
 
@@ -138,10 +138,10 @@ def test_uses_that_cannot_be_written_are_kept_and_written_later(
     ):
         writer.execute("BEGIN IMMEDIATE")
         http.get(f"{PATH}?rede=SOL", headers={"X-Bot-Token": token})
-        context_of(http.application).last_use.flush()
+        services_of(http.application).last_use.flush()
         assert "last_use_of_tokens_not_written" in capfd.readouterr().err
         writer.execute("ROLLBACK")
-        context_of(http.application).last_use.flush()
+        services_of(http.application).last_use.flush()
     [row] = json.loads(plane.must("token", "list", "--output", "json"))
     assert row["last_used_at"] is not None
 
@@ -228,7 +228,7 @@ def test_with_another_secret_key_health_says_so(plane: ControlPlane, capfd: pyte
 def test_a_damaged_document_is_not_served(plane: ControlPlane, capfd: pytest.CaptureFixture[str]) -> None:
     token, etag = plane.token(), plane.etag("SOL")
     with asking(plane) as http:
-        with context_of(http.application).database.writing() as session:
+        with services_of(http.application).database.writing() as session:
             session.execute(update(Configuration).values(sealed=b"\0" * 100))
         assert outcomes(http, token, etag)[0] == (503, "configuration_damaged")
     assert "store the document again" in capfd.readouterr().err

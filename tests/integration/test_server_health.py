@@ -18,8 +18,8 @@ import requests
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, create_engine, event, text
 
-from server.storage.disk import disk_of
-from tests.harness.control_plane import CLIENT, ControlPlane, context_of, empty, new_key, prepared
+from server.storage.sqlite.disk import disk_of
+from tests.harness.control_plane import CLIENT, ControlPlane, empty, new_key, prepared, services_of
 from tests.harness.need import need_root
 from tests.harness.process import wait_until
 
@@ -32,7 +32,7 @@ AGENT = {"agent_id": "0198c0de-0000-7000-8000-000000000001", "hostname": "shop"}
 def asking(plane: ControlPlane, **changes: str) -> Iterator[FlaskClient]:
     """Every health answer is of its moment."""
     with plane.app(DATABASE_TIMEOUT="0.2", **changes) as app:
-        context_of(app).health.age = context_of(app).health.prove_every = 0
+        services_of(app).health.age = services_of(app).health.prove_every = 0
         yield app.test_client()
 
 
@@ -68,7 +68,7 @@ def test_a_server_that_cannot_do_its_work_is_not_ready_and_says_why(
         prepared_at(bare)
     if "schema" in situation:
         revision = "0001" if "older" in situation else "9999"
-        with bare.app() as app, context_of(app).database.writing() as session:
+        with bare.app() as app, services_of(app).database.writing() as session:
             session.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
     with asking(bare, **changes) as http:
         ready = http.get("/ready")
@@ -100,7 +100,7 @@ def test_asking_often_asks_the_database_once(bare: ControlPlane) -> None:
         statements.append(parts[2])
 
     with bare.app() as app:
-        context_of(app).health.age = 3600
+        services_of(app).health.age = 3600
         event.listen(Engine, "before_cursor_execute", note)
         try:
             together = [threading.Thread(target=app.test_client().get, args=("/health",)) for _ in range(8)]
@@ -189,7 +189,7 @@ def test_uses_that_a_full_disk_does_not_take_are_told_once_kept_and_written_late
         filler = fill(small_disk)
         until_full(http, token)
         http.get(CONFIG, headers={"X-Bot-Token": token})
-        last_use = context_of(http.application).last_use
+        last_use = services_of(http.application).last_use
         for _ in range(5):
             last_use.flush()
         assert said("last_use_of_tokens_not_written") == 1
@@ -274,9 +274,9 @@ def test_a_volume_that_is_nearly_full_is_told_by_its_size(tmp_path: Path) -> Non
 
 def test_a_writer_that_is_at_work_is_no_trouble(tmp_path: Path) -> None:
     plane = prepared(tmp_path)
-    with asking(plane) as http, asking(plane) as other, context_of(other.application).database.writing() as session:
+    with asking(plane) as http, asking(plane) as other, services_of(other.application).database.writing() as session:
         session.execute(text("UPDATE alembic_version SET version_num = version_num"))
-        context_of(http.application).database.prove_writing()
+        services_of(http.application).database.prove_writing()
         assert health(http)["reasons"] == []
 
 

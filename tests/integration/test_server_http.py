@@ -16,7 +16,7 @@ from werkzeug.test import Client, TestResponse
 
 from contracts.visible import visible
 from server.api.config_poll import ConfigPoll
-from tests.harness.control_plane import CLIENT, ControlPlane, context_of, prepared
+from tests.harness.control_plane import CLIENT, ControlPlane, prepared, services_of
 
 PATH = "/api/ingest/bot/config"
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
@@ -289,7 +289,7 @@ def test_the_usual_poll_never_reaches_flask(plane: ControlPlane, tokens: dict[st
 
     with plane.app() as app:
         headers = {"X-Bot-Token": tokens[token]}
-        short = Client(ConfigPoll(flask, context_of(app)))
+        short = Client(ConfigPoll(flask, services_of(app)))
         assert short.get(f"{PATH}?rede=SOL", headers=headers).data == raw
         headers["If-None-Match"] = plane.etag("SOL")
         assert short.get(f"{PATH}?rede=SOL", headers=headers).status_code == 304
@@ -300,7 +300,7 @@ def test_health_tells_that_all_is_well(world: World) -> None:
         answer = world.http.get(path)
         assert answer.status_code == 200
         assert answer.headers["Cache-Control"] == "no-store"
-        backend = context_of(world.http.application).database.backend
+        backend = services_of(world.http.application).database.backend
         assert answer.json == {
             "status": "ok",
             "reasons": [],
@@ -324,14 +324,14 @@ def test_a_request_writes_nothing_and_the_last_use_is_written_later(world: World
     token = world.plane.token("--network", "SOL")
     assert world.get(token, "?rede=SOL", If_None_Match=world.etag).status_code == 304
     assert _last_use(world.plane, token) is None
-    context_of(world.http.application).last_use.flush()
+    services_of(world.http.application).last_use.flush()
     assert _last_use(world.plane, token) is not None
 
 
 def test_a_refused_use_is_not_a_use(world: World) -> None:
     token = world.plane.token("--scope", "ingest")
     assert world.get(token, "?rede=SOL").status_code == 403
-    context_of(world.http.application).last_use.flush()
+    services_of(world.http.application).last_use.flush()
     assert _last_use(world.plane, token) is None
 
 

@@ -21,12 +21,12 @@ import pytest
 import requests
 from flask.testing import FlaskClient
 
-from server.context import utc_now
-from server.services.access import Scope
-from server.services.tokens import issue
+from server.services.tokens.access import Scope
+from server.services.tokens.lifecycle import issue
 from server.storage.causes import DatabaseReplaced
 from server.storage.session import Database, open_database
-from tests.harness.control_plane import CLIENT, COMMAND, ControlPlane, context_of, prepared
+from server.wiring import utc_now
+from tests.harness.control_plane import CLIENT, COMMAND, ControlPlane, prepared, services_of
 from tests.harness.process import wait_until
 
 CONFIG = "/api/ingest/bot/config?rede=SOL"
@@ -57,8 +57,8 @@ def copy_of(plane: ControlPlane) -> Path:
 @contextlib.contextmanager
 def asking(plane: ControlPlane) -> Iterator[FlaskClient]:
     with plane.app() as app:
-        context_of(app).health.age = 0
-        file = context_of(app).database.file
+        services_of(app).health.age = 0
+        file = services_of(app).database.file
         assert file
         file.log_every = 0
         yield app.test_client()
@@ -156,7 +156,7 @@ def test_nothing_is_served_or_stored_and_one_line_says_why(
         if done is put_elsewhere_and_back:  # somebody may have written to it meanwhile
             (plane.folder / "elsewhere.db").rename(file_of(plane))
             assert answers(http, token, etag) == REFUSED
-        context_of(http.application).last_use.flush()
+        services_of(http.application).last_use.flush()
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     [told] = [line for line in lines if line["level"] == "error"]
     assert (told["event"], "Stop the server" in told["message"]) == ("database_replaced", True)
@@ -335,7 +335,7 @@ def test_a_file_that_was_put_there_while_nobody_used_it_is_used(plane: ControlPl
     put_another_there(plane)
     with asking(plane) as http:
         assert http.get(CONFIG, headers={"X-Bot-Token": token}).status_code == 200
-        with context_of(http.application).database.reading() as connection:
+        with services_of(http.application).database.reading() as connection:
             assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
 
 

@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from server.services.tokens import record_use
+from server.services.tokens.last_use import record_use
 from server.storage.models import Base, Configuration, Network, Token
 from server.storage.schema import inspect_schema
 from server.storage.session import Database, open_database

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
-from server.services.access import Principal
-from server.services.registry import add_client, add_network
-from server.services.tokens import TokenRow, list_tokens
+from server.services.clients import add_client
+from server.services.networks import add_network
+from server.services.tokens.access import Principal
+from server.services.tokens.listing import TokenRow, list_tokens
 from server.storage.models import Base, Client, Network, Token
 
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)

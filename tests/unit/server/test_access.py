@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.services.access import NetworkRecord, Principal, Scope, TokenRecord, admit, hash_of, malformed, parse
-from server.services.refusal import Refusal
+from server.reasons.refusal import Refusal
+from server.services.tokens.access import NetworkRecord, Principal, Scope, TokenRecord, admit, hash_of, malformed, parse
 
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 MOMENT = dt.timedelta(microseconds=1)

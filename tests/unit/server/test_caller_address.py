@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.caller_address import CallerAddress, caller_address
+from server.api.caller_address import CallerAddress, caller_address
 
 FORMS = {
     "192.0.2.1": "192.0.2.1",

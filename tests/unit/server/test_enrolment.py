@@ -9,11 +9,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from contracts.ids import uuid7
-from server.services.access import Scope
-from server.services.enrolment import IN_USE, Before, Enrolled, enroll
-from server.services.refusal import Refusal
-from server.services.registry import add_network
-from server.services.tokens import issue, list_tokens, record_use, revoke
+from server.reasons.refusal import Refusal
+from server.services.agents.enrolment import IN_USE, Before, Enrolled, enroll
+from server.services.networks import add_network
+from server.services.tokens.access import Scope
+from server.services.tokens.last_use import record_use
+from server.services.tokens.lifecycle import issue, revoke
+from server.services.tokens.listing import list_tokens
 from server.storage.models import Agent, Network, Token
 from tests.unit.server.tables import LUA, MOMENT, NOW, SOL, principal, row_of, tables
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.services.installer import TemplateUnusable, render
-from server.services.refusal import Refusal
+from server.reasons.refusal import Refusal
+from server.services.installer.rendering import TemplateUnusable, render
 from tests.harness.control_plane import PRODUCT
 
 SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from server.services.installer import POWERSHELL, TemplateUnusable, powershell_quoted, render
-from server.services.refusal import Refusal
+from server.reasons.refusal import Refusal
+from server.services.installer.rendering import POWERSHELL, TemplateUnusable, powershell_quoted, render
 from tests.harness.control_plane import PRODUCT
 from tools import powershell
 

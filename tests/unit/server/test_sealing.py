@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.services.sealing import sealed, unsealed
+from server.services.configurations.sealing import sealed, unsealed
 from server.storage.crypto import Damaged, Vault
 
 VAULT = Vault(bytes(range(32)))

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from server import settings_doc
 from server.settings import Settings, SettingsError, read_settings, unknown_settings, variable
+from tools import server_settings
 
 KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 
@@ -125,9 +125,9 @@ def test_wrong_values_are_not_repeated() -> None:
 
 def test_the_published_document_is_current() -> None:
     path = Path(__file__).parents[3] / "docs" / "settings.md"
-    assert path.read_text(encoding="utf-8") == settings_doc.render()
+    assert path.read_text(encoding="utf-8") == server_settings.render()
 
 
 def test_the_document_has_a_row_for_every_setting() -> None:
-    rows = [line for line in settings_doc.render().splitlines() if line.startswith("| `FLAGEE_")]
+    rows = [line for line in server_settings.render().splitlines() if line.startswith("| `FLAGEE_")]
     assert [row.split("`")[1] for row in rows] == [variable(name) for name in Settings.model_fields]

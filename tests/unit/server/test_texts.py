@@ -5,9 +5,9 @@ import datetime as dt
 import click
 import pytest
 
-from server.commands.tokens import SCOPES, Duration
-from server.services.access import Scope, parse
-from server.services.registry import is_network_code
+from server.cli.durations import Duration
+from server.services.networks import is_network_code
+from server.services.tokens.access import parse
 
 SECRET = "a" * 43
 
@@ -35,10 +35,6 @@ def test_a_token_has_a_public_id_and_a_secret() -> None:
 )
 def test_anything_else_is_no_token(text: str) -> None:
     assert parse(text) is None
-
-
-def test_the_command_line_offers_every_scope() -> None:
-    assert list(Scope) == list(SCOPES)
 
 
 @pytest.mark.parametrize(

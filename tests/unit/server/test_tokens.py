@@ -9,9 +9,11 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from contracts.ids import uuid7
-from server.services.access import Scope, hash_of, parse
-from server.services.refusal import Refusal
-from server.services.tokens import TokenRow, issue, list_tokens, record_use, revoke, revoke_of_agent, spend
+from server.reasons.refusal import Refusal
+from server.services.tokens.access import Scope, hash_of, parse
+from server.services.tokens.last_use import record_use
+from server.services.tokens.lifecycle import issue, revoke, revoke_of_agent, spend
+from server.services.tokens.listing import TokenRow, list_tokens
 from server.storage.models import Agent, Network, Token, TokenNetwork
 from tests.unit.server.tables import LUA, MOMENT, NOW, SOL, principal, row_of, tables
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from server.services import installer
+from server.services.installer.rendering import render as render_installer
 from tests.harness.need import need_program, need_root
 
 ROOT = Path(__file__).parents[3]
@@ -68,7 +68,7 @@ _MOUNTS = {"etc": "/etc", "lib": "/var/lib", "run": "/run", "bin": "/usr/local/b
 def render(values: Mapping[str, str] = VALUES) -> bytes:
     """The installer as the control plane renders it."""
     template = (ROOT / "bootstrap/install.sh").read_bytes()
-    return installer.render(template, values, {name: wrapper(name).encode() for name in TOOLS})
+    return render_installer(template, values, {name: wrapper(name).encode() for name in TOOLS})
 
 
 def wrapper(name: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tree_sitter import Node
 
-from server.services.installer import POWERSHELL, render
+from server.services.installer.rendering import POWERSHELL, render
 from tools import powershell
 
 ROOT = Path(__file__).parents[3]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tree_sitter import Node
 
-from server.services.assets import Assets
+from server.services.installer.assets import Assets
 from tests.unit.server.test_installer_powershell import HOSTILE
 from tests.unit.windows.scripts import INSTALLER, ROOT, SCRIPTS, TOOLS, VALUES, function, rendered, wrapper
 from tools import powershell

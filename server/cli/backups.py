@@ -1,0 +1,217 @@
+"""``flagee-server backup`` and ``flagee-server restore``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from server.cli.base import settings_from, working
+from server.cli.output import Output, emit_json, output_option, say, tell
+
+if TYPE_CHECKING:
+    from server.services.backups.restore import Restored
+    from server.settings import Settings
+    from server.storage.copies import Contents
+
+NOT_SQLITE = 3
+_SHOWN = 20  # tokens in a list for people; JSON has all
+
+
+class NotSqlite(click.ClickException):
+    """PostgreSQL has better tools of its own."""
+
+    exit_code = NOT_SQLITE
+
+
+@click.command("backup")
+@click.argument("target", metavar="FILE|FOLDER", type=click.Path(path_type=Path))
+@click.option("--overwrite", is_flag=True, help="Replace FILE when it exists.")
+@output_option
+def backup(target: Path, overwrite: bool, output: Output) -> None:
+    """Copy the SQLite database to FILE, or to a new file in FOLDER, while the server runs.
+
+    The copy is of one moment, checked, and readable by its owner alone. Configurations in it are encrypted: keep the secret key
+    too, in another place. With PostgreSQL the command says how to use pg_dump, and exits with 3.
+
+    \b
+    Examples:
+      flagee-server backup /var/backups/flagee
+      flagee-server backup /var/backups/flagee/today.db --overwrite
+    """
+    settings = settings_from()
+    _need_sqlite(settings, lambda address: f"pg_dump --format=custom --file={shlex.quote(str(target))} {address}", "")
+    from server.services.backups.backup import back_up
+    from server.storage.copies import CopyFailed
+
+    with working(settings) as services, _progress("copying") as progress:
+        try:
+            made = back_up(services.database, target, overwrite=overwrite, now=services.clock(), progress=progress)
+        except CopyFailed as error:
+            raise click.ClickException(str(error)) from None
+    if output == "json":
+        emit_json({"file": str(made.file), "size": made.size, **_described(made.contents)})
+        return
+    tell(f"{made.file}: {made.size / 1e6:.1f} MB, {_in_words(made.contents)}; checked")
+    for key in made.contents.key_ids:
+        say(f"To use it you need the secret key {key} as well; keep that in another place.")
+
+
+@click.command("restore")
+@click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
+@click.option(
+    "--without-revocations",
+    is_flag=True,
+    help="Let tokens that were revoked or used since the backup work again. Default: they stay ended.",
+)
+@output_option
+def restore(source: Path, without_revocations: bool, output: Output) -> None:
+    """Put the backup FILE in place of the SQLite database. Stop the server first; the replaced database is kept beside it.
+
+    The backup is checked before anything is changed. Tokens that were revoked since it was made stay revoked. What was issued,
+    enrolled or stored since is listed: it is not in the backup.
+
+    \b
+    Example:
+      flagee-server restore /var/backups/flagee/flagee-20261130T020000Z.db
+    """
+    settings = settings_from()
+    _need_sqlite(
+        settings,
+        lambda address: f"pg_restore --clean --if-exists --single-transaction {address} {shlex.quote(str(source))}",
+        " Tokens that were revoked since the dump work again after it; note them before (flagee-server token list), and revoke "
+        "them again.",
+    )
+    from server.services.backups.restore import restore as put_back
+    from server.storage.copies import CopyFailed
+
+    with working(settings) as services, _progress("restoring") as progress:
+        file = services.database.file
+        assert file is not None  # noqa: S101 -- PostgreSQL was told apart above
+        try:
+            done = put_back(
+                file,
+                source,
+                services.vault,
+                carry_over=not without_revocations,
+                now=services.clock(),
+                progress=progress,
+            )
+        except CopyFailed as error:
+            raise click.ClickException(str(error)) from None
+        except OSError as error:
+            raise click.ClickException(f"nothing was changed: {error.strerror}: {error.filename}") from None
+    if output == "json":
+        emit_json(_json(done, source, file.path))
+    else:
+        _tell(done, source, file.path)
+
+
+def _need_sqlite(settings: Settings, command: Callable[[str], str], care: str) -> None:
+    from sqlalchemy.engine import URL, make_url
+
+    url = make_url(settings.database_url.reveal())
+    if url.get_backend_name() == "sqlite":
+        return
+    rest = {name: value for name, value in url.query.items() if "password" not in name}
+    named = URL.create("postgresql", url.username, None, url.host, url.port, url.database, rest)
+    address = named.render_as_string()
+    raise NotSqlite(
+        "this is for SQLite, and FLAGEE_DATABASE_URL is a PostgreSQL database; nothing was done. Use PostgreSQL's own tools "
+        f"(they ask for the password, or take it from PGPASSFILE).{care}\n  {command(f'--dbname={shlex.quote(address)}')}"
+    )
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, when there is enough to wait for."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _described(contents: Contents) -> dict[str, object]:
+    return {"revision": contents.revision, "counts": contents.counts, "key_ids": contents.key_ids}
+
+
+def _in_words(contents: Contents) -> str:
+    return f"revision {contents.revision}; " + ", ".join(f"{name} {number}" for name, number in contents.counts.items())
+
+
+def _json(done: Restored, source: Path, path: Path) -> dict[str, object]:
+    lost = done.difference
+    return {
+        "restored": str(source),
+        "database": str(path),
+        "kept": done.kept and str(done.kept),
+        **_described(done.contents),
+        "schema": done.schema.state,
+        "secret_key": _key_state(done.foreign_keys),
+        "revocations": done.revocations,
+        "ended_since": lost and lost.ended,
+        "issued_since": lost and lost.issued,
+        "older_configurations": lost and lost.configurations,
+    }
+
+
+def _key_state(foreign: tuple[str, ...] | None) -> str:
+    if foreign is None:
+        return "unknown"
+    return "mismatch" if foreign else "ok"
+
+
+def _tell(done: Restored, source: Path, path: Path) -> None:
+    tell(f"{path}: restored from {source} ({_in_words(done.contents)})")
+    if done.kept:
+        tell(f"the replaced database is kept as {done.kept}")
+    lost = done.difference
+    if lost is None and done.kept:
+        say(
+            "Warning: the replaced database could not be read. Tokens that were revoked since the backup work again; "
+            "see flagee-server token list, and revoke them with flagee-server token revoke ID."
+        )
+    elif lost is None:
+        say(
+            "There was no database, so it is not known what was revoked since the backup. "
+            "See flagee-server token list, and revoke with flagee-server token revoke ID."
+        )
+    else:
+        if done.revocations == "carried_over":
+            tell(f"tokens that ended since the backup stay ended ({len(lost.ended)}): {_ids(lost.ended)}")
+        elif lost.ended:
+            say(f"Warning: tokens that ended since the backup work again ({len(lost.ended)}): {_ids(lost.ended)}")
+        if lost.issued:
+            say(
+                f"Tokens issued since the backup no longer work ({len(lost.issued)}); their hosts have to be enrolled again: "
+                f"{_ids(lost.issued)}"
+            )
+        for older in lost.configurations:
+            say(
+                f"{older.client} {older.network}: configuration version {older.was} is gone; {older.now or 'none'} is in force"
+            )
+    if done.foreign_keys:
+        say(
+            f"Warning: configurations in it need the secret key {', '.join(done.foreign_keys)}, which FLAGEE_SECRET_KEY is not; "
+            "set that one before serve."
+        )
+    elif done.foreign_keys is None:
+        say("FLAGEE_SECRET_KEY is not set, so it is not known whether it opens the configurations.")
+    if advice := done.schema.advice():
+        say(f"Before serve: {advice}")
+
+
+def _ids(tokens: Sequence[object]) -> str:
+    names = [f"{token.id} ({token.agent or token.client})" for token in tokens[:_SHOWN]]  # type: ignore[attr-defined]
+    more = len(tokens) - _SHOWN
+    return ", ".join(names) + (f" and {more} more (--output json lists all)" if more > 0 else "")

@@ -1,0 +1,34 @@
+"""``flagee-server init-db``."""
+
+from __future__ import annotations
+
+import click
+
+from server.cli.base import working
+from server.cli.output import Output, emit_json, output_option, tell
+
+_MIGRATION_WAIT = 120.0  # seconds that a second init-db waits for the first
+
+
+@click.command("init-db")
+@output_option
+def init_db(output: Output) -> None:
+    """Create the database, or bring it up to this version. Safe to repeat; run it after every update, before serve."""
+    with working(timeout=_MIGRATION_WAIT) as services:
+        from server.storage.schema import OldContentKept, inspect_schema, upgrade
+
+        database = services.database
+        before = inspect_schema(database)
+        if before.state == "newer":
+            raise click.ClickException(f"{database.location}: {before.advice()}")
+        try:
+            upgrade(database)
+        except OldContentKept as error:
+            raise click.ClickException(f"{database.location}: {error}") from None
+        after = inspect_schema(database)
+    if output == "json":
+        emit_json({"database": database.location, "before": before.revision, "revision": after.revision})
+    elif before.state == "current":
+        tell(f"{database.location} is up to date (revision {after.revision})")
+    else:
+        tell(f"{database.location} is ready (revision {after.revision})")

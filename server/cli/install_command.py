@@ -1,0 +1,77 @@
+"""``flagee-server install-command``."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import click
+
+from server.cli.base import working
+from server.cli.durations import Duration
+from server.cli.output import Output, emit_json, output_option, say
+
+
+@click.command("install-command")
+@click.argument("client_name", metavar="CLIENT")
+@click.argument("code", metavar="NETWORK")
+@click.option(
+    "--expires", type=Duration(), default="1h", show_default=True, help="How long the line works: 30m, 12h, 7d, 2w."
+)
+@click.option(
+    "--ca",
+    metavar="FILE",
+    help="For a server whose certificate comes from a private authority: the authority's certificate, as a path on the host "
+    "that gets the proxy. Copy it there first.",
+)
+@click.option("--windows", is_flag=True, help="The line for a host with Windows: for PowerShell, as an administrator.")
+@output_option
+def install_command(
+    client_name: str, code: str, expires: dt.timedelta, ca: str | None, windows: bool, output: Output
+) -> None:
+    """Print the line that installs a proxy for NETWORK of CLIENT, to paste on the host: it works for one installation.
+
+    The line is the last one on stdout. It holds a token, so hand it over as you would a password. The host needs Docker, and
+    curl where it is Linux. The network's configuration must be stored, and FLAGEE_PUBLIC_URL must be set as it is for the server.
+
+    \b
+    Examples:
+      flagee-server install-command "Mercado Sol" SOL
+      flagee-server install-command "Mercado Sol" SOL --expires 12h
+      flagee-server install-command "Mercado Sol" SOL --ca /root/company-ca.pem
+      flagee-server install-command "Mercado Sol" SOL --windows
+    """
+    with working() as services, services.database.writing() as session:
+        from server.services.configurations.in_force import current_of
+        from server.services.installer.assets import LINUX, WINDOWS
+        from server.services.installer.script import install_line, install_script, windows_line
+        from server.services.tokens.access import Scope
+        from server.services.tokens.lifecycle import issue
+
+        now = services.clock()
+        current = current_of(session, client_name, code)
+        row, token = issue(
+            session,
+            client=client_name,
+            networks=[code],
+            scopes=[Scope.BOOTSTRAP],
+            expires_at=now + expires,
+            now=now,
+            single_use=True,
+        )
+        # Made once for nobody: what would be refused on the host is told here, and no token is left behind.
+        platform = WINDOWS if windows else LINUX
+        install_script(session, services.vault, services.bootstrap, current, token, now, platform)
+        line = (windows_line if windows else install_line)(services.bootstrap, code, token, ca)
+    if output == "json":
+        emit_json(
+            {"command": line, "token_id": row.id, "client": row.client, "network": code, "expires_at": row.expires_at}
+        )
+        return
+    who = "into a PowerShell that was started as administrator" if windows else "as somebody who may use sudo"
+    say(f"Paste this on the host, {who}. It installs one proxy for network {code} of {client_name}.")
+    say(
+        f"It works once, until {row.expires_at:%Y-%m-%d %H:%M} UTC; to take it back: flagee-server token revoke {row.id}"
+    )
+    if ca is not None:
+        say(f"The authority's certificate must be on the host before that, as {ca}")
+    click.echo(line)

@@ -1,0 +1,76 @@
+"""``flagee-server``: the operator's command line.
+
+Exit codes: 0 done, 1 it could not be done (the message names the fix), 2 wrong usage, 3 not for this kind of database.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Any
+
+import click
+
+from contracts import core_dumps
+from contracts.visible import not_text, visible
+from server.cli.backups import backup, restore
+from server.cli.clients import client
+from server.cli.configurations import config
+from server.cli.counters import counters
+from server.cli.database import init_db
+from server.cli.health import health
+from server.cli.install_command import install_command
+from server.cli.networks import network
+from server.cli.serve import serve
+from server.cli.tokens import token
+
+
+class _Commands(click.Group):
+    """Errors repeat what stands in files and databases: nothing in them steers a terminal."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if strange := not_text(args):
+            raise click.UsageError(f"{strange} is not text in the encoding of this terminal; nothing was done", ctx)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            vars(error)["message"] = visible(error.message)
+            raise
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="flageemonitor-proxy", prog_name="flagee-server")
+def cli() -> None:
+    """The control plane of FlageeMonitor Proxy: registers clients and networks, hands out configuration to their proxies.
+
+    \b
+    From nothing to a first answer:
+      export FLAGEE_DATABASE_URL=sqlite:////var/lib/flagee/flagee.db
+      export FLAGEE_SECRET_KEY_FILE=/etc/flagee/secret.key
+      export FLAGEE_PUBLIC_URL=https://control.example.com
+      (umask 077; openssl rand -base64 32 | tr '+/' '-_' > /etc/flagee/secret.key)
+      flagee-server init-db
+      flagee-server client add "Mercado Sol"
+      flagee-server network add "Mercado Sol" SOL
+      flagee-server config set "Mercado Sol" SOL config_bot.json
+      flagee-server serve
+      flagee-server install-command "Mercado Sol" SOL
+
+    All settings are environment variables, described in docs/settings.md.
+    """
+
+
+for command in (init_db, serve, client, network, token, config, install_command, backup, restore, counters, health):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Entry of the console script."""
+    core_dumps.switch_off(hidden=True)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    cli(prog_name="flagee-server")

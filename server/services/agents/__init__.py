@@ -1,0 +1,1 @@
+"""Agents: the installed proxies, and how a host becomes one."""

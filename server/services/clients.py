@@ -1,0 +1,59 @@
+"""Clients: add, list, find. Called by the CLI and by the other services."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import shlex
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from contracts.visible import quoted
+from server.reasons.refusal import Refusal
+from server.storage.models import Client, Network
+from server.storage.session import Reader
+
+_CLIENT_NAME = re.compile(r"\w(?:[\w .&'/+-]{0,62}[\w.+])?")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRow:
+    name: str
+    networks: int
+    created_at: dt.datetime
+
+
+def add_client(session: Session, name: str, now: dt.datetime) -> None:
+    """Refusals: name_invalid, name_taken."""
+    if not _CLIENT_NAME.fullmatch(name):
+        raise Refusal(
+            "name_invalid",
+            f"client name {quoted(name)}: use 1 to 64 letters, digits, spaces or . _ - & ' / +, starting with a letter or digit",
+        )
+    if session.scalar(select(Client.id).where(Client.name == name)):
+        raise Refusal("name_taken", f"client {quoted(name)} exists already; see: flagee-server client list")
+    session.add(Client(name=name, created_at=now))
+
+
+def list_clients(reader: Reader) -> list[ClientRow]:
+    networks = func.count(Network.id)
+    rows = reader.execute(
+        select(Client.name, networks, Client.created_at)
+        .outerjoin(Network, Network.client_id == Client.id)
+        .group_by(Client.id)
+        .order_by(Client.name)
+    )
+    return [ClientRow(*row) for row in rows]
+
+
+def find_client(reader: Reader, name: str) -> int:
+    """The client's row id. Refusal: client_unknown."""
+    client_id = reader.scalar(select(Client.id).where(Client.name == name))
+    if client_id is None:
+        raise Refusal(
+            "client_unknown",
+            f"there is no client {quoted(name)}; add it with: flagee-server client add {shlex.quote(name)}",
+        )
+    return client_id

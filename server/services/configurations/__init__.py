@@ -1,0 +1,1 @@
+"""Configuration documents: checked, stored as versions, encrypted, served."""

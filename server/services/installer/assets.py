@@ -1,0 +1,85 @@
+"""The files that an installer is made from: templates and wrappers of this release. Called by bootstrap and health.
+
+They are read at every use: few and small, and an update takes effect without a restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import server
+from contracts.bounded import MAX_BYTES
+from server.plain_file import read_plain
+from server.reasons.refusal import Refusal
+from server.services.installer.rendering import POWERSHELL, SH, Language, TemplateUnusable, render
+
+_WRAPPERS = ("run", "logs", "update-config", "update-image", "watchtower-logs")
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """``template`` and ``wrapper`` (with a wrapper's name in it) are paths below the root of the assets."""
+
+    template: str
+    wrapper: str
+    language: Language
+
+
+LINUX = Platform("bootstrap/install.sh", "wrappers/linux/flageemonitor-{}", SH)
+WINDOWS = Platform("bootstrap/install.ps1", "wrappers/windows/flageemonitor-{}.ps1", POWERSHELL)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A template, and the text of each wrapper by its name without ``flageemonitor-``. Checked: it can be rendered."""
+
+    template: bytes
+    wrappers: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Assets:
+    """``root`` is the folder that holds ``bootstrap/`` and ``wrappers/``; None when there is none."""
+
+    root: Path | None
+
+    def parts(self, platform: Platform) -> Parts:
+        """What the platform's installer is made from. Refusal: assets_missing, also for files that cannot be used."""
+        if self.root is None:
+            raise Refusal(
+                "assets_missing",
+                "the installer's files are not here; set FLAGEE_ASSETS to the folder that holds bootstrap/ and wrappers/",
+            )
+        try:
+            template = read_plain(self.root / platform.template, MAX_BYTES)
+            wrappers = {name: read_plain(self.root / platform.wrapper.format(name), MAX_BYTES) for name in _WRAPPERS}
+            # Whatever the values will be, it finds what is wrong with the files.
+            render(template, {}, wrappers, platform.language)
+        except OSError as error:
+            raise Refusal(
+                "assets_missing",
+                f"the installer cannot be made: {error.filename}: {error.strerror}; "
+                "install this release again, or correct FLAGEE_ASSETS",
+            ) from None
+        except TemplateUnusable as error:
+            raise Refusal(
+                "assets_missing",
+                f"the installer cannot be made from {self.root}: {error}; install this release again, or correct FLAGEE_ASSETS",
+            ) from None
+        return Parts(template, wrappers)
+
+    def problem(self) -> str | None:
+        """What is wrong with them, with the fix; None when all is well."""
+        try:
+            for platform in (LINUX, WINDOWS):
+                self.parts(platform)
+        except Refusal as refusal:
+            return refusal.message
+        return None
+
+
+def find_root(package: Path = Path(server.__file__).parent) -> Path | None:
+    """The nearest folder above the package ``server`` that holds ``bootstrap/``."""
+    return next((folder for folder in package.resolve().parents if (folder / "bootstrap").is_dir()), None)

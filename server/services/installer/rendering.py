@@ -1,0 +1,142 @@
+"""Renders an install script from its template: pure, bytes in and bytes out. Called by :mod:`server.services.installer.script`.
+
+A template has two lines that are a comment until then: ``# @@VALUES@@`` becomes one assignment a value, ``# @@WRAPPERS@@`` one
+branch of a ``case`` a wrapper (in PowerShell: one entry of a hashtable each). Everything else is copied byte for byte. What
+differs between script languages is a :class:`Language`.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from server.reasons.refusal import Refusal
+
+VALUES = b"# @@VALUES@@"
+WRAPPERS = b"# @@WRAPPERS@@"
+
+# No value needs one of these, and each would break the line or the file that a value ends up in on the host.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """``assignment``: name, value -> one line. ``branch``: name, a wrapper's text, the indentation to use -> whole lines."""
+
+    assignment: Callable[[str, str], bytes]
+    branch: Callable[[str, bytes, bytes], bytes]
+
+
+class TemplateUnusable(Exception):
+    """The template or a wrapper cannot be rendered; the text says what is wrong with it."""
+
+
+def render(
+    template: bytes, values: Mapping[str, str | int], wrappers: Mapping[str, bytes], language: Language | None = None
+) -> bytes:
+    """The script. Language: POSIX sh unless given. Raises :class:`TemplateUnusable`; refusal: installer_value_invalid."""
+    language = language or SH
+    _check(template, wrappers)
+    assignments = [language.assignment(name, _plain(name, value)) for name, value in values.items()]
+    rendered: list[bytes] = []
+    # Line by line and once only, so that nothing that was filled in is ever read as a placeholder.
+    for line in template.splitlines(keepends=True):
+        indent = line[: len(line) - len(line.lstrip(b" \t"))]
+        if line.strip() == VALUES:
+            rendered += [indent + assignment + b"\n" for assignment in assignments]
+        elif line.strip() == WRAPPERS:
+            rendered += [language.branch(name, text, indent) for name, text in wrappers.items()]
+        else:
+            rendered.append(line)
+    return b"".join(rendered)
+
+
+def _check(template: bytes, wrappers: Mapping[str, bytes]) -> None:
+    for name, text in {"the template": template, **wrappers}.items():
+        if b"\r" in text or b"\0" in text:
+            raise TemplateUnusable(f"{name} holds a carriage return or NUL; it must be text with LF at line ends")
+        if not text.endswith(b"\n"):
+            raise TemplateUnusable(f"{name} is empty or ends in the middle of a line; it seems to be cut off")
+    found = [line.strip() for line in template.split(b"\n")]
+    for placeholder in (VALUES, WRAPPERS):
+        if (times := found.count(placeholder)) != 1:
+            raise TemplateUnusable(f"the template has {times} lines {placeholder.decode()}; exactly one is expected")
+
+
+def sh_quoted(value: str) -> str:
+    """Always in single quotes, in which no shell finds anything special but the quote itself."""
+    return "'" + value.replace("'", "'\"'\"'") + "'"
+
+
+def _sh_assignment(name: str, value: str) -> bytes:
+    return f"{name}={sh_quoted(value)}".encode()
+
+
+def _sh_branch(name: str, text: bytes, indent: bytes) -> bytes:
+    delimiter = _delimiter(name, text)
+    return b"".join((indent, f"({name}) cat <<'".encode(), delimiter, b"'\n", text, delimiter, b"\n", indent, b";;\n"))
+
+
+SH = Language(_sh_assignment, _sh_branch)
+
+
+def powershell_quoted(value: str) -> str:
+    """An expression in ASCII: single-quoted strings, and a number for every character beyond.
+
+    Windows PowerShell 5.1 reads a saved script in the machine's code page, where one byte of an accented letter may be a
+    typographic quote; and PowerShell takes those (U+2018 to U+201B) for the quote itself. As numbers they can be neither.
+    """
+    parts: list[str] = []
+    for ascii_part, other in re.findall(r"([\x20-\x7e]+)|([^\x20-\x7e])", value):
+        if ascii_part:
+            parts.append("'" + ascii_part.replace("'", "''") + "'")
+        else:
+            units = other.encode("utf-16-be")
+            parts += [f"[char]0x{units[at : at + 2].hex().upper()}" for at in range(0, len(units), 2)]
+    if not parts or not parts[0].startswith("'"):
+        parts.insert(0, "''")  # so that + joins text instead of adding numbers
+    return parts[0] if len(parts) == 1 else f"({' + '.join(parts)})"
+
+
+def _powershell_assignment(name: str, value: str) -> bytes:
+    return f"{name} = {powershell_quoted(value)}".encode()
+
+
+def _powershell_branch(name: str, text: bytes, indent: bytes) -> bytes:
+    """The text of a here-string ends before the last end of line, which therefore is there twice."""
+    if not text.isascii():
+        raise TemplateUnusable(f"{name} holds a character beyond ASCII, which Windows PowerShell would read as another")
+    if re.search(rb"^'@", text, re.MULTILINE):
+        raise TemplateUnusable(f"{name} has a line that begins with '@, which would end it in the middle")
+    return b"".join((indent, f"'{name}' = @'\n".encode(), text, b"\n'@\n"))
+
+
+POWERSHELL = Language(_powershell_assignment, _powershell_branch)
+
+
+def _delimiter(name: str, text: bytes) -> bytes:
+    word = f"EOF_{name}".replace("-", "_")
+    for candidate in (word, *(f"{letter}_{word}" for letter in string.ascii_letters)):
+        delimiter = candidate.encode()
+        if delimiter not in text and not _confuses_dash(text, delimiter):
+            return delimiter
+    raise TemplateUnusable(f"{name} leaves no word that could mark its end; write it in ASCII")
+
+
+def _confuses_dash(text: bytes, delimiter: bytes) -> bool:
+    """Whether a line begins as the delimiter does and goes on with a byte above ASCII: dash (0.5.12) loses that byte."""
+    beginnings = b"|".join(delimiter[:length] for length in range(1, len(delimiter) + 1))
+    return re.search(b"^(?:" + beginnings + b")[\x80-\xff]", text, re.MULTILINE) is not None
+
+
+def _plain(name: str, value: str | int) -> str:
+    text = str(value)
+    if _UNPRINTABLE.search(text):
+        raise Refusal(
+            "installer_value_invalid",
+            f"{name} of the installer holds a line break or another character that cannot be printed; "
+            "correct the network's document or the server's settings",
+        )
+    return text

@@ -1,0 +1,14 @@
+"""Tables of the control plane, as typed SQLAlchemy models, one module a noun.
+
+Every change needs a revision in ``migrations/versions``. Importing this package loads all of them, so that
+``Base.metadata`` is whole.
+"""
+
+from server.storage.models.agents import Agent
+from server.storage.models.base import Base, Instant
+from server.storage.models.clients import Client, Network
+from server.storage.models.configurations import Configuration
+from server.storage.models.counters import Counter
+from server.storage.models.tokens import Token, TokenNetwork
+
+__all__ = ["Agent", "Base", "Client", "Configuration", "Counter", "Instant", "Network", "Token", "TokenNetwork"]

@@ -1,0 +1,66 @@
+"""What one process works with. Built by :func:`server.app.create_app` for request handlers, and by each command of the CLI."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from server.services.configurations.documents import Documents
+from server.services.counters import Counters
+from server.services.health import HealthCheck
+from server.services.installer.assets import Assets, find_root
+from server.services.installer.script import Bootstrap
+from server.services.tokens.last_use import LastUse
+from server.settings import Settings
+from server.storage.crypto import Vault
+from server.storage.prepared import Prepared
+from server.storage.session import Database, open_database
+
+EXTENSION = "flagee"
+
+Clock = Callable[[], dt.datetime]
+
+
+def utc_now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """``vault`` is None without a secret key; ``clock`` gives aware instants. ``rows`` and ``documents`` are for requests."""
+
+    database: Database
+    rows: Prepared
+    documents: Documents
+    vault: Vault | None
+    last_use: LastUse
+    counters: Counters
+    clock: Clock
+    bootstrap: Bootstrap
+    health: HealthCheck
+
+    def close(self) -> None:
+        """Write what is still in memory and let the database go."""
+        self.last_use.close()
+        self.counters.close()
+        self.database.close()
+
+
+def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
+    """Nothing is connected or started yet, so a process may fork after this."""
+    database = open_database(settings.database_url, timeout=settings.database_timeout, connections=2 * settings.threads)
+    key = settings.key()
+    vault = Vault(key) if key else None
+    assets = Assets(settings.assets or find_root())
+    return Services(
+        database=database,
+        rows=Prepared(database),
+        documents=Documents(database, vault),
+        vault=vault,
+        last_use=LastUse(database, settings.last_use_interval),
+        counters=Counters(database, settings.last_use_interval, clock),
+        clock=clock,
+        bootstrap=Bootstrap(settings.public_url, settings.client_image, assets),
+        health=HealthCheck(database, vault, assets),
+    )
