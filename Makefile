@@ -8,10 +8,11 @@ PIP    := $(BIN)/pip install -q --disable-pip-version-check --no-input
 PYTEST_ARGS ?= -q -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit mutants integration check check-types check-rest format lock schema catalogues bench image publish clean
+.PHONY: help setup demo test unit mutants integration new-action check check-types check-rest format lock schema catalogues bench \
+	image publish clean
 
 help: ## List these targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 setup: $(VENV)/.dev ## Prepare everything that demo, test, check and bench need
 	@sh tools/system-packages.sh demo tests
@@ -20,6 +21,10 @@ demo: $(VENV)/.base ## The product at work on simulated terminals, in about a mi
 	@sh tools/system-packages.sh --optional demo
 	@$(BIN)/python -m demo.terminals.userland .cache/demo >/dev/null
 	@$(BIN)/python -m demo
+
+new-action: $(VENV)/.dev ## Write the skeleton of an action: NAME=set_motd [EFFECT=read|change|disrupt] [TARGET=terminal]
+	@test -n "$(NAME)" || { echo 'name the action: make new-action NAME=set_motd' >&2; exit 2; }
+	@$(BIN)/python -m tools.new_action $(call quoted,$(NAME)) --effect=$(call quoted,$(EFFECT)) --target=$(call quoted,$(or $(TARGET),terminal))
 
 test: $(VENV)/.dev ## Every test that this machine can run, on real parts; says what it could not run and why
 	@sh tools/system-packages.sh tests
