@@ -1,4 +1,4 @@
-"""Every key of a first-generation document, and what becomes of it: the table that the translation and its page are made from.
+"""Every key of a first-generation document and its translation: the table from which the translation and its page are made.
 
 Read by :mod:`contracts.legacy` (notes, unknown keys), :mod:`contracts.document` (which keys hold secrets) and
 `make schema` (docs/first-generation.md). Source: docs of the first generation, domain facts section 4.
@@ -25,8 +25,8 @@ _DIRECT = "results go through the business API, never straight into its database
 class Key:
     """One key as it was written (dots: inside a map). ``to``: dotted path in schema 2, empty when the key is dropped.
 
-    ``text``: what changes on the way, or why it is dropped. ``note``: the level at which its presence is always worth a word;
-    a dropped key always is.
+    ``text``: what changes on the way, or why it is dropped. ``note``: the level of the note that its presence
+    always causes; a dropped key always causes one.
     """
 
     name: str
@@ -44,17 +44,19 @@ KEYS = (
     Key("TIMEZONE", f"timezone, {_TIMEZONE}.timezone"),
     # what may be touched
     Key(
-        "PARAM_ROLLOUT_<PROVIDER>", "rollout.<provider>.percent", "whole percent, held to 0..100; goes before the next"
+        "PARAM_ROLLOUT_<PROVIDER>",
+        "rollout.<provider>.percent",
+        "whole percent, limited to 0..100; has priority over the next key",
     ),
     Key(
         "PARAM_PROVIDER_ROLLOUT",
         "rollout.<provider>.percent",
-        "a map, or one number for arius and the network's own provider. Hosts are drawn anew: the identity no longer "
-        "contains address and user",
+        "a map, or one number for arius and the network's own provider. The percentage selects other hosts than "
+        "before, because address and user are no longer part of a host's identity",
         "info",
     ),
     Key("PARAM_PROVIDER_ACTION_OVERRIDES", "overrides"),
-    Key("PARAM_COMPATIBILITY_MODE", "compatibility.mode", "anything but off, warn and enforce is warn, as it was"),
+    Key("PARAM_COMPATIBILITY_MODE", "compatibility.mode", "any value but off, warn and enforce means warn, as before"),
     # Zabbix
     Key(
         "PARAM_ZABBIX_SERVER",
@@ -77,23 +79,22 @@ KEYS = (
     Key("PARAM_ZABBIX_SENDER_SERVER", "delivery.zabbix_trapper.address", "without it nothing is sent: no default"),
     Key("PARAM_ZABBIX_SENDER_PORT", "delivery.zabbix_trapper.port"),
     # SSH
-    Key("max_threads", "ssh.parallel", "held to 1..512"),
+    Key("max_threads", "ssh.parallel", "limited to 1..512"),
     Key(
         "ssh.timeout",
         "ssh.connect_timeout, ssh.command_timeout",
-        "the time for a login, which was counted in parts there, is never less than 30 s; the time for one of our commands, "
-        "which does the work of many of theirs, is never less than 60 s. "
-        "Other keys of schema 2 inside ssh are taken as they are",
+        "the time for a login is at least 30 s and the time for a command at least 60 s, because each now covers more. "
+        "Other keys of schema 2 inside ssh are used as they are",
         "info",
     ),
     # when actions run
     Key(
         "PARAM_CRON_ACTIONS.pdv_shutdown",
         "schedule[shutdown_endpoint]",
-        "translated, and always switched off: the first generation powered checkouts off unless told not to",
+        "translated, and always disabled: the first generation powered checkouts off by default",
     ),
     Key("PARAM_CRON_ACTIONS.status_caixa", "schedule[collect_checkout_status].enabled"),
-    Key("PARAM_CRON_ACTIONS.<other>", "", "had no effect and has none; write the schedule in schema 2", "warning"),
+    Key("PARAM_CRON_ACTIONS.<other>", "", "never had an effect; write the schedule in schema 2", "warning"),
     # shutdown
     Key(
         "shutdown_window.start",
@@ -109,16 +110,16 @@ KEYS = (
     ),
     Key("shutdown_exception_ips", f"{_SHUTDOWN}.exceptions"),
     # time zone of terminals
-    Key("PDV_TIMEZONE_SETTINGS", _TIMEZONE, "the network's own entry over `default` over the four general keys"),
+    Key("PDV_TIMEZONE_SETTINGS", _TIMEZONE, "priority: the network's entry, `default`, the four general keys"),
     Key("TIMEZONE_LOCALTIME_TARGET", f"{_TIMEZONE}.localtime_target"),
     Key(
-        "NTP_ENABLE", f"{_TIMEZONE}.enable_ntp", "1, true, yes, y and on are true, everything else is false, as it was"
+        "NTP_ENABLE", f"{_TIMEZONE}.enable_ntp", "1, true, yes, y and on are true, any other value is false, as before"
     ),
     Key("NTP_SERVER", f"{_TIMEZONE}.ntp_server"),
     # concentrators and their databases
     Key("PARAM_IP_CONCENTRADORES", "concentrators[].address"),
     Key("CONCENTRADORES", "concentrators[].address, concentrators[].store", "joined with the list above by address"),
-    Key("DB_USER", f"{_MYSQL}.user, {_POSTGRESQL}.user", "taken for each concentrator"),
+    Key("DB_USER", f"{_MYSQL}.user, {_POSTGRESQL}.user", "used for each concentrator"),
     Key("DB_PASS", f"{_MYSQL}.password, {_POSTGRESQL}.password", secret=True),
     Key("DB_NAME", f"{_MYSQL}.name", "without it `controle`; collectors name the other databases themselves"),
     Key("DB_PG_USER", f"{_POSTGRESQL}.user", "without it DB_USER"),
@@ -131,7 +132,7 @@ KEYS = (
     Key(
         "PARAM_BI_CERTI_PATH",
         "delivery.business_api.ca_path",
-        "dropped where it is the certi_api.pem of the old image: that is a public authority, and known without a file",
+        "dropped if it is the certi_api.pem of the old image, which is a public authority and needs no file",
     ),
     Key("PARAM_EMPRESA_ID", "delivery.business_api.company_id"),
     Key("DB_HOST_BI", "", _DIRECT),
@@ -158,7 +159,7 @@ KEYS = (
     Key("PARAM_AGENTD_CONF_DIR", "", _OLD_BOT),
 )
 
-# What these documents never said, and schema 2 has to.
+# What these documents do not contain and schema 2 needs.
 IMPLIED = (
     Key(
         "",
@@ -180,7 +181,7 @@ SECRET_KEYS = frozenset(key.name for key in KEYS if key.secret)
 
 @dataclass(frozen=True, slots=True)
 class DefaultJob:
-    """A line of the first generation's crontab, which every network had. ``needs``: what of the document it cannot do without."""
+    """A line of the first generation's crontab, which every network had. ``needs``: the keys of the document that it needs."""
 
     action: str
     cron: str

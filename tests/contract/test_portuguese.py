@@ -11,8 +11,13 @@ from runtime.domain.model import Outcome, Reason
 from server.services import health
 
 DOCS = Path(__file__).parents[2] / "docs"
+CLONED = "cloned-terminals.md"
 PAGES = ("daily.md", "data.md", "install.md", "problems.md", "reference.md")
-PAIRS = [("operations.md", "operacao.md"), *((f"operations/{page}", f"pt-BR/{page}") for page in PAGES)]
+PAIRS = [
+    ("operations.md", "operacao.md"),
+    (CLONED, f"pt-BR/{CLONED}"),
+    *((f"operations/{page}", f"pt-BR/{page}") for page in PAGES),
+]
 LINKED = sorted([*(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")), "../README.md"])
 FENCE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 # Words in capitals stand for what a reader fills in, and are translated: FILE, ARQUIVO.
@@ -106,7 +111,7 @@ def test_every_link_leads_to_a_file_and_a_heading(page: str) -> None:
 
 
 def test_every_page_for_operators_is_linked_from_its_index() -> None:
-    for index, folder in (("operations.md", "operations"), ("operacao.md", "pt-BR")):
-        pages = sorted(path.name for path in (DOCS / folder).glob("*.md"))
-        assert pages == sorted(PAGES)
-        assert [page for page in pages if f"]({folder}/{page})" not in read(index)] == []
+    for index, folder, others in (("operations.md", "operations", set()), ("operacao.md", "pt-BR", {CLONED})):
+        pages = {path.name for path in (DOCS / folder).glob("*.md")}
+        assert pages == {*PAGES, *others}
+        assert [page for page in sorted(pages) if f"]({folder}/{page})" not in read(index)] == []
