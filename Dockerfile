@@ -1,7 +1,7 @@
-# Two targets: `client` (the proxy, protected) and `server` (the control plane). docs/deployment.md tells how they are used.
+# Two targets: `client` (the proxy, protected) and `server` (the control plane). docs/deployment.md describes their use.
 #   docker build --target client --build-arg VERSION=1.2.3 --build-arg REVISION=$(git rev-parse HEAD) .
-# One native build an architecture: PyArmor's runtime belongs to the architecture, Python version and libc that it was made with.
-# Secrets: pyarmor_licence (PyArmor's licence file, with LICENCE=full), pip_conf (a pip.conf for a mirror of one's own).
+# Build each architecture natively: PyArmor's runtime fits only the architecture, Python version and libc that it was made with.
+# Secrets: pyarmor_licence (PyArmor's licence file, with LICENCE=full), pip_conf (a pip.conf for your own mirror).
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS base
@@ -9,7 +9,7 @@ ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     LANG=C.UTF-8
-# An init as first process: it reaps what a killed run leaves and passes signals on, also under a plain `docker run`.
+# The first process is an init: it reaps the children of killed runs and passes signals on, under a plain `docker run` as well.
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends tini >/dev/null \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/dpkg.log /var/log/apt
 RUN echo 'flagee:x:10001:10001:FlageeMonitor:/tmp:/usr/sbin/nologin' >>/etc/passwd && echo 'flagee:x:10001:' >>/etc/group
@@ -20,7 +20,7 @@ COPY requirements/build.txt /build/
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf --mount=type=cache,target=/root/.cache/pip \
     pip install -q --disable-pip-version-check --require-hashes -r /build/build.txt
 
-# The version that `--version` and the health answer tell is the package's: its metadata, without its code.
+# `--version` and the health answer show the package's version, so the image has its metadata, without its code.
 FROM venv AS metadata
 COPY pyproject.toml /build/
 COPY contracts /build/contracts
@@ -45,7 +45,7 @@ COPY tools/protect.sh /build/
 COPY contracts /build/source/contracts
 COPY client_image/runtime /build/source/runtime
 ARG LICENCE=trial
-# The licence is a secret for this step, and what PyArmor makes of it stays in memory: no layer of the build cache holds any of it.
+# The licence is a secret for this step, and PyArmor's files stay in memory, so that no layer of the build cache holds any of them.
 RUN --mount=type=secret,id=pyarmor_licence --mount=type=tmpfs,target=/tmp /build/protect.sh "$LICENCE" /build/source /protected runtime contracts
 
 FROM base AS client
@@ -81,7 +81,7 @@ LABEL org.opencontainers.image.title="FlageeMonitor Proxy" \
       flageemonitor.licence="${LICENCE}"
 USER 10001:10001
 WORKDIR /flageemonitor
-# Only what a restart would mend counts: see runtime/container/health.py.
+# The check fails only for what a restart would repair: see runtime/container/health.py.
 HEALTHCHECK --interval=30s --timeout=15s --start-period=90s --retries=3 CMD ["python", "-m", "runtime.container.health"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/bin/tini", "--", "/flageemonitor/entrypoint.sh"]
@@ -95,7 +95,7 @@ COPY --from=metadata /metadata/ /tmp/metadata/
 RUN cp -R /tmp/metadata/. "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 FROM base AS server
-# The public listener, started and watched by `serve`; its own service and site files are not used.
+# nginx is the public listener. `serve` starts and watches it; its service and site files are not used.
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends nginx >/dev/null \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/dpkg.log /var/log/apt
 COPY --from=server-packages /opt/venv /opt/venv

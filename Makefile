@@ -1,10 +1,10 @@
-# Two commands to start from: `make demo` shows the product work, `make test` proves it. `make help` lists the rest.
+# Two commands to start from: `make demo` shows the product at work, `make test` proves it. `make help` lists the rest.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install -q --disable-pip-version-check --no-input
-# Tests share two cores with the real parts they start. In the order of the files: the end-to-end ones are few and long, and what is
-# begun last is waited for.
+# Tests share two cores with the real parts that they start. They run in the order of the files, because the end-to-end tests are few and
+# long, and a long test that starts last keeps the others waiting.
 PYTEST_ARGS ?= -q -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
@@ -36,7 +36,7 @@ unit: $(VENV)/.dev ## The fast tests only
 mutants: $(VENV)/.dev ## Which small faults in a module no test notices: MODULE="rollout listed"
 	$(BIN)/python -m tools.mutants $(MODULE)
 
-# By form, not by how random a text looks: tests are full of digests. The excluded lines are made up, and say so.
+# Secrets are found by their form, not by how random a text looks, because tests contain many digests. The excluded lines hold made-up values.
 SECRETS := --no-verify --disable-plugin KeywordDetector --disable-plugin HexHighEntropyString --disable-plugin Base64HighEntropyString \
 	  --exclude-lines 'hunter2|user:(password|word|pw)@|BEGIN CERTIFICATE.nBEGIN PRIVATE KEY'
 
@@ -58,7 +58,7 @@ check-rest: $(VENV)/.dev
 	$(BIN)/python -m tools.catalogues --check
 	@git ls-files -z ':!requirements/*.txt' | xargs -0 $(BIN)/detect-secrets-hook $(SECRETS)
 
-format: $(VENV)/.dev ## Format and mend what can be mended
+format: $(VENV)/.dev ## Format, and correct what ruff can correct
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
