@@ -30,6 +30,8 @@ from runtime.domain.ports import Clock
 
 PENDING, AT_WORK, DONE = "pending", "at_work", "done"
 RUNNING, FINISHED = "running", "finished"
+# What is kept of a host besides its id: columns of ``run_hosts``, named as in :func:`runtime.domain.wire.host_json`.
+_OF_HOST = ("name", "display_name", "network", "address", "port", "store", "terminal", "role", "provider")
 
 _insert_host = upsert(run_hosts)
 _RECORD = PreparedInsert(
@@ -197,18 +199,9 @@ def _message(topic: Topic, info: RunInfo, body: str, now: dt.datetime, importanc
 
 
 def _host_columns(host: Host) -> dict[str, Any]:
-    return {
-        "host_id": host.id,
-        "name": stored_name(host.name),
-        "display_name": stored_name(host.display_name),
-        "network": host.network,
-        "address": host.address,
-        "port": host.port,
-        "store": host.store,
-        "terminal": host.terminal,
-        "role": host.role,
-        "provider": host.provider,
-    }
+    described = wire.host_json(host)
+    names = {name: stored_name(described[name]) for name in ("name", "display_name")}
+    return {"host_id": host.id, **{name: described[name] for name in _OF_HOST}, **names}
 
 
 def _info(row: Row[Any]) -> RunInfo:
@@ -235,18 +228,7 @@ def _info(row: Row[Any]) -> RunInfo:
 
 def _cut_short(row: Row[Any], now: dt.datetime) -> HostResult:
     """The outcome of a host whose process ended: what had begun is unknown, the rest was only looked at."""
-    host = Host(
-        id=row.host_id,
-        name=row.name,
-        network=row.network,
-        address=row.address,
-        port=row.port,
-        display_name=row.display_name,
-        store=row.store,
-        terminal=row.terminal,
-        role=row.role,
-        provider=row.provider,
-    )
+    host = Host(id=row.host_id, **{name: getattr(row, name) for name in _OF_HOST})
     if row.state == AT_WORK:
         text = f"the process ended during {row.stage}; what the terminal did with it is not known"
         outcome, reason = Outcome.UNKNOWN, Reason.KILLED
