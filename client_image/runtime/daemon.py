@@ -7,10 +7,12 @@ crashes, leaks or is killed takes nothing else with it. Registry, locks and loca
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import structlog
 
@@ -57,17 +59,25 @@ log = structlog.get_logger("daemon")
 
 def _services(installation: Installation, scheduler: Scheduler) -> list[Service]:
     """In the order in which they start; they stop in the opposite order, so that nothing new begins while runs end."""
-    clock = ClockWatch(installation)
-    heartbeat = Periodic("heartbeat", HEARTBEAT_S, Heartbeat(installation, clock, scheduler.health).beat)
-    configuration = ConfigRefresh(installation, lambda document: scheduler.take(document.config))
+    settings, state, clock, store = installation.settings, installation.state, installation.clock, installation.store
+    watch = ClockWatch(installation.clock_judge)
+    heartbeat = Periodic("heartbeat", HEARTBEAT_S, Heartbeat(state, clock, watch, scheduler.health).beat)
+    configuration = ConfigRefresh(
+        state,
+        store,
+        lambda: installation.plane,
+        clock,
+        installation.clock_judge,
+        lambda document: scheduler.take(document.config),
+    )
     configuration.take_stored()
-    if installation.settings.run_mode == "candidate":
+    if settings.run_mode == "candidate":
         # An image on trial beside the running one: it takes everything up, on a copy of the state, and starts nothing.
         return [scheduler, heartbeat]
 
     async def end_what_hangs() -> None:
         await scheduler.end_stuck()
-        await close_dead_runs(installation)
+        await close_dead_runs(state, clock)
 
     async def start_what_is_due() -> None:
         configuration.take_what_others_stored()
@@ -78,8 +88,8 @@ def _services(installation: Installation, scheduler: Scheduler) -> list[Service]
         heartbeat,
         Periodic("runs", HEARTBEAT_S, end_what_hangs),
         Periodic("due_jobs", HEARTBEAT_S, start_what_is_due),
-        Periodic("maintenance", MAINTENANCE_S, lambda: apply_retention(installation, clock)),
-        Periodic("deployment", DEPLOYMENT_S, DeploymentWatch(installation).check),
+        Periodic("maintenance", MAINTENANCE_S, lambda: apply_retention(state, store, watch)),
+        Periodic("deployment", DEPLOYMENT_S, DeploymentWatch(state, clock, settings.watchtower_interval).check),
         Periodic("config_refresh", REFRESH_FAULT_S, configuration.fetch),
     ]
 
@@ -94,8 +104,16 @@ async def keep_running(installation: Installation, *, grace: float = GRACE_S) ->
     for notice in installation.state.notices:
         log.warning("local_state", notice=notice)
     if not candidate:
-        _let_runs_begin(installation)
-    scheduler = Scheduler(installation, paused=candidate, grace=grace)
+        _let_runs_begin(installation.state.folder, installation.clock.now())
+    scheduler = Scheduler(
+        installation.state,
+        installation.clock,
+        installation.known,
+        installation.clock_judge,
+        agent_id=installation.agent_id,
+        paused=candidate,
+        grace=grace,
+    )
     services = _services(installation, scheduler)
     for service in services:
         await service.start()
@@ -107,10 +125,9 @@ async def keep_running(installation: Installation, *, grace: float = GRACE_S) ->
     return 1 if scheduler.killed else 0
 
 
-def _let_runs_begin(installation: Installation) -> None:
+def _let_runs_begin(data: Path, now: dt.datetime) -> None:
     """The update that closed the door to new runs is over. Only `deploy` opens its own: it still has to judge this container."""
-    data = installation.settings.data_path
-    if closed_by(data, installation.clock.now()) != DEPLOY:
+    if closed_by(data, now) != DEPLOY:
         open_door(data)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import time
 from collections.abc import Mapping
@@ -32,7 +31,7 @@ from runtime.settings import RuntimeSettings
 
 if TYPE_CHECKING:
     from runtime.adapters.control_plane.http import HttpControlPlane
-    from runtime.domain.time.clock_trust import Trust
+    from runtime.adapters.state.clock_evidence import ClockJudge
     from runtime.engine.run_context import RunContext
 
 
@@ -114,28 +113,14 @@ class Installation:
     def agent_id(self) -> str:
         return agent_id(self.state, self.settings.agent_id)
 
-    def clock_trust(self, *, note: bool = True) -> Trust:
-        """Whether the clock may be believed now; ``note``: for later judgements too. Raises StateUnavailable."""
-        from runtime.adapters.state.clock_evidence import assess, read_clocks
-
-        return assess(self.state, read_clocks(self.clock), self._built_at, note=note, zone=self.zone)
-
-    def note_plane_time(self, told: dt.datetime | None) -> None:
-        """The control plane has just answered with this time. Raises StateUnavailable."""
-        from runtime.adapters.state.clock_evidence import note_plane_time, read_clocks
-
-        note_plane_time(self.state, told, read_clocks(self.clock))
-
     @cached_property
-    def _built_at(self) -> dt.datetime | None:
-        """When this image was made; None outside one."""
+    def clock_judge(self) -> ClockJudge:
+        """Raises StateUnavailable."""
         from runtime.adapters.build import read_build
+        from runtime.adapters.state.clock_evidence import ClockJudge
 
         build = read_build(assets.find_root())
-        with contextlib.suppress(ValueError, OverflowError):
-            instant = dt.datetime.fromisoformat(build.built_at) if build else None
-            return instant.astimezone(dt.UTC) if instant and instant.tzinfo else None
-        return None
+        return ClockJudge(self.state, self.clock, build.made_at if build else None, self.zone)
 
     @cached_property
     def zone(self) -> dt.tzinfo:

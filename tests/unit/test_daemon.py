@@ -12,12 +12,13 @@ import pytest
 
 from runtime.adapters.state.door import DEPLOY, HOOK, close_door, closed_until
 from runtime.adapters.state.meta import DaemonStatus, read_daemon_status
+from runtime.adapters.state.store import State
 from runtime.daemon import keep_running
 from runtime.domain.background import in_background
 from runtime.services.deployment_watch import DeploymentWatch
 from runtime.settings import read_settings
 from runtime.wiring import Installation
-from tests.unit.state.support import outbox_rows
+from tests.unit.state.support import StillClock, open_state, outbox_rows
 
 DOCUMENT = b'{"schema_version": 2, "network": "ACME", "inventory": {"kind": "static"}}'
 
@@ -72,24 +73,21 @@ def test_it_opens_the_door_at_its_start_unless_deploy_still_judges_it(
 
 
 def test_each_change_of_the_deployment_is_told_once_whatever_container_comes(tmp_path: Path) -> None:
-    paths = {f"FLAGEEMONITOR_{name}_PATH": str(tmp_path / name.lower()) for name in ("CONFIG", "DATA")}
-
     def tell(reason: str, at: str) -> None:
         last = {"verb": "repair", "reason": reason, "message": "as it is", "at": at}
-        (tmp_path / "data/deployment.json").write_text(json.dumps({"schema": 1, "last": last}))
+        (tmp_path / "deployment.json").write_text(json.dumps({"schema": 1, "last": last}))
 
-    async def look(installation: Installation) -> None:
-        watch = DeploymentWatch(installation)
+    async def look(state: State) -> None:
+        watch = DeploymentWatch(state, StillClock(), 300)
         for _ in range(2):
             await watch.check()
 
     reasons: list[str] = []
     for reason, at in (("updated", "1"), ("updated", "1"), ("rolled_back", "2")):
-        with Installation(read_settings(paths)) as installation:
-            assert installation.state.folder == tmp_path / "data"
+        with open_state(tmp_path) as state:
             tell(reason, at)
-            asyncio.run(look(installation))
-            reasons = [row["reason"] for row in outbox_rows(installation.state, "deployment")]
+            asyncio.run(look(state))
+            reasons = [row["reason"] for row in outbox_rows(state, "deployment")]
     assert reasons == ["updated", "rolled_back"]
 
 

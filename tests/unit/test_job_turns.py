@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.adapters.state import starts
-from runtime.adapters.state.clock_evidence import note_plane_time
+from runtime.adapters.state.clock_evidence import ClockJudge, note_plane_time
 from runtime.adapters.state.door import close_door, open_door
 from runtime.adapters.state.ledger import SqlLedger
 from runtime.adapters.state.meta import job_fires_seen, note_job_fire
@@ -63,7 +63,7 @@ def test_no_more_runs_than_fit_go_on_at_once_and_the_order_is_the_documents(tmp_
                 await settled()
                 assert names(world)[-1] == started
             assert world.dropped == []
-            assert starts.waiting(world.installation.state) == []
+            assert starts.waiting(world.state) == []
 
     asyncio.run(story())
 
@@ -106,7 +106,7 @@ def test_who_waits_too_long_for_a_turn_is_dropped_and_told(
             started = became == "started"
             assert names(world) == (["long", "waits"] if started else ["long"])
             assert world.dropped == ([] if started else [("waits", became)])
-            assert starts.waiting(world.installation.state) == []
+            assert starts.waiting(world.state) == []
 
     asyncio.run(story())
 
@@ -116,7 +116,7 @@ def test_a_drop_after_waiting_says_how_many_runs_went_on(tmp_path: Path) -> None
         async with daemon(tmp_path, NIGHT) as world:
             await due(world, *crowd("long", "waits"), at_once=1)
             await world.look(later=2 * MINUTE)  # while the first still runs: it is told at once, not hours later
-            (told,) = outbox_rows(world.installation.state, "job_missed")
+            (told,) = outbox_rows(world.state, "job_missed")
             assert "1 runs go on at once" in told["message"]
 
     asyncio.run(story())
@@ -140,8 +140,7 @@ def test_a_job_that_waits_for_its_own_last_run_takes_nobodys_place(tmp_path: Pat
 def test_runs_by_hand_take_places_but_never_the_last_one(tmp_path: Path) -> None:
     async def story() -> None:
         async with daemon(tmp_path, NIGHT) as world:
-            data = world.installation.settings.data_path
-            assert world.installation.state.folder == data
+            data = world.state.folder
             with register(data, make_info()), register(data, make_info()):
                 await due(world, *crowd("a", "b", "c"), at_once=3)
                 assert names(world) == ["a"]
@@ -187,7 +186,7 @@ def test_a_run_that_an_update_postponed_is_started_once_more_and_no_third_time(t
     async def story() -> None:
         async with daemon(tmp_path, NIGHT) as world:
             await due(world, job(grace=600))
-            data = world.installation.settings.data_path
+            data = world.state.folder
             close_door(data, world.clock.now() + 5 * MINUTE)
             world.runs[0].end(69)
             await settled()
@@ -215,7 +214,7 @@ def test_a_clock_that_went_back_starts_no_instant_again(tmp_path: Path, back: dt
             world.runs[0].end(0)
             world.clock.at, world.clock.set_by = NIGHT - back, -back.total_seconds()
             await world.look()
-            note_plane_time(world.installation.state, world.clock.now(), reading(world))
+            note_plane_time(world.state, world.clock.now(), reading(world))
             while world.clock.at < NIGHT:
                 await world.look(later=min(back, DAY))
             planned = [run.option("--planned") for run in world.runs]
@@ -236,7 +235,7 @@ def test_a_disruptive_job_is_not_started_on_a_clock_that_jumped_and_others_are(t
             for name in ("off", "zone"):
                 world.seen(name, NIGHT - DAY)
             world.take(job(id="off", **POWER_OFF), job(id="zone"))
-            world.installation.clock_trust()
+            ClockJudge(world.state, world.clock).judge()
             world.clock.at, world.clock.set_by = NIGHT, (9 * HOUR).total_seconds()
             await world.look()
             assert (names(world), world.dropped) == (["zone"], [("off", "clock_suspect")])
@@ -281,7 +280,7 @@ def test_a_killed_run_is_told_as_killed_and_its_hosts_as_unknown(tmp_path: Path)
     async def story() -> None:
         async with daemon(tmp_path, NIGHT) as world:
             await due(world, job())
-            state, run = world.installation.state, world.runs[0]
+            state, run = world.state, world.runs[0]
             info, hosts = make_info(run.option("--run-id")), make_hosts(2)
             ledger = SqlLedger(state, StillClock(NIGHT))
             await ledger.begin(info, hosts)
@@ -319,10 +318,9 @@ def test_no_planned_instant_is_ever_started_twice_whatever_the_clock_does(moves:
         at, off = NIGHT, 0.0
         left = list(moves)
         while left:
-            async with daemon(folder, at) as one, daemon(folder, at) as other:
-                clock = StillClock(at, off)
+            clock = StillClock(at, off)
+            async with daemon(folder, at, clock) as one, daemon(folder, at, clock) as other:
                 for world in (one, other):
-                    world.installation.clock = world.clock = clock
                     world.take(*jobs, runs_at_once=2)
                 while left and (move := left.pop(0))[0] != "restart":
                     kind, number = move
@@ -354,7 +352,7 @@ def test_no_planned_instant_is_ever_started_twice_whatever_the_clock_does(moves:
 def test_starts_are_forgotten_by_number_and_never_by_age(tmp_path: Path) -> None:
     async def story() -> None:
         async with daemon(tmp_path, NIGHT) as world:
-            state = world.installation.state
+            state = world.state
             for number in range(12):
                 for name, effect in (("off", "disrupt"), ("look", "read")):
                     planned = NIGHT + number * MINUTE
@@ -382,8 +380,8 @@ def test_what_waits_when_the_daemon_ends_is_due_again_for_an_older_release_that_
                 await settled()
                 break
             await world.stop(grace=0.1)
-            marks = job_fires_seen(world.installation.state)
-            waiting = {job_id for job_id, _ in starts.waiting(world.installation.state)}
+            marks = job_fires_seen(world.state)
+            waiting = {job_id for job_id, _ in starts.waiting(world.state)}
             assert waiting
             assert {job_id for job_id in NAMES if marks[job_id] < NIGHT} == waiting
         # The next daemon of this release starts each of them once, and none of the others again.
@@ -401,7 +399,7 @@ def test_an_instant_that_waits_behind_a_later_start_is_not_shown_to_an_older_rel
 
     async def story() -> None:
         async with daemon(tmp_path, NIGHT) as world:
-            state = world.installation.state
+            state = world.state
             world.seen("a", NIGHT - DAY)
             for planned in (NIGHT, NIGHT + HOUR):
                 assert starts.claim(state, "a", planned, "change", planned) is starts.Claim.WAITS
@@ -418,7 +416,7 @@ def test_a_job_that_is_not_started_is_told_once_for_each_reason(tmp_path: Path) 
             for _ in range(2):
                 world.take(job(id="a", selector={}))
                 await settled()
-            told = outbox_rows(world.installation.state, "job_not_started")
+            told = outbox_rows(world.state, "job_not_started")
             assert [row["job"] for row in told] == ["a"]
             assert "selector" in told[0]["message"]
 

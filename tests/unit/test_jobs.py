@@ -12,7 +12,9 @@ import pytest
 import structlog
 
 from contracts.config import NetworkConfig
+from runtime.adapters.state.clock_evidence import ClockJudge
 from runtime.adapters.state.meta import job_fires_seen, note_job_fire
+from runtime.adapters.state.store import State
 from runtime.services.scheduler import Scheduler
 from runtime.settings import read_settings
 from runtime.wiring import Installation
@@ -63,7 +65,13 @@ class World:
     stopped: bool = False
 
     def __post_init__(self) -> None:
-        self.jobs = Scheduler(self.installation, self.launch)
+        made = self.installation
+        judge = ClockJudge(self.state, self.clock)
+        self.jobs = Scheduler(self.state, self.clock, made.known, judge, agent_id=made.agent_id, launch=self.launch)
+
+    @property
+    def state(self) -> State:
+        return self.installation.state
 
     async def launch(self, arguments: Sequence[str]) -> Run:
         if self.refusing:
@@ -79,7 +87,7 @@ class World:
         return self.jobs.take(NetworkConfig.model_validate(config))
 
     def seen(self, job_id: str, at: dt.datetime) -> None:
-        note_job_fire(self.installation.state, job_id, at)
+        note_job_fire(self.state, job_id, at)
 
     async def look(self, *, later: dt.timedelta = dt.timedelta(0)) -> None:
         """A heartbeat, so much later; what it leads to has happened when this returns."""
@@ -100,7 +108,7 @@ class World:
 
     @property
     def dropped(self) -> list[tuple[str, str]]:
-        return [(row["job"], row["reason"]) for row in outbox_rows(self.installation.state, "job_missed")]
+        return [(row["job"], row["reason"]) for row in outbox_rows(self.state, "job_missed")]
 
 
 @contextlib.contextmanager
@@ -125,10 +133,10 @@ async def settled() -> None:
 
 
 @contextlib.asynccontextmanager
-async def daemon(folder: Path, at: dt.datetime) -> AsyncIterator[World]:
-    """A world whose clock shows this."""
+async def daemon(folder: Path, at: dt.datetime, clock: StillClock | None = None) -> AsyncIterator[World]:
+    """A world whose clock shows this, or is this one."""
     paths = {f"FLAGEEMONITOR_{name}_PATH": str(folder / name.lower()) for name in ("CONFIG", "DATA")}
-    clock = StillClock(at)
+    clock = clock or StillClock(at)
     with Installation(read_settings(paths), clock) as installation:
         world = World(installation, clock)
         await world.jobs.start()
@@ -324,7 +332,7 @@ def test_a_clock_that_ran_ahead_does_not_silence_the_schedule_when_it_is_correct
             world.take(job(missed="once"))
             await world.look()
             assert (world.started, world.dropped) == ([], [])
-            assert job_fires_seen(world.installation.state)["night"] == NIGHT
+            assert job_fires_seen(world.state)["night"] == NIGHT
             await world.look(later=DAY)
             assert world.started == [("night", "03:00")]
 
@@ -352,7 +360,7 @@ def test_a_run_that_never_came_to_a_host_is_told_to_the_control_plane(tmp_path: 
             await world.look()
             world.runs[0].end(4)
             await settled()
-            (told,) = outbox_rows(world.installation.state, "job_without_run")
+            (told,) = outbox_rows(world.state, "job_without_run")
             assert (told["job"], told["exit_code"], told["run_id"]) == ("night", 4, world.runs[0].option("--run-id"))
 
     asyncio.run(story())

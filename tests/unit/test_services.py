@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from runtime.adapters.state.clock_evidence import ClockJudge
 from runtime.adapters.state.meta import read_daemon_status
 from runtime.services.heartbeat import ClockWatch, Heartbeat
 from runtime.services.service import Periodic
-from runtime.settings import read_settings
-from runtime.wiring import Installation
+from tests.unit.state.support import StillClock, open_state
 
 
 def test_work_that_fails_is_repeated_and_its_trouble_is_told_until_it_works_again() -> None:
@@ -77,7 +77,6 @@ def test_nothing_is_at_work_after_a_service_stopped() -> None:
 
 
 def test_there_is_no_heartbeat_while_the_scheduler_does_not_run(tmp_path: Path) -> None:
-    paths = {f"FLAGEEMONITOR_{name}_PATH": str(tmp_path / name.lower()) for name in ("CONFIG", "DATA")}
     trouble = ["the scheduler does not run"]
 
     async def beat(heartbeat: Heartbeat) -> str:
@@ -87,12 +86,13 @@ def test_there_is_no_heartbeat_while_the_scheduler_does_not_run(tmp_path: Path) 
             return str(error)
         return ""
 
-    with Installation(read_settings(paths)) as installation:
-        heartbeat = Heartbeat(installation, ClockWatch(installation), lambda: trouble[0])
+    with open_state(tmp_path) as state:
+        clock = StillClock()
+        heartbeat = Heartbeat(state, clock, ClockWatch(ClockJudge(state, clock)), lambda: trouble[0])
         assert asyncio.run(beat(heartbeat)) == "the scheduler does not run"
-        assert read_daemon_status(installation.state) is None
+        assert read_daemon_status(state) is None
         trouble[0] = ""
         assert asyncio.run(beat(heartbeat)) == ""
-        status = read_daemon_status(installation.state)
+        status = read_daemon_status(state)
     assert status is not None
     assert status.heartbeat_at is not None

@@ -5,6 +5,8 @@ Anything may stand in such a file: a value of the wrong kind counts as absent.
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,14 @@ class Build:
     revision: str
     built_at: str
     licence: str
+
+    @property
+    def made_at(self) -> dt.datetime | None:
+        """``built_at`` as an aware instant; None when it is no such text."""
+        with contextlib.suppress(ValueError, OverflowError):
+            instant = dt.datetime.fromisoformat(self.built_at)
+            return instant.astimezone(dt.UTC) if instant.tzinfo else None
+        return None
 
 
 def read_build(root: Path) -> Build | None:

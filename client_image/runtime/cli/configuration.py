@@ -78,7 +78,7 @@ def refresh_now(installation: Installation, out: Out) -> int:
     result = refresh(installation.store, installation.plane, installation.clock)
     note_refresh(installation.state, result, installation.clock.now())
     if result.current:
-        installation.note_plane_time(result.told)
+        installation.clock_judge.note_plane_time(result.told)
     if out.form in ("json", "ndjson"):
         body: dict[str, Any] = dataclasses.asdict(result)
         out.json({**body, "at": result.at.isoformat()})

@@ -197,7 +197,7 @@ def _control_plane(installation: Installation) -> Iterator[Check]:
         yield Check("control plane", "bad", answer.reason, plane.advice(answer))
     else:
         with contextlib.suppress(StateUnavailable):  # the check of the local state says so
-            installation.note_plane_time(answer.told)
+            installation.clock_judge.note_plane_time(answer.told)
         yield Check("control plane", "ok", plane.url)
     if warning := plane.login().warning:
         yield Check("token", "warning", warning)
@@ -205,7 +205,7 @@ def _control_plane(installation: Installation) -> Iterator[Check]:
 
 def _clock(installation: Installation) -> Iterator[Check]:
     """After the control plane was asked, which may have told its time."""
-    trust = installation.clock_trust(note=False)
+    trust = installation.clock_judge.judge(note=False)
     shown = f"{trust.now.astimezone(installation.zone):%Y-%m-%d %H:%M:%S %Z}"
     if isinstance(trust, Suspect):
         text = f"{shown}: {trust.why}. Nothing is deleted by age and no disruptive job starts."

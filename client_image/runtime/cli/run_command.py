@@ -174,7 +174,7 @@ def _require_right_clock(
 
     A person who asks now has seen a clock: that nothing confirms ours is said, and only a contradiction refuses.
     """
-    trust = installation.clock_trust()
+    trust = installation.clock_judge.judge()
     by_time = job.effect == "disrupt" or (job.effect == "change" and bool(config.freeze))
     if not isinstance(trust, Suspect) or not by_time or job.info.dry_run:
         return

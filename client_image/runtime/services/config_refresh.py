@@ -26,11 +26,12 @@ from runtime.adapters.control_plane.transport import (
     Transport,
     Unavailable,
 )
+from runtime.adapters.state.clock_evidence import ClockJudge
 from runtime.adapters.state.meta import note_refresh
+from runtime.adapters.state.store import State
 from runtime.domain.background import in_background
 from runtime.domain.errors import NoConfiguration, RunError
 from runtime.domain.ports import Clock
-from runtime.wiring import Installation
 
 MIN_PAUSE_S = 30.0
 MAX_PAUSE_S = 3600.0
@@ -164,20 +165,32 @@ def _replace(
 
 
 class ConfigRefresh:
-    """Keeps the stored document current and in force. ``schedule`` is given each one that comes into force; it returns the ids of
-    the jobs."""
+    """Keeps the stored document current and in force.
 
-    def __init__(self, installation: Installation, schedule: Callable[[Document], tuple[str, ...]]) -> None:
-        self._installation, self._schedule = installation, schedule
+    ``connect``: makes the transport, with what it loads, when it is first needed. ``schedule`` is given each document that comes
+    into force; it returns the ids of the jobs.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        store: ConfigStore,
+        connect: Callable[[], Transport],
+        clock: Clock,
+        judge: ClockJudge,
+        schedule: Callable[[Document], tuple[str, ...]],
+    ) -> None:
+        self._state, self._store, self._connect = state, store, connect
+        self._clock, self._judge, self._schedule = clock, judge, schedule
         self._in_force: Document | None = None
         self._stamp: object = None
         self._failures = 0
 
     def take_stored(self) -> float:
         """Put the stored document in force if it is not yet; the seconds between refreshes."""
-        self._stamp = self._installation.store.stamp()
+        self._stamp = self._store.stamp()
         try:
-            stored = self._installation.store.load()
+            stored = self._store.load()
         except RunError as error:
             log.error(error.reason, message=error.message, advice=error.advice)
             return MIN_PAUSE_S
@@ -193,16 +206,15 @@ class ConfigRefresh:
 
     def take_what_others_stored(self) -> None:
         """Another process may have written the file: `config refresh`, the installer."""
-        if self._installation.store.stamp() != self._stamp:
+        if self._store.stamp() != self._stamp:
             self.take_stored()
 
     async def fetch(self) -> float:
         """Ask the control plane once; seconds until the next time."""
-        installation = self._installation
-        result = await in_background(lambda: refresh(installation.store, installation.plane, installation.clock))
-        await asyncio.to_thread(note_refresh, installation.state, result, result.at)
+        result = await in_background(lambda: refresh(self._store, self._connect(), self._clock))
+        await asyncio.to_thread(note_refresh, self._state, result, result.at)
         if result.current:
-            await asyncio.to_thread(installation.note_plane_time, result.told)
+            await asyncio.to_thread(self._judge.note_plane_time, result.told)
         _tell(result, recovered=result.current and self._failures > 0)
         self._failures = 0 if result.current else self._failures + 1
         interval = self.take_stored()

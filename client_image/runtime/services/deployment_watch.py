@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 
 import structlog
 
 from runtime.adapters.deployment_notes import DeploymentNotes, LastDeploy, read_notes
 from runtime.adapters.state.outbox.events import post_event_once
 from runtime.adapters.state.outbox.topics import DEPLOYMENT
-from runtime.wiring import Installation
+from runtime.adapters.state.store import State
+from runtime.domain.ports import Clock
 
 log = structlog.get_logger("daemon")
 
 
 class DeploymentWatch:
-    """Warns once of each new trouble, and posts each change once, although every container that comes finds the report again."""
+    """Warns once of each new trouble, and posts each change once, although every container that comes finds the report again.
 
-    def __init__(self, installation: Installation) -> None:
-        self._installation = installation
+    ``poll_seconds``: how often Watchtower looks for a new image; None: not known.
+    """
+
+    def __init__(self, state: State, clock: Clock, poll_seconds: int | None) -> None:
+        self._state, self._clock, self._poll_seconds = state, clock, poll_seconds
         self._warned: frozenset[str] = frozenset()
 
     async def check(self) -> None:
-        settings, now = self._installation.settings, self._installation.clock.now()
-        notes = await asyncio.to_thread(read_notes, settings.data_path, now, settings.watchtower_interval)
+        now = self._clock.now()
+        notes = await asyncio.to_thread(read_notes, self._state.folder, now, self._poll_seconds)
         for warning in notes.warnings:
             if warning not in self._warned:
                 log.warning("deployment", warning=warning)
         self._warned = frozenset(notes.warnings)
         if notes.last is not None:
-            await self._post(notes, notes.last)
+            await self._post(notes, notes.last, now)
 
-    async def _post(self, notes: DeploymentNotes, last: LastDeploy) -> None:
+    async def _post(self, notes: DeploymentNotes, last: LastDeploy, now: dt.datetime) -> None:
         mark = f"{last.at} {last.verb} {last.reason}"
         what = {"verb": last.verb, "reason": last.reason, "message": last.message}
         more = {
@@ -40,6 +45,5 @@ class DeploymentWatch:
             "tag": notes.tag_digest,
             "pinned": notes.pinned,
         }
-        state, now = self._installation.state, self._installation.clock.now()
-        if await asyncio.to_thread(post_event_once, state, DEPLOYMENT, mark, {**what, **more}, now):
+        if await asyncio.to_thread(post_event_once, self._state, DEPLOYMENT, mark, {**what, **more}, now):
             log.info("deployment", **what)

@@ -8,9 +8,11 @@ from collections.abc import Callable
 
 import structlog
 
+from runtime.adapters.state.clock_evidence import ClockJudge
 from runtime.adapters.state.meta import note_heartbeat
+from runtime.adapters.state.store import State
+from runtime.domain.ports import Clock
 from runtime.domain.time.clock_trust import ADVICE, Suspect, Trust, Trusted
-from runtime.wiring import Installation
 
 log = structlog.get_logger("daemon")
 
@@ -18,12 +20,12 @@ log = structlog.get_logger("daemon")
 class ClockWatch:
     """The judgement of the clock, logged when it changes: nobody must find out by jobs that are missing."""
 
-    def __init__(self, installation: Installation) -> None:
-        self._installation = installation
+    def __init__(self, judge: ClockJudge) -> None:
+        self._judge = judge
         self._was: type[Trust] | None = None
 
     async def judge(self) -> Trust:
-        trust = await asyncio.to_thread(self._installation.clock_trust)
+        trust = await asyncio.to_thread(self._judge.judge)
         before, self._was = self._was, type(trust)
         if before is not type(trust) and isinstance(trust, Suspect):
             text = f"{trust.why}; until it is right nothing is deleted by age and no disruptive job starts"
@@ -36,13 +38,13 @@ class ClockWatch:
 class Heartbeat:
     """``vital``: says why the schedule does not run; then there is no heartbeat, and the health check sees it."""
 
-    def __init__(self, installation: Installation, clock: ClockWatch, vital: Callable[[], str]) -> None:
-        self._installation, self._clock, self._vital = installation, clock, vital
-        self._started_at = installation.clock.now()
+    def __init__(self, state: State, clock: Clock, watch: ClockWatch, vital: Callable[[], str]) -> None:
+        self._state, self._clock, self._watch, self._vital = state, clock, watch, vital
+        self._started_at = clock.now()
 
     async def beat(self) -> None:
         if trouble := self._vital():
             raise RuntimeError(trouble)
-        await self._clock.judge()  # before the heartbeat: a row of a wrong clock must not become its witness
-        now, state = self._installation.clock.now(), self._installation.state
-        await asyncio.to_thread(note_heartbeat, state, pid=os.getpid(), started_at=self._started_at, now=now)
+        await self._watch.judge()  # before the heartbeat: a row of a wrong clock must not become its witness
+        now = self._clock.now()
+        await asyncio.to_thread(note_heartbeat, self._state, pid=os.getpid(), started_at=self._started_at, now=now)

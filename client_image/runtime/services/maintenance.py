@@ -6,33 +6,35 @@ import asyncio
 
 import structlog
 
+from runtime.adapters.config_store import ConfigStore
 from runtime.adapters.state.retention import maintain
 from runtime.adapters.state.runs import reap
+from runtime.adapters.state.store import State
 from runtime.domain.errors import RunError
+from runtime.domain.ports import Clock
 from runtime.services.heartbeat import ClockWatch
-from runtime.wiring import Installation
 
 log = structlog.get_logger("daemon")
 
 
-async def apply_retention(installation: Installation, clock: ClockWatch) -> None:
+async def apply_retention(state: State, store: ConfigStore, watch: ClockWatch) -> None:
     """Nothing is deleted without a configuration, which says how long to keep what, nor on a clock that may be wrong."""
     try:
-        delivery = installation.document().config.delivery
+        delivery = store.load().document.config.delivery
     except RunError:
         return  # the configuration's own service says why there is none
     done = await asyncio.to_thread(
         maintain,
-        installation.state,
+        state,
         keep_days=delivery.keep_days,
         outbox_limit=delivery.outbox_limit,
-        trust=await clock.judge(),
+        trust=await watch.judge(),
     )
     log.info("maintained", done=str(done))
 
 
-async def close_dead_runs(installation: Installation) -> None:
+async def close_dead_runs(state: State, clock: Clock) -> None:
     """A run whose process died leaves hosts open: they become `unknown`."""
-    reaped = await asyncio.to_thread(reap, installation.state, installation.clock.now())
+    reaped = await asyncio.to_thread(reap, state, clock.now())
     for run_id, hosts in reaped.items():
         log.warning("run_died", run_id=run_id, open_hosts=hosts)

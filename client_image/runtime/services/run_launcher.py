@@ -21,6 +21,7 @@ from contracts.config import Effect, Job
 from contracts.ids import uuid7
 from contracts.schedule import Plan
 from runtime.adapters.memory import go_first, kills
+from runtime.adapters.state.clock_evidence import ClockJudge
 from runtime.adapters.state.door import closed_until
 from runtime.adapters.state.history import find_run
 from runtime.adapters.state.meta import note_job_fire
@@ -28,12 +29,13 @@ from runtime.adapters.state.outbox.events import post_event
 from runtime.adapters.state.outbox.topics import JOB_MISSED, JOB_WITHOUT_RUN
 from runtime.adapters.state.runs import end_overdue, live_runs, reap, signal_run
 from runtime.adapters.state.starts import begin, drop, give_back, show_older_releases, waiting
+from runtime.adapters.state.store import State
 from runtime.domain.errors import RunError, Updating
+from runtime.domain.ports import Clock
 from runtime.domain.time.clock_trust import Suspect
 from runtime.domain.time.lateness import Drop, Start, judge
 from runtime.domain.time.turns import Turn, Turns
 from runtime.engine.run import SURELY_ENDED_S
-from runtime.wiring import Installation
 
 # How far ahead of the clock a noted fire may lie: more, and it was noted by a clock that ran ahead.
 CLOCK_BACK = dt.timedelta(minutes=10)
@@ -87,8 +89,8 @@ async def launch_run(arguments: Sequence[str]) -> Child:
 class RunLauncher:
     """Lives on the daemon's event loop. ``jobs``: those in force, by id; ``limit``: how many runs may go on at once."""
 
-    def __init__(self, installation: Installation, launch: Launch) -> None:
-        self._installation, self._launch = installation, launch
+    def __init__(self, state: State, clock: Clock, judge: ClockJudge, launch: Launch) -> None:
+        self._state, self._clock, self._judge, self._launch = state, clock, judge, launch
         self.jobs: Mapping[str, Active] = {}
         self.limit = 1
         self.closed = False
@@ -113,22 +115,22 @@ class RunLauncher:
 
     async def find_waiting(self) -> None:
         """What waited when a daemon ended, or was given back, waits again."""
-        for job_id, planned in await asyncio.to_thread(waiting, self._installation.state):
+        for job_id, planned in await asyncio.to_thread(waiting, self._state):
             active = self.jobs.get(job_id)
             if active is not None and not self._turns.holds(job_id, planned):
                 # The mark was put before it for an older release; here its row alone tells that it is due.
-                await asyncio.to_thread(note_job_fire, self._installation.state, job_id, planned)
+                await asyncio.to_thread(note_job_fire, self._state, job_id, planned)
                 self.queue(active, planned)
-            elif active is None and await asyncio.to_thread(drop, self._installation.state, job_id, planned):
+            elif active is None and await asyncio.to_thread(drop, self._state, job_id, planned):
                 log.info("job_dropped", job=job_id, planned=planned.isoformat(), why="no such job is in force any more")
 
     async def serve(self) -> None:
         """Start those whose turn it is, drop those for whom it comes too late. Called when one comes or ends, as time passes."""
         async with self._serving:
             await self._drop_late()
-            data = self._installation.settings.data_path
-            while not self.closed and not closed_until(data, self._installation.clock.now()):
-                turn = self._turns.next(self._installation.clock.now(), self._held())
+            data = self._state.folder
+            while not self.closed and not closed_until(data, self._clock.now()):
+                turn = self._turns.next(self._clock.now(), self._held())
                 if turn is None or not await self._has_place(turn):
                     return
                 await self._admit(turn)
@@ -137,12 +139,12 @@ class RunLauncher:
         """Not started, and never will be for this instant: in the log, and told to the control plane."""
         log.warning("job_missed", job=job.id, reason=reason, message=message)
         told = {"job": job.id, "action": job.action, "reason": reason, "message": message}
-        await asyncio.to_thread(post_event, self._installation.state, JOB_MISSED, told, self._installation.clock.now())
+        await asyncio.to_thread(post_event, self._state, JOB_MISSED, told, self._clock.now())
 
     async def stop_all(self, grace: float, last_words: float) -> int:
         """Start nothing more, signal every registered run of any origin, wait, kill what is left of ours. How many were."""
         self.closed = True
-        folder = self._installation.settings.data_path
+        folder = self._state.folder
         for run in live_runs(folder):
             log.info("stopping_run", run_id=run.run_id, action=run.action, signalled=signal_run(folder, run))
         for child in self._children:
@@ -160,7 +162,7 @@ class RunLauncher:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=last_words)
         with contextlib.suppress(RunError):  # a full disk must not keep the daemon from ending; the rows are there
-            await asyncio.to_thread(show_older_releases, self._installation.state)
+            await asyncio.to_thread(show_older_releases, self._state)
         return len(left)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -178,7 +180,7 @@ class RunLauncher:
         if not self._begun:
             return True
         pids = {child.pid for child in self._children}
-        live = await asyncio.to_thread(live_runs, self._installation.settings.data_path)
+        live = await asyncio.to_thread(live_runs, self._state.folder)
         others = sum(run.pid not in pids for run in live)
         if len(self._begun) < max(1, self.limit - others):
             return True
@@ -189,7 +191,7 @@ class RunLauncher:
         return False
 
     async def _drop_late(self) -> None:
-        now, state = self._installation.clock.now(), self._installation.state
+        now, state = self._clock.now(), self._state
         for turn in self._turns.all():
             active = self.jobs.get(turn.job_id)
             verdict = active.verdict(turn.planned, now) if active is not None else None
@@ -208,12 +210,12 @@ class RunLauncher:
 
     async def _admit(self, turn: Turn) -> None:
         """Take the turn from those that wait, and start it unless the clock is not to be trusted with it."""
-        state, now, active = self._installation.state, self._installation.clock.now(), self.jobs.get(turn.job_id)
+        state, now, active = self._state, self._clock.now(), self.jobs.get(turn.job_id)
         if active is None:
             return  # a new document came in between; the next look drops the turn and says so
         self._turns.remove(turn)
         if active.effect == "disrupt" and not active.job.dry_run:
-            trust = await asyncio.to_thread(self._installation.clock_trust)
+            trust = await asyncio.to_thread(self._judge.judge)
             if isinstance(trust, Suspect):
                 if await asyncio.to_thread(drop, state, turn.job_id, turn.planned):
                     await self.missed(active.job, "clock_suspect", f"{trust.why}; no host was touched")
@@ -233,7 +235,7 @@ class RunLauncher:
             self.spawn(job.id, self.serve())
 
     async def _run(self, job: Job, turn: Turn, run_id: str) -> None:
-        planned, clock = turn.planned, self._installation.clock
+        planned, clock = turn.planned, self._clock
         if self.closed:
             await self._postpone(turn, run_id, "the proxy is being stopped")
             return
@@ -260,19 +262,19 @@ class RunLauncher:
         why = "" if self.closed else _violent_end(code, killed, kills(), stuck=run_id in self._stuck)
         self._stuck.discard(run_id)
         if why:
-            await asyncio.to_thread(reap, self._installation.state, clock.now())
-        found = await asyncio.to_thread(find_run, self._installation.state, run_id)
+            await asyncio.to_thread(reap, self._state, clock.now())
+        found = await asyncio.to_thread(find_run, self._state, run_id)
         level = log.info if code == 0 else log.warning
         ended = {"job": job.id, "run_id": run_id, "exit_code": code, **({"why": why} if why else {})}
         level("job_ended", **ended, outcomes=dict(found[0].outcomes) if found else {})
         if found is None:
             # It ended before it was a run (usage, configuration, still running), so the ledger knows nothing of it.
             told = {**ended, "action": job.action}
-            await asyncio.to_thread(post_event, self._installation.state, JOB_WITHOUT_RUN, told, clock.now())
+            await asyncio.to_thread(post_event, self._state, JOB_WITHOUT_RUN, told, clock.now())
 
     async def end_stuck(self) -> None:
         """Kill registered runs that are past their deadline, of any origin: they would hold their hosts and an update."""
-        folder = self._installation.settings.data_path
+        folder = self._state.folder
         for run, killed in await asyncio.to_thread(end_overdue, folder):
             self._stuck.add(run.run_id)
             text = "it is past its deadline and did not end by itself; its hosts at work become unknown"
@@ -290,8 +292,8 @@ class RunLauncher:
 
     async def _postpone(self, turn: Turn, run_id: str, why: str) -> None:
         """As if it had never had its turn: this daemon or the next one gives it another, as long as that is not too late."""
-        now = self._installation.clock.now()
-        await asyncio.to_thread(give_back, self._installation.state, turn.job_id, turn.planned, run_id, now)
+        now = self._clock.now()
+        await asyncio.to_thread(give_back, self._state, turn.job_id, turn.planned, run_id, now)
         log.info("job_postponed", job=turn.job_id, run_id=run_id, why=why)
 
 

@@ -14,20 +14,22 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from contracts.config import Effect, Job, NetworkConfig
 from contracts.schedule import Plan, plan_of
 from runtime.adapters.memory import simultaneous_runs
+from runtime.adapters.state.clock_evidence import ClockJudge
 from runtime.adapters.state.door import closed_until
 from runtime.adapters.state.meta import job_fires_seen, note_job_fire, reset_job_fire
 from runtime.adapters.state.outbox.events import post_event_once
 from runtime.adapters.state.outbox.topics import JOB_NOT_STARTED
 from runtime.adapters.state.starts import Claim, claim, started
+from runtime.adapters.state.store import State
 from runtime.domain.config_check import problems
 from runtime.domain.errors import RunError
 from runtime.domain.model import Selector
-from runtime.domain.pipeline import Request, resolve
+from runtime.domain.pipeline import Knowledge, Request, resolve
+from runtime.domain.ports import Clock
 from runtime.domain.time.lateness import Drop
 from runtime.engine.run import GRACE_S
 from runtime.services.run_launcher import CLOCK_BACK, Active, Launch, RunLauncher, launch_run
 from runtime.services.triggers import LOOK_BACK, PlanTrigger
-from runtime.wiring import Installation
 
 # What a run needs to record its results after its own grace time is over.
 LAST_WORDS_S = 15.0
@@ -46,16 +48,20 @@ class Scheduler:
 
     def __init__(
         self,
-        installation: Installation,
-        launch: Launch = launch_run,
+        state: State,
+        clock: Clock,
+        known: Knowledge,
+        judge: ClockJudge,
         *,
+        agent_id: str,
+        launch: Launch = launch_run,
         paused: bool = False,
         grace: float = GRACE_S,
     ) -> None:
         self._paused, self._grace = paused, grace
         self.killed = 0
-        self._installation = installation
-        self._runs = RunLauncher(installation, launch)
+        self._state, self._clock, self._known, self._agent_id = state, clock, known, agent_id
+        self._runs = RunLauncher(state, clock, judge, launch)
         # UTC: APScheduler compares instants of one zone wrongly in a repeated hour; the zones are in the plans.
         self._scheduler = AsyncIOScheduler(timezone=dt.UTC)
         self._active: dict[str, Active] = {}
@@ -104,9 +110,9 @@ class Scheduler:
         if self._first:
             return  # no configuration yet: what waits is not known to be unwanted
         await self._runs.find_waiting()
-        seen = await asyncio.to_thread(job_fires_seen, self._installation.state)
+        seen = await asyncio.to_thread(job_fires_seen, self._state)
         fired = False
-        now = self._installation.clock.now()
+        now = self._clock.now()
         for job_id, active in tuple(self._active.items()):
             noted = seen.get(job_id)
             if job_id in self._settling:
@@ -115,7 +121,7 @@ class Scheduler:
                 await self._begin(job_id)
             elif noted > now + CLOCK_BACK:
                 log.warning("clock_went_back", job=job_id, noted=noted.isoformat(), now=now.isoformat())
-                await asyncio.to_thread(reset_job_fire, self._installation.state, job_id, now)
+                await asyncio.to_thread(reset_job_fire, self._state, job_id, now)
                 self._schedule(active)
             elif self._last_due(active.plan, noted) is not None:
                 self._runs.spawn(job_id, self._fire(active))
@@ -137,7 +143,7 @@ class Scheduler:
         return killed
 
     def _wanted(self, config: NetworkConfig) -> dict[str, Active]:
-        found = list(problems(config, self._installation.known, self._installation.clock.now()))
+        found = list(problems(config, self._known, self._clock.now()))
         bad = {finding.job: finding.text for finding in found if finding.stops}
         for finding in found:
             if not finding.stops:
@@ -151,21 +157,20 @@ class Scheduler:
                 self._runs.spawn(job.id, self._tell_not_started(job, trouble))
             elif job.enabled:
                 zone = ZoneInfo(config.timezone)
-                plan = plan_of(job, zone, self._installation.agent_id)
+                plan = plan_of(job, zone, self._agent_id)
                 wanted[job.id] = Active(job, plan, self._effect(config, job), place)
         return wanted
 
     async def _tell_not_started(self, job: Job, why: str) -> None:
         """Once for each reason: a job that stops running, after an update for example, must not do so in silence."""
         told = {"job": job.id, "action": job.action, "reason": "job_not_started", "message": why}
-        state, now = self._installation.state, self._installation.clock.now()
-        await asyncio.to_thread(post_event_once, state, JOB_NOT_STARTED, why, told, now, about=job.id)
+        now = self._clock.now()
+        await asyncio.to_thread(post_event_once, self._state, JOB_NOT_STARTED, why, told, now, about=job.id)
 
     def _effect(self, config: NetworkConfig, job: Job) -> Effect:
         """The strongest that the job can have; which hosts it means does not matter here."""
         request = Request(job.action, provider=job.selector.provider, params=job.params, selector=Selector(all=True))
-        installation = self._installation
-        return resolve(request, config, installation.known, agent_id="", now=installation.clock.now()).effect
+        return resolve(request, config, self._known, agent_id="", now=self._clock.now()).effect
 
     def _schedule(self, active: Active) -> None:
         # No misfire grace of the library's: a late fire reaches _fire, which judges it and says so.
@@ -179,7 +184,7 @@ class Scheduler:
             coalesce=True,
             max_instances=1000,
         )
-        due = active.plan.next(self._installation.clock.now())
+        due = active.plan.next(self._clock.now())
         log.info("job_scheduled", job=active.job.id, action=active.job.action, next=due.isoformat() if due else None)
 
     async def _settle(self, before: Active | None, active: Active) -> None:
@@ -193,10 +198,10 @@ class Scheduler:
 
     async def _begin(self, job_id: str) -> None:
         """From now on: nothing before this moment was missed."""
-        await asyncio.to_thread(note_job_fire, self._installation.state, job_id, self._installation.clock.now())
+        await asyncio.to_thread(note_job_fire, self._state, job_id, self._clock.now())
 
     def _last_due(self, plan: Plan, seen: dt.datetime) -> dt.datetime | None:
-        now = self._installation.clock.now()
+        now = self._clock.now()
         return next(iter(deque(plan.between(max(seen, now - LOOK_BACK), now), maxlen=1)), None)
 
     async def _fire(self, active: Active) -> None:
@@ -216,10 +221,10 @@ class Scheduler:
             await self._runs.serve()
 
     async def _note(self, active: Active) -> None:
-        job, state, now = active.job, self._installation.state, self._installation.clock.now()
+        job, state, now = active.job, self._state, self._clock.now()
         seen = (await asyncio.to_thread(job_fires_seen, state)).get(job.id)
         planned = self._last_due(active.plan, seen) if seen is not None else None
-        if closed_until(self._installation.settings.data_path, now):
+        if closed_until(self._state.folder, now):
             return  # an update is coming: `look` starts it when the door is open, or the next container's does
         if planned is None or self._runs.closed:
             return

@@ -50,6 +50,26 @@ def note_plane_time(state: State, told: dt.datetime | None, reading: Reading) ->
         state.write(lambda connection: _keep(connection, PLANE, known))
 
 
+class ClockJudge:
+    """The judgement of this proxy's clock, for those who ask again and again. All methods block and raise StateUnavailable.
+
+    ``built_at``: when this image was made, None outside one. ``zone``: of the sentences.
+    """
+
+    def __init__(
+        self, state: State, clock: Clock, built_at: dt.datetime | None = None, zone: dt.tzinfo = dt.UTC
+    ) -> None:
+        self._state, self._clock, self._built_at, self._zone = state, clock, built_at, zone
+
+    def judge(self, *, note: bool = True) -> Trust:
+        """Whether the clock may be believed now; ``note``: for later judgements too."""
+        return assess(self._state, read_clocks(self._clock), self._built_at, note=note, zone=self._zone)
+
+    def note_plane_time(self, told: dt.datetime | None) -> None:
+        """The control plane has just answered with this time."""
+        note_plane_time(self._state, told, read_clocks(self._clock))
+
+
 def _change(evidence: Evidence, reading: Reading, trust: Trust) -> dict[str, Any] | None:
     believed = evidence.believed
     if not isinstance(trust, Trusted):
