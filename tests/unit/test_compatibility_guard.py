@@ -107,7 +107,7 @@ def test_the_command_line_loosens_the_mode_only_where_the_network_allows_it(conf
 def test_an_unknown_mode_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageFault) as fault:
         effective_mode("warn", "strict", True)
-    assert fault.value.advice == "one of off, warn, enforce"
+    assert (fault.value.reason, fault.value.advice) == ("bad_compat_mode", "one of off, warn, enforce")
 
 
 @pytest.mark.parametrize(
@@ -138,13 +138,37 @@ def test_every_mode_decides_and_records(
         assert (verdict.outcome, verdict.reason) == (Outcome.BLOCKED, reason)
 
 
+@pytest.mark.parametrize("required", get_args(Level))
+@pytest.mark.parametrize("level", get_args(Level))
+def test_a_system_is_enough_for_its_own_level_and_the_lower_ones(level: Level, required: Level) -> None:
+    verdict, _ = decide("enforce", SYSTEM, level, required, "change")
+    assert isinstance(verdict, Allow) is (level <= required)  # L1 is the highest
+
+
+@pytest.mark.parametrize(
+    ("facts", "system"),
+    [
+        (SYSTEM, "ubuntu 22.04 x86_64"),
+        (Facts(distro="arch", arch="x86_64"), "arch x86_64"),
+        (UNKNOWN, "unknown"),
+    ],
+)
+def test_what_is_known_of_the_system_is_recorded(facts: Facts, system: str) -> None:
+    _, record = decide("off", facts, None, "L2", "change")
+    assert (record["system"], record["source"]) == (system, facts.source)
+
+
 def test_a_refusal_says_what_was_found_and_what_is_needed() -> None:
-    low, _ = decide("enforce", SYSTEM, "L3", "L2", "change")
+    low, recorded = decide("enforce", SYSTEM, "L3", "L2", "change")
+    restricted, _ = decide("enforce", SYSTEM, "L2", "L1", "change")
     unknown, _ = decide("enforce", SYSTEM, None, "L2", "change")
     nameless, _ = decide("enforce", UNKNOWN, None, "L2", "change")
 
     assert isinstance(low, Deny)
     assert low.message == "ubuntu 22.04 x86_64 is L3 (best effort); this action needs L2 (restricted)"
+    assert recorded["message"] == low.message
+    assert isinstance(restricted, Deny)
+    assert restricted.message == "ubuntu 22.04 x86_64 is L2 (restricted); this action needs L1 (production)"
     assert isinstance(unknown, Deny)
     assert unknown.message == "no compatibility row covers ubuntu 22.04 x86_64"
     assert isinstance(nameless, Deny)
@@ -184,11 +208,24 @@ def test_a_bad_matrix_names_its_file_and_key(text: str, key: str) -> None:
     assert (fault.value.where, fault.value.key, fault.value.exit_code) == ("compat_matrix/endpoints.yaml", key, 3)
 
 
+def test_of_several_actions_without_a_level_the_first_by_name_is_named() -> None:
+    with pytest.raises(DataFault, match="a_first has no level"):
+        check_minimums({}, {"f", "e", "d", "a_first", "c", "b"}, "actions.yaml")
+
+
+def test_a_matrix_of_one_row_is_accepted() -> None:
+    rows = parse_rows(
+        "rows:\n- {distro: ubuntu, versions: '*', arch: [x86_64], level: L1, source: x}", "endpoints.yaml"
+    )
+    assert [(one.distro, one.source) for one in rows] == [("ubuntu", "x")]
+
+
 @pytest.mark.parametrize(
     ("text", "key"),
     [
         ("actions: {a: L1}", "actions.a"),
         ("actions: {shutdown_endpoint: L2, a: L1}", "actions.a"),
+        ("actions: {e: L1, d: L1, shutdown_endpoint: L2, c: L1, b: L1, a: L1}", "actions.a"),
         ("actions: {}", "actions"),
     ],
 )

@@ -7,9 +7,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.config import Role
 from runtime.domain.errors import UsageFault
 from runtime.domain.model import NamedTerminal
-from runtime.domain.names import HostName, belongs, host_key, parse_name, parse_store, parse_terminal, role_of
+from runtime.domain.names import HostName, belongs, carries, host_key, parse_name, parse_store, parse_terminal, role_of
 
 PARSED = yaml.safe_load((Path(__file__).parents[1] / "cases/names/parsed.yaml").read_text(encoding="utf-8"))
 CODES = st.from_regex(r"[A-Z][A-Z0-9]{0,8}(-[A-Z0-9]{1,6}){0,2}", fullmatch=True)
@@ -69,6 +70,7 @@ def test_a_name_that_says_another_network_is_not_ours(name: str, ours: bool) -> 
         ("ABC-LOJA001-PDV1", "ABC-LOJA001-SELF1", False),
         ("ABC-LOJA001-TC1", "ABC-LOJA001-TC2", False),
         ("LOJA001-PDV201", "LOJA1-PDV201", False),
+        ("ABC-PDV201", "ABC-PDV0201", False),  # no store: two of them may have such a terminal
     ],
 )
 def test_two_spellings_mean_one_host_only_when_every_number_is_the_same(one: str, other: str, same: bool) -> None:
@@ -85,6 +87,10 @@ def test_two_spellings_mean_one_host_only_when_every_number_is_the_same(one: str
         ("10084", "", {"PDV_TIPO": "PDV_PADRAO"}, "checkout"),
         ("10084", "", {"TIPO_DISPOSITIVO": "TERMINAL_CONSULTA"}, "price_check"),
         ("10084", "", {"Role": "checkout"}, "checkout"),
+        ("10084", "", {"role": " Price check "}, "price_check"),
+        ("10084", "", {"floor": "checkout"}, "other"),
+        ("10084", "", {"tipo_dispositivo": "somebody's own use of the word"}, "other"),
+        ("ABC-LOJA001-PDV201", "", {"ROLE": "price-check"}, "price_check"),
         ("ABC-LOJA001-PDV201", "", {"role": "other"}, "other"),
         ("10084", "ABC (LOJA001) PDV201", {}, "other"),
         # every sign of a concentrator or proxy wins
@@ -102,6 +108,24 @@ def test_a_role_comes_from_tag_and_name_and_protection_wins(
     assert role_of(name, display_name=display_name, tags=tags.items()) == role
 
 
+@pytest.mark.parametrize(
+    ("name", "role", "words"),
+    [
+        ("ABC-LOJA001-PDV201", "checkout", ["PDV"]),
+        ("abc-loja001-self01", "checkout", ["SELF"]),
+        ("ABC-LOJA001-PDV201-SELF", "self_checkout", ["PDV", "SELF"]),
+        ("ABC-PDV7", "self_checkout", ["PDV"]),
+        ("ABC-LOJA001-CX7", "checkout", ["PDV"]),
+        ("ABC-LOJA001-CX7", "self_checkout", ["SELF"]),
+        ("10084", "self_checkout", ["SELF"]),
+    ],
+)
+def test_a_terminal_is_called_by_the_words_of_its_name_and_else_of_its_role(
+    name: str, role: Role, words: list[str]
+) -> None:
+    assert [word for word in ("PDV", "SELF") if carries(name, word, role)] == words
+
+
 def test_of_two_equal_tags_the_protecting_one_counts() -> None:
     tags = [("role", "concentrator"), ("role", "checkout")]
 
@@ -114,7 +138,9 @@ def test_of_several_roles_the_last_one_said_counts() -> None:
 
 def test_a_providers_words_add_to_the_fleets_and_never_unsay_them() -> None:
     assert parse_name("ABC-LOJA001-CX5", {"checkout": ("CX",)}) == HostName("ABC", 1, 5, "checkout")
+    assert parse_name("ABC-LOJA001-CX5", {"checkout": ("cx",)}) == HostName("ABC", 1, 5, "checkout")
     assert role_of("ABC-LOJA001-HUB", extra={"concentrator": ("HUB",)}) == "concentrator"
+    assert role_of("ABC-LOJA001-MINIHUB2", extra={"concentrator": ("HUB",)}) == "concentrator"
     assert role_of("ABC-LOJA001-CONCENTRADOR", extra={"checkout": ("CONCENTRADOR",)}) == "concentrator"
 
 

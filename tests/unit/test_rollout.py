@@ -12,7 +12,7 @@ from contracts.config import Credential, NetworkConfig, Rollout
 from contracts.secret import Secret
 from runtime.domain.model import Allow, Deny, Host, Outcome, Reason
 from runtime.domain.providers import Provider
-from runtime.domain.rollout import BUCKETS, basis_points, bucket, decide
+from runtime.domain.rollout import BUCKETS, basis_points, bucket, decide, never
 from runtime.engine.gates import policy
 
 HOST = Host(
@@ -60,6 +60,15 @@ def test_every_percent_has_basis_points(percent: Decimal) -> None:
     assert 0 <= basis_points(percent) <= BUCKETS
 
 
+@pytest.mark.parametrize("percent", ["NaN", "sNaN", "Infinity", "-Infinity"])
+def test_a_share_that_is_no_number_is_nobodys(percent: str) -> None:
+    assert basis_points(Decimal(percent)) == 0
+
+
+def test_a_name_that_is_no_valid_text_has_a_bucket_as_well() -> None:
+    assert 0 <= bucket("zanthus", "ABC/\ud800") < BUCKETS
+
+
 @given(HOSTS)
 def test_a_hundred_percent_is_everybody_and_zero_is_nobody(host: Host) -> None:
     assert isinstance(decide(Rollout(percent=Decimal(100)), "arius", host), Allow)
@@ -105,10 +114,14 @@ def test_never_also_knows_visible_names_and_addresses_and_pilot_does_not(entry: 
 @pytest.mark.parametrize("spelling", ["ABC-LOJA001-PDV201", "abc-loja1-pdv201", "ABC (LOJA001) PDV201"])
 def test_pilots_are_in_at_zero_and_never_wins_over_everything(spelling: str) -> None:
     pilot = decide(Rollout(percent=Decimal(0), pilot=(spelling,)), "zanthus", HOST)
-    never = decide(Rollout(percent=Decimal(100), pilot=(spelling,), never=(spelling,)), "zanthus", HOST)
+    both = decide(Rollout(percent=Decimal(100), pilot=(spelling,), never=(spelling,)), "zanthus", HOST)
 
     assert pilot == Allow("pilot host of zanthus's rollout")
-    assert never == Deny(Outcome.SKIPPED, Reason.ROLLOUT_EXCLUDED, "on the never list of zanthus's rollout")
+    assert both == Deny(Outcome.SKIPPED, Reason.ROLLOUT_EXCLUDED, "on the never list of zanthus's rollout")
+
+
+def test_an_empty_never_list_lets_everybody_pass() -> None:
+    assert never(Rollout(), "zanthus", HOST) == Allow()
 
 
 def test_a_salt_of_its_own_draws_a_new_order() -> None:

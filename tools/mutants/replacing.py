@@ -81,9 +81,13 @@ class Functions:
             elif type(one).__name__ == "_lru_cache_wrapper" and str(one.__module__).split(".")[0] in packages:
                 self._caches.append(one)
 
-    def replace(self, found: Iterable[Difference]) -> None:
+    def forget(self) -> None:
+        """Drop remembered results: they would hide who calls a function, and answer instead of a changed one."""
         for cache in self._caches:
             cache.cache_clear()
+
+    def replace(self, found: Iterable[Difference]) -> None:
+        self.forget()
         for difference in found:
             for function in self._by_key[difference.key]:
                 if function.__code__.co_freevars == difference.code.co_freevars:

@@ -29,7 +29,9 @@ from _pytest.runner import runtestprotocol
 from tools.mutants.changes import Change, changes
 from tools.mutants.replacing import Difference, Functions, Key, differences, key_of
 
-PACKAGES = ("contracts", "runtime", "server", "tests")
+PACKAGES = ("contracts", "runtime", "server")
+_FOLDERS = ("client_image", "contracts", "server", "tests")
+_REPOSITORY = Path(__file__).resolve().parents[2]
 LONGEST_S = 60.0  # for one change, beside five times what its tests take
 _OURS = ("-q", "-x", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "default")
 
@@ -45,18 +47,31 @@ class Trial:
     tests: int
 
 
-def tried(path: Path, module: str, tests: Sequence[str], report: Callable[[Trial], None]) -> list[Trial]:
-    """Raises RuntimeError when the tests do not pass without any change."""
-    plugin = _Plugin(path, module, tests, report)
+def tried(
+    path: Path,
+    module: str,
+    tests: Sequence[str],
+    report: Callable[[Trial], None],
+    concerns: Callable[[Change], bool] = lambda change: True,
+) -> list[Trial]:
+    """Every change, or those that ``concerns`` chooses. Raises RuntimeError when the tests do not pass without any change."""
+    plugin = _Plugin(path, module, tests, report, concerns)
     code = pytest.main([*_OURS, *tests], plugins=[plugin])
-    if plugin.failure or not plugin.trials:
+    if plugin.failure or code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         raise RuntimeError(plugin.failure or f"nothing was tried: pytest ended with {code}")
     return plugin.trials
 
 
 class _Plugin:
-    def __init__(self, path: Path, module: str, tests: Sequence[str], report: Callable[[Trial], None]) -> None:
-        self._path, self._module, self._tests, self._report = path, module, tests, report
+    def __init__(
+        self,
+        path: Path,
+        module: str,
+        tests: Sequence[str],
+        report: Callable[[Trial], None],
+        concerns: Callable[[Change], bool],
+    ) -> None:
+        self._path, self._module, self._tests, self._report, self._concerns = path, module, tests, report, concerns
         self.trials: list[Trial] = []
         self.failure = ""
 
@@ -65,11 +80,13 @@ class _Plugin:
         importlib.import_module(self._module)
         filename, source = str(self._path), self._path.read_text()
         original = compile(source, filename, "exec")
-        callers, durations = self._who_calls(session.items, filename)
+        functions = Functions(filename, PACKAGES)
+        callers, durations = self._who_calls(session.items, functions)
         if self.failure:
             return True
-        functions = Functions(filename, PACKAGES)
         for change in changes(source, filename):
+            if not self._concerns(change):
+                continue
             found = differences(original, change.code)
             if found == []:
                 continue  # the compiler makes the same of both
@@ -86,12 +103,15 @@ class _Plugin:
             self._report(trial)
         return True
 
-    def _who_calls(self, items: Sequence[pytest.Item], filename: str) -> tuple[dict[Key, list[int]], dict[int, float]]:
+    def _who_calls(
+        self, items: Sequence[pytest.Item], functions: Functions
+    ) -> tuple[dict[Key, list[int]], dict[int, float]]:
         """The tests by place that call each function of the file, and the seconds that each test takes."""
         reading, writing = os.pipe()
 
         def observe() -> int:
             called: set[Key] = set()
+            filename = str(self._path)
 
             def trace(frame: FrameType, event: str, _: Any) -> None:
                 if event == "call" and frame.f_code.co_filename == filename:
@@ -100,6 +120,7 @@ class _Plugin:
             with os.fdopen(writing, "w") as answer:
                 for at, item in enumerate(items):
                     called.clear()
+                    functions.forget()
                     began = time.monotonic()
                     sys.settrace(trace)
                     threading.settrace(trace)
@@ -144,12 +165,18 @@ class _Plugin:
 
     def _fresh(self, code: CodeType, durations: dict[str, float]) -> bool:
         def attempt() -> int:
-            for name in [name for name in sys.modules if name.split(".")[0] in PACKAGES]:
+            for name in [name for name, one in sys.modules.items() if _is_ours(one)]:
                 del sys.modules[name]
             sys.meta_path.insert(0, _Finder(self._module, self._path, code))
             return int(pytest.main([*_OURS, *self._tests], plugins=[_QuickFirst(durations)]))
 
         return _ended(_forked(attempt), LONGEST_S + 5 * sum(durations.values())) != 0
+
+
+def _is_ours(module: ModuleType) -> bool:
+    """By its file: pytest names a module of tests after the folders that have an ``__init__.py``."""
+    file = str(getattr(module, "__file__", None) or "")
+    return any(file.startswith(f"{_REPOSITORY / folder}/") for folder in _FOLDERS)
 
 
 class _QuickFirst:
@@ -217,4 +244,5 @@ def as_json(trials: Sequence[Trial]) -> str:
     return json.dumps([asdict(trial) for trial in trials], indent=1, ensure_ascii=False) + "\n"
 
 
-__all__ = ["Change", "Trial", "as_json", "tried"]
+def from_json(text: str) -> list[Trial]:
+    return [Trial(**trial) for trial in json.loads(text)]

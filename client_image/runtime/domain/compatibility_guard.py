@@ -67,8 +67,6 @@ def check_minimums(minimums: Mapping[str, Level], canonical: Set[str], where: st
 
 def lookup(rows: Iterable[MatrixRow], facts: Facts) -> Level | None:
     """Level of the first row that covers the system, or None: unknown. Total for every version text of a system."""
-    if not facts.distro or not facts.arch:
-        return None
     return next(
         (
             row.level
@@ -153,4 +151,4 @@ def _covers(specifiers: str, text: str) -> bool:
     if specifiers.strip() == "*":
         return True
     version = _version(text)
-    return version is not None and SpecifierSet(specifiers).contains(version, prereleases=True)
+    return version is not None and SpecifierSet(specifiers).contains(version)

@@ -122,9 +122,8 @@ def role_of(
         if role in signs:
             return role
     ours = [role for key, role in tagged if role and key == "role"]
-    kinds = [role for key, role in tagged if role and key != "role"]
     said = [named] if named != "other" else []
-    return next(iter((*ours[-1:], *said, *kinds)), "other")
+    return next(iter((*ours[-1:], *said, *(role for _, role in tagged if role))), "other")
 
 
 def parse_store(text: str) -> int:

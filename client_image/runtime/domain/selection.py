@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from runtime.domain.filters import FILTERS
@@ -27,5 +28,5 @@ def select(listing: Listing | Iterable[Host], selector: Selector) -> list[Host]:
     return ordered if selector.limit is None else ordered[: selector.limit]
 
 
-def _order(host: Host) -> tuple[bool, int, int, str]:
-    return (host.store is None, host.store or 0, host.terminal or 0, host.name.lower())
+def _order(host: Host) -> tuple[float, int, str]:
+    return (math.inf if host.store is None else host.store, host.terminal or 0, host.name.lower())

@@ -39,6 +39,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "agent status": ({"agent_status": 2}, ["LOJA001-PDV201"]),
     "provider": ({"provider": "zanthus"}, ["LOJA002-PDV201"]),
     "limit": ({"limit": 2}, ["LOJA001-PDV20", "LOJA001-PDV201"]),
+    "a trigger that the inventory has looked up": ({"trigger_ids": ("7",), "stores": (2,)}, ["LOJA002-PDV201"]),
     "all with a filter is still filtered": ({"all": True, "stores": (2,)}, ["LOJA002-PDV201"]),
 }
 
@@ -67,6 +68,20 @@ def test_a_till_and_a_self_checkout_of_one_number_are_told_apart(asked: str, exp
     ]
     selected = select(tills, Selector(terminals=(parse_terminal(asked),)))
     assert {one.id for one in selected} == set(expected)
+
+
+def test_hosts_are_in_the_order_of_stores_and_terminals_and_those_without_a_store_are_last() -> None:
+    ordered = [
+        host(id="1", name="ACME-LOJA002-TC4", store=2, terminal=None),
+        host(1, id="2", name="acme-LOJA002-PDV1", store=2),
+        host(9, id="8", name="ACME-LOJA002-PDV9", store=2),
+        host(20, id="3", name="ACME-LOJA002-PDV20", store=2),
+        host(3, id="4", name="ACME-LOJA010-PDV3", store=10),
+        host(3, id="5", name="acme-loja010-self3", store=10),
+        host(id="6", name="balanca", store=None, terminal=None),
+        host(id="7", name="Balanca 2", store=None, terminal=None),
+    ]
+    assert select(ordered[::-1], Selector()) == ordered
 
 
 def test_the_same_host_is_never_selected_twice_and_a_name_in_another_case_is_not_dropped() -> None:
@@ -100,6 +115,12 @@ MEANT: dict[str, tuple[list[Host], list[Host], str, list[Host] | str]] = {
         [replace(TWO, display_name="Caixa 1")],
         "Caixa 1",
         "ambiguous",
+    ),
+    "a visible name of one of a host's two entries": (
+        [ONE, replace(ONE, id="copy", display_name="Caixa 9")],
+        [],
+        "Caixa 9",
+        [ONE, replace(ONE, id="copy", display_name="Caixa 9")],
     ),
     "a disabled host": ([TWO], [ONE], ONE.name, []),
     "two technical names but for case": ([ONE, replace(TWO, name=ONE.name.lower())], [], ONE.name.title(), "ambiguous"),
