@@ -63,7 +63,7 @@ def test_the_note_says_how_much_and_that_entries_add_up() -> None:
     assert halves.startswith("0.0.0.0/0 (0.0.0.0/0: several entries together) allows 4.26 billion")
 
 
-def test_both_families_are_said() -> None:
+def test_broad_networks_of_both_address_families_are_reported() -> None:
     assert len(dangers(["0.0.0.0/0", "::/0"])) == 2
 
 

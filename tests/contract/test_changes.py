@@ -151,7 +151,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, str, str]]] = 
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_change_is_told_in_words(case: str) -> None:
+def test_a_change_is_described_in_words(case: str) -> None:
     before, after, (level, path, text) = CASES[case]
     found = told(before, after)
     assert [(change.level, change.path) for change in found if text in change.text] == [(level, path)], found
@@ -202,5 +202,5 @@ def test_a_document_of_the_first_generation_is_compared_by_what_it_means() -> No
         ("*/5 7-23 * * *", "at the times of `*/5 7-23 * * *`"),
     ],
 )
-def test_times_are_said_as_a_person_would(cron: str, words: str) -> None:
+def test_times_are_shown_as_a_person_writes_them(cron: str, words: str) -> None:
     assert times(parse_cron(cron)) == words

@@ -40,7 +40,7 @@ def business_api(url: str) -> dict[str, Any]:
     ],
 )
 @pytest.mark.parametrize("strict", [True, False])
-def test_plain_http_is_said_and_never_refused(keys: dict[str, Any], said: dict[str, str], strict: bool) -> None:
+def test_plain_http_is_reported_and_never_refused(keys: dict[str, Any], said: dict[str, str], strict: bool) -> None:
     read = read_document(small(**keys), strict=strict)
     assert {note.path: note.level for note in read.notes} == said
     assert all("https://" in note.text and "example-token" not in note.text for note in read.notes)
@@ -60,9 +60,7 @@ def test_plain_http_says_which_secrets_travel() -> None:
         ({"PARAM_BI_SERVER": "http://bi.example", "PARAM_TOKEN_BI": "t"}, "PARAM_BI_SERVER"),
     ],
 )
-def test_plain_http_of_the_first_generation_is_said_at_the_key_that_was_written(
-    keys: dict[str, Any], path: str
-) -> None:
+def test_plain_http_in_a_first_generation_document_is_reported_at_its_own_key(keys: dict[str, Any], path: str) -> None:
     written = {"PARAM_REDE": "REDE", "PARAM_ZABBIX_SERVER": "zabbix.example", "PARAM_TOKEN": "t", **keys}
     notes = read_document(json.dumps(written).encode(), strict=True).notes
     assert [note.path for note in notes if "plain http" in note.text and note.level == "danger"] == [path]

@@ -364,7 +364,7 @@ def test_names_given_twice_among_very_many_are_counted_and_not_compared_with_eac
     assert Counted.compared < 10 * number
 
 
-def test_very_many_names_given_twice_are_told_by_the_first_few() -> None:
+def test_of_very_many_duplicate_names_only_the_first_are_listed() -> None:
     assert config._given_twice(2 * [f"{place:05}" for place in range(20_000)]).endswith("00019 and 19980 more")
 
 

@@ -117,7 +117,7 @@ def test_the_nightly_shutdown_is_never_switched_on(switch: Any) -> None:
 @pytest.mark.parametrize(
     ("switch", "level"), [(None, "danger"), (True, "danger"), ("sim", None), (False, None), ("no", None)]
 )
-def test_a_nightly_shutdown_that_ran_before_is_announced_loudly(switch: Any, level: str | None) -> None:
+def test_a_nightly_shutdown_that_ran_before_gets_a_note_at_level_danger(switch: Any, level: str | None) -> None:
     assert levels(PARAM_CRON_ACTIONS={"pdv_shutdown": switch}).get("PARAM_CRON_ACTIONS.pdv_shutdown") == level
 
 
@@ -255,7 +255,7 @@ def test_a_required_value_that_is_blank_is_missing_too() -> None:
     assert "inventory.token: is required (translated from PARAM_TOKEN)" in str(refused.value)
 
 
-def test_a_share_that_is_blank_is_still_loud() -> None:
+def test_a_blank_percentage_still_gets_a_note_at_level_danger() -> None:
     assert levels(PARAM_ROLLOUT_ARIUS="")["PARAM_ROLLOUT_ARIUS"] == "danger"
 
 

@@ -95,7 +95,7 @@ def test_a_job_that_can_never_run_is_an_error(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", MAY)
-def test_a_job_that_can_run_is_none(case: str) -> None:
+def test_a_job_that_can_run_is_not_reported(case: str) -> None:
     job, parts = MAY[case]
     assert [str(finding) for finding in found(jobs=[{"action": OFF, **job}], **parts) if finding.level == "error"] == []
 

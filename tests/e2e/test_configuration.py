@@ -63,7 +63,7 @@ def test_a_document_is_fetched_once_confirmed_then_and_replaced_when_it_changes(
     assert path.read_bytes() == json.dumps(site.document(timezone="America/Recife")).encode()
 
 
-def test_when_the_token_is_revoked_the_last_valid_document_is_kept_and_the_work_goes_on(
+def test_after_a_revocation_the_last_valid_document_stays_and_runs_continue(
     site: Site, start_terminal: StartTerminal
 ) -> None:
     host = site.add_host("LOJA001-PDV201", start_terminal(TILL).address)

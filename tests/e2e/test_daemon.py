@@ -145,7 +145,7 @@ def test_sigterm_lets_hosts_at_work_finish_and_starts_no_other(held: Held, start
     assert held.daemon.events("stopped")[-1]["runs_killed"] == 0
 
 
-def test_a_job_at_work_is_respected_by_everybody_else_and_can_be_cancelled(held: Held) -> None:
+def test_a_job_at_work_blocks_other_runs_and_can_be_cancelled(held: Held) -> None:
     by_hand = held.proxy.run(*CHANGE, "--host", held.name)
     assert (by_hand.code, by_hand.outcomes) == (0, {held.name: "skipped host_locked"})
     looked = held.proxy.run("test_endpoint_connection", "--host", held.name, "--output", "json")

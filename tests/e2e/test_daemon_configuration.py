@@ -91,7 +91,7 @@ def test_whatever_is_served_the_last_valid_document_stays_until_a_good_one_comes
             assert len(daemon.events("job_started")) == 1
 
 
-def test_a_daemon_without_configuration_says_so_and_begins_as_soon_as_there_is_one(new_site: NewSite) -> None:
+def test_a_daemon_without_configuration_reports_it_and_starts_when_one_arrives(new_site: NewSite) -> None:
     site = new_site()
     site.publish(schedule=FIRST)
     proxy = site.install()

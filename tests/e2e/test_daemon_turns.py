@@ -53,7 +53,7 @@ def test_jobs_of_one_minute_run_a_few_at_a_time_in_their_order(
         assert daemon.events("job_missed") == []
 
 
-def test_the_kernel_takes_a_run_before_the_daemon_and_a_killed_run_is_told_as_such(
+def test_the_kernel_ends_a_run_before_the_daemon_and_the_run_is_reported_as_killed(
     new_site: NewSite, start_terminal: StartTerminal
 ) -> None:
     site = new_site()
@@ -78,7 +78,7 @@ def test_the_kernel_takes_a_run_before_the_daemon_and_a_killed_run_is_told_as_su
     assert outcomes(proxy, "schedule:hold") == {first: "unknown killed", second: "cancelled not_started"}
 
 
-def test_a_clock_that_is_set_to_and_fro_starts_each_instant_once(
+def test_a_clock_that_jumps_back_and_forth_starts_each_instant_once(
     new_site: NewSite, start_terminal: StartTerminal, tmp_path: Path
 ) -> None:
     site, terminal = new_site(), start_terminal(TILL)

@@ -258,7 +258,7 @@ def test_two_runtimes_share_nothing(installed: Customer, tills: dict[str, Termin
     assert not [path for path in installed.host.left() if "second" in path]
 
 
-def test_a_revoked_token_keeps_the_configuration_and_says_so(installed: Customer) -> None:
+def test_a_revoked_token_is_reported_and_the_configuration_stays_in_force(installed: Customer) -> None:
     listed = json.loads(installed.plane.command("token", "list", "--output", "json"))
     agent = installed.environment()["FLAGEEMONITOR_AGENT_ID"]
     for token in listed:

@@ -42,7 +42,7 @@ def deploy(customer: Customer, verb: str) -> tuple[Said, dict[str, object]]:
     return said, json.loads(said.out)
 
 
-def test_a_host_with_windows_is_installed_left_alone_and_mended(customer: Customer) -> None:
+def test_a_windows_host_is_installed_unchanged_and_repaired(customer: Customer) -> None:
     said, answer = deploy(customer, "apply")
     assert (said.code, answer["reason"]) == (0, "installed"), said
     mounts = {(one["Type"], one["Source"], one["Target"]) for one in customer.inspect(OTHER)["HostConfig"]["Mounts"]}

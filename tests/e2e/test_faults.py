@@ -29,7 +29,7 @@ def untouched(proxy: Proxy, terminal: Terminal, before: str) -> None:
     assert terminal.listing_hash() == before
 
 
-def test_without_an_honest_answer_of_zabbix_no_host_is_considered(
+def test_without_a_valid_answer_of_zabbix_no_host_is_considered(
     new_site: NewSite, zabbix_faults: faults.FaultProxy, start_terminal: StartTerminal
 ) -> None:
     site, terminal = new_site(), start_terminal(TILL)
@@ -88,7 +88,7 @@ def test_a_connection_lost_in_the_middle_of_a_stage_is_unknown_and_the_next_run_
         assert terminal.read("/etc/timezone") == f"{ZONE}\n"
 
 
-def test_a_runtime_killed_in_the_middle_of_a_stage_is_told_of_by_the_next_command(
+def test_a_runtime_killed_in_the_middle_of_a_stage_is_reported_by_the_next_command(
     new_site: NewSite, start_terminal: StartTerminal
 ) -> None:
     site, terminal, neighbour = new_site(), start_terminal(TILL), start_terminal(TILL)
@@ -119,7 +119,7 @@ def test_a_runtime_killed_in_the_middle_of_a_stage_is_told_of_by_the_next_comman
     assert terminal.read("/etc/timezone") == f"{ZONE}\n"
 
 
-def test_a_machine_set_up_anew_is_blocked_until_somebody_says_that_it_is_the_right_one(
+def test_a_reinstalled_machine_is_blocked_until_its_key_is_accepted(
     new_site: NewSite, start_terminal: StartTerminal
 ) -> None:
     site, terminal = new_site(), start_terminal(TILL)
@@ -156,7 +156,7 @@ def set_up_anew(terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize("what", ["outside ssh.allowed_networks", "a password that is wrong"])
-def test_a_terminal_that_may_not_or_cannot_be_entered_is_told_apart(
+def test_a_refused_login_and_an_unreachable_terminal_are_distinguished(
     new_site: NewSite, start_terminal: StartTerminal, what: str
 ) -> None:
     site, terminal = new_site(), start_terminal(TILL)

@@ -51,7 +51,7 @@ def test_a_terminal_is_recognised_for_what_it_is(fleet: Fleet, diagnosis: Said, 
     assert report["free_root_kb"] > 0
 
 
-def test_the_login_s_rights_are_told_apart(fleet: Fleet, diagnosis: Said) -> None:
+def test_the_login_s_rights_are_distinguished(fleet: Fleet, diagnosis: Said) -> None:
     reports = {kind: diagnosis.result(name)["report"] for kind, name in fleet.names.items()}
     assert (reports["sudoer"]["user"], reports["sudoer"]["uid"] > 0) == ("flagee", True)
     assert reports["sudoer"]["sudo_passwordless"] == "no"

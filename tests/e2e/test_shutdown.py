@@ -62,7 +62,9 @@ def survives(terminal: Terminal, before: str) -> None:
 
 
 @pytest.mark.parametrize("who", ["root", "sudo"])
-def test_a_terminal_goes_when_everything_is_right(shop: Store, start_terminal: StartTerminal, who: str) -> None:
+def test_a_terminal_is_powered_off_when_everything_is_right(
+    shop: Store, start_terminal: StartTerminal, who: str
+) -> None:
     if who == "root":
         terminal, notes, number = start_terminal(TILL), "root,terminal", 301
         words = ("shutdown_endpoint", *windows(OPEN))
@@ -83,7 +85,7 @@ def test_a_terminal_goes_when_everything_is_right(shop: Store, start_terminal: S
 
 
 @pytest.mark.parametrize("options", [(), ("--limit", "1"), ("--dry-run",)])
-def test_without_a_target_nothing_is_even_looked_at(shop: Store, options: tuple[str, ...]) -> None:
+def test_without_a_target_no_terminal_is_contacted(shop: Store, options: tuple[str, ...]) -> None:
     before = shop.till.listing_hash()
     said = shop.proxy.run("shutdown_endpoint", *options, "--output", "json")
     assert (said.code, said.json["error"]["reason"]) == (2, "no_target")

@@ -158,7 +158,7 @@ NTPDATE = '#!/bin/sh\necho "$*" >>/var/log/ntpdate\n'
     ],
     ids=["no client", "no server", "clock is right", "ntpdate sets nothing"],
 )
-def test_of_ntp_only_what_is_so_is_said(
+def test_ntp_is_reported_only_as_far_as_it_was_confirmed(
     site: Site,
     proxy: Proxy,
     start_terminal: StartTerminal,

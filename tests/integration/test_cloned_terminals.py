@@ -109,7 +109,7 @@ def test_a_terminal_that_answers_at_anothers_address_is_not_changed(
 
 
 @pytest.mark.parametrize("clones", [("debian", "debian")], indirect=True)
-def test_clones_that_nothing_tells_apart_are_changed_only_after_somebody_accepted_them(
+def test_indistinguishable_clones_are_changed_only_after_the_image_was_accepted(
     clones: tuple[Terminal, Terminal], tmp_path: Path
 ) -> None:
     one, two = clones

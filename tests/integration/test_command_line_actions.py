@@ -87,7 +87,7 @@ def test_first_generation_options_are_the_parameters_of_their_action(tills: Shop
     assert not (tills.tree("fixed") / "etc/localtime").is_symlink()
 
 
-def test_timesyncd_is_told_its_server_and_started_and_then_left_alone(tills: Shop, tmp_path: Path) -> None:
+def test_timesyncd_gets_its_server_is_started_and_then_left_unchanged(tills: Shop, tmp_path: Path) -> None:
     """On a terminal whose systemctl and timedatectl are the demo's: they keep a state, but there is no systemd behind them."""
     name, proxy = tills.name("synced"), Proxy(tmp_path, tills.document("synced"))
     options = ("--all", "--timezone", ZONE, "--enable-ntp", "--ntp-server", "10.77.0.1", "--output", "json")
@@ -235,7 +235,7 @@ UNNAMED = ("", "--limit 1", "--provider arius", "--dry-run", "--pdv 201", "--pdv
 
 
 @pytest.mark.parametrize("arguments", UNNAMED)
-def test_nothing_is_powered_off_unless_somebody_says_which(tills: Shop, tmp_path: Path, arguments: str) -> None:
+def test_nothing_is_powered_off_without_explicit_targets(tills: Shop, tmp_path: Path, arguments: str) -> None:
     proxy = Proxy(tmp_path, tills.document("stays", actions=shutting_down(windows=[ALWAYS])))
     said = proxy.run("shutdown_endpoint", *arguments.split(), "--output", "json")
     assert (said.code, said.json["error"]["reason"]) == (2, "no_target")

@@ -237,7 +237,7 @@ def test_an_id_that_a_run_has_already_is_refused_and_nothing_is_touched(place: P
     assert place.shop.events("plain") == met
 
 
-def test_the_daemon_takes_no_argument_and_tells_about_itself() -> None:
+def test_the_daemon_refuses_arguments_and_has_help() -> None:
     program = PROGRAM.with_name("flageemonitor-daemon")
     told = subprocess.run([program, "--help"], capture_output=True, text=True, check=False, timeout=60)
     assert (told.returncode, "Exit codes" in told.stdout) == (0, True)
@@ -245,7 +245,7 @@ def test_the_daemon_takes_no_argument_and_tells_about_itself() -> None:
     assert (refused.returncode, refused.stdout, "--now" in refused.stderr) == (2, "", True)
 
 
-def test_a_host_whose_own_name_holds_shell_characters_is_looked_at_like_any_other(place: Place, tmp_path: Path) -> None:
+def test_a_host_whose_name_holds_shell_characters_is_read_like_any_other(place: Place, tmp_path: Path) -> None:
     trap = tmp_path / "trap"
     name = f"{NETWORK}-LOJA001-PDV301 $(touch {trap}); touch {trap} '"
     proxy = Proxy(tmp_path / "proxy", place.shop.document(hosts=[place.shop.host("plain", name=name)]))
@@ -300,7 +300,7 @@ def test_a_configuration_that_cannot_be_used_is_exit_3_with_the_place_that_is_wr
     assert place.shop.events("plain") == met
 
 
-def test_the_last_valid_configuration_stays_in_force_and_a_run_says_so(place: Place, tmp_path: Path) -> None:
+def test_the_last_valid_configuration_stays_in_force_and_a_run_reports_it(place: Place, tmp_path: Path) -> None:
     good = place.shop.document("plain")
     proxy = Proxy(tmp_path, json.dumps(good).encode()[:-40])
     (proxy.config / "config_bot.json.1").write_text(json.dumps(good))
@@ -318,7 +318,7 @@ def test_the_last_valid_configuration_stays_in_force_and_a_run_says_so(place: Pl
     ],
     ids=["switched off by an alias", "two names that contradict", "override to nowhere by an alias"],
 )
-def test_a_document_that_speaks_of_an_action_by_an_alias_protects_from_it(
+def test_a_document_that_names_an_action_by_an_alias_protects_from_it(
     place: Place, tmp_path: Path, parts: dict[str, Any], reason: str
 ) -> None:
     proxy, met = Proxy(tmp_path, place.shop.document("plain", **parts)), place.shop.events("plain")
@@ -337,7 +337,7 @@ def test_an_override_by_an_alias_changes_what_runs(place: Place, tmp_path: Path)
     assert (arius["name"], arius["overrides"]) == ("test_endpoint_connection", TIMEZONE)
 
 
-def test_without_a_configuration_every_command_that_needs_one_says_so(tmp_path: Path) -> None:
+def test_without_a_configuration_every_command_that_needs_one_reports_it(tmp_path: Path) -> None:
     proxy = Proxy(tmp_path)
     commands = (("diagnose_env",), ("hosts",), ("schedule",), ("config", "check"), ("explain", "diagnose_env"))
     with ThreadPoolExecutor(3) as pool:
@@ -350,7 +350,7 @@ def test_without_a_configuration_every_command_that_needs_one_says_so(tmp_path: 
 # -- the local state
 
 
-def test_a_state_that_cannot_be_written_is_said_before_any_terminal_is_touched(place: Place, tmp_path: Path) -> None:
+def test_an_unwritable_state_is_reported_before_any_terminal_is_touched(place: Place, tmp_path: Path) -> None:
     apart = [need_program("unshare", "util-linux"), "--map-root-user", "--mount"]
     able = subprocess.run([*apart, "true"], check=False, capture_output=True)
     need(able.returncode == 0, "the right to make a mount namespace", "run as root, or allow user namespaces")

@@ -74,7 +74,7 @@ def test_a_name_that_matches_nothing_stops_a_run_by_hand_before_it_touches_anyth
     assert [one["value"] for one in listed["missing"]] == ["7", NOWHERE]
 
 
-def test_a_scheduled_job_goes_on_without_what_is_missing_and_ends_with_1(place: Place) -> None:
+def test_a_scheduled_job_continues_without_missing_values_and_ends_with_1(place: Place) -> None:
     selector = {"hosts": [place.names[0], NOWHERE]}
     job = {"id": "zone", "action": TIMEZONE, "cron": "0 3 * * *", "selector": selector}
     place.proxy.configure(place.shop.document("first", "second", schedule=[job]))
@@ -169,7 +169,7 @@ def test_a_run_keeps_who_asked_and_why(place: Place) -> None:
     assert "\tana\t" in place.proxy.run("runs").stdout
 
 
-def test_the_wrapper_s_word_for_who_asks_goes_before_the_process_s_own(place: Place) -> None:
+def test_the_wrapper_s_actor_has_priority_over_the_process_s_own(place: Place) -> None:
     environment: dict[str, Any] = {"FLAGEEMONITOR_ACTOR": "bia\n\x1b]0;x" + "y" * 200, "SUDO_USER": "root"}
     said = place.proxy.run("diagnose_env", "--loja", "1", "--output", "json", **environment)
     actor = said.json["run"]["actor"]

@@ -134,7 +134,7 @@ def test_json_is_one_document_and_ndjson_one_a_line_and_both_say_the_same(place:
     assert whole["config check"].json["errors"] == 0
 
 
-def test_a_run_is_told_host_by_host_and_then_as_a_whole(place: Place) -> None:
+def test_a_run_is_shown_host_by_host_and_then_as_a_whole(place: Place) -> None:
     asked = (TIMEZONE, "--all", "--dry-run")
     lines, whole, events = (place(*asked, *form) for form in ((), ("--output", "json"), ("--output", "ndjson")))
     assert [said.code for said in (lines, whole, events)] == [1, 1, 1]
@@ -197,7 +197,7 @@ def test_a_run_on_a_terminal_shows_its_progress_and_in_a_pipe_it_does_not(place:
     assert (quiet.stderr, quiet.stdout.count("\n")) == ("", 1)
 
 
-def test_a_terminal_that_knows_ascii_only_is_told_everything(place: Place) -> None:
+def test_an_ascii_terminal_shows_everything(place: Place) -> None:
     ascii_only: dict[str, Any] = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
     for command in (
         ("hosts",),
@@ -224,7 +224,7 @@ def test_a_name_that_is_no_text_is_refused_by_its_bytes_and_not_by_a_traceback(p
         assert "PDV" in said.stderr
 
 
-def test_why_tells_the_gates_and_the_step_that_failed(place: Place) -> None:
+def test_why_shows_the_gates_and_the_step_that_failed(place: Place) -> None:
     told = told_of_evil(place)
     assert [gate["gate"] for gate in told["result"]["gates"]][:5] == ["role", "rollout", "freeze", "time", "lock"]
     first_login = [gate["text"] for gate in told["result"]["gates"] if gate["gate"] == "host_key"]
@@ -249,7 +249,7 @@ def test_explain_sets_the_providers_side_by_side(place: Place) -> None:
     assert place("explain", TIMEZONE).stdout.startswith("provider\tarius\tzanthus\n")
 
 
-def test_the_schedule_is_told_ahead_and_what_is_not_started_too(place: Place) -> None:
+def test_the_schedule_lists_planned_runs_and_jobs_that_are_not_started(place: Place) -> None:
     said = place("schedule", "--next", "3h", "--output", "json")
     assert {(entry["job"], entry["action"]) for entry in said.json} == {("zone", TIMEZONE)}
     assert len(said.json) == 3
@@ -257,7 +257,7 @@ def test_the_schedule_is_told_ahead_and_what_is_not_started_too(place: Place) ->
     assert "coupons: collect_coupons is not available" in said.stderr
 
 
-def test_config_check_finds_what_the_document_alone_cannot_tell(place: Place, tmp_path: Path) -> None:
+def test_config_check_finds_what_the_document_alone_does_not_show(place: Place, tmp_path: Path) -> None:
     document = place.shop.document(
         "right",
         actions={"dance": {}, "pdv_shutdown": {"params": {"windows": []}}},
@@ -286,7 +286,9 @@ def test_config_check_finds_what_the_document_alone_cannot_tell(place: Place, tm
     assert (strict.code, "teleport: unknown key" in strict.stderr) == (3, True)
 
 
-def test_doctor_names_what_protects_nobody_and_what_is_one_machine_twice(place: Place, tmp_path: Path) -> None:
+def test_doctor_names_entries_that_protect_no_host_and_entries_that_share_a_machine(
+    place: Place, tmp_path: Path
+) -> None:
     right = place.shop.host("right")
     hub = {**right, "name": f"{NETWORK}-LOJA001-CONCENTRADOR"}
     actions = {"shutdown_endpoint": {"params": {"exceptions": ["192.0.2.0/24", right["address"]]}}}
@@ -316,7 +318,7 @@ def test_doctor_finds_it_too(place: Place, tmp_path: Path) -> None:
     assert [check["status"] for check in checks if check["name"] == "actions.pdv_shutdwn"] == ["bad"]
 
 
-def test_cancelling_what_is_over_says_so(place: Place) -> None:
+def test_cancelling_a_finished_run_reports_it(place: Place) -> None:
     assert place("cancel", place.run_id, "--output", "json").json["result"] == "not_running"
 
 
@@ -368,7 +370,7 @@ def test_a_reader_that_goes_away_is_nobodys_trouble(place: Place, command: str) 
     assert done.stderr in ("ended with 0\n", "ended with 1\n"), command  # the parser of options has its own way
 
 
-def test_a_run_whose_reader_goes_away_goes_on_to_its_end(place: Place, tmp_path: Path) -> None:
+def test_a_run_whose_reader_closes_the_pipe_finishes(place: Place, tmp_path: Path) -> None:
     proxy = Proxy(tmp_path, place.shop.document("off", "first", "second", ssh={"parallel": 1}))
     with subprocess.Popen(
         [PROGRAM, TIMEZONE, "--all"], env=proxy.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -394,7 +396,7 @@ COMMANDS = (
 )
 
 
-def test_help_of_every_command_works_and_teaches(tmp_path: Path) -> None:
+def test_help_of_every_command_works_and_explains(tmp_path: Path) -> None:
     proxy = Proxy(tmp_path)
     with ThreadPoolExecutor(3) as pool:
         texts = dict(

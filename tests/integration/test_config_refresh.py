@@ -285,7 +285,7 @@ PAGE = b"<html><head><title>The page</title></head><center>nginx</center></html>
         (503, "unavailable", "of its web server"),
     ],
 )
-def test_an_error_page_is_judged_by_its_status_and_blames_nobody(
+def test_an_error_page_is_classified_by_its_status_and_no_sender_is_guessed(
     server: Server, store: ConfigStore, status: int, reason: str, advice: str
 ) -> None:
     server.answer = _response(PAGE, f"{status} X", "Retry-After: 120")
@@ -374,7 +374,7 @@ def test_a_server_that_hangs_is_given_up(server: Server, store: ConfigStore, sta
     assert _client(store) == "old"
 
 
-def test_nobody_listens(server: Server, store: ConfigStore) -> None:
+def test_a_control_plane_that_refuses_connections_is_unavailable(server: Server, store: ConfigStore) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         result = refresh(store, _plane(server, url=f"http://127.0.0.1:{closed.getsockname()[1]}/"), StillClock())
@@ -388,7 +388,7 @@ def test_a_name_that_does_not_resolve(server: Server, store: ConfigStore) -> Non
     assert "control.invalid could not be reached" in result.message
 
 
-def test_a_token_file_that_is_gone_is_told(server: Server, store: ConfigStore, tmp_path: Path) -> None:
+def test_a_missing_token_file_is_reported(server: Server, store: ConfigStore, tmp_path: Path) -> None:
     result = refresh(store, _plane(server, token_file=tmp_path / "token"), StillClock())
     assert result.reason == "unavailable"
     assert f"{tmp_path / 'token'} cannot be read" in result.message
@@ -465,7 +465,7 @@ def test_only_a_trusted_certificate_gets_the_token(certificate: Path, store: Con
             assert "FLAGEEMONITOR_CA_PATH" in result.message
 
 
-def test_a_ca_file_that_is_not_there_is_told(server: Server, store: ConfigStore) -> None:
+def test_a_missing_ca_file_is_reported(server: Server, store: ConfigStore) -> None:
     result = refresh(store, _plane(server, url="https://127.0.0.1:1/", ca_path="/nowhere/ca.pem"), StillClock())
     assert result.reason == "unavailable"
     assert "/nowhere/ca.pem" in result.message

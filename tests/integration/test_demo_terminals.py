@@ -163,7 +163,7 @@ def test_slackware_has_a_true_32_bit_userland(tmp_path: Path, cache: Path) -> No
     on_floor(tmp_path, cache, test)
 
 
-def test_without_an_i386_busybox_the_terminal_says_so_and_only_its_kernel_claims_i686(tmp_path: Path) -> None:
+def test_without_an_i386_busybox_a_terminal_reports_it_and_only_its_kernel_claims_i686(tmp_path: Path) -> None:
     need_program("busybox", "busybox")
 
     async def test(floor: Floor) -> None:
@@ -173,7 +173,7 @@ def test_without_an_i386_busybox_the_terminal_says_so_and_only_its_kernel_claims
     on_floor(tmp_path, tmp_path / "empty", test)
 
 
-def test_release_and_clock_tools_speak_as_their_system_does(tmp_path: Path, cache: Path) -> None:
+def test_release_and_clock_tools_print_what_their_system_prints(tmp_path: Path, cache: Path) -> None:
     async def test(floor: Floor) -> None:
         assert (await floor.ask("mint", "lsb_release -sir")).out.split() == ["LinuxMint", "17.3"]
         assert "Timezone: America/New_York" in (await floor.ask("ubuntu-old", "timedatectl status")).out
@@ -196,7 +196,7 @@ def test_release_and_clock_tools_speak_as_their_system_does(tmp_path: Path, cach
 # -- nothing gets out ----------------------------------------------------------------------------------------------------
 
 
-def test_removing_everything_hurts_only_the_terminal_it_is_done_in(tmp_path: Path, cache: Path, method: str) -> None:
+def test_removing_everything_damages_only_that_terminal(tmp_path: Path, cache: Path, method: str) -> None:
     canary = tmp_path / "canary"
     canary.write_text("alive")
 
@@ -489,7 +489,7 @@ def test_a_signal_reaches_a_script_whose_input_has_ended(tmp_path: Path, cache: 
     on_floor(tmp_path, cache, test)
 
 
-def test_a_command_goes_on_when_its_connection_is_cut(tmp_path: Path, cache: Path) -> None:
+def test_a_command_continues_when_its_connection_is_cut(tmp_path: Path, cache: Path) -> None:
     async def test(floor: Floor) -> None:
         async with floor.login("unknown") as connection:
             process = await connection.create_process("exec /bin/sh -s")

@@ -177,7 +177,7 @@ def test_a_run_at_work_in_another_process_is_waited_for(installed: TestHost) -> 
     assert installed.settled()
 
 
-def test_a_volume_of_somebody_else_is_not_removed(installed: TestHost) -> None:
+def test_a_foreign_volume_is_not_removed(installed: TestHost) -> None:
     name = f"{NAME}-candidate"
     volume = installed.client.volumes.create(name)
     try:

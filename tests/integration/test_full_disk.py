@@ -102,7 +102,7 @@ def test_a_full_disk_is_named_and_read_and_no_terminal_is_touched(
     assert tills.events("one") == met
 
 
-def test_a_disk_that_is_read_only_is_read_and_told(tills: Shop, volume: Path) -> None:
+def test_a_read_only_disk_is_readable_and_reported(tills: Shop, volume: Path) -> None:
     proxy = used(tills, volume)
     subprocess.run(["mount", "-o", "remount,ro", volume], check=True)
     doctor = proxy.run("doctor", "--output", "json")
@@ -174,7 +174,7 @@ def test_what_is_only_in_the_log_is_read_too(left_behind: Path) -> None:
     assert {path.name: path.read_bytes() for path in left_behind.iterdir()} == before
 
 
-def test_without_room_for_a_copy_the_older_results_are_read_and_that_is_said(
+def test_without_room_for_a_copy_older_results_are_read_and_a_notice_says_so(
     left_behind: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(left_behind / "nowhere"))

@@ -145,7 +145,7 @@ def test_what_a_killed_run_left_is_cleared_by_the_next(tmp_path: Path) -> None:
         process.wait_until(lambda: not running(int(pid)), within=60, what="left child ended")
 
 
-def test_a_pid_note_of_another_process_with_the_same_number_kills_nobody(tmp_path: Path) -> None:
+def test_a_pid_file_with_the_number_of_another_process_kills_no_process(tmp_path: Path) -> None:
     child = process.start(["sleep", "1000"], name="innocent", folder=tmp_path)
     (tmp_path / "old.pid").write_text(f"{child.pid} 1")
     process.kill_noted(tmp_path / "old.pid")
@@ -191,7 +191,7 @@ def test_a_database_is_real_and_empty(postgres_url: str) -> None:
 # Zabbix
 
 
-def test_hosts_are_created_as_they_were_wanted(zabbix_running: zabbix.Zabbix) -> None:
+def test_hosts_are_created_as_specified(zabbix_running: zabbix.Zabbix) -> None:
     spec = HostSpec(
         "CHECK-LOJA001-PDV201",
         name="CHECK Caixa 201",
@@ -293,7 +293,7 @@ def test_a_terminal_is_of_the_kind_that_was_asked_for(
 
 
 @pytest.mark.parametrize("offer", [LEGACY_RSA, LEGACY_DSS], ids=["ssh-rsa", "ssh-dss"])
-def test_a_legacy_terminal_speaks_to_nobody_but_old_clients(start_terminal: StartTerminal, offer: Offer) -> None:
+def test_a_legacy_terminal_accepts_only_old_clients(start_terminal: StartTerminal, offer: Offer) -> None:
     terminal = start_terminal(TerminalSpec(offer=offer))
     with pytest.raises((asyncssh.KeyExchangeFailed, asyncssh.ConnectionLost)):
         as_root(terminal, "true")

@@ -135,7 +135,7 @@ def test_a_proxy_that_drips_is_over_by_the_deadline(
 
 
 @pytest.mark.parametrize("asking", [ask_plane, ask_zabbix], ids=["control plane", "Zabbix"])
-def test_a_name_that_nobody_looks_up_is_over_by_the_deadline(
+def test_a_name_lookup_that_never_answers_ends_by_the_deadline(
     asking: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = threading.Event()
@@ -263,7 +263,7 @@ def test_a_stream_passes_its_pieces_and_its_error_on() -> None:
     assert list(paced(lambda: [1, 2, 3], silence=5, whole=5, monotonic=time.monotonic)) == [1, 2, 3]
 
 
-def test_a_proxy_that_wants_a_login_is_named_as_what_stands_between(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_demands_a_login_is_reported_as_intercepting(monkeypatch: pytest.MonkeyPatch) -> None:
     refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
     with weird.serving(weird.saying(refusal)) as port:
         monkeypatch.setenv("https_proxy", f"http://{LOOPBACK}:{port}")

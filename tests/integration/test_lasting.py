@@ -33,7 +33,7 @@ def run(terminal: Terminal, folder: Path, *options: str) -> dict[str, Any]:
     return result
 
 
-def test_a_change_in_a_layer_is_told_to_last_until_the_next_boot(terminal: Terminal, tmp_path: Path) -> None:
+def test_a_change_in_a_layer_is_reported_to_last_until_the_next_boot(terminal: Terminal, tmp_path: Path) -> None:
     result = run(terminal, tmp_path)
     assert (result["outcome"], result["facts"]["lasting"], result["facts"]["storage"]) == ("changed", False, "overlay")
     assert "only until the next boot" in result["message"]

@@ -65,7 +65,7 @@ def test_a_machine_whose_server_was_stopped_is_on(terminal: Terminal) -> None:
     assert terminal.alive()
 
 
-def test_a_machine_that_shuts_down_is_gone_and_the_store_s_gateway_vouches_for_it(terminal: Terminal) -> None:
+def test_a_machine_that_shuts_down_is_gone_while_the_store_s_gateway_answers(terminal: Terminal) -> None:
     async def scene() -> Departure:
         host = a_host(terminal.address, terminal.port)
         async with a_remote(password("root", "terminal")).connect(host, deadline=20) as session:
@@ -91,7 +91,7 @@ def test_a_store_that_is_cut_off_as_a_whole_proves_nothing(terminal: Terminal, s
     assert terminal.alive()
 
 
-def test_another_till_of_the_store_vouches(terminal: Terminal, start_terminal: StartTerminal) -> None:
+def test_another_till_of_the_store_is_a_witness(terminal: Terminal, start_terminal: StartTerminal) -> None:
     other = start_terminal(TerminalSpec())
     witness = Witness("another till", other.address, (other.port,))
     terminal.cut()

@@ -136,7 +136,7 @@ def test_a_system_is_recognised_and_left_as_it_was(name: str, shell: str, tmp_pa
 
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("user", USERS)
-def test_who_and_where_are_told_with_and_without_root(user: str, shell: str, tmp_path: Path) -> None:
+def test_the_probe_reports_user_and_system_with_and_without_root(user: str, shell: str, tmp_path: Path) -> None:
     facts = shell_named(shell).facts(lay_out(tmp_path / "root", {}), user, b"DEMO-LOJA001-PDV201")
 
     assert (facts.user, facts.uid, facts.hostname) == (user, USERS[user], "DEMO-LOJA001-PDV201")

@@ -76,7 +76,7 @@ def test_in_a_pipe_the_same_is_one_line_a_run(tmp_path: Path) -> None:
         assert words in why
 
 
-def test_on_a_terminal_it_is_a_table_and_a_run_of_nobody_stands_out(tmp_path: Path) -> None:
+def test_on_a_terminal_the_schedule_is_a_table_and_a_run_without_hosts_is_marked(tmp_path: Path) -> None:
     freeze = [{"id": "all", "from_time": "20:00", "to_time": "08:00"}]
     shown = proxy(tmp_path, freeze=freeze).on_terminal("schedule", "--explain", "--next", "24h", columns=200).stdout
     assert "would run" in shown

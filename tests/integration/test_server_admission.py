@@ -170,7 +170,7 @@ def test_every_endpoint_says_the_same(world: World, token: str, query: str, stat
         assert world.asked(ask, token, query) == expected, ask.__name__
 
 
-def test_no_endpoint_tells_anything_of_a_network_that_the_token_is_not_for(world: World) -> None:
+def test_no_endpoint_reveals_anything_about_a_network_outside_the_token(world: World) -> None:
     for ask, _ in ENDPOINTS:
         there, absent = (ask(world.http, f"?rede={code}", world.tokens["lua"], world.etag) for code in ("SOL", "NONE"))
         assert there.status_code == absent.status_code == 403

@@ -296,12 +296,12 @@ def test_a_server_or_any_other_program_at_work_keeps_a_restore_away(plane: Contr
         assert "is in use by another program" in refused(plane, "restore", path)
 
 
-def test_a_command_waits_for_a_restore_and_then_says_so(plane: ControlPlane) -> None:
+def test_a_command_waits_for_a_restore_and_then_reports_it(plane: ControlPlane) -> None:
     with opened(plane) as database, database.file.alone():
         assert "is being restored" in refused(plane, "client", "list")
 
 
-def test_a_damaged_database_is_put_aside_with_its_log_and_that_revocations_are_unknown_is_told(
+def test_a_damaged_database_is_moved_aside_with_its_log_and_unknown_revocations_are_reported(
     plane: ControlPlane,
 ) -> None:
     token = plane.token()
@@ -388,7 +388,7 @@ def test_what_is_no_good_backup_is_refused_and_nothing_is_changed(plane: Control
     assert "is the database itself" in refused(plane, "restore", file_of(plane))
 
 
-def test_an_older_backup_is_restored_with_its_revocations_and_told_to_be_brought_up_to_date(tmp_path: Path) -> None:
+def test_an_older_backup_is_restored_with_its_revocations_and_a_message_says_to_migrate_it(tmp_path: Path) -> None:
     old = empty(tmp_path)
     database = open_database(old.settings().database_url, timeout=5)
     upgrade(database, "0002")
@@ -413,7 +413,7 @@ def test_an_older_backup_is_restored_with_its_revocations_and_told_to_be_brought
     assert row["state"] == "revoked"
 
 
-def test_whether_the_secret_key_opens_a_backup_is_told(plane: ControlPlane) -> None:
+def test_restore_reports_whether_the_secret_key_opens_the_backup(plane: ControlPlane) -> None:
     path = backup(plane)
     for key, state in ((new_key(), "mismatch"), ("", "unknown")):
         result = plane.run("restore", str(path), "--output", "json", SECRET_KEY=key)
@@ -452,7 +452,7 @@ def test_a_backup_that_was_copied_there_by_hand_is_refused_while_workers_of_a_ki
     assert "is a backup that was copied there by hand" in refused(plane, "client", "list")
 
 
-def test_a_backup_that_was_copied_there_by_hand_is_not_believed_to_know_of_revocations(plane: ControlPlane) -> None:
+def test_a_backup_that_was_copied_by_hand_is_no_source_of_revocations(plane: ControlPlane) -> None:
     path = backup(plane)
     file_of(plane).write_bytes(path.read_bytes())
     (plane.folder / "flagee.db-wal").write_bytes(b"of the database before")

@@ -233,7 +233,7 @@ def test_without_a_public_url_the_fix_is_named(shared: World) -> None:
 
 @pytest.mark.parametrize("system", ["linux", "windows"])
 @pytest.mark.parametrize("damage", ["gone", "no template", "no wrapper", "cut off", "no placeholder"])
-def test_missing_or_damaged_files_are_told_to_the_operator_only(
+def test_missing_or_damaged_files_are_reported_to_the_operator_only(
     shared: World, tmp_path: Path, damage: str, system: str
 ) -> None:
     folder = tmp_path / "product"
@@ -317,7 +317,7 @@ def test_the_line_for_windows_is_for_powershell(shared: World) -> None:
     assert shared.script(token, path=WINDOWS).status_code == 200
 
 
-def test_a_private_authority_on_windows_is_told_to_curl_and_the_token_goes_through_its_stdin(shared: World) -> None:
+def test_on_windows_curl_gets_the_private_authority_and_reads_the_token_from_stdin(shared: World) -> None:
     path = "C:\\company's ca.pem"
     line = shared.plane.must("install-command", CLIENT, "SOL", "--windows", "--ca", path).splitlines()[-1]
     token = line.partition("X-Bot-Token: ")[2].partition('"')[0]
@@ -358,7 +358,7 @@ def refused_tokens(world: World) -> dict[str, tuple[str | None, str, int, str]]:
     }
 
 
-def test_whoever_may_not_gets_a_reason_and_nothing_else(shared: World) -> None:
+def test_a_refused_caller_gets_a_reason_and_nothing_else(shared: World) -> None:
     later = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=2)
     with shared.plane.app(lambda: later) as app:
         world = World(shared.plane, app.test_client())
@@ -375,7 +375,7 @@ def test_whoever_may_not_gets_a_reason_and_nothing_else(shared: World) -> None:
                 assert ("WWW-Authenticate" in answer.headers) == (status == 401)
 
 
-def test_a_used_token_is_refused_everywhere_and_says_so(world: World) -> None:
+def test_a_used_token_is_refused_everywhere_as_used(world: World) -> None:
     token = world.once()
     assert world.enroll(token, uuid7()).status_code == 201
     for answer in (
@@ -621,7 +621,7 @@ BODIES = [
 
 
 @pytest.mark.parametrize(("body", "status", "expected"), BODIES)
-def test_a_body_that_is_none_is_refused(shared: World, body: bytes, status: int, expected: str) -> None:
+def test_a_request_without_a_valid_body_is_refused(shared: World, body: bytes, status: int, expected: str) -> None:
     headers = {"X-Bot-Token": shared.plane.token("--scope", "bootstrap", "--network", "SOL")}
     answer = shared.http.post(ENROLL, headers=headers, data=body, content_type="application/json")
     assert reason(answer) == (status, expected)
@@ -668,14 +668,14 @@ def test_any_printable_host_name_is_taken(world: World, hostname: str) -> None:
     assert world.enroll(world.once(), uuid7(), hostname).status_code == 201
 
 
-def test_more_than_is_asked_for_may_be_told(shared: World) -> None:
+def test_additional_fields_of_a_body_are_accepted(shared: World) -> None:
     headers = {"X-Bot-Token": shared.plane.token("--scope", "bootstrap", "--network", "SOL")}
     body = {"agent_id": uuid7(), "hostname": "h", "version": "of the next release"}
     assert shared.http.post(ENROLL, headers=headers, json=body).status_code == 201
 
 
 @pytest.mark.parametrize(("path", "allowed"), [(INSTALL, {"GET", "HEAD"}), (ENROLL, {"POST"})])
-def test_other_methods_are_told_which_are_allowed(shared: World, path: str, allowed: set[str]) -> None:
+def test_a_wrong_method_gets_the_list_of_allowed_methods(shared: World, path: str, allowed: set[str]) -> None:
     answer = shared.http.delete(path)
     assert reason(answer) == (405, "method_not_allowed")
     assert set(answer.headers["Allow"].split(", ")) == allowed
@@ -723,7 +723,9 @@ def test_one_agent_in_two_networks_of_a_token_at_once_gets_into_one(either: Cont
             assert sorted(answer.status_code for answer in answers) == [201, 409]
 
 
-def test_a_large_body_is_refused_with_and_without_its_length_and_the_connection_goes_on(either: ControlPlane) -> None:
+def test_a_large_body_is_refused_with_and_without_its_length_and_the_connection_stays_open(
+    either: ControlPlane,
+) -> None:
     headers = {
         "X-Bot-Token": either.token("--scope", "bootstrap", "--network", "SOL"),
         "Content-Type": "application/json",
@@ -774,7 +776,7 @@ def test_the_line_is_the_last_on_stdout_and_hints_are_beside(either: ControlPlan
     assert span == dt.timedelta(hours=1)
 
 
-def test_a_private_authority_is_told_to_curl_and_to_the_installer(shared: World) -> None:
+def test_curl_and_the_installer_get_the_private_authority(shared: World) -> None:
     line = shared.plane.must("install-command", CLIENT, "SOL", "--ca", "/root/the ca's.pem").splitlines()[-1]
     _, fetch, run = line.split(" | ")
     assert shlex.split(fetch)[2:4] == ["--cacert", "/root/the ca's.pem"]

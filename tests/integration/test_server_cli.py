@@ -68,7 +68,7 @@ def test_a_token_is_alone_on_the_last_line_of_stdout(either: ControlPlane) -> No
     assert row["last_used_at"] is None
 
 
-def test_a_token_is_for_bootstrap_and_config_and_all_networks_unless_told_otherwise(plane: ControlPlane) -> None:
+def test_a_token_has_bootstrap_config_and_all_networks_by_default(plane: ControlPlane) -> None:
     issued = json.loads(plane.must("token", "issue", CLIENT, "--output", "json"))
     assert issued["scopes"] == ["bootstrap", "config"]
     assert (issued["networks"], issued["expires_at"]) == ("all", None)
@@ -135,7 +135,7 @@ def test_validate_needs_no_database_and_no_settings(tmp_path: Path) -> None:
     assert nowhere.run("config", "validate", str(path), DATABASE_URL="nonsense").exit_code == 0
 
 
-def test_a_mistyped_action_is_not_stored_and_its_near_name_is_told(plane: ControlPlane) -> None:
+def test_a_mistyped_action_is_not_stored_and_a_similar_name_is_suggested(plane: ControlPlane) -> None:
     raw = document("SOL", actions={"shutdown_endpont": {"params": {"exceptions": ["10.0.0.9"]}}})
     for command in (("validate", "-"), ("set", CLIENT, "SOL", "-")):
         said = plane.run("config", *command, stdin=raw)
@@ -155,7 +155,7 @@ def test_names_that_only_a_newer_proxy_knows_are_stored_when_that_is_asked_for(p
 
 
 @pytest.mark.parametrize("command", [("validate", "-"), ("set", CLIENT, "SOL", "-")])
-def test_a_large_part_of_the_internet_is_said_and_a_strange_zone_refused(
+def test_a_large_part_of_the_internet_is_reported_and_an_unknown_zone_refused(
     plane: ControlPlane, command: tuple[str, ...]
 ) -> None:
     open_to_all = plane.run("config", *command, stdin=document("SOL", ssh={"allowed_networks": ["0.0.0.0/0"]}))
@@ -206,7 +206,7 @@ TILLS = {"kind": "static", "hosts": [{"name": f"SOL-LOJA001-PDV{n}", "address": 
 NIGHT = {"id": "night", "action": "pdv_shutdown", "cron": "50 23 * * *", "selector": {"all": True}}
 
 
-def test_what_changes_for_tills_is_said_before_it_is_stored(plane: ControlPlane) -> None:
+def test_changes_for_tills_are_shown_before_a_document_is_stored(plane: ControlPlane) -> None:
     plane.publish("SOL", inventory=TILLS)
     raw = document("SOL", inventory=TILLS, schedule=[NIGHT])
     said = plane.run("config", "set", CLIENT, "SOL", "-", stdin=raw)
@@ -354,7 +354,7 @@ def test_before_init_db_every_command_says_to_run_it(tmp_path: Path, arguments: 
     assert not list(tmp_path.iterdir()), "no empty database must be left behind"
 
 
-def test_before_init_db_postgresql_says_so_too(tmp_path: Path, postgres_url: str) -> None:
+def test_before_init_db_postgresql_commands_say_to_run_it_too(tmp_path: Path, postgres_url: str) -> None:
     for arguments in (("client", "list"), ("serve",)):
         result = empty(tmp_path, postgres_url).run(*arguments)
         assert result.exit_code == 1
@@ -406,7 +406,7 @@ def test_wrong_settings_end_with_1_and_their_names(plane: ControlPlane) -> None:
     assert "FLAGEE_LOG_LEVEL: " in result.stderr
 
 
-def test_every_command_teaches(plane: ControlPlane) -> None:
+def test_every_command_has_help_with_an_example(plane: ControlPlane) -> None:
     for group in ("client", "network", "token", "config"):
         listed = plane.must(group, "--help").partition("Commands:")[2]
         for line in listed.strip().splitlines():

@@ -84,7 +84,7 @@ def test_a_long_write_disturbs_no_reader(plane: ControlPlane) -> None:
         assert "locked by another process" in result.stderr
 
 
-def test_an_enrolment_that_a_lock_keeps_from_being_stored_is_told_so_with_the_cause_that_health_knows(
+def test_an_enrolment_that_a_lock_prevents_is_refused_with_the_cause_that_health_reports(
     plane: ControlPlane,
 ) -> None:
     """Also when there are more than connections: those that get none wait for the same lock."""
@@ -146,7 +146,7 @@ def test_uses_that_cannot_be_written_are_kept_and_written_later(
     assert row["last_used_at"] is not None
 
 
-def test_a_missing_database_is_told_with_its_place(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_database_is_reported_with_its_path(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     plane = empty(tmp_path)
     with asking(plane) as http:
         health = http.get("/health")
@@ -157,7 +157,7 @@ def test_a_missing_database_is_told_with_its_place(tmp_path: Path, capfd: pytest
     assert f"there is no database at {tmp_path}/flagee.db; run: flagee-server init-db" in capfd.readouterr().err
 
 
-def test_tables_that_are_not_there_yet_are_told_with_the_fix(
+def test_missing_tables_are_reported_with_the_command_that_creates_them(
     tmp_path: Path, postgres_url: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with asking(empty(tmp_path, postgres_url)) as http:
@@ -166,7 +166,7 @@ def test_tables_that_are_not_there_yet_are_told_with_the_fix(
     assert "run: flagee-server init-db" in capfd.readouterr().err
 
 
-def test_a_file_that_is_no_database_is_told(plane: ControlPlane, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_no_database_is_reported(plane: ControlPlane, capfd: pytest.CaptureFixture[str]) -> None:
     token, etag = plane.token(), plane.etag("SOL")
     for path in plane.folder.glob("flagee.db*"):
         path.unlink()
@@ -177,7 +177,7 @@ def test_a_file_that_is_no_database_is_told(plane: ControlPlane, capfd: pytest.C
     assert "it is not an SQLite database" in plane.run("client", "list").stderr
 
 
-def test_postgresql_that_does_not_answer_is_told_without_the_password(tmp_path: Path) -> None:
+def test_postgresql_that_does_not_answer_is_reported_without_the_password(tmp_path: Path) -> None:
     plane = empty(tmp_path, "postgresql://user:hunter2@127.0.0.1:1/flagee")
     for command in (("client", "list"), ("init-db",), ("serve",)):
         result = plane.run(*command)
@@ -186,7 +186,7 @@ def test_postgresql_that_does_not_answer_is_told_without_the_password(tmp_path: 
         assert "hunter2" not in result.output
 
 
-def test_an_address_that_cannot_be_read_is_told_without_the_password(tmp_path: Path) -> None:
+def test_an_unreadable_database_url_is_reported_without_the_password(tmp_path: Path) -> None:
     result = empty(tmp_path, "postgresql://user:hunter2@host:port/flagee").run("client", "list")
     assert result.exit_code == 1
     assert "FLAGEE_DATABASE_URL cannot be read" in result.stderr
@@ -217,7 +217,7 @@ def test_without_the_secret_key_polls_are_answered_and_documents_are_not(
     assert "FLAGEE_SECRET_KEY is not set" in capfd.readouterr().err
 
 
-def test_with_another_secret_key_health_says_so(plane: ControlPlane, capfd: pytest.CaptureFixture[str]) -> None:
+def test_health_reports_another_secret_key(plane: ControlPlane, capfd: pytest.CaptureFixture[str]) -> None:
     token, etag = plane.token(), plane.etag("SOL")
     with asking(plane, SECRET_KEY=new_key()) as http:
         assert outcomes(http, token, etag) == [(503, "secret_key_mismatch"), (304, None), (200, "degraded")]

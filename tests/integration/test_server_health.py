@@ -175,7 +175,7 @@ def test_on_a_full_disk_proxies_are_served_and_writes_say_why_they_fail(
     assert "MB of 1.0 MB free on the volume of" in capfd.readouterr().err
 
 
-def test_uses_that_a_full_disk_does_not_take_are_told_once_kept_and_written_later(
+def test_uses_that_a_full_disk_refuses_are_reported_once_kept_and_written_later(
     small_disk: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     plane = prepared(small_disk)
@@ -220,7 +220,7 @@ def test_every_worker_knows_of_a_write_that_failed_in_another(small_disk: Path) 
         assert child.alive()
 
 
-def test_a_volume_that_became_read_only_is_told(small_disk: Path) -> None:
+def test_a_volume_that_became_read_only_is_reported(small_disk: Path) -> None:
     plane = prepared(small_disk)
     token = plane.token()
     with asking(plane) as http:
@@ -235,7 +235,7 @@ def test_a_volume_that_became_read_only_is_told(small_disk: Path) -> None:
         assert health(http)["reasons"] == []
 
 
-def test_a_database_on_a_read_only_volume_is_told(small_disk: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_database_on_a_read_only_volume_is_reported(small_disk: Path, capfd: pytest.CaptureFixture[str]) -> None:
     plane = prepared(small_disk)
     token = plane.token()
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
@@ -252,7 +252,7 @@ def test_a_database_on_a_read_only_volume_is_told(small_disk: Path, capfd: pytes
         assert health(http)["status"] == "ok"
 
 
-def test_a_volume_that_is_nearly_full_is_told_by_its_size(tmp_path: Path) -> None:
+def test_a_nearly_full_volume_is_reported_by_its_size(tmp_path: Path) -> None:
     need_root("a small disk")
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m,nr_inodes=3", "tmpfs", tmp_path], check=True)
     try:
@@ -280,7 +280,7 @@ def test_a_writer_that_is_at_work_is_no_trouble(tmp_path: Path) -> None:
         assert health(http)["reasons"] == []
 
 
-def test_a_postgresql_that_takes_no_writes_is_told_until_it_does(tmp_path: Path, postgres_url: str) -> None:
+def test_a_read_only_postgresql_is_reported_until_it_accepts_writes(tmp_path: Path, postgres_url: str) -> None:
     plane = prepared(tmp_path, postgres_url)
     token = plane.token()
     engine = create_engine(postgres_url, isolation_level="AUTOCOMMIT")

@@ -108,7 +108,7 @@ def test_a_token_gets_the_networks_that_it_allows(world: World, token: str, quer
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-def test_a_bearer_token_does_as_well(world: World, scheme: str) -> None:
+def test_a_bearer_token_is_accepted(world: World, scheme: str) -> None:
     token = world.tokens["sol"]
     assert world.get(None, Authorization=f"{scheme} {token}").data == world.raw
     assert world.get(None, Authorization=f"{scheme} {token}", If_None_Match=world.etag).status_code == 304
@@ -166,7 +166,7 @@ def test_a_token_with_a_changed_secret_is_unknown(world: World) -> None:
         assert world.get(changed, "?rede=SOL", **headers).status_code == 401
 
 
-def test_a_revoked_token_is_told_so_only_with_its_secret(world: World) -> None:
+def test_a_revoked_token_is_reported_as_revoked_only_with_its_secret(world: World) -> None:
     public_id = world.tokens["revoked"].split(".")[1]
     answer = world.get(f"fm1.{public_id}." + "a" * 43)
     assert answer.json
@@ -295,7 +295,7 @@ def test_the_usual_poll_never_reaches_flask(plane: ControlPlane, tokens: dict[st
         assert short.get(f"{PATH}?rede=SOL", headers=headers).status_code == 304
 
 
-def test_health_tells_that_all_is_well(world: World) -> None:
+def test_health_reports_ok(world: World) -> None:
     for path in ("/health", "/api/bootstrap/health"):
         answer = world.http.get(path)
         assert answer.status_code == 200
@@ -314,7 +314,7 @@ def test_health_tells_that_all_is_well(world: World) -> None:
         }
 
 
-def test_a_load_balancer_is_told_that_the_server_is_ready(world: World) -> None:
+def test_ready_answers_200_to_a_load_balancer(world: World) -> None:
     answer = world.http.get("/ready")
     assert (answer.status_code, answer.json) == (200, {"ready": True, "reasons": []})
     assert answer.headers["Cache-Control"] == "no-store"
@@ -350,7 +350,7 @@ def _last_use(plane: ControlPlane, token: str) -> object:
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_what_a_stranger_sends_is_visible_in_the_log(
+def test_a_callers_invisible_characters_are_visible_in_the_log(
     form: str, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     plane = prepared(tmp_path)

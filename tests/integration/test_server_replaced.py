@@ -281,7 +281,7 @@ def test_the_log_of_a_killed_server_is_not_applied_to_another_database_in_the_sa
 
 
 @pytest.mark.parametrize("note", ["", "what no version wrote", "1 2", "{device} {inode} 0", "{device} {inode} 0 -"])
-def test_a_note_that_tells_nothing_keeps_nobody_out(plane: ControlPlane, note: str) -> None:
+def test_a_note_without_a_file_identity_blocks_no_command(plane: ControlPlane, note: str) -> None:
     """The note of an earlier version, or what a full disk left of one."""
     found = file_of(plane).stat()
     (plane.folder / "flagee.db.lock").write_text(note.format(device=found.st_dev, inode=found.st_ino))
@@ -289,7 +289,7 @@ def test_a_note_that_tells_nothing_keeps_nobody_out(plane: ControlPlane, note: s
         assert CLIENT in plane.must("client", "list")
 
 
-def test_a_command_that_puts_a_stale_log_aside_says_so_beside_its_output(plane: ControlPlane) -> None:
+def test_a_command_that_moves_a_stale_log_aside_reports_it_on_stderr(plane: ControlPlane) -> None:
     with asking(plane) as http:
         assert http.get("/health").json
         copy = copy_of(plane)
@@ -330,7 +330,7 @@ def test_a_database_that_was_moved_with_its_log_is_used_with_it(plane: ControlPl
     assert "In the log only" in there.must("client", "list")
 
 
-def test_a_file_that_was_put_there_while_nobody_used_it_is_used(plane: ControlPlane) -> None:
+def test_a_file_that_was_replaced_while_no_process_used_it_is_used(plane: ControlPlane) -> None:
     token = plane.token()
     put_another_there(plane)
     with asking(plane) as http:

@@ -344,7 +344,7 @@ def test_every_line_of_the_log_is_an_object_and_requests_carry_their_correlation
 
 
 @pytest.mark.parametrize("hops", [0, 1, 2])
-def test_forwarded_addresses_are_believed_as_many_hops_as_told(tmp_path: Path, hops: int) -> None:
+def test_forwarded_addresses_are_trusted_for_the_configured_number_of_hops(tmp_path: Path, hops: int) -> None:
     plane = prepared(tmp_path)
     with plane.serving(TRUSTED_PROXIES=str(hops)) as (url, child):
         headers = {"X-Forwarded-For": "192.0.2.1, 192.0.2.2, 192.0.2.3"}
@@ -388,7 +388,7 @@ def test_no_secret_is_ever_logged(plane: ControlPlane) -> None:
         assert secret not in log
 
 
-def test_a_mistyped_setting_is_told_at_the_start(tmp_path: Path) -> None:
+def test_a_mistyped_setting_is_reported_at_the_start(tmp_path: Path) -> None:
     plane = prepared(tmp_path)
     with plane.serving(TREADS="4") as (_, child):
         assert "FLAGEE_TREADS is not a setting; did you mean FLAGEE_THREADS?" in child.log.read_text()

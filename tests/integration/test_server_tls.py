@@ -86,7 +86,7 @@ def test_the_pasted_line_and_what_follows_work_over_tls_with_a_private_authority
     assert all(secret not in child.log.read_text() for secret in (headers["X-Bot-Token"], values["BOOTSTRAP_TOKEN"]))
 
 
-def test_nobody_trusts_it_without_the_authority_and_old_protocols_are_refused(
+def test_clients_without_the_authority_refuse_the_server_and_old_protocols_are_refused(
     served: tuple[str, Child], own: Authority
 ) -> None:
     url, child = served
@@ -106,7 +106,9 @@ def test_nobody_trusts_it_without_the_authority_and_old_protocols_are_refused(
     )
 
 
-def test_what_is_no_tls_is_told_so_and_one_line_in_the_log(served: tuple[str, Child], own: Authority) -> None:
+def test_plain_http_on_the_tls_port_gets_tls_required_and_one_line_in_the_log(
+    served: tuple[str, Child], own: Authority
+) -> None:
     url, child = served
     answer = requests.get(url.replace("https", "http") + "/health", timeout=60)
     assert (answer.status_code, answer.json()["reason"]) == (400, "tls_required")

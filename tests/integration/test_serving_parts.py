@@ -140,7 +140,7 @@ def shared(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield served
 
 
-def test_a_second_serve_on_the_port_says_so_and_leaves_nothing(
+def test_a_second_serve_on_the_port_reports_it_and_leaves_no_files(
     plane: ControlPlane, shared: tuple[str, Child], tmp_path: Path
 ) -> None:
     url, first = shared
@@ -216,7 +216,7 @@ def test_a_request_at_work_is_finished_before_serve_ends(plane: ControlPlane, tm
         assert child.stop() == 0
 
 
-def test_sighup_starts_fresh_workers_and_nobody_notices(shared: tuple[str, Child]) -> None:
+def test_sighup_starts_fresh_workers_without_a_failed_request(shared: tuple[str, Child]) -> None:
     url, child = shared
     before = set(parts(child)["gunicorn worker"])
     os.kill(child.pid, signal.SIGHUP)
@@ -249,14 +249,14 @@ FORGED = {
 }
 
 
-def test_nobody_can_say_who_they_are_by_the_headers_that_nginx_sets(shared: tuple[str, Child]) -> None:
+def test_headers_that_nginx_sets_cannot_be_forged_by_a_caller(shared: tuple[str, Child]) -> None:
     url, child = shared
     assert requests.get(f"{url}/nowhere", headers=FORGED, timeout=60).status_code == 404
     [line] = [line for line in log_lines(child) if line.get("correlation_id") == "forged"]
     assert (line["event"], line["address"], line["path"]) == ("request", LOOPBACK, "/nowhere")
 
 
-def test_what_nginx_answers_by_itself_is_a_problem_with_the_callers_correlation_id(shared: tuple[str, Child]) -> None:
+def test_nginx_s_own_answers_are_problems_with_the_callers_correlation_id(shared: tuple[str, Child]) -> None:
     url, child = shared
     headers = {"x-correlation-id": "too-large", "Content-Length": str(5 * 1024 * 1024)}
     answers = [requests.post(f"{url}/health", headers=headers, timeout=60)]

@@ -54,7 +54,7 @@ DIALOGUES: dict[str, tuple[list[Round], list[str], Reason, str]] = {
 
 
 @pytest.mark.parametrize(("rounds", "typed", "reason", "says"), DIALOGUES.values(), ids=DIALOGUES)
-def test_a_dialogue_that_is_no_password_prompt_is_told_and_not_answered(
+def test_a_dialogue_that_is_no_password_prompt_is_reported_and_not_answered(
     rounds: list[Round], typed: list[str], reason: Reason, says: str
 ) -> None:
     async def scene() -> None:
@@ -123,7 +123,7 @@ def test_what_the_server_says_before_it_hangs_up_is_passed_on(parting: str, reas
     run(scene())
 
 
-def test_a_wrong_password_stays_one_where_a_banner_greets_everybody() -> None:
+def test_a_wrong_password_is_still_reported_as_one_behind_a_banner() -> None:
     async def scene() -> None:
         async with Doorman({"root": "right"}, banner="Authorised staff only").at_work() as door:
             error = await refusal(a_remote(password("root", "wrong")), a_host(LOOPBACK, door.port))
@@ -247,7 +247,7 @@ FRESH: dict[str, tuple[tuple[str, ...], Callable[[Terminal], None], object, tupl
 
 
 @pytest.mark.parametrize(("lines", "prepare", "credential", "ending", "says"), FRESH.values(), ids=FRESH)
-def test_a_real_terminal_that_lets_nobody_in_is_reported_in_its_words(
+def test_a_real_terminal_that_refuses_every_login_is_reported_in_its_own_words(
     start_terminal: StartTerminal,
     lines: tuple[str, ...],
     prepare: Callable[[Terminal], None],

@@ -55,7 +55,7 @@ def test_an_address_that_only_looks_different_is_the_same_network(server: sshd.S
 
 
 @pytest.mark.parametrize("address", ["", "till.example", "10.0.0.256"])
-def test_a_host_without_an_address_is_told_why(address: str) -> None:
+def test_a_host_without_an_address_gets_the_cause(address: str) -> None:
     error = run(refusal(a_remote(password("root", "x")), a_host(address, 22, problem="two interfaces, no default")))
     assert ended(error) == (Outcome.UNREACHABLE, Reason.NO_ADDRESS)
     assert error.message == "two interfaces, no default"
@@ -158,7 +158,7 @@ def test_a_wrong_password_is_one_failed_attempt_whatever_the_server_asks() -> No
     run(scene())
 
 
-def test_an_expired_password_is_told_and_not_changed() -> None:
+def test_an_expired_password_is_reported_and_not_changed() -> None:
     async def scene() -> None:
         async with Doorman(expired=True).at_work() as door:
             error = await refusal(a_remote(password("root", "old")), a_host(LOOPBACK, door.port))

@@ -74,7 +74,7 @@ def test_an_old_server_is_reached_and_what_it_needs_is_remembered(
     assert len(state.written) == 1
 
 
-def test_an_old_server_is_refused_where_the_configuration_says_so(
+def test_an_old_server_is_refused_where_the_configuration_forbids_it(
     old: tuple[str, sshd.SshServer], client_rsa_key: KeyPair
 ) -> None:
     _, server = old

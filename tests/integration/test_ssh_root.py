@@ -89,7 +89,7 @@ NOES = {
 
 
 @pytest.mark.parametrize(("credential", "says"), NOES.values(), ids=NOES)
-def test_a_no_is_said_with_its_cause(terminal: Terminal, credential: object, says: str) -> None:
+def test_a_refused_privilege_is_reported_with_its_cause(terminal: Terminal, credential: object, says: str) -> None:
     error = run(refusal(a_remote(credential), a_host(terminal.address, terminal.port), privileged=True))  # type: ignore[arg-type]
     assert ended(error) == DENIED
     assert says in error.message

@@ -105,7 +105,7 @@ def test_what_runs_past_its_deadline_is_ended_with_all_its_children(place: Place
     run(scene())
 
 
-def test_a_connection_lost_in_a_step_tells_which_steps_had_finished(place: Place) -> None:
+def test_a_connection_lost_in_a_step_reports_which_steps_had_finished(place: Place) -> None:
     async def scene() -> None:
         sections = [
             ("group", GROUP),
@@ -234,7 +234,7 @@ def test_a_login_file_that_lets_nothing_through_is_not_taken_for_success(termina
     }
 
 
-def test_an_account_without_a_shell_is_said_so(start_terminal: StartTerminal) -> None:
+def test_an_account_without_a_shell_is_reported(start_terminal: StartTerminal) -> None:
     terminal = start_terminal(TerminalSpec(accounts=(Account("root", "terminal"), Account("ana", "secret"))))
     host = a_host(terminal.address, terminal.port)
     run(ask(a_remote(ROOT), host, ("step:0", "usermod -s /usr/sbin/nologin ana")))
@@ -253,7 +253,7 @@ def test_a_channel_that_the_server_closes_while_we_write_is_no_error_of_ours() -
     shell.write(b"a script", last=True)
 
 
-def test_a_server_that_runs_no_commands_is_said_so(client_key: KeyPair) -> None:
+def test_a_server_that_runs_no_commands_is_reported(client_key: KeyPair) -> None:
     with sshd.openssh([client_key.public], lines=["MaxSessions 0"]) as server:
         error = run(refusal(a_remote(private_key(server.user, client_key)), a_host(server.address, server.port)))
     assert ended(error) == (Outcome.FAILED, Reason.BAD_FACTS)

@@ -161,7 +161,7 @@ def test_the_first_schema_is_brought_up_to_date_and_its_release_still_writes_to_
     assert told == {"before": nothing, "after a rollback": nothing, info.run_id: (4, "zabbix_timeout", "no answer")}
 
 
-def test_keys_that_were_pinned_before_anybody_asked_stay_known_as_such(tmp_path: Path) -> None:
+def test_keys_pinned_before_identity_was_read_stay_marked(tmp_path: Path) -> None:
     """Also after the release before pinned one, and after the database was damaged; only a machine in doubt stays in doubt."""
     before, rolled_back, doubtful, new = make_hosts(4)
     pinned = "INSERT INTO host_keys (network, name, port, key, fingerprint, first_seen) VALUES (?, ?, 22, 'k', ?, ?)"
@@ -230,7 +230,7 @@ def test_files_and_folders_are_private_whatever_the_umask(tmp_path: Path) -> Non
     assert (tmp_path / "deep" / "data").stat().st_mode & 0o777 == 0o700
 
 
-def test_a_folder_of_somebody_else_keeps_its_mode(tmp_path: Path) -> None:
+def test_a_foreign_folder_keeps_its_mode(tmp_path: Path) -> None:
     (tmp_path / "theirs").write_text("")
     tmp_path.chmod(0o755)
     open_state(tmp_path).close()
@@ -295,7 +295,9 @@ def test_a_damaged_database_is_moved_aside_and_keys_and_identity_survive(tmp_pat
         assert len(list_runs(state)) == 1
 
 
-def test_a_table_that_goes_while_the_state_is_open_is_told_and_healed_by_the_next_start(tmp_path: Path) -> None:
+def test_a_table_that_is_dropped_while_the_state_is_open_is_reported_and_the_next_start_replaces_the_database(
+    tmp_path: Path,
+) -> None:
     agent, _ = _fill(tmp_path)
     with open_state(tmp_path) as state:
         _statement(tmp_path / "state.db", "DROP TABLE run_hosts")
@@ -391,7 +393,7 @@ def test_a_last_line_that_was_cut_spoils_no_other(tmp_path: Path) -> None:
 # --- disks
 
 
-def test_a_path_that_cannot_be_a_folder_is_told_with_advice(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_a_folder_is_reported_with_advice(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StateUnavailable) as caught:
         open_state(tmp_path / "file")
@@ -462,7 +464,7 @@ for folder in (mount / "data", mount / "new"):
 
 
 @pytest.mark.parametrize("program", [FULL, READ_ONLY], ids=["full", "read-only"])
-def test_a_disk_that_takes_no_more_is_told_and_loses_nothing(tmp_path: Path, program: str) -> None:
+def test_a_full_disk_is_reported_and_loses_nothing(tmp_path: Path, program: str) -> None:
     need_root("a small disk of its own")
     script = 'mount -t tmpfs -o size=4m,mode=0700 state "$1" && exec "$2" -c "$3" "$1"'
     command = ["unshare", "--mount", "sh", "-c", script, "sh", str(tmp_path), sys.executable, program]

@@ -69,7 +69,7 @@ def test_a_unit_that_its_condition_keeps_from_starting_is_no_success(terminal: T
     assert states == {"zone": "confirmed", "localtime": "confirmed", "ntp": "failed"}
 
 
-def test_a_program_that_a_condition_names_is_told_with_the_parameter_that_lifts_it(
+def test_a_program_that_a_condition_names_is_reported_with_the_parameter_that_lifts_it(
     terminal: Terminal, proxy: Proxy
 ) -> None:
     prepare(terminal, f"{STARTS}ConditionFileIsExecutable=!/usr/bin/env\n")
@@ -79,7 +79,7 @@ def test_a_program_that_a_condition_names_is_told_with_the_parameter_that_lifts_
     assert terminal.inside(f"systemctl is-active {TIMESYNCD}") == "active\n"
 
 
-def test_a_unit_that_fails_at_its_start_is_told_with_its_own_last_words(terminal: Terminal, proxy: Proxy) -> None:
+def test_a_unit_that_fails_at_its_start_is_reported_with_its_last_line(terminal: Terminal, proxy: Proxy) -> None:
     prepare(terminal, f'{STARTS}[Service]\nExecStart=\nExecStart=/bin/sh -c "echo the clock is glued >&2; exit 3"\n')
     result = synchronise(proxy)
     assert (result["outcome"], result["reason"], result["detail"]) == ("failed", "step_failed", "ntp")

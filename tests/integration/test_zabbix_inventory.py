@@ -297,7 +297,7 @@ def test_a_trigger_does_not_get_past_an_excluded_template(
     assert names(hosts) == [other.host]
 
 
-def test_the_address_of_a_concentrator_protects_whoever_else_has_it_also_in_a_run_by_trigger(
+def test_the_address_of_a_concentrator_protects_every_host_that_has_it_in_a_run_by_trigger_too(
     zabbix_running: Zabbix, network: str, templates: dict[str, str]
 ) -> None:
     till = pdv(network, 1, 201)

@@ -89,7 +89,7 @@ def test_a_mistake_in_a_script_is_reported_with_its_action_and_its_line(
     assert any(message in line for line in said), said
 
 
-def test_a_module_without_mistakes_is_left_in_peace(checked: Check) -> None:
+def test_a_module_without_mistakes_is_not_reported(checked: Check) -> None:
     assert checked() == []
 
 

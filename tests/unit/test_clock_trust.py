@@ -91,7 +91,7 @@ BEFORE = Known(NOON, 99_000.0, "a start before")
         ),
     ],
 )
-def test_a_clock_is_believed_only_by_what_else_is_known(evidence: Evidence, now: Reading, became: str) -> None:
+def test_a_clock_is_trusted_only_where_other_evidence_agrees(evidence: Evidence, now: Reading, became: str) -> None:
     trust = judge(evidence, now)
     assert trust.now == now.wall
     found = "trusted" if isinstance(trust, Trusted) else "contradicted" if trust.contradicted else "unconfirmed"
@@ -124,7 +124,7 @@ def test_the_sentence_names_both_times() -> None:
     assert LONGEST_PAUSE < 7 * DAY
 
 
-def test_what_is_wrong_with_the_clock_is_told_in_the_zone_that_people_read() -> None:
+def test_a_clock_fault_is_reported_in_the_chosen_time_zone() -> None:
     trust = judge(Evidence(newest=NOON), reading(NOON - DAY), ZoneInfo("America/Sao_Paulo"))
     assert isinstance(trust, Suspect)
     there = NOON.astimezone(ZoneInfo("America/Sao_Paulo"))

@@ -71,7 +71,7 @@ FOUND: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("case", FOUND)
-def test_what_a_document_says_about_actions_is_looked_at_without_a_job(case: str, tmp_path: Path) -> None:
+def test_the_action_settings_of_a_document_are_checked_without_a_job(case: str, tmp_path: Path) -> None:
     parts, errors = FOUND[case]
     config = NetworkConfig.model_validate({"network": "ACME", "inventory": {"kind": "static"}, **parts})
     paths = {f"FLAGEEMONITOR_{name}_PATH": str(tmp_path / name.lower()) for name in ("CONFIG", "DATA")}

@@ -53,7 +53,7 @@ def test_a_field_means_these_values(text: str, field: str, values: tuple[int, ..
         ("@Hourly", "0 * * * *"),
     ],
 )
-def test_a_word_is_short_for_an_expression(word: str, text: str) -> None:
+def test_a_named_schedule_stands_for_an_expression(word: str, text: str) -> None:
     assert parse_cron(word) == parse_cron(text)
 
 

@@ -24,9 +24,7 @@ DOCUMENT = b'{"schema_version": 2, "network": "ACME", "inventory": {"kind": "sta
 
 
 @pytest.mark.parametrize("stored", [None, DOCUMENT], ids=["without a configuration", "with one"])
-def test_it_notes_that_it_lives_and_how_the_refresh_went_and_ends_when_asked(
-    tmp_path: Path, stored: bytes | None
-) -> None:
+def test_the_daemon_records_its_heartbeat_and_refresh_and_ends_on_request(tmp_path: Path, stored: bytes | None) -> None:
     paths = {f"FLAGEEMONITOR_{name}_PATH": str(tmp_path / name.lower()) for name in ("CONFIG", "DATA")}
     if stored is not None:
         (tmp_path / "config").mkdir()
@@ -50,7 +48,7 @@ def test_it_notes_that_it_lives_and_how_the_refresh_went_and_ends_when_asked(
 
 
 @pytest.mark.parametrize(("by", "open_afterwards"), [(HOOK, True), (DEPLOY, False)])
-def test_it_opens_the_door_at_its_start_unless_deploy_still_judges_it(
+def test_the_daemon_opens_the_door_at_its_start_unless_deploy_closed_it(
     tmp_path: Path, by: str, open_afterwards: bool
 ) -> None:
     paths = {f"FLAGEEMONITOR_{name}_PATH": str(tmp_path / name.lower()) for name in ("CONFIG", "DATA")}
@@ -72,7 +70,7 @@ def test_it_opens_the_door_at_its_start_unless_deploy_still_judges_it(
     assert (closed_until(tmp_path / "data", now) is None) is open_afterwards
 
 
-def test_each_change_of_the_deployment_is_told_once_whatever_container_comes(tmp_path: Path) -> None:
+def test_each_change_of_the_deployment_is_reported_once_across_containers(tmp_path: Path) -> None:
     def tell(reason: str, at: str) -> None:
         last = {"verb": "repair", "reason": reason, "message": "as it is", "at": at}
         (tmp_path / "deployment.json").write_text(json.dumps({"schema": 1, "last": last}))
@@ -100,7 +98,7 @@ def test_work_in_the_background_gives_its_result_or_its_error() -> None:
         asyncio.run(in_background(fail))
 
 
-def test_work_in_the_background_that_hangs_holds_up_nobody() -> None:
+def test_background_work_that_hangs_delays_no_caller() -> None:
     never = threading.Event()
 
     async def give_up() -> None:

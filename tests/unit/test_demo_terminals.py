@@ -100,7 +100,7 @@ def test_the_till_knows_its_store_and_number_from_its_name(root: Path, zones: Pa
     assert (root / "posnet/pdv.conf").read_text() == "PDV_NROLOJA=2\nPDV_NROCPU=204\n"
 
 
-def test_a_digest_tells_contents_modes_and_links_apart_and_nothing_else(tmp_path: Path) -> None:
+def test_a_digest_distinguishes_contents_modes_and_links_and_nothing_else(tmp_path: Path) -> None:
     def made(name: str, text: str = "a", mode: int = 0o644, link: str = "x") -> str:
         folder = tmp_path / name
         folder.mkdir()

@@ -42,11 +42,11 @@ def written(folder: Path, interval: int | None = None, **more: Any) -> Deploymen
     return read_notes(folder, NOW, interval)
 
 
-def test_nothing_there_is_nothing_to_say(tmp_path: Path) -> None:
+def test_without_a_report_there_is_no_line(tmp_path: Path) -> None:
     assert read_notes(tmp_path, NOW, None) == DeploymentNotes()
 
 
-def test_a_host_that_is_current_is_told_without_a_warning(tmp_path: Path) -> None:
+def test_a_current_host_is_reported_without_a_warning(tmp_path: Path) -> None:
     (tmp_path / "watchtower.stamp").write_text(f"{int(NOW.timestamp()) - 200}\n")
     notes = written(tmp_path, 300)
     assert notes.warnings == ()
@@ -74,25 +74,25 @@ def test_a_new_image_may_take_its_time(tmp_path: Path, hours: float) -> None:
 
 
 @pytest.mark.parametrize(("hours", "count"), [(5, 0), (7, 1)])
-def test_an_update_that_is_held_back_for_long_is_told(tmp_path: Path, hours: int, count: int) -> None:
+def test_an_update_that_is_held_back_for_long_is_reported(tmp_path: Path, hours: int, count: int) -> None:
     (tmp_path / "hold.json").write_text(json.dumps({"since": (NOW - hours * HOUR).isoformat(), "runs": ["a"]}))
     assert len(read_notes(tmp_path, NOW, None).warnings) == count
 
 
 @pytest.mark.parametrize(("age", "count"), [(0, 0), (899, 0), (901, 1), (90000, 1)])
-def test_watchtower_is_missed_after_three_polls(tmp_path: Path, age: int, count: int) -> None:
+def test_watchtower_is_reported_as_silent_after_three_polls(tmp_path: Path, age: int, count: int) -> None:
     (tmp_path / "watchtower.stamp").write_text(str(int(NOW.timestamp()) - age))
     assert len(read_notes(tmp_path, NOW, 300).warnings) == count
     assert read_notes(tmp_path, NOW, None).warnings == ()
 
 
-def test_watchtower_that_never_came_is_missed_too_but_not_right_after_an_installation(tmp_path: Path) -> None:
+def test_watchtower_that_never_polled_is_reported_too_but_not_right_after_an_installation(tmp_path: Path) -> None:
     assert len(read_notes(tmp_path, NOW, 300).warnings) == 1
     last = {"verb": "apply", "reason": "installed", "message": "", "at": (NOW - dt.timedelta(minutes=10)).isoformat()}
     assert written(tmp_path, 300, last=last).warnings == ()
 
 
-def test_times_from_the_future_and_without_a_zone_are_not_believed(tmp_path: Path) -> None:
+def test_times_from_the_future_and_without_a_zone_are_ignored(tmp_path: Path) -> None:
     notes = written(tmp_path, behind_since="2026-03-10T01:00:00", at=(NOW + HOUR).isoformat())
     assert (notes.behind_since, notes.reported_at) == (None, None)
 

@@ -21,7 +21,7 @@ from runtime.domain.errors import in_words
         (EOFError(), "EOFError"),
     ],
 )
-def test_a_cause_is_told_without_its_type_and_number(error: Exception, words: str) -> None:
+def test_a_cause_is_shown_without_its_type_and_number(error: Exception, words: str) -> None:
     outer = RuntimeError("the pool's whole story")
     outer.__cause__ = error
     assert in_words(outer) == words

@@ -95,7 +95,7 @@ def test_the_check_loads_nothing_that_is_slow(data: Path, config: Path) -> None:
 
 # An earlier release's deploy asks by the older name.
 @pytest.mark.parametrize("name", ["runtime.container.health", "runtime.health"])
-def test_the_program_prints_one_json_line_and_its_exit_code_tells(data: Path, config: Path, name: str) -> None:
+def test_the_program_prints_one_json_line_and_exits_with_the_verdict(data: Path, config: Path, name: str) -> None:
     environ = {**os.environ, "FLAGEEMONITOR_DATA_PATH": str(data), "FLAGEEMONITOR_CONFIG_PATH": str(config)}
     done = subprocess.run([sys.executable, "-m", name], capture_output=True, env=environ, check=False)
     assert done.returncode == 1  # the heartbeat is of long ago

@@ -65,7 +65,7 @@ def test_build_json_holds_the_version_as_it_was_given(version: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("version", [version for version in VERSIONS if "\n" not in version and "$" not in version])
-def test_make_hands_the_version_on_as_one_word(version: str) -> None:
+def test_make_passes_the_version_on_as_one_argument(version: str) -> None:
     said = subprocess.run(
         ["make", "-n", "-o", ".venv/.dev", "image", f"VERSION={version}"],
         cwd=ROOT,

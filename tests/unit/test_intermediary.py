@@ -56,12 +56,12 @@ PAGES = {
 
 
 @pytest.mark.parametrize(("status", "kind", "body", "what"), PAGES.values(), ids=PAGES)
-def test_a_page_is_told_by_what_it_is(status: int, kind: str, body: bytes, what: str) -> None:
+def test_a_page_is_reported_by_its_kind(status: int, kind: str, body: bytes, what: str) -> None:
     found = intermediary.page(status, kind, body)
     assert (found.what if found else "") == what
 
 
-def test_a_page_of_any_size_is_judged_by_its_beginning() -> None:
+def test_a_page_of_any_size_is_classified_by_its_beginning() -> None:
     for filler in (b"<title>", b"<title", b"type=", b"type" + b" " * 999):
         found = intermediary.page(200, "text/html", b"<html>" + filler * 200_000)
         assert found is not None
@@ -110,7 +110,7 @@ SERVICES = {
 
 
 @pytest.mark.parametrize(("kind", "body", "what"), SERVICES.values(), ids=SERVICES)
-def test_another_service_is_told_from_a_cut_answer(kind: str, body: bytes, what: str) -> None:
+def test_another_service_is_distinguished_from_a_truncated_answer(kind: str, body: bytes, what: str) -> None:
     assert intermediary.other_service(kind, body, (b"network", b"PARAM_")) == what
 
 
@@ -125,7 +125,7 @@ REDIRECTS = {
 
 
 @pytest.mark.parametrize(("location", "what"), REDIRECTS.values(), ids=REDIRECTS)
-def test_a_redirect_to_a_sign_in_page_is_told_from_a_move(location: str, what: str) -> None:
+def test_a_redirect_to_a_sign_in_page_is_distinguished_from_a_moved_address(location: str, what: str) -> None:
     assert intermediary.sign_in_redirect("https://control.example/api", location) == what
 
 

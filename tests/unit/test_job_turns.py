@@ -94,7 +94,7 @@ def test_what_was_planned_earlier_goes_before_what_stands_earlier_in_the_documen
         pytest.param({"missed": "once", **POWER_OFF}, 61 * SECOND, "disruptive", id="power off"),
     ],
 )
-def test_who_waits_too_long_for_a_turn_is_dropped_and_told(
+def test_a_job_that_waits_too_long_is_dropped_and_reported(
     tmp_path: Path, parts: dict[str, Any], waited: dt.timedelta, became: str
 ) -> None:
     async def story() -> None:
@@ -169,7 +169,7 @@ def test_what_waited_when_the_daemon_was_killed_is_started_by_the_next_one_and_n
     asyncio.run(story())
 
 
-def test_what_waited_too_long_for_the_next_daemon_is_told(tmp_path: Path) -> None:
+def test_a_job_that_waited_too_long_for_the_next_daemon_is_reported(tmp_path: Path) -> None:
     async def story() -> None:
         async with daemon(tmp_path, NIGHT) as killed:
             await due(killed, *crowd("a", "b", **POWER_OFF), at_once=1)
@@ -276,7 +276,7 @@ def test_a_process_that_could_not_be_made_is_tried_again_within_the_grace(tmp_pa
     asyncio.run(story())
 
 
-def test_a_killed_run_is_told_as_killed_and_its_hosts_as_unknown(tmp_path: Path) -> None:
+def test_a_killed_run_is_reported_as_killed_and_its_hosts_as_unknown(tmp_path: Path) -> None:
     async def story() -> None:
         async with daemon(tmp_path, NIGHT) as world:
             await due(world, job())
@@ -410,7 +410,7 @@ def test_an_instant_that_waits_behind_a_later_start_is_not_shown_to_an_older_rel
     asyncio.run(story())
 
 
-def test_a_job_that_is_not_started_is_told_once_for_each_reason(tmp_path: Path) -> None:
+def test_a_job_that_is_not_started_is_reported_once_for_each_reason(tmp_path: Path) -> None:
     async def story() -> None:
         async with daemon(tmp_path, NIGHT) as world:
             for _ in range(2):

@@ -191,7 +191,7 @@ def test_what_came_due_while_no_daemon_was_there_is_judged_by_the_job(
     asyncio.run(story())
 
 
-def test_a_job_that_nobody_has_seen_before_has_missed_nothing(tmp_path: Path) -> None:
+def test_a_new_job_has_missed_nothing(tmp_path: Path) -> None:
     async def story() -> None:
         async with daemon(tmp_path, NIGHT + HOUR) as world:
             world.take(job(missed="once"))
@@ -230,7 +230,7 @@ def test_two_daemons_and_a_restarted_one_start_an_instant_once_together(tmp_path
     asyncio.run(story())
 
 
-def test_a_run_is_told_for_which_job_and_moment_it_is(tmp_path: Path) -> None:
+def test_a_run_gets_its_job_and_planned_time(tmp_path: Path) -> None:
     async def story() -> None:
         async with daemon(tmp_path, NIGHT) as world:
             world.seen("night", NIGHT - DAY)
@@ -352,7 +352,7 @@ def test_a_small_step_back_of_the_clock_repeats_no_fire(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_a_run_that_never_came_to_a_host_is_told_to_the_control_plane(tmp_path: Path) -> None:
+def test_a_run_that_reached_no_host_is_queued_for_the_control_plane(tmp_path: Path) -> None:
     async def story() -> None:
         async with daemon(tmp_path, NIGHT) as world:
             world.seen("night", NIGHT - DAY)
@@ -412,7 +412,7 @@ def test_a_run_that_outlives_the_grace_time_is_killed_and_counted(tmp_path: Path
     asyncio.run(story())
 
 
-def test_a_run_whose_process_is_just_being_made_is_asked_to_end_as_well(tmp_path: Path) -> None:
+def test_a_run_whose_process_is_just_starting_is_stopped_too(tmp_path: Path) -> None:
     async def story() -> None:
         async with daemon(tmp_path, NIGHT) as world:
             world.seen("night", NIGHT - DAY)

@@ -70,7 +70,7 @@ def test_a_visible_name_may_hold_a_comma() -> None:
     assert not is_listed(host, ("Caixa 3",))
 
 
-def test_entries_that_mean_nobody_are_found() -> None:
+def test_entries_that_match_no_host_are_found() -> None:
     entries = ("Caixa 202", "10.7.2.0/24", "10.7.9.9", "Caixa 9", "fd00::/8", "::ffff:10.7.2.202", "Caixa 9")
     assert of_nobody(entries, [HOST]) == ("10.7.9.9", "Caixa 9", "fd00::/8")
     assert of_nobody(entries[:1], []) == ("Caixa 202",)

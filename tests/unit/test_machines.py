@@ -102,7 +102,7 @@ def test_entries_are_one_machine_when_they_may_reach_it(case: str) -> None:
                 assert other == entry or same_as(entry, other).startswith(f"the same machine as {other.name} (")
 
 
-def test_what_is_known_without_a_port_protects_every_machine_behind_its_address_and_is_none_of_them() -> None:
+def test_an_entry_without_a_port_protects_every_machine_behind_its_address_and_is_not_one_of_them() -> None:
     tills = [till(200 + port, port=port, address="10.0.0.1") for port in (2201, 2202)]
     router = Host(id="r", name="router of store 1", network="ACME", address="", addresses=("10.0.0.1",))
     first, second, found = grouped(Listing((*tills, router))).hosts
@@ -255,7 +255,7 @@ def test_what_protects_one_entry_protects_its_machine(case: str) -> None:
     assert named in denied.message
 
 
-def test_a_free_second_name_or_a_disabled_copy_protects_nothing_by_itself() -> None:
+def test_a_second_name_or_a_disabled_copy_alone_protects_nothing() -> None:
     """Monitoring knows many a till twice. A share is drawn among entries that a run may touch."""
     rules = policy(rollout={"arius": {"percent": 0, "pilot": [A.name]}})
     free = Host(id="f", name="till software", network="ACME", address=A.address)

@@ -68,7 +68,7 @@ def test_the_smallest_limit_counts(tmp_path: Path, case: str) -> None:
     assert memory_limit(tree(tmp_path, files)) == limit
 
 
-def test_a_machine_that_tells_nothing_counts_as_a_small_one(tmp_path: Path) -> None:
+def test_a_machine_without_a_known_memory_size_counts_as_small(tmp_path: Path) -> None:
     assert memory_limit(tmp_path) == GB
 
 

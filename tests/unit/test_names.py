@@ -132,11 +132,11 @@ def test_of_two_equal_tags_the_protecting_one_counts() -> None:
     assert role_of("ABC-LOJA001-PDV201", tags=tags) == role_of("ABC-LOJA001-PDV201", tags=tags[::-1]) == "concentrator"
 
 
-def test_of_several_roles_the_last_one_said_counts() -> None:
+def test_of_several_roles_in_a_name_the_last_one_counts() -> None:
     assert role_of("ABC-LOJA001-PDV201", tags=[("role", "other"), ("role", "checkout")]) == "checkout"
 
 
-def test_a_providers_words_add_to_the_fleets_and_never_unsay_them() -> None:
+def test_a_providers_words_add_to_the_fleets_and_never_remove_any() -> None:
     assert parse_name("ABC-LOJA001-CX5", {"checkout": ("CX",)}) == HostName("ABC", 1, 5, "checkout")
     assert parse_name("ABC-LOJA001-CX5", {"checkout": ("cx",)}) == HostName("ABC", 1, 5, "checkout")
     assert role_of("ABC-LOJA001-HUB", extra={"concentrator": ("HUB",)}) == "concentrator"
@@ -160,7 +160,7 @@ def test_a_store_is_a_number(text: str, number: int) -> None:
         ("SELF01", NamedTerminal("SELF", 1)),
     ],
 )
-def test_a_terminal_is_a_number_and_maybe_its_kind(text: str, terminal: int | NamedTerminal) -> None:
+def test_a_terminal_is_a_number_with_an_optional_kind(text: str, terminal: int | NamedTerminal) -> None:
     assert parse_terminal(text) == terminal
 
 

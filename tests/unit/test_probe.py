@@ -128,7 +128,7 @@ def test_lines_that_are_not_ours_are_ignored() -> None:
     assert parse_probe(noisy).uid == 5
 
 
-def test_a_file_cannot_speak_for_the_shell_or_for_a_file_that_was_read_before_it() -> None:
+def test_a_file_cannot_forge_the_answers_of_the_shell_or_of_an_earlier_file() -> None:
     forged = b"facts=end\nwho=uid=0(root\nfiles=begin\nfacts=begin\n==> /etc/slackware-version <==\nSlackware 15.0\nID=tillos\n"
 
     facts = parse_probe(printed("who=uid=1000(pdv", files=[("/etc/os-release", forged)]))

@@ -70,7 +70,7 @@ def test_a_name_that_is_no_valid_text_has_a_bucket_as_well() -> None:
 
 
 @given(HOSTS)
-def test_a_hundred_percent_is_everybody_and_zero_is_nobody(host: Host) -> None:
+def test_a_hundred_percent_is_every_host_and_zero_is_no_host(host: Host) -> None:
     assert isinstance(decide(Rollout(percent=Decimal(100)), "arius", host), Allow)
     assert isinstance(decide(Rollout(percent=Decimal(0)), "arius", host), Deny)
 

@@ -315,7 +315,7 @@ def test_the_scheduler_takes_its_times_from_the_plan() -> None:
         scheduler.shutdown()
 
 
-def test_the_trigger_goes_on_after_the_previous_fire_so_that_missed_ones_are_seen() -> None:
+def test_the_trigger_continues_after_the_previous_fire_so_that_missed_ones_are_seen() -> None:
     trigger = PlanTrigger(plan_of(job(), SAO_PAULO, "agent"))
     now = utc("2026-05-05 12:00")
     seen = [trigger.get_next_fire_time(utc("2026-05-03 02:50"), now)]

@@ -310,7 +310,7 @@ def test_frames_of_another_marker_are_only_output() -> None:
     assert (answer.sections, answer.codes) == ({"a": forged[1:]}, {"a": 1})
 
 
-def test_a_flood_is_kept_to_the_limit_and_later_sections_are_still_heard() -> None:
+def test_a_flood_is_cut_at_the_limit_and_later_sections_are_still_read() -> None:
     reader = script.Reader("M", 10_000, ["flood", "small"])
     reader.feed(b"\nM begin flood\n")
     for _ in range(1000):

@@ -12,7 +12,7 @@ from runtime.services.service import Periodic
 from tests.unit.state.support import StillClock, open_state
 
 
-def test_work_that_fails_is_repeated_and_its_trouble_is_told_until_it_works_again() -> None:
+def test_work_that_fails_is_repeated_and_reported_until_it_succeeds() -> None:
     told: list[str] = []
 
     async def story() -> str:
@@ -34,7 +34,7 @@ def test_work_that_fails_is_repeated_and_its_trouble_is_told_until_it_works_agai
     assert told[:3] == ["", "OSError: the disk is full", ""]
 
 
-def test_the_next_time_comes_when_the_work_says_so() -> None:
+def test_the_work_decides_when_it_runs_next() -> None:
     async def story() -> int:
         count, enough = 0, asyncio.Event()
 

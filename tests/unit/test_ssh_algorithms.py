@@ -87,7 +87,7 @@ def test_an_offer_is_read_from_the_wire() -> None:
 
 
 @pytest.mark.parametrize("size", range(0, 45, 3))
-def test_a_cut_offer_is_none(size: int) -> None:
+def test_a_truncated_offer_counts_as_no_offer(size: int) -> None:
     assert read_offer(kexinit("k1,k2", "h", "c1", "c2", "m1", "m2")[:size]) is None
 
 

@@ -78,7 +78,7 @@ def test_a_known_host_is_offered_at_most_three_the_accepted_one_first() -> None:
     assert offered(*map(credential, "abcde"), accepted="d") == ["d", "a", "b"]
 
 
-def test_no_match_is_said_so() -> None:
+def test_a_host_without_a_matching_credential_is_reported() -> None:
     with pytest.raises(Permanent, match="no credential is configured for Loja7-PDV3") as raised:
         offered(credential("a", match_stores=[1]))
     assert (raised.value.outcome, raised.value.reason) == (Outcome.UNREACHABLE, Reason.NO_CREDENTIAL)

@@ -31,7 +31,7 @@ def test_a_closed_door_says_until_when(tmp_path: Path) -> None:
     assert closed_until(tmp_path, NOW) == NOW + FIVE
 
 
-def test_the_door_opens_by_itself(tmp_path: Path) -> None:
+def test_the_door_opens_when_its_time_is_over(tmp_path: Path) -> None:
     close_door(tmp_path, NOW + FIVE)
     assert closed_until(tmp_path, NOW + FIVE) is None
 
@@ -100,7 +100,7 @@ def test_a_hold_is_noted_from_its_beginning_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"since": 5}', "null"])
-def test_a_damaged_note_of_a_hold_is_begun_anew(tmp_path: Path, text: str) -> None:
+def test_a_damaged_note_of_a_hold_is_replaced(tmp_path: Path, text: str) -> None:
     (tmp_path / update_hook.HOLD).write_text(text)
     with register(tmp_path, make_info()):
         update_hook.decide(tmp_path, NOW)

@@ -43,7 +43,7 @@ SLACKWARE = {"distro": "slackware", "version": "13.37"}
 TIMESYNCD = {**RIGHT, "timesyncd": "yes", "timesyncd_active": "active", "timedatectl_ntp": "active"}
 
 
-def test_why_timesyncd_does_not_run_is_told_in_systemd_s_words_and_not_guessed() -> None:
+def test_why_timesyncd_does_not_run_comes_from_systemd_and_is_not_guessed() -> None:
     unmet = "ConditionFileIsExecutable=!/usr/sbin/VBoxService was not met"
     kept = {"timesyncd_active": "inactive", "unit_1": "LoadState=loaded", "unit_2": f"   └─ {unmet}"}
     decision = zone({**TIMESYNCD, **kept}, enable_ntp=True)
@@ -58,7 +58,7 @@ def test_why_timesyncd_does_not_run_is_told_in_systemd_s_words_and_not_guessed()
     assert off.why == "timedatectl says that network time is no"
 
 
-def test_a_masked_timesyncd_is_told_before_anything_is_written_for_it() -> None:
+def test_a_masked_timesyncd_is_reported_before_anything_is_written_for_it() -> None:
     seen = {**TIMESYNCD, "timesyncd_active": "inactive", "unit_1": "LoadState=masked"}
     decision = zone(seen, enable_ntp=True, ntp_server="ntp.br", force_timesyncd=True)
     assert isinstance(decision, Failed)

@@ -49,7 +49,7 @@ def zones(tmp_path_factory: pytest.TempPathFactory) -> Zones:
 
 
 @pytest.mark.parametrize("style", ["fat", "slim"])
-def test_an_old_zone_file_is_not_put_in_force_and_told_as_such(zones: Zones, style: str) -> None:
+def test_an_old_zone_file_is_reported_and_not_put_in_force(zones: Zones, style: str) -> None:
     for observed in (zones("Old/Sao_Paulo", style), {**zones("Old/Sao_Paulo", style), "timezone": "Etc/UTC"}):
         decision = zone(observed, SUMMER)
         assert isinstance(decision, Failed)
@@ -98,7 +98,7 @@ def test_a_terminal_that_cannot_send_its_zone_file_is_not_called_checked() -> No
         assert "was not compared: the terminal could not send it" in decision.message
 
 
-def test_a_terminal_that_calls_its_database_newer_is_not_believed_but_both_ways_out_are_told(zones: Zones) -> None:
+def test_a_terminal_that_calls_its_database_newer_is_not_trusted_and_both_remedies_are_named(zones: Zones) -> None:
     """One file may be old in a database that is new; and the proxy may be the one that is behind."""
     decision = zone({**zones("Old/Sao_Paulo"), "tzdata": "# version 2999a"}, SUMMER)
     assert isinstance(decision, Failed)

@@ -39,7 +39,7 @@ def test_a_protected_host_is_neither_counted_nor_named_among_those_that_are_touc
     )
 
 
-def test_where_all_are_touched_nothing_else_is_said() -> None:
+def test_a_confirmation_of_all_hosts_names_only_them() -> None:
     text = described(*asked("power_off", TILLS[:1]))
     assert text == "power_off disrupts 1 host in 1 store of ACME (Off): ACME-LOJA001-PDV201."
 

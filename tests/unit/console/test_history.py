@@ -34,7 +34,7 @@ def written(stream: object) -> str:
     return stream.getvalue()
 
 
-def test_a_run_that_was_refused_is_told_in_a_pipe(state: State, out: Out) -> None:
+def test_a_run_that_was_refused_is_listed_in_a_pipe(state: State, out: Out) -> None:
     info = make_info(actor="ana", purpose="ticket 4711", missing=(Missing("--loja", "7"),))
     refusal = UsageFault("not_confirmed", "Nothing was touched.")
     asyncio.run(SqlLedger(state, StillClock()).refuse(info, refusal))

@@ -103,7 +103,7 @@ def test_the_last_run_of_an_empty_state_is_refused(tmp_path: Path) -> None:
         (".*", "ACME-LOJA001-PDV201", False),
     ],
 )
-def test_a_host_is_known_by_the_end_of_its_name_as_a_word_of_its_own(asked: str, name: str, fitting: bool) -> None:
+def test_a_host_is_found_by_the_last_parts_of_its_name(asked: str, name: str, fitting: bool) -> None:
     assert fits(asked, name) is fitting
 
 
@@ -118,7 +118,7 @@ def test_the_end_of_one_name_finds_the_host_and_the_end_of_several_is_refused_wi
     )
 
 
-def test_a_host_that_nobody_considered_is_refused_with_what_is_like_it(state: State) -> None:
+def test_a_host_of_no_run_is_refused_with_similar_names(state: State) -> None:
     with pytest.raises(NoHostMatched) as caught:
         host_records(state, "LOJA002-PDV29", 5)
     assert caught.value.reason == "never_considered"

@@ -33,7 +33,7 @@ def test_the_hosts_that_are_at_work_longest_are_named_with_their_time() -> None:
     assert tally.awaited().endswith("ACME-LOJA001-PDV203 (25 s) and 1 more")
 
 
-def test_nobody_is_awaited_while_all_are_quick() -> None:
+def test_no_host_is_named_while_all_are_quick() -> None:
     ticks = Ticks()
     tally = Tally(1, ticks)
     tally.started(host(201))

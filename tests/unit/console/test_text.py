@@ -23,7 +23,7 @@ RUNTIME = Path(__file__).resolve().parents[3] / "client_image" / "runtime"
         (172_800, "2 d"),
     ],
 )
-def test_a_time_is_said_in_its_largest_units(seconds: float, said: str) -> None:
+def test_a_duration_is_shown_in_its_largest_units(seconds: float, said: str) -> None:
     assert lasting(seconds) == said
 
 

@@ -251,7 +251,7 @@ def test_a_run_that_begins_meanwhile_delays_the_repair_by_half_a_minute_and_cost
         run.__exit__(None, None, None)  # type: ignore[attr-defined]
 
 
-def test_a_repair_waits_for_runs_as_long_as_it_is_told_to(installed: Host) -> None:
+def test_a_repair_waits_for_runs_as_long_as_its_option_says(installed: Host) -> None:
     installed.options = Options(wait=90)
     installed.env = {"TZ": "America/Sao_Paulo"}
     with register(installed.folder / "data", make_info()):

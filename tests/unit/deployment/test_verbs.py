@@ -260,7 +260,7 @@ def test_no_run_may_start_until_the_new_container_is_judged(installed: Host) -> 
     installed.assert_settled()
 
 
-def test_a_run_barrier_of_somebody_else_is_not_lifted(installed: Host) -> None:
+def test_a_foreign_run_barrier_is_not_lifted(installed: Host) -> None:
     close_door(installed.folder / "data", installed.engine.clock.now() + dt.timedelta(minutes=5))
     installed.run("repair")
     assert (installed.folder / "data/door").exists()
@@ -284,7 +284,7 @@ def test_a_watchtower_that_ends_again_and_again_is_reported_with_its_last_lines(
     assert "it ends right after its start: last words" in result.message
 
 
-def test_a_container_of_somebody_else_is_not_touched(host: Host) -> None:
+def test_a_foreign_container_is_not_touched(host: Host) -> None:
     host.engine.fetch()
     host.run("apply")
     for stored in host.engine.containers.values():
@@ -296,7 +296,7 @@ def test_a_container_of_somebody_else_is_not_touched(host: Host) -> None:
     assert host.engine.containers == before
 
 
-def test_a_volume_of_somebody_else_is_not_touched(installed: Host) -> None:
+def test_a_foreign_volume_is_not_touched(installed: Host) -> None:
     installed.engine.volumes["proxy-candidate"] = {"mine": "yes"}
     assert installed.run("repair").reason == "unchanged"
     installed.engine.publish("good", "2.0")

@@ -70,7 +70,9 @@ def test_sources_are_named_as_the_engine_names_the_mounted_folder(etc: Path, sou
 @pytest.mark.parametrize(
     "mounts", [None, [], [{}], [bind("", "{etc}")], [{"Type": "volume", "Source": "/x", "Destination": "{etc}"}]]
 )
-def test_sources_stay_as_given_when_the_engine_does_not_tell(etc: Path, mounts: list[dict[str, Any]] | None) -> None:
+def test_sources_stay_as_given_when_the_engine_does_not_name_them(
+    etc: Path, mounts: list[dict[str, Any]] | None
+) -> None:
     for mount in mounts or []:
         if "Destination" in mount:
             mount["Destination"] = str(etc)
@@ -109,7 +111,7 @@ def test_only_old_commands_of_this_runtime_are_removed_on_windows(tmp_path: Path
     assert len(list(tmp_path.iterdir())) == 2 * len(TOOLS)
 
 
-def test_the_command_line_accepts_windows_and_tells_where_the_file_should_be(tmp_path: Path) -> None:
+def test_the_command_line_accepts_windows_and_names_the_path_of_the_missing_file(tmp_path: Path) -> None:
     for name in ("etc", "data", "bin"):
         (tmp_path / name).mkdir()
     arguments = [

@@ -58,7 +58,7 @@ def test_notes_that_are_no_credential_give_none(text: str) -> None:
     assert read_notes(text, "notes.7") is None
 
 
-def test_a_long_row_of_commas_takes_no_time_to_speak_of() -> None:
+def test_a_long_row_of_commas_is_read_in_little_time() -> None:
     assert read_notes("root,x" + ",1 " * 300, "notes.7") is not None
 
 

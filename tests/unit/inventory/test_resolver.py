@@ -26,7 +26,7 @@ def test_a_name_stands_for_all_its_addresses_in_the_form_in_which_they_are_compa
     assert (found.unknown, found.unanswered) == (("nobody.example",), ())
 
 
-def test_a_dead_name_server_costs_the_limit_once_and_is_told_whatever_the_number_of_names() -> None:
+def test_a_dead_name_server_costs_the_limit_once_for_any_number_of_names_and_is_reported() -> None:
     answer = threading.Event()
 
     def stuck(name: str) -> Collection[str]:

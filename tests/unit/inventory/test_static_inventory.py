@@ -47,7 +47,7 @@ def test_what_is_not_written_comes_from_the_name(written: dict[str, Any], expect
 
 
 @pytest.mark.parametrize("written", ["10.0.0.9", "::ffff:10.0.0.9"])
-def test_a_host_with_the_address_of_a_concentrator_tells_whose_it_is(written: str) -> None:
+def test_a_host_with_the_address_of_a_concentrator_names_the_concentrator(written: str) -> None:
     till, hub, other, beside = listed(
         {"name": "ACME-LOJA001-PDV209", "address": written},
         {"name": "ACME-LOJA001-CONCENTRADOR", "address": "10.0.0.9"},

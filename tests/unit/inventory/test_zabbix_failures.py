@@ -115,7 +115,7 @@ PAGE = b"<html><head><title>The page</title></head><center>nginx</center></html>
         (503, "zabbix_http_error", "Zabbix's web server and PHP"),
     ],
 )
-def test_an_error_page_is_judged_by_its_status_and_blames_nobody(
+def test_an_error_page_is_classified_by_its_status_and_no_sender_is_guessed(
     stand_in: StandIn, status: int, reason: str, advice: str
 ) -> None:
     stand_in.raw = http(PAGE, f"{status} X", content_type="text/html")
@@ -196,7 +196,7 @@ def test_an_answer_that_drips_for_ever_ends(stand_in: StandIn) -> None:
     assert error.reason == "zabbix_timeout"
 
 
-def test_nobody_listening_is_said_as_it_is() -> None:
+def test_a_refused_connection_is_reported_as_one() -> None:
     error = failure(f"http://{LOOPBACK}:{free_port()}")
     assert error.reason == "zabbix_unreachable"
     assert "Connection refused" in error.message
@@ -214,7 +214,7 @@ def test_nobody_listening_is_said_as_it_is() -> None:
         "http://%",
     ],
 )
-def test_an_address_that_cannot_be_one_is_said_so(url: str) -> None:
+def test_an_invalid_address_is_reported_as_invalid(url: str) -> None:
     assert failure(url, timeout=1).reason in ("zabbix_bad_url", "zabbix_unreachable")
 
 

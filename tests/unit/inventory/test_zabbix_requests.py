@@ -99,7 +99,7 @@ def test_triggers_are_asked_within_the_network_and_all_hosts_are_read(stand_in: 
         {"triggerid": "9", "description": "Down", "value": "0"},
     ],
 )
-def test_a_trigger_that_does_not_match_names_nobody(stand_in: StandIn, trigger: dict[str, Any]) -> None:
+def test_a_trigger_that_does_not_match_selects_no_host(stand_in: StandIn, trigger: dict[str, Any]) -> None:
     row = host_row("1", "ACME-LOJA001-PDV201")
     stand_in.results = results("6.0.14", row, trigger_get=[{**trigger, "hosts": [{"hostid": "1"}]}])
     assert inventory_at(stand_in.url).read(Selector(trigger_ids=("9",), trigger_names=("Down",))).hosts == ()
@@ -207,7 +207,7 @@ def test_a_host_is_known_by_every_address_that_zabbix_has_for_it(stand_in: Stand
     assert (host.addresses, host.reached_as) == (addresses, reached_as)
 
 
-def test_a_macro_that_nobody_knows_on_another_interface_is_told(stand_in: StandIn) -> None:
+def test_an_unknown_macro_on_another_interface_is_reported(stand_in: StandIn) -> None:
     row = host_row(
         "1", "ACME-LOJA001-PDV201", interfaces=[interface(), interface(type="2", ip="{$WHAT}")], parentTemplates=[]
     )
@@ -338,7 +338,7 @@ def test_a_concentrator_of_another_group_protects_however_its_address_is_written
     assert [host.name for host in listing.others] == ([hub["host"]] if same else [])
 
 
-def test_a_macro_of_another_group_that_nobody_knows_is_told(stand_in: StandIn) -> None:
+def test_an_unknown_macro_of_another_group_is_reported(stand_in: StandIn) -> None:
     till = host_row("1", "ACME-LOJA001-PDV201", parentTemplates=[])
     elsewhere = {"groups": [{"groupid": "21", "name": "Servers"}], "parentTemplates": []}
     hub = host_row("2", "ACME-CONCENTRADOR", interfaces=[interface(ip="{$SECRET}")], **elsewhere)
@@ -352,7 +352,7 @@ def test_a_macro_of_another_group_that_nobody_knows_is_told(stand_in: StandIn) -
     assert listing.others == ()
 
 
-def test_a_macro_that_nobody_knows_on_what_only_protects_is_told(stand_in: StandIn) -> None:
+def test_an_unknown_macro_on_an_entry_that_only_protects_is_reported(stand_in: StandIn) -> None:
     """No run selects it, so no result of a run would say so."""
     hub = host_row("2", "ACME-CONCENTRADOR", status="1", interfaces=[interface(ip="{$SECRET}")], parentTemplates=[])
     stand_in.results = results("6.0.14", host_row("1", "ACME-LOJA001-PDV201", parentTemplates=[]), hub, **MACROS)
@@ -360,7 +360,7 @@ def test_a_macro_that_nobody_knows_on_what_only_protects_is_told(stand_in: Stand
     assert "ACME-CONCENTRADOR: nobody knows the value of {$SECRET}" in notice
 
 
-def test_of_very_many_hosts_elsewhere_only_some_are_read_and_that_is_told(stand_in: StandIn) -> None:
+def test_of_very_many_hosts_of_other_groups_only_some_are_read_and_a_notice_says_so(stand_in: StandIn) -> None:
     till = host_row("1", "ACME-LOJA001-PDV201")
     others = [
         host_row(str(at), f"ACME-SERVER{at}", interfaces=[interface(ip=f"fd00::{at:x}")], groups=[])
@@ -399,7 +399,7 @@ def test_an_address_that_another_network_has_behind_its_own_proxy_is_another_mac
     assert field in stand_in.of("host.get")[0].params["output"]
 
 
-def test_nested_groups_belong_to_the_network_and_a_gap_between_them_is_told(stand_in: StandIn) -> None:
+def test_nested_groups_belong_to_the_network_and_a_gap_between_them_is_reported(stand_in: StandIn) -> None:
     groups = [
         {"groupid": str(at), "name": name}
         for at, name in enumerate(("ACME", "ACME/Store 1", "ACME/South/Store 9", "ACME2", "acme/x"), 20)
@@ -457,7 +457,7 @@ def test_the_main_agent_interface_counts_or_there_is_a_problem(
         ([], None, 22),
     ],
 )
-def test_notes_give_a_credential_and_port_when_the_configuration_says_so(
+def test_notes_give_a_credential_and_port_when_the_configuration_allows_it(
     stand_in: StandIn, inventory: object, user: str | None, port: int
 ) -> None:
     stand_in.results = results("6.0.14", host_row("1", "ACME-LOJA001-PDV201", inventory=inventory))

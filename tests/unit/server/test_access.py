@@ -37,7 +37,7 @@ def outcome(
     return found.reason if isinstance(found, Refusal) else found.network
 
 
-def test_the_owner_is_let_in_to_a_network_of_the_token() -> None:
+def test_the_owner_is_admitted_to_a_network_of_the_token() -> None:
     assert admit(TOKEN, SECRET, scope=Scope.CONFIG, network="SOL", now=NOW) == Principal(
         token_id=7,
         public_id="0123456789ab",
@@ -75,7 +75,7 @@ def test_a_revoked_or_used_token_has_ended_whatever_the_clock_says(when: dt.date
     assert outcome(TOKEN._replace(used_at=when)) == "token_used"
 
 
-def test_the_first_reason_is_the_one_that_its_holder_wonders_about() -> None:
+def test_a_token_with_several_faults_is_refused_for_revocation_then_use_then_expiry() -> None:
     ended = TOKEN._replace(expires_at=NOW, used_at=NOW, revoked_at=NOW, scopes="")
     assert outcome(ended) == "token_revoked"
     assert outcome(ended._replace(revoked_at=None)) == "token_used"
@@ -88,7 +88,7 @@ def test_the_scopes_are_the_words_that_stored_tokens_hold() -> None:
 
 
 @pytest.mark.parametrize("scope", Scope)
-def test_each_scope_lets_in_to_itself_only(scope: Scope) -> None:
+def test_each_scope_admits_only_to_itself(scope: Scope) -> None:
     for other in Scope:
         expected = "SOL" if other == scope else "scope_missing"
         assert outcome(TOKEN._replace(scopes=str(scope)), scope=other) == expected
@@ -112,7 +112,7 @@ def test_each_scope_lets_in_to_itself_only(scope: Scope) -> None:
         ((), True, "SOL", "network_not_allowed"),
     ],
 )
-def test_a_token_lets_in_to_its_own_networks(
+def test_a_token_admits_only_to_its_own_networks(
     networks: tuple[NetworkRecord, ...], all_networks: bool, asked: str | None, expected: str
 ) -> None:
     assert outcome(TOKEN._replace(networks=networks, all_networks=all_networks), network=asked) == expected
@@ -195,7 +195,7 @@ TOKENS = st.builds(
 
 
 @given(TOKENS, st.sampled_from(Scope), st.sampled_from(["A", "B", "C", None]), st.booleans())
-def test_who_is_let_in_holds_an_active_token_of_the_scope_and_the_network(
+def test_only_an_active_token_of_the_scope_and_the_network_is_admitted(
     token: TokenRecord, scope: Scope, asked: str | None, right: bool
 ) -> None:
     found = admit(token, SECRET if right else "t" * 43, scope=scope, network=asked, now=NOW)

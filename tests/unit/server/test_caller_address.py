@@ -35,7 +35,7 @@ def test_an_address_has_one_form_with_and_without_a_port(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [*NO_ADDRESS, "1" * 5000, "fe80::1%" + "x" * 5000, "::1\n", "\u0661.1.1.1"])
-def test_what_is_no_address_is_none(text: str | None) -> None:
+def test_an_invalid_address_is_none(text: str | None) -> None:
     assert caller_address(text) is None
 
 

@@ -160,7 +160,7 @@ def test_the_use_of_another_agents_token_is_no_sign(world: World) -> None:
 # --- the same id in other networks ---
 
 
-def test_the_id_of_another_network_is_another_agent_and_the_log_tells_of_both(world: World) -> None:
+def test_the_same_id_in_another_network_is_another_agent_and_the_log_names_both(world: World) -> None:
     first = world.enroll("S1")
     found = world.enroll("S2", hostname="pdv-2", now=LATER)
     assert (found.kind, found.signs, found.before) == ("elsewhere", ("network",), (Before(SOL, "S1", "pdv", ADDRESS),))
@@ -168,7 +168,7 @@ def test_the_id_of_another_network_is_another_agent_and_the_log_tells_of_both(wo
     assert row_of(world.session, first.token_id).state == "active", "it is another agent's"
 
 
-def test_the_id_of_another_client_is_another_agent_and_the_log_tells_of_all(world: World) -> None:
+def test_the_same_id_of_another_client_is_another_agent_and_the_log_names_all(world: World) -> None:
     add_network(world.session, LUA, "L2", NOW)
     world.enroll("L1", client=LUA)
     world.enroll("L2", client=LUA, hostname="till")
@@ -177,7 +177,7 @@ def test_the_id_of_another_client_is_another_agent_and_the_log_tells_of_all(worl
     assert set(found.before) == {Before(LUA, "L1", "pdv", ADDRESS), Before(LUA, "L2", "till", ADDRESS)}
 
 
-def test_signs_of_every_kind_are_told_together(world: World) -> None:
+def test_signs_of_every_kind_are_reported_together(world: World) -> None:
     world.enroll("L1", client=LUA)
     world.enroll("S2")
     world.enroll("S1")

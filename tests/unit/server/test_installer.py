@@ -79,7 +79,7 @@ def test_any_wrapper_comes_out_of_every_shell_as_it_went_in(text: bytes) -> None
         assert printed(script, shell) == told(PLAIN)
 
 
-def test_numbers_are_quoted_as_well() -> None:
+def test_numbers_are_quoted_too() -> None:
     script = render(TEMPLATE, {**PLAIN, "WATCHTOWER_INTERVAL": 300}, WRAPPERS)
     assert b"    WATCHTOWER_INTERVAL='300'\n" in script
 
@@ -121,14 +121,14 @@ def test_a_template_that_is_not_one_is_refused(template: bytes, said: str) -> No
         render(template, PLAIN, WRAPPERS)
 
 
-def test_a_line_that_begins_like_the_delimiter_and_goes_on_in_portuguese_is_not_damaged() -> None:
+def test_a_line_that_begins_like_the_delimiter_and_continues_in_portuguese_is_not_damaged() -> None:
     text = "Ele\nEção\nEOã\nAção\nEOF_run\nBêbado\n".encode()
     script = render(TEMPLATE, PLAIN, {**WRAPPERS, "run": text})
     for shell in SHELLS:
         assert printed(script, shell, "run") == text
 
 
-def test_a_wrapper_that_no_word_can_end_is_refused() -> None:
+def test_a_wrapper_for_which_no_delimiter_exists_is_refused() -> None:
     text = "".join(f"{letter}\xe7\n" for letter in string.ascii_letters).encode()
     with pytest.raises(TemplateUnusable, match="run leaves no word"):
         render(TEMPLATE, PLAIN, {**WRAPPERS, "run": text})

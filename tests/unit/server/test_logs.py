@@ -84,7 +84,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("form", ["json", "console"])
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_whatever_a_stranger_sends_is_one_visible_line_in_every_field(
+def test_hostile_text_in_any_field_stays_one_visible_line(
     form: str, text: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     configure_logging("json" if form == "json" else "console", "info")

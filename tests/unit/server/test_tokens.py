@@ -160,7 +160,7 @@ def test_tokens_are_listed_by_client_and_the_oldest_first(session: Session) -> N
     assert reason(caught) == "client_unknown"
 
 
-def test_a_list_tells_the_state_of_each_token_at_the_time_of_asking(session: Session) -> None:
+def test_a_list_shows_the_state_of_each_token_at_the_time_of_the_call(session: Session) -> None:
     ended = issued(session)
     expiring = issued(session, expires_at=LATER)
     spent = issued(session, "S1", single_use=True)

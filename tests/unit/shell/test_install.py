@@ -349,7 +349,7 @@ def test_a_first_installation_that_fails_leaves_nothing(a_host: Host, answer: st
     ("answer", "text"),
     [("pull-fails", "no"), ("on-deploy", "exit 10"), ("on-deploy", "exit 75")],
 )
-def test_an_existing_installation_goes_on_when_the_next_one_fails(a_host: Host, answer: str, text: str) -> None:
+def test_an_existing_installation_continues_when_the_next_one_fails(a_host: Host, answer: str, text: str) -> None:
     a_host.with_systemd()
     a_host.already_installed()
     # What an older release had written.
@@ -470,7 +470,7 @@ def test_a_runtime_of_this_generation_is_not_taken_for_the_first_whatever_its_na
     assert not [call for call in a_host.calls() if call[0] in ("stop", "update", "rm")]
 
 
-def test_the_first_generation_goes_on_until_this_one_runs(host: Host) -> None:
+def test_the_first_generation_keeps_running_until_this_one_runs(host: Host) -> None:
     host.container("ariusmonitor")
     host.answer("on-deploy", "echo waiting; exit 0")
     done = host.install("--replace-legacy")
@@ -493,7 +493,7 @@ def test_what_is_pinned_is_kept_and_the_rest_is_done(host: Host) -> None:
     assert (host.etc / "cron.d/flageemonitor-repair").exists()
 
 
-def test_everything_is_on_the_disk_before_it_is_said_to_be_there(a_host: Host) -> None:
+def test_everything_is_on_the_disk_before_success_is_reported(a_host: Host) -> None:
     a_host.before("sync", 'ls /etc/cron.d >"$STAND_IN/synced"')
     assert a_host.install().returncode == 0
     assert "flageemonitor-repair" in (a_host.stand_in / "synced").read_text()

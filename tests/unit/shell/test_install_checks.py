@@ -20,7 +20,7 @@ def refused(host: Host, *arguments: str) -> str:
     return done.stderr
 
 
-def test_everything_that_is_wrong_is_said_at_once(host: Host) -> None:
+def test_all_problems_are_reported_at_once(host: Host) -> None:
     (host.programs / "docker").unlink()
     host.answer("health-fails", "7 Failed to connect to control.example port 443")
     (host.etc / "flageemonitor").write_text("")
@@ -42,7 +42,7 @@ def test_everything_that_is_wrong_is_said_at_once(host: Host) -> None:
         ('{"message":"Get \\"https://r/v2/\\": x509: certificate signed by unknown authority"}\nstatus 500', "certs.d"),
     ],
 )
-def test_a_registry_that_the_engine_cannot_use_is_told_before_anything_changes(
+def test_a_registry_that_the_engine_cannot_use_is_reported_before_anything_changes(
     a_host: Host, answer: str, said: str
 ) -> None:
     a_host.answer("registry-fails", answer)
@@ -61,12 +61,12 @@ def test_a_registry_that_the_engine_cannot_use_is_told_before_anything_changes(
         "",
     ],
 )
-def test_what_only_the_pull_can_know_is_left_to_the_pull(a_host: Host, answer: str) -> None:
+def test_a_problem_that_only_a_pull_shows_is_left_to_the_pull(a_host: Host, answer: str) -> None:
     a_host.answer("registry-fails", answer)
     assert a_host.install().returncode == 0
 
 
-def test_root_is_wanted(host: Host) -> None:
+def test_root_is_required(host: Host) -> None:
     host.installer.chmod(0o644)
     for record in ("curl", "curl-stdin", "docker", "docker-hosts"):
         (host.stand_in / record).touch()
@@ -115,7 +115,7 @@ def test_each_refusal_says_what_to_do(a_host: Host, answer: str, text: str, said
 
 
 @pytest.mark.parametrize("version", ["20.10.0 1.41", "28.2.2 1.50", "24.0.7 2.0"])
-def test_newer_engines_will_do(a_host: Host, version: str) -> None:
+def test_newer_engines_are_accepted(a_host: Host, version: str) -> None:
     a_host.answer("version", version)
     assert a_host.install("--dry-run").returncode == 0
 
@@ -127,7 +127,7 @@ def test_a_remote_engine_is_refused(host: Host) -> None:
         assert (done.returncode, said in done.stderr) == (1, True)
 
 
-def test_curl_is_wanted(host: Host) -> None:
+def test_curl_is_required(host: Host) -> None:
     (host.programs / "curl").unlink()
     assert "curl is not installed" in refused(host)
 
@@ -138,13 +138,13 @@ def stand_in(host: Host, name: str, script: str) -> None:
     (host.programs / name).chmod(0o755)
 
 
-def test_other_machines_want_an_image_of_their_own(host: Host) -> None:
+def test_other_architectures_need_an_explicit_image(host: Host) -> None:
     stand_in(host, "uname", "case $1 in (-m) echo aarch64 ;; (*) echo till ;; esac")
     assert "This machine is aarch64" in refused(host)
     assert host.install("--dry-run", "--image", "registry.example/arm:1").returncode == 0
 
 
-def test_space_is_wanted_in_both_places(host: Host) -> None:
+def test_space_is_required_in_both_places(host: Host) -> None:
     stand_in(
         host, "df", "echo 'Filesystem 1024-blocks Used Available Capacity Mounted on'; echo '/dev/a b 9 9 409600 9% /'"
     )
@@ -210,7 +210,7 @@ def test_a_runtime_of_another_network_is_not_taken_over(host: Host) -> None:
     assert "serves network OTHER; this script is for network ACME" in said
 
 
-def test_the_first_generation_is_seen_by_its_folder_and_may_stay_if_that_is_said(a_host: Host) -> None:
+def test_the_first_generation_is_recognised_by_its_folder_and_stays_with_the_option(a_host: Host) -> None:
     (a_host.etc / "ariusmonitor").mkdir()
     assert "--beside-legacy" in refused(a_host)
     assert a_host.install("--beside-legacy").returncode == 0
@@ -218,7 +218,7 @@ def test_the_first_generation_is_seen_by_its_folder_and_may_stay_if_that_is_said
 
 
 @pytest.mark.parametrize("state", ["running", "exited"])
-def test_the_first_generation_is_seen_under_the_name_that_we_have_as_well(a_host: Host, state: str) -> None:
+def test_the_first_generation_is_recognised_under_our_name_too(a_host: Host, state: str) -> None:
     a_host.container("flageemonitor", state)
     said = refused(a_host, "--runtime-name", "fm2")
     assert "first generation is on this host (the container flageemonitor)" in said
@@ -262,7 +262,7 @@ def test_a_watchtower_that_would_interfere_is_refused(a_host: Host, kind: str) -
 
 
 @pytest.mark.parametrize("kind", SCOPED)
-def test_a_watchtower_with_a_scope_of_its_own_is_welcome(a_host: Host, kind: str) -> None:
+def test_a_watchtower_with_its_own_scope_is_accepted(a_host: Host, kind: str) -> None:
     a_host.answer("neighbours", SCOPED[kind])
     assert a_host.install("--dry-run").returncode == 0
 

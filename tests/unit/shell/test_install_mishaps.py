@@ -44,7 +44,7 @@ PLACES = {
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_first_installation_that_was_killed_is_gone_on_with(a_host: Host, place: str) -> None:
+def test_a_killed_first_installation_is_completed(a_host: Host, place: str) -> None:
     before = a_host.tree()
     killed_at(a_host, *PLACES[place])
     done = a_host.install()
@@ -56,7 +56,7 @@ def test_a_first_installation_that_was_killed_is_gone_on_with(a_host: Host, plac
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_first_installation_that_was_killed_can_be_removed(a_host: Host, place: str) -> None:
+def test_a_killed_first_installation_can_be_removed(a_host: Host, place: str) -> None:
     before = a_host.tree()
     killed_at(a_host, *PLACES[place])
     done = a_host.install("--uninstall", "--delete-data")
@@ -71,7 +71,9 @@ def test_a_first_installation_that_was_killed_can_be_removed(a_host: Host, place
 @pytest.mark.parametrize(
     "program", [("rm", f"*{ETC}/config"), ("rm", f"*{ETC}/flageemonitor.env"), ("rm", f"*-rf {ETC}")]
 )
-def test_what_was_killed_while_it_took_itself_back_can_be_installed(a_host: Host, program: tuple[str, str]) -> None:
+def test_an_installation_that_was_killed_during_its_undo_can_be_installed(
+    a_host: Host, program: tuple[str, str]
+) -> None:
     a_host.answer("refresh-code", "3")
     killed_at(a_host, *program)
     a_host.no_answer("refresh-code")
@@ -83,7 +85,7 @@ def test_what_was_killed_while_it_took_itself_back_can_be_installed(a_host: Host
     "place",
     ["*/flageemonitor-run", "*/var/lib/flageemonitor", f"*{ETC}/config", f"*{ETC}/flageemonitor.env", f"*-rf {ETC}"],
 )
-def test_a_removal_that_was_killed_is_gone_on_with(a_host: Host, place: str) -> None:
+def test_a_killed_removal_is_completed(a_host: Host, place: str) -> None:
     before = a_host.tree()
     a_host.already_installed()
     killed_at(a_host, "rm", place, "--uninstall", "--delete-data")
@@ -101,7 +103,7 @@ def test_a_failure_after_a_kill_leaves_nothing_of_both(host: Host) -> None:
     assert host.tree() == before
 
 
-def test_what_a_killed_installer_left_beside_its_files_is_swept(a_host: Host) -> None:
+def test_files_that_a_killed_installer_left_are_removed(a_host: Host) -> None:
     a_host.already_installed()
     for name, folder in {"flageemonitor-logs": a_host.bin, "flageemonitor-repair": a_host.etc / "cron.d"}.items():
         killed_at(a_host, "mv", f"*/{name}")
@@ -174,7 +176,7 @@ def test_a_removal_whose_engine_goes_away_does_not_say_that_it_is_done(host: Hos
     assert host.containers() == set()
 
 
-def test_a_first_installation_that_failed_says_what_the_control_plane_goes_on_knowing(host: Host) -> None:
+def test_a_failed_first_installation_names_the_agent_that_stays_registered(host: Host) -> None:
     host.answer("on-deploy", "exit 10")
     assert "whose token nobody holds now" in host.install().stderr
     host.answer("pull-fails", "no")
@@ -184,7 +186,7 @@ def test_a_first_installation_that_failed_says_what_the_control_plane_goes_on_kn
 # ---- A full disk
 
 
-def test_a_disk_that_is_full_when_things_are_put_back_hinders_nothing(host: Host) -> None:
+def test_a_full_disk_during_the_undo_prevents_nothing(host: Host) -> None:
     host.already_installed()
     for name in TOOLS:
         (host.bin / f"flageemonitor-{name}").write_text("#!/bin/sh\n# FlageeMonitor Proxy, older\n")
@@ -277,7 +279,7 @@ def test_a_link_that_is_laid_at_the_last_moment_is_not_followed(host: Host) -> N
 
 
 @pytest.mark.parametrize("name", ["token", "ca.pem"])
-def test_a_folder_in_the_place_of_a_file_is_said_and_stays(a_host: Host, name: str) -> None:
+def test_a_folder_in_place_of_a_file_is_reported_and_stays(a_host: Host, name: str) -> None:
     a_host.already_installed()
     authority = a_host.folder / "ca.pem"
     authority.write_text("-----BEGIN CERTIFICATE-----\n")

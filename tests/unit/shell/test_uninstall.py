@@ -17,7 +17,7 @@ def installed(host: Host) -> Host:
     return host
 
 
-def test_nothing_stays_behind(host: Host) -> None:
+def test_uninstalling_removes_everything(host: Host) -> None:
     host.with_systemd()
     before = host.tree()
     host.already_installed()
@@ -42,7 +42,7 @@ def test_nothing_stays_behind(host: Host) -> None:
     assert (again.returncode, "Nothing to remove" in again.stdout) == (0, True)
 
 
-def test_with_nobody_to_ask_data_is_kept_and_a_new_installation_is_the_same_agent(installed: Host) -> None:
+def test_without_a_terminal_data_is_kept_and_a_new_installation_is_the_same_agent(installed: Host) -> None:
     agent = settings_of(installed.etc / "flageemonitor/flageemonitor.env")["FLAGEEMONITOR_AGENT_ID"]
     done = installed.install("--uninstall")
     assert (done.returncode, "the data is kept" in done.stdout) == (0, True)
@@ -70,14 +70,14 @@ def test_a_new_installation_over_kept_data_that_fails_leaves_them_and_what_runs(
 
 
 @pytest.mark.parametrize("option", ["--yes", "--delete-data"])
-def test_said_beforehand_is_said(installed: Host, option: str) -> None:
+def test_options_answer_the_question_about_data(installed: Host, option: str) -> None:
     assert installed.install("--uninstall", option).returncode == 0
     assert not (installed.lib / "flageemonitor").exists()
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 @pytest.mark.parametrize(("reply", "gone"), [("y", True), ("sim", True), ("n", False), ("", False)])
-def test_on_a_terminal_it_asks(installed: Host, reply: str, gone: bool) -> None:
+def test_on_a_terminal_the_uninstaller_asks(installed: Host, reply: str, gone: bool) -> None:
     pid, terminal = pty.fork()
     command = installed.command(installed.installer, "--uninstall")
     if pid == 0:
@@ -124,7 +124,7 @@ def test_a_container_of_that_name_that_is_not_ours_stops_it_before_anything(
 
 
 @pytest.mark.parametrize("name", ["flageemonitor", "ariusmonitor"])
-def test_a_proxy_of_the_first_generation_is_not_removed_and_not_said_to_be(host: Host, name: str) -> None:
+def test_a_proxy_of_the_first_generation_is_not_removed_and_not_reported_as_removed(host: Host, name: str) -> None:
     host.environment_file("FLAGEEMONITOR_IMAGE=registry.example/old:latest\n", name)
     (host.lib / name / "logs").mkdir(parents=True)
     for tool in TOOLS:

@@ -129,13 +129,13 @@ def test_exit_codes_are_deploys_own(proxy: Host, code: int) -> None:
     assert (done.returncode, done.stdout) == (code, "said\n")
 
 
-def test_an_engine_that_does_not_start_it_is_said(proxy: Host) -> None:
+def test_an_engine_that_does_not_start_the_container_is_reported(proxy: Host) -> None:
     proxy.answer("on-create", "exit 125")
     done = update(proxy)
     assert (done.returncode, "nothing was changed" in done.stderr) == (1, True)
 
 
-def test_an_engine_that_goes_away_while_it_works_is_not_said_to_have_changed_nothing(proxy: Host) -> None:
+def test_an_engine_that_stops_during_an_update_is_reported_without_claiming_that_nothing_changed(proxy: Host) -> None:
     proxy.answer("on-deploy", "echo Cannot connect >$STAND_IN/down; exit 125")
     done = update(proxy, "--output", "json")
     assert (done.returncode, "nothing was changed" in done.stderr) == (1, False)
@@ -220,7 +220,7 @@ def test_what_is_not_understood_is_refused_before_anything(proxy: Host) -> None:
         (f"FLAGEEMONITOR_IMAGE={NAMED}\nDOCKER_HOST=unix:///run/x:/host.sock\n", "cannot be mounted"),
     ],
 )
-def test_a_wrong_environment_file_is_said(host: Host, text: str, said: str) -> None:
+def test_a_wrong_environment_file_is_reported(host: Host, text: str, said: str) -> None:
     host.environment_file(text)
     done = update(host)
     assert (done.returncode, said in done.stderr) == (2, True)

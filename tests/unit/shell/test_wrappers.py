@@ -77,7 +77,7 @@ def test_arguments_arrive_as_they_were_given(proxy: Host) -> None:
     assert rest == [RUN, "diagnose_env", *ODD]
 
 
-def test_who_used_sudo_is_told_to_the_container(proxy: Host) -> None:
+def test_the_container_gets_the_user_who_called_sudo(proxy: Host) -> None:
     proxy.run(proxy.installed_wrapper("run"), "runs", with_={"SUDO_USER": "ana maria"})
     assert "FLAGEEMONITOR_ACTOR=ana maria" in executed(proxy)
 
@@ -115,7 +115,7 @@ def test_a_secret_on_stdin_reaches_the_run_and_no_command_line(proxy: Host) -> N
     assert not any("hunter2" in word for call in proxy.calls() for word in call)
 
 
-def test_a_caller_without_stdin_is_served(proxy: Host) -> None:
+def test_a_run_without_stdin_works(proxy: Host) -> None:
     proxy.installed_wrapper("run")
     caller = proxy.folder / "caller.sh"
     caller.write_text(f"exec {' '.join(proxy.command('', '/usr/local/bin/flageemonitor-run')[6:])} x <&-\n")
@@ -143,7 +143,7 @@ def in_a_terminal(host: Host, *command: str) -> tuple[int, bytes]:
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_on_a_terminal_the_run_gets_it(proxy: Host) -> None:
+def test_on_a_terminal_the_run_gets_the_terminal(proxy: Host) -> None:
     proxy.answer("on-exec", "test -t 0 && test -t 1 && echo here; exit 5")
     path = str(proxy.installed_wrapper("run"))
     assert in_a_terminal(proxy, *proxy.command(path, "doctor")) == (5, b"here\r\n")
@@ -171,7 +171,7 @@ def test_a_container_that_goes_away_in_the_middle_is_not_an_answer(proxy: Host) 
     assert (done.returncode, "engine went away" in done.stderr) == (69, True)
 
 
-def test_a_run_that_ended_by_itself_keeps_its_code_although_the_container_is_replaced_then(proxy: Host) -> None:
+def test_a_finished_run_keeps_its_exit_code_although_the_container_is_replaced_then(proxy: Host) -> None:
     for code in (1, 130):
         proxy.container("flageemonitor")
         proxy.answer("on-exec", f"echo 'running|another|' >$STAND_IN/containers/flageemonitor; exit {code}")
@@ -238,7 +238,7 @@ def test_the_environment_file_is_read_by_key_and_never_run(proxy: Host) -> None:
     assert not (proxy.etc / "pwned").exists()
 
 
-def test_a_user_who_may_not_read_the_environment_file_goes_on_without_it(proxy: Host) -> None:
+def test_a_user_who_may_not_read_the_environment_file_continues_without_it(proxy: Host) -> None:
     path = proxy.installed_wrapper("run")
     for record in ("docker", "docker-hosts"):
         (proxy.stand_in / record).touch()
@@ -260,7 +260,7 @@ def test_runtime_name_names_another_runtime_and_nothing_else(proxy: Host) -> Non
 
 
 @pytest.mark.parametrize("name", TOOLS)
-def test_help_teaches_without_docker(host: Host, name: str) -> None:
+def test_help_works_without_docker(host: Host, name: str) -> None:
     (host.programs / "docker").unlink()
     done = host.run(host.installed_wrapper(name, "shop-1"), "--help")
     assert (done.returncode, done.stderr) == (0, "")
@@ -268,12 +268,12 @@ def test_help_teaches_without_docker(host: Host, name: str) -> None:
     assert len(done.stdout.splitlines()) > 4
 
 
-def test_help_of_run_goes_on_with_the_programs_own(proxy: Host) -> None:
+def test_help_of_run_includes_the_programs_own(proxy: Host) -> None:
     done = proxy.run(proxy.installed_wrapper("run"), "--help")
     assert done.stdout.endswith(f"in the container: flageemonitor {RUN} --help\n")
 
 
-def test_logs_shows_the_end_unless_told_otherwise(proxy: Host) -> None:
+def test_logs_shows_the_end_by_default(proxy: Host) -> None:
     path = proxy.installed_wrapper("logs")
     for given, passed in (
         ((), ("--tail=200",)),
@@ -290,7 +290,7 @@ def test_logs_shows_the_end_unless_told_otherwise(proxy: Host) -> None:
     assert proxy.calls()[-1] == ["logs", "--tail=200", "-f", "flageemonitor-watchtower"]
 
 
-def test_the_log_of_a_stopped_container_is_shown_and_its_state_said(proxy: Host) -> None:
+def test_the_log_of_a_stopped_container_is_shown_with_its_state(proxy: Host) -> None:
     proxy.container("flageemonitor", "exited")
     done = proxy.run(proxy.installed_wrapper("logs"))
     assert done.returncode == 0

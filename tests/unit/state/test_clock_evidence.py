@@ -107,7 +107,7 @@ def test_a_clock_years_in_the_past_deletes_nothing_and_is_seen(state: State) -> 
     assert isinstance(machine.beat(), Trusted)
 
 
-def test_forty_days_without_power_wait_for_the_control_planes_word(state: State) -> None:
+def test_after_forty_days_without_power_history_waits_for_the_control_planes_time(state: State) -> None:
     machine = Machine(state)
     machine.beat()
     machine.run()
@@ -146,7 +146,7 @@ def test_a_clock_that_the_control_plane_contradicts_deletes_nothing_although_it_
     assert isinstance(machine.beat(), Trusted)
 
 
-def test_a_control_plane_on_the_same_wrong_machine_is_not_believed_at_once(state: State) -> None:
+def test_a_control_plane_on_the_same_wrong_machine_is_not_trusted_at_once(state: State) -> None:
     machine = Machine(state)
     machine.beat()
     machine.run()

@@ -88,7 +88,7 @@ def test_the_last_versions_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x00" * 40, _document(2)[:20], b'{"schema_version": 2}'])
-def test_a_damaged_file_falls_back_to_the_version_before_and_says_so(tmp_path: Path, damage: bytes) -> None:
+def test_a_damaged_file_falls_back_to_the_previous_version_and_reports_it(tmp_path: Path, damage: bytes) -> None:
     store = ConfigStore(tmp_path)
     _replace(store, _document(1))
     _replace(store, _document(2))

@@ -60,7 +60,7 @@ def test_why_finds_a_host_by_what_people_know_of_it(state: State, asked: dict[st
     assert [record.name for record in why(state, **asked)] == names
 
 
-def test_why_tells_the_last_runs_first_and_no_more_than_asked(state: State) -> None:
+def test_why_shows_the_last_runs_first_and_no_more_than_asked(state: State) -> None:
     async def three() -> list[str]:
         ids = []
         for hour in range(3):
@@ -75,7 +75,7 @@ def test_why_tells_the_last_runs_first_and_no_more_than_asked(state: State) -> N
     assert [run.run_id for run in list_runs(state, limit=1)] == [ids[2]]
 
 
-def test_a_run_that_is_going_on_shows_what_is_open(state: State) -> None:
+def test_a_run_at_work_shows_its_open_hosts(state: State) -> None:
     async def half() -> None:
         ledger = SqlLedger(state, StillClock())
         await ledger.begin(info, HOSTS[:3])
@@ -90,7 +90,7 @@ def test_a_run_that_is_going_on_shows_what_is_open(state: State) -> None:
     assert hosts[0].gates == ()
 
 
-def test_an_unknown_run_is_none(state: State) -> None:
+def test_an_unknown_run_id_finds_no_run(state: State) -> None:
     assert find_run(state, "no such run") is None
 
 
@@ -103,7 +103,7 @@ def test_outcomes_of_a_later_release_can_be_read(state: State) -> None:
     assert list_runs(state)[0].outcomes == {"postponed": 1}
 
 
-def test_counts_tell_how_full_the_state_is(state: State) -> None:
+def test_counts_show_how_full_the_state_is(state: State) -> None:
     asyncio.run(complete_run(state, make_info(), [make_result(host) for host in HOSTS]))
     counts = count(state)
     assert (counts.runs, counts.running, counts.results, counts.outbox.waiting) == (1, 0, 45, 47)

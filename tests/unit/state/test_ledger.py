@@ -31,7 +31,7 @@ from tests.unit.state.support import (
 )
 
 
-def test_a_run_is_told_from_begin_to_finish(state: State) -> None:
+def test_a_run_is_recorded_from_start_to_end(state: State) -> None:
     hosts, info = make_hosts(3), make_info()
     asyncio.run(complete_run(state, info, [make_result(host) for host in hosts]))
 

@@ -15,7 +15,7 @@ from runtime.domain.model import Listing
 from tests.unit.state.support import StillClock, make_hosts
 
 
-def test_one_holder_for_each_host_and_the_second_is_told_who(tmp_path: Path) -> None:
+def test_each_host_has_one_lock_holder_and_the_second_gets_its_name(tmp_path: Path) -> None:
     async def two() -> None:
         locks = FileLocks(tmp_path, StillClock())
         async with locks.try_lock(host, "run A (shutdown_endpoint)") as first:
@@ -57,7 +57,7 @@ def test_one_lock_holds_for_every_entry_of_a_machine_and_for_where_it_is_reached
     assert asyncio.run(take_all()) == {name: name == "its neighbour" for name in others}
 
 
-def test_a_failing_holder_lets_go(tmp_path: Path) -> None:
+def test_a_holder_that_fails_releases_its_locks(tmp_path: Path) -> None:
     async def fail_then_take() -> str | None:
         locks = FileLocks(tmp_path, StillClock())
         with pytest.raises(ZeroDivisionError):
@@ -70,7 +70,7 @@ def test_a_failing_holder_lets_go(tmp_path: Path) -> None:
     assert asyncio.run(fail_then_take()) is None
 
 
-def test_a_job_waits_for_its_previous_run_or_is_told_of_it(tmp_path: Path) -> None:
+def test_a_job_waits_for_its_previous_run_or_is_refused_with_its_id(tmp_path: Path) -> None:
     async def overlap() -> list[str]:
         locks, order = FileLocks(tmp_path, StillClock()), []
 

@@ -48,7 +48,7 @@ def test_the_last_planned_fire_only_moves_forward(state: State) -> None:
     assert job_fires_seen(state) == {"night": later, "noon": NOON}
 
 
-def test_the_daemon_status_keeps_what_was_not_said_again(state: State) -> None:
+def test_the_daemon_status_keeps_fields_that_were_not_written_again(state: State) -> None:
     assert read_daemon_status(state) is None
     note_heartbeat(state, pid=42, started_at=NOON, now=NOON)
     note_refresh(state, RefreshResult("updated", "new", NOON, "c", warnings=("w",)), NOON + dt.timedelta(minutes=1))

@@ -106,7 +106,7 @@ def test_a_message_that_is_put_again_is_the_same_row(state: State) -> None:
     assert _seqs(state) == [1, 2]
 
 
-def test_a_row_is_there_exactly_when_what_it_tells_of_is_recorded(state: State) -> None:
+def test_a_row_exists_exactly_when_its_result_is_recorded(state: State) -> None:
     class Failure(Exception):
         pass
 
@@ -250,7 +250,7 @@ def test_an_acknowledgement_that_comes_after_the_lease_counts(state: State) -> N
     assert _acknowledge(state, ids) == 1
 
 
-def test_a_dead_letter_stays_with_its_reason_and_is_sent_again_only_when_told(state: State) -> None:
+def test_a_dead_letter_keeps_its_reason_and_is_sent_again_only_on_request(state: State) -> None:
     ids = _fill(state, _result(), _result())
     _lease(state)
     assert state.write(lambda c: dead_letter(c, ids[:1], "too_large", now=NOON)) == 1
@@ -377,7 +377,7 @@ def test_a_run_leaves_rows_for_its_start_its_hosts_and_its_end(state: State) -> 
     assert [row.sub for row in _lease(state).rows] == ["run.started", "host", "host", "run.finished"]
 
 
-def test_a_host_that_is_recorded_twice_is_told_once(state: State) -> None:
+def test_a_host_that_is_recorded_twice_is_delivered_once(state: State) -> None:
     [host] = make_hosts(1)
     ledger, info = SqlLedger(state, StillClock()), make_info()
 

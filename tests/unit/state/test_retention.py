@@ -55,7 +55,7 @@ def _pages(state: State) -> int:
         return int(connection.exec_driver_sql("PRAGMA page_count").scalar() or 0)
 
 
-def test_a_run_that_goes_on_is_never_removed(state: State) -> None:
+def test_a_run_at_work_is_never_removed(state: State) -> None:
     info = make_info()
     asyncio.run(SqlLedger(state, StillClock()).begin(info, make_hosts(2)))
     assert (

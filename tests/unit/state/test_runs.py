@@ -77,7 +77,7 @@ def test_a_run_that_was_killed_before_it_touched_a_host_counts_as_cancelled(stat
     assert run.exit_code == 130
 
 
-def test_the_lock_file_of_a_dead_process_is_swept(state: State) -> None:
+def test_the_lock_file_of_a_dead_process_is_removed(state: State) -> None:
     left = state.folder / "runs" / "0190.lock"
     left.parent.mkdir()
     left.write_text('{"pid": 1}')

@@ -127,7 +127,7 @@ def test_the_one_shot_container_is_the_documented_one() -> None:
         assert option in document
 
 
-def test_a_refused_update_is_told_as_json_in_the_same_form() -> None:
+def test_a_refused_update_is_reported_as_json_in_the_same_form() -> None:
     linux = re.search(
         r"printf '(\{\"schema\": 1.*?\})", (ROOT / "wrappers/linux/flageemonitor-update-image").read_text()
     )
