@@ -8,7 +8,7 @@ PIP    := $(BIN)/pip install -q --disable-pip-version-check --no-input
 PYTEST_ARGS ?= -q -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit mutants integration new-action check check-types check-rest format lock schema catalogues bench \
+.PHONY: help setup demo demo-up demo-down try test unit mutants integration new-action check check-types check-rest format lock schema catalogues bench \
 	image publish clean
 
 help: ## List these targets
@@ -21,6 +21,18 @@ demo: $(VENV)/.base ## The product at work on simulated terminals, in about a mi
 	@sh tools/system-packages.sh --optional demo
 	@$(BIN)/python -m demo.terminals.userland .cache/demo >/dev/null
 	@$(BIN)/python -m demo
+
+demo-up: $(VENV)/.base ## The demo's control plane, proxy and terminals, running in the background
+	@sh tools/system-packages.sh --optional demo
+	@$(BIN)/python -m demo.terminals.userland .cache/demo >/dev/null
+	@$(BIN)/python -m demo up
+
+demo-down: $(VENV)/.base ## Stop what demo-up started, and remove it
+	@$(BIN)/python -m demo down
+
+try: $(VENV)/.base ## Run an action on the demo's terminals: ACTION=diagnose_env [ARGS="--loja 1 --dry-run"]
+	@test -n "$(ACTION)" || { echo 'name the action: make try ACTION=diagnose_env ARGS="--loja 1 --dry-run"' >&2; exit 2; }
+	@$(BIN)/python -m demo try $(ACTION) $(ARGS)
 
 new-action: $(VENV)/.dev ## Write the skeleton of an action: NAME=set_motd [EFFECT=read|change|disrupt] [TARGET=terminal]
 	@test -n "$(NAME)" || { echo 'name the action: make new-action NAME=set_motd' >&2; exit 2; }
@@ -101,6 +113,7 @@ publish: $(VENV)/.dev ## Push the built proxy image if it passes the gate: IMAGE
 	$(BIN)/python -m tools.publish $(IMAGE) --from $(FROM) --channel $(CHANNEL) $(if $(ALLOW_TRIAL),--allow-trial)
 
 clean: ## Remove everything that was built or cached here
+	@test ! -e .demo/up/processes.json || { echo 'the demo is running: make demo-down first' >&2; exit 1; }
 	rm -rf $(VENV) .cache .demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:

@@ -1,9 +1,13 @@
-"""The demo's stage: starts control plane and terminals, runs commands of operator and proxy, takes everything down again."""
+"""The demo's stage: starts control plane and terminals, runs commands of operator and proxy, takes everything down again.
+
+Used by the story (`make demo`) and by the demo in the background (`make demo-up`), which keeps what was started.
+"""
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -13,7 +17,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,7 +28,7 @@ from rich.text import Text
 from demo import terminals
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
-_PROGRAMS = Path(sys.executable).parent
+PROGRAMS = Path(sys.executable).parent
 _START_S = 30.0
 _STOP_S = 10.0
 
@@ -34,10 +38,16 @@ class StageError(Exception):
 
 
 class Stage:
-    """``folder`` holds everything; nothing outside it is written. Processes are stopped in reverse order."""
+    """``folder`` holds everything; nothing outside it is written. Processes are stopped in reverse order.
 
-    def __init__(self, folder: Path) -> None:
+    ``keep(name, pid)``: is told of every process right after its start, and the processes are left to whom it tells; each has a
+    session of its own, so that it outlives the shell. ``window_hours``: how long terminals may be powered off from now on.
+    """
+
+    def __init__(self, folder: Path, *, keep: Callable[[str, int], None] | None = None, window_hours: int = 2) -> None:
         self.folder = folder
+        self.window_hours = window_hours
+        self._keep = keep
         width = shutil.get_terminal_size((132, 40)).columns if sys.stdout.isatty() else 132
         self.console = Console(width=width, highlight=False)
         self._width = width
@@ -79,7 +89,7 @@ class Stage:
 
     def proxy(self, *arguments: str, expected: int = 0) -> None:
         """A command of an operator at the proxy, shown as it is on a terminal."""
-        self._command("flageemonitor-run", arguments, self._proxy_environment(), expected=expected)
+        self._command("flageemonitor-run", arguments, self.proxy_environment(), expected=expected)
 
     def _command(
         self,
@@ -93,7 +103,7 @@ class Stage:
         shown = " ".join(argument if " " not in argument else f"'{argument}'" for argument in arguments)
         self.console.print(Text("\n$ ", style="bold green") + Text(f"{program} {shown}", style="bold"))
         self.console.file.flush()
-        argv = (str(_PROGRAMS / program), *arguments)
+        argv = (str(PROGRAMS / program), *arguments)
         done = subprocess.run(
             argv,
             cwd=self.folder,
@@ -119,7 +129,8 @@ class Stage:
             "FLAGEE_LOG_FORMAT": "json",
         }
 
-    def _proxy_environment(self) -> dict[str, str]:
+    def proxy_environment(self) -> dict[str, str]:
+        """What makes `flageemonitor-run` the demo's proxy."""
         return {
             **self._environment,
             "COLUMNS": str(self._width),
@@ -137,31 +148,58 @@ class Stage:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
-        log = self._stack.enter_context((self.folder / "control-plane.log").open("wb"))
-        argv = (str(_PROGRAMS / "flagee-server"), "serve", "--bind", f"127.0.0.1:{port}")
-        process = subprocess.Popen(argv, cwd=self.folder, env=self._server_environment(), stdout=log, stderr=log)
-        self._stack.callback(_stop, process)
-        deadline = time.monotonic() + _START_S
-        while True:
-            try:
-                with urllib.request.urlopen(f"{self.url}/health", timeout=2) as answer:  # noqa: S310  # our own loopback server
-                    if answer.status == 200:
-                        return
-            except (urllib.error.URLError, OSError):
-                pass
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise StageError(
-                    f"the control plane did not start:\n{(self.folder / 'control-plane.log').read_text()[-2000:]}"
-                )
-            time.sleep(0.1)
+        argv = (str(PROGRAMS / "flagee-server"), "serve", "--bind", f"127.0.0.1:{port}")
+        self._start("control-plane", argv, self.folder, self._server_environment(), self._healthy)
 
     def start_terminals(self, only: Sequence[str]) -> terminals.Ready:
-        self.ready = self._stack.enter_context(
-            terminals.running(
-                self.folder / "terminals", "--only", ",".join(only), "--cache", str(_REPOSITORY / ".cache" / "demo")
-            )
+        ready = self.folder / "terminals.json"
+        options = (
+            "--only",
+            ",".join(only),
+            "--cache",
+            str(_REPOSITORY / ".cache" / "demo"),
+            "--ready-file",
+            str(ready),
         )
+        argv = (sys.executable, "-m", "demo.terminals", "--folder", str(self.folder / "terminals"), *options)
+        pid = self._start("terminals", argv, _REPOSITORY, self._environment, ready.exists)
+        self.ready = terminals.Ready(pid, json.loads(ready.read_bytes()))
         return self.ready
+
+    def _healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=2) as answer:  # noqa: S310  # our own loopback server
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def _start(
+        self, name: str, argv: Sequence[str], cwd: Path, environment: Mapping[str, str], ready: Callable[[], bool]
+    ) -> int:
+        """Start a process and wait until it is ready; its pid. Raises StageError with the end of its log."""
+        path = self.folder / f"{name}.log"
+        with path.open("wb") as log:
+            process = subprocess.Popen(
+                argv,
+                cwd=cwd,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=self._keep is not None,
+            )
+        if self._keep is None:
+            self._stack.callback(_stop, process)
+        else:
+            self._keep(name, process.pid)
+        deadline = time.monotonic() + _START_S
+        while not ready():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise StageError(f"{name} did not start:\n{path.read_text(errors='replace')[-2000:]}")
+            time.sleep(0.1)
+        if self._keep is not None:
+            process.returncode = 0  # it outlives us, and nobody here waits for it
+        return process.pid
 
     def keep_token(self, token: str) -> None:
         """Where the installer puts it: a file that only the proxy reads."""

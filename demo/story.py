@@ -24,8 +24,8 @@ def tell(stage: Stage) -> int:
     stage.say(
         "Everything you see runs for real, in this folder: a control plane, a proxy, SSH servers that play old and new tills."
     )
-    _fleet(stage)
-    _control_plane(stage)
+    fleet(stage)
+    control_plane(stage)
     _look(stage)
     _privilege(stage)
     _change(stage)
@@ -37,7 +37,8 @@ def tell(stage: Stage) -> int:
     return 0
 
 
-def _fleet(stage: Stage) -> None:
+def fleet(stage: Stage) -> None:
+    """Start the terminals, and show them."""
     ready = stage.start_terminals(CAST)
     stage.chapter("The store", f"{len(ready.terminals)} terminals on loopback. {_isolation(ready)}")
     for terminal in ready.terminals:
@@ -56,19 +57,20 @@ def _isolation(ready: terminals.Ready) -> str:
     return f"Each answers real shell scripts inside its own tree ({way}); none can reach this machine's files.{notes}"
 
 
-def _control_plane(stage: Stage) -> None:
+def control_plane(stage: Stage) -> None:
+    """Register customer and network, start the control plane, and give the proxy its configuration."""
     stage.chapter(
         "The control plane",
         "An operator registers the customer and its network, stores its configuration, and issues a token for its proxy.",
     )
     document = stage.folder / "config_bot.json"
     assert stage.ready is not None  # noqa: S101
-    document.write_text(json.dumps(configuration(stage.ready), indent=2), encoding="utf-8")
+    document.write_text(json.dumps(configuration(stage.ready, stage.window_hours), indent=2), encoding="utf-8")
     stage.server("init-db")
     stage.server("client", "add", "demo-customer")
     stage.server("network", "add", "demo-customer", NETWORK)
     stage.server("config", "set", "demo-customer", NETWORK, document.name)
-    token = stage.issue_token("demo-customer", "--network", NETWORK, "--expires", "1d")
+    token = stage.issue_token("demo-customer", "--network", NETWORK, "--expires", "30d")
     stage.say("  (the token is shown once; only its hash is stored)", "dim")
     stage.start_control_plane()
     stage.keep_token(token)
@@ -150,7 +152,7 @@ def _end(stage: Stage) -> None:
     )
 
 
-def configuration(ready: terminals.Ready) -> dict[str, Any]:
+def configuration(ready: terminals.Ready, window_hours: int = 2) -> dict[str, Any]:
     """The network's document, schema version 2. Short time limits, because one of the terminals hangs on purpose."""
     credentials, hosts = [], []
     for terminal in ready.terminals:
@@ -186,7 +188,7 @@ def configuration(ready: terminals.Ready) -> dict[str, Any]:
             "host_deadline": 40,
         },
         "compatibility": {"mode": "enforce"},
-        "actions": {"shutdown_endpoint": {"params": {"windows": [_around(now)]}}},
+        "actions": {"shutdown_endpoint": {"params": {"windows": [_around(now, window_hours)]}}},
         "schedule": [
             {
                 "id": "timezone-weekly",
@@ -206,7 +208,7 @@ def configuration(ready: terminals.Ready) -> dict[str, Any]:
     }
 
 
-def _around(now: dt.datetime) -> dict[str, str]:
+def _around(now: dt.datetime, hours: int) -> dict[str, str]:
     """A window that is open at this moment, so that the dry-run has something to tell at any time of day."""
-    start, end = now - dt.timedelta(hours=1), now + dt.timedelta(hours=2)
+    start, end = now - dt.timedelta(hours=1), now + dt.timedelta(hours=hours)
     return {"start": f"{start:%H:%M}", "end": f"{end:%H:%M}"}
