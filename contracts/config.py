@@ -214,6 +214,10 @@ class Ssh(Part):
         30.0,  # a server that looks up names at two servers that do not answer takes 22 s
         description="seconds for one login; the connection alone may take a third of it, and 10 s at least",
     )
+    connect_attempts: Annotated[int, Field(ge=1, le=5)] = Field(
+        2,
+        description="attempts to connect to one terminal; a silent one is tried again only while no other host waits",
+    )
     command_timeout: Annotated[float, Field(gt=0, le=3600)] = Field(
         60.0, description="seconds for one script on a terminal, becoming root included"
     )

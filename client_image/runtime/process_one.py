@@ -12,10 +12,11 @@ import contextlib
 from runtime.domain.action import Decision, Done, Failed, Refused, Stage
 from runtime.domain.errors import HostError, Permanent, RunError, Transient
 from runtime.domain.facts import Facts
-from runtime.domain.model import HOST_KEY, IDENTITY, Allow, Deny, Host, HostResult, Outcome, Reason, Verdict
+from runtime.domain.model import CONNECTION, HOST_KEY, IDENTITY, Allow, Deny, Host, HostResult, Outcome, Reason, Verdict
 from runtime.domain.ports import Driver, Observation
 from runtime.domain.subject_record import Ended, SubjectRecord, last_line
 from runtime.engine import gates
+from runtime.engine.attempts import ordinal, pause_before_next
 from runtime.engine.recognise import recognise
 from runtime.engine.run_context import RunContext
 
@@ -95,11 +96,31 @@ class SubjectRun:
         return self.record.note("lock", locked)
 
     async def connect(self, held: contextlib.AsyncExitStack) -> None:
-        """Reach the subject, until ``held`` ends."""
-        self.driver = self.run.drivers[self.action.target](self.host, self.binding, self.run)
-        begun = self.run.clock.monotonic()
-        learned = await held.enter_async_context(self.driver.connected())
-        self.record.spent("connect", self.run.clock.monotonic() - begun)
+        """Reach the subject, until ``held`` ends. What may pass is tried again, here and never later: nothing was sent yet."""
+        run, record = self.run, self.record
+        self.driver = run.drivers[self.action.target](self.host, self.binding, run)
+        failed = ""
+        while True:
+            record.attempts += 1
+            tried = run.clock.monotonic()
+            try:
+                learned = await held.enter_async_context(self.driver.connected())
+                break
+            except HostError as error:
+                now = run.clock.monotonic()
+                left = run.host_deadline - (now - self._began)
+                limits = {"took": now - tried, "left": left, "spare": run.spare()}
+                pause = pause_before_next(error, record.attempts, run.connect_attempts, **limits)
+                if not pause or await run.stop.within(pause):
+                    if record.attempts > 1:
+                        error.message += f" ({record.attempts} attempts)"
+                    raise
+                failed = error.message
+            finally:
+                record.spent("connect", run.clock.monotonic() - tried)
+        if failed:
+            text = f"connected at the {ordinal(record.attempts)} attempt; before it: {failed}"
+            record.note(CONNECTION, Allow(text))
         if learned:  # recorded, so that somebody can compare it: whoever answers first is believed (W-23)
             self.record.note(HOST_KEY, Allow(f"seen for the first time, pinned: {learned}"))
 
@@ -325,6 +346,7 @@ class SubjectRun:
             report=ended.report,
             compatibility=record.compatibility,
             durations=dict(record.durations),
+            attempts=record.attempts,
             started_at=self._began_at,
             finished_at=self.run.clock.now(),
         )

@@ -181,6 +181,7 @@ class Installation:
             identities=SqlIdentities(self.state, self.clock),
             drivers={"terminal": Terminals(remote, watch, busy, config.ssh.command_timeout)},
             host_deadline=config.ssh.host_deadline,
+            connect_attempts=config.ssh.connect_attempts,
         )
 
     def close(self) -> None:

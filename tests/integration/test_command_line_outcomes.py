@@ -40,10 +40,10 @@ TIMEZONE = "update_endpoint_timezone"
 EXIT_CODES = {0, 1, 2, 3, 4, 5, 6, 130}
 OLD_KEX = "key exchange: diffie-hellman-group14-sha1,diffie-hellman-group1-sha1"
 OLD_SERVER = f"{OLD_KEX}; host key: ssh-rsa; cipher: aes128-cbc,3des-cbc"
-# backoff: nothing waits between tries yet. internal: only a mistake of ours makes it. read_only: test_lasting.py has a real root.
+# internal: only a mistake of ours makes it. read_only: test_lasting.py has a real root.
 # password_expired, login_refused, login_question: test_ssh_dialogues.py has logins that ask and refuse.
 UNSEEN = {
-    *(("skipped", "backoff"), ("failed", "internal"), ("failed", "read_only")),
+    *(("failed", "internal"), ("failed", "read_only")),
     *(("unreachable", reason) for reason in ("password_expired", "login_refused", "login_question")),
     *(("failed", reason) for reason in ("password_expired", "login_question")),
 }

@@ -22,11 +22,13 @@ class HostError(Exception):
 
 
 class Transient(HostError):
-    """Worth another try later: the network, a busy server."""
+    """May pass in a moment, and another attempt does no harm: the network, a busy server. Before anything was sent to the host,
+    the run tries again."""
 
 
 class Permanent(HostError):
-    """Will not heal by itself: a changed key, a refused login, an answer that makes no sense."""
+    """Not worth another attempt in this run: a changed key, a refused login, an answer that makes no sense. Also what another
+    attempt could make worse, such as a login that was cut after a password was given: attempts are counted there."""
 
 
 class RunError(Exception):

@@ -48,7 +48,6 @@ class Reason(StrEnum):
     PROTECTED_ROLE = "protected_role"
     TERMINAL_BUSY = "terminal_busy"
     HOST_LOCKED = "host_locked"
-    BACKOFF = "backoff"
     REFUSED = "refused"
     # blocked
     COMPAT_UNKNOWN = "compat_unknown"
@@ -296,6 +295,7 @@ class Deny:
 Verdict = Allow | Deny
 
 
+CONNECTION = "connection"  # the record of a connection that took more than one attempt
 HOST_KEY = "host_key"  # the record of a login that pinned a key
 IDENTITY = "identity"  # the record of what the machine said of itself
 
@@ -336,7 +336,7 @@ class HostResult:
     """The one record of what happened to one host in one run. Durations are seconds, instants are aware UTC.
 
     ``plan``: for people, what was applied, or under dry-run would be; ``stages``: what of it is proven; ``changes``: the values
-    before and after, where a stage replaces one by another.
+    before and after, where a stage replaces one by another; ``attempts``: to connect, 0 where nothing was tried.
     """
 
     host: Host
@@ -353,6 +353,7 @@ class HostResult:
     report: Mapping[str, Any] = field(default_factory=dict)
     compatibility: Mapping[str, Any] = field(default_factory=dict)
     durations: Mapping[str, float] = field(default_factory=dict)
+    attempts: int = 0
     started_at: dt.datetime | None = None
     finished_at: dt.datetime | None = None
 

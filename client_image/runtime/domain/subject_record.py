@@ -35,7 +35,7 @@ class SubjectRecord:
     """``stages``: those that were sent, in order; only the last can be unconfirmed. ``writes``: whether files are changed.
 
     ``changes``: of the stages that were applied, or under dry-run would be. ``warning``: about the subject's identity.
-    ``durations``: seconds.
+    ``durations``: seconds. ``attempts``: to connect.
     """
 
     gates: list[GateRecord] = field(default_factory=list)
@@ -48,6 +48,7 @@ class SubjectRecord:
     durations: dict[str, float] = field(default_factory=dict)
     stages: list[StageRecord] = field(default_factory=list)
     writes: bool = False
+    attempts: int = 0
 
     def note(self, gate: str, verdict: Verdict) -> Ended | None:
         """Record what a gate said. The end of the subject when it refuses."""

@@ -76,6 +76,7 @@ def result_json(info: RunInfo, result: HostResult) -> dict[str, Any]:
         "report": dict(result.report),
         "compatibility": dict(result.compatibility),
         "durations": dict(result.durations),
+        "attempts": result.attempts,
         "started_at": instant(result.started_at),
         "finished_at": instant(result.finished_at),
         "action": info.action,

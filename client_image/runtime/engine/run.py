@@ -123,6 +123,11 @@ class FanOut:
         self._at_work: set[asyncio.Task[HostResult]] = set()
         self._results: dict[int, HostResult] = {}
 
+    @property
+    def waiting(self) -> int:
+        """Hosts that were not begun yet."""
+        return len(self._hosts) - len(self._results) - len(self._at_work)
+
     async def worker(self) -> None:
         """Process hosts until none is left. After a stop no host is begun: ``work`` sees the stop and says so."""
         for number, host in self._queue:
@@ -196,7 +201,7 @@ async def execute(
         with contextlib.suppress(RunError):  # its caller must hear what stopped the run, not that it went unrecorded
             await context.ledger.refuse(job.info, error)
         raise
-    context = replace(context, entries=entry_index(entries))
+    context = replace(context, entries=entry_index(entries), spare=lambda: 0.0 if fan_out.waiting else left())
     if job.effect == "disrupt":
         leaving = {host.address for host in hosts}
         context = replace(context, neighbours=Neighbours(places(config), entries, leaving))

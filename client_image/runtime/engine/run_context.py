@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 from runtime.domain.action import Target
 from runtime.domain.identity import EntryIndex
@@ -19,6 +20,8 @@ from runtime.engine.stop import Stop
 @dataclass(frozen=True, slots=True)
 class RunContext:
     """``drivers``: for each kind of subject, what makes the driver of one. ``host_deadline``: seconds for one subject.
+    ``connect_attempts``: the most that are made for one; ``spare``: seconds that the run has for a subject without making others
+    wait.
 
     Filled in once the inventory was read: ``entries``: all that it knows, indexed; ``neighbours``: who may vouch for a store.
     """
@@ -33,5 +36,7 @@ class RunContext:
     identities: IdentityBook
     drivers: Mapping[Target, Callable[[Host, Binding, RunContext], Driver]]
     host_deadline: float
+    connect_attempts: int = 1
+    spare: Callable[[], float] = lambda: inf
     entries: EntryIndex = field(default_factory=EntryIndex)
     neighbours: Neighbours = field(default_factory=Neighbours)

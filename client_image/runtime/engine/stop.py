@@ -26,6 +26,12 @@ class Stop:
             self.reason, self.text = reason, text
             self._event.set()
 
+    async def within(self, seconds: float) -> bool:
+        """Wait that long, or until the run is to stop; whether it is."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._event.wait(), seconds)
+        return self.requested
+
     def hurry(self) -> None:
         """Give up the grace time: the second Ctrl-C."""
         self._now.set()

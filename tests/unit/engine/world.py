@@ -80,6 +80,7 @@ class Terminal:
     on_step: Callable[[], None] | None = None
     on_look: Callable[[], None] | None = None
     refuse: HostError | None = None
+    refusals: int = 1000  # as many connections are refused
     hang: bool = False
     hang_on_step: bool = False
     hang_on_confirm: bool = False
@@ -135,13 +136,15 @@ class MemoryRemote:
     def __init__(self, terminals: Mapping[str, Terminal], session: type[MemorySession] = MemorySession) -> None:
         self.terminals, self.session = terminals, session
         self.connected: list[str] = []
+        self.on_refusal: Callable[[], None] = lambda: None
 
     @contextlib.asynccontextmanager
     async def connect(self, host: Host, *, deadline: float) -> AsyncIterator[MemorySession]:
         terminal = self.terminals[host.name]
         self.connected.append(host.name)
-        if terminal.refuse is not None:
-            raise terminal.refuse
+        if terminal.refuse is not None and self.connected.count(host.name) <= terminal.refusals:
+            self.on_refusal()
+            raise type(terminal.refuse)(*vars(terminal.refuse).values())
         yield self.session(terminal)
 
 
@@ -314,6 +317,7 @@ class World:
             anchor=clocks.Anchor.take(self.clock),
             drivers={"terminal": terminals},
             host_deadline=self.host_deadline,
+            connect_attempts=self.document.ssh.connect_attempts,
             identities=self.identities,
             entries=entry_index(self.entries),
         )

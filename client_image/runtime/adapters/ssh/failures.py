@@ -57,7 +57,7 @@ def timed_out(host: Host, client: Client, user: str, login: float) -> HostError:
         text = f"{_place(host)} does not finish the login of {user}"
         if client.words:
             text += f"; it said: {client.words}"
-    return Transient(Outcome.UNREACHABLE, Reason.TIMEOUT, f"{text} ({limit})")
+    return _kind(client)(Outcome.UNREACHABLE, Reason.TIMEOUT, f"{text} ({limit})")
 
 
 def failure(host: Host, client: Client, user: str, error: Exception) -> HostError:
@@ -76,12 +76,17 @@ def failure(host: Host, client: Client, user: str, error: Exception) -> HostErro
         return Permanent(Outcome.UNREACHABLE, Reason.NO_COMMON_ALGORITHM, text)
     if isinstance(error, asyncssh.Error | OSError):
         text = f"{_place(host)} ended the connection before the login was done: {_reason(error, client)}"
-        return Transient(Outcome.UNREACHABLE, Reason.REFUSED_CONNECTION, text)
+        return _kind(client)(Outcome.UNREACHABLE, Reason.REFUSED_CONNECTION, text)
     return Permanent(
         Outcome.UNREACHABLE,
         Reason.AUTH_FAILED,
         f"{host.name} cannot be logged in to as {user}: {words.said(str(error))}",
     )
+
+
+def _kind(client: Client) -> type[Transient | Permanent]:
+    """Transient only as long as no credential was given: servers count logins that were begun, and lock accounts."""
+    return Permanent if client.offered else Transient
 
 
 def _refused_login(host: Host, client: Client, user: str, *, hung_up: bool) -> HostError:
