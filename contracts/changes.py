@@ -12,14 +12,12 @@ from decimal import Decimal
 from functools import cache
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from contracts.action_names import Contradiction, default_at, merged, settings_of
 from contracts.address import parse_network
 from contracts.catalogue import ActionEntry, Catalogue
 from contracts.config import ActionSettings, FreezeWindow, Job, NetworkConfig, Rollout, StaticInventory
 from contracts.differences import differences, shown
-from contracts.in_words import job_in_words, listed, window_in_words
+from contracts.in_words import items, job_in_words, listed, window_in_words
 from contracts.parameters import model_of, secrets_of
 from contracts.static_hosts import StaticHosts
 
@@ -99,7 +97,7 @@ class _Sides:
         return found or ActionSettings()
 
     def params(self, action: str, own: Mapping[str, Any]) -> dict[str, Any]:
-        """Parameters with the action's defaults, as JSON values; as they are written where they cannot be used."""
+        """Parameters with the action's defaults, as JSON values, secrets too; as they are written where they cannot be used."""
         return self._params(action, own) if own else self._unchanged(action)
 
     def _params(self, action: str, own: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,17 +105,19 @@ class _Sides:
         given = {name: default_at(self.config, path) for name, path in entry.defaults.items()} if self.config else {}
         values = merged({**given, **self.settings(action).params}, own, entry.adds)
         try:
-            return self._model(action).model_validate(values).model_dump(mode="json") if entry.parameters else values
-        except (ValidationError, ValueError):
+            plain = self._model(action).model_validate(values).model_dump(mode="json") if entry.parameters else values
+        except ValueError:
             return values
+        # The model masks its secrets, and two masked ones look alike.
+        return plain | {name: values[name] for name in secrets_of(entry.parameters) & values.keys()}
 
     def jobs(self) -> dict[str, tuple[Job, str, ActionEntry]]:
         """The jobs that are started: id -> job, canonical action, entry."""
         found = {}
         for job in self.config.schedule if self.config else ():
-            action = self.names(job.selector.provider).get(job.action)
-            entry = self.catalogue.actions.get(action or "")
-            if action and entry and entry.available and job.enabled and self.settings(action).enabled:
+            action = self.names(job.selector.provider).get(job.action, "")
+            entry = self.catalogue.actions.get(action)
+            if entry and entry.available and job.enabled and self.settings(action).enabled:
                 found[job.id] = (job, action, entry)
         return found
 
@@ -138,7 +138,7 @@ def _jobs(old: _Sides, new: _Sides) -> Iterator[Change]:
         elif was[key][0] != job:
             parts = ", ".join(path for path, _, _ in differences(was[key][0], job))
             yield Change("info", path, f"changed: {parts} of job {key}")
-    for key in was.keys() - now.keys():
+    for key in sorted(was.keys() - now.keys()):
         yield Change("info", f"schedule.{key}", f"removed: {old.told(*was[key])}")
 
 
@@ -161,9 +161,9 @@ def _parameters(action: str, entry: ActionEntry, was: Mapping[str, Any], now: Ma
         if before == after:
             continue
         if name in entry.protects:
-            yield from _protection(path, action, before or (), after or ())
+            yield from _protection(path, action, items(before), items(after))
         elif name == entry.windows:
-            texts = [listed(value or (), window_in_words) for value in (before, after)]
+            texts = [listed(items(value), window_in_words) for value in (before, after)]
             yield Change(_LEVEL[entry.effect], path, f"changed: window of {action}: {texts[0]} -> {texts[1]}")
         else:
             harmless = name in declared and name not in secrets
@@ -226,7 +226,7 @@ def _share(side: _Sides, name: str) -> Rollout:
 
 def _freezes(before: Iterable[FreezeWindow], after: Iterable[FreezeWindow]) -> Iterator[Change]:
     was, now = {one.id: one for one in before}, {one.id: one for one in after}
-    for key in was.keys() - now.keys():
+    for key in sorted(was.keys() - now.keys()):
         yield Change("danger", f"freeze.{key}", f"removed: freeze {key} ({_frozen(was[key])})")
     for key, freeze in now.items():
         if key not in was:
@@ -264,11 +264,11 @@ def _reach(before: NetworkConfig, after: NetworkConfig) -> Iterator[Change]:
     if gone := _only_in(before.ssh.allowed_networks, after.ssh.allowed_networks):
         yield Change("info", "ssh.allowed_networks", f"removed from ssh.allowed_networks: {listed(gone)}")
     was, now = ({one.address: one for one in side.concentrators} for side in (before, after))
-    for address in was.keys() - now.keys():
+    for address in sorted(was.keys() - now.keys()):
         yield Change("danger", "concentrators", f"removed: {address} is no longer protected as a concentrator")
-    for address in now.keys() - was.keys():
+    for address in sorted(now.keys() - was.keys()):
         yield Change("info", "concentrators", f"new: {address} is protected as a concentrator")
-    for address in was.keys() & now.keys():
+    for address in sorted(was.keys() & now.keys()):
         for path, old_value, new_value in differences(was[address], now[address]):
             lost = path == "name" and was[address].name is not None  # hosts are protected by that name as well
             yield Change(

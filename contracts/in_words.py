@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from contracts.catalogue import ActionEntry
 from contracts.config import Job, JobSelector
 from contracts.cron import Cron, parse_cron
+from contracts.differences import shown
 from contracts.static_hosts import StaticHosts
 
 _BY_EFFECT = {"read": "looks at", "change": "changes", "disrupt": "disrupts"}
@@ -35,9 +36,9 @@ def job_in_words(
     if job.not_after is not None:
         parts.append(f"starts none after {job.not_after:%H:%M}")
     if entry.windows in params:
-        parts.append(f"window {listed(params[entry.windows], window_in_words)}")
+        parts.append(f"window {listed(items(params[entry.windows]), window_in_words)}")
     for name in entry.protects:
-        given = params.get(name) or ()
+        given = items(params.get(name))
         parts.append(f"{name}: {len(given)}" if given else f"no {name}")
     if job.dry_run:
         parts.append("dry-run only: nothing is changed")
@@ -65,7 +66,7 @@ def targets(selector: JobSelector, entry: ActionEntry, hosts: StaticHosts | None
         every = f"every {noun}"
     if selector.terminals and not selector.stores:
         shown += ", in every store"
-    return f"{every} {shown}".rstrip() if shown else f"{every} of the network"
+    return f"{every} {shown}" if shown else f"{every} of the network"
 
 
 def times(cron: Cron) -> str:
@@ -73,9 +74,9 @@ def times(cron: Cron) -> str:
     every_day = len(cron.days) == 31 and len(cron.months) == 12
     if every_day and len(cron.hours) == 24 and len(cron.weekdays) == 7:
         minutes = cron.minutes
-        step = minutes[1] - minutes[0] if len(minutes) > 1 else 60
         if len(minutes) == 1:
             return f"every hour at minute {minutes[0]}"
+        step = minutes[1] - minutes[0]
         if 60 % step == 0 and minutes == tuple(range(0, 60, step)):
             return f"every {step} minutes" if step > 1 else "every minute"
     clock = [f"{hour:02}:{minute:02}" for hour in cron.hours for minute in cron.minutes]
@@ -86,13 +87,20 @@ def times(cron: Cron) -> str:
 
 
 def window_in_words(window: Any) -> str:
-    """A window of the action's parameters, as a document writes it or as the model holds it."""
+    """A window of the action's parameters, as a document writes it."""
     if not isinstance(window, Mapping):
-        window = window.model_dump(mode="json")
-    days = f" {','.join(window['weekdays'])}" if window.get("weekdays") else ""
-    stores = f" in store {listed(window['stores'])}" if window.get("stores") else ""
+        return shown("window", window)
+    days = f" {','.join(map(str, items(window['weekdays'])))}" if window.get("weekdays") else ""
+    stores = f" in store {listed(items(window['stores']))}" if window.get("stores") else ""
     zone = f" {window['timezone']}" if window.get("timezone") else ""
     return f"{str(window.get('start'))[:5]}-{str(window.get('end'))[:5]}{days}{stores}{zone}"
+
+
+def items(value: Any) -> Collection[Any]:
+    """A parameter that has to be a list. A stored document may have something else there: one value is a list of one."""
+    if value is None:
+        return ()
+    return value if isinstance(value, list | tuple) else (value,)
 
 
 def listed(values: Collection[Item], as_text: Callable[[Item], str] = str) -> str:

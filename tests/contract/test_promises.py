@@ -2,6 +2,7 @@
 
 import datetime as dt
 import random
+import re
 import time
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -58,6 +59,17 @@ NEVER: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         "outside its window (22:00-06:00) or inside freeze late",
     ),
     "not_after at its very time": ({"cron": "50 23 * * *", "not_after": "23:50"}, {}, "not_after 23:50 is the very time"),
+    "a freeze of every night, and an action that works at any time": (
+        {"cron": "0 3 * * *", "action": "update_endpoint_timezone"},
+        {"freeze": [{"id": "all", "from_time": "02:00", "to_time": "04:00"}]}, "inside freeze all",
+    ),
+    "the window's end by jitter's earliest start": ({"cron": "50 21 * * *", "jitter": 3600}, {}, "outside its window"),
+    "every midnight": (
+        {"cron": "0 0 * * *"}, windows({"start": "00:01", "end": "23:59"}), "outside its window (00:01-23:59)",
+    ),
+    "the last minute of the day": (
+        {"cron": "59 23 * * *"}, windows({"start": "00:00", "end": "23:59"}), "outside its window (00:00-23:59)",
+    ),
     "a window for some stores, and the job for another": (
         {"cron": "50 23 * * *", "selector": {"stores": [8]}}, windows({**NIGHT, "stores": [7]}), "no window for it",
     ),
@@ -68,7 +80,6 @@ MAY: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "the window's first minute": ({"cron": "0 22 * * *"}, {}),
     "one of many times": ({"cron": "0 */6 * * *"}, {}),
     "the night of the day before": ({"cron": "0 3 * * tue"}, windows({**NIGHT, "weekdays": ["mon"]})),
-    "one store of two": ({"cron": "50 23 * * *", "selector": {"stores": [7, 8]}}, windows({**NIGHT, "stores": [8]})),
     "parameters of its own": ({"cron": "0 12 * * *", "params": {"windows": [{"start": "11:00", "end": "13:00"}]}}, {}),
     "a freeze of another effect": (
         {"cron": "50 23 * * *"},
@@ -78,6 +89,13 @@ MAY: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "Christmas, frozen this year and not the next": ({"cron": "50 23 24 12 *"}, {"freeze": [BLACK_FRIDAY]}),
     "an action without windows": ({"cron": "0 12 * * *", "action": "diagnose_env"}, {}),
     "not_after in the same night": ({"cron": "50 23 * * *", "not_after": "05:00"}, {}),
+    "not_after twelve hours later": ({"cron": "0 22 * * *", "not_after": "10:00"}, {}),
+    "not_after more than twelve hours later, on the same day": (
+        {"cron": "0 3 * * *", "action": "diagnose_env", "not_after": "23:00"}, {},
+    ),
+    "jitter as long as the time until not_after": ({"cron": "50 23 * * *", "not_after": "23:55", "jitter": 300}, {}),
+    "a window only for a store, which the others do without": ({"cron": "50 23 * * *"}, windows({**NIGHT, "stores": [7]})),
+    "the first midnight of the window": ({"cron": "0 0 * * *"}, windows({"start": "00:00", "end": "00:01"})),
     "a day in years": ({"cron": "50 23 29 2 *"}, {}),
     "a zone of its own, by both": (
         {"cron": "50 23 * * *", "timezone": "Asia/Tokyo"}, windows({**NIGHT, "timezone": "Asia/Tokyo"}),
@@ -95,9 +113,19 @@ def test_a_job_that_can_never_run_is_an_error(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", MAY)
-def test_a_job_that_can_run_is_not_reported(case: str) -> None:
+def test_a_job_that_can_run_everywhere_is_not_reported(case: str) -> None:
     job, parts = MAY[case]
-    assert [str(finding) for finding in found(jobs=[{"action": OFF, **job}], **parts) if finding.level == "error"] == []
+    assert [str(finding) for finding in found(jobs=[{"action": OFF, **job}], **parts)] == []
+
+
+def test_a_job_that_has_a_window_in_one_of_its_two_stores_is_a_warning() -> None:
+    job = {"action": OFF, "cron": "50 23 * * *", "selector": {"stores": [7, 8]}}
+    [one] = found(jobs=[job], **windows({**NIGHT, "stores": [8]}))
+    assert (one.level, "can never run in store 7: " in one.text, "no window for it" in one.text) == (
+        "warning",
+        True,
+        True,
+    )
 
 
 def test_a_job_that_can_never_run_in_one_store_is_a_warning() -> None:
@@ -105,9 +133,61 @@ def test_a_job_that_can_never_run_in_one_store_is_a_warning() -> None:
     assert (one.level, "can never run in store 7" in one.text) == ("warning", True)
 
 
-def test_a_limit_of_the_next_day_is_a_warning() -> None:
-    [one] = found(jobs=[{"action": "diagnose_env", "cron": "0 12 * * *", "not_after": "11:00"}])
-    assert (one.level, "23 h after 12:00" in one.text) == ("warning", True)
+OTHER = {"from_time": "20:00", "to_time": "08:00"}
+
+
+@pytest.mark.parametrize(
+    ("freezes", "named"),
+    [
+        ([{"stores": [0]}], "store 0"),
+        ([{"stores": [9, 3]}], "store 3, 9"),
+        ([{"stores": [number]} for number in range(5)], "store 0, 1, 2, 3, 4"),
+        ([{"stores": [number]} for number in range(6)], "store 0, 1, 2, 3, 4 and 1 more"),
+        ([{"stores": [1], "reason": "stock"}, {"stores": [2], "reason": "audit"}], "store 1, 2"),
+        ([{"stores": [1, 1, 2]}, {"stores": [3], "effects": ["read"]}], "store 1, 2"),
+    ],
+)
+def test_stores_with_the_same_rules_are_named_together(freezes: list[dict[str, Any]], named: str) -> None:
+    given = [{"id": f"f{number}", **OTHER, **freeze} for number, freeze in enumerate(freezes)]
+    [one] = found(jobs=[{"action": OFF, "cron": "50 23 * * *"}], freeze=given)
+    assert (one.level, one.text.partition(": every time")[0]) == ("warning", f"can never run in {named}")
+
+
+def test_stores_with_other_rules_are_named_apart() -> None:
+    freezes = [{"id": "a", **OTHER, "stores": [1]}, {"id": "b", **OTHER, "to_time": "09:00", "stores": [2]}]
+    texts = [one.text for one in found(jobs=[{"action": OFF, "cron": "50 23 * * *"}], freeze=freezes)]
+    assert [text.partition(" is inside")[2] for text in texts] == [" freeze a", " freeze b"]
+    assert [text.partition(": every time")[0] for text in texts] == [f"can never run in store {n}" for n in (1, 2)]
+
+
+def test_a_store_whose_windows_are_its_own_is_not_taken_for_one_with_freezes_alone() -> None:
+    [one] = found(
+        jobs=[{"action": OFF, "cron": "50 23 * * *", "selector": {"stores": [1, 2]}}],
+        **windows({**NIGHT, "stores": [1]}, {**NIGHT, "stores": [2]}),
+        freeze=[{"id": "a", **OTHER, "stores": [1]}],
+    )
+    assert "can never run in store 1: " in one.text
+
+
+@pytest.mark.parametrize(
+    ("cron", "not_after", "said"),
+    [
+        ("0 12 * * *", "11:00", "comes 23 h after 12:00, on the next day"),
+        ("0 22 * * *", "10:01", "comes 12 h after 22:00, on the next day"),
+        ("0 12,20 * * *", "03:00", None),
+        ("0 12 * * 0,3", "11:30", "comes 24 h after 12:00, on the next day"),
+    ],
+)
+def test_a_limit_more_than_twelve_hours_later_on_the_next_day_is_a_warning(
+    cron: str, not_after: str, said: str | None
+) -> None:
+    warned = found(jobs=[{"action": "diagnose_env", "cron": cron, "not_after": not_after}])
+    assert [(one.level, said in one.text) for one in warned if said] == ([("warning", True)] if said else [])
+    assert len(warned) == (said is not None)
+
+
+def test_a_job_planned_at_its_not_after_once_of_two_times_runs_at_the_other() -> None:
+    assert found(jobs=[{"action": "diagnose_env", "cron": "0 12,20 * * *", "not_after": "20:00"}]) == []
 
 
 def test_a_jitter_longer_than_the_time_that_is_left_is_a_warning() -> None:
@@ -141,38 +221,71 @@ def test_the_worst_schedule_is_judged_in_seconds() -> None:
     assert time.monotonic() - started < 60
 
 
+ZONE = ZoneInfo("America/Sao_Paulo")
+ZONES = (ZONE.key, "Europe/Lisbon", "America/Asuncion", "Asia/Tokyo", None)
+
+
+def by_the_rules_of_a_run(job: Job, windows: tuple[Window, ...] | None, freezes: list[FreezeWindow]) -> set[str]:
+    """What holds the job back at any of its planned times, each of them asked; empty when one is allowed."""
+    own = ZoneInfo(job.timezone) if job.timezone else ZONE
+    end = dt.datetime.combine(NOW.astimezone(own).date() + promises.DAYS * dt.timedelta(days=1), dt.time(), own)
+    held = set()
+    for planned in plan_of(job, ZONE, "").between(NOW, end - dt.timedelta(seconds=1)):
+        freeze = frozen(freezes, "disrupt", 1, here := planned.astimezone(ZONE))
+        outside = windows is not None and inside(windows, here) is None
+        held.add("window" if outside else freeze.window.id if freeze else "")
+    return set() if "" in held else held
+
+
+def as_told(job: Job, windows: tuple[Window, ...] | None, freezes: list[FreezeWindow]) -> set[str]:
+    """The same, as the check of a document says it."""
+    told = list(unmet(job, zone=ZONE, effect="disrupt", windows=windows, freezes=freezes, now=NOW))
+    assert all(one.always for one in told)
+    return {"window" if found == "outside its" else found[14:] for one in told for found in REASONS.findall(one.text)}
+
+
+REASONS = re.compile(r"outside its|inside freeze [a-z0-9]+")
+
+
 @pytest.mark.parametrize("seed", range(25))
 def test_what_is_skipped_as_alike_is_alike(seed: int) -> None:
     """The same answer as from asking the rules of a run for every single time of a year and more."""
     dice = random.Random(seed)
-    zones = ("America/Sao_Paulo", "Europe/Lisbon", "America/Asuncion", "Asia/Tokyo", None)
 
     def rule(start: str, end: str) -> dict[str, Any]:
         first = dice.randrange(24 * 60)
         last = (first + dice.randrange(5, 240)) % (24 * 60)
         days = dice.sample(("mon", "tue", "wed", "thu", "fri", "sat", "sun"), dice.randrange(0, 4))
         times = {start: f"{first // 60:02}:{first % 60:02}", end: f"{last // 60:02}:{last % 60:02}"}
-        return {**times, "weekdays": days, **({"timezone": zone} if (zone := dice.choice(zones)) else {})}
+        return {**times, "weekdays": days, **({"timezone": zone} if (zone := dice.choice(ZONES)) else {})}
 
     given = [rule("start", "end") for _ in range(dice.randrange(1, 3))]
     freezes = [{"id": f"f{number}", **rule("from_time", "to_time")} for number in range(dice.randrange(0, 3))]
     freezes.append({"id": "dated", "start": "2026-12-01T05:00", "end": f"2027-{dice.randrange(1, 12):02}-10T17:00"})
     cron = f"{dice.randrange(60)} {','.join(str(dice.randrange(24)) for _ in range(2))} * * {dice.choice(['*', '1', '0,6'])}"
-    job = Job(id="job0", action=OFF, cron=cron, timezone=dice.choice(zones))
+    job = Job(id="job0", action=OFF, cron=cron, timezone=dice.choice(ZONES))
     windows = tuple(Window.model_validate(one) for one in given)
-    frozen_by = tuple(FreezeWindow.model_validate(one) for one in freezes)
-    zone = ZoneInfo("America/Sao_Paulo")
-    fires = plan_of(job, zone, "").between(NOW, NOW + dt.timedelta(days=400))
-    allowed = any(
-        inside(windows, here) is not None and frozen(frozen_by, "disrupt", 1, here) is None
-        for here in (instant.astimezone(zone) for instant in fires)
-    )
+    frozen_by = [FreezeWindow.model_validate(one) for one in freezes]
 
-    never = any(
-        one.always for one in unmet(job, zone=zone, effect="disrupt", windows=windows, freezes=frozen_by, now=NOW)
-    )
+    assert as_told(job, windows, frozen_by) == by_the_rules_of_a_run(job, windows, frozen_by)
 
-    assert never is not allowed
+
+@pytest.mark.parametrize("seed", range(25))
+def test_freezes_one_after_the_other_hold_what_they_hold_by_the_rules_of_a_run(seed: int) -> None:
+    """Dated freezes of any length, each by its own clock, which follow each other with and without gaps."""
+    dice = random.Random(seed)
+    start, freezes = dt.datetime(2026, 11, 20), list[FreezeWindow]()  # noqa: DTZ001
+    while start < dt.datetime(2028, 2, 1):  # noqa: DTZ001
+        end = start + dt.timedelta(minutes=dice.choice([dice.randrange(1, 3000), dice.randrange(3000, 200_000)]))
+        given = {"id": f"f{len(freezes)}", "start": start, "end": end, "timezone": dice.choice(ZONES)}
+        freezes.append(FreezeWindow.model_validate(given))
+        start = end - dt.timedelta(hours=dice.choice([0, 1, 14]), minutes=dice.choice([0, 0, 0, -1]))
+    dice.shuffle(freezes)
+    cron = f"{dice.randrange(60)} {dice.randrange(24)},{dice.choice([0, 1, 23])} * * {dice.choice(['*', '*', '1,4'])}"
+    job = Job(id="job0", action=OFF, cron=cron, timezone=dice.choice(ZONES))
+    windows = tuple(Window.model_validate(MORNING) for _ in range(dice.randrange(2))) or None
+
+    assert as_told(job, windows, freezes) == by_the_rules_of_a_run(job, windows, freezes)
 
 
 def test_many_jobs_and_many_stores_are_judged_in_seconds() -> None:
