@@ -78,7 +78,7 @@ PLAIN = st.recursive(
 
 
 @given(PLAIN)
-def test_every_plain_value_comes_back(value: Any) -> None:
+def test_every_plain_value_is_read_back(value: Any) -> None:
     assert read_json(json.dumps(value)) == value
 
 

@@ -52,7 +52,7 @@ def test_a_large_part_of_the_internet_is_a_danger(networks: list[str]) -> None:
 
 
 @pytest.mark.parametrize("networks", HARMLESS.values(), ids=HARMLESS)
-def test_networks_that_a_customer_may_have_are_not(networks: list[str]) -> None:
+def test_networks_that_a_customer_may_have_are_no_danger(networks: list[str]) -> None:
     assert dangers(networks) == []
 
 

@@ -230,7 +230,7 @@ def test_an_unknown_key_is_ignored_with_a_note_where_a_proxy_reads_it(keys: dict
     assert [(note.level, note.path) for note in read.notes] == [("info", path)]
 
 
-def test_ignoring_strangers_changes_nothing_else() -> None:
+def test_ignoring_unknown_keys_changes_nothing_else() -> None:
     data = json.loads(COMPLETE)
     with_strangers = json.loads(COMPLETE)
     with_strangers["later"] = with_strangers["ssh"]["later"] = with_strangers["schedule"][0]["later"] = {"a": [1]}
@@ -248,14 +248,14 @@ def test_an_unknown_key_does_not_excuse_a_wrong_value() -> None:
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_a_document_from_the_future_is_refused_as_such(strict: bool) -> None:
+def test_a_document_of_a_later_schema_version_is_refused_as_one(strict: bool) -> None:
     error = refused(json.dumps({"schema_version": 3, "sites": []}).encode(), strict=strict)
     assert error.reason == "newer_version"
     assert "update it first" in str(error)
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_what_must_be_understood_and_is_not_refuses_the_document(strict: bool) -> None:
+def test_a_must_understand_key_that_is_unknown_refuses_the_document(strict: bool) -> None:
     error = refused(small(maintenance=[], must_understand=["freeze", "maintenance", "ssh.jump_host"]), strict=strict)
     assert error.reason == "must_understand"
     told = [name for name in ("maintenance", "ssh.jump_host", "freeze") if f'"{name}"' in str(error)]
@@ -265,7 +265,7 @@ def test_what_must_be_understood_and_is_not_refuses_the_document(strict: bool) -
 @pytest.mark.parametrize(
     "path", ["freeze", "freeze.stores", "schedule.selector.agent_status", "inventory.token", "ssh.port"]
 )
-def test_what_must_be_understood_and_is_known_is_no_obstacle(path: str) -> None:
+def test_a_must_understand_key_that_is_known_is_accepted(path: str) -> None:
     assert read_document(small(must_understand=[path]), strict=False).config.must_understand == (path,)
 
 
@@ -312,7 +312,7 @@ def test_a_wrong_argument_to_the_generator_is_a_usage_error(capsys: pytest.Captu
     assert "usage" in capsys.readouterr().err
 
 
-def test_the_published_schema_accepts_what_the_code_accepts_and_refuses_strangers() -> None:
+def test_the_published_schema_accepts_what_the_code_accepts_and_refuses_unknown_keys() -> None:
     schema = Draft202012Validator(json_schema())
     Draft202012Validator.check_schema(json_schema())
     assert schema.is_valid(json.loads(COMPLETE))
@@ -321,13 +321,13 @@ def test_the_published_schema_accepts_what_the_code_accepts_and_refuses_stranger
     assert not schema.is_valid({"inventory": SMALL["inventory"]})
 
 
-def test_what_a_config_says_of_itself_shows_no_secret() -> None:
+def test_the_text_form_of_a_configuration_shows_no_secret() -> None:
     config = read_document(COMPLETE, strict=True).config
     assert isinstance(config, NetworkConfig)
     assert "example-" not in f"{config!r}{config.model_dump_json()}"
 
 
-def test_a_job_with_a_filter_that_an_older_proxy_does_not_know_is_switched_off_there() -> None:
+def test_a_job_with_a_filter_that_an_older_proxy_does_not_know_is_disabled_there() -> None:
     jobs = [
         {"id": "south", "action": "x", "cron": "0 2 * * *", "selector": {"regions": ["south"], "all": True}},
         {"id": "all", "action": "x", "cron": "0 2 * * *", "priority": 5},

@@ -39,14 +39,14 @@ def test_the_installer_reads_the_same_in_every_shell(shell: str) -> None:
     assert [(text, answer == "good") for text, answer in zip(texts, answers, strict=True)] == list(CASES)
 
 
-def test_both_installers_hold_the_very_form_of_python() -> None:
+def test_both_installers_have_the_same_pattern_as_python() -> None:
     for text in (INSTALL_SH, INSTALL_PS1):
         assert text.count(f"'{FORM}'") == 1
         assert str(NAME_LONGEST) in text
 
 
 @pytest.mark.parametrize(("text", "good"), CASES, ids=IDS)
-def test_documents_and_settings_take_no_other_reference(text: str, good: bool) -> None:
+def test_documents_and_settings_accept_no_other_reference(text: str, good: bool) -> None:
     for key in ("reference", "watchtower"):
         data = {"network": "SOL", "inventory": {"kind": "static"}, "image": {key: text}}
         raw = json.dumps(data).encode()

@@ -109,7 +109,7 @@ def test_every_default_job_has_a_crontab_that_parses() -> None:
 
 
 @pytest.mark.parametrize("switch", [None, True, "yes", 1, False, "no", {"a": 1}])
-def test_the_nightly_shutdown_is_never_switched_on(switch: Any) -> None:
+def test_the_nightly_shutdown_is_never_enabled(switch: Any) -> None:
     jobs = {job.id: job for job in config(PARAM_CRON_ACTIONS={"pdv_shutdown": switch}).schedule}
     assert not jobs["shutdown_endpoint"].enabled
 
@@ -160,7 +160,7 @@ def test_the_shutdown_window_keeps_its_hours(window: Any, start: str, end: str) 
         ({"PARAM_PROVIDER_ROLLOUT": [20]}, {}),
     ],
 )
-def test_rollout_percentages(keys: dict[str, Any], percents: dict[str, int]) -> None:
+def test_an_old_rollout_percentage_is_translated(keys: dict[str, Any], percents: dict[str, int]) -> None:
     assert {name: rollout.percent for name, rollout in config(**keys).rollout.items()} == percents
 
 
@@ -211,7 +211,7 @@ def test_a_network_takes_its_own_time_zone_entry_over_the_default_one() -> None:
     assert params == {"timezone": "America/Belem", "ntp_server": "ntp.example"}
 
 
-def test_jobs_without_what_they_need_are_switched_off() -> None:
+def test_jobs_without_what_they_need_are_disabled() -> None:
     assert not any(job.enabled for job in config().schedule)
     databases = {"PARAM_IP_CONCENTRADORES": ["10.0.0.9"], "DB_USER": "reader", "DB_PASS": "example-password"}
     enabled = {job.id for job in config(**databases).schedule if job.enabled}
@@ -244,7 +244,7 @@ BLANKS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("keys", "path"), BLANKS, ids=[" ".join(keys) for keys, _ in BLANKS])
-def test_blank_is_missing(keys: dict[str, Any], path: str) -> None:
+def test_blank_text_counts_as_missing(keys: dict[str, Any], path: str) -> None:
     assert config(**keys) == config()
     assert read_document(document(**keys), strict=True).notes == read_document(document(), strict=True).notes
 

@@ -168,7 +168,7 @@ def test_a_concentrator_of_both_lists_keeps_its_databases() -> None:
     assert concentrator.mysql is not None
 
 
-def test_what_must_be_understood_is_asked_of_a_mixed_document_too() -> None:
+def test_must_understand_applies_to_a_mixed_document_too() -> None:
     with pytest.raises(DocumentError) as refused:
         read_document(document(must_understand=["maintenance"]), strict=False)
     assert refused.value.reason == "must_understand"

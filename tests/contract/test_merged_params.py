@@ -24,5 +24,5 @@ def test_a_run_never_replaces_what_a_network_protects(network: Any, run: Any, to
     assert merged({"exceptions": network}, {"exceptions": run}, ADDS) == {"exceptions": together}
 
 
-def test_of_other_parameters_the_runs_own_count() -> None:
+def test_for_other_parameters_the_values_of_the_run_count() -> None:
     assert merged({"zone": "a", "windows": [1]}, {"windows": [2]}, ADDS) == {"zone": "a", "windows": [2]}

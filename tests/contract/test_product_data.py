@@ -49,13 +49,13 @@ def test_a_system_has_the_level_that_its_source_gives_it(system: str) -> None:
 
 
 @pytest.mark.parametrize("row", ASSETS.rows, ids=lambda row: f"{row.distro} {row.versions} {row.arch}")
-def test_no_row_is_idle(row: object) -> None:
+def test_every_row_of_the_matrix_decides_the_level_of_a_system(row: object) -> None:
     others = [other for other in ASSETS.rows if other is not row]
 
     assert any(lookup(others, facts_of(system)) != level for system, level in LEVELS.items())
 
 
-def test_arius_is_on_and_every_other_provider_waits_to_be_asked() -> None:
+def test_arius_starts_at_100_percent_and_every_other_provider_at_zero() -> None:
     shares = {name: provider.default_rollout for name, provider in ASSETS.providers.items()}
 
     assert shares.pop("arius") == Decimal(100)

@@ -196,7 +196,7 @@ def test_a_jitter_longer_than_the_time_that_is_left_is_a_warning() -> None:
     assert (one.level, "jitter" in one.text) == ("warning", True)
 
 
-def test_a_job_that_is_switched_off_is_only_warned_of() -> None:
+def test_a_disabled_job_gets_only_a_warning() -> None:
     [one] = found(jobs=[{"action": OFF, "cron": "0 12 * * *", "enabled": False}])
     assert one.level == "warning"
 
@@ -209,7 +209,7 @@ def test_a_time_that_only_the_summer_of_another_zone_allows_is_found() -> None:
     assert one.level == "error"
 
 
-def test_the_worst_schedule_is_judged_in_seconds() -> None:
+def test_the_worst_schedule_is_checked_in_seconds() -> None:
     """Every minute, never inside, in four zones, with dated freezes: days that are alike are judged once."""
     given = [
         {"start": "03:00:01", "end": "03:00:02", "timezone": zone} for zone in ("Asia/Tokyo", "Europe/Lisbon", "UTC")
@@ -248,7 +248,7 @@ REASONS = re.compile(r"outside its|inside freeze [a-z0-9]+")
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_what_is_skipped_as_alike_is_alike(seed: int) -> None:
+def test_skipping_equal_days_gives_the_same_answer_as_checking_every_time(seed: int) -> None:
     """The same answer as from asking the rules of a run for every single time of a year and more."""
     dice = random.Random(seed)
 
@@ -288,7 +288,7 @@ def test_freezes_one_after_the_other_hold_what_they_hold_by_the_rules_of_a_run(s
     assert as_told(job, windows, freezes) == by_the_rules_of_a_run(job, windows, freezes)
 
 
-def test_many_jobs_and_many_stores_are_judged_in_seconds() -> None:
+def test_many_jobs_and_many_stores_are_checked_in_seconds() -> None:
     """Stores whose rules are the same are judged once."""
     jobs = [{"action": OFF, "cron": f"{number % 60} 23 * * *"} for number in range(200)]
     freezes = [{"id": f"f{n}", "from_time": "20:00", "to_time": "08:00", "stores": [n]} for n in range(100)]

@@ -19,5 +19,5 @@ def test_a_bucket_is_the_digest_scaled_to_ten_thousand(vector: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("vector", VECTORS["basis_points"], ids=lambda vector: str(vector["percent"]))
-def test_a_share_is_counted_in_hundredths_of_a_percent(vector: dict[str, Any]) -> None:
+def test_a_percentage_is_counted_in_hundredths_of_a_percent(vector: dict[str, Any]) -> None:
     assert basis_points(Decimal(vector["percent"])) == vector["basis_points"]

@@ -71,7 +71,7 @@ def test_wrong_tokens_install_nothing(customer: Customer) -> None:
             assert (customer.host.left(), customer.host.containers()) == before
 
 
-def test_a_dry_run_only_looks(customer: Customer) -> None:
+def test_a_dry_run_of_the_installer_changes_nothing(customer: Customer) -> None:
     before = customer.host.left(), customer.host.containers()
     said = customer.install("--runtime-name", "looking", "--dry-run")
     assert said.code == 0, said
@@ -153,7 +153,7 @@ def test_a_change_is_made_once(installed: Customer, tills: dict[str, Terminal]) 
     assert tills[name].link("/etc/localtime") == "/usr/share/zoneinfo/America/Sao_Paulo"
 
 
-def test_a_terminal_is_a_terminal(installed: Customer) -> None:
+def test_a_run_on_a_terminal_gets_a_terminal(installed: Customer) -> None:
     said = installed.host.must(
         "script", "-qec", f"{RUNTIME}-run diagnose_env --loja 1", "/dev/null", TERM="xterm-256color"
     )
@@ -168,7 +168,7 @@ def test_exit_codes_are_the_runs_own(installed: Customer, words: tuple[str, ...]
     assert installed.run(*words).code == code
 
 
-def test_a_loop_keeps_its_own_input(installed: Customer) -> None:
+def test_a_run_inside_a_loop_does_not_read_the_loops_input(installed: Customer) -> None:
     loop = f"printf 'a\\nb\\nc\\n' | while read x; do {RUNTIME}-run runs >/dev/null; echo $x; done"
     assert installed.host.must("sh", "-c", loop).split() == ["a", "b", "c"]
 
@@ -286,7 +286,7 @@ def test_a_registry_that_is_away_leaves_everything_as_it_is(installed: Customer)
 
 
 @pytest.mark.parametrize("kill", [False, True])
-def test_it_comes_back_when_the_engine_does(installed: Customer, kill: bool) -> None:
+def test_the_proxy_starts_again_with_the_engine(installed: Customer, kill: bool) -> None:
     installed.host.restart_engine(kill=kill)
     if kill:
         # An engine that was killed stops what it finds at its start and leaves it there: the timer's repair is for that.
@@ -317,7 +317,7 @@ def test_of_two_updates_at_once_one_refuses(installed: Customer) -> None:
     assert installed.healthy()
 
 
-def test_uninstalling_leaves_nothing_behind(customer: Customer, tills: dict[str, Terminal]) -> None:
+def test_uninstalling_leaves_no_files_and_containers(customer: Customer, tills: dict[str, Terminal]) -> None:
     before = customer.host.left()
     name = "leaving"
     assert customer.install("--runtime-name", name).code == 0

@@ -71,7 +71,7 @@ def test_the_control_plane_s_image_serves_on_a_read_only_root(host: DockerHost) 
         host.must("docker", "rm", "--force", "plane")
 
 
-def test_a_trial_is_pushed_on_purpose_only_and_by_digest(host: DockerHost, store: Registry, released: str) -> None:
+def test_a_trial_is_pushed_only_with_the_option_and_by_digest(host: DockerHost, store: Registry, released: str) -> None:
     refused = publish(host, store, released)
     assert (refused.returncode, "trial" in refused.stderr) == (1, True)
     pushed = publish(host, store, released, "--allow-trial")

@@ -40,7 +40,7 @@ SYSTEMS = {
 
 
 @pytest.mark.parametrize("kind", SPECS)
-def test_a_terminal_is_recognised_for_what_it_is(fleet: Fleet, diagnosis: Said, kind: str) -> None:
+def test_a_terminals_system_is_recognised(fleet: Fleet, diagnosis: Said, kind: str) -> None:
     report = diagnosis.result(fleet.names[kind])["report"]
     told = tuple(report[key] for key in ("distro", "version", "machine", "arch", "bits"))
     assert told == SYSTEMS[kind]
@@ -58,7 +58,7 @@ def test_the_login_s_rights_are_distinguished(fleet: Fleet, diagnosis: Said) -> 
     assert (reports["slackware"]["user"], reports["slackware"]["sudo_passwordless"]) == ("root", "root")
 
 
-def test_what_the_matrix_says_is_recorded_of_every_one_and_blocks_no_look(fleet: Fleet, diagnosis: Said) -> None:
+def test_the_level_of_every_terminal_is_recorded_and_blocks_no_read(fleet: Fleet, diagnosis: Said) -> None:
     levels = {kind: diagnosis.result(name)["compatibility"]["level"] for kind, name in fleet.names.items()}
     assert levels == {
         "sudoer": "L1",

@@ -132,7 +132,7 @@ def test_a_provider_at_zero_is_not_even_contacted_and_at_a_hundred_it_is_run(til
 # -- the power
 
 
-def test_only_the_till_that_may_go_goes(tills: Shop, tmp_path: Path) -> None:
+def test_only_the_allowed_till_is_powered_off(tills: Shop, tmp_path: Path) -> None:
     """Every other one is kept by a reason of its own, all in the same run."""
 
     def entry(name: str, **changes: Any) -> dict[str, Any]:
@@ -242,7 +242,7 @@ def test_nothing_is_powered_off_without_explicit_targets(tills: Shop, tmp_path: 
     assert "power off" not in tills.events("stays")
 
 
-def test_a_till_whose_clock_says_another_time_is_left_on_and_a_right_one_goes(
+def test_a_till_with_a_wrong_clock_stays_on_and_one_with_a_right_clock_is_powered_off(
     start_terminal: StartTerminal, tmp_path: Path
 ) -> None:
     """On real machines: their own `date`, their own shutdown, and accounts without a shell that runs anything."""

@@ -114,7 +114,7 @@ MISSPELT: dict[tuple[str, ...], str] = {
 }
 
 
-def test_what_is_not_understood_is_refused_by_name_and_touches_nothing(place: Place) -> None:
+def test_unknown_input_is_refused_by_name_and_touches_nothing(place: Place) -> None:
     met = place.shop.events("plain")
     commands = [(*command, "--output", "json") for command in REFUSED]
     for (command, (reason, name)), said in zip(REFUSED.items(), place.together(commands), strict=True):
@@ -227,7 +227,7 @@ def test_a_run_that_still_reads_its_inventory_stops_at_once(place: Place, tmp_pa
     assert list(lock.parent.iterdir()) == []
 
 
-def test_an_id_that_a_run_has_already_is_refused_and_nothing_is_touched(place: Place, tmp_path: Path) -> None:
+def test_a_run_id_that_exists_is_refused_and_nothing_is_touched(place: Place, tmp_path: Path) -> None:
     proxy = Proxy(tmp_path, place.shop.document("plain"))
     command = ("diagnose_env", "--run-id", str(uuid.uuid4()), "--output", "json")
     assert proxy.run(*command).code == 0
@@ -370,7 +370,7 @@ def test_an_unwritable_state_is_reported_before_any_terminal_is_touched(place: P
 # -- terminals that misbehave
 
 
-def test_one_that_never_answers_and_one_that_floods_delay_no_other(place: Place, tmp_path: Path) -> None:
+def test_a_silent_and_a_flooding_terminal_delay_no_other(place: Place, tmp_path: Path) -> None:
     """While the one hangs, and would for a minute more, everybody else has been done with."""
     proxy = Proxy(tmp_path, place.shop.document("hung", "flood", "plain", "second"))
     going = proxy.start("diagnose_env", "--output", "ndjson")

@@ -460,7 +460,7 @@ def plays(
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_command_line_says_what_became_of_every_host(case: str, plays: dict[str, Future[Seen]]) -> None:
+def test_the_command_line_shows_the_outcome_of_every_host(case: str, plays: dict[str, Future[Seen]]) -> None:
     expected = CASES[case]
     if expected.root:
         need_root(case)

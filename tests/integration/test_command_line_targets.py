@@ -122,7 +122,7 @@ def test_in_a_pipe_what_must_be_confirmed_is_refused_with_its_counts(place: Plac
     assert (latest["reason"], latest["exit_code"]) == ("not_confirmed", 2)
 
 
-def test_a_look_a_dry_run_and_a_change_in_one_store_ask_nothing(place: Place) -> None:
+def test_a_read_a_dry_run_and_a_change_in_one_store_ask_nothing(place: Place) -> None:
     assert place.proxy.run("diagnose_env", "--all", yes=False).code == 0
     assert place.proxy.run(TIMEZONE, "--all", "--dry-run", yes=False).code == 0
     assert place.proxy.run(TIMEZONE, "--loja", "1", yes=False).code == 0
@@ -145,7 +145,7 @@ def test_an_interrupt_at_the_question_touches_nothing(place: Place) -> None:
     assert not place.touched()
 
 
-def test_on_a_terminal_the_number_of_hosts_lets_the_run_go_on(place: Place) -> None:
+def test_on_a_terminal_the_number_of_hosts_confirms_the_run(place: Place) -> None:
     said = place.proxy.on_terminal(TIMEZONE, "--all", "--param", "timezone=America/Manaus", columns=100, typed="2\n")
     assert said.code == 0, said.stdout
     assert re.search(r"2 hosts: 2 changed", said.stdout)

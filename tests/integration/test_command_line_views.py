@@ -146,7 +146,7 @@ def test_a_run_is_shown_host_by_host_and_then_as_a_whole(place: Place) -> None:
     assert (run["type"], run["summary"], run["exit_code"]) == ("run", whole.json["summary"], 1)
 
 
-def test_what_a_terminal_says_is_kept_as_it_was_and_cannot_drive_the_operators(place: Place) -> None:
+def test_a_terminals_output_is_stored_unchanged_and_cannot_control_the_operators_terminal(place: Place) -> None:
     name = place.shop.name("evil")
     listed = next(host for host in place("hosts", "--output", "json").json if host["name"] == name)
     assert (listed["display_name"], listed["tags"]) == (f"till {EVIL}", {f"tag{EVIL}": EVIL})
@@ -162,7 +162,7 @@ def told_of_evil(place: Place) -> Any:
     return next(record for record in told if record["run_id"] == place.run_id)
 
 
-def test_on_a_terminal_words_that_one_copies_are_never_broken(place: Place) -> None:
+def test_on_a_terminal_text_to_copy_is_never_wrapped(place: Place) -> None:
     words: dict[tuple[int, str], tuple[str, ...]] = {
         (80, "runs"): (place.run_id, TIMEZONE),
         (160, "runs"): (place.run_id, TIMEZONE),
@@ -312,7 +312,7 @@ def test_doctor_names_entries_that_protect_no_host_and_entries_that_share_a_mach
     assert f"{right['address']} (also {hub['name']})" in proxy.run("hosts").stdout
 
 
-def test_doctor_finds_it_too(place: Place, tmp_path: Path) -> None:
+def test_doctor_finds_the_faults_of_the_document_too(place: Place, tmp_path: Path) -> None:
     document = place.shop.document("right", actions={"pdv_shutdwn": {"enabled": False}})
     checks = Proxy(tmp_path, document).run("doctor", "--output", "json").json
     assert [check["status"] for check in checks if check["name"] == "actions.pdv_shutdwn"] == ["bad"]
@@ -362,7 +362,7 @@ def test_rekey_forgets_one_key_and_says_which(place: Place) -> None:
     "command",
     ["actions", "actions --output json", f"explain {TIMEZONE} --output table", "hosts --output ndjson", "--help"],
 )
-def test_a_reader_that_goes_away_is_nobodys_trouble(place: Place, command: str) -> None:
+def test_a_reader_that_closes_the_pipe_causes_no_error(place: Place, command: str) -> None:
     shell = ["sh", "-c", '{ "$@"; echo "ended with $?" >&3; } 3>&2 2>&1 | head -c 1', "sh", str(PROGRAM)]
     argv = [*shell, *command.split()]
     done = subprocess.run(argv, env=place.proxy.environment, capture_output=True, check=False, text=True)

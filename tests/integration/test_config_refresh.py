@@ -142,7 +142,7 @@ def test_the_request_says_who_asks_for_what(server: Server, store: ConfigStore) 
     assert headers["x-correlation-id"] == result.correlation_id
 
 
-def test_not_modified_keeps_the_document_and_makes_it_young(server: Server, store: ConfigStore) -> None:
+def test_not_modified_keeps_the_document_and_renews_its_confirmation(server: Server, store: ConfigStore) -> None:
     assert (refresh(store, _plane(server, url="http://127.0.0.1:1/"), StillClock())).age == 3600
     server.answer = _response(b"", "304 Not Modified", 'ETag: "old"')
     result = refresh(store, _plane(server), StillClock())
@@ -150,7 +150,7 @@ def test_not_modified_keeps_the_document_and_makes_it_young(server: Server, stor
     assert _client(store) == "old"
 
 
-def test_the_same_document_again_is_unchanged_and_its_etag_is_learnt(server: Server, tmp_path: Path) -> None:
+def test_an_equal_document_is_unchanged_and_its_etag_is_stored(server: Server, tmp_path: Path) -> None:
     store = ConfigStore(tmp_path)
     (tmp_path / FILE).write_bytes(_document("by hand"))
     server.answer = _response(_document("by hand"), "200 OK", 'ETag: "h"')
@@ -297,7 +297,7 @@ def test_an_error_page_is_classified_by_its_status_and_no_sender_is_guessed(
 
 
 @pytest.mark.parametrize("announced", [True, False])
-def test_a_flood_is_not_swallowed(server: Server, store: ConfigStore, announced: bool) -> None:
+def test_an_answer_without_end_is_cut(server: Server, store: ConfigStore, announced: bool) -> None:
     sent = 0
 
     def flood(_request: str, connection: socket.socket) -> None:

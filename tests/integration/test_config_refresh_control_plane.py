@@ -102,7 +102,7 @@ def test_a_document_goes_from_the_operator_to_the_proxy(server: Running, tmp_pat
         (None, 401, "token"),
     ],
 )
-def test_a_token_that_may_not_is_refused_with_the_reason(
+def test_a_token_without_permission_is_refused_with_the_reason(
     server: Running, tmp_path: Path, scope: tuple[str, ...] | None, status: int, text: str
 ) -> None:
     store = ConfigStore(tmp_path)

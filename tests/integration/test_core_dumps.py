@@ -54,7 +54,7 @@ def run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_server_its_workers_and_nginx_leave_none(tmp_path: Path) -> None:
+def test_server_workers_and_nginx_leave_no_core_dump(tmp_path: Path) -> None:
     with prepared(tmp_path).serving(WORKERS="2") as (url, child):
         assert requests.get(url + "/health", timeout=60).status_code == 200
         family = with_descendants(child.pid)
@@ -66,7 +66,7 @@ def test_server_its_workers_and_nginx_leave_none(tmp_path: Path) -> None:
             assert memory_of_a_dump(pid) == 0
 
 
-def test_daemon_and_runs_of_the_proxy_leave_none(tmp_path: Path) -> None:
+def test_daemon_and_runs_leave_no_core_dump(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = {"name": "PDV1", "address": "127.0.0.1", "port": silent.getsockname()[1], "role": "checkout"}
         document = {
@@ -90,7 +90,7 @@ def test_daemon_and_runs_of_the_proxy_leave_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("program", ["runtime.main", "runtime.deploy", "server.cli"])
-def test_every_command_begins_with_it(program: str, tmp_path: Path) -> None:
+def test_every_command_disables_core_dumps_first(program: str, tmp_path: Path) -> None:
     code = (
         f"import sys; from {program} import main; sys.argv[1:] = ['--help']\n"
         "try: main()\n"
@@ -117,7 +117,7 @@ def test_a_process_that_aborts_leaves_no_file(hidden: str, tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_hidden_process_is_one_that_holds_secrets(tmp_path: Path) -> None:
+def test_processes_that_hold_secrets_are_not_dumpable(tmp_path: Path) -> None:
     asked = "import ctypes; print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"  # PR_GET_DUMPABLE
     assert run(ABORTS.format("", asked), tmp_path).stdout == "1\n"
     assert run(ABORTS.format("hidden=True", asked), tmp_path).stdout == "0\n"

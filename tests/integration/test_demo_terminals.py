@@ -278,9 +278,7 @@ def test_root_in_a_terminal_reaches_nothing_outside_it(tmp_path: Path, cache: Pa
     assert Path("/dev/null").stat().st_mode & 0o777 == 0o666
 
 
-def test_nothing_is_left_running_or_lying_about_when_the_terminals_stop(
-    tmp_path: Path, cache: Path, method: str
-) -> None:
+def test_no_process_and_no_file_is_left_when_the_terminals_stop(tmp_path: Path, cache: Path, method: str) -> None:
     async def test(floor: Floor) -> None:
         await asyncio.gather(*(floor.ask(name, "(sleep 1000 </dev/null >/dev/null 2>&1 &) ; echo") for name in HONEST))
         assert processes_mentioning("DEMO-LOJA")
@@ -711,7 +709,7 @@ def test_the_command_prints_one_line_when_ready_and_cleans_up_after_a_signal(tmp
     }
 
 
-def test_a_killed_command_takes_its_boxes_with_it(tmp_path: Path, method: str) -> None:
+def test_a_killed_command_ends_its_sandboxes(tmp_path: Path, method: str) -> None:
     need_program("busybox", "busybox")
     with running(tmp_path, "--fleet", "3", "--isolation", method) as ready:
         noted = ready.credentials["fleet"]

@@ -125,7 +125,7 @@ def test_an_image_that_fails_after_the_update_gives_way_to_the_previous_containe
     assert installed.report()["last"]["reason"] == "restored"
 
 
-def test_an_image_without_a_health_check_is_judged_by_our_probe(host: TestHost) -> None:
+def test_an_image_without_a_health_check_is_checked_by_our_probe(host: TestHost) -> None:
     host.image("good", "1.0", check=False)
     assert host.deploy("apply").reason == "installed"
     host.image("late", "2.0", check=False)

@@ -73,7 +73,7 @@ def disk(said: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("filled", "what"), [(fill, "0.0 MB of 4.0 MB free"), (fill_inodes, "0 of 64 inodes free")])
-def test_a_full_disk_is_named_and_read_and_no_terminal_is_touched(
+def test_a_full_disk_is_named_and_readable_and_no_terminal_is_touched(
     filled: Any, what: str, tills: Shop, volume: Path
 ) -> None:
     proxy = used(tills, volume)
@@ -113,7 +113,7 @@ def test_a_read_only_disk_is_readable_and_reported(tills: Shop, volume: Path) ->
     assert proxy.run("test_endpoint_connection", "--all").code == 3
 
 
-def test_the_daemon_waits_for_room_and_begins_when_there_is(tills: Shop, volume: Path) -> None:
+def test_the_daemon_waits_for_room_and_starts_when_it_is_there(tills: Shop, volume: Path) -> None:
     proxy = used(tills, volume)
     ballast = fill(volume)
     with daemon.starting(proxy) as started:
@@ -128,7 +128,7 @@ def test_the_daemon_waits_for_room_and_begins_when_there_is(tills: Shop, volume:
         assert disk(proxy.run("doctor", "--output", "json"))["status"] == "bad"
 
 
-def test_what_waits_while_nothing_delivers_is_a_warning(tills: Shop, tmp_path: Path) -> None:
+def test_rows_that_wait_without_delivery_are_a_warning(tills: Shop, tmp_path: Path) -> None:
     proxy = Proxy(tmp_path, tills.document("one"))
 
     def outbox() -> dict[str, str]:
@@ -164,7 +164,7 @@ def left_behind(tmp_path: Path) -> Path:
     return folder
 
 
-def test_what_is_only_in_the_log_is_read_too(left_behind: Path) -> None:
+def test_results_that_are_only_in_the_write_ahead_log_are_read_too(left_behind: Path) -> None:
     before = {path.name: path.read_bytes() for path in left_behind.iterdir()}
     with ReadOnlyState(left_behind, FULL) as state:
         assert [run.run_id for run in list_runs(state, limit=5)] == ["r"]

@@ -71,7 +71,7 @@ def killed_run(code: str, temporary: Path) -> list[str]:
 # need, ports, process
 
 
-def test_a_missing_part_skips_on_a_desk_and_fails_where_nothing_may_be_skipped() -> None:
+def test_a_missing_part_skips_locally_and_fails_where_skips_are_forbidden() -> None:
     need.need(True, "a thing", "get one", environ={})
     with pytest.raises(unittest.SkipTest, match="a thing is missing: get one"):
         need.need(False, "a thing", "get one", environ={})
@@ -120,20 +120,20 @@ def running(pid: int) -> bool:
 # workdir, cache
 
 
-def test_a_folder_goes_with_its_block_even_after_an_error() -> None:
+def test_a_folder_is_removed_with_its_block_even_after_an_error() -> None:
     with contextlib.suppress(ZeroDivisionError), workdir.workdir("check") as folder:
         (folder / "file").write_text("x")
         raise ZeroDivisionError
     assert not folder.exists()
 
 
-def test_a_folder_in_use_is_left_alone() -> None:
+def test_a_folder_in_use_is_not_removed() -> None:
     with workdir.workdir("check") as first, workdir.workdir("check") as second:
         assert first.exists()
         assert second.exists()
 
 
-def test_what_a_killed_run_left_is_cleared_by_the_next(tmp_path: Path) -> None:
+def test_the_next_run_removes_what_a_killed_run_left(tmp_path: Path) -> None:
     code = "from tests.harness import workdir, process\n"
     code += "held = workdir.workdir('check')\nfolder = held.__enter__()\n"
     code += "child = process.start(['sleep', '1000'], name='left', folder=folder)\n"
@@ -399,7 +399,7 @@ def test_a_cut_terminal_is_silent_and_a_healed_one_answers(start_terminal: Start
 
 
 @pytest.mark.parametrize("init", ["sysvinit", "systemd"])
-def test_a_terminal_of_a_killed_run_is_gone_with_its_mounts_cable_and_control_group(
+def test_a_terminal_of_a_killed_run_is_removed_with_its_mounts_cable_and_control_group(
     start_terminal: StartTerminal, tmp_path: Path, init: Init
 ) -> None:
     start_terminal(TerminalSpec(init=init))  # skips here, with its reason, where terminals cannot run
@@ -491,7 +491,7 @@ def _nothing(connection: socket.socket) -> bytes:
     ],
     ids=["silent", "dripping", "saying", "flooding"],
 )
-def test_a_strange_server_behaves_as_strangely_as_asked(
+def test_a_faulty_server_shows_the_requested_fault(
     behaviour: weird.Behaviour, seen: bytes, receive: Callable[[socket.socket], bytes]
 ) -> None:
     with weird.serving(behaviour) as port, socket.create_connection((ports.LOOPBACK, port)) as connection:

@@ -93,7 +93,7 @@ def ground(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_no_look_writes_anything_on_any_system(ground: Ground, shell: str, tmp_path: Path) -> None:
+def test_no_observe_script_writes_anything_on_any_system(ground: Ground, shell: str, tmp_path: Path) -> None:
     ways = [(0, True)]
     if shell in ("dash", "busybox"):  # on a tree that refuses writes, and for a login that is not root
         ways += [(0, False), (1000, True)]
@@ -133,7 +133,7 @@ def test_a_busy_check_that_writes_is_caught(how: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("action", AVAILABLE, ids=lambda action: action.name)
-def test_no_look_holds_a_bashism(action: Action) -> None:
+def test_no_observe_script_has_a_bashism(action: Action) -> None:
     check = [need_program("shellcheck", "shellcheck"), "--shell=sh", "--severity=warning", "--exclude=SC2034", "-"]
     for name, sections in looks(action, BUSY):
         text = script.render(sections, MARKER, 30)

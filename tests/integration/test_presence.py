@@ -35,7 +35,7 @@ def departure(terminal: Terminal, *witnesses: Witness, settle: float = 20.0, sil
     return run(watch.departure(a_host(terminal.address, terminal.port), witnesses, settle))
 
 
-def test_what_a_living_machine_answers(terminal: Terminal) -> None:
+def test_a_living_machine_answers_as_documented(terminal: Terminal) -> None:
     assert run(ask(terminal.address, (SHUT_PORT,))) in (Sign.REFUSED, Sign.ECHO)
     assert run(ask(terminal.address, (terminal.port,))) in (Sign.ACCEPTED, Sign.ECHO)
     terminal.cut()

@@ -156,7 +156,7 @@ def test_of_the_point_of_sales_settings_only_store_and_terminal_leave_the_termin
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_odd_bytes_in_the_host_name_do_no_harm(shell: str, tmp_path: Path) -> None:
+def test_a_host_name_with_odd_bytes_is_read(shell: str, tmp_path: Path) -> None:
     facts = shell_named(shell).facts(lay_out(tmp_path / "root", {}), hostname=b"caixa\xe9\x1b[2J\nuid=7\n$(id)")
 
     assert facts.hostname.startswith("caixa")

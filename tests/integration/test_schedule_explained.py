@@ -45,7 +45,7 @@ def proxy(folder: Path, **parts: Any) -> Proxy:
     return Proxy(folder, document)
 
 
-def test_every_host_of_a_planned_run_is_counted_once_with_the_rule_that_keeps_it(tmp_path: Path) -> None:
+def test_every_host_of_a_planned_run_is_counted_once_with_the_rule_that_excludes_it(tmp_path: Path) -> None:
     said = proxy(tmp_path).run("schedule", "--explain", "--next", "24h", "--output", "json")
     (run,) = said.json
     assert (run["job"], run["hosts"], run["would_run"]) == ("night", 19, 7)
@@ -62,7 +62,7 @@ def test_every_host_of_a_planned_run_is_counted_once_with_the_rule_that_keeps_it
     assert frozen["example"] == "SHOP-LOJA002-PDV1"
 
 
-def test_in_a_pipe_the_same_is_one_line_a_run(tmp_path: Path) -> None:
+def test_in_a_pipe_the_explained_schedule_is_one_line_a_run(tmp_path: Path) -> None:
     said = proxy(tmp_path).run("schedule", "--explain", "--next", "24h")
     (line,) = said.stdout.splitlines()
     _when, job, action, hosts, running, why = line.split("\t")

@@ -164,7 +164,7 @@ CASES: list[tuple[str, str, int, str]] = [
 
 
 @pytest.mark.parametrize(("token", "query", "status", "reason"), CASES)
-def test_every_endpoint_says_the_same(world: World, token: str, query: str, status: int, reason: str) -> None:
+def test_every_endpoint_gives_the_same_verdict(world: World, token: str, query: str, status: int, reason: str) -> None:
     for ask, success in ENDPOINTS:
         expected = (status or success, None if ask is head else reason or None)
         assert world.asked(ask, token, query) == expected, ask.__name__
@@ -180,9 +180,7 @@ def test_no_endpoint_reveals_anything_about_a_network_outside_the_token(world: W
 
 
 @pytest.mark.parametrize(("endpoints", "scope"), [(OF_CONFIG, Scope.CONFIG), (OF_BOOTSTRAP, Scope.BOOTSTRAP)])
-def test_a_scope_lets_in_to_its_own_endpoints_only(
-    world: World, endpoints: list[tuple[Ask, int]], scope: Scope
-) -> None:
+def test_a_scope_admits_only_to_its_own_endpoints(world: World, endpoints: list[tuple[Ask, int]], scope: Scope) -> None:
     with services_of(world.http.application).database.writing() as session:
         _, secret = issue(session, client=CLIENT, networks=["SOL"], scopes=[scope], expires_at=None, now=NOW)
     for ask, success in ENDPOINTS:

@@ -286,7 +286,7 @@ def test_revocations_are_dropped_only_when_asked_and_then_listed(plane: ControlP
     assert answer(plane, token) == (200, None)
 
 
-def test_a_server_or_any_other_program_at_work_keeps_a_restore_away(plane: ControlPlane) -> None:
+def test_a_restore_is_refused_while_any_program_has_the_database_open(plane: ControlPlane) -> None:
     path = backup(plane)
     with plane.app() as app:
         assert "is in use by a server or another command" in refused(plane, "restore", path)
@@ -362,7 +362,7 @@ def test_a_file_that_was_put_there_under_the_server_is_replaced_without_the_log_
     assert "In the log only" not in plane.must("client", "list")
 
 
-def test_what_is_no_good_backup_is_refused_and_nothing_is_changed(plane: ControlPlane) -> None:
+def test_an_unusable_backup_is_refused_and_nothing_is_changed(plane: ControlPlane) -> None:
     path = backup(plane)
     folder = plane.folder.parent
     (folder / "text").write_text("no database " * 1000)

@@ -146,7 +146,7 @@ def test_the_installer_carries_every_wrapper(shared: World) -> None:
         assert printed == path.read_bytes()
 
 
-def test_without_an_image_in_the_document_the_servers_own_is_taken(shared: World) -> None:
+def test_without_an_image_in_the_document_the_servers_own_is_used(shared: World) -> None:
     with shared.plane.app(CLIENT_IMAGE="registry.example/mine:1", PUBLIC_URL=f"{PUBLIC_URL}/below/") as app:
         values = values_of(World(shared.plane, app.test_client()).script(shared.once()).data)
     assert values["IMAGE"] == "registry.example/mine:1"
@@ -454,7 +454,7 @@ def test_an_agent_stays_in_its_network_for_a_token_of_both(world: World) -> None
 
 
 @pytest.mark.parametrize("other", [("Other", "SOL"), ("Other", "MAR"), (CLIENT, "LUA")])
-def test_whether_an_id_is_taken_elsewhere_cannot_be_found_out(world: World, other: tuple[str, str]) -> None:
+def test_the_answer_does_not_reveal_whether_an_id_exists_elsewhere(world: World, other: tuple[str, str]) -> None:
     world.plane.must("client", "add", "Other")
     for network in ("SOL", "MAR"):
         world.plane.must("network", "add", "Other", network)
@@ -664,7 +664,7 @@ def test_a_wrong_value_is_named_and_not_repeated(shared: World, agent_id: str, h
 
 
 @pytest.mark.parametrize("hostname", ["h", "pdv-01.loja.example", "Caixa São João 3", "名" * 255])
-def test_any_printable_host_name_is_taken(world: World, hostname: str) -> None:
+def test_any_printable_host_name_is_accepted(world: World, hostname: str) -> None:
     assert world.enroll(world.once(), uuid7(), hostname).status_code == 201
 
 
@@ -785,7 +785,7 @@ def test_curl_and_the_installer_get_the_private_authority(shared: World) -> None
     assert (result.exit_code, result.stdout) == (1, "")
 
 
-def test_the_line_can_be_had_as_json_and_for_longer(shared: World) -> None:
+def test_the_line_is_available_as_json_and_with_a_longer_expiry(shared: World) -> None:
     result = json.loads(shared.plane.must("install-command", CLIENT, "SOL", "--expires", "12h", "--output", "json"))
     assert result["command"].endswith("| sudo sh")
     assert result["token_id"] in result["command"]
@@ -801,7 +801,7 @@ def test_the_line_can_be_had_as_json_and_for_longer(shared: World) -> None:
         ((CLIENT, "LUA"), "flagee-server config set"),
     ],
 )
-def test_what_has_no_installer_ends_with_1_the_fix_and_no_token(
+def test_without_an_installer_the_command_ends_with_1_advice_and_no_token(
     either: ControlPlane, arguments: tuple[str, ...], said: str
 ) -> None:
     result = either.run("install-command", *arguments)
@@ -810,7 +810,7 @@ def test_what_has_no_installer_ends_with_1_the_fix_and_no_token(
     assert json.loads(either.must("token", "list", "--output", "json")) == []
 
 
-def test_the_use_of_a_bootstrap_token_is_remembered(world: World) -> None:
+def test_the_use_of_a_bootstrap_token_is_recorded(world: World) -> None:
     token = world.once()
     assert world.script(token).status_code == 200
     services_of(world.http.application).last_use.flush()

@@ -310,7 +310,7 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("arguments", "said"), FAILURES)
-def test_what_cannot_be_done_ends_with_1_and_the_fix(
+def test_an_impossible_command_ends_with_1_and_advice(
     plane: ControlPlane, arguments: tuple[str, ...], said: str
 ) -> None:
     *words, last = arguments

@@ -52,7 +52,7 @@ def test_a_document_is_opened_once(plane: ControlPlane, database: Database) -> N
     assert documents.opened(current) == raw
 
 
-def test_the_oldest_go_when_there_is_no_room(plane: ControlPlane, database: Database) -> None:
+def test_the_oldest_documents_are_dropped_when_there_is_no_room(plane: ControlPlane, database: Database) -> None:
     size = len(plane.publish("SOL"))
     versions = []
     for zone in ("America/Manaus", "America/Recife", "America/Belem"):
@@ -77,7 +77,7 @@ def test_a_document_larger_than_the_bound_is_served_and_not_kept(plane: ControlP
         documents.opened(current)
 
 
-def test_a_row_that_took_the_etag_of_another_does_not_get_its_document(plane: ControlPlane, database: Database) -> None:
+def test_a_row_with_the_etag_of_another_does_not_get_its_document(plane: ControlPlane, database: Database) -> None:
     documents, current = Documents(database, vault_of(plane)), in_force(database)
     documents.opened(current)
     plane.publish("LUA")

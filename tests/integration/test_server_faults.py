@@ -113,7 +113,7 @@ def test_an_enrolment_that_a_lock_prevents_is_refused_with_the_cause_that_health
         assert enrol(1)[0] == 201
 
 
-def test_what_was_waited_for_a_connection_is_not_waited_for_the_lock_again(plane: ControlPlane) -> None:
+def test_the_wait_for_a_connection_counts_towards_the_wait_for_the_lock(plane: ControlPlane) -> None:
     """Otherwise a request would take twice FLAGEE_DATABASE_TIMEOUT."""
     waited = 0.2
     database = open_database(plane.settings().database_url, timeout=30, connections=1)
@@ -234,7 +234,7 @@ def test_a_damaged_document_is_not_served(plane: ControlPlane, capfd: pytest.Cap
     assert "store the document again" in capfd.readouterr().err
 
 
-def test_a_fault_of_ours_is_500_with_a_traceback_in_the_log_only(
+def test_an_internal_error_is_500_with_a_traceback_in_the_log_only(
     plane: ControlPlane, capfd: pytest.CaptureFixture[str]
 ) -> None:
     token = plane.token()

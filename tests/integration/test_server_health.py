@@ -272,7 +272,7 @@ def test_a_nearly_full_volume_is_reported_by_its_size(tmp_path: Path) -> None:
         subprocess.run(["umount", "--lazy", tmp_path], check=True)
 
 
-def test_a_writer_that_is_at_work_is_no_trouble(tmp_path: Path) -> None:
+def test_a_writer_at_work_is_not_reported(tmp_path: Path) -> None:
     plane = prepared(tmp_path)
     with asking(plane) as http, asking(plane) as other, services_of(other.application).database.writing() as session:
         session.execute(text("UPDATE alembic_version SET version_num = version_num"))

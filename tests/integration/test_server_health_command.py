@@ -63,7 +63,7 @@ def asked(plane: ControlPlane, *options: str, **settings: str) -> Result:
 
 
 @pytest.mark.parametrize(("bind", "secure"), [("0.0.0.0", False), ("[::1]", False), (LOOPBACK, True)])
-def test_it_finds_the_server_by_the_same_settings(bind: str, secure: bool, tmp_path: Path) -> None:
+def test_health_finds_the_server_by_the_same_settings(bind: str, secure: bool, tmp_path: Path) -> None:
     plane = prepared(tmp_path)
     settings: dict[str, str] = {}
     if secure:
@@ -96,7 +96,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize(("status", "body", "code", "text"), ANSWERS.values(), ids=ANSWERS)
-def test_the_exit_code_and_the_words_say_how_it_is(
+def test_health_exits_with_and_prints_the_verdict(
     status: int, body: bytes, code: int, text: str, tmp_path: Path
 ) -> None:
     with answering(status, body) as bind:
@@ -105,7 +105,7 @@ def test_the_exit_code_and_the_words_say_how_it_is(
     assert text in (told.stdout if code == 0 else told.stderr)
 
 
-def test_silence_ends_after_the_given_time(tmp_path: Path) -> None:
+def test_a_silent_server_is_given_up_after_the_given_time(tmp_path: Path) -> None:
     with socket.create_server((LOOPBACK, 0)) as silent:
         bind = f"{LOOPBACK}:{silent.getsockname()[1]}"
         told = empty(tmp_path).run("health", "--timeout", "0.3", "--output", "json", BIND=bind)
@@ -125,7 +125,7 @@ def test_a_port_that_the_system_chose_cannot_be_known(tmp_path: Path) -> None:
     assert (told.exit_code, "name it with --bind" in told.stderr) == (1, True)
 
 
-def test_the_image_asks_with_this_command() -> None:
+def test_the_health_check_of_the_image_is_this_command() -> None:
     text = (Path(__file__).parents[2] / "Dockerfile").read_text()
     assert 'CMD ["flagee-server", "health"]' in text
     assert "urlopen" not in text

@@ -179,7 +179,7 @@ def test_two_different_tokens_are_refused(world: World) -> None:
 
 
 @pytest.mark.parametrize("header", ["Bearer", "Bearer ", "Basic dTpw", "garbage", "Token abc"])
-def test_a_malformed_authorization_is_no_token(world: World, header: str) -> None:
+def test_a_malformed_authorization_counts_as_no_token(world: World, header: str) -> None:
     assert world.get(None, Authorization=header).status_code == 401
 
 
@@ -206,7 +206,7 @@ def test_an_expired_token_is_refused_from_its_last_second_on(plane: ControlPlane
     assert seen == [200, 304, 403, 403]
 
 
-def test_a_revocation_holds_for_the_next_request(world: World) -> None:
+def test_a_revocation_takes_effect_with_the_next_request(world: World) -> None:
     token = world.plane.token("--network", "SOL")
     assert world.get(token, "?rede=SOL", If_None_Match=world.etag).status_code == 304
     world.plane.must("token", "revoke", token)
@@ -266,7 +266,7 @@ def test_unknown_paths_are_problems_too(world: World, path: str) -> None:
 
 
 @pytest.mark.parametrize("received", ["a", "run-7:host.3_x", "x" * 128])
-def test_a_correlation_id_comes_back(world: World, received: str) -> None:
+def test_a_correlation_id_is_returned(world: World, received: str) -> None:
     for token, condition, status in (("sol", "none", 200), ("sol", world.etag, 304), (None, "none", 401)):
         answer = world.get(token, "?rede=SOL", X_Correlation_Id=received, If_None_Match=condition)
         assert (answer.status_code, answer.headers["x-correlation-id"]) == (status, received)
@@ -328,7 +328,7 @@ def test_a_request_writes_nothing_and_the_last_use_is_written_later(world: World
     assert _last_use(world.plane, token) is not None
 
 
-def test_a_refused_use_is_not_a_use(world: World) -> None:
+def test_a_refused_request_is_not_recorded_as_a_use(world: World) -> None:
     token = world.plane.token("--scope", "ingest")
     assert world.get(token, "?rede=SOL").status_code == 403
     services_of(world.http.application).last_use.flush()

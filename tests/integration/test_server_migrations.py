@@ -71,7 +71,7 @@ def test_0002_keeps_tokens_with_their_networks(old: ControlPlane) -> None:
     assert rows[0]["last_used_at"].startswith("2026-02-01T")
 
 
-def test_0002_leaves_the_references_of_tokens_in_force(old: ControlPlane) -> None:
+def test_0002_keeps_the_references_of_tokens(old: ControlPlane) -> None:
     old.must("init-db")
     with opened(old) as database:
         with database.writing() as session:

@@ -123,7 +123,7 @@ def test_documents_can_be_stored_while_they_are_fetched(plane: ControlPlane) -> 
     assert all(stored[etag] == content for _, etag, content in seen), "an ETag always comes with its own document"
 
 
-def test_the_last_use_of_a_token_is_written_now_and_then(plane: ControlPlane) -> None:
+def test_the_last_use_of_a_token_is_written_at_intervals(plane: ControlPlane) -> None:
     token = plane.token("--network", "SOL")
 
     def last_use() -> object:
@@ -311,7 +311,7 @@ def test_a_body_whose_chunks_break_the_rules_is_400_and_ends_the_connection(
     assert log.count('"level": "error"') == errors, "a caller's mistake is no error of the server"
 
 
-def test_a_body_in_chunks_that_keeps_the_rules_is_taken(alone: tuple[str, Child], alone_token: str) -> None:
+def test_a_valid_chunked_body_is_accepted(alone: tuple[str, Child], alone_token: str) -> None:
     url, _ = alone
     body = json.dumps({"agent_id": "0198c0de-0000-7000-8000-00000000c0de", "hostname": "pdv"}).encode()
     chunks = b"".join(b"%X;note=1\r\n%b\r\n" % (len(part), part) for part in (body[:1], body[1:50], body[50:]))
@@ -394,7 +394,7 @@ def test_a_mistyped_setting_is_reported_at_the_start(tmp_path: Path) -> None:
         assert "FLAGEE_TREADS is not a setting; did you mean FLAGEE_THREADS?" in child.log.read_text()
 
 
-def test_a_signal_that_comes_while_it_starts_ends_it(tmp_path: Path) -> None:
+def test_a_signal_during_the_start_ends_serve(tmp_path: Path) -> None:
     """An nginx that never becomes ready keeps it starting."""
     program, started = tmp_path / "nginx", tmp_path / "started"
     program.write_text(f"#!/bin/sh\n: >{started}\nexec sleep 600\n")

@@ -60,7 +60,7 @@ def test_init_db_in_several_processes_at_once_works_in_all(bare: ControlPlane) -
     bare.must("client", "add", CLIENT)
 
 
-def test_a_database_of_a_newer_version_is_left_alone(bare: ControlPlane) -> None:
+def test_a_database_of_a_newer_version_is_not_changed(bare: ControlPlane) -> None:
     bare.must("init-db")
     with opened(bare) as database, database.writing() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))

@@ -136,7 +136,7 @@ def test_callers_that_vanish_before_the_handshake_do_not_end_the_worker(
     assert "Traceback" not in child.log.read_text()
 
 
-def test_a_renewed_certificate_is_taken_and_a_broken_one_is_not(
+def test_a_renewed_certificate_is_used_and_a_broken_one_is_not(
     served: tuple[str, Child], issued: Issued, own: Authority, tmp_path: Path
 ) -> None:
     url, child = served
@@ -169,7 +169,7 @@ def test_a_renewed_certificate_is_taken_and_a_broken_one_is_not(
 @pytest.mark.parametrize(
     "wrong", ["certificate gone", "key gone", "not PEM", "key not PEM", "another key", "passphrase", "swapped"]
 )
-def test_a_certificate_that_cannot_be_used_ends_serve_with_the_fix(
+def test_an_unusable_certificate_ends_serve_with_advice(
     plane: ControlPlane, own: Authority, issued: Issued, tmp_path: Path, wrong: str
 ) -> None:
     (tmp_path / "other").mkdir()

@@ -181,12 +181,12 @@ def refused(plane: ControlPlane, folder: Path, **changes: str) -> str:
 
 
 @pytest.mark.parametrize("case", REFUSED_STARTS)
-def test_what_cannot_be_served_ends_serve_with_the_fix(plane: ControlPlane, tmp_path: Path, case: str) -> None:
+def test_an_unusable_setting_ends_serve_with_advice(plane: ControlPlane, tmp_path: Path, case: str) -> None:
     changes, said = REFUSED_STARTS[case]
     assert said in refused(plane, tmp_path, **{"BIND": f"{LOOPBACK}:{free_port()}", **changes})
 
 
-def test_a_file_that_is_no_program_ends_serve_with_the_fix(plane: ControlPlane, tmp_path: Path) -> None:
+def test_an_nginx_that_is_no_program_ends_serve_with_advice(plane: ControlPlane, tmp_path: Path) -> None:
     (tmp_path / "nginx").write_text("nothing")
     (tmp_path / "nginx").chmod(0o700)
     said = refused(plane, tmp_path, BIND=f"{LOOPBACK}:{free_port()}", NGINX=str(tmp_path / "nginx"))

@@ -68,7 +68,7 @@ def test_a_dialogue_that_is_no_password_prompt_is_reported_and_not_answered(
     run(scene())
 
 
-def test_the_password_is_given_after_words_that_ask_nothing() -> None:
+def test_the_password_is_given_after_lines_that_ask_nothing() -> None:
     async def scene() -> None:
         rounds: list[Round] = [("Bem-vindo", []), ("", [PASSWORD])]
         async with Doorman({"root": "right"}, KEYBOARD, dialogue=rounds).at_work() as door:
@@ -91,7 +91,7 @@ def test_a_server_that_says_no_is_not_asked_again_until_the_time_is_over(methods
     run(scene())
 
 
-def test_a_dialogue_that_is_refused_without_a_question_is_begun_once() -> None:
+def test_a_dialogue_that_is_refused_without_a_question_is_started_once() -> None:
     async def scene() -> None:
         async with Doorman({"root": "right"}, KEYBOARD, prompt="").at_work() as door:
             error = await refusal(a_remote(password("root", "right"), connect_timeout=5), a_host(LOOPBACK, door.port))
@@ -133,7 +133,7 @@ def test_a_wrong_password_is_still_reported_as_one_behind_a_banner() -> None:
     run(scene())
 
 
-def test_another_credential_may_pass_a_door_that_is_closed_to_the_first() -> None:
+def test_another_credential_may_be_accepted_where_the_first_is_refused() -> None:
     async def scene() -> None:
         state = State()
         async with Doorman({"ana": "1"}).at_work() as door:

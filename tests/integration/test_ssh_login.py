@@ -104,7 +104,7 @@ def test_a_private_key_that_cannot_be_read_is_named(
     assert "credential broken cannot be read" in error.message
 
 
-def test_keys_agents_and_files_of_this_machine_take_no_part(
+def test_keys_agents_and_files_of_this_machine_are_not_used(
     client_key: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scene() -> None:

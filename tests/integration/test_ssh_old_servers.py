@@ -87,7 +87,7 @@ def test_an_old_server_is_refused_where_the_configuration_forbids_it(
     assert not state.keys
 
 
-def test_a_modern_server_is_never_met_with_old_algorithms(client_key: KeyPair) -> None:
+def test_a_modern_server_is_never_offered_old_algorithms(client_key: KeyPair) -> None:
     state = State()
     with sshd.openssh([client_key.public]) as server:
         assert run(
@@ -113,7 +113,7 @@ def test_a_host_that_becomes_weaker_or_stronger_is_recorded() -> None:
     run(scene())
 
 
-def test_nothing_in_common_at_all_says_what_the_server_has() -> None:
+def test_without_a_common_algorithm_the_servers_offer_is_named() -> None:
     async def scene() -> None:
         async with Doorman().at_work(encryption_algs=["arcfour"]) as door:
             error = await refusal(a_remote(password("root", "x")), a_host(LOOPBACK, door.port))

@@ -122,7 +122,7 @@ def test_a_connection_lost_in_a_step_reports_which_steps_had_finished(place: Pla
     run(scene())
 
 
-def test_a_session_that_is_over_answers_that_it_is_lost(place: Place) -> None:
+def test_a_closed_session_reports_a_lost_connection(place: Place) -> None:
     async def scene() -> None:
         remote, host = place
         async with remote.connect(host, deadline=20) as session:
@@ -153,7 +153,7 @@ def test_a_flood_is_cut_and_delays_no_other(server: sshd.SshServer, client_key: 
     run(scene())
 
 
-def test_a_wordy_step_is_not_cut(server: sshd.SshServer, client_key: KeyPair) -> None:
+def test_a_step_with_much_output_is_not_cut(server: sshd.SshServer, client_key: KeyPair) -> None:
     remote = a_remote(private_key(server.user, client_key), output_limit=65536)
     wordy = ("step:0", "i=0; while [ $i -lt 20000 ]; do echo 'unpacking something'; i=$((i+1)); done")
     answer = run(ask(remote, a_host(server.address, server.port), wordy, ("step:1", "echo heard")))
@@ -221,7 +221,7 @@ def test_what_a_login_file_does_stays_outside_the_answer(terminal: Terminal, tex
 
 
 @pytest.mark.parametrize("text", FATAL_LOGIN_FILES.values(), ids=FATAL_LOGIN_FILES)
-def test_a_login_file_that_lets_nothing_through_is_not_taken_for_success(terminal: Terminal, text: str) -> None:
+def test_a_login_file_that_swallows_all_output_is_not_taken_for_success(terminal: Terminal, text: str) -> None:
     terminal.write("/root/.bashrc", f"{text}\n")
     padding = ": " + "x" * 4000 + "\n"
     sections = [("step:0", padding + "touch /root/ran"), ("step:1", "touch /root/ran")]
@@ -243,7 +243,7 @@ def test_an_account_without_a_shell_is_reported(start_terminal: StartTerminal) -
     assert "account is currently not available" in error.message
 
 
-def test_a_channel_that_the_server_closes_while_we_write_is_no_error_of_ours() -> None:
+def test_a_channel_that_the_server_closes_during_a_write_is_no_internal_error() -> None:
     class Closing:
         def write(self, data: bytes) -> None:
             raise BrokenPipeError("Channel not open for sending")

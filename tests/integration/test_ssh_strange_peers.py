@@ -146,7 +146,7 @@ def test_strange_peers_delay_no_other(server: sshd.SshServer, client_key: KeyPai
         run(scene([stack.enter_context(weird.serving(behaviour)) for behaviour, _, _ in PEERS.values()]))
 
 
-def test_words_before_the_version_are_passed_over(server: sshd.SshServer, client_key: KeyPair) -> None:
+def test_lines_before_the_version_are_ignored(server: sshd.SshServer, client_key: KeyPair) -> None:
     relay = weird.relaying(server.address, server.port, first=b"Bem-vindo \xe0 loja\r\nacesso restrito\r\n")
     with weird.serving(relay) as port:
         assert run(ask(a_remote(private_key(server.user, client_key)), a_host(LOOPBACK, port))).complete

@@ -74,7 +74,7 @@ def test_the_migrations_make_exactly_the_tables_of_the_code(tmp_path: Path) -> N
     assert differences == []
 
 
-def test_the_migrations_are_one_line_that_ends_at_head() -> None:
+def test_the_migrations_form_one_chain_that_ends_at_head() -> None:
     script = steps()
     assert script.get_heads() == [migrations.HEAD]
     chain = [revision.revision for revision in script.walk_revisions()]
@@ -321,7 +321,7 @@ ODD: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("name", ["state.db", "keepsake.jsonl", "state.lock"])
 @pytest.mark.parametrize("odd", ODD)
-def test_what_is_no_file_is_named_and_nothing_waits_for_it(tmp_path: Path, odd: str, name: str) -> None:
+def test_a_path_that_is_no_file_is_named_without_a_wait(tmp_path: Path, odd: str, name: str) -> None:
     ODD[odd](tmp_path / name)
     with pytest.raises(StateUnavailable) as caught, open_state(tmp_path) as state:
         agent_id(state)
@@ -331,7 +331,7 @@ def test_what_is_no_file_is_named_and_nothing_waits_for_it(tmp_path: Path, odd: 
     assert "move what stands there" in caught.value.advice
 
 
-def test_damage_that_shows_later_is_healed_by_the_next_start(tmp_path: Path) -> None:
+def test_damage_that_is_found_later_is_repaired_by_the_next_start(tmp_path: Path) -> None:
     """The first pages are fine, so that the file opens; what is behind is not."""
     agent, _ = _fill(tmp_path)
     size = (tmp_path / "state.db").stat().st_size
@@ -381,7 +381,7 @@ def test_keys_that_are_truly_lost_block_first_use_until_an_operator_confirms(tmp
         assert accept_lost_keys(state) is False
 
 
-def test_a_last_line_that_was_cut_spoils_no_other(tmp_path: Path) -> None:
+def test_a_truncated_last_line_damages_no_other(tmp_path: Path) -> None:
     _fill(tmp_path)
     with (tmp_path / keepsake.FILE).open("ab") as file:
         file.write(b'{"event":"pin","netw')

@@ -103,7 +103,7 @@ def test_only_enabled_hosts_of_the_network_and_its_nested_groups_are_listed(
     }
 
 
-def test_configured_groups_take_the_place_of_the_networks_own(zabbix_running: Zabbix, network: str) -> None:
+def test_configured_groups_replace_the_networks_own(zabbix_running: Zabbix, network: str) -> None:
     one, other = f"{network} one", f"{network} other"
     zabbix_running.create_hosts(
         [
@@ -154,7 +154,7 @@ def interface(kind: int, address: str, *, main: int = 1, use_ip: int = 1, dns: s
     return {"type": kind, "main": main, "useip": use_ip, "ip": address, "dns": dns, "port": "10050", **details}
 
 
-def test_the_main_agent_interface_is_taken_whatever_stands_first(zabbix_running: Zabbix, network: str) -> None:
+def test_the_main_agent_interface_is_used_in_any_order_of_interfaces(zabbix_running: Zabbix, network: str) -> None:
     zabbix_running.create_hosts([pdv(network, 1, 200)])
     (group,) = zabbix_running.call("hostgroup.get", {"filter": {"name": [network]}, "output": ["groupid"]})
     interfaces = {
@@ -286,7 +286,7 @@ def test_triggers_in_problem_state_name_candidates_of_this_network_only(zabbix_r
     assert names(listed(zabbix_running, other, Selector(trigger_names=(text,)))) == [foreign.host]
 
 
-def test_a_trigger_does_not_get_past_an_excluded_template(
+def test_a_trigger_does_not_select_a_host_of_an_excluded_template(
     zabbix_running: Zabbix, network: str, templates: dict[str, str]
 ) -> None:
     one, other = pdv(network, 1, 201, templates=("inventory-loose",)), pdv(network, 1, 202)
@@ -340,7 +340,7 @@ def test_every_entry_that_reaches_a_machine_protects_it_whatever_its_state(
     }
 
 
-def test_every_interface_counts_and_macros_of_host_template_and_globe_are_resolved(
+def test_every_interface_counts_and_macros_of_host_template_and_server_are_resolved(
     zabbix_running: Zabbix, network: str, templates: dict[str, str]
 ) -> None:
     till, hub = pdv(network, 1, 201), HostSpec(f"{network}-LOJA001-CONCENTRADOR", groups=(network,))
@@ -455,7 +455,7 @@ def test_agent_status_is_that_of_the_main_agent_interface(zabbix_running: Zabbix
     assert listed(zabbix_running, network, Selector(agent_status=1))[0].agent_port == port
 
 
-def test_maintenance_comes_with_the_host(zabbix_running: Zabbix, network: str) -> None:
+def test_a_host_has_its_maintenance_state(zabbix_running: Zabbix, network: str) -> None:
     inside, outside = pdv(network, 1, 201), pdv(network, 1, 202)
     zabbix_running.create_hosts([inside, outside])
     zabbix_running.put_into_maintenance(f"{network} works", inside.host)

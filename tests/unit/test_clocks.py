@@ -81,7 +81,7 @@ def test_the_window_ends_with_the_clock_that_leaves_it_first(ahead: int, until: 
         pytest.param(NOW, -(10**15), "no_clock", id="before the calendar"),
     ],
 )
-def test_in_doubt_about_either_clock_the_answer_is_no(now: dt.datetime, epoch: int | None, code: str) -> None:
+def test_in_doubt_about_either_clock_the_power_off_is_refused(now: dt.datetime, epoch: int | None, code: str) -> None:
     refused = inside_by_both([NIGHT], now, epoch)
     assert isinstance(refused, Refused)
     assert refused.code == code

@@ -135,7 +135,7 @@ JSON = st.recursive(
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(changes=st.dictionaries(st.sampled_from([*report(), "refused"]), JSON), hold=JSON, stamp=st.binary(max_size=40))
-def test_no_content_makes_it_fail(tmp_path: Path, changes: dict[str, Any], hold: Any, stamp: bytes) -> None:
+def test_no_content_makes_the_reader_fail(tmp_path: Path, changes: dict[str, Any], hold: Any, stamp: bytes) -> None:
     (tmp_path / "deployment.json").write_text(json.dumps({**report(), **changes}))
     (tmp_path / "hold.json").write_text(json.dumps({"since": hold}))
     (tmp_path / "watchtower.stamp").write_bytes(stamp)
@@ -143,7 +143,7 @@ def test_no_content_makes_it_fail(tmp_path: Path, changes: dict[str, Any], hold:
 
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"[" * 100000, b"\xff\xfe", b'{"at": 1e999}', b"{" + b" " * 400000 + b"}"])
-def test_no_bytes_make_it_fail(tmp_path: Path, raw: bytes) -> None:
+def test_no_bytes_make_the_reader_fail(tmp_path: Path, raw: bytes) -> None:
     for name in ("deployment.json", "hold.json", "watchtower.stamp", "build.json"):
         (tmp_path / name).write_bytes(raw)
     assert read_notes(tmp_path, NOW, None).image == ""

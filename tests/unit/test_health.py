@@ -83,7 +83,7 @@ def test_no_configuration_only_degrades(data: Path, tmp_path: Path) -> None:
     assert report(data, tmp_path, NOW, None)["status"] == "degraded"
 
 
-def test_the_check_loads_nothing_that_is_slow(data: Path, config: Path) -> None:
+def test_the_check_loads_no_slow_module(data: Path, config: Path) -> None:
     program = (
         "import sys; from runtime.container import health\n"
         "import runtime.adapters.deployment_notes, runtime.settings\n"
@@ -113,7 +113,7 @@ def test_what_hangs_is_a_failure_with_a_reason_within_the_engines_time(data: Pat
     assert "did not answer within 1 s" in found["problems"][0]
 
 
-def test_the_answers_of_health_and_hook_come_before_who_asks_gives_up() -> None:
+def test_health_and_hook_answer_before_their_callers_give_up() -> None:
     dockerfile = (Path(__file__).parents[2] / "Dockerfile").read_text()
     limits = re.findall(r"--timeout=(\d+)s [^\n]*runtime\.container\.health", dockerfile)
     assert [float(limit) > health._AT_LAST_S for limit in limits] == [True]

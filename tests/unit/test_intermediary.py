@@ -84,7 +84,7 @@ BETWEEN = {
 
 
 @pytest.mark.parametrize(("status", "body", "between"), BETWEEN.values(), ids=BETWEEN)
-def test_only_what_a_web_server_never_sends_itself_is_blamed_on_something_between(
+def test_only_a_page_that_no_web_server_sends_itself_is_reported_as_intercepted(
     status: int, body: bytes, between: bool
 ) -> None:
     found = intermediary.page(status, "text/html", body)
@@ -92,7 +92,7 @@ def test_only_what_a_web_server_never_sends_itself_is_blamed_on_something_betwee
     assert found.between is between
 
 
-def test_a_page_of_an_unclear_sender_is_shown_by_its_title() -> None:
+def test_a_page_of_an_unknown_sender_is_shown_by_its_title() -> None:
     found = intermediary.page(502, "text/html", ERROR)
     assert found is not None
     assert found.unclear == 'a page titled "Error & more": the server\'s own web server or something before it'
@@ -129,7 +129,7 @@ def test_a_redirect_to_a_sign_in_page_is_distinguished_from_a_moved_address(loca
     assert intermediary.sign_in_redirect("https://control.example/api", location) == what
 
 
-def test_a_proxy_that_does_not_connect_is_quoted() -> None:
+def test_a_proxy_that_refuses_the_connection_is_quoted() -> None:
     said = intermediary.refused_tunnel("OSError: Tunnel connection failed: 407 Proxy Authentication\x1b Required")
     assert said == "the proxy does not connect (407 Proxy Authentication Required)"
     assert intermediary.refused_tunnel("Connection refused") == ""

@@ -68,7 +68,7 @@ def test_no_more_runs_than_fit_go_on_at_once_and_the_order_is_the_documents(tmp_
     asyncio.run(story())
 
 
-def test_what_was_planned_earlier_goes_before_what_stands_earlier_in_the_document(tmp_path: Path) -> None:
+def test_an_earlier_planned_time_has_priority_over_the_documents_order(tmp_path: Path) -> None:
     async def story() -> None:
         async with daemon(tmp_path, NIGHT) as world:
             later = job(id="later", cron="1 3 * * *", grace=600)
@@ -122,7 +122,7 @@ def test_a_drop_after_waiting_says_how_many_runs_went_on(tmp_path: Path) -> None
     asyncio.run(story())
 
 
-def test_a_job_that_waits_for_its_own_last_run_takes_nobodys_place(tmp_path: Path) -> None:
+def test_a_job_that_waits_for_its_own_last_run_occupies_no_place(tmp_path: Path) -> None:
     async def story() -> None:
         async with daemon(tmp_path, NIGHT) as world:
             patient = job(id="patient", cron="* * * * *", overlap="wait", grace=600)
@@ -137,7 +137,7 @@ def test_a_job_that_waits_for_its_own_last_run_takes_nobodys_place(tmp_path: Pat
     asyncio.run(story())
 
 
-def test_runs_by_hand_take_places_but_never_the_last_one(tmp_path: Path) -> None:
+def test_manual_runs_occupy_places_but_never_the_last_one(tmp_path: Path) -> None:
     async def story() -> None:
         async with daemon(tmp_path, NIGHT) as world:
             data = world.state.folder
@@ -305,7 +305,7 @@ MOVES = st.one_of(
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(MOVES, max_size=25))
-def test_no_planned_instant_is_ever_started_twice_whatever_the_clock_does(moves: list[tuple[str, int]]) -> None:
+def test_no_planned_instant_is_started_twice_with_any_clock(moves: list[tuple[str, int]]) -> None:
     """Restarts, two daemons at once, clocks that jump and come back, runs that end, are postponed, or never end."""
     jobs = [
         job(id="off", cron="*/20 * * * *", grace=600, **POWER_OFF),

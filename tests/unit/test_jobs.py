@@ -325,7 +325,7 @@ def test_a_name_that_is_no_action_reaches_the_log_and_stops_no_job(
     asyncio.run(story())
 
 
-def test_a_clock_that_ran_ahead_does_not_silence_the_schedule_when_it_is_corrected(tmp_path: Path) -> None:
+def test_a_schedule_continues_after_a_clock_that_ran_ahead_is_corrected(tmp_path: Path) -> None:
     async def story() -> None:
         async with daemon(tmp_path, NIGHT) as world:
             world.seen("night", NIGHT + 300 * DAY)
@@ -366,7 +366,7 @@ def test_a_run_that_reached_no_host_is_queued_for_the_control_plane(tmp_path: Pa
     asyncio.run(story())
 
 
-def test_a_process_that_cannot_be_made_is_no_end_of_the_schedule(tmp_path: Path) -> None:
+def test_the_schedule_continues_when_a_process_cannot_be_started(tmp_path: Path) -> None:
     async def story() -> None:
         async with daemon(tmp_path, NIGHT) as world:
             world.seen("night", NIGHT - DAY)

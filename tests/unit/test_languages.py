@@ -43,7 +43,7 @@ def test_lang_on_the_command_line_is_found_before_it_is_parsed(words: list[str],
     assert chosen(asked_for(words), {"LANG": "C"}) == language
 
 
-def test_lang_goes_before_the_environment() -> None:
+def test_lang_has_priority_over_the_environment() -> None:
     assert chosen("en", {"LC_ALL": "pt_BR.UTF-8"}) == "en"
 
 

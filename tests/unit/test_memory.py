@@ -72,7 +72,7 @@ def test_a_machine_without_a_known_memory_size_counts_as_small(tmp_path: Path) -
     assert memory_limit(tmp_path) == GB
 
 
-def test_this_machine_has_memory() -> None:
+def test_the_memory_of_this_machine_is_found() -> None:
     assert 64 << 20 < memory_limit() < 1 << 50
 
 
@@ -98,7 +98,7 @@ def test_the_kernels_kills_are_counted_where_it_counts_them(
     assert kills(tree(tmp_path, files)) == number
 
 
-def test_a_process_that_goes_first_is_the_likelier_victim_and_never_less_likely_than_before() -> None:
+def test_a_process_to_be_killed_first_is_never_marked_as_less_likely_than_before() -> None:
     score = "open('/proc/self/oom_score_adj').read().strip()"
     code = f"from runtime.adapters.memory import go_first; go_first(); print({score}); "
     code += "open('/proc/self/oom_score_adj', 'w').write('900'); go_first(); " + f"print({score})"
@@ -106,7 +106,7 @@ def test_a_process_that_goes_first_is_the_likelier_victim_and_never_less_likely_
     assert said.stdout.split() == [str(VICTIM), "900"]
 
 
-def test_a_run_of_the_schedule_goes_first_from_its_beginning() -> None:
+def test_a_scheduled_run_is_marked_for_the_kernel_from_its_start() -> None:
     def score_of(pid: int) -> str:
         return Path(f"/proc/{pid}/oom_score_adj").read_text().strip()
 
@@ -119,5 +119,5 @@ def test_a_run_of_the_schedule_goes_first_from_its_beginning() -> None:
     assert asyncio.run(scene()) == str(VICTIM)
 
 
-def test_where_it_cannot_be_asked_for_nothing_fails(tmp_path: Path) -> None:
+def test_without_the_kernels_setting_nothing_fails(tmp_path: Path) -> None:
     go_first(tmp_path)

@@ -18,7 +18,7 @@ NUMBERS = st.integers(min_value=0, max_value=999_999)
 
 
 @pytest.mark.parametrize("name", PARSED)
-def test_a_name_says(name: str) -> None:
+def test_a_host_name_has_network_store_terminal_and_role(name: str) -> None:
     assert parse_name(name) == HostName(*PARSED[name])
 
 

@@ -58,7 +58,7 @@ def test_a_compiled_module_of_a_protected_one_is_fine() -> None:
     assert gate(files, LABELS, allow_trial=True) == []
 
 
-def test_a_trial_is_only_pushed_on_purpose() -> None:
+def test_a_trial_is_pushed_only_with_the_option() -> None:
     labels = {**LABELS, LICENCE: "trial"}
     assert gate(image(SEALED, labels=labels), labels, allow_trial=True) == []
     assert gate(image(SEALED, labels=labels), labels, allow_trial=False)
@@ -74,7 +74,7 @@ def test_another_licence_is_never_pushed(licence: str) -> None:
     assert gate(image(labels=labels), labels, allow_trial=True)
 
 
-def test_an_image_without_a_version_or_with_two_stories_is_refused() -> None:
+def test_an_image_without_a_version_or_with_contradicting_versions_is_refused() -> None:
     nameless = {**LABELS, VERSION: "0.0.0"}
     assert gate(image(labels=nameless), nameless, allow_trial=True)
     assert gate(image(), {**LABELS, VERSION: "1.2.4"}, allow_trial=True)

@@ -61,11 +61,11 @@ def test_every_percent_has_basis_points(percent: Decimal) -> None:
 
 
 @pytest.mark.parametrize("percent", ["NaN", "sNaN", "Infinity", "-Infinity"])
-def test_a_share_that_is_no_number_is_nobodys(percent: str) -> None:
+def test_a_percentage_that_is_no_number_selects_no_host(percent: str) -> None:
     assert basis_points(Decimal(percent)) == 0
 
 
-def test_a_name_that_is_no_valid_text_has_a_bucket_as_well() -> None:
+def test_a_name_that_is_no_valid_text_has_a_bucket_too() -> None:
     assert 0 <= bucket("zanthus", "ABC/\ud800") < BUCKETS
 
 
@@ -75,7 +75,7 @@ def test_a_hundred_percent_is_every_host_and_zero_is_no_host(host: Host) -> None
     assert isinstance(decide(Rollout(percent=Decimal(0)), "arius", host), Deny)
 
 
-def test_about_the_share_that_was_asked_for_is_drawn() -> None:
+def test_about_the_requested_percentage_is_selected() -> None:
     hosts = [replace(HOST, store=store, terminal=terminal) for store in range(1, 41) for terminal in range(201, 251)]
     chosen = sum(isinstance(decide(Rollout(percent=Decimal(20)), "zanthus", host), Allow) for host in hosts)
 
@@ -120,11 +120,11 @@ def test_pilots_are_in_at_zero_and_never_wins_over_everything(spelling: str) -> 
     assert both == Deny(Outcome.SKIPPED, Reason.ROLLOUT_EXCLUDED, "on the never list of zanthus's rollout")
 
 
-def test_an_empty_never_list_lets_everybody_pass() -> None:
+def test_an_empty_never_list_excludes_no_host() -> None:
     assert never(Rollout(), "zanthus", HOST) == Allow()
 
 
-def test_a_salt_of_its_own_draws_a_new_order() -> None:
+def test_a_salt_of_its_own_gives_a_new_order() -> None:
     hosts = [replace(HOST, terminal=terminal) for terminal in range(100)]
     first = [decide(Rollout(percent=Decimal(50)), "zanthus", host) for host in hosts]
     second = [decide(Rollout(percent=Decimal(50), salt="zanthus"), "other", host) for host in hosts]
@@ -149,7 +149,7 @@ def test_a_salt_of_its_own_draws_a_new_order() -> None:
         ({}, "nobody", 0),
     ],
 )
-def test_a_never_list_keeps_a_providers_share_and_pilots_alone_are_alone(
+def test_a_never_list_keeps_the_providers_percentage_and_a_pilot_list_alone_selects_only_pilots(
     written: dict[str, Any], provider: str, percent: int
 ) -> None:
     config = NetworkConfig.model_validate({"network": "ABC", "inventory": {"kind": "static"}, "rollout": written})

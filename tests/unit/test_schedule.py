@@ -75,7 +75,7 @@ def test_fires_on_wall_time_once_each(zone: ZoneInfo, cron: str, after: str, fir
     assert list(fires_between(parsed, zone, start, until))[: len(fires) or None] == [utc(fire) for fire in fires]
 
 
-def test_every_five_minutes_rests_while_an_hour_is_repeated() -> None:
+def test_a_five_minute_job_pauses_while_an_hour_is_repeated() -> None:
     fires = list(fires_between(parse_cron("*/5 * * * *"), SAO_PAULO, utc("2018-02-18 00:30"), utc("2018-02-18 04:00")))
     gaps = {b - a for a, b in pairwise(fires)}
     assert gaps == {5 * MINUTE, 65 * MINUTE}
@@ -154,7 +154,7 @@ def walked(zone: ZoneInfo, start: dt.datetime, until: dt.datetime) -> Iterator[t
     weekday=fields(0, 6),
     into=st.integers(0, 2000),
 )
-def test_fires_are_those_of_a_walker_that_looks_at_every_minute(
+def test_fires_are_those_of_a_search_minute_by_minute(
     moment: tuple[str, str],
     minute: tuple[str, frozenset[int]],
     hour: tuple[str, frozenset[int]],

@@ -49,12 +49,12 @@ def test_a_forced_change_is_recognised(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", CLOSED)
-def test_a_closed_door_is_recognised(text: str) -> None:
+def test_a_login_that_is_forbidden_is_recognised(text: str) -> None:
     assert words.refusal(text, Reason.AUTH_FAILED) is Reason.LOGIN_REFUSED
 
 
 @pytest.mark.parametrize("text", NEITHER)
-def test_other_words_keep_the_reason(text: str) -> None:
+def test_other_text_keeps_the_reason(text: str) -> None:
     assert words.refusal(text, Reason.AUTH_FAILED) is Reason.AUTH_FAILED
 
 
@@ -68,7 +68,7 @@ def test_other_words_keep_the_reason(text: str) -> None:
         ("x" * 1000, "x" * 299 + "…"),
     ],
 )
-def test_words_become_one_clean_short_line(raw: bytes | str, line: str) -> None:
+def test_the_servers_text_becomes_one_clean_short_line(raw: bytes | str, line: str) -> None:
     assert words.said(raw) == line
 
 

@@ -66,12 +66,12 @@ def test_an_update_by_watchtower_waits_for_deploy_and_leaves_its_door(tmp_path: 
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "soon", "1e99", "-5", "9" * 400, "\x00", "99999999999"])
-def test_a_door_that_makes_no_sense_is_open(tmp_path: Path, text: str) -> None:
+def test_a_door_with_unreadable_content_is_open(tmp_path: Path, text: str) -> None:
     (tmp_path / FILE).write_text(text)
     assert closed_until(tmp_path, NOW) is None
 
 
-def test_who_runs_as_another_user_may_read_the_door(tmp_path: Path) -> None:
+def test_another_user_may_read_the_door(tmp_path: Path) -> None:
     close_door(tmp_path, NOW + FIVE)
     assert (tmp_path / FILE).stat().st_mode & 0o044 == 0o044
 
@@ -115,7 +115,7 @@ def test_a_killed_run_holds_nothing(tmp_path: Path) -> None:
     assert update_hook.decide(tmp_path, NOW)[0] == 0
 
 
-def test_an_image_that_was_refused_here_is_not_taken_again(tmp_path: Path) -> None:
+def test_an_image_that_was_refused_here_is_not_installed_again(tmp_path: Path) -> None:
     at = NOW.isoformat()
     tag = {"digest": "sha256:bb", "at": at, "known_at": at, "error": ""}
     report = {"at": at, "image": "registry.example/proxy:stable", "tag": tag, "refused": ["sha256:bb"]}
@@ -142,13 +142,13 @@ def hook(data: Path, before: str = "") -> tuple[int, str, float]:
     return done.returncode, done.stdout, time.monotonic() - began
 
 
-def test_a_hook_that_fails_says_not_now(tmp_path: Path) -> None:
+def test_a_hook_that_fails_answers_not_now(tmp_path: Path) -> None:
     code, said, _ = hook(tmp_path / "absent")
     assert code == update_hook.NOT_NOW
     assert "not now" in said
 
 
-def test_what_hangs_is_not_now_within_the_hooks_own_time(tmp_path: Path) -> None:
+def test_a_check_that_hangs_answers_not_now_within_the_hooks_time(tmp_path: Path) -> None:
     hang = "import time; update_hook.decide = lambda *_: time.sleep(300)"
     code, said, took = hook(tmp_path, f"{hang}; update_hook.ANSWER_WITHIN_S = 1.0")
     assert code == update_hook.NOT_NOW
@@ -156,7 +156,7 @@ def test_what_hangs_is_not_now_within_the_hooks_own_time(tmp_path: Path) -> None
     assert took < 60
 
 
-def test_what_holds_even_the_interpreter_ends_without_an_update(tmp_path: Path) -> None:
+def test_a_hook_whose_interpreter_hangs_ends_without_an_update(tmp_path: Path) -> None:
     hold = "import ctypes; update_hook.decide = lambda *_: ctypes.PyDLL(None).sleep(50)\n"  # sleeps without letting go of it
     code, _, took = hook(tmp_path, f"{hold}update_hook.ANSWER_WITHIN_S, update_hook._AT_LAST_S = 0.5, 1.5")
     assert code == 1
@@ -206,7 +206,7 @@ def test_a_run_whose_end_is_not_known_is_waited_for(tmp_path: Path, words: dict[
         assert update_hook.decide(tmp_path, NOW)[0] == update_hook.NOT_NOW
 
 
-def test_of_a_run_and_an_update_at_once_one_waits(tmp_path: Path) -> None:
+def test_when_a_run_and_an_update_start_together_one_waits(tmp_path: Path) -> None:
     """Whatever the order: never a run that goes on while the update was told to go on."""
     now = dt.datetime.now(dt.UTC)
     for _ in range(200):

@@ -76,7 +76,7 @@ def test_a_zone_file_whose_offsets_are_right_is_right_whatever_its_bytes(zones: 
     assert (decision.report["offset"], decision.report["expected_offset"]) == ("-0300", "-0300")
 
 
-def test_a_fixed_offset_is_the_way_out_of_an_old_zone_file(zones: Zones) -> None:
+def test_a_fixed_offset_is_accepted_despite_an_old_zone_file(zones: Zones) -> None:
     target = {"localtime": "/usr/share/zoneinfo/Etc/GMT+3", "offset": "-0300"}
     decision = zone({**zones("Fixed/Minus3"), **target}, SUMMER, localtime_target="Etc/GMT+3")
     assert isinstance(decision, Done)

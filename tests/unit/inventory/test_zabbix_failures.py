@@ -183,13 +183,13 @@ def test_an_answer_cut_at_any_byte_is_never_taken_for_hosts(stand_in: StandIn, c
             inventory.read(Selector())
 
 
-def test_silence_ends(stand_in: StandIn) -> None:
+def test_a_silent_zabbix_is_given_up(stand_in: StandIn) -> None:
     stand_in.raw, stand_in.drip = http(b"{}"), 0.5
     error = failure(stand_in.url, timeout=0.1)
     assert error.reason == "zabbix_timeout"
 
 
-def test_an_answer_that_drips_for_ever_ends(stand_in: StandIn) -> None:
+def test_an_answer_that_drips_is_given_up(stand_in: StandIn) -> None:
     stand_in.raw = b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 2000
     stand_in.drip = 0.005
     error = failure(stand_in.url, timeout=0.05)

@@ -38,7 +38,7 @@ def answered(version: str, row: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_each_version_is_asked_in_its_own_words(stand_in: StandIn, version: str) -> None:
+def test_each_version_of_zabbix_gets_its_own_request(stand_in: StandIn, version: str) -> None:
     place, select, _ = VERSIONS[version]
     stand_in.results = results(version, answered(version, host_row("1", "ACME-LOJA001-PDV201")))
     (host,) = inventory_at(stand_in.url).read(Selector()).hosts

@@ -65,12 +65,12 @@ def test_another_secret_is_unknown_whatever_the_token(secret: str) -> None:
         (NOW.astimezone(dt.timezone(dt.timedelta(hours=-3))), "token_expired"),
     ],
 )
-def test_a_token_has_expired_from_its_very_instant_on(expires_at: dt.datetime | None, expected: str) -> None:
+def test_a_token_is_expired_at_its_expiry_instant(expires_at: dt.datetime | None, expected: str) -> None:
     assert outcome(TOKEN._replace(expires_at=expires_at)) == expected
 
 
 @pytest.mark.parametrize("when", [NOW - MOMENT, NOW, NOW + MOMENT])
-def test_a_revoked_or_used_token_has_ended_whatever_the_clock_says(when: dt.datetime) -> None:
+def test_a_revoked_or_used_token_has_ended_at_any_time_of_the_clock(when: dt.datetime) -> None:
     assert outcome(TOKEN._replace(revoked_at=when)) == "token_revoked"
     assert outcome(TOKEN._replace(used_at=when)) == "token_used"
 

@@ -7,11 +7,11 @@ from server.storage.crypto import Damaged, Vault
 KEY = bytes(range(32))
 
 
-def test_what_was_sealed_opens_again() -> None:
+def test_sealed_bytes_open_to_the_same_text() -> None:
     assert Vault(KEY).open(Vault(KEY).seal(b"document", "row/1"), "row/1") == b"document"
 
 
-def test_the_same_text_never_looks_the_same() -> None:
+def test_the_same_text_is_never_sealed_to_the_same_bytes() -> None:
     assert Vault(KEY).seal(b"document", "row/1") != Vault(KEY).seal(b"document", "row/1")
 
 

@@ -92,7 +92,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         read_settings({"FLAGEE_SECRET_KEY_FILE": str(tmp_path / "none")})
 
 
-def test_a_value_and_a_file_for_it_are_one_too_many() -> None:
+def test_a_value_and_a_file_for_the_same_setting_are_refused() -> None:
     with pytest.raises(SettingsError, match="FLAGEE_BIND and FLAGEE_BIND_FILE are both set"):
         read_settings({"FLAGEE_BIND": "127.0.0.1:1", "FLAGEE_BIND_FILE": "/dev/null"})
 

@@ -297,7 +297,7 @@ def test_systemd_gets_a_timer(host: Host) -> None:
     assert not (host.etc / "cron.d/flageemonitor-repair").exists()
 
 
-def test_with_neither_systemd_nor_cron_it_says_what_is_missing(host: Host) -> None:
+def test_without_systemd_and_cron_the_installer_says_what_is_missing(host: Host) -> None:
     (host.etc / "cron.d").rmdir()
     done = host.install()
     assert done.returncode == 0
@@ -403,7 +403,7 @@ def test_dry_run_changes_nothing_and_says_what_would_be_done(host: Host) -> None
     assert host.tree() == before
 
 
-def test_a_first_generation_proxy_is_stopped_for_good_once_this_one_runs(host: Host) -> None:
+def test_a_first_generation_proxy_is_stopped_permanently_once_this_one_runs(host: Host) -> None:
     (host.etc / "ariusmonitor").mkdir()
     host.container("ariusmonitor")
     host.container("ariusmonitor-watchtower")
@@ -527,7 +527,7 @@ def test_what_a_killed_installer_left_does_not_lock_the_next_one_out(a_host: Hos
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_takes_back_what_was_made(host: Host, number: signal.Signals) -> None:
+def test_a_signal_undoes_what_was_made(host: Host, number: signal.Signals) -> None:
     before = host.tree()
     program = (host.programs / "docker").read_text()
     (host.programs / "docker").write_text(
@@ -593,7 +593,7 @@ def test_a_value_with_a_second_line_is_refused(a_host: Host, name: str) -> None:
     assert a_host.tree() == before
 
 
-def test_nothing_that_the_proxy_may_have_laid_as_a_link_is_followed(host: Host) -> None:
+def test_links_that_the_proxy_could_have_made_are_not_followed(host: Host) -> None:
     host.already_installed()
     config, victim = host.etc / "flageemonitor/config", host.etc / "victim"
     victim.write_text("untouched\n")

@@ -296,7 +296,7 @@ def test_the_bare_template_is_refused(host: Host) -> None:
         ["--delete-data"], ["--registry-token-file", "/x"], ["--registry-user", "a:b"], ["--dry-run=yes"],
     ],
 )  # fmt: skip
-def test_what_is_not_understood_is_usage(a_host: Host, arguments: list[str]) -> None:
+def test_an_unknown_option_is_a_usage_error(a_host: Host, arguments: list[str]) -> None:
     before = a_host.tree()
     done = a_host.install(*arguments)
     assert (done.returncode, "--help" in done.stderr) == (2, True)

@@ -82,7 +82,7 @@ def test_a_signal_that_comes_twice_at_once_counts_once(proxy: Host, pause: float
     assert process.returncode == 130
 
 
-def test_a_second_one_gives_up_waiting_and_says_where_the_run_is(proxy: Host) -> None:
+def test_a_second_signal_ends_the_wait_and_says_where_the_run_is(proxy: Host) -> None:
     (proxy.stand_in / "registered").unlink()
     process = started(proxy)
     os.killpg(process.pid, signal.SIGINT)
@@ -97,7 +97,7 @@ def test_a_second_one_gives_up_waiting_and_says_where_the_run_is(proxy: Host) ->
     assert until(proxy.stand_in / "cancelled") == invocation
 
 
-def test_a_run_that_ends_well_in_spite_of_it_keeps_its_code(proxy: Host) -> None:
+def test_a_run_that_succeeds_despite_a_signal_keeps_its_exit_code(proxy: Host) -> None:
     proxy.answer("on-exec", RUN.replace("exit 130", "exit 0"))
     process = started(proxy)
     os.killpg(process.pid, signal.SIGINT)

@@ -96,7 +96,7 @@ def test_on_a_terminal_the_uninstaller_asks(installed: Host, reply: str, gone: b
     assert (installed.lib / "flageemonitor").exists() is not gone
 
 
-def test_what_is_not_ours_is_left_alone(installed: Host) -> None:
+def test_foreign_containers_and_commands_are_not_removed(installed: Host) -> None:
     installed.container("other")
     (installed.bin / "flageemonitor-logs").write_text("#!/bin/sh\necho mine\n")
     done = installed.install("--uninstall", "--delete-data")
@@ -149,7 +149,7 @@ def test_an_update_at_work_or_a_silent_engine_stops_it_before_anything(installed
     assert installed.tree() == before
 
 
-def test_it_needs_neither_the_control_plane_nor_a_valid_script(installed: Host) -> None:
+def test_uninstalling_needs_neither_the_control_plane_nor_a_valid_script(installed: Host) -> None:
     installed.answer("health-fails", "7 no")
     assert installed.install("--uninstall", "--delete-data").returncode == 0
     assert installed.calls("curl") == []

@@ -144,7 +144,7 @@ def test_an_engine_that_stops_during_an_update_is_reported_without_claiming_that
     assert not list(proxy.run_folder.glob("*.id"))
 
 
-def test_two_at_once_the_second_is_refused(proxy: Host) -> None:
+def test_the_second_of_two_updates_is_refused(proxy: Host) -> None:
     proxy.container("flageemonitor-deploy")
     before = proxy.tree()
     done = update(proxy, "--output", "json")
@@ -160,7 +160,7 @@ def test_two_at_once_the_second_is_refused(proxy: Host) -> None:
 
 
 @pytest.mark.parametrize("state", ["exited", "dead", "created"])
-def test_what_a_killed_engine_left_behind_is_cleared_away(proxy: Host, state: str) -> None:
+def test_what_a_killed_engine_left_is_removed(proxy: Host, state: str) -> None:
     proxy.container("flageemonitor-deploy", state)
     assert update(proxy).returncode == 0
     assert ["rm", "flageemonitor-deploy"] in proxy.calls()
@@ -176,7 +176,7 @@ def test_another_deploy_that_starts_while_its_name_is_cleared_is_left_alone(prox
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_no_signal_leaves_it_half_way(proxy: Host, number: signal.Signals) -> None:
+def test_no_signal_leaves_an_update_unfinished(proxy: Host, number: signal.Signals) -> None:
     proxy.answer(
         "on-deploy",
         "echo yes >$STAND_IN/begun; while [ ! -f $STAND_IN/go-on ]; do sleep 0.05; done; echo whole; exit 11",
@@ -195,7 +195,7 @@ def test_no_signal_leaves_it_half_way(proxy: Host, number: signal.Signals) -> No
     assert "cannot be left half-way" in said
 
 
-def test_what_is_not_understood_is_refused_before_anything(proxy: Host) -> None:
+def test_an_unknown_option_is_refused_before_anything_changes(proxy: Host) -> None:
     for arguments in (
         ["--rolback"],
         ["--repair", "--rollback"],
@@ -226,7 +226,7 @@ def test_a_wrong_environment_file_is_reported(host: Host, text: str, said: str) 
     assert (done.returncode, said in done.stderr) == (2, True)
 
 
-def test_it_says_when_it_is_not_installed_not_root_or_without_engine(host: Host) -> None:
+def test_a_missing_installation_root_or_engine_is_reported(host: Host) -> None:
     done = update(host)
     assert (done.returncode, "is not installed here" in done.stderr) == (2, True)
     done = host.run(host.installed_wrapper("update-image"), user="nobody")

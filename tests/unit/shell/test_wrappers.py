@@ -156,7 +156,7 @@ def test_on_a_terminal_the_run_gets_the_terminal(proxy: Host) -> None:
     assert executed(proxy)[1] == "-e"
 
 
-def test_a_container_that_goes_away_in_the_middle_is_not_an_answer(proxy: Host) -> None:
+def test_a_container_that_stops_during_a_run_is_no_exit_code_of_the_run(proxy: Host) -> None:
     path = proxy.installed_wrapper("run")
     for after in ("exited|c0ffee", "running|another"):
         proxy.container("flageemonitor")
@@ -298,6 +298,6 @@ def test_the_log_of_a_stopped_container_is_shown_with_its_state(proxy: Host) -> 
     assert "the container flageemonitor is exited" in done.stderr
 
 
-def test_update_config_runs_it_inside(proxy: Host) -> None:
+def test_update_config_runs_inside_the_container(proxy: Host) -> None:
     proxy.run(proxy.installed_wrapper("update-config"), "--output", "json")
     assert executed(proxy) == ["exec", "flageemonitor", "/flageemonitor/update_config.sh", "--output", "json"]

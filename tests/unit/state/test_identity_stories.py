@@ -80,7 +80,7 @@ def found(finding: Finding) -> str:
 
 
 @pytest.mark.parametrize("story", STORIES)
-def test_it_is_known_who_answered(story: str, state: State) -> None:
+def test_the_machine_is_recognised_in_each_step_of_a_story(story: str, state: State) -> None:
     steps = STORIES[story]
     here = [str(step["at"]) for step in steps if "at" in step]
     listed = {"201", "202", "203", "204", "SELF01", "caixa", *here}

@@ -194,7 +194,7 @@ def test_a_leased_row_has_what_its_envelope_needs(state: State) -> None:
         assert held.stream == stream_of(connection)
 
 
-def test_a_lease_that_expires_comes_back_and_its_former_holder_has_no_say(state: State) -> None:
+def test_an_expired_lease_is_given_again_and_its_former_holder_cannot_change_it(state: State) -> None:
     ids = _fill(state, _result())
     first = _lease(state)
     assert _lease(state, NOON + MINUTE - SECOND).rows == ()
@@ -211,7 +211,7 @@ def test_no_lease_is_longer_than_the_longest(state: State) -> None:
     assert _lease(state, lasts=dt.timedelta(days=1)).until == NOON + LONGEST_LEASE
 
 
-def test_a_clock_that_ran_ahead_holds_no_row_for_ever(state: State) -> None:
+def test_a_clock_that_ran_ahead_blocks_no_row_permanently(state: State) -> None:
     ids = _fill(state, _result())
     assert _ids(_lease(state, NOON + dt.timedelta(days=9000))) == ids
     assert _ids(_lease(state)) == ids

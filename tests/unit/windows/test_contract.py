@@ -89,7 +89,7 @@ def test_the_linux_installer_writes_what_the_pester_tests_expect_of_the_windows_
     assert read_settings(found.file.encode(), case["runtime"]).names.runtime == case["runtime"]
 
 
-def test_the_same_options() -> None:
+def test_both_installers_have_the_same_options() -> None:
     linux = set(re.findall(r"^    *\(?.*?(--[a-z-]+)[ )]", body("read_options"), re.MULTILINE))
     linux |= set(re.findall(r"--[a-z]+(?:-[a-z]+)*", body("read_options")))
     linux -= {"--help", "--*"}
@@ -147,7 +147,7 @@ def test_the_first_configuration_runs_in_the_same_container() -> None:
     assert windows == options
 
 
-def test_the_same_names_are_refused() -> None:
+def test_both_installers_refuse_the_same_names() -> None:
     for ending in ("-candidate", "-previous", "-watchtower", "-deploy", "-repair"):
         assert f"*{ending}" in body("check_options")
         assert ending in powershell.text(function(WINDOWS, "Assert-Options"))

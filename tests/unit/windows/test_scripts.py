@@ -114,7 +114,7 @@ def name_of(node: Node) -> str:
     return powershell.text(node).lower().strip("${}").removeprefix("script:").removeprefix("global:")
 
 
-def test_functions_are_called_with_no_more_than_they_take(script: bytes) -> None:
+def test_functions_get_no_more_arguments_than_they_accept(script: bytes) -> None:
     root = powershell.parse(script)
     takes = {
         name: [powershell.text(one).lower() for one in powershell.nodes(node, "script_parameter")]
@@ -180,7 +180,9 @@ def test_no_token_is_on_a_command_line() -> None:
         ("'?? && -Parallel' # ?? $a:\n", ""),
     ],
 )
-def test_what_make_check_refuses(text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_make_check_refuses_these_scripts(
+    text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "x.ps1").write_bytes(text.encode())
     assert powershell.main([str(tmp_path / "x.ps1")]) == int(bool(said))
     assert said in capsys.readouterr().err
