@@ -47,7 +47,7 @@ def asked_for(words: Iterable[str]) -> str | None:
     words = [*words]
     given = [
         after if word == "--lang" else word.partition("=")[2]
-        for word, after in zip(words, [*words[1:], ""], strict=True)
+        for word, after in zip(words, [*words[1:], ""], strict=False)
         if word == "--lang" or word.startswith("--lang=")
     ]
     return given[-1] if given else None

@@ -7,6 +7,7 @@ cheap: a run makes about ten for each host. docs/translating.md explains how to 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -85,6 +86,16 @@ def some_of(parts: Sequence[str], at_most: int, separator: str = ", ") -> str:
     return say("{some} and {n} more", some=joined(parts[:at_most], separator), n=more)
 
 
+def recognised(text: str, sentences: Sequence[Text]) -> str:
+    """A library's English text as the one of ``sentences`` that it was made from, with its values; as it is when none fits."""
+    for sentence in sentences:
+        pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+?)", re.escape(sentence.template))
+        if found := re.fullmatch(pattern, text, re.DOTALL):
+            values = {name: recognised(value, sentences) for name, value in found.groupdict().items()}
+            return _restored(text, sentence.template, "", values)
+    return text
+
+
 def in_language(text: str, catalogue: Catalogue) -> str:
     """The sentence in the language of ``catalogue``. What it has no translation for stays English, with the values translated; a
     text that is no Text comes back as it is."""
@@ -95,11 +106,7 @@ def in_language(text: str, catalogue: Catalogue) -> str:
     try:
         template = _english(text) if forms is None else forms[_form(text, catalogue) if text.other else 0]
         return template.format_map(values) if values else template
-    except (
-        LookupError,
-        ValueError,
-        AttributeError,
-    ):  # a template that does not fit its values: `make check` reports those of ours
+    except (LookupError, ValueError, AttributeError):  # a translation that does not fit: `make check` reports ours
         return str.__str__(text)
 
 

@@ -10,10 +10,11 @@ import click
 
 from contracts import core_dumps
 from contracts.text import say
-from contracts.visible import not_text, visible
+from contracts.visible import not_text
 from runtime.cli.commands import cli
-from runtime.cli.language import choose_language, shown
+from runtime.cli.language import choose_language
 from runtime.cli.program import PROGRAM
+from runtime.cli.usage_errors import problem_of, show_usage_error
 
 
 def _parsed_and_run(words: list[str]) -> int:
@@ -22,7 +23,7 @@ def _parsed_and_run(words: list[str]) -> int:
     try:
         if strange := not_text(words):
             text = say("{word} is not text in the encoding of this terminal; nothing was done", word=strange)
-            raise click.UsageError(shown(text))
+            raise click.UsageError(text)
         return int(cli(words, prog_name=PROGRAM, standalone_mode=False) or 0)
     except click.Abort:
         return 130
@@ -34,20 +35,19 @@ def _parsed_and_run(words: list[str]) -> int:
     except click.ClickException as error:
         form = _form_in(words)
         if form is None:
-            vars(error)["message"] = visible(error.message)
-            error.show()
+            show_usage_error(error)
             return error.exit_code
         from runtime.cli.output import choose
         from runtime.domain.errors import UsageFault
 
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else PROGRAM
-        choose(form).error(UsageFault("bad_usage", error.format_message(), f"{command} --help"))
+        choose(form).error(UsageFault("bad_usage", problem_of(error), f"{command} --help"))
         return UsageFault.exit_code
 
 
 def _form_in(words: list[str]) -> str | None:
     """The JSON form that the words ask for: they could not be parsed, so they are looked through."""
-    pairs = zip(words, [*words[1:], ""], strict=True)
+    pairs = zip(words, [*words[1:], ""], strict=False)
     said = [after if word == "--output" else word.partition("=")[2] for word, after in pairs if _is_output(word)]
     return said[-1] if said and said[-1] in ("json", "ndjson") else None
 

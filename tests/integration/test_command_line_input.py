@@ -199,7 +199,7 @@ def test_a_run_is_stopped_although_the_local_state_cannot_be_read(place: Place, 
         stopped = proxy.run("cancel", run_id[:8], "--output", "json")
         assert (stopped.code, stopped.json) == (0, {"run_id": run_id, "result": "signalled"})
         assert says in stopped.stderr
-        assert ("cannot be looked up" in stopped.stderr) is (case == "unreadable")
+        assert ("cannot be read" in stopped.stderr) is (case == "unreadable")
         said = going.ended()
     assert (said.code, said.json["error"]["reason"]) == (130, "cancelled")
     assert "cancelled by" in said.json["error"]["message"], "who asked is noted beside the lock"

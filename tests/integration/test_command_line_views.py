@@ -187,12 +187,12 @@ def test_a_run_on_a_terminal_shows_its_progress_and_in_a_pipe_it_does_not(place:
     off = place.shop.name("off")
     assert f"{off}: unreachable refused_connection: " in COLOUR.sub("", seen)  # as it came
     assert COLOUR.sub("", seen).rstrip().splitlines()[-4:-1] == [
-        "Needs a look: 1 of 3 hosts",
+        "Needs attention: 1 of 3 hosts",
         f"  unreachable refused_connection: {off}",
         f"  why: flageemonitor-run why {off}",
     ]
     piped = place("diagnose_env", "--all")
-    assert (piped.stderr.splitlines()[0], piped.stdout.count("\n")) == ("Needs a look: 1 of 3 hosts", 3)
+    assert (piped.stderr.splitlines()[0], piped.stdout.count("\n")) == ("Needs attention: 1 of 3 hosts", 3)
     quiet = place("diagnose_env", "--host", place.shop.name("right"))
     assert (quiet.stderr, quiet.stdout.count("\n")) == ("", 1)
 
@@ -383,7 +383,7 @@ def test_a_run_whose_reader_closes_the_pipe_finishes(place: Place, tmp_path: Pat
             place.shop.wait_reached(name)
             place.shop.let_go(name)
         assert run.wait(LONG_S) == 1
-        assert run.stderr.read().startswith(b"Needs a look: 1 of 3 hosts\n")
+        assert run.stderr.read().startswith(b"Needs attention: 1 of 3 hosts\n")
     (told,) = proxy.run("runs", "--output", "json").json
     assert (told["state"], told["outcomes"]) == ("finished", {"changed": 2, "unreachable": 1})
 

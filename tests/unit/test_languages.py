@@ -37,6 +37,7 @@ def test_the_environment_chooses_the_language(environ: dict[str, str], language:
         (["--lang", "pt-BR", "doctor", "--lang", "en"], "en"),
         (["doctor", "--lang"], "en"),
         (["doctor"], "en"),
+        ([], "en"),
     ],
 )
 def test_lang_on_the_command_line_is_found_before_it_is_parsed(words: list[str], language: str) -> None:

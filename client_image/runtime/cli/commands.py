@@ -13,7 +13,6 @@ import click
 
 from contracts.text import say
 from runtime.cli.help import Command
-from runtime.cli.language import shown
 from runtime.cli.program import PROGRAM, Group, Program, guarded, lang_option, output_option
 
 if TYPE_CHECKING:
@@ -216,7 +215,7 @@ def rekey(context: click.Context, /, host: str | None, everything: bool, output:
     _no_filters(context, say("rekey takes one HOST by its exact name, no filters"))
     if host and everything:
         text = say("--all is about the keys of every host, HOST about those of {host}: give one of them", host=host)
-        raise click.UsageError(shown(text))
+        raise click.UsageError(text)
     guarded(output, lambda i, out: rekey_host(i, host, everything, actor(os.environ), out))
 
 
@@ -268,7 +267,7 @@ def _no_filters(context: click.Context, what: str) -> None:
     ]
     if given:
         options = ", ".join(one.opts[0] for one in given)
-        raise click.UsageError(shown(say("{problem} (given: {options})", problem=what, options=options)))
+        raise click.UsageError(say("{problem} (given: {options})", problem=what, options=options))
 
 
 @cli.group(cls=Group, short_help="The network's configuration.")

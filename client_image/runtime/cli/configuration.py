@@ -12,11 +12,13 @@ from rich.text import Text
 from contracts.action_check import Finding, Level
 from contracts.config import Job, NetworkConfig
 from contracts.document import Document, DocumentError, read_document
+from contracts.text import Text as Sentence
+from contracts.text import joined, plural, say
 from runtime.adapters.state.files import read_plain
 from runtime.adapters.state.meta import note_refresh
 from runtime.cli import crowd
 from runtime.cli.output import Out
-from runtime.cli.text import counted, lasting
+from runtime.cli.text import lasting
 from runtime.domain.config_check import problems, startable
 from runtime.domain.errors import NoConfiguration
 from runtime.services.config_refresh import refresh
@@ -44,18 +46,27 @@ def check(installation: Installation, file: str | None, out: Out) -> int:
         out.json({**body, "findings": [{"level": one.level, "path": one.path, "text": one.text} for one in findings]})
         return 3 if errors else 0
     rows = [(_mark(finding.level, out), finding.path, finding.text) for finding in findings]
-    out.table(("", "where", "what"), rows, ())
-    text = f"{config.network}, provider {config.provider}, {config.timezone}, inventory {config.inventory.kind}"
-    verdict = counted(errors, "error") if errors else "no errors"
-    out.say(f"{text}, {_jobs_on(config, good)}: {verdict}", "bold red" if errors else "green")
+    out.table(("", say("where"), say("what")), rows, ())
+    verdict = plural("{n} error", "{n} errors", errors) if errors else say("no errors")
+    text = say(
+        "{network}, provider {provider}, {zone}, inventory {inventory}, {jobs}: {verdict}",
+        network=config.network,
+        provider=config.provider,
+        zone=config.timezone,
+        inventory=config.inventory.kind,
+        jobs=_jobs_on(config, good),
+        verdict=verdict,
+    )
+    out.say(text, "bold red" if errors else "green")
     return 3 if errors else 0
 
 
-def _jobs_on(config: NetworkConfig, good: Iterable[Job]) -> str:
+def _jobs_on(config: NetworkConfig, good: Iterable[Job]) -> Sentence:
     """5 jobs on, 2 not started: what is wrong with a job keeps it from being started."""
     on = sum(job.enabled for job in good)
     stopped = sum(job.enabled for job in config.schedule) - on
-    return f"{counted(on, 'job')} on{f', {stopped} not started' if stopped else ''}"
+    text = plural("{n} job on", "{n} jobs on", on)
+    return plural("{jobs}, {n} not started", "{jobs}, {n} not started", stopped, jobs=text) if stopped else text
 
 
 def _mark(level: Level, out: Out) -> object:
@@ -63,14 +74,15 @@ def _mark(level: Level, out: Out) -> object:
 
 
 def _read(installation: Installation, file: str | None) -> tuple[Document, str | None, list[Finding]]:
-    """The document, its ETag if the control plane gave it one, and what is to be said of the file."""
+    """The document, its ETag if the control plane gave it one, and findings about the file itself."""
     if file is None:
         stored = installation.store.load()
         return stored.document, stored.etag, [Finding("warning", str(stored.path), text) for text in stored.warnings]
     try:
         return read_document(read_plain(Path(file)), strict=True), None, []
     except DocumentError as error:
-        raise NoConfiguration(error.reason, f"{file}: {error}", "correct these places, then check again") from None
+        advice = say("correct these places, then check again")
+        raise NoConfiguration(error.reason, joined((file, str(error)), ": "), advice) from None
 
 
 def refresh_now(installation: Installation, out: Out) -> int:
@@ -83,12 +95,14 @@ def refresh_now(installation: Installation, out: Out) -> int:
         body: dict[str, Any] = dataclasses.asdict(result)
         out.json({**body, "at": result.at.isoformat()})
     else:
-        out.say(f"{result.reason}: {result.message}", "green" if result.current else "bold red")
+        out.say(joined((result.reason, result.message), ": "), "green" if result.current else "bold red")
         if result.advice:
-            out.say(f"  try: {result.advice}")
+            out.advise(result.advice)
         for warning in result.warnings:
-            out.say(f"warning: {warning}", "yellow")
+            out.warn(warning)
         if not result.current and result.in_force:
-            age = "" if result.age is None else f", confirmed {lasting(result.age)} ago"
-            out.say(f"the last valid configuration stays in force{age}")
+            text = say("the last valid configuration stays in force")
+            if result.age is not None:
+                text = say("{text}, confirmed {time} ago", text=text, time=lasting(result.age))
+            out.say(text)
     return 0 if result.current else 1 if result.in_force else 3

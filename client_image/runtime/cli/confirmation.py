@@ -13,8 +13,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from contracts.config import Effect
+from contracts.text import Text, joined, plural, say, some_of
 from runtime.cli.output import Out
-from runtime.cli.text import counted
+from runtime.cli.text import hosts as in_words
 from runtime.domain.errors import RunCancelled, UsageFault
 from runtime.domain.model import Host
 from runtime.domain.pipeline import Job
@@ -22,11 +24,10 @@ from runtime.domain.targets import places
 from runtime.engine.gates import Policy
 
 if TYPE_CHECKING:
-    from runtime.engine.forecast import Expected
+    from runtime.engine.forecast import Expected, Kept
 
 ANSWER_S = 300.0  # a question that nobody answers must not hold up an update of the proxy
 _NAMED = 3
-_DOES = {"disrupt": "disrupts", "change": "changes", "read": "reads"}
 
 
 class Confirmation:
@@ -46,15 +47,21 @@ class Confirmation:
             return
         text = described(job, expected)
         if not (sys.stdin.isatty() and self._out.stderr.isatty()):
-            advice = "check the hosts with --dry-run, then confirm them by adding --yes"
-            raise UsageFault("not_confirmed", f"{text} This must be confirmed. Nothing was touched.", advice)
+            advice = say("check the hosts with --dry-run, then confirm them by adding --yes")
+            message = say("{what} This must be confirmed. Nothing was touched.", what=text)
+            raise UsageFault("not_confirmed", message, advice)
         self._out.say(text, "bold yellow")
         number = expected.would_run
-        self._out.ask(f"Type the number of hosts that {job.info.action} {_DOES[_effect(job, expected)]} to go on: ")
+        self._out.ask(_question(_effect(job, expected), job.info.action))
         answer = (await _line()).strip()
         if answer != str(number):
-            said = "no number was given" if not answer else f"{answer[:40]} is not {number}"
-            raise RunCancelled("not_confirmed", f"not confirmed: {said}. Nothing was touched.", "run the command again")
+            why = (
+                say("{answer} is not {number}", answer=answer[:40], number=number)
+                if answer
+                else say("no number was given")
+            )
+            message = say("not confirmed: {why}. Nothing was touched.", why=why)
+            raise RunCancelled("not_confirmed", message, say("run the command again"))
 
 
 def needed(job: Job, hosts: Sequence[Host]) -> bool:
@@ -71,26 +78,51 @@ def asked_about(job: Job, expected: Expected) -> bool:
     return not all(kept.lasting for kept in expected.kept) or needed(job, expected.running)
 
 
-def described(job: Job, expected: Expected) -> str:
-    """shutdown_endpoint disrupts 5 of 6 selected hosts in 2 stores of ACME (Power off ...): A, B, C and 2 more. Left ..."""
-    touched, number = expected.running, expected.would_run
-    named = ", ".join(host.name for host in touched[:_NAMED])
-    others = f" and {number - _NAMED} more" if number > _NAMED else ""
-    hosts = counted(number, "host") if number == expected.hosts else f"{number} of {expected.hosts} selected hosts"
-    where = f"{hosts} in {counted(places(touched), 'store')} of {job.info.network}"
-    if not touched:
-        where = f"none of {counted(expected.hosts, 'selected host')} of {job.info.network} at this moment"
-    summary = job.default.action.summary.rstrip(".")
-    text = (
-        f"{job.info.action} {_DOES[_effect(job, expected)]} {where} ({summary}){': ' if named else ''}{named}{others}."
-    )
+def described(job: Job, expected: Expected) -> Text:
+    """shutdown_endpoint disrupts 5 of 6 selected hosts in 2 stores of ACME: A, B, C and 2 more. Left alone: … What it does: …"""
+    action, what, effect = job.info.action, _hosts(job, expected), _effect(job, expected)
+    if effect == "disrupt":
+        text = say("{action} disrupts {what}", action=action, what=what)
+    elif effect == "change":
+        text = say("{action} changes {what}", action=action, what=what)
+    else:
+        text = say("{action} reads {what}", action=action, what=what)
+    names = some_of([host.name for host in expected.running], _NAMED)
+    text = say("{what}: {hosts}.", what=text, hosts=names) if names else say("{what}.", what=text)
     if expected.kept:
-        alone = "; ".join(f"{kept.hosts} {kept.words} ({kept.example})" for kept in expected.kept[:_NAMED])
-        text += f" Left alone: {alone}{'; and others' if len(expected.kept) > _NAMED else ''}."
-    return text
+        alone = joined([_left_alone(kept) for kept in expected.kept[:_NAMED]], "; ")
+        if len(expected.kept) > _NAMED:
+            alone = say("{some}; and others", some=alone)
+        text = say("{what} Left alone: {hosts}.", what=text, hosts=alone)
+    return say("{what} What it does: {summary}", what=text, summary=job.default.action.summary)
 
 
-def _effect(job: Job, expected: Expected) -> str:
+def _hosts(job: Job, expected: Expected) -> Text:
+    """5 of 6 selected hosts in 2 stores of ACME."""
+    network, number = job.info.network, expected.would_run
+    if not number:
+        hosts = plural("{n} selected host", "{n} selected hosts", expected.hosts)
+        return say("none of {hosts} of {network} at this moment", hosts=hosts, network=network)
+    hosts = in_words(number)
+    if number < expected.hosts:
+        hosts = say("{number} of {all} selected hosts", number=number, all=expected.hosts)
+    stores = plural("{n} store", "{n} stores", places(expected.running))
+    return say("{hosts} in {stores} of {network}", hosts=hosts, stores=stores, network=network)
+
+
+def _left_alone(kept: Kept) -> Text:
+    return say("{number} {why} ({example})", number=kept.hosts, why=kept.words, example=kept.example)
+
+
+def _question(effect: Effect, action: str) -> Text:
+    if effect == "disrupt":
+        return say("Type the number of hosts that {action} disrupts to continue: ", action=action)
+    if effect == "change":
+        return say("Type the number of hosts that {action} changes to continue: ", action=action)
+    return say("Type the number of hosts that {action} reads to continue: ", action=action)
+
+
+def _effect(job: Job, expected: Expected) -> Effect:
     """Of the hosts that would run; of the action where none would now."""
     return job.effect_on(host.provider for host in expected.running) if expected.running else job.effect
 
@@ -105,8 +137,9 @@ async def _line() -> str:
         async with asyncio.timeout(ANSWER_S):
             await ready.wait()
     except TimeoutError:
-        text = f"not confirmed: no answer within {ANSWER_S / 60:.0f} minutes. Nothing was touched."
-        raise RunCancelled("not_confirmed", text, "run the command again") from None
+        minutes = f"{ANSWER_S / 60:.0f}"
+        text = say("not confirmed: no answer within {minutes} minutes. Nothing was touched.", minutes=minutes)
+        raise RunCancelled("not_confirmed", text, say("run the command again")) from None
     finally:
         loop.remove_reader(source)
     return os.read(source, 4096).decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""Minutes into which more jobs fall than may run at once: said by `schedule` and `config check` before it happens."""
+"""Minutes into which more jobs fall than may run at once: reported by `schedule` and `config check` before it happens."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from zoneinfo import ZoneInfo
 
 from contracts.config import Job, NetworkConfig
 from contracts.schedule import upcoming
+from contracts.text import Text, say, some_of
 from runtime.adapters.memory import memory_limit, simultaneous_runs
 from runtime.adapters.state.database import FILE
 from runtime.adapters.state.history import usual_seconds
+from runtime.cli.text import weekday
 from runtime.domain.errors import RunError
 from runtime.domain.time.crowd import Crowd, crowds, in_turn
 from runtime.domain.time.turns import MB
@@ -35,15 +37,26 @@ def sentences(
     return [_sentence(crowd, limit, config, installation.zone) for crowd in list(first.values())[:_SHOWN]]
 
 
-def _sentence(crowd: Crowd, limit: int, config: NetworkConfig, zone: dt.tzinfo) -> str:
-    why = "runs_at_once" if config.runs_at_once else f"by the memory of {memory_limit() // MB} MB"
-    text = f"{crowd.at.astimezone(zone):%a %H:%M %Z}: {len(crowd.jobs)} jobs are due, {limit} run at once ({why}); "
-    text += f"{len(crowd.jobs) - limit} wait for their turn"
+def _sentence(crowd: Crowd, limit: int, config: NetworkConfig, zone: dt.tzinfo) -> Text:
+    why = say("by the memory of {size} MB", size=memory_limit() // MB)
+    local = crowd.at.astimezone(zone)
+    text = say(
+        "{day} {time}: {jobs} jobs are due, {limit} run at once ({why}); {waiting} wait for their turn",
+        day=weekday(local),
+        time=f"{local:%H:%M %Z}",
+        jobs=len(crowd.jobs),
+        limit=limit,
+        why="runs_at_once" if config.runs_at_once else why,
+        waiting=len(crowd.jobs) - limit,
+    )
     last = crowd.waits[-1]
-    text += ", for how long no earlier run tells" if last is None else f", the last one about {last:.0f} s"
-    if late := crowd.too_late:
-        named = ", ".join(late[:_NAMED]) + (f" and {len(late) - _NAMED} more" if len(late) > _NAMED else "")
-        text += f"; longer than the grace of {named}, which would not start"
+    if last is None:
+        text = say("{text}; no earlier run shows for how long", text=text)
+    else:
+        text = say("{text}, the last one about {seconds} s", text=text, seconds=f"{last:.0f}")
+    if crowd.too_late:
+        jobs = some_of(crowd.too_late, _NAMED)
+        text = say("{text}; longer than the grace of {jobs}, which would not start", text=text, jobs=jobs)
     return text
 
 

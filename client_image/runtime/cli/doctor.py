@@ -18,6 +18,7 @@ from rich.text import Text
 
 from contracts.config import NetworkConfig
 from contracts.ids import uuid7
+from contracts.text import joined, plural, say, some_of
 from contracts.visible import one_line
 from runtime.adapters import assets
 from runtime.adapters.build import read_build
@@ -30,8 +31,10 @@ from runtime.adapters.state.room import Room, room_at
 from runtime.adapters.state.runs import live_runs
 from runtime.cli import crowd
 from runtime.cli.identity import Identities
+from runtime.cli.language import shown
 from runtime.cli.output import Out
-from runtime.cli.text import counted, lasting
+from runtime.cli.text import hosts as in_words
+from runtime.cli.text import lasting
 from runtime.domain.background import within
 from runtime.domain.config_check import problems, startable
 from runtime.domain.errors import RunError
@@ -44,8 +47,8 @@ from runtime.wiring import Installation
 # Longer than the local state waits for a lock and shorter than anybody waits for an answer.
 LOOK_S, TOTAL_S, _LEAST_S = 35.0, 120.0, 5.0
 _HANGS = {
-    "control plane": "try its address by hand from this machine: curl -v",
-    "inventory": "try the address of Zabbix by hand from this machine: curl -v",
+    "control plane": say("try its address by hand from this machine: curl -v"),
+    "inventory": say("try the address of Zabbix by hand from this machine: curl -v"),
 }
 Status = Literal["ok", "warning", "bad"]
 _STYLE = {"ok": "green", "warning": "yellow", "bad": "bold red"}
@@ -94,10 +97,9 @@ def _shown(checks: list[Check], out: Out) -> int:
     rows: list[tuple[object, ...]] = []
     for check in checks:
         if out.form == "table":
-            advice = f"\n  try: {one_line(check.advice)}" if check.advice else ""
-            rows.append(
-                (check.name, Text(check.status, style=_STYLE[check.status]), Text(one_line(check.text) + advice))
-            )
+            advice = say("  try: {advice}", advice=check.advice)
+            lines = [one_line(shown(line)) for line in ([check.text, advice] if check.advice else [check.text])]
+            rows.append((check.name, Text(check.status, style=_STYLE[check.status]), Text("\n".join(lines))))
         else:
             rows.append((check.name, check.status, check.text, check.advice))
     out.table(("", "", ""), rows, data)
@@ -115,12 +117,12 @@ def _safely(look: Look, installation: Installation, seconds: float) -> tuple[lis
     try:
         within(seconds, work)
     except TimeoutError:
-        text = f"this check did not finish within {seconds:.0f} s; what it asks does not answer"
+        text = say(
+            "this check did not finish within {seconds} s; what it asks does not answer", seconds=f"{seconds:.0f}"
+        )
         what = look.__name__.strip("_").replace("_", " ")
-        return [
-            *checks,
-            Check(what, "bad", text, _HANGS.get(what, "see whether a disk or a mount hangs: df, dmesg")),
-        ], True
+        advice = _HANGS.get(what, say("see whether a disk or a mount hangs: df, dmesg"))
+        return [*checks, Check(what, "bad", text, advice)], True
     except RunError as error:
         checks.append(Check(error.reason, "bad", error.message, error.advice))
     return checks, False
@@ -136,114 +138,138 @@ def _config(installation: Installation) -> NetworkConfig | None:
 def _image(installation: Installation) -> Iterator[Check]:
     known, assets = installation.known, installation.assets
     here = sum(action.available for action in known.catalogue.actions.values())
-    text = f"{here} actions, {len(known.providers)} providers, {len(assets.rows)} matrix rows, Python {platform.python_version()}"
-    yield Check("image", "ok", f"{text}, data {assets.digest[:12]}")
+    text = say(
+        "{actions} actions, {providers} providers, {rows} matrix rows, Python {python}, data {digest}",
+        actions=here,
+        providers=len(known.providers),
+        rows=len(assets.rows),
+        python=platform.python_version(),
+        digest=assets.digest[:12],
+    )
+    yield Check(say("image"), "ok", text)
 
 
 def _build(installation: Installation) -> Iterator[Check]:
     build = read_build(assets.find_root())
     if build is not None:
-        text = f"{build.version} ({build.revision[:12]}), built {build.built_at}, licence {build.licence}"
-        yield Check("build", "ok", text)
+        text = say(
+            "{version} ({revision}), built {time}, licence {licence}",
+            version=build.version,
+            revision=build.revision[:12],
+            time=build.built_at,
+            licence=build.licence,
+        )
+        yield Check(say("build"), "ok", text)
 
 
 def _deployment(installation: Installation) -> Iterator[Check]:
-    """What the host's side left here; silent where nothing deploys this proxy, as in a development checkout."""
+    """What the host's side left here; nothing where nothing deploys this proxy, as in a development checkout."""
     settings = installation.settings
     notes = read_notes(settings.data_path, installation.clock.now(), settings.watchtower_interval)
     if notes.reported_at is not None:
-        running = f"runs {notes.running_digest[:19] or 'an image of no registry'}"
-        tag = f"{notes.image} is {notes.tag_digest[:19] or 'unknown: ' + (notes.tag_error or 'not asked yet')}"
-        yield Check("deployment", "ok", f"{running}, {tag}")
+        digest = notes.tag_digest[:19] or say("unknown: {why}", why=notes.tag_error or say("not asked yet"))
+        running = notes.running_digest[:19] or say("an image of no registry")
+        text = say("runs {digest}, {image} is {current}", digest=running, image=notes.image, current=digest)
+        yield Check(say("deployment"), "ok", text)
     if notes.last is not None:
         last = notes.last
-        yield Check("last deploy", "ok", f"{last.verb} at {last.at}: {last.reason}, {last.message}")
+        text = say(
+            "{verb} at {time}: {reason}, {message}",
+            verb=last.verb,
+            time=last.at,
+            reason=last.reason,
+            message=last.message,
+        )
+        yield Check(say("last deploy"), "ok", text)
     for warning in notes.warnings:
-        yield Check("deployment", "warning", warning, f"on the host: {settings.runtime_name}-update-image --status")
+        advice = say("on the host: {command}", command=f"{settings.runtime_name}-update-image --status")
+        yield Check(say("deployment"), "warning", warning, advice)
 
 
 def _configuration(installation: Installation) -> Iterator[Check]:
     stored = installation.store.load()
     config = stored.document.config
     now = installation.clock.now()
-    text = f"{config.network}, {f'ETag {stored.etag}' if stored.etag else 'no ETag'}"
+    text = joined((config.network, f"ETag {stored.etag}" if stored.etag else say("no ETag")))
     if stored.checked_at is None:
-        yield Check("configuration", "warning", f"{text}, of unknown origin", "flageemonitor-run config refresh")
+        text = say("{text}, of unknown origin", text=text)
+        yield Check(say("configuration"), "warning", text, "flageemonitor-run config refresh")
     elif now - stored.checked_at > STALE_CONFIG:
         age = lasting((now - stored.checked_at).total_seconds())
-        yield Check("configuration", "warning", f"{text}, not confirmed for {age}", "flageemonitor-run config refresh")
+        text = say("{text}, not confirmed for {time}", text=text, time=age)
+        yield Check(say("configuration"), "warning", text, "flageemonitor-run config refresh")
     else:
-        yield Check(
-            "configuration",
-            "ok",
-            f"{text}, confirmed {stored.checked_at.astimezone(installation.zone):%Y-%m-%d %H:%M:%S %Z}",
-        )
+        at = f"{stored.checked_at.astimezone(installation.zone):%Y-%m-%d %H:%M:%S %Z}"
+        yield Check(say("configuration"), "ok", say("{text}, confirmed {time}", text=text, time=at))
     for warning in stored.warnings:
-        yield Check("configuration", "warning", warning)
+        yield Check(say("configuration"), "warning", warning)
     found = list(problems(config, installation.known, installation.clock.now()))
     for finding in found:
         level: Status = "bad" if finding.level == "error" else "warning"
         yield Check(finding.path, level, finding.text, "flageemonitor-run config check")
     for text in crowd.sentences(installation, config, startable(config, found)):
-        yield Check("schedule", "warning", text, "spread these jobs over several minutes, or raise their grace")
+        advice = say("spread these jobs over several minutes, or raise their grace")
+        yield Check(say("schedule"), "warning", text, advice)
 
 
 def _control_plane(installation: Installation) -> Iterator[Check]:
     plane = installation.plane
     answer = plane.fetch_config(None, correlation_id=uuid7(), now=installation.clock.now(), within=LOOK_S - 5)
     if isinstance(answer, Refused):
-        yield Check("control plane", "bad", answer.text, plane.advice(answer))
+        yield Check(say("control plane"), "bad", answer.text, plane.advice(answer))
     elif isinstance(answer, Unavailable | Intercepted):
-        yield Check("control plane", "bad", answer.reason, plane.advice(answer))
+        yield Check(say("control plane"), "bad", answer.reason, plane.advice(answer))
     else:
         with contextlib.suppress(StateUnavailable):  # the check of the local state says so
             installation.clock_judge.note_plane_time(answer.told)
-        yield Check("control plane", "ok", plane.url)
+        yield Check(say("control plane"), "ok", plane.url)
     if warning := plane.login().warning:
-        yield Check("token", "warning", warning)
+        yield Check(say("token"), "warning", warning)
 
 
 def _clock(installation: Installation) -> Iterator[Check]:
     """After the control plane was asked, which may have told its time."""
     trust = installation.clock_judge.judge(note=False)
-    shown = f"{trust.now.astimezone(installation.zone):%Y-%m-%d %H:%M:%S %Z}"
+    time_here = f"{trust.now.astimezone(installation.zone):%Y-%m-%d %H:%M:%S %Z}"
     if isinstance(trust, Suspect):
-        text = f"{shown}: {trust.why}. Nothing is deleted by age and no disruptive job starts."
-        yield Check("clock", "bad" if trust.contradicted else "warning", text, ADVICE)
+        text = say(
+            "{time}: {why}. Nothing is deleted by age and no disruptive job starts.", time=time_here, why=trust.why
+        )
+        yield Check(say("clock"), "bad" if trust.contradicted else "warning", text, ADVICE)
     elif trust.why:
-        yield Check("clock", "warning", f"{shown}: {trust.why}")
+        yield Check(say("clock"), "warning", joined((time_here, trust.why), ": "))
     else:
-        yield Check("clock", "ok", f"{shown}, agrees with {trust.by}")
+        yield Check(say("clock"), "ok", say("{time}, agrees with {source}", time=time_here, source=trust.by))
 
 
 def _state(installation: Installation) -> Iterator[Check]:
     counts = count(installation.state)
-    text = (
-        f"{counted(counts.runs, 'run')}, {counted(counts.results, 'result')}, {counted(counts.host_keys, 'pinned key')}"
+    held = (
+        plural("{n} run", "{n} runs", counts.runs),
+        plural("{n} result", "{n} results", counts.results),
+        plural("{n} pinned key", "{n} pinned keys", counts.host_keys),
     )
     folder = installation.settings.data_path
     size = sum(path.stat().st_size for path in folder.glob("state.db*")) >> 20
     room = room_at(folder)
-    yield Check("local state", "ok", f"{folder}: {text}; {size} MB{f', {room}' if room else ''}")
+    sizes = joined([f"{size} MB", *([str(room)] if room else [])])
+    text = say("{folder}: {counts}; {sizes}", folder=folder, counts=joined(held), sizes=sizes)
+    yield Check(say("local state"), "ok", text)
     yield from _room_for_state(installation, room)
     outbox = counts.outbox
-    waiting = f"{outbox.waiting} waiting, {outbox.delivered} delivered"
+    waiting = say("{waiting} waiting, {delivered} delivered", waiting=outbox.waiting, delivered=outbox.delivered)
     if outbox.dead:
-        waiting += f", {outbox.dead} refused by the control plane"
+        waiting = say("{counts}, {dead} refused by the control plane", counts=waiting, dead=outbox.dead)
     if outbox.dropped:
-        waiting += f", {outbox.dropped} dropped undelivered"
+        waiting = say("{counts}, {dropped} dropped undelivered", counts=waiting, dropped=outbox.dropped)
     # This version has no delivery service: whatever waits is only in the local state, and the oldest goes at the limit.
     stuck = outbox.dropped or outbox.dead or (outbox.waiting and not outbox.delivered)
-    advice = (
-        "nothing delivers in this version: results stay in the local state, see `flageemonitor-run runs`"
-        if stuck
-        else ""
-    )
-    yield Check("outbox", "warning" if stuck else "ok", waiting, advice)
+    advice = say("nothing delivers in this version: results stay in the local state, see `flageemonitor-run runs`")
+    yield Check(say("outbox"), "warning" if stuck else "ok", waiting, advice if stuck else "")
     if counts.first_use_blocked:
-        yield Check("host keys", "bad", counts.first_use_blocked, "flageemonitor-run hosts rekey --all")
+        yield Check(say("host keys"), "bad", counts.first_use_blocked, "flageemonitor-run hosts rekey --all")
     for notice in installation.state.notices:
-        yield Check("local state", "warning", notice)
+        yield Check(say("local state"), "warning", notice)
 
 
 def _room_for_state(installation: Installation, room: Room | None) -> Iterator[Check]:
@@ -255,13 +281,21 @@ def _room_for_state(installation: Installation, room: Room | None) -> Iterator[C
     except StateUnavailable as error:
         trouble = error
     if trouble is not None:
-        yield Check("disk", "bad", trouble.message, trouble.advice)
+        yield Check(say("disk"), "bad", trouble.message, trouble.advice)
     elif room is not None and room.full:
-        text = f"the volume {room.volume} is almost full ({room}): a run may fail to record its results"
-        yield Check("disk", "bad", text, "free space on this volume")
+        text = say(
+            "the volume {volume} is almost full ({space}): a run may fail to record its results",
+            volume=room.volume,
+            space=room,
+        )
+        yield Check(say("disk"), "bad", text, say("free space on this volume"))
     elif room is not None and room.scarce:
-        text = f"little room on the volume {room.volume} ({room}): without any no run can be recorded, so none is made"
-        yield Check("disk", "warning", text, "free space on this volume")
+        text = say(
+            "little space left on the volume {volume} ({space}): when it is full, no run can be recorded, so none starts",
+            volume=room.volume,
+            space=room,
+        )
+        yield Check(say("disk"), "warning", text, say("free space on this volume"))
 
 
 def _config_room(installation: Installation) -> Iterator[Check]:
@@ -269,25 +303,31 @@ def _config_room(installation: Installation) -> Iterator[Check]:
     settings = installation.settings
     room, other = room_at(settings.config_path), room_at(settings.data_path)
     if room is not None and room.full and (other is None or other.volume != room.volume):
-        text = f"the volume {room.volume} of the configuration is full ({room}): no new one can be stored"
-        yield Check("disk", "bad", f"{text}; the last valid one stays in force", "free space on this volume")
+        text = say(
+            "the volume {volume} of the configuration is full ({space}): no new one can be stored; the last valid one stays "
+            "in force",
+            volume=room.volume,
+            space=room,
+        )
+        yield Check(say("disk"), "bad", text, say("free space on this volume"))
 
 
 def _daemon(installation: Installation) -> Iterator[Check]:
     status = read_daemon_status(installation.state)
     if status is None or status.heartbeat_at is None:
-        yield Check("daemon", "warning", "has never run on this state", "start flageemonitor-daemon")
+        yield Check(say("daemon"), "warning", say("has never run on this state"), say("start flageemonitor-daemon"))
         return
     silence = installation.clock.now() - status.heartbeat_at
     silent = lasting(max(silence.total_seconds(), 0))
     if silence > SILENT_DAEMON:
-        yield Check(
-            "daemon", "bad", f"last seen {silent} ago: nothing is started on schedule", "start it again, read its log"
-        )
+        text = say("last seen {time} ago: nothing is started on schedule", time=silent)
+        yield Check(say("daemon"), "bad", text, say("start it again, read its log"))
     else:
-        yield Check("daemon", "ok", f"pid {status.pid}, last seen {silent} ago")
+        yield Check(say("daemon"), "ok", say("pid {pid}, last seen {time} ago", pid=status.pid or "?", time=silent))
     live = live_runs(installation.settings.data_path)
-    yield Check("runs", "ok", ", ".join(f"{run.action} ({run.origin})" for run in live) or "none at the moment")
+    yield Check(
+        say("runs"), "ok", ", ".join(f"{run.action} ({run.origin})" for run in live) or say("none at the moment")
+    )
 
 
 def _inventory(installation: Installation) -> Iterator[Check]:
@@ -304,39 +344,42 @@ def _network(installation: Installation, config: NetworkConfig) -> Iterator[Chec
         raise
     hosts = listing.hosts
     broken = [host for host in hosts if host.problem]
-    text = f"{config.inventory.kind}: {counted(len(hosts), 'host')}"
+    text = say("{inventory}: {hosts}", inventory=config.inventory.kind, hosts=in_words(len(hosts)))
     if not hosts:
-        yield Check("inventory", "warning", text, "check the network's groups and host names")
+        yield Check(say("inventory"), "warning", text, say("check the network's groups and host names"))
     else:
-        yield Check("inventory", "ok", text)
+        yield Check(say("inventory"), "ok", text)
     machines = shared_machines(listing.entries)
     for machine in machines[:_SHOWN]:
         first, *more = machine.certain
-        text = f"{first.name} is {'; '.join(same_as(first, entry) for entry in more[:_SHOWN])}"
-        rest = f"; and {len(more) - _SHOWN} more" if len(more) > _SHOWN else ""
-        advice = "what protects one of them protects all; correct the inventory where they are different machines"
-        yield Check("machines", "warning", f"{text}{rest}", advice)
+        others = some_of([same_as(first, entry) for entry in more], _SHOWN, "; ")
+        advice = say("what protects one of them protects all; correct the inventory where they are different machines")
+        yield Check(say("machines"), "warning", say("{host} is {others}", host=first.name, others=others), advice)
     if len(machines) > _SHOWN:
-        text = f"and {len(machines) - _SHOWN} more machines with several entries"
-        yield Check("machines", "warning", text, "flageemonitor-run hosts --output json: same_machine")
+        text = plural(
+            "and {n} more machine with several entries",
+            "and {n} more machines with several entries",
+            len(machines) - _SHOWN,
+        )
+        yield Check(say("machines"), "warning", text, "flageemonitor-run hosts --output json: same_machine")
     for notice in listing.notices:
-        yield Check("inventory", "warning", notice)
+        yield Check(say("inventory"), "warning", notice)
     yield from _identity(installation, config, listing.entries)
     for place, entries in _lists(config):
         for entry in of_nobody(entries, listing.entries):
-            text = f"{place}: {entry} is no host of the inventory, so it protects none"
-            yield Check("lists", "warning", text, "write a name or address as `flageemonitor-run hosts` shows it")
+            text = say("{place}: {entry} is no host of the inventory, so it protects none", place=place, entry=entry)
+            advice = say("write a name or address as `flageemonitor-run hosts` shows it")
+            yield Check(say("lists"), "warning", text, advice)
     for host in broken[:5]:
-        yield Check("inventory", "warning", f"{host.name}: {host.problem}")
+        yield Check(say("inventory"), "warning", joined((host.name, host.problem), ": "))
     if len(broken) > 5:
-        yield Check(
-            "inventory", "warning", f"and {len(broken) - 5} more hosts with a problem", "flageemonitor-run hosts"
-        )
+        text = plural("and {n} more host with a problem", "and {n} more hosts with a problem", len(broken) - 5)
+        yield Check(say("inventory"), "warning", text, "flageemonitor-run hosts")
 
 
 def _identity(installation: Installation, config: NetworkConfig, entries: Sequence[Host] | None) -> Iterator[Check]:
     for line in Identities(installation.state, config.network, entries).lines(installation.zone):
-        yield Check("host identity", "ok" if line.good else "warning", line.text, line.advice)
+        yield Check(say("host identity"), "ok" if line.good else "warning", line.text, line.advice)
 
 
 def _lists(config: NetworkConfig) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from contracts.text import say
 from runtime.domain.errors import UsageFault
 from runtime.domain.filters import FILTERS, Filter
 from runtime.domain.model import Selector
@@ -64,11 +65,12 @@ def _read(one: Filter, typed: Any) -> Any:
 def _require_text(option: str, text: str) -> None:
     if not text.replace(",", " ").strip():
         # A variable that a script forgot to set must not widen the run to everything.
-        raise UsageFault("empty_filter", f"{option} is given without a value", "give one, or leave the option out")
+        message = say("{option} is given without a value", option=option)
+        raise UsageFault("empty_filter", message, say("give one, or leave the option out"))
 
 
 def _require_one_value_each(tags: tuple[tuple[str, str], ...]) -> None:
     names = [name for name, _ in tags]
     for name in names:
         if names.count(name) > 1:
-            raise UsageFault("bad_tag", f"--tag {name} is given twice", "say which one is meant")
+            raise UsageFault("bad_tag", say("--tag {name} is given twice", name=name), say("give only one of them"))

@@ -10,20 +10,24 @@ from typing import Any
 from rich.text import Text
 
 from contracts.address import parse_address
+from contracts.text import joined, plural, say
 from contracts.visible import one_line
 from runtime.adapters.state.history import HostRecord, RunRecord, find_run, list_runs, why
 from runtime.adapters.state.reading import UnreadableState
 from runtime.adapters.state.runs import Cancelled, cancel
 from runtime.adapters.state.store import State
+from runtime.cli.language import shown
 from runtime.cli.lookup import host_records
 from runtime.cli.lookup import run_id as named_run
 from runtime.cli.output import Out
 from runtime.cli.terminal import styled
+from runtime.cli.text import by_outcome, lines_of
+from runtime.cli.text import hosts as in_words
 from runtime.domain.errors import UsageFault
 from runtime.domain.model import Missing
 
-_RUN = ("started", "action", "by", "hosts", "outcomes", "exit", "run")
-_RUN_WHOLE = ("started", "action", "run")
+_RUN = (say("started"), say("action"), say("by"), say("hosts"), say("outcomes"), say("exit"), say("run"))
+_RUN_WHOLE = (_RUN[0], _RUN[1], _RUN[-1])
 
 
 def plain(record: Any) -> dict[str, Any]:
@@ -44,7 +48,8 @@ def show_why(state: State, host: str, last: int, out: Out) -> int:
     records = why(state, address=host, limit=last) if _is_address(host) else ()
     records = records or host_records(state, host, last)
     if records and not _is_named(records[0], host):
-        out.say(f"{host} is taken for {records[0].name}: no other host's name ends so")
+        name = records[0].name
+        out.say(say("{asked} means {host}: no other host's name ends like that", asked=host, host=name))
     if out.form in ("json", "ndjson"):
         out.table((), (), [plain(record) for record in records])
         return 0
@@ -64,34 +69,40 @@ def _is_named(record: HostRecord, asked: str) -> bool:
 
 def _why_row(record: HostRecord, out: Out) -> tuple[Any, ...]:
     outcome = record.outcome or record.state
-    happened = "; ".join((record.message or "", *record.plan))
+    happened = joined((record.message or "", *record.plan), "; ")
     last = (record.run_id, record.name, _by(record), record.purpose)
     return (out.when(record.started_at), record.action, outcome, record.reason, happened, *last)
 
 
 def _why_block(record: HostRecord, out: Out) -> None:
     outcome = record.outcome or record.state
-    title = Text(f"\n{out.when(record.started_at)}  ", style="dim") + Text(record.action, style="bold") + Text(" on ")
-    title += Text(one_line(record.name), style="bold") + Text(": ") + styled(outcome)
+    name = Text(one_line(record.name), style="bold")
+    title = Text(f"\n{out.when(record.started_at)}  ", style="dim") + Text(record.action, style="bold")
+    title += Text(f" {shown(say('on'))} ") + name + Text(": ") + styled(outcome)
     title += Text(f" ({record.reason})" if record.reason else "")
     out.console.print(title)
     if record.message:
-        out.console.print(Text(f"  {one_line(record.message)}"))
+        out.console.print(Text(f"  {one_line(shown(record.message))}"))
     for line in record.plan:
-        out.console.print(Text(f"    {one_line(line)}", style="cyan"))
+        out.console.print(Text(f"    {one_line(shown(line))}", style="cyan"))
     rows: list[tuple[object, ...]] = []
+    passed, refused = Text(shown(say("passed")), style="green"), Text(shown(say("refused")), style="yellow")
     for gate in record.gates:
-        mark = Text("passed", style="green") if gate.get("allowed") else Text("refused", style="yellow")
+        mark = passed if gate.get("allowed") else refused
         rows.append((f"  {gate.get('gate')}", mark, gate.get("text", "")))
     for step in record.result.get("steps", ()):
         mark = Text(str(step.get("status")), style="green" if step.get("status") == "done" else "bold red")
-        rows.append(("  step", mark, step.get("name", "")))
-    out.table(("  gate", "", ""), rows, ())
-    asked = "" if record.asked == record.action else f", asked for as {record.asked}"
-    dry = ", dry-run" if record.dry_run else ""
-    why_so = f", reason: {one_line(record.purpose)}" if record.purpose else ""
-    text = f"  by {one_line(_by(record))}{asked}{dry}{why_so}, run {record.run_id}"
-    out.console.print(Text(text, style="dim"), soft_wrap=True)
+        rows.append((say("  step"), mark, step.get("name", "")))
+    out.table((say("  gate"), "", ""), rows, ())
+    parts = [
+        say("by {who}", who=_by(record)),
+        "" if record.asked == record.action else say("requested as {name}", name=record.asked),
+        say("dry-run") if record.dry_run else "",
+        say("reason: {reason}", reason=record.purpose) if record.purpose else "",
+        say("run {run}", run=record.run_id),
+    ]
+    text = joined([part for part in parts if part])
+    out.console.print(Text(f"  {one_line(shown(text))}", style="dim"), soft_wrap=True)
 
 
 def _by(record: RunRecord | HostRecord) -> str:
@@ -102,7 +113,7 @@ def _by(record: RunRecord | HostRecord) -> str:
 def _missing(record: RunRecord) -> Iterable[str]:
     for one in record.missing:
         known = Missing(**{**one, "near": tuple(one.get("near", ()))})
-        yield f"no host matched {known}"
+        yield say("no host matched {value}", value=known)
 
 
 def show_runs(state: State, last: int, out: Out) -> int:
@@ -110,24 +121,25 @@ def show_runs(state: State, last: int, out: Out) -> int:
     rows = [_run_row(record, out) for record in records]
     out.table(_RUN, rows, [plain(r) for r in records], whole=_RUN_WHOLE)
     if not records and out.form == "table":
-        out.say("no run yet on this proxy")
+        out.say(say("no run yet on this proxy"))
     return 0
 
 
 def _run_row(record: RunRecord, out: Out) -> tuple[Any, ...]:
-    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(record.outcomes.items()))
+    outcomes = by_outcome(dict(sorted(record.outcomes.items())))
     if record.open:
-        outcomes = f"{outcomes}, {record.open} open".lstrip(", ")
+        outcomes = joined([*filter(None, (outcomes,)), plural("{n} open", "{n} open", record.open)])
     outcomes = outcomes or record.reason or ""
     code = record.state if record.exit_code is None else record.exit_code
-    action = f"{record.action} (dry-run)" if record.dry_run else record.action
+    action = say("{action} (dry-run)", action=record.action) if record.dry_run else record.action
     return (out.when(record.started_at), action, _by(record), record.hosts, outcomes, code, record.run_id)
 
 
 def show_run(state: State, run_id: str, out: Out) -> int:
     found = find_run(state, named_run(state, run_id, out))
     if found is None:  # it is registered and reads its inventory
-        raise UsageFault("unknown_run", f"run {run_id} has no host yet", "wait a moment: it still reads its inventory")
+        text = say("run {run} has no host yet", run=run_id)
+        raise UsageFault("unknown_run", text, say("wait a moment: it still reads its inventory"))
     record, hosts = found
     if out.form in ("json", "ndjson"):
         out.json({**plain(record), "results": [plain(host) for host in hosts]})
@@ -135,13 +147,15 @@ def show_run(state: State, run_id: str, out: Out) -> int:
     if out.form == "table":
         out.table(_RUN, [_run_row(record, out)], (), whole=_RUN_WHOLE)
         out.console.print()
-        asked = f"asked for by {_by(record)}" + (f", reason: {record.purpose}" if record.purpose else "")
-        for text in (asked, *_missing(record), record.message):
-            if text:
-                out.console.print(Text(one_line(text)))
+        asked = say("requested by {who}", who=_by(record))
+        why_so = say("reason: {reason}", reason=record.purpose) if record.purpose else ""
+        texts = (joined([part for part in (asked, why_so) if part]), *_missing(record), record.message or "")
+        for line in texts:
+            if line:
+                out.console.print(Text(one_line(shown(line))))
     else:
         out.table((), [_run_line(record, out)], ())
-    columns = ("host", "address", "outcome", "reason", "what happened")
+    columns = (say("host"), say("address"), say("outcome"), say("reason"), say("what happened"))
     out.table(columns, _host_rows(hosts, out), (), whole=columns[:4])
     return 0
 
@@ -149,16 +163,16 @@ def show_run(state: State, run_id: str, out: Out) -> int:
 def _run_line(record: RunRecord, out: Out) -> tuple[str, ...]:
     """The run in a pipe, in as many columns as its hosts: all that there is to tell of a run that was refused."""
     when, action, by, hosts, outcomes, code, run_id = _run_row(record, out)
-    why_so = f"reason: {record.purpose}" if record.purpose else ""
-    told = (
-        record.message,
-        f"{hosts} hosts" if hosts != 1 else "1 host",
+    told = lines_of(
+        record.message or "",
+        in_words(hosts),
         outcomes,
-        f"by {by}",
-        why_so,
+        say("by {who}", who=by),
+        say("reason: {reason}", reason=record.purpose) if record.purpose else "",
         *_missing(record),
     )
-    return (f"run {run_id}", f"{when} {action}", str(code), record.reason or "", "; ".join(one for one in told if one))
+    started = joined((when, action), " ")
+    return (say("run {run}", run=run_id), started, str(code), record.reason or "", told)
 
 
 def _host_rows(hosts: Iterable[HostRecord], out: Out) -> Iterable[tuple[Any, ...]]:
@@ -171,10 +185,10 @@ def _host_rows(hosts: Iterable[HostRecord], out: Out) -> Iterable[tuple[Any, ...
 def _happened(host: HostRecord, out: Out) -> object:
     """The message, and what was changed or would be: in a pipe on the same line."""
     if out.form != "table":
-        return "; ".join((host.message or "", *host.plan))
-    text = Text(one_line(host.message or ""))
+        return joined((host.message or "", *host.plan), "; ")
+    text = Text(one_line(shown(host.message or "")))
     for line in host.plan:
-        text.append(f"\n  {one_line(line)}", style="cyan")
+        text.append(f"\n  {one_line(shown(line))}", style="cyan")
     return text
 
 
@@ -182,16 +196,21 @@ def cancel_run(state: State, asked: str, by: str, out: Out) -> int:
     run_id = named_run(state, asked, out, running=True)
     result = cancel(state, run_id, by=by)
     texts = {
-        Cancelled.SIGNALLED: "asked to stop: no further host is started, hosts at work get the grace time",
-        Cancelled.SIGNALLED_UNNOTED: "asked to stop: no further host is started, hosts at work get the grace time. Who asked "
-        "could not be noted, so the run says that it was stopped, not by whom",
-        Cancelled.NOTED: "noted: the process that runs it stops it at its next look",
-        Cancelled.NOT_RUNNING: "is not running any more",
+        Cancelled.SIGNALLED: say(
+            "run {run}: asked to stop: no further host is started, hosts at work get the grace time", run=run_id
+        ),
+        Cancelled.SIGNALLED_UNNOTED: say(
+            "run {run}: asked to stop: no further host is started, hosts at work get the grace time. Who asked could not be "
+            "recorded, so the run will show that it was stopped, not by whom",
+            run=run_id,
+        ),
+        Cancelled.NOTED: say("run {run}: recorded; its process stops it within a few seconds", run=run_id),
+        Cancelled.NOT_RUNNING: say("run {run}: is not running any more", run=run_id),
     }
     if out.form in ("json", "ndjson"):
         out.json({"run_id": run_id, "result": result.value})
     else:
-        out.say(f"run {run_id}: {texts[result]}")
+        out.say(texts[result])
     if isinstance(state, UnreadableState):
-        out.say("what it has done so far cannot be looked up")
+        out.say(say("What it has done so far cannot be read."))
     return 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from contracts.text import Text, joined, plural, say, some_of
 from runtime.adapters.state.settlements import (
     Identity,
     Settlement,
@@ -20,7 +21,7 @@ from runtime.adapters.state.settlements import (
 )
 from runtime.adapters.state.store import State
 from runtime.cli.output import Out
-from runtime.cli.text import counted
+from runtime.cli.text import hosts as in_words
 from runtime.domain.errors import NoHostMatched, UsageFault
 from runtime.domain.identity import EntryIndex, Settled, entry_index
 from runtime.domain.model import Host
@@ -70,10 +71,11 @@ class Identities:
         """A few words for the table; empty for a host of its own."""
         name = host.name.lower()
         shared = self._by_host.get(name)
-        words = (
-            [f"host key shared by {len(shared.hosts)} hosts{', accepted' if shared.settled else ''}"] if shared else []
-        )
-        return ", ".join([*words, *(["identity: see doctor"] if self._note(name) else [])])
+        words: list[str] = [say("identity: see doctor")] if self._note(name) else []
+        if shared:
+            text = plural("host key shared by {n} host", "host key shared by {n} hosts", len(shared.hosts))
+            words.insert(0, say("{text}, accepted", text=text) if shared.settled else text)
+        return joined(words)
 
     def lines(self, zone: dt.tzinfo) -> list[Line]:
         """What `doctor` tells: every shared key, then the first notes. ``zone``: of its times."""
@@ -81,10 +83,14 @@ class Identities:
         noted = [
             name for name in sorted(self._said) if self._is_listed(name) and self._note(name) not in ("", _UNCLEAR)
         ]
-        found += [Line(False, f"{self._spelled(name)}: {self._text(name)}") for name in noted[:NOTES_SHOWN]]
+        found += [Line(False, joined((self._spelled(name), self._text(name)), ": ")) for name in noted[:NOTES_SHOWN]]
         if len(noted) > NOTES_SHOWN:
-            left = counted(len(noted) - NOTES_SHOWN, "more host")
-            found.append(Line(False, f"and {left} whose identity is in doubt", "flageemonitor-run hosts --output json"))
+            text = plural(
+                "and {n} more host whose identity is in doubt",
+                "and {n} more hosts whose identity is in doubt",
+                len(noted) - NOTES_SHOWN,
+            )
+            found.append(Line(False, text, "flageemonitor-run hosts --output json"))
         return found
 
     def _is_listed(self, name: str) -> bool:
@@ -100,18 +106,21 @@ class Identities:
         return note.text if note else ""
 
     def _key_line(self, key: SharedKey, zone: dt.tzinfo) -> Line:
-        text = f"{len(key.hosts)} hosts share the host key {key.fingerprint}: {self._few(key.hosts)}"
-        if key.settled is not None:
-            accepted = f"{key.settled.by} accepted that on {key.settled.at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
-            return Line(True, f"{text}. {accepted}.")
-        means = "Changes are blocked where host name, machine id and terminal number do not fit exactly one of them"
-        return Line(
-            False, f"{text}. {means}.", f"cloned from one image? flageemonitor-run hosts settle --key {key.fingerprint}"
+        text = say(
+            "{number} hosts share the host key {key}: {names}",
+            number=len(key.hosts),
+            key=key.fingerprint,
+            names=some_of([self._spelled(name) for name in key.hosts], SHOWN),
         )
-
-    def _few(self, names: Sequence[str]) -> str:
-        shown = ", ".join(map(self._spelled, names[:SHOWN]))
-        return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown
+        if key.settled is not None:
+            at = f"{key.settled.at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+            return Line(True, say("{text}. {who} accepted that on {time}.", text=text, who=key.settled.by, time=at))
+        text = say(
+            "{text}. Changes are blocked where host name, machine id and terminal number do not fit exactly one of them.",
+            text=text,
+        )
+        command = f"flageemonitor-run hosts settle --key {key.fingerprint}"
+        return Line(False, text, say("cloned from one image? {command}", command=command))
 
     def _spelled(self, name: str) -> str:
         host = self._around.named.get(name)
@@ -160,40 +169,48 @@ def settle_key(installation: Installation, asked: str, *, undo: bool, by: str, o
     return 0
 
 
-def _settled(done: Settlement) -> list[str]:
+def _settled(done: Settlement) -> list[Text]:
+    undo = say("To undo: {command}", command=f"flageemonitor-run hosts settle --undo --key {done.fingerprint}")
     if len(done.hosts) == 1:
-        alone = f"Only {done.hosts[0]} has this key, so there is no shared key to accept."
+        alone = say("Only {host} has this key, so there is no shared key to accept.", host=done.hosts[0])
         if done.now is None:
-            return [f"{alone} Its machine has said nothing of itself yet; nothing changed."]
+            return [alone, say("Its machine has not reported an identity yet; nothing changed.")]
         if done.before is not None:
-            return [
-                f"{alone} {done.before.by} accepted what its machine says on {done.before.at:%Y-%m-%d}; nothing changed."
-            ]
-        take_back = f"Take it back: flageemonitor-run hosts settle --undo --key {done.fingerprint}"
-        return [alone, "What its machine says of itself is accepted.", take_back]
+            by, at = done.before.by, f"{done.before.at:%Y-%m-%d}"
+            text = say(
+                "The identity that its machine reports was accepted by {who} on {date}; nothing changed.",
+                who=by,
+                date=at,
+            )
+            return [alone, text]
+        return [alone, say("The identity that its machine reports is accepted."), undo]
     if done.before is not None:
-        return [f"This key was accepted by {done.before.by} on {done.before.at:%Y-%m-%d}; nothing changed."]
+        by, at = done.before.by, f"{done.before.at:%Y-%m-%d}"
+        return [say("This key was accepted by {who} on {date}; nothing changed.", who=by, date=at)]
     names = ", ".join(sorted(done.now.image_names)) if done.now else ""
     return [
-        f"Accepted: {counted(len(done.hosts), 'host')} share this key, so it proves nothing about them.",
-        *([f"Many of them call themselves {names}: that name proves nothing either."] if names else []),
-        "A machine that says that it is another terminal of the inventory is still blocked.",
-        f"Take it back: flageemonitor-run hosts settle --undo --key {done.fingerprint}",
+        say("Accepted: {hosts} share this key, so it proves nothing about them.", hosts=in_words(len(done.hosts))),
+        *([say("Many of them report the host name {names}: it proves nothing either.", names=names)] if names else []),
+        say("A machine that identifies itself as another terminal of the inventory is still blocked."),
+        undo,
     ]
 
 
-def _undone(done: Settlement) -> list[str]:
+def _undone(done: Settlement) -> list[Text]:
     if done.before is None:
-        return ["This key was not accepted; nothing changed."]
+        return [say("This key was not accepted; nothing changed.")]
+    by, at = done.before.by, f"{done.before.at:%Y-%m-%d}"
+    undone = say("Undone: what {who} accepted on {date}.", who=by, date=at)
     if len(done.hosts) == 1:
-        return [
-            f"Taken back what {done.before.by} accepted on {done.before.at:%Y-%m-%d}.",
-            f"If the machine of {done.hosts[0]} says that it is another host, changes are blocked again.",
-        ]
-    return [
-        f"Taken back what {done.before.by} accepted on {done.before.at:%Y-%m-%d}.",
-        f"This key blocks changes again: {counted(len(done.hosts), 'host')}, unless a machine fits exactly one of them.",
-    ]
+        text = say(
+            "If the machine of {host} reports that it is another host, changes are blocked again.", host=done.hosts[0]
+        )
+        return [undone, text]
+    text = say(
+        "This key blocks changes again: {hosts}, unless a machine fits exactly one of them.",
+        hosts=in_words(len(done.hosts)),
+    )
+    return [undone, text]
 
 
 def _fingerprint(state: State, network: str, asked: str) -> str:
@@ -204,10 +221,10 @@ def _fingerprint(state: State, network: str, asked: str) -> str:
     if beginning in found:
         return beginning
     if not found:
-        advice = "flageemonitor-run doctor lists the keys that hosts share"
-        raise NoHostMatched("no_pinned_key", f"no host of {network} has a pinned key {asked}", advice)
+        advice = say("flageemonitor-run doctor lists the keys that hosts share")
+        text = say("no host of {network} has a pinned key {asked}", network=network, asked=asked)
+        raise NoHostMatched("no_pinned_key", text, advice)
     if len(found) > 1:
-        raise UsageFault(
-            "ambiguous_key", f"several pinned keys begin with {asked}: {', '.join(found)}", "give one of them in full"
-        )
+        text = say("several pinned keys begin with {asked}: {keys}", asked=asked, keys=", ".join(found))
+        raise UsageFault("ambiguous_key", text, say("give one of them in full"))
     return found[0]

@@ -7,11 +7,14 @@ from typing import Any
 
 from rich.text import Text
 
+from contracts.text import say, some_of
 from runtime.adapters.state.history import technical_name
 from runtime.adapters.state.hosts import accept_lost_keys, acquaintances, key_history, pinned_keys, retire_keys
 from runtime.cli.identity import Identities
+from runtime.cli.language import shown
 from runtime.cli.output import Out
-from runtime.cli.text import counted
+from runtime.cli.text import hosts as in_words
+from runtime.cli.text import lines_of
 from runtime.domain import wire
 from runtime.domain.action import TERMINALS
 from runtime.domain.errors import NoHostMatched, UsageFault
@@ -57,34 +60,31 @@ def show_hosts(installation: Installation, network: str | None, selector: Select
                 **who.host_json(host),
             }
         )
-        mark: Any = Text("in", style="green") if inside else Text("out", style="yellow")
+        mark: Any = say("in") if inside else say("out")
         rows.append(
             (
                 host.name,
-                f"{host.address or host.problem}{_shares(same)}",
+                _address(host.address or host.problem, same),
                 host.role,
                 host.provider,
-                mark if out.form == "table" else mark.plain,
-                "; ".join(filter(None, (why, who.mark(host)))),
+                Text(shown(mark), style="green" if inside else "yellow") if out.form == "table" else mark,
+                lines_of(why, who.mark(host)),
             )
         )
-    columns = ("host", "address", "role", "provider", "rollout", "why")
+    columns = (say("host"), say("address"), say("role"), say("provider"), say("rollout"), say("why"))
     out.table(columns, rows, data, whole=columns[:5])
     for notice in listing.notices:
-        out.say(f"warning: {notice}", "yellow")
+        out.warn(notice)
     if out.form == "table":
-        out.say(f"{counted(len(found), 'host')} of {config.network}", "dim")
+        out.say(say("{hosts} of {network}", hosts=in_words(len(found)), network=config.network), "dim")
     for one in unmatched:
-        out.say(f"no host matches {one}", "yellow")
+        out.say(say("no host matches {value}", value=one), "yellow")
     return NoHostMatched.exit_code if unmatched else 0
 
 
-def _shares(names: list[str]) -> str:
-    """Beside the address: the other entries of the same machine, as many as one line can tell."""
-    if not names:
-        return ""
-    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-    return f" (also {', '.join(names[:2])}{more})"
+def _address(address: str, same: list[str]) -> str:
+    """With the other entries of the same machine, as many as fit on one line."""
+    return say("{address} (also {names})", address=address, names=some_of(same, 2)) if same else address
 
 
 def rekey_host(installation: Installation, host: str | None, everything: bool, by: str, out: Out) -> int:
@@ -92,24 +92,21 @@ def rekey_host(installation: Installation, host: str | None, everything: bool, b
         confirmed = accept_lost_keys(installation.state)
         if out.form in ("json", "ndjson"):
             out.json({"confirmed": confirmed})
-        out.say(
-            "first use works again: keys are pinned at the next login"
-            if confirmed
-            else "no keys were lost, nothing to confirm"
-        )
+        done = say("Confirmed: new keys are pinned again at the next login.")
+        out.say(done if confirmed else say("No keys were lost; there is nothing to confirm."))
         return 0
     if host is None:
-        raise UsageFault("no_host", "which host?", "flageemonitor-run hosts rekey <host>")
+        raise UsageFault("no_host", say("HOST is missing"), "flageemonitor-run hosts rekey <host>")
     network = installation.document().config.network
     host = technical_name(installation.state, host) or host
     retired = retire_keys(installation.state, network, host, by=by, now=installation.clock.now())
     if not retired:
         known = key_history(installation.state, network, host)
-        hint = "its last key was already retired" if known else "use the host's exact technical name"
-        raise NoHostMatched("no_pinned_key", f"no key is pinned for {host}", hint)
+        hint = say("its last key was already retired") if known else say("use the host's exact technical name")
+        raise NoHostMatched("no_pinned_key", say("no key is pinned for {host}", host=host), hint)
     data = [{"name": record.name, "port": record.port, "retired": record.key.fingerprint} for record in retired]
-    columns = ("host", "port", "retired key")
+    columns = (say("host"), say("port"), say("retired key"))
     out.table(columns, [(d["name"], d["port"], d["retired"]) for d in data], data, whole=columns)
     if out.form == "table":
-        out.say("the next login pins the key that the host then shows: make sure that it is the right machine")
+        out.say(say("The next login pins the key that the host then shows: make sure that it is the right machine."))
     return 0

@@ -10,7 +10,9 @@ from rich.text import Text
 
 from contracts.config import NetworkConfig
 from contracts.masking import masked_parameters
+from contracts.text import say
 from contracts.visible import one_line
+from runtime.cli.language import shown
 from runtime.cli.output import Out
 from runtime.domain import compatibility_guard, rollout
 from runtime.domain.action import Action, harmless_parameters
@@ -48,10 +50,11 @@ def show_actions(known: Knowledge, out: Out) -> int:
     rows = []
     for item in data:
         names = [*item["aliases"], *(f"{name} ({who})" for who, own in item["provider_names"].items() for name in own)]
-        state = Text("yes", style="green") if item["available"] else Text("not yet", style="dim")
-        cells = (item["name"], state if out.form == "table" else state.plain, item["effect"], item["minimum_level"])
+        here = say("yes") if item["available"] else say("not yet")
+        state = Text(shown(here), style="green" if item["available"] else "dim") if out.form == "table" else here
+        cells = (item["name"], state, item["effect"], item["minimum_level"])
         rows.append((*cells, item["summary"], ", ".join(names)))
-    columns = ("action", "here", "effect", "level", "what it does", "other names")
+    columns = (say("action"), say("here"), say("effect"), say("level"), say("what it does"), say("other names"))
     out.table(columns, rows, data, whole=columns[:4])
     _legend(out)
     return 0
@@ -59,7 +62,8 @@ def show_actions(known: Knowledge, out: Out) -> int:
 
 def _legend(out: Out) -> None:
     if out.form == "table":
-        out.say(f"{compatibility_guard.LEGEND}. `level` is the least that an action needs of a system.", "dim")
+        text = say("{levels}. `level` is the lowest that an action accepts.", levels=compatibility_guard.LEGEND)
+        out.say(text, "dim")
 
 
 def _parameters(action: Action) -> dict[str, Any]:
@@ -96,7 +100,7 @@ def show_explanation(known: Knowledge, config: NetworkConfig, name: str, provide
     if out.form in ("json", "ndjson"):
         out.table((), (), data)
         return 0
-    head = [] if out.form == "table" else [("provider", *chosen)]
+    head = [] if out.form == "table" else [(say("provider"), *chosen)]
     out.table(("", *chosen), [*head, *_rows(data)], ())
     _legend(out)
     _scripts(data, out)
@@ -107,28 +111,28 @@ def _rows(data: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
     def row(title: str, key: str) -> tuple[str, ...]:
         return (title, *(_cell(item[key]) for item in data))
 
-    yield row("action", "name")
+    yield row(say("action"), "name")
     if any(item["overrides"] for item in data):
-        yield row("instead of", "overrides")
-    yield row("its own names", "own_names")
-    yield row("first-generation names", "aliases")
-    yield row("available", "available")
-    yield row("effect", "effect")
-    yield row("may touch", "roles")
-    yield row("needs root", "needs_root")
-    yield ("minimum level", *(compatibility_guard.explained(item["minimum_level"]) for item in data))
-    yield row("compatibility", "compat_mode")
-    yield ("rollout", *(f"{item['rollout_percent']} %" for item in data))
-    yield row("pilot hosts", "pilot")
-    yield row("never", "never")
-    yield row("stages at most", "stages")
-    yield row("parameters", "parameters")
-    yield row("configured", "configured")
+        yield row(say("instead of"), "overrides")
+    yield row(say("its own names"), "own_names")
+    yield row(say("first-generation names"), "aliases")
+    yield row(say("available"), "available")
+    yield row(say("effect"), "effect")
+    yield row(say("may touch"), "roles")
+    yield row(say("needs root"), "needs_root")
+    yield (say("minimum level"), *(compatibility_guard.explained(item["minimum_level"]) for item in data))
+    yield row(say("compatibility"), "compat_mode")
+    yield (say("rollout"), *(f"{item['rollout_percent']} %" for item in data))
+    yield row(say("pilot hosts"), "pilot")
+    yield row(say("never"), "never")
+    yield row(say("stages at most"), "stages")
+    yield row(say("parameters"), "parameters")
+    yield row(say("configured"), "configured")
 
 
 def _cell(value: Any) -> str:
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return say("yes") if value else say("no")
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "-"
     if isinstance(value, dict):
@@ -146,6 +150,9 @@ def _scripts(data: list[dict[str, Any]], out: Out) -> None:
     for item in data:
         by_text.setdefault(item["observe"].strip(), []).append(item["provider"])
     for text, providers in by_text.items():
-        title = f"what it looks at first, read-only ({', '.join(providers)}), after the engine's own facts:"
-        lines = (f"  {one_line(line)}\n" for line in text.splitlines() or ["(nothing of its own)"])
-        out.write(f"\n{title}\n{''.join(lines)}")
+        title = say(
+            "what it reads first, without changing anything ({providers}), after the engine's own facts:",
+            providers=", ".join(providers),
+        )
+        lines = (f"  {one_line(line)}\n" for line in text.splitlines() or [shown(say("(nothing of its own)"))])
+        out.write(f"\n{shown(title)}\n{''.join(lines)}")

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from functools import partial
 
+from contracts.text import Text, say, some_of
 from runtime.adapters.state.errors import StateUnavailable
 from runtime.adapters.state.history import HostRecord, known_hosts, list_runs, runs_like, why
 from runtime.adapters.state.runs import live_runs
@@ -32,13 +33,12 @@ def run_id(state: State, asked: str, out: Out, *, running: bool = False) -> str:
     if text == LAST:
         if running:
             if not live:
-                raise NoHostMatched("no_run_at_work", "no run is at work, so nothing was asked to stop")
+                raise NoHostMatched("no_run_at_work", say("no run is at work, so nothing was asked to stop"))
             return live[-1].run_id
         newest = [run.run_id for run in list_runs(state, limit=1)]
         if not newest:
-            raise UsageFault(
-                "unknown_run", "no run yet on this proxy", "`flageemonitor-run actions` lists what can be run"
-            )
+            advice = say("`flageemonitor-run actions` lists what can be run")
+            raise UsageFault("unknown_run", say("no run yet on this proxy"), advice)
         return newest[0]
     found: dict[str, str] = {}
     unread = None
@@ -56,14 +56,20 @@ def run_id(state: State, asked: str, out: Out, *, running: bool = False) -> str:
     if len(found) == 1:
         return next(iter(found))
     if not found and unread is not None:
-        nothing = f"no run at work has the id {asked}, so nothing was asked to stop; whether it has ended is not known"
-        raise StateUnavailable(unread.reason, f"{nothing}: {unread.message}", unread.advice)
+        text = say(
+            "no run at work has the id {asked}, so nothing was asked to stop; whether it has ended is not known: {why}",
+            asked=asked,
+            why=unread.message,
+        )
+        raise StateUnavailable(unread.reason, text, unread.advice)
     if not found:
-        advice = "`flageemonitor-run runs` lists them; `last` is the last one"
-        raise UsageFault("unknown_run", f"no run {asked} in the local state", advice)
+        advice = say("`flageemonitor-run runs` lists them; `last` is the last one")
+        raise UsageFault("unknown_run", say("no run {asked} in the local state", asked=asked), advice)
     listed = "; ".join(f"{one} ({what})" for one, what in [*found.items()][:_SHOWN])
-    more = "" if len(found) <= _SHOWN else "; and more"
-    raise UsageFault("ambiguous_run", f"several runs begin with {asked}: {listed}{more}", "type more of the id")
+    text = say("several runs begin with {asked}: {runs}", asked=asked, runs=listed)
+    if len(found) > _SHOWN:
+        text = say("several runs begin with {asked}: {runs}; and more", asked=asked, runs=listed)
+    raise UsageFault("ambiguous_run", text, say("type more of the id"))
 
 
 def host_records(state: State, asked: str, last: int) -> tuple[HostRecord, ...]:
@@ -76,13 +82,13 @@ def host_records(state: State, asked: str, last: int) -> tuple[HostRecord, ...]:
     if len(fitting) == 1:
         return find(name=fitting[0])
     if fitting:
-        more = f" and {len(fitting) - _SHOWN} more" if len(fitting) > _SHOWN else ""
-        text = f"{asked} may be any of {len(fitting)} hosts: {', '.join(sorted(fitting)[:_SHOWN])}{more}"
-        raise UsageFault("ambiguous_host", text, "give one of these names")
+        names = some_of(sorted(fitting), _SHOWN)
+        text = say("{asked} may be any of {number} hosts: {names}", asked=asked, number=len(fitting), names=names)
+        raise UsageFault("ambiguous_host", text, say("give one of these names"))
     raise NoHostMatched(
         "never_considered",
-        f"no run has considered {asked} as far back as the local state goes{_perhaps(asked, known)}",
-        "`flageemonitor-run hosts` lists every host of this network by its exact name",
+        _never_considered(asked, known),
+        say("`flageemonitor-run hosts` lists every host of this network by its exact name"),
     )
 
 
@@ -109,6 +115,7 @@ def _terminal(asked: str) -> NamedTerminal | None:
     return NamedTerminal("", found) if isinstance(found, int) else found
 
 
-def _perhaps(asked: str, known: Mapping[str, str]) -> str:
+def _never_considered(asked: str, known: Mapping[str, str]) -> Text:
+    text = say("no run has considered {asked} as far back as the local state goes", asked=asked)
     alike = near(asked, known)
-    return f" (near: {', '.join(alike)})" if alike else ""
+    return say("{text} (near: {names})", text=text, names=", ".join(alike)) if alike else text

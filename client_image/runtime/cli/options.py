@@ -7,6 +7,7 @@ import os
 from typing import Any
 from uuid import UUID
 
+from contracts.text import say
 from runtime.cli.actor import actor, remark
 from runtime.cli.filters import selector
 from runtime.cli.secret_parameters import read_secrets
@@ -15,7 +16,7 @@ from runtime.domain.pipeline import Request, known_provider, named
 from runtime.wiring import Installation
 
 # Options of the first generation that no action has today: refused by name, never ignored.
-RETIRED = {"--cnpj-contribuinte": "the SAT signature", "--chave-assinatura": "the SAT signature"}
+RETIRED = {"--cnpj-contribuinte": say("the SAT signature"), "--chave-assinatura": say("the SAT signature")}
 
 
 def request(values: dict[str, Any], installation: Installation) -> Request:
@@ -43,9 +44,8 @@ def instant(text: str | None, installation: Installation) -> dt.datetime:
     except ValueError:
         found = None
     if found is None or found.tzinfo is None:
-        raise UsageFault(
-            "bad_planned", f"{text} is not an instant with an offset", "for example 2026-03-10T23:50:00+00:00"
-        )
+        message = say("{text} is not an instant with an offset", text=text or "")
+        raise UsageFault("bad_planned", message, say("for example {instant}", instant="2026-03-10T23:50:00+00:00"))
     return found
 
 
@@ -58,21 +58,24 @@ def _params(installation: Installation, values: dict[str, Any]) -> dict[str, Any
     if not used and not params:
         return params
     for option in used.keys() & RETIRED.keys():
-        text = f"{option} belongs to {RETIRED[option]}, which no action uses"
-        raise UsageFault("unused_option", text, "leave it out")
+        text = say("{option} belongs to {use}, which no action uses", option=option, use=RETIRED[option])
+        raise UsageFault("unused_option", text, say("leave it out"))
     action = named(installation.known, values["action"], known_provider(values["provider"], installation.known))
     parameters = {one.option: one.parameter for one in action.legacy}
     for option, value in used.items():
         if option not in parameters:
             owners = ", ".join(one.name for one in legacy[option][1])
-            raise UsageFault(
-                "unused_option",
-                f"{values['action']} has no option {option}; it belongs to {owners}",
-                "leave it out, or give parameters of this action with --param name=value",
+            text = say(
+                "{action} has no option {option}; it belongs to {owners}",
+                action=values["action"],
+                option=option,
+                owners=owners,
             )
+            advice = say("leave it out, or give parameters of this action with --param name=value")
+            raise UsageFault("unused_option", text, advice)
         if parameters[option] in params:
-            text = f"{option} and --param {parameters[option]} are the same"
-            raise UsageFault("bad_param", text, "say which one is meant")
+            text = say("{option} and --param {name} are the same", option=option, name=parameters[option])
+            raise UsageFault("bad_param", text, say("give only one of them"))
         params[parameters[option]] = value
     return read_secrets(action, params)
 
@@ -82,9 +85,10 @@ def _pairs(values: tuple[str, ...]) -> dict[str, str]:
     for value in values:
         name, equals, text = value.partition("=")
         if not equals or not name.strip():  # not shown: it may be a secret
-            raise UsageFault("bad_param", "a --param without `=`", "for example --param name=value")
+            raise UsageFault("bad_param", say("a --param without `=`"), say("for example --param name=value"))
         if name.strip() in pairs:
-            raise UsageFault("bad_param", f"--param {name.strip()} is given twice", "say which one is meant")
+            message = say("--param {name} is given twice", name=name.strip())
+            raise UsageFault("bad_param", message, say("give only one of them"))
         pairs[name.strip()] = text
     return pairs
 
@@ -93,4 +97,5 @@ def _run_id(text: str | None) -> str | None:
     try:
         return str(UUID(text)) if text else None
     except ValueError:
-        raise UsageFault("bad_run_id", f"{text} is not a run id", "leave --run-id out") from None
+        message = say("{text} is not a run id", text=text or "")
+        raise UsageFault("bad_run_id", message, say("leave --run-id out")) from None

@@ -15,7 +15,6 @@ import click
 from contracts.languages import CODES
 from contracts.text import say
 from runtime.cli import help as pages
-from runtime.cli.language import shown
 
 if TYPE_CHECKING:
     from runtime.adapters.state.store import State
@@ -36,9 +35,9 @@ class Group(pages.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in self.commands and not args[0].startswith("-"):
             if near := _near(args[0], self.commands):
-                ctx.fail(shown(say("No such command {name}: did you mean {near}?", name=args[0], near=_either(near))))
+                ctx.fail(say("No such command {name}: did you mean {near}?", name=args[0], near=_either(near)))
             known = ", ".join(sorted(self.commands))
-            ctx.fail(shown(say("No such command {name}; commands: {known}", name=args[0], known=known)))
+            ctx.fail(say("No such command {name}; commands: {known}", name=args[0], known=known))
         return super().resolve_command(ctx, args)
 
 

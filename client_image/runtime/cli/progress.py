@@ -6,8 +6,11 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from contracts.text import plural, say, some_of
 from contracts.visible import one_line
+from runtime.cli.language import shown
 from runtime.cli.output import Out
+from runtime.cli.text import by_outcome, lines_of
 from runtime.domain.model import Host, HostResult
 
 if TYPE_CHECKING:
@@ -40,7 +43,7 @@ class Tally:
 
     @property
     def counts(self) -> str:
-        return ", ".join(f"{count} {outcome}" for outcome, count in sorted(self._counts.items()))
+        return by_outcome(dict(sorted(self._counts.items())))
 
     def awaited(self) -> str:
         """The hosts that are at work longest, in words; empty while none is slow. The thread that draws the bar asks too."""
@@ -48,13 +51,12 @@ class Tally:
         slow = sorted((since, name) for name, since in list(self._since.items()) if now - since >= PATIENT_S)
         if not slow:
             return ""
-        named = ", ".join(f"{one_line(name)} ({now - since:.0f} s)" for since, name in slow[:_NAMED])
-        more = f" and {len(slow) - _NAMED} more" if len(slow) > _NAMED else ""
-        return f"waiting for {named}{more}"
+        named = [f"{one_line(name)} ({now - since:.0f} s)" for since, name in slow]
+        return say("waiting for {hosts}", hosts=some_of(named, _NAMED))
 
     def line(self) -> str:
-        parts = (f"{self.done} of {self.total} hosts done", self.counts, self.awaited())
-        return "; ".join(part for part in parts if part)
+        done = plural("{done} of {n} host done", "{done} of {n} hosts done", self.total, done=self.done)
+        return lines_of(done, self.counts, self.awaited())
 
 
 def bar(out: Out, tally: Tally) -> Progress:
@@ -64,14 +66,14 @@ def bar(out: Out, tally: Tally) -> Progress:
 
     class Counts(ProgressColumn):
         def render(self, task: Task) -> Text:
-            return Text(tally.counts or "working")
+            return Text(tally.counts or shown(say("working")))
 
     class Bar(Progress):
         def get_renderables(self) -> Iterable[RenderableType]:
             yield self.make_tasks_table(self.tasks)
             if awaited := tally.awaited():
-                yield Text(awaited, style="dim")
+                yield Text(shown(awaited), style="dim")
 
-    shown = Bar(Counts(), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=out.notes, transient=True)
-    shown.add_task("", total=tally.total)
-    return shown
+    drawn = Bar(Counts(), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=out.notes, transient=True)
+    drawn.add_task("", total=tally.total)
+    return drawn

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from contracts.config import NetworkConfig
 from contracts.ids import uuid7
+from contracts.text import say
 from runtime.adapters.state.door import closed_until
 from runtime.adapters.state.locks import FileLocks
 from runtime.adapters.state.runs import cancel_requested, register
@@ -63,13 +64,13 @@ def from_schedule(config: NetworkConfig, scheduled: Scheduled, agent: str, base:
 
     job = next((job for job in config.schedule if job.id == scheduled.job_id), None)
     if job is None or not job.enabled:
-        state = "switches the job off:" if job else "has no job"
-        raise UsageFault(
-            "unknown_job", f"the configuration {state} {scheduled.job_id}", "see `flageemonitor-run schedule`"
-        )
+        off = say("the job {job} is switched off in the configuration", job=scheduled.job_id)
+        text = off if job else say("the configuration has no job {job}", job=scheduled.job_id)
+        raise UsageFault("unknown_job", text, say("see `flageemonitor-run schedule`"))
     if base.action != job.action or base.params or base.selector != Selector() or base.provider:
-        advice = f"the job {job.id} says itself what runs where: {job.action}"
-        raise UsageFault("beside_job", "--job goes with the job's own action and nothing else", advice)
+        advice = say("the job {job} itself defines what runs where: {action}", job=job.id, action=job.action)
+        text = say("--job takes the job's own action, and no other option of a run")
+        raise UsageFault("beside_job", text, advice)
     return replace(
         request_of(job),
         run_id=base.run_id,
@@ -137,22 +138,29 @@ async def _take_turn(
         turn.cancel()
         await asyncio.gather(turn, return_exceptions=True)
         if not stop.requested:
-            text = f"the previous run of {scheduled.job_id} is still at work; this one waited for its whole time"
-            raise JobStillRunning(
-                "job_still_running", f"{text}, {deadline:g} s (ssh.run_deadline): no host was touched"
+            text = say(
+                "the previous run of {job} is still at work; this one waited for its whole time, {seconds} s "
+                "(ssh.run_deadline): no host was touched",
+                job=scheduled.job_id,
+                seconds=f"{deadline:g}",
             )
-        raise RunCancelled("cancelled", f"{stop.text}, while it waited for the previous run of {scheduled.job_id}")
+            raise JobStillRunning("job_still_running", text)
+        text = say("{why}, while it waited for the previous run of {job}", why=stop.text, job=scheduled.job_id)
+        raise RunCancelled("cancelled", text)
     holder = turn.result()
     if holder is not None:
-        raise JobStillRunning("job_still_running", f"job {scheduled.job_id} is still running: {holder}")
+        text = say("job {job} is still running: {holder}", job=scheduled.job_id, holder=holder)
+        raise JobStillRunning("job_still_running", text)
 
 
 def _look_at_the_door(installation: Installation) -> None:
     until = closed_until(installation.settings.data_path, installation.clock.now())
     if until is not None:
         local = until.astimezone(installation.zone)
-        text = f"an update is about to replace this container; no run starts before {local:%H:%M:%S %Z}"
-        raise Updating("updating", text, "try again in a minute; nothing was touched")
+        text = say(
+            "an update is about to replace this container; no run starts before {time}", time=f"{local:%H:%M:%S %Z}"
+        )
+        raise Updating("updating", text, say("try again in a minute; nothing was touched"))
 
 
 def _judge(installation: Installation, config: NetworkConfig, job: Job, scheduled: Scheduled) -> None:
@@ -163,7 +171,7 @@ def _judge(installation: Installation, config: NetworkConfig, job: Job, schedule
     if listed.overlap == "wait":
         verdict = judge(listed, job.effect, scheduled.planned, installation.clock.now(), not_after=job.not_after)
         if isinstance(verdict, Drop):
-            raise UsageFault(verdict.reason, f"job {listed.id} is not started: {verdict.message}")
+            raise UsageFault(verdict.reason, say("job {job} is not started: {why}", job=listed.id, why=verdict.message))
 
 
 def _require_right_clock(
@@ -179,9 +187,10 @@ def _require_right_clock(
     if not isinstance(trust, Suspect) or not by_time or job.info.dry_run:
         return
     if by_hand and not trust.contradicted:
-        view.warn(f"{trust.why}. {ADVICE}")
+        view.warn(say("{why}. {advice}", why=trust.why, advice=ADVICE))
         return
-    raise UsageFault("clock_suspect", f"{job.info.action} is not started: {trust.why}. No host was touched.", ADVICE)
+    text = say("{action} is not started: {why}. No host was touched.", action=job.info.action, why=trust.why)
+    raise UsageFault("clock_suspect", text, ADVICE)
 
 
 async def _watch_for_cancel(installation: Installation, request: Request, stop: Stop, view: RunView) -> None:
@@ -190,7 +199,7 @@ async def _watch_for_cancel(installation: Installation, request: Request, stop: 
         await asyncio.sleep(CANCEL_POLL_S)
         who = await asyncio.to_thread(_cancelled_by, installation, request)
         if who:
-            _request(stop, view, Reason.OPERATOR, f"cancelled by {who}")
+            _request(stop, view, Reason.OPERATOR, say("cancelled by {who}", who=who))
 
 
 def _cancelled_by(installation: Installation, request: Request) -> str | None:
@@ -208,18 +217,18 @@ def _listen_to_signals(installation: Installation, request: Request, stop: Stop,
     def interrupted() -> None:
         if stop.requested:
             stop.hurry()
-        _request(stop, view, Reason.OPERATOR, "interrupted from the keyboard")
+        _request(stop, view, Reason.OPERATOR, say("interrupted from the keyboard"))
 
     def terminated() -> None:
         who = _cancelled_by(installation, request)
         if who:
-            _request(stop, view, Reason.OPERATOR, f"cancelled by {who}")
+            _request(stop, view, Reason.OPERATOR, say("cancelled by {who}", who=who))
         else:
-            _request(stop, view, Reason.STOPPED, "the proxy is being stopped")
+            _request(stop, view, Reason.STOPPED, say("the proxy is being stopped"))
 
     loop.add_signal_handler(signal.SIGINT, interrupted)
     loop.add_signal_handler(signal.SIGTERM, terminated)
-    loop.add_signal_handler(signal.SIGHUP, lambda: _request(stop, view, Reason.STOPPED, "its terminal was closed"))
+    loop.add_signal_handler(signal.SIGHUP, lambda: _request(stop, view, Reason.STOPPED, say("its terminal was closed")))
 
 
 def _request(stop: Stop, view: RunView, reason: Reason, text: str) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from contracts.text import joined, plural, say, some_of
 from contracts.visible import one_line
+from runtime.cli.language import shown
 from runtime.cli.output import Out, error_json
 from runtime.cli.progress import CALM_S, Tally, bar
-from runtime.cli.text import counted
+from runtime.cli.text import by_outcome
+from runtime.cli.text import hosts as in_words
 from runtime.domain import wire
 from runtime.domain.errors import RunError
 from runtime.domain.model import HOST_KEY, Host, HostResult, Outcome, RunReport
@@ -38,12 +41,16 @@ class RunView:
         self._job = job
         self.tally = Tally(len(hosts))
         info = job.info
-        what = f"{info.action} on {counted(len(hosts), 'host')} of {info.network}"
-        mode = "dry-run, nothing is written; " if info.dry_run else ""
+        what = say(
+            "{action} on {hosts} of {network}", action=info.action, hosts=in_words(len(hosts)), network=info.network
+        )
+        if info.dry_run:
+            what = say("{what}, dry-run: nothing is changed", what=what)
         if self._out.form == "table" or job.effect == "disrupt":
-            self._out.say(f"{what} ({mode}compatibility {info.compat_mode}, run {info.run_id})", "bold")
+            text = say("{what} (compatibility {mode}, run {run})", what=what, mode=info.compat_mode, run=info.run_id)
+            self._out.say(text, "bold")
         for one in info.missing:
-            self.warn(f"no host matches {one}")
+            self.warn(say("no host matches {value}", value=one))
         if self._out.stderr.isatty() and (self._out.form == "table" or not self._out.stdout.isatty()):
             self._bar = bar(self._out, self.tally)
             self._bar.start()
@@ -59,8 +66,8 @@ class RunView:
         if self._bar is not None:
             self._bar.advance(self._bar.task_ids[0])
             if result.outcome.exit_code == 1:
-                text = f"{result.host.name}: {result.outcome} {_reason(result)}: {result.message}"
-                self._out.say(text, "red")
+                head = f"{result.host.name}: {result.outcome} {_reason(result)}"
+                self._out.say(joined((head, result.message), ": "), "red")
         if self._out.form == "ndjson":
             self._out.json({"type": "host", **wire.result_json(self._job.info, result)})
         elif self._out.form == "lines":
@@ -74,14 +81,18 @@ class RunView:
                 self._out.say(self.tally.line())
 
     def warn(self, text: str) -> None:
-        self._out.say(f"warning: {text}", "yellow")
+        self._out.warn(text)
 
     def stopping(self, why: str, grace: float) -> None:
         if self._job is None:
-            self._out.say(f"stopping ({why})", "yellow")
+            self._out.say(say("stopping ({why})", why=why), "yellow")
             return
-        text = f"stopping ({why}): no further host is started; those at work get up to {grace:.0f} s"
-        self._out.say(f"{text}, Ctrl-C cuts them now", "yellow")
+        text = say(
+            "stopping ({why}): no further host is started; those at work get up to {seconds} s, Ctrl-C cuts them now",
+            why=why,
+            seconds=f"{grace:.0f}",
+        )
+        self._out.say(text, "yellow")
 
     def close(self) -> None:
         if self._bar is not None:
@@ -114,9 +125,9 @@ def _reason(result: HostResult) -> str:
 
 def _line(result: HostResult) -> str:
     """For a pipe; the plan of a dry-run goes with the message, step by step."""
-    message = "; ".join((result.message, *result.plan))
+    message = joined((result.message, *result.plan), "; ")
     cells = (result.host.name, result.host.address, result.outcome, _reason(result), message)
-    return "\t".join(one_line(cell) for cell in cells)
+    return "\t".join(one_line(shown(cell)) for cell in cells)
 
 
 def _table(out: Out, report: RunReport, code: int) -> None:
@@ -128,27 +139,32 @@ def _table(out: Out, report: RunReport, code: int) -> None:
     for result in report.results:
         seconds = result.durations.get("total", 0.0)
         reason = "" if result.outcome in _QUIET else _reason(result)
-        message = Text(one_line(result.message))
+        message = Text(one_line(shown(result.message)))
         for line in result.plan:
-            message.append(f"\n  {one_line(line)}", style="cyan")
+            message.append(f"\n  {one_line(shown(line))}", style="cyan")
         rows.append(
             (result.host.name, result.host.address, styled(result.outcome), reason, message, f"{seconds:.1f} s")
         )
-    columns = ("host", "address", "outcome", "reason", "what happened", "time")
-    out.table(columns, rows, (), whole=("host", "address", "outcome", "reason", "time"))
+    columns = (say("host"), say("address"), say("outcome"), say("reason"), say("what happened"), say("time"))
+    out.table(columns, rows, (), whole=(*columns[:4], columns[5]))
     if len(report.results) == 1 and report.results[0].report:
         _details(out, report.results[0])
-    counts = ", ".join(f"{count} {outcome}" for outcome, count in wire.summary(report.results).items())
+    counts = by_outcome(wire.summary(report.results))
     style = "green" if code == 0 else "bold red" if code == 1 else "yellow"
-    out.console.print(Text(f"\n{counted(len(report.results), 'host')}: {counts}. Exit code {code}.", style=style))
+    text = say("{hosts}: {counts}. Exit code {code}.", hosts=in_words(len(report.results)), counts=counts, code=code)
+    out.console.print(Text(f"\n{shown(text)}", style=style))
     learned = sum(record.gate == HOST_KEY for result in report.results for record in result.gates)
     if learned:
-        keys = "1 host key was" if learned == 1 else f"{learned} host keys were"
-        out.console.print(Text(f"{keys} seen for the first time and pinned: why <host> shows which", style="dim"))
+        text = plural(
+            "{n} host key was seen for the first time and pinned: why <host> shows which",
+            "{n} host keys were seen for the first time and pinned: why <host> shows which",
+            learned,
+        )
+        out.console.print(Text(shown(text), style="dim"))
 
 
 def _closing(out: Out, report: RunReport) -> None:
-    """Last what needs a look, worst first, and the commands that tell more. On stdout only where a person reads a table there."""
+    """Last what needs attention, worst first, and the commands that show more. On stdout only where people read a table there."""
     groups: dict[tuple[int, str], list[str]] = {}
     for result in report.results:
         if result.outcome in _WORST:
@@ -157,20 +173,19 @@ def _closing(out: Out, report: RunReport) -> None:
     if not groups:
         return
     number = sum(map(len, groups.values()))
-    lines = [f"Needs a look: {number} of {counted(len(report.results), 'host')}"]
+    lines: list[str] = [say("Needs attention: {number} of {hosts}", number=number, hosts=in_words(len(report.results)))]
     for (_, text), names in sorted(groups.items()):
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        lines.append(f"  {text}: {', '.join(names[:_NAMED])}{more}")
+        lines.append(joined((f"  {text}", some_of(names, _NAMED)), ": "))
     first = min(groups.items())[1][0]
     lines += [
-        f"  why: flageemonitor-run why {first}",
-        f"  all hosts of this run: flageemonitor-run runs {report.info.run_id}",
+        say("  why: flageemonitor-run why {host}", host=first),
+        say("  all hosts of this run: flageemonitor-run runs {run}", run=report.info.run_id),
     ]
     for number, line in enumerate(lines):
         if out.form == "table":
             from rich.text import Text
 
-            out.console.print(Text(one_line(line), style="" if number else "bold red"), soft_wrap=True)
+            out.console.print(Text(one_line(shown(line)), style="" if number else "bold red"), soft_wrap=True)
         else:
             out.say(line)
 
@@ -183,9 +198,9 @@ def _details(out: Out, result: HostResult) -> None:
 
 def _value(value: Any) -> str:
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return say("yes") if value else say("no")
     if isinstance(value, dict):
-        return ", ".join(f"{name}={_value(inner)}" for name, inner in value.items() if inner is not None)
+        return ", ".join(f"{name}={shown(_value(inner))}" for name, inner in value.items() if inner is not None)
     if isinstance(value, list | tuple):
         return ", ".join(str(item) for item in value) or "-"
     return "-" if value is None else str(value)

@@ -12,8 +12,11 @@ from rich.text import Text
 
 from contracts.config import Job, NetworkConfig
 from contracts.schedule import plan_of, upcoming
+from contracts.text import Text as Sentence
+from contracts.text import joined, say
 from runtime.cli import crowd
 from runtime.cli.output import Out
+from runtime.cli.text import lines_of, weekday
 from runtime.domain.config_check import problems, startable
 from runtime.domain.errors import UsageFault
 from runtime.domain.filters import from_job
@@ -32,7 +35,9 @@ def parse_span(text: str) -> float:
     match = re.fullmatch(r"(\d{1,5})([mhd]?)", text.strip())
     hours = int(match[1]) * {"m": 1 / 60, "h": 1, "": 1, "d": 24}[match[2]] if match else 0
     if not 0 < hours <= 24 * 366:
-        raise UsageFault("bad_span", f"{text} is not a span", "for example 90m, 24h or 7d, at most a year")
+        raise UsageFault(
+            "bad_span", say("{text} is not a span", text=text), say("for example 90m, 24h or 7d, at most a year")
+        )
     return hours
 
 
@@ -47,19 +52,19 @@ def show_schedule(installation: Installation, span: str, explain: bool, out: Out
     else:
         _show_planned(installation, planned, zone, out)
     if not planned:
-        out.say(f"nothing is due within {span}")
+        out.say(say("nothing is due within {span}", span=span))
     off = [
         job.id
         for job in config.schedule
         if not job.enabled and all(job.id != finding.job for finding in found if finding.stops)
     ]
     if off:
-        out.say(f"switched off: {', '.join(off)}", "dim")
+        out.say(say("switched off: {jobs}", jobs=", ".join(off)), "dim")
     for text in crowd.sentences(installation, config, good, parse_span(span)):
         out.say(text, "yellow")
     for finding in found:
         if finding.job:
-            out.say(f"{finding.job}: {finding.text}", "yellow")
+            out.say(joined((finding.job, finding.text), ": "), "yellow")
     return 0
 
 
@@ -77,7 +82,8 @@ def _show_planned(installation: Installation, planned: list[tuple[dt.datetime, J
         )
         limit = f"{deadline.astimezone(installation.zone):%H:%M}" if deadline else ""
         rows.append((_shown(instant, installation.zone), job.id, job.action, limit, _selector_text(job)))
-    out.table(("when", "job", "action", "not after", "hosts"), rows, data, whole=("when", "job", "action"))
+    columns = (say("when"), say("job"), say("action"), say("not after"), say("hosts"))
+    out.table(columns, rows, data, whole=columns[:3])
 
 
 def _show_explained(
@@ -102,7 +108,7 @@ def _show_explained(
         rows.append(
             (_shown(instant, installation.zone), job.id, job.action, *_counts(expected, out), _why(expected, job))
         )
-    columns = ("when", "job", "action", "hosts", "would run", "the others, and why")
+    columns = (say("when"), say("job"), say("action"), say("hosts"), say("would run"), say("the others, and why"))
     out.table(columns, rows, data, whole=columns[:5])
 
 
@@ -116,10 +122,10 @@ def _counts(expected: Expected, out: Out) -> tuple[object, object]:
 def _why(expected: Expected, job: Job) -> str:
     parts = list(sentences(expected))
     if not expected.hosts:
-        parts.append("no host of the inventory matches the job")
+        parts.append(say("no host of the inventory matches the job"))
     if job.dry_run:
-        parts.append("dry-run: nothing is changed")
-    return "; ".join(parts)
+        parts.append(say("dry-run: nothing is changed"))
+    return lines_of(*parts)
 
 
 def _when(instant: dt.datetime, job: Job, zone: ZoneInfo) -> dict[str, Any]:
@@ -127,8 +133,9 @@ def _when(instant: dt.datetime, job: Job, zone: ZoneInfo) -> dict[str, Any]:
     return {"at": instant.isoformat(), "local": local.isoformat(), "job": job.id, "action": job.action}
 
 
-def _shown(instant: dt.datetime, zone: dt.tzinfo) -> str:
-    return f"{instant.astimezone(zone):%a %Y-%m-%d %H:%M:%S %Z}"
+def _shown(instant: dt.datetime, zone: dt.tzinfo) -> Sentence:
+    local = instant.astimezone(zone)
+    return say("{day} {time}", day=weekday(local), time=f"{local:%Y-%m-%d %H:%M:%S %Z}")
 
 
 def _selector_text(job: Job) -> str:
@@ -137,4 +144,4 @@ def _selector_text(job: Job) -> str:
         name if v is True else f"{name}={','.join(map(str, v)) if isinstance(v, list) else v}"
         for name, v in given.items()
     )
-    return ", ".join(parts) or "every host"
+    return ", ".join(parts) or say("every host")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.secret import Secret
+from contracts.text import say
 from runtime.adapters.state.files import read_plain
 from runtime.domain.action import Action, secrets_of
 from runtime.domain.errors import UsageFault
@@ -31,16 +32,15 @@ def read_secrets(action: Action, params: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(value, str) or not value.startswith("@"):
             continue
         if value == "@-" and taken:
-            raise UsageFault(
-                "bad_param", f"{taken} and {name} both come from standard input", "give one as a file: @FILE"
-            )
+            text = say("{first} and {second} both come from standard input", first=taken, second=name)
+            raise UsageFault("bad_param", text, say("give one as a file: @FILE"))
         taken = name if value == "@-" else taken
         found[name] = Secret(_text(name, value[1:]))
     return found
 
 
 def _text(name: str, source: str) -> str:
-    where = "standard input" if source == "-" else source or "a file without a name"
+    where = say("standard input") if source == "-" else source or say("a file without a name")
     try:
         if source == "-" and sys.stdin.isatty():
             raw = getpass.getpass(f"{name}: ").encode("utf-8", "surrogateescape")
@@ -50,13 +50,14 @@ def _text(name: str, source: str) -> str:
             raw = read_plain(Path(source), LONGEST)
         text = raw.decode("utf-8")
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise UsageFault(
-            "bad_param", f"{name} cannot be read from {where}: {reason}", "check the path and its mode"
-        ) from None
+        reason = error.strerror if isinstance(error, OSError) else say("not UTF-8")
+        message = say("{name} cannot be read from {place}: {reason}", name=name, place=where, reason=reason)
+        raise UsageFault("bad_param", message, say("check the path and its mode")) from None
     if len(raw) > LONGEST:
-        raise UsageFault("bad_param", f"{name}: {where} holds more than {LONGEST} bytes", "is it the right file?")
+        message = say("{name}: {place} holds more than {limit} bytes", name=name, place=where, limit=LONGEST)
+        raise UsageFault("bad_param", message, say("check that it is the right file"))
     text = text.removesuffix("\n").removesuffix("\r")
     if not text:
-        raise UsageFault("bad_param", f"{name}: {where} is empty", "write the secret there first")
+        message = say("{name}: {place} is empty", name=name, place=where)
+        raise UsageFault("bad_param", message, say("write the secret there first"))
     return text

@@ -34,14 +34,15 @@ def asked(action: str, hosts: list[Host], **document: Any) -> tuple[Job, Expecte
 def test_a_protected_host_is_neither_counted_nor_named_among_those_that_are_touched() -> None:
     text = described(*asked("power_off", [HUB, *TILLS]))
     assert text == (
-        "power_off disrupts 4 of 5 selected hosts in 1 store of ACME (Off): ACME-LOJA001-PDV201, ACME-LOJA001-PDV202, "
-        "ACME-LOJA001-PDV203 and 1 more. Left alone: 1 protected or of another role (ACME-LOJA001-CONCENTRADOR)."
+        "power_off disrupts 4 of 5 selected hosts in 1 store of ACME: ACME-LOJA001-PDV201, ACME-LOJA001-PDV202, "
+        "ACME-LOJA001-PDV203 and 1 more. Left alone: 1 protected or of another role (ACME-LOJA001-CONCENTRADOR). "
+        "What it does: Off."
     )
 
 
 def test_a_confirmation_of_all_hosts_names_only_them() -> None:
     text = described(*asked("power_off", TILLS[:1]))
-    assert text == "power_off disrupts 1 host in 1 store of ACME (Off): ACME-LOJA001-PDV201."
+    assert text == "power_off disrupts 1 host in 1 store of ACME: ACME-LOJA001-PDV201. What it does: Off."
 
 
 def test_hosts_that_are_left_alone_whatever_the_time_is_need_no_question() -> None:
@@ -56,7 +57,7 @@ def test_what_a_freeze_keeps_now_is_asked_about_because_the_freeze_ends() -> Non
     made, expected = asked("power_off", TILLS, freeze=[FROZEN])
     assert asked_about(made, expected)
     text = described(made, expected)
-    assert "disrupts none of 4 selected hosts of ACME at this moment (Off)." in text
+    assert "disrupts none of 4 selected hosts of ACME at this moment." in text
     assert "Left alone: 4 frozen (ACME-LOJA001-PDV201)." in text
 
 

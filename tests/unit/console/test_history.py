@@ -60,7 +60,7 @@ def test_why_names_the_host_that_was_taken_for_the_end_of_a_name(state: State, o
     show_why(state, "PDV00", 5, out)
     row = written(out.stdout).rstrip("\n").split("\t")
     assert (row[6], row[8]) == (host.name, "ticket 4711")
-    assert f"PDV00 is taken for {host.name}" in written(out.stderr).replace("\n", " ")
+    assert f"PDV00 means {host.name}" in written(out.stderr).replace("\n", " ")
 
 
 @pytest.mark.parametrize("asked", ["acme-loja000-pdv00", "Till 0", "10.1.0.0"])

@@ -38,4 +38,4 @@ def test_no_host_is_named_while_all_are_quick() -> None:
     tally = Tally(1, ticks)
     tally.started(host(201))
     ticks.now += 4
-    assert (tally.awaited(), tally.line()) == ("", "0 of 1 hosts done")
+    assert (tally.awaited(), tally.line()) == ("", "0 of 1 host done")
