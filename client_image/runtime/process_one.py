@@ -163,7 +163,8 @@ class SubjectRun:
             return None  # only a terminal says which machine it is and what runs on it
         if not self.record.has(IDENTITY):
             words = run.policy.words.get(self.host.provider, {})
-            finding = await recognise(self.host, facts, run.identities, run.entries, words)
+            reads = self.action.effect == "read"
+            finding = await recognise(self.host, facts, run.identities, run.entries, words, reads=reads)
             self.record.warning = finding.text if finding.kind else ""
             if ended := self.record.note(IDENTITY, gates.identified(self.action, finding)):
                 return ended

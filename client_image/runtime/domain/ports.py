@@ -212,8 +212,9 @@ class IdentityBook(Protocol):
         the machine's host name names; ``suspects``: those that could be rivals."""
         ...
 
-    async def remember(self, host: Host, claim: Claim, finding: Finding, kin: Kin) -> None:
-        """Durable when it returns; writes only what is new. ``kin``: what :meth:`kin` answered."""
+    async def remember(self, host: Host, claim: Claim, finding: Finding, kin: Kin, *, at_once: bool) -> None:
+        """Writes only what is new. ``kin``: what :meth:`kin` answered. ``at_once``: durable when it returns, so that another
+        run that meets the same machine knows of it; else with the host's result."""
         ...
 
 

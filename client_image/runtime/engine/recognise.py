@@ -10,8 +10,11 @@ from runtime.domain.names import RoleWords
 from runtime.domain.ports import IdentityBook
 
 
-async def recognise(host: Host, facts: Facts, book: IdentityBook, around: EntryIndex, words: RoleWords) -> Finding:
-    """Raises StateUnavailable."""
+async def recognise(
+    host: Host, facts: Facts, book: IdentityBook, around: EntryIndex, words: RoleWords, *, reads: bool
+) -> Finding:
+    """``reads``: nothing can be changed on the host, so what it says of itself may be written together with its result. Raises
+    StateUnavailable."""
     claim, mine = identity.claim_of(facts), around.aliases(host)
     found = identity.evidence(host, claim, around, words)
     kin = await book.kin(
@@ -26,5 +29,5 @@ async def recognise(host: Host, facts: Facts, book: IdentityBook, around: EntryI
         found = identity.evidence(host, claim, around, words)
     known = identity.evidence(host, kin.remembered, around, words) if kin.remembered else ()
     finding = identity.judge(host, claim, found, kin, around, known=known)
-    await book.remember(host, claim, finding, kin)
+    await book.remember(host, claim, finding, kin, at_once=not reads)
     return finding

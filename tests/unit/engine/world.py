@@ -187,7 +187,7 @@ class MemoryIdentities:
     async def kin(self, host: Host, claim: Claim, **asked: Any) -> Kin:
         return self.known.get(host.name, Kin())
 
-    async def remember(self, host: Host, claim: Claim, finding: Finding, kin: Kin) -> None:
+    async def remember(self, host: Host, claim: Claim, finding: Finding, kin: Kin, *, at_once: bool) -> None:
         self.found[host.name] = finding
 
 

@@ -38,7 +38,9 @@ def pin(state: State, key: PinnedKey, *hosts: Host) -> None:
 
 def remember(state: State, host: Host, claim: Claim, finding: Finding | None = None) -> None:
     asyncio.run(
-        SqlIdentities(state, StillClock()).remember(host, claim, finding or Finding(clear=True), kin(state, host))
+        SqlIdentities(state, StillClock()).remember(
+            host, claim, finding or Finding(clear=True), kin(state, host), at_once=True
+        )
     )
 
 

@@ -78,6 +78,48 @@ def test_items_that_wait_together_are_written_in_one_go(state: State) -> None:
     assert _keys(state) >= {"a", "b", "c", "d", "e"}
 
 
+def test_a_held_item_is_written_with_what_comes_next_and_before_it(state: State) -> None:
+    order: list[str] = []
+
+    def bulk(_: Connection, keys: Sequence[str]) -> None:
+        order.extend(keys)
+
+    writer, gate = _blocked(state)
+    waiting = writer.submit(lambda _: order.append("handed over before"))
+    held = [writer.hold_item(bulk, key) for key in ("a", "b")]
+    gate.set()
+    waiting.result()
+    assert not any(future.done() for future in held)
+    writer.submit(lambda _: order.append("next")).result()
+    assert order == ["handed over before", "a", "b", "next"]
+    assert all(future.done() for future in held)
+
+
+def test_held_items_stay_together_in_a_batch(state: State) -> None:
+    calls: list[list[str]] = []
+
+    def bulk(_: Connection, keys: Sequence[str]) -> None:
+        calls.append(list(keys))
+
+    writer, gate = _blocked(state)
+    for number in range(3):
+        writer.hold_item(bulk, str(number))
+        last = writer.submit(lambda _: None)
+    gate.set()
+    last.result()
+    assert calls == [["0", "1", "2"]]
+
+
+def test_closing_writes_a_held_item(tmp_path: Path) -> None:
+    def bulk(connection: Connection, keys: Sequence[str]) -> None:
+        connection.execute(insert(meta), [{"key": key, "value": "x"} for key in keys])
+
+    with open_state(tmp_path) as state:
+        state.hold_item(bulk, "a")
+    with open_state(tmp_path) as again:
+        assert "a" in _keys(again)
+
+
 def test_closing_writes_what_was_handed_over(tmp_path: Path) -> None:
     state = open_state(tmp_path)
     writer, gate = _blocked(state)

@@ -149,7 +149,7 @@ class SqlIdentities:
             note=note_in(row.identity_note),
         )
 
-    async def remember(self, host: Host, claim: Claim, finding: Finding, kin: Kin) -> None:
+    async def remember(self, host: Host, claim: Claim, finding: Finding, kin: Kin, *, at_once: bool) -> None:
         said = replace(claim, hostname=stored_name(claim.hostname))
         known = said.filled(kin.remembered) if finding.clear else kin.remembered
         note = note_of(finding, kin.note)
@@ -161,7 +161,10 @@ class SqlIdentities:
             **claim_columns(said, "said"),
             "identity_note": dumps({"kind": note.kind, "text": note.text, "at": self._clock.now()}) if note else None,
         }
-        await self._state.awrite_item(_write, values)
+        if at_once:
+            await self._state.awrite_item(_write, values)
+        else:
+            self._state.hold_item(_write, values)
 
     def _rivals(self, asked: Mapping[str, Any], suspects: frozenset[str]) -> tuple[str, ...]:
         """The suspects that have the key, or none that is known yet: such a one may have it as well."""

@@ -63,6 +63,11 @@ class State:
         """The same for one of many alike: ``bulk`` gets those that wait together. Name one function, not a new one each time."""
         await asyncio.wrap_future(self._writer.submit_item(bulk, item))
 
+    def hold_item(self, bulk: Bulk[T], item: T) -> None:
+        """Write one of many alike together with what is written next; at the latest when the state is closed. Only for what a
+        later write proves to be there: the item goes first, and fails with it."""
+        self._writer.hold_item(bulk, item)
+
     def close(self) -> None:
         self._writer.close()
         self._release()

@@ -30,11 +30,13 @@ BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A piece of work of its own, or with ``bulk`` one item among those that are written in one go."""
+    """A piece of work of its own, or with ``bulk`` one item among those that are written in one go. ``first``: before all others
+    that wait, so that neighbours of one kind stay together."""
 
     work: Work[Any] | None
     bulk: Bulk[Any] | None = None
     item: Any = None
+    first: bool = False
     future: Future[Any] = field(default_factory=Future)
 
 
@@ -44,6 +46,7 @@ class Writer:
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._held: list[_Job] = []
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -58,9 +61,21 @@ class Writer:
         several, it is called again for each alone."""
         return self._put(_Job(None, bulk, item))
 
+    def hold_item(self, bulk: Bulk[T], item: T) -> Future[None]:
+        """The same for one item that may wait: it goes before whatever is handed over next, at the latest when the writer is
+        closed. Waking the thread costs each host more than the writing does."""
+        job = _Job(None, bulk, item, first=True)
+        job.future.set_running_or_notify_cancel()
+        with self._lock:
+            self._require_open()
+            self._held.append(job)
+        return job.future
+
     def close(self) -> None:
         """Write what was handed over, then end the thread."""
         with self._lock:
+            if self._held:
+                self._hand_over()
             self._closed = True
             thread, self._thread = self._thread, None
         if thread is not None:
@@ -70,20 +85,29 @@ class Writer:
     def _put(self, job: _Job) -> Future[Any]:
         job.future.set_running_or_notify_cancel()
         with self._lock:
-            if self._closed:
-                raise RuntimeError("the state is closed")
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="state-writer", daemon=True)
-                self._thread.start()
-            self._queue.put(job)
+            self._require_open()
+            self._held.append(job)
+            self._hand_over()
         return job.future
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("the state is closed")
+
+    def _hand_over(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="state-writer", daemon=True)
+            self._thread.start()
+        for job in self._held:
+            self._queue.put(job)
+        self._held.clear()
 
     def _run(self) -> None:
         open_for_more = True
         while open_for_more:
             batch = list(itertools.chain([self._queue.get()], self._waiting()))
             open_for_more = None not in batch
-            self._commit([job for job in batch if job is not None])
+            self._commit(sorted((job for job in batch if job is not None), key=lambda job: not job.first))
 
     def _waiting(self) -> Iterator[_Job | None]:
         with contextlib.suppress(queue.Empty):
