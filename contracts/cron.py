@@ -102,8 +102,7 @@ def _values(field: _Field, text: str) -> tuple[int, ...]:
 def _item(field: _Field, item: str) -> range:
     span, has_step, step_text = item.partition("/")
     if span == "*":
-        # The weekday's 7 is only another name of 0: "*/2" must not reach Sunday twice.
-        low, high = field.low, min(field.high, 6) if field.names is _WEEKDAYS else field.high
+        low, high = field.low, field.high
     else:
         first, has_end, last = span.partition("-")
         low = _number(field, first)
@@ -112,7 +111,7 @@ def _item(field: _Field, item: str) -> range:
             raise CronError(
                 f"{field.name}: a step needs a range: write {first}-{field.high}/{step_text} or */{step_text}"
             )
-        if field.names is _WEEKDAYS and has_end and high == 0 < low:
+        if field.names is _WEEKDAYS and high == 0 < low:
             high = 7  # fri-sun
     if low > high:
         raise CronError(f"{field.name}: the range {span} runs backwards")

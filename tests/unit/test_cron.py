@@ -20,6 +20,8 @@ ALL_DAYS, ALL_MONTHS, ALL_WEEKDAYS = tuple(range(1, 32)), tuple(range(1, 13)), t
         ("3,1,2,1 * * * *", "minutes", (1, 2, 3)),
         ("0,30-32 * * * *", "minutes", (0, 30, 31, 32)),
         ("05 * * * *", "minutes", (5,)),
+        ("0005 * * * *", "minutes", (5,)),
+        ("*/1 * * * *", "minutes", tuple(range(60))),
         ("*/60 * * * *", "minutes", (0,)),
         ("0 7-23 * * *", "hours", tuple(range(7, 24))),
         ("0 0 1 jan,JUL *", "months", (1, 7)),
@@ -29,6 +31,11 @@ ALL_DAYS, ALL_MONTHS, ALL_WEEKDAYS = tuple(range(1, 32)), tuple(range(1, 13)), t
         ("0 0 * * 0-7", "weekdays", ALL_WEEKDAYS),
         ("0 0 * * 5-7", "weekdays", (0, 5, 6)),
         ("0 0 * * mon-fri", "weekdays", (1, 2, 3, 4, 5)),
+        ("0 0 * * Sat,fri,thu,wed,tue,mon,SUN", "weekdays", ALL_WEEKDAYS),
+        ("0 0 * * tue", "weekdays", (2,)),
+        ("0 0 * * 0-0", "weekdays", (0,)),
+        ("0 0 * * sun-sun", "weekdays", (0,)),
+        ("0 0 * * */7", "weekdays", (0,)),
         ("0 0 * * fri-sun", "weekdays", (0, 5, 6)),
         ("0 0 * * */2", "weekdays", (0, 2, 4, 6)),
         ("0 0 * * *", "weekdays", ALL_WEEKDAYS),
@@ -81,6 +88,7 @@ def test_day_of_month_or_weekday(text: str, day: str, matches: bool) -> None:
     ("text", "message"),
     [
         ("", "0 fields instead of 5"),
+        ("5", "1 fields instead of 5"),
         ("* * * *", "4 fields instead of 5"),
         ("0 0 * * * *", "6 fields instead of 5"),
         ("60 * * * *", "minute: 60 is outside 0-59"),
@@ -97,11 +105,15 @@ def test_day_of_month_or_weekday(text: str, day: str, matches: bool) -> None:
         ("* * * * mon-jan", 'day-of-week: "jan" is not a number'),
         ("²  * * * *", 'minute: "²" is not a number'),
         ("99999999999999999999 * * * *", 'minute: "99999999999999999999" is not a number'),
+        ("00005 * * * *", 'minute: "00005" is not a number'),
+        ("5-0 * * * *", "minute: the range 5-0 runs backwards"),
         ("30-10 * * * *", "minute: the range 30-10 runs backwards"),
         ("* * * * sat-mon", "day-of-week: the range sat-mon runs backwards"),
         ("5/10 * * * *", "minute: a step needs a range: write 5-59/10 or */10"),
         ("*/0 * * * *", 'minute: the step "0" is not a number from 1 to 60'),
         ("*/90 * * * *", 'minute: the step "90" is not a number from 1 to 60'),
+        ("*/61 * * * *", 'minute: the step "61" is not a number from 1 to 60'),
+        ("0 0 */32 * *", 'day-of-month: the step "32" is not a number from 1 to 31'),
         ("*/x * * * *", 'minute: the step "x" is not a number from 1 to 60'),
         ("*/ * * * *", 'minute: the step "" is not a number from 1 to 60'),
         ("0 0 30 2 *", "day-of-month: 30 never comes in month 2"),
@@ -113,6 +125,12 @@ def test_a_wrong_expression_is_refused_by_the_name_of_its_field(text: str, messa
     with pytest.raises(CronError) as refused:
         cron_text(text)
     assert str(refused.value).startswith(message)
+
+
+def test_a_field_without_names_is_said_to_be_a_number_and_nothing_else() -> None:
+    with pytest.raises(CronError) as refused:
+        parse_cron("x * * * *")
+    assert str(refused.value) == 'minute: "x" is not a number'
 
 
 def test_a_day_that_some_month_or_year_has_is_accepted() -> None:

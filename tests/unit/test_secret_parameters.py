@@ -133,6 +133,9 @@ def test_a_secret_on_the_command_line_is_refused_and_not_repeated() -> None:
         bound(signing_key="hunter2")
     assert "hunter2" not in f"{refused.value.message}{refused.value.advice}"
     assert "--param signing_key=@FILE" in refused.value.advice
+    assert refused.value.reason == "secret_in_arguments"
+    with pytest.raises(UsageFault, match="second is a secret"):
+        bound(signing_key="hunter2", second="hunter3")
     assert bound("schedule:night", signing_key="hunter2").info.params["signing_key"] == "***"
 
 

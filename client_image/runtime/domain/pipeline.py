@@ -109,7 +109,7 @@ def resolve(request: Request, config: NetworkConfig, known: Knowledge, *, agent_
     asked = named(known, request.action, provider)
     default = _bind(asked, request, config, known)
     names = [provider] if provider is not None else sorted(known.providers)
-    bindings = {name: _bind_for(name, asked, request, config, known) for name in names}
+    bindings = {name: _bind_for(name, default, request, config, known) for name in names}
     mode = compatibility_guard.effective_mode(
         config.compatibility.mode, request.compat_mode, config.compatibility.allow_loosening
     )
@@ -184,14 +184,15 @@ def named(known: Knowledge, name: str, provider: str | None) -> Action:
     return known.catalogue.resolve(name, external)
 
 
-def _bind_for(provider: str, asked: Action, request: Request, config: NetworkConfig, known: Knowledge) -> Binding:
+def _bind_for(provider: str, default: Binding, request: Request, config: NetworkConfig, known: Knowledge) -> Binding:
     """The action for one provider's hosts. When it is another one than was asked for, a refusal says how that came about."""
+    asked = default.action
     action = overridden(asked, provider, config, known)
+    if action is asked:
+        return default
     try:
         return _bind(action, request, config, known)
     except UsageFault as fault:
-        if action is asked:
-            raise
         text = f"for provider {provider}, `overrides` replaces {asked.name} by {action.name}: {fault.message}"
         advice = f"{fault.advice}; or leave provider {provider} out (--provider names another), or correct `overrides`"
         raise UsageFault(fault.reason, text, advice) from None

@@ -6,11 +6,13 @@ import dataclasses
 from typing import Any
 
 import pytest
+from pydantic import Field
 
 from runtime.actions import shutdown_endpoint
+from runtime.domain.action import Params
 from runtime.domain.errors import UsageFault
 from runtime.domain.model import Selector
-from runtime.domain.pipeline import Job, Request
+from runtime.domain.pipeline import Job, Request, configured
 from runtime.domain.providers import Provider
 from tests.unit.engine import world
 
@@ -22,7 +24,7 @@ def resolve(action: str, document: dict[str, Any] | None = None, known: Any = No
     return world.job(Request(action, **request), world.config(**(document or {})), known=known)
 
 
-@pytest.mark.parametrize("name", ["set_value", "old_set", "SET_VALUE", "term_set"])
+@pytest.mark.parametrize("name", ["set_value", "old_set", "SET_VALUE", "term_set", " Term_Set "])
 def test_canonical_legacy_and_provider_names_are_one_action(name: str) -> None:
     assert resolve(name).info.action == "set_value"
 
@@ -37,6 +39,132 @@ def test_a_provider_name_is_not_known_to_another_provider() -> None:
     with pytest.raises(UsageFault) as caught:
         resolve("term_set", provider="arius")
     assert caught.value.reason == "unknown_action"
+
+
+def test_a_provider_is_known_in_any_case() -> None:
+    assert resolve("set_value", provider="ZANTHUS").info.provider == "zanthus"
+
+
+def test_a_name_of_the_catalogue_is_clear_whatever_providers_call_so() -> None:
+    known = world.knowledge()
+    others = {name: Provider(id=name, display_name=name, actions={"old_look": means}) for name, means in
+              (("one", "set_value"), ("two", "climb_up"))}  # fmt: skip
+    known = dataclasses.replace(known, providers={**known.providers, **others})
+    assert resolve("old_look", known=known).info.action == "look_at_value"
+
+
+def test_what_was_asked_is_in_the_job_and_what_was_not_has_its_default() -> None:
+    plain = resolve("old_set").info
+    assert (plain.action, plain.asked, plain.action_version) == ("set_value", "old_set", "1.0.0")
+    assert (plain.origin, plain.actor, plain.purpose, plain.agent_id) == ("manual", "", "", "agent-1")
+    assert (plain.dry_run, plain.ignore_missing, plain.provider, plain.compat_mode) == (False, False, None, "warn")
+    assert plain.started_at == world.NOON
+    assert plain.run_id
+    assert plain.run_id not in (resolve("old_set").info.run_id, plain.correlation_id)
+
+    asked = {
+        "origin": "command:7",
+        "actor": "ana",
+        "purpose": "ticket 12",
+        "dry_run": True,
+        "ignore_missing": True,
+        "run_id": "run-1",
+        "correlation_id": "order-12345678",
+        "provider": "arius",
+        "selector": Selector(stores=(1,)),
+    }
+    full = resolve("set_value", **asked).info
+    assert {name: getattr(full, name) for name in asked} == asked
+
+
+def test_a_correlation_id_that_could_break_a_log_line_is_replaced() -> None:
+    received = "one line\nanother"
+    assert resolve("set_value", correlation_id=received).info.correlation_id not in (received, "")
+
+
+MIXED = {"overrides": {"zanthus": {"set_value": "look_at_value"}}}
+
+
+@pytest.mark.parametrize(
+    ("providers", "effect"),
+    [
+        ([], "read"),
+        (["zanthus"], "read"),
+        (["arius"], "change"),
+        (["zanthus", "arius"], "change"),
+        (["unheard of"], "change"),
+    ],
+)
+def test_a_runs_effect_is_the_strongest_on_any_of_its_hosts(providers: list[str], effect: str) -> None:
+    job = resolve("set_value", MIXED)
+    assert job.effect == "change"
+    assert job.effect_on(providers) == effect
+
+
+@pytest.mark.parametrize(
+    ("action", "request_", "message", "advice"),
+    [
+        ("power_off", {}, "power_off disrupts terminals and needs explicit targets", "--all"),
+        ("set_value", {}, "set_value changes terminals and needs explicit targets", "--all"),
+        (
+            "power_off",
+            {"selector": Selector(terminals=(7, 8))},
+            "power_off disrupts terminals and needs explicit targets: --pdv 7, --pdv 8 alone is a terminal of every store",
+            "--all",
+        ),
+        (
+            "power_off",
+            {"origin": "schedule:night"},
+            "power_off disrupts terminals and needs explicit targets",
+            "the job's `selector`",
+        ),
+    ],
+)
+def test_a_run_without_targets_is_refused_with_how_to_name_them(
+    action: str, request_: dict[str, Any], message: str, advice: str
+) -> None:
+    with pytest.raises(UsageFault) as caught:
+        resolve(action, **{"selector": Selector(), **request_})
+    assert caught.value.message == message
+    assert advice in caught.value.advice
+
+
+@pytest.mark.parametrize("text", ["123", "true", "null", '"quoted"', " [1]"])
+def test_a_parameter_that_is_neither_a_list_nor_a_map_stays_text(text: str) -> None:
+    assert resolve("set_value", params={"wanted": text}).info.params["wanted"] == text
+
+
+def test_lists_and_maps_come_from_a_command_line_as_json() -> None:
+    class Several(Params):
+        """A list and a map."""
+
+        numbers: tuple[int, ...] = ()
+        labels: dict[str, int] = Field(default_factory=dict)
+
+    known = world.knowledge(dataclasses.replace(world.SET, params=Several))
+    job = resolve("set_value", known=known, params={"numbers": "[1, 2]", "labels": '{"a": 1}'})
+    assert job.info.params == {"numbers": [1, 2], "labels": {"a": 1}}
+
+
+def test_a_wrong_parameter_is_answered_with_those_that_the_action_has() -> None:
+    with pytest.raises(UsageFault) as caught:
+        resolve("shutdown_endpoint", known=world.knowledge(shutdown_endpoint.ACTION), params={"window": "x"})
+    assert caught.value.advice == "parameters of this action: exceptions, settle, windows"
+
+
+def test_providers_are_named_and_bound_in_the_order_of_their_names() -> None:
+    known = world.knowledge()
+    known = dataclasses.replace(known, providers=dict(reversed(known.providers.items())))
+    assert list(resolve("set_value", known=known).bindings) == ["arius", "zanthus"]
+    with pytest.raises(UsageFault) as caught:
+        resolve("set_value", known=known, provider="nobody")
+    assert caught.value.advice == "known: arius, zanthus"
+
+
+def test_what_the_document_gives_to_an_action_can_be_asked_without_a_run() -> None:
+    document = world.config(actions={"old_set": {"params": {"wanted": "from network"}}})
+    assert configured(world.SET, document, world.knowledge()) == {"wanted": "from network"}
+    assert configured(world.LOOK, document, world.knowledge()) == {}
 
 
 REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
@@ -184,8 +312,9 @@ def test_the_command_line_may_tighten_the_mode() -> None:
     assert resolve("set_value", compat_mode="enforce").mode == "enforce"
 
 
-def test_the_network_may_be_named_in_any_case() -> None:
-    assert resolve("set_value", network="acme").info.network == "ACME"
+@pytest.mark.parametrize("network", ["acme", "ACME", "Acme"])
+def test_the_network_may_be_named_in_any_case(network: str) -> None:
+    assert resolve("set_value", network=network).info.network == "ACME"
 
 
 def test_exceptions_are_added_to_the_networks_and_never_taken_away() -> None:
@@ -211,9 +340,10 @@ def test_a_name_that_two_providers_use_differently_is_ambiguous_and_stops_no_oth
     known = dataclasses.replace(known, providers={**known.providers, "other": other})
     assert resolve("set_value", known=known).info.action == "set_value"
     assert resolve("term_set", known=known, provider="other").info.action == "look_at_value"
-    with pytest.raises(UsageFault) as caught:
-        resolve("term_set", known=known)
-    assert caught.value.reason == "ambiguous_action"
+    for spelling in ("term_set", " Term_Set "):
+        with pytest.raises(UsageFault) as caught:
+            resolve(spelling, known=known)
+        assert caught.value.reason == "ambiguous_action"
 
 
 def test_a_deeply_nested_parameter_stays_text_and_is_no_crash() -> None:
