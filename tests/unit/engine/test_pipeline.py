@@ -62,7 +62,7 @@ def test_what_was_asked_is_in_the_job_and_what_was_not_has_its_default() -> None
     assert plain.run_id
     assert plain.run_id not in (resolve("old_set").info.run_id, plain.correlation_id)
 
-    asked = {
+    asked: dict[str, Any] = {
         "origin": "command:7",
         "actor": "ana",
         "purpose": "ticket 12",
@@ -154,7 +154,7 @@ def test_a_wrong_parameter_is_answered_with_those_that_the_action_has() -> None:
 
 def test_providers_are_named_and_bound_in_the_order_of_their_names() -> None:
     known = world.knowledge()
-    known = dataclasses.replace(known, providers=dict(reversed(known.providers.items())))
+    known = dataclasses.replace(known, providers=dict(reversed([*known.providers.items()])))
     assert list(resolve("set_value", known=known).bindings) == ["arius", "zanthus"]
     with pytest.raises(UsageFault) as caught:
         resolve("set_value", known=known, provider="nobody")

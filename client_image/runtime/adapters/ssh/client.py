@@ -95,18 +95,18 @@ class Client(asyncssh.SSHClient):
         if not prompts:
             self._silent_rounds += 1
             return [] if self._silent_rounds <= SILENT_ROUNDS else None
-        text = words.said(" ".join(prompt for prompt, _ in prompts[:10]))
+        text = words.said(" ".join(prompt for prompt, _ in prompts[:10])) or "a question without text"
         # Searched one by one: what is searched is limited, and long instructions must not hide the question.
         if words.tells_of_expiry(shown) or words.tells_of_expiry(text):
             self.expired = True
             self._hear(text)
             return None
         if len(prompts) == 1 and not prompts[0][1] and not self._asked_for_password:
-            self._asked_for_password = text or "(no text)"
+            self._asked_for_password = text
             password = self.password_auth_requested()
             return None if password is None else [password]
         if text != self._asked_for_password:  # the same question again: the password was wrong
-            self.question = text or "a question without text"
+            self.question = text
         return None
 
     @property
