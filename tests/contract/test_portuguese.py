@@ -11,6 +11,7 @@ from runtime.domain.model import Outcome, Reason
 from server.services import health
 
 DOCS = Path(__file__).parents[2] / "docs"
+PROGRAMS = ("bootstrap", "client_image", "contracts", "server", "wrappers")
 CLONED = "cloned-terminals.md"
 PAGES = ("daily.md", "data.md", "install.md", "problems.md", "reference.md")
 PAIRS = [
@@ -92,6 +93,16 @@ def test_every_outcome_reason_and_exit_code_is_explained(page: str) -> None:
 def test_every_reason_of_the_health_report_is_explained(page: str) -> None:
     text = read(page)
     assert [reason for reason in get_args(health.Reason) if f"`{reason}`" not in text] == []
+
+
+def test_messages_that_the_page_of_problems_quotes_are_in_the_programs() -> None:
+    """… stands for what varies. A message with other words cannot be found on the page by the person who reads it."""
+    cells = re.findall(r"^\| ([^|]*) \|", read("operations/problems.md"), re.MULTILINE)
+    quoted = [text for cell in cells for text in re.findall(r'"([^"]+)"', cell)]
+    sources = [path for folder in PROGRAMS for path in (DOCS.parent / folder).rglob("*") if path.is_file()]
+    programs = "\n".join(path.read_text(encoding="utf-8") for path in sources if path.suffix not in {".pyc", ".gz"})
+    assert len(quoted) > 5
+    assert [text for text in quoted if any(part.strip() not in programs for part in text.split("…"))] == []
 
 
 def anchors(text: str) -> set[str]:
