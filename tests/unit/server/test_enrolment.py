@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from contracts.ids import uuid7
 from server.reasons.refusal import Refusal
-from server.services.agents.enrolment import IN_USE, Before, Enrolled, enroll
+from server.services.agents.enrolment import Before, Enrolled, enroll
 from server.services.networks import add_network
 from server.services.tokens.access import Scope
 from server.services.tokens.last_use import record_use
@@ -21,6 +21,7 @@ from tests.unit.server.tables import LUA, MOMENT, NOW, SOL, principal, row_of, t
 
 LATER = NOW + dt.timedelta(days=1)
 ID = uuid7()
+QUARTER = dt.timedelta(minutes=15)
 ADDRESS, OTHER_ADDRESS = "192.0.2.1", "192.0.2.2"
 
 
@@ -119,8 +120,8 @@ SIGNS: dict[str, tuple[str, str | None, dt.timedelta | None, tuple[str, ...]]] =
     "under its name in capitals": ("PDV", ADDRESS, None, ("hostname",)),
     "from another address": ("pdv", OTHER_ADDRESS, None, ("address",)),
     "from an address that is not known": ("pdv", None, None, ("address",)),
-    "while its token is in use": ("pdv", ADDRESS, IN_USE - MOMENT, ("token_in_use",)),
-    "when its token is no longer in use": ("pdv", ADDRESS, IN_USE, ()),
+    "while its token is in use": ("pdv", ADDRESS, QUARTER - MOMENT, ("token_in_use",)),
+    "when its token is no longer in use": ("pdv", ADDRESS, QUARTER, ()),
     "everything at once": ("pdv-2", OTHER_ADDRESS, dt.timedelta(), ("hostname", "address", "token_in_use")),
 }
 
