@@ -62,7 +62,8 @@ Describe 'a container' {
         $words[0] | Should -Be 'exec'
         $words[2] | Should -Match '\AFLAGEEMONITOR_INVOCATION=[0-9a-f-]{36}\z'
         $words[3..4] | Should -BeExactly @('-e', "FLAGEEMONITOR_ACTOR=$env:USERNAME")
-        $words[5..9] | Should -BeExactly @('flageemonitor', '/flageemonitor/run_action.sh', 'diagnose_env', '--param', 'text=say "hi"')
+        $words[5..6] | Should -BeExactly @('-e', "LANG=$($PSUICulture -replace '-', '_')")
+        $words[7..11] | Should -BeExactly @('flageemonitor', '/flageemonitor/run_action.sh', 'diagnose_env', '--param', 'text=say "hi"')
     }
 
     It 'that is <State> is 69' -TestCases @(@{ State = 'exited' }, @{ State = 'paused' }, @{ State = '' }) {

@@ -325,17 +325,19 @@ function Stop-Gone([string]$What, [string]$Invocation) {
 }
 
 function Invoke-Main([string[]]$Given) {
+    # The container speaks to the operator in the operator's language.
+    $language = @('-e', "LANG=$($PSUICulture -replace '-', '_')")
     if ($Given.Count -gt 0 -and ($Given[0] -ceq '-h' -or $Given[0] -ceq '--help')) {
         Show-Help
         if ((Get-Container $runtime).State -eq 'running') {
-            Invoke-Live @('exec', $runtime, '/flageemonitor/run_action.sh', '--help') { param($process) $process.Kill() }
+            Invoke-Live (@('exec') + $language + @($runtime, '/flageemonitor/run_action.sh', '--help')) { param($process) $process.Kill() }
         }
         return
     }
     $before = (Assert-Running $runtime).Identity
     $invocation = [guid]::NewGuid().ToString()
     # The actor is for the record only: the container cannot know who asks.
-    $said = @('-e', "FLAGEEMONITOR_INVOCATION=$invocation", '-e', "FLAGEEMONITOR_ACTOR=$env:USERNAME")
+    $said = @('-e', "FLAGEEMONITOR_INVOCATION=$invocation", '-e', "FLAGEEMONITOR_ACTOR=$env:USERNAME") + $language
     $command = $said + @($runtime, '/flageemonitor/run_action.sh') + $Given
     if (Test-Terminal $scriptInvocation $Given) {
         Invoke-OnTerminal (@('exec', '-it', '-e', 'TERM=xterm-256color') + $command) $invocation

@@ -249,8 +249,10 @@ function Invoke-Main([string[]]$Given) {
         return Show-Help
     }
     $null = Assert-Running $runtime
+    # The container speaks to the operator in the operator's language.
+    $command = @('exec', '-e', "LANG=$($PSUICulture -replace '-', '_')", $runtime, '/flageemonitor/update_config.sh') + $Given
     # Fetching goes on inside and is soon over.
-    Invoke-Live (@('exec', $runtime, '/flageemonitor/update_config.sh') + $Given) { param($process, $coming) Receive-Rest $process $coming }
+    Invoke-Live $command { param($process, $coming) Receive-Rest $process $coming }
 }
 
 # UTF-8 both ways; a host without a console has no encoding to set.

@@ -82,6 +82,22 @@ def test_the_container_gets_the_user_who_called_sudo(proxy: Host) -> None:
     assert "FLAGEEMONITOR_ACTOR=ana maria" in executed(proxy)
 
 
+@pytest.mark.parametrize(
+    ("environ", "language"),
+    [
+        ({"LANG": "pt_BR.UTF-8"}, "pt_BR.UTF-8"),
+        ({"LANG": "pt_BR.UTF-8", "LC_MESSAGES": "en_US"}, "en_US"),
+        ({"LANG": "pt_BR.UTF-8", "LC_MESSAGES": "en_US", "LC_ALL": "C"}, "C"),
+    ],
+)
+def test_the_container_gets_the_language_of_the_caller(proxy: Host, environ: dict[str, str], language: str) -> None:
+    for name, words in (("run", ("doctor",)), ("run", ("--help",)), ("update-config", ())):
+        proxy.forget()
+        proxy.run(proxy.installed_wrapper(name), *words, with_=environ)
+        call = executed(proxy)
+        assert call[call.index("flageemonitor") - 2 : call.index("flageemonitor")] == ["-e", f"LANG={language}"]
+
+
 def test_every_run_has_an_id_of_its_own(proxy: Host) -> None:
     path = proxy.installed_wrapper("run")
     for _ in range(2):

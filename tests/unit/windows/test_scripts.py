@@ -22,7 +22,7 @@ CMDLETS = {
 }  # fmt: skip
 AUTOMATIC = {
     "_", "args", "executioncontext", "false", "host", "matches", "myinvocation", "null", "pscommandpath", "pshome",
-    "psversiontable", "true",
+    "psuiculture", "psversiontable", "true",
 }  # fmt: skip
 
 
