@@ -1,4 +1,5 @@
-"""Puts the parts together: state, configuration, inventory, SSH, and the context of a run. Used by main and daemon only."""
+"""Puts the parts together: state, configuration, inventory, SSH, and the context of a run. Used by the
+composition roots only: `daemon`, and of the commands `program`, `commands` and `parts`. Nobody else is given an Installation."""
 
 from __future__ import annotations
 

@@ -105,17 +105,18 @@ def run_action(context: click.Context, /, **values: Any) -> None:
 
         go_first()  # before what takes memory is loaded
         from runtime.cli import options as arguments
+        from runtime.cli.parts import run_parts
         from runtime.cli.run_command import Scheduled, run
 
         if values["debug"]:
             from runtime.logs import configure
 
             configure(installation.settings.log_format, debug=True, stream=sys.stderr)
-        request = arguments.request(values, installation)
+        request = arguments.request(values, installation.known)
         scheduled = None
         if values["job_id"]:
-            scheduled = Scheduled(values["job_id"], arguments.instant(values["planned"], installation))
-        return run(installation, request, out, scheduled, yes=values["yes"])
+            scheduled = Scheduled(values["job_id"], arguments.instant(values["planned"], installation.clock.now()))
+        return run(run_parts(installation), request, out, scheduled, yes=values["yes"])
 
     guarded(values["output"], work)
 
@@ -193,8 +194,11 @@ def hosts(context: click.Context, /, output: str | None, **values: Any) -> None:
     if context.invoked_subcommand is None:
         from runtime.cli.filters import selector
         from runtime.cli.inventory import show_hosts
+        from runtime.cli.parts import hosts_parts
 
-        guarded(output, lambda i, out: show_hosts(i, values["network"], selector(values), out), reading=True)
+        guarded(
+            output, lambda i, out: show_hosts(hosts_parts(i), values["network"], selector(values), out), reading=True
+        )
 
 
 @hosts.command(short_help="Forget a pinned key after a reinstallation.")
@@ -210,13 +214,20 @@ def hosts(context: click.Context, /, output: str | None, **values: Any) -> None:
 def rekey(context: click.Context, /, host: str | None, everything: bool, output: str | None) -> None:
     """Forget HOST's pinned key after it was reinstalled; the next login pins the key that the host then shows."""
     from runtime.cli.actor import actor
-    from runtime.cli.inventory import rekey_host
+    from runtime.cli.inventory import confirm_lost_keys, named_host, rekey_host
 
     _no_filters(context, say("rekey takes one HOST by its exact name, no filters"))
     if host and everything:
         text = say("--all is about the keys of every host, HOST about those of {host}: give one of them", host=host)
         raise click.UsageError(text)
-    guarded(output, lambda i, out: rekey_host(i, host, everything, actor(os.environ), out))
+
+    def work(installation: Installation, out: Out) -> int:
+        if everything:
+            return confirm_lost_keys(installation.state, out)
+        name, network = named_host(host), installation.document().config.network
+        return rekey_host(network, installation.state, installation.clock.now(), name, actor(os.environ), out)
+
+    guarded(output, work)
 
 
 @hosts.command(name="settle", short_help="Accept that cloned hosts share a host key.")
@@ -252,7 +263,12 @@ def settle_hosts(context: click.Context, /, key: str, undo: bool, output: str | 
     from runtime.cli.identity import settle_key
 
     _no_filters(context, say("settle takes --key, no filters"))
-    guarded(output, lambda i, out: settle_key(i, key, undo=undo, by=actor(os.environ), out=out))
+    guarded(
+        output,
+        lambda i, out: settle_key(
+            i.document().config.network, i.state, i.clock.now(), key, undo=undo, by=actor(os.environ), out=out
+        ),
+    )
 
 
 def _no_filters(context: click.Context, what: str) -> None:
@@ -285,8 +301,9 @@ def config_check(file: str | None, output: str | None) -> None:
     FILE is checked as strictly as the control plane checks a new document: an unknown key is an error.
     """
     from runtime.cli.configuration import check
+    from runtime.cli.parts import crowds
 
-    guarded(output, lambda i, out: check(i, file, out), reading=True)
+    guarded(output, lambda i, out: check(i.store, i.known, i.clock, crowds(i), file, out), reading=True)
 
 
 @config.command("refresh", short_help="Fetch it from the control plane now.")
@@ -295,7 +312,10 @@ def config_refresh(output: str | None) -> None:
     """Fetch the configuration from the control plane now; if that fails, the last valid one stays in force."""
     from runtime.cli.configuration import refresh_now
 
-    guarded(output, refresh_now)
+    guarded(
+        output,
+        lambda i, out: refresh_now(i.store, i.plane, i.clock, lambda: i.state, lambda: i.clock_judge, out),
+    )
 
 
 @cli.command(short_help="Show what will be started, and when.")
@@ -312,9 +332,10 @@ def schedule(span: str, explained: bool, output: str | None) -> None:
     With --explain, every run is compared with the inventory and the gates at its planned time: freezes, windows, rollout, lists,
     roles. No terminal is contacted, so what only a terminal can tell stays open.
     """
+    from runtime.cli.parts import schedule_parts
     from runtime.cli.schedule import show_schedule
 
-    guarded(output, lambda i, out: show_schedule(i, span, explained, out), reading=True)
+    guarded(output, lambda i, out: show_schedule(schedule_parts(i), span, explained, out), reading=True)
 
 
 @cli.command(short_help="Check everything that a run needs.")
@@ -322,5 +343,6 @@ def schedule(span: str, explained: bool, output: str | None) -> None:
 def doctor(output: str | None) -> None:
     """Check everything that a run needs, and show what to do about each problem."""
     from runtime.cli.doctor import examine
+    from runtime.cli.parts import looks
 
-    guarded(output, examine, reading=True)
+    guarded(output, lambda i, out: examine(looks(i), out), reading=True)

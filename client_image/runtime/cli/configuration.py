@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +14,32 @@ from contracts.config import Job, NetworkConfig
 from contracts.document import Document, DocumentError, read_document
 from contracts.text import Text as Sentence
 from contracts.text import joined, plural, say
+from runtime.adapters.config_store import ConfigStore
+from runtime.adapters.control_plane.transport import Transport
+from runtime.adapters.state.clock_evidence import ClockJudge
 from runtime.adapters.state.files import read_plain
 from runtime.adapters.state.meta import note_refresh
-from runtime.cli import crowd
+from runtime.adapters.state.store import State
+from runtime.cli.crowd import Crowds
 from runtime.cli.output import Out
 from runtime.cli.text import lasting
 from runtime.domain.config_check import problems, startable
 from runtime.domain.errors import NoConfiguration
+from runtime.domain.pipeline import Knowledge
+from runtime.domain.ports import Clock
 from runtime.services.config_refresh import refresh
-from runtime.wiring import Installation
 
 _STYLE = {"ok": "green", "info": "dim", "warning": "yellow", "danger": "bold red", "error": "bold red"}
 
 
-def check(installation: Installation, file: str | None, out: Out) -> int:
-    document, etag, findings = _read(installation, file)
+def check(store: ConfigStore, known: Knowledge, clock: Clock, crowds: Crowds, file: str | None, out: Out) -> int:
+    document, etag, findings = _read(store, file)
     findings += [Finding(note.level, note.path, note.text) for note in document.notes]
     config = document.config
-    found = list(problems(config, installation.known, installation.clock.now()))
+    found = list(problems(config, known, clock.now()))
     findings += found
     good = startable(config, found)
-    findings += [Finding("warning", "schedule", text) for text in crowd.sentences(installation, config, good)]
+    findings += [Finding("warning", "schedule", text) for text in crowds.sentences(config, good)]
     errors = sum(finding.level == "error" for finding in findings)
     if out.form in ("json", "ndjson"):
         body = {
@@ -73,10 +78,10 @@ def _mark(level: Level, out: Out) -> object:
     return Text(level, style=_STYLE[level]) if out.form == "table" else level
 
 
-def _read(installation: Installation, file: str | None) -> tuple[Document, str | None, list[Finding]]:
+def _read(store: ConfigStore, file: str | None) -> tuple[Document, str | None, list[Finding]]:
     """The document, its ETag if the control plane gave it one, and findings about the file itself."""
     if file is None:
-        stored = installation.store.load()
+        stored = store.load()
         return stored.document, stored.etag, [Finding("warning", str(stored.path), text) for text in stored.warnings]
     try:
         return read_document(read_plain(Path(file)), strict=True), None, []
@@ -85,12 +90,19 @@ def _read(installation: Installation, file: str | None) -> tuple[Document, str |
         raise NoConfiguration(error.reason, joined((file, str(error)), ": "), advice) from None
 
 
-def refresh_now(installation: Installation, out: Out) -> int:
+def refresh_now(
+    store: ConfigStore,
+    plane: Transport,
+    clock: Clock,
+    state: Callable[[], State],
+    judge: Callable[[], ClockJudge],
+    out: Out,
+) -> int:
     """Exit code 0 when what the control plane serves is in force, 1 when the last valid one was kept, 3 when there is none."""
-    result = refresh(installation.store, installation.plane, installation.clock)
-    note_refresh(installation.state, result, installation.clock.now())
+    result = refresh(store, plane, clock)
+    note_refresh(state(), result, clock.now())
     if result.current:
-        installation.clock_judge.note_plane_time(result.told)
+        judge().note_plane_time(result.told)
     if out.form in ("json", "ndjson"):
         body: dict[str, Any] = dataclasses.asdict(result)
         out.json({**body, "at": result.at.isoformat()})

@@ -3,38 +3,53 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from contracts.config import Job, NetworkConfig
 from contracts.schedule import upcoming
 from contracts.text import Text, say, some_of
 from runtime.adapters.memory import memory_limit, simultaneous_runs
-from runtime.adapters.state.database import FILE
 from runtime.adapters.state.history import usual_seconds
+from runtime.adapters.state.meta import agent_id
+from runtime.adapters.state.store import State
 from runtime.cli.text import weekday
 from runtime.domain.errors import RunError
+from runtime.domain.ports import Clock
 from runtime.domain.time.crowd import Crowd, crowds, in_turn
 from runtime.domain.time.turns import MB
-from runtime.wiring import Installation
 
 _HOURS = 24.0
 _SHOWN = 5
 _NAMED = 5
 
 
-def sentences(
-    installation: Installation, config: NetworkConfig, jobs: Sequence[Job], hours: float = _HOURS
-) -> list[str]:
-    """One for each set of jobs that meet, however often they do."""
-    limit, start = simultaneous_runs(config.runs_at_once), installation.clock.now()
-    zone = ZoneInfo(config.timezone)
-    agent = installation.agent_id if _has_state(installation) else installation.settings.agent_id
-    planned = in_turn(upcoming(jobs, zone, start, hours, agent), config)
-    first: dict[tuple[str, ...], Crowd] = {}
-    for crowd in crowds(planned, limit, _seconds(installation)):
-        first.setdefault(tuple(job.id for job in crowd.jobs), crowd)
-    return [_sentence(crowd, limit, config, installation.zone) for crowd in list(first.values())[:_SHOWN]]
+@dataclass(frozen=True, slots=True)
+class Crowds:
+    """What it takes to foresee crowds. ``state``: opens the local state, None where this machine has none yet; ``agent_id``: as
+    the settings give it; ``zone``: of the sentences."""
+
+    clock: Clock
+    state: Callable[[], State] | None
+    agent_id: str
+    zone: Callable[[], dt.tzinfo]
+
+    def sentences(self, config: NetworkConfig, jobs: Sequence[Job], hours: float = _HOURS) -> list[str]:
+        """One for each set of jobs that meet, however often they do."""
+        limit, start = simultaneous_runs(config.runs_at_once), self.clock.now()
+        agent = agent_id(self.state(), self.agent_id) if self.state else self.agent_id
+        planned = in_turn(upcoming(jobs, ZoneInfo(config.timezone), start, hours, agent), config)
+        first: dict[tuple[str, ...], Crowd] = {}
+        for crowd in crowds(planned, limit, self._usual_seconds()):
+            first.setdefault(tuple(job.id for job in crowd.jobs), crowd)
+        return [_sentence(crowd, limit, config, self.zone()) for crowd in list(first.values())[:_SHOWN]]
+
+    def _usual_seconds(self) -> Mapping[str, float]:
+        try:
+            return usual_seconds(self.state()) if self.state else {}
+        except RunError:
+            return {}
 
 
 def _sentence(crowd: Crowd, limit: int, config: NetworkConfig, zone: dt.tzinfo) -> Text:
@@ -58,17 +73,3 @@ def _sentence(crowd: Crowd, limit: int, config: NetworkConfig, zone: dt.tzinfo) 
         jobs = some_of(crowd.too_late, _NAMED)
         text = say("{text}; longer than the grace of {jobs}, which would not start", text=text, jobs=jobs)
     return text
-
-
-def _has_state(installation: Installation) -> bool:
-    return (installation.settings.data_path / FILE).exists()
-
-
-def _seconds(installation: Installation) -> Mapping[str, float]:
-    """Nothing where this machine has no local state yet: a check makes none."""
-    if not _has_state(installation):
-        return {}
-    try:
-        return usual_seconds(installation.state)
-    except RunError:
-        return {}

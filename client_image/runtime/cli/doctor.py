@@ -20,16 +20,19 @@ from contracts.config import NetworkConfig
 from contracts.ids import uuid7
 from contracts.text import joined, plural, say, some_of
 from contracts.visible import one_line
-from runtime.adapters import assets
+from runtime.adapters.assets import Assets, find_root
 from runtime.adapters.build import read_build
-from runtime.adapters.control_plane.transport import Intercepted, Refused, Unavailable
+from runtime.adapters.config_store import ConfigStore
+from runtime.adapters.control_plane.transport import Intercepted, Refused, Transport, Unavailable
 from runtime.adapters.deployment_notes import read_notes
+from runtime.adapters.state.clock_evidence import ClockJudge
 from runtime.adapters.state.errors import StateUnavailable
 from runtime.adapters.state.history import count
 from runtime.adapters.state.meta import probe_write, read_daemon_status
 from runtime.adapters.state.room import Room, room_at
 from runtime.adapters.state.runs import live_runs
-from runtime.cli import crowd
+from runtime.adapters.state.store import State
+from runtime.cli.crowd import Crowds
 from runtime.cli.identity import Identities
 from runtime.cli.language import shown
 from runtime.cli.output import Out
@@ -41,8 +44,10 @@ from runtime.domain.errors import RunError
 from runtime.domain.listed import of_nobody
 from runtime.domain.machines import same_as, shared_machines
 from runtime.domain.model import Host, Selector
+from runtime.domain.pipeline import Knowledge
+from runtime.domain.ports import Clock, OpenInventory
 from runtime.domain.time.clock_trust import ADVICE, Suspect
-from runtime.wiring import Installation
+from runtime.settings import RuntimeSettings
 
 # Longer than the local state waits for a lock and shorter than anybody waits for an answer.
 LOOK_S, TOTAL_S, _LEAST_S = 35.0, 120.0, 5.0
@@ -65,12 +70,17 @@ class Check:
     advice: str = ""
 
 
-Look = Callable[[Installation], Iterator[Check]]
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One thing that is looked at. ``what``: its name where it does not answer."""
+
+    what: str
+    checks: Callable[[], Iterator[Check]]
 
 
-def examine(installation: Installation, out: Out) -> int:
+def examine(looks: Sequence[Look], out: Out) -> int:
     """0 when nothing is bad; 1 else. Warnings do not count. A check that hangs is bad, and never the end of the others."""
-    checks, hung = examined(installation, (*_LOOKS, _inventory))
+    checks, hung = examined(looks)
     code = _shown(checks, out)
     if hung:
         out.stdout.flush()
@@ -79,14 +89,12 @@ def examine(installation: Installation, out: Out) -> int:
     return code
 
 
-def examined(
-    installation: Installation, looks: Sequence[Look], *, each: float = LOOK_S, total: float = TOTAL_S
-) -> tuple[list[Check], bool]:
+def examined(looks: Sequence[Look], *, each: float = LOOK_S, total: float = TOTAL_S) -> tuple[list[Check], bool]:
     """Every look's findings, each within ``each`` seconds and all within about ``total``; whether one of them still hangs."""
     checks: list[Check] = []
     hung, ends = False, time.monotonic() + total
     for look in looks:
-        found, late = _safely(look, installation, max(_LEAST_S, min(each, ends - time.monotonic())))
+        found, late = _safely(look, max(_LEAST_S, min(each, ends - time.monotonic())))
         checks += found
         hung |= late
     return checks, hung
@@ -106,12 +114,12 @@ def _shown(checks: list[Check], out: Out) -> int:
     return 1 if any(check.status == "bad" for check in checks) else 0
 
 
-def _safely(look: Look, installation: Installation, seconds: float) -> tuple[list[Check], bool]:
+def _safely(look: Look, seconds: float) -> tuple[list[Check], bool]:
     """A look that cannot even be made is a finding as well, and so is one that does not end in time."""
     checks: list[Check] = []
 
     def work() -> None:
-        for check in look(installation):
+        for check in look.checks():
             checks.append(check)
 
     try:
@@ -120,23 +128,14 @@ def _safely(look: Look, installation: Installation, seconds: float) -> tuple[lis
         text = say(
             "this check did not finish within {seconds} s; what it asks does not answer", seconds=f"{seconds:.0f}"
         )
-        what = look.__name__.strip("_").replace("_", " ")
-        advice = _HANGS.get(what, say("see whether a disk or a mount hangs: df, dmesg"))
-        return [*checks, Check(what, "bad", text, advice)], True
+        advice = _HANGS.get(look.what, say("see whether a disk or a mount hangs: df, dmesg"))
+        return [*checks, Check(look.what, "bad", text, advice)], True
     except RunError as error:
         checks.append(Check(error.reason, "bad", error.message, error.advice))
     return checks, False
 
 
-def _config(installation: Installation) -> NetworkConfig | None:
-    try:
-        return installation.document().config
-    except RunError:
-        return None
-
-
-def _image(installation: Installation) -> Iterator[Check]:
-    known, assets = installation.known, installation.assets
+def image(known: Knowledge, assets: Assets) -> Iterator[Check]:
     here = sum(action.available for action in known.catalogue.actions.values())
     text = say(
         "{actions} actions, {providers} providers, {rows} matrix rows, Python {python}, data {digest}",
@@ -149,23 +148,22 @@ def _image(installation: Installation) -> Iterator[Check]:
     yield Check(say("image"), "ok", text)
 
 
-def _build(installation: Installation) -> Iterator[Check]:
-    build = read_build(assets.find_root())
-    if build is not None:
+def build() -> Iterator[Check]:
+    found = read_build(find_root())
+    if found is not None:
         text = say(
             "{version} ({revision}), built {time}, licence {licence}",
-            version=build.version,
-            revision=build.revision[:12],
-            time=build.built_at,
-            licence=build.licence,
+            version=found.version,
+            revision=found.revision[:12],
+            time=found.built_at,
+            licence=found.licence,
         )
         yield Check(say("build"), "ok", text)
 
 
-def _deployment(installation: Installation) -> Iterator[Check]:
+def deployment(settings: RuntimeSettings, clock: Clock) -> Iterator[Check]:
     """What the host's side left here; nothing where nothing deploys this proxy, as in a development checkout."""
-    settings = installation.settings
-    notes = read_notes(settings.data_path, installation.clock.now(), settings.watchtower_interval)
+    notes = read_notes(settings.data_path, clock.now(), settings.watchtower_interval)
     if notes.reported_at is not None:
         digest = notes.tag_digest[:19] or say("unknown: {why}", why=notes.tag_error or say("not asked yet"))
         running = notes.running_digest[:19] or say("an image of no registry")
@@ -186,10 +184,12 @@ def _deployment(installation: Installation) -> Iterator[Check]:
         yield Check(say("deployment"), "warning", warning, advice)
 
 
-def _configuration(installation: Installation) -> Iterator[Check]:
-    stored = installation.store.load()
+def configuration(
+    store: ConfigStore, known: Knowledge, clock: Clock, zone: dt.tzinfo, crowds: Crowds
+) -> Iterator[Check]:
+    stored = store.load()
     config = stored.document.config
-    now = installation.clock.now()
+    now = clock.now()
     text = joined((config.network, f"ETag {stored.etag}" if stored.etag else say("no ETag")))
     if stored.checked_at is None:
         text = say("{text}, of unknown origin", text=text)
@@ -199,38 +199,37 @@ def _configuration(installation: Installation) -> Iterator[Check]:
         text = say("{text}, not confirmed for {time}", text=text, time=age)
         yield Check(say("configuration"), "warning", text, "flageemonitor-run config refresh")
     else:
-        at = f"{stored.checked_at.astimezone(installation.zone):%Y-%m-%d %H:%M:%S %Z}"
+        at = f"{stored.checked_at.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
         yield Check(say("configuration"), "ok", say("{text}, confirmed {time}", text=text, time=at))
     for warning in stored.warnings:
         yield Check(say("configuration"), "warning", warning)
-    found = list(problems(config, installation.known, installation.clock.now()))
+    found = list(problems(config, known, clock.now()))
     for finding in found:
         level: Status = "bad" if finding.level == "error" else "warning"
         yield Check(finding.path, level, finding.text, "flageemonitor-run config check")
-    for text in crowd.sentences(installation, config, startable(config, found)):
+    for text in crowds.sentences(config, startable(config, found)):
         advice = say("spread these jobs over several minutes, or raise their grace")
         yield Check(say("schedule"), "warning", text, advice)
 
 
-def _control_plane(installation: Installation) -> Iterator[Check]:
-    plane = installation.plane
-    answer = plane.fetch_config(None, correlation_id=uuid7(), now=installation.clock.now(), within=LOOK_S - 5)
+def control_plane(plane: Transport, clock: Clock, judge: Callable[[], ClockJudge]) -> Iterator[Check]:
+    answer = plane.fetch_config(None, correlation_id=uuid7(), now=clock.now(), within=LOOK_S - 5)
     if isinstance(answer, Refused):
         yield Check(say("control plane"), "bad", answer.text, plane.advice(answer))
     elif isinstance(answer, Unavailable | Intercepted):
         yield Check(say("control plane"), "bad", answer.reason, plane.advice(answer))
     else:
         with contextlib.suppress(StateUnavailable):  # the check of the local state says so
-            installation.clock_judge.note_plane_time(answer.told)
+            judge().note_plane_time(answer.told)
         yield Check(say("control plane"), "ok", plane.url)
     if warning := plane.login().warning:
         yield Check(say("token"), "warning", warning)
 
 
-def _clock(installation: Installation) -> Iterator[Check]:
+def right_time(judge: ClockJudge, zone: dt.tzinfo) -> Iterator[Check]:
     """After the control plane was asked, which may have told its time."""
-    trust = installation.clock_judge.judge(note=False)
-    time_here = f"{trust.now.astimezone(installation.zone):%Y-%m-%d %H:%M:%S %Z}"
+    trust = judge.judge(note=False)
+    time_here = f"{trust.now.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
     if isinstance(trust, Suspect):
         text = say(
             "{time}: {why}. Nothing is deleted by age and no disruptive job starts.", time=time_here, why=trust.why
@@ -242,20 +241,20 @@ def _clock(installation: Installation) -> Iterator[Check]:
         yield Check(say("clock"), "ok", say("{time}, agrees with {source}", time=time_here, source=trust.by))
 
 
-def _state(installation: Installation) -> Iterator[Check]:
-    counts = count(installation.state)
+def local_state(state: State, clock: Clock) -> Iterator[Check]:
+    counts = count(state)
     held = (
         plural("{n} run", "{n} runs", counts.runs),
         plural("{n} result", "{n} results", counts.results),
         plural("{n} pinned key", "{n} pinned keys", counts.host_keys),
     )
-    folder = installation.settings.data_path
+    folder = state.folder
     size = sum(path.stat().st_size for path in folder.glob("state.db*")) >> 20
     room = room_at(folder)
     sizes = joined([f"{size} MB", *([str(room)] if room else [])])
     text = say("{folder}: {counts}; {sizes}", folder=folder, counts=joined(held), sizes=sizes)
     yield Check(say("local state"), "ok", text)
-    yield from _room_for_state(installation, room)
+    yield from _room_for_state(state, clock, room)
     outbox = counts.outbox
     waiting = say("{waiting} waiting, {delivered} delivered", waiting=outbox.waiting, delivered=outbox.delivered)
     if outbox.dead:
@@ -268,16 +267,16 @@ def _state(installation: Installation) -> Iterator[Check]:
     yield Check(say("outbox"), "warning" if stuck else "ok", waiting, advice if stuck else "")
     if counts.first_use_blocked:
         yield Check(say("host keys"), "bad", counts.first_use_blocked, "flageemonitor-run hosts rekey --all")
-    for notice in installation.state.notices:
+    for notice in state.notices:
         yield Check(say("local state"), "warning", notice)
 
 
-def _room_for_state(installation: Installation, room: Room | None) -> Iterator[Check]:
+def _room_for_state(state: State, clock: Clock, room: Room | None) -> Iterator[Check]:
     """Bad where runs are refused or their results may be lost; a warning while there is little left."""
-    trouble = installation.trouble
+    trouble = state.trouble
     try:
         if trouble is None:
-            probe_write(installation.state, installation.clock.now())
+            probe_write(state, clock.now())
     except StateUnavailable as error:
         trouble = error
     if trouble is not None:
@@ -298,9 +297,8 @@ def _room_for_state(installation: Installation, room: Room | None) -> Iterator[C
         yield Check(say("disk"), "warning", text, say("free space on this volume"))
 
 
-def _config_room(installation: Installation) -> Iterator[Check]:
+def config_room(settings: RuntimeSettings) -> Iterator[Check]:
     """Only where the configuration has a volume of its own: else the local state's check has told it."""
-    settings = installation.settings
     room, other = room_at(settings.config_path), room_at(settings.data_path)
     if room is not None and room.full and (other is None or other.volume != room.volume):
         text = say(
@@ -312,35 +310,36 @@ def _config_room(installation: Installation) -> Iterator[Check]:
         yield Check(say("disk"), "bad", text, say("free space on this volume"))
 
 
-def _daemon(installation: Installation) -> Iterator[Check]:
-    status = read_daemon_status(installation.state)
+def daemon(state: State, clock: Clock) -> Iterator[Check]:
+    status = read_daemon_status(state)
     if status is None or status.heartbeat_at is None:
         yield Check(say("daemon"), "warning", say("has never run on this state"), say("start flageemonitor-daemon"))
         return
-    silence = installation.clock.now() - status.heartbeat_at
+    silence = clock.now() - status.heartbeat_at
     silent = lasting(max(silence.total_seconds(), 0))
     if silence > SILENT_DAEMON:
         text = say("last seen {time} ago: nothing is started on schedule", time=silent)
         yield Check(say("daemon"), "bad", text, say("start it again, read its log"))
     else:
         yield Check(say("daemon"), "ok", say("pid {pid}, last seen {time} ago", pid=status.pid or "?", time=silent))
-    live = live_runs(installation.settings.data_path)
+    live = live_runs(state.folder)
     yield Check(
         say("runs"), "ok", ", ".join(f"{run.action} ({run.origin})" for run in live) or say("none at the moment")
     )
 
 
-def _inventory(installation: Installation) -> Iterator[Check]:
-    config = _config(installation)
-    if config is not None:
-        yield from _network(installation, config)
-
-
-def _network(installation: Installation, config: NetworkConfig) -> Iterator[Check]:
+def inventory(
+    store: ConfigStore, opened: OpenInventory, state: Callable[[], State], zone: dt.tzinfo
+) -> Iterator[Check]:
+    """Silent without a configuration, which has a look of its own."""
     try:
-        listing = installation.inventory(config, within=LOOK_S - 5).read(Selector())
+        config = store.load().document.config
     except RunError:
-        yield from _identity(installation, config, None)
+        return
+    try:
+        listing = opened(config, within=LOOK_S - 5).read(Selector())
+    except RunError:
+        yield from _identity(state(), config, None, zone)
         raise
     hosts = listing.hosts
     broken = [host for host in hosts if host.problem]
@@ -364,7 +363,7 @@ def _network(installation: Installation, config: NetworkConfig) -> Iterator[Chec
         yield Check(say("machines"), "warning", text, "flageemonitor-run hosts --output json: same_machine")
     for notice in listing.notices:
         yield Check(say("inventory"), "warning", notice)
-    yield from _identity(installation, config, listing.entries)
+    yield from _identity(state(), config, listing.entries, zone)
     for place, entries in _lists(config):
         for entry in of_nobody(entries, listing.entries):
             text = say("{place}: {entry} is no host of the inventory, so it protects none", place=place, entry=entry)
@@ -377,8 +376,8 @@ def _network(installation: Installation, config: NetworkConfig) -> Iterator[Chec
         yield Check(say("inventory"), "warning", text, "flageemonitor-run hosts")
 
 
-def _identity(installation: Installation, config: NetworkConfig, entries: Sequence[Host] | None) -> Iterator[Check]:
-    for line in Identities(installation.state, config.network, entries).lines(installation.zone):
+def _identity(state: State, config: NetworkConfig, entries: Sequence[Host] | None, zone: dt.tzinfo) -> Iterator[Check]:
+    for line in Identities(state, config.network, entries).lines(zone):
         yield Check(say("host identity"), "ok" if line.good else "warning", line.text, line.advice)
 
 
@@ -390,16 +389,3 @@ def _lists(config: NetworkConfig) -> Iterator[tuple[str, tuple[str, ...]]]:
         given = action.params.get("exceptions", ())
         entries = given if isinstance(given, list | tuple) else [given]
         yield f"actions.{name}.params.exceptions", tuple(str(entry) for entry in entries)
-
-
-_LOOKS: tuple[Look, ...] = (
-    _image,
-    _build,
-    _deployment,
-    _configuration,
-    _config_room,
-    _control_plane,
-    _clock,
-    _state,
-    _daemon,
-)

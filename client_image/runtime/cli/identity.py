@@ -25,7 +25,6 @@ from runtime.cli.text import hosts as in_words
 from runtime.domain.errors import NoHostMatched, UsageFault
 from runtime.domain.identity import EntryIndex, Settled, entry_index
 from runtime.domain.model import Host
-from runtime.wiring import Installation
 
 SHOWN = 10
 NOTES_SHOWN = 5
@@ -149,9 +148,8 @@ def accepted_json(accepted: Settled | None) -> Mapping[str, Any] | None:
     return None if accepted is None else {"by": accepted.by, "at": accepted.at.isoformat()}
 
 
-def settle_key(installation: Installation, asked: str, *, undo: bool, by: str, out: Out) -> int:
+def settle_key(network: str, state: State, now: dt.datetime, asked: str, *, undo: bool, by: str, out: Out) -> int:
     """Accept that a key is an image's, or take that back. Raises UsageFault or NoHostMatched."""
-    network, state, now = installation.document().config.network, installation.state, installation.clock.now()
     fingerprint = _fingerprint(state, network, asked)
     done = (unsettle if undo else settle)(state, network, fingerprint, by=by, now=now)
     if out.form in ("json", "ndjson"):

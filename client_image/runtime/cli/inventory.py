@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.text import Text
 
+from contracts.config import MatrixRow, NetworkConfig
 from contracts.text import say, some_of
 from runtime.adapters.state.history import technical_name
 from runtime.adapters.state.hosts import accept_lost_keys, acquaintances, key_history, pinned_keys, retire_keys
+from runtime.adapters.state.store import State
 from runtime.cli.identity import Identities
 from runtime.cli.language import shown
 from runtime.cli.output import Out
@@ -19,24 +23,36 @@ from runtime.domain import wire
 from runtime.domain.action import TERMINALS
 from runtime.domain.errors import NoHostMatched, UsageFault
 from runtime.domain.model import Allow, Selector
-from runtime.domain.pipeline import known_provider, require_network
+from runtime.domain.pipeline import Knowledge, known_provider, require_network
+from runtime.domain.ports import Inventory
 from runtime.domain.selection import select
 from runtime.domain.targets import missing
 from runtime.engine import gates
-from runtime.wiring import Installation
 
 
-def show_hosts(installation: Installation, network: str | None, selector: Selector, out: Out) -> int:
-    config = installation.document().config
+@dataclass(frozen=True, slots=True)
+class HostsParts:
+    """What hosts are shown from. ``rows``: the compatibility matrix; ``inventory`` and ``state`` are opened when needed."""
+
+    config: NetworkConfig
+    known: Knowledge
+    rows: tuple[MatrixRow, ...]
+    inventory: Callable[[NetworkConfig], Inventory]
+    state: Callable[[], State]
+
+
+def show_hosts(parts: HostsParts, network: str | None, selector: Selector, out: Out) -> int:
+    config = parts.config
     require_network(network, config)
-    known_provider(selector.provider, installation.known)
-    rules = gates.policy(config, installation.known.providers, installation.assets.rows)
-    listing = installation.inventory(config).read(selector)
+    known_provider(selector.provider, parts.known)
+    rules = gates.policy(config, parts.known.providers, parts.rows)
+    listing = parts.inventory(config).read(selector)
     found = select(listing, selector)
     unmatched = missing(selector, listing.entries, select(listing, replace(selector, limit=None)))
-    who = Identities(installation.state, config.network, listing.entries)
-    known = acquaintances(installation.state, config.network)
-    pinned = pinned_keys(installation.state, config.network)
+    state = parts.state()
+    who = Identities(state, config.network, listing.entries)
+    known = acquaintances(state, config.network)
+    pinned = pinned_keys(state, config.network)
     data, rows = [], []
     for host in found:
         verdict = gates.in_rollout(host, TERMINALS, rules)
@@ -87,21 +103,29 @@ def _address(address: str, same: list[str]) -> str:
     return say("{address} (also {names})", address=address, names=some_of(same, 2)) if same else address
 
 
-def rekey_host(installation: Installation, host: str | None, everything: bool, by: str, out: Out) -> int:
-    if everything:
-        confirmed = accept_lost_keys(installation.state)
-        if out.form in ("json", "ndjson"):
-            out.json({"confirmed": confirmed})
-        done = say("Confirmed: new keys are pinned again at the next login.")
-        out.say(done if confirmed else say("No keys were lost; there is nothing to confirm."))
-        return 0
+def confirm_lost_keys(state: State, out: Out) -> int:
+    """All pinned keys were lost: allow first use again."""
+    confirmed = accept_lost_keys(state)
+    if out.form in ("json", "ndjson"):
+        out.json({"confirmed": confirmed})
+    done = say("Confirmed: new keys are pinned again at the next login.")
+    out.say(done if confirmed else say("No keys were lost; there is nothing to confirm."))
+    return 0
+
+
+def named_host(host: str | None) -> str:
+    """Raises UsageFault where none is given."""
     if host is None:
         raise UsageFault("no_host", say("HOST is missing"), "flageemonitor-run hosts rekey <host>")
-    network = installation.document().config.network
-    host = technical_name(installation.state, host) or host
-    retired = retire_keys(installation.state, network, host, by=by, now=installation.clock.now())
+    return host
+
+
+def rekey_host(network: str, state: State, now: dt.datetime, host: str, by: str, out: Out) -> int:
+    """Forget a host's pinned key. Raises NoHostMatched."""
+    host = technical_name(state, host) or host
+    retired = retire_keys(state, network, host, by=by, now=now)
     if not retired:
-        known = key_history(installation.state, network, host)
+        known = key_history(state, network, host)
         hint = say("its last key was already retired") if known else say("use the host's exact technical name")
         raise NoHostMatched("no_pinned_key", say("no key is pinned for {host}", host=host), hint)
     data = [{"name": record.name, "port": record.port, "retired": record.key.fingerprint} for record in retired]

@@ -12,21 +12,20 @@ from runtime.cli.actor import actor, remark
 from runtime.cli.filters import selector
 from runtime.cli.secret_parameters import read_secrets
 from runtime.domain.errors import UsageFault
-from runtime.domain.pipeline import Request, known_provider, named
-from runtime.wiring import Installation
+from runtime.domain.pipeline import Knowledge, Request, known_provider, named
 
 # Options of the first generation that no action has today: refused by name, never ignored.
 RETIRED = {"--cnpj-contribuinte": say("the SAT signature"), "--chave-assinatura": say("the SAT signature")}
 
 
-def request(values: dict[str, Any], installation: Installation) -> Request:
+def request(values: dict[str, Any], known: Knowledge) -> Request:
     """``values``: the options of `run`, by click's names. Raises UsageFault."""
     return Request(
         action=values["action"],
         provider=values["provider"],
         network=values["network"],
         selector=selector(values),
-        params=_params(installation, values),
+        params=_params(known, values),
         compat_mode=values["compat_mode"],
         dry_run=values["dry_run"],
         actor=actor(os.environ),
@@ -37,10 +36,10 @@ def request(values: dict[str, Any], installation: Installation) -> Request:
     )
 
 
-def instant(text: str | None, installation: Installation) -> dt.datetime:
-    """RFC 3339 with an offset; now when nothing is given. Raises UsageFault."""
+def instant(text: str | None, now: dt.datetime) -> dt.datetime:
+    """RFC 3339 with an offset; ``now`` when nothing is given. Raises UsageFault."""
     try:
-        found: dt.datetime | None = dt.datetime.fromisoformat(text) if text else installation.clock.now()
+        found: dt.datetime | None = dt.datetime.fromisoformat(text) if text else now
     except ValueError:
         found = None
     if found is None or found.tzinfo is None:
@@ -49,10 +48,10 @@ def instant(text: str | None, installation: Installation) -> dt.datetime:
     return found
 
 
-def _params(installation: Installation, values: dict[str, Any]) -> dict[str, Any]:
+def _params(known: Knowledge, values: dict[str, Any]) -> dict[str, Any]:
     """``--param`` and options of the first generation, which are refused for an action that does not declare them."""
     params: dict[str, Any] = dict(_pairs(values["params"]))
-    legacy = installation.known.catalogue.legacy_options()
+    legacy = known.catalogue.legacy_options()
     given = {option: values[option.lstrip("-").replace("-", "_")] for option in (*legacy, *RETIRED)}
     used = {option: value for option, value in given.items() if value not in (None, False)}
     if not used and not params:
@@ -60,7 +59,7 @@ def _params(installation: Installation, values: dict[str, Any]) -> dict[str, Any
     for option in used.keys() & RETIRED.keys():
         text = say("{option} belongs to {use}, which no action uses", option=option, use=RETIRED[option])
         raise UsageFault("unused_option", text, say("leave it out"))
-    action = named(installation.known, values["action"], known_provider(values["provider"], installation.known))
+    action = named(known, values["action"], known_provider(values["provider"], known))
     parameters = {one.option: one.parameter for one in action.legacy}
     for option, value in used.items():
         if option not in parameters:

@@ -10,25 +10,32 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from contracts.config import NetworkConfig
 from contracts.ids import uuid7
 from contracts.text import say
+from runtime.adapters.config_store import ConfigStore
+from runtime.adapters.state.clock_evidence import ClockJudge
 from runtime.adapters.state.door import closed_until
 from runtime.adapters.state.locks import FileLocks
+from runtime.adapters.state.meta import agent_id
 from runtime.adapters.state.runs import cancel_requested, register
+from runtime.adapters.state.store import State
 from runtime.cli.confirmation import Confirmation
 from runtime.cli.output import Out
 from runtime.cli.run_view import RunView
 from runtime.domain.errors import JobStillRunning, RunCancelled, RunError, Updating, UsageFault
 from runtime.domain.model import Reason, RunReport, Selector
-from runtime.domain.pipeline import Job, Request, resolve
-from runtime.domain.time.clock_trust import ADVICE, Suspect
+from runtime.domain.pipeline import Job, Knowledge, Request, resolve
+from runtime.domain.ports import Clock, OpenInventory
+from runtime.domain.time.clock_trust import ADVICE, Suspect, Trust
 from runtime.engine.gates import Policy
 from runtime.engine.run import GRACE_S, SURELY_ENDED_S, Confirm, Listener, execute
+from runtime.engine.run_context import RunContext
 from runtime.engine.stop import Stop
-from runtime.wiring import Installation
+from runtime.settings import RuntimeSettings
 
 CANCEL_POLL_S = 2.0
 Asking = Callable[[Policy, Callable[[], dt.datetime]], Confirm]
@@ -42,13 +49,27 @@ class Scheduled:
     planned: dt.datetime
 
 
-def run(
-    installation: Installation, request: Request, out: Out, scheduled: Scheduled | None = None, *, yes: bool = False
-) -> int:
+@dataclass(frozen=True, slots=True)
+class RunParts:
+    """What a run is made from. ``state``, ``judge``, ``context`` and ``inventory`` open something, once the configuration is
+    known to be there; ``zone``: in which people read times."""
+
+    clock: Clock
+    settings: RuntimeSettings
+    store: ConfigStore
+    known: Knowledge
+    state: Callable[[], State]
+    judge: Callable[[], ClockJudge]
+    context: Callable[[Job, NetworkConfig, Stop], RunContext]
+    inventory: OpenInventory
+    zone: Callable[[], dt.tzinfo]
+
+
+def run(parts: RunParts, request: Request, out: Out, scheduled: Scheduled | None = None, *, yes: bool = False) -> int:
     """Run and show it; returns the exit code. ``yes``: it is confirmed already. Raises RunError when no host was considered."""
     view = RunView(out)
     try:
-        report, trouble = asyncio.run(_run(installation, request, view, scheduled, partial(Confirmation, out, yes=yes)))
+        report, trouble = asyncio.run(_run(parts, request, view, scheduled, partial(Confirmation, out, yes=yes)))
     finally:
         view.close()
     return view.report(report, trouble)
@@ -84,50 +105,52 @@ def from_schedule(config: NetworkConfig, scheduled: Scheduled, agent: str, base:
 
 
 async def _run(
-    installation: Installation, request: Request, view: RunView, scheduled: Scheduled | None, asking: Asking
+    parts: RunParts, request: Request, view: RunView, scheduled: Scheduled | None, asking: Asking
 ) -> tuple[RunReport, RunError | None]:
-    began = installation.clock.monotonic()  # its deadline covers waiting for the previous run and the inventory too
+    began = parts.clock.monotonic()  # its deadline covers waiting for the previous run and the inventory too
     request = replace(request, run_id=request.run_id or uuid7())
     stop = Stop()
-    _listen_to_signals(installation, request, stop, view)
+    _listen_to_signals(parts.state, request, stop, view)
     async with contextlib.AsyncExitStack() as stack:
         if scheduled is not None:
-            await _take_turn(installation, request, scheduled, stop, stack)
-        stored = installation.store.load()  # after the wait: what holds now is what counts
+            await _take_turn(parts, request, scheduled, stop, stack)
+        stored = parts.store.load()  # after the wait: what holds now is what counts
         for warning in stored.warnings:
             view.warn(warning)  # above all, that an older document had to do
         config = stored.document.config
+        agent = agent_id(parts.state(), parts.settings.agent_id)
         if scheduled is not None:
-            request = from_schedule(config, scheduled, installation.agent_id, request)
-        job = resolve(request, config, installation.known, agent_id=installation.agent_id, now=installation.clock.now())
+            request = from_schedule(config, scheduled, agent, request)
+        job = resolve(request, config, parts.known, agent_id=agent, now=parts.clock.now())
         if scheduled is not None:
-            _judge(installation, config, job, scheduled)
-        _require_right_clock(installation, config, job, view, by_hand=scheduled is None)
-        watch = asyncio.create_task(_watch_for_cancel(installation, request, stop, view))
+            _require_in_time(config, job, scheduled, parts.clock.now())
+        _require_right_clock(parts.judge().judge(), config, job, view, by_hand=scheduled is None)
+        watch = asyncio.create_task(_watch_for_cancel(parts.state, request, stop, view))
         stack.callback(watch.cancel)
-        left = max(0.0, config.ssh.run_deadline - (installation.clock.monotonic() - began))
-        stack.enter_context(register(installation.settings.data_path, job.info, left + SURELY_ENDED_S))
-        _look_at_the_door(installation)  # after the registration: who closes it looks for registered runs after that
-        context = installation.context(job, config, stop)
+        left = max(0.0, config.ssh.run_deadline - (parts.clock.monotonic() - began))
+        stack.enter_context(register(parts.settings.data_path, job.info, left + SURELY_ENDED_S))
+        # After the registration: who closes the door looks for registered runs after that.
+        _require_open_door(parts.settings.data_path, parts.clock.now(), parts.zone)
+        context = parts.context(job, config, stop)
         # A moment longer than the run itself waits, so that the run's own words tell what happened.
-        inventory = installation.inventory(config, within=left + 1)
+        inventory = parts.inventory(config, within=left + 1)
         listener = Listener(selected=view.selected, result=view.result, started=view.started, notice=view.warn)
         if scheduled is None:
             telling = asyncio.create_task(view.tell_calmly())
             stack.callback(telling.cancel)
         gc.freeze()  # all that is loaded by now stays; looking through it again and again would cost more than the hosts
         gc.enable()
-        confirm = asking(context.policy, installation.clock.now)
+        confirm = asking(context.policy, parts.clock.now)
         return await execute(job, context, inventory, config, listener, confirm=confirm, began=began)
 
 
 async def _take_turn(
-    installation: Installation, request: Request, scheduled: Scheduled, stop: Stop, stack: contextlib.AsyncExitStack
+    parts: RunParts, request: Request, scheduled: Scheduled, stop: Stop, stack: contextlib.AsyncExitStack
 ) -> None:
     """Hold the job's lock until the stack ends. Raises JobStillRunning; RunCancelled when stopped while waiting."""
-    config = installation.document().config
+    config = parts.store.load().document.config
     wait = any(job.id == scheduled.job_id and job.overlap == "wait" for job in config.schedule)
-    locks = FileLocks(installation.settings.data_path, installation.clock)
+    locks = FileLocks(parts.settings.data_path, parts.clock)
     lock = locks.job(scheduled.job_id, f"run {request.run_id}", wait=wait)
     turn = asyncio.create_task(stack.enter_async_context(lock))
     stopped = asyncio.create_task(stop.wait())
@@ -153,36 +176,34 @@ async def _take_turn(
         raise JobStillRunning("job_still_running", text)
 
 
-def _look_at_the_door(installation: Installation) -> None:
-    until = closed_until(installation.settings.data_path, installation.clock.now())
+def _require_open_door(data: Path, now: dt.datetime, zone: Callable[[], dt.tzinfo]) -> None:
+    """Raises Updating."""
+    until = closed_until(data, now)
     if until is not None:
-        local = until.astimezone(installation.zone)
+        local = until.astimezone(zone())
         text = say(
             "an update is about to replace this container; no run starts before {time}", time=f"{local:%H:%M:%S %Z}"
         )
         raise Updating("updating", text, say("try again in a minute; nothing was touched"))
 
 
-def _judge(installation: Installation, config: NetworkConfig, job: Job, scheduled: Scheduled) -> None:
+def _require_in_time(config: NetworkConfig, job: Job, scheduled: Scheduled, now: dt.datetime) -> None:
     """Once more, because the wait for the previous run may have taken long. Raises UsageFault for a run that came too late."""
     from runtime.domain.time.lateness import Drop, judge
 
     listed = next(one for one in config.schedule if one.id == scheduled.job_id)
     if listed.overlap == "wait":
-        verdict = judge(listed, job.effect, scheduled.planned, installation.clock.now(), not_after=job.not_after)
+        verdict = judge(listed, job.effect, scheduled.planned, now, not_after=job.not_after)
         if isinstance(verdict, Drop):
             raise UsageFault(verdict.reason, say("job {job} is not started: {why}", job=listed.id, why=verdict.message))
 
 
-def _require_right_clock(
-    installation: Installation, config: NetworkConfig, job: Job, view: RunView, *, by_hand: bool
-) -> None:
+def _require_right_clock(trust: Trust, config: NetworkConfig, job: Job, view: RunView, *, by_hand: bool) -> None:
     """Windows, freezes and plans of a disruptive action mean nothing on a wrong clock, nor do freezes of any change. Raises
     UsageFault.
 
     A person who asks now has seen a clock: that nothing confirms ours is said, and only a contradiction refuses.
     """
-    trust = installation.clock_judge.judge()
     by_time = job.effect == "disrupt" or (job.effect == "change" and bool(config.freeze))
     if not isinstance(trust, Suspect) or not by_time or job.info.dry_run:
         return
@@ -193,24 +214,24 @@ def _require_right_clock(
     raise UsageFault("clock_suspect", text, ADVICE)
 
 
-async def _watch_for_cancel(installation: Installation, request: Request, stop: Stop, view: RunView) -> None:
+async def _watch_for_cancel(state: Callable[[], State], request: Request, stop: Stop, view: RunView) -> None:
     """A cancel from another pid namespace leaves only a note: nobody there can signal us."""
     while not stop.requested:
         await asyncio.sleep(CANCEL_POLL_S)
-        who = await asyncio.to_thread(_cancelled_by, installation, request)
+        who = await asyncio.to_thread(_cancelled_by, state, request)
         if who:
             _request(stop, view, Reason.OPERATOR, say("cancelled by {who}", who=who))
 
 
-def _cancelled_by(installation: Installation, request: Request) -> str | None:
+def _cancelled_by(state: Callable[[], State], request: Request) -> str | None:
     """A note that cannot be read is none: a stop must not fail for it."""
     try:
-        return cancel_requested(installation.state, request.run_id or "")
+        return cancel_requested(state(), request.run_id or "")
     except RunError:
         return None
 
 
-def _listen_to_signals(installation: Installation, request: Request, stop: Stop, view: RunView) -> None:
+def _listen_to_signals(state: Callable[[], State], request: Request, stop: Stop, view: RunView) -> None:
     """Ctrl-C, SIGTERM and a closed terminal ask the run to stop; the second Ctrl-C gives up the grace time."""
     loop = asyncio.get_running_loop()
 
@@ -220,7 +241,7 @@ def _listen_to_signals(installation: Installation, request: Request, stop: Stop,
         _request(stop, view, Reason.OPERATOR, say("interrupted from the keyboard"))
 
     def terminated() -> None:
-        who = _cancelled_by(installation, request)
+        who = _cancelled_by(state, request)
         if who:
             _request(stop, view, Reason.OPERATOR, say("cancelled by {who}", who=who))
         else:

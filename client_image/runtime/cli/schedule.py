@@ -5,29 +5,31 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from rich.text import Text
 
-from contracts.config import Job, NetworkConfig
+from contracts.config import Job, MatrixRow, NetworkConfig
 from contracts.schedule import plan_of, upcoming
 from contracts.text import Text as Sentence
 from contracts.text import joined, say
-from runtime.cli import crowd
+from runtime.cli.crowd import Crowds
 from runtime.cli.output import Out
 from runtime.cli.text import lines_of, weekday
 from runtime.domain.config_check import problems, startable
 from runtime.domain.errors import UsageFault
 from runtime.domain.filters import from_job
 from runtime.domain.model import Listing, Selector
-from runtime.domain.pipeline import resolve
+from runtime.domain.pipeline import Knowledge, resolve
+from runtime.domain.ports import Inventory
 from runtime.domain.scheduled import request_of
 from runtime.domain.selection import select
 from runtime.domain.time.crowd import in_turn
 from runtime.engine import gates
 from runtime.engine.forecast import Expected, Forecast, sentences
-from runtime.wiring import Installation
 
 
 def parse_span(text: str) -> float:
@@ -41,16 +43,29 @@ def parse_span(text: str) -> float:
     return hours
 
 
-def show_schedule(installation: Installation, span: str, explain: bool, out: Out) -> int:
-    config = installation.document().config
-    found = list(problems(config, installation.known, installation.clock.now()))
+@dataclass(frozen=True, slots=True)
+class ScheduleParts:
+    """What the schedule is shown from. ``rows``: the compatibility matrix; ``inventory``: opens the inventory."""
+
+    config: NetworkConfig
+    known: Knowledge
+    rows: tuple[MatrixRow, ...]
+    now: dt.datetime
+    agent_id: str
+    inventory: Callable[[NetworkConfig], Inventory]
+    crowds: Crowds
+
+
+def show_schedule(parts: ScheduleParts, span: str, explain: bool, out: Out) -> int:
+    config = parts.config
+    found = list(problems(config, parts.known, parts.now))
     good = startable(config, found)
-    start, zone = installation.clock.now(), ZoneInfo(config.timezone)
-    planned = in_turn(upcoming(good, zone, start, parse_span(span), installation.agent_id), config)
+    zone = ZoneInfo(config.timezone)
+    planned = in_turn(upcoming(good, zone, parts.now, parse_span(span), parts.agent_id), config)
     if explain:
-        _show_explained(installation, config, planned, out)
+        _show_explained(parts, planned, out)
     else:
-        _show_planned(installation, planned, zone, out)
+        _show_planned(parts.agent_id, planned, zone, out)
     if not planned:
         out.say(say("nothing is due within {span}", span=span))
     off = [
@@ -60,7 +75,7 @@ def show_schedule(installation: Installation, span: str, explain: bool, out: Out
     ]
     if off:
         out.say(say("switched off: {jobs}", jobs=", ".join(off)), "dim")
-    for text in crowd.sentences(installation, config, good, parse_span(span)):
+    for text in parts.crowds.sentences(config, good, parse_span(span)):
         out.say(text, "yellow")
     for finding in found:
         if finding.job:
@@ -68,10 +83,10 @@ def show_schedule(installation: Installation, span: str, explain: bool, out: Out
     return 0
 
 
-def _show_planned(installation: Installation, planned: list[tuple[dt.datetime, Job]], zone: ZoneInfo, out: Out) -> None:
+def _show_planned(agent_id: str, planned: list[tuple[dt.datetime, Job]], zone: ZoneInfo, out: Out) -> None:
     data, rows = [], []
     for instant, job in planned:
-        deadline = plan_of(job, zone, installation.agent_id).deadline(instant)
+        deadline = plan_of(job, zone, agent_id).deadline(instant)
         data.append(
             {
                 **_when(instant, job, zone),
@@ -80,34 +95,30 @@ def _show_planned(installation: Installation, planned: list[tuple[dt.datetime, J
                 "dry_run": job.dry_run,
             }
         )
-        limit = f"{deadline.astimezone(installation.zone):%H:%M}" if deadline else ""
-        rows.append((_shown(instant, installation.zone), job.id, job.action, limit, _selector_text(job)))
+        limit = f"{deadline.astimezone(out.zone()):%H:%M}" if deadline else ""
+        rows.append((_shown(instant, out.zone()), job.id, job.action, limit, _selector_text(job)))
     columns = (say("when"), say("job"), say("action"), say("not after"), say("hosts"))
     out.table(columns, rows, data, whole=columns[:3])
 
 
-def _show_explained(
-    installation: Installation, config: NetworkConfig, planned: list[tuple[dt.datetime, Job]], out: Out
-) -> None:
+def _show_explained(parts: ScheduleParts, planned: list[tuple[dt.datetime, Job]], out: Out) -> None:
     """The inventory is read once, for all runs."""
-    zone = ZoneInfo(config.timezone)
-    rules = gates.policy(config, installation.known.providers, installation.assets.rows)
-    listing = installation.inventory(config).read(Selector()) if planned else Listing()
+    config, known, zone = parts.config, parts.known, ZoneInfo(parts.config.timezone)
+    rules = gates.policy(config, known.providers, parts.rows)
+    listing = parts.inventory(config).read(Selector()) if planned else Listing()
     forecasts: dict[str, tuple[Any, Forecast]] = {}
     data, rows = [], []
     for instant, job in planned:
         if job.id not in forecasts:
-            run = resolve(request_of(job), config, installation.known, agent_id="", now=instant)
+            run = resolve(request_of(job), config, known, agent_id="", now=instant)
             forecasts[job.id] = (run, Forecast(select(listing, from_job(job.selector)), rules))
         run, forecast = forecasts[job.id]
-        deadline = plan_of(job, zone, installation.agent_id).deadline(instant)
+        deadline = plan_of(job, zone, parts.agent_id).deadline(instant)
         expected = forecast.expect(dataclasses.replace(run, not_after=deadline), instant)
         kept = [dataclasses.asdict(one) for one in expected.kept]
         counts = {"hosts": expected.hosts, "would_run": expected.would_run}
         data.append({**_when(instant, job, zone), **counts, "dry_run": job.dry_run, "kept": kept})
-        rows.append(
-            (_shown(instant, installation.zone), job.id, job.action, *_counts(expected, out), _why(expected, job))
-        )
+        rows.append((_shown(instant, out.zone()), job.id, job.action, *_counts(expected, out), _why(expected, job)))
     columns = (say("when"), say("job"), say("action"), say("hosts"), say("would run"), say("the others, and why"))
     out.table(columns, rows, data, whole=columns[:5])
 

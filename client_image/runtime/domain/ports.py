@@ -15,6 +15,7 @@ from runtime.domain.facts import Privilege
 from runtime.domain.model import Host, HostResult, Listing, Reason, RunInfo, Selector, StepRecord
 
 if TYPE_CHECKING:  # many commands need the ports, and few what these are about
+    from contracts.config import NetworkConfig
     from runtime.domain.action import Stage
     from runtime.domain.departure import Departure
     from runtime.domain.facts import Storage
@@ -107,6 +108,12 @@ class Driver(Protocol):
     async def confirm(self, stage: Stage) -> Proof:
         """The proof of a stage that no observation gives: ``gone`` or ``receipt``."""
         ...
+
+
+class OpenInventory(Protocol):
+    """Opens the inventory that a document describes. ``within``: seconds for a reading, where the caller has no more."""
+
+    def __call__(self, config: NetworkConfig, *, within: float | None = None) -> Inventory: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +263,7 @@ __all__ = [
     "Ledger",
     "Observation",
     "ObservedFacts",
+    "OpenInventory",
     "PinnedKey",
     "Proof",
     "Remote",

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from runtime.adapters.boot import boot_id
 from runtime.adapters.state.codec import dumps, loads
-from runtime.adapters.state.outbox.limits import newest_row
+from runtime.adapters.state.outbox.put import newest_row
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import daemon_status, meta, runs
 from runtime.domain.ports import Clock

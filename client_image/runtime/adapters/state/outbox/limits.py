@@ -52,11 +52,6 @@ def count_outbox(connection: Connection) -> OutboxCounts:
     )
 
 
-def newest_row() -> Select[tuple[dt.datetime]]:
-    """When the newest row that is still here was made."""
-    return select(outbox.c.created_at).order_by(outbox.c.id.desc()).limit(1)
-
-
 def shed(connection: Connection, *, limit: int, now: dt.datetime) -> int:
     """Drop a batch of what is above the limits, the least important first, of these the oldest. Returns how many rows went.
 

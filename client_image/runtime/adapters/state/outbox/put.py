@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Select, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from contracts.ids import uuid7
@@ -42,6 +42,11 @@ def put(connection: Connection, messages: Sequence[Message]) -> None:
     """Put the messages into the outbox; those that are there already stay as they are. A trigger gives each row its ``seq``."""
     if messages:
         _PUT.execute(connection, [_row(message) for message in messages])
+
+
+def newest_row() -> Select[tuple[dt.datetime]]:
+    """When the newest row that is still here was made."""
+    return select(outbox.c.created_at).order_by(outbox.c.id.desc()).limit(1)
 
 
 def _row(message: Message) -> dict[str, Any]:

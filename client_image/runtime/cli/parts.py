@@ -1,0 +1,96 @@
+"""Gives each command the parts that it works with, made from the proxy's settings when they are first needed.
+
+Besides `commands` and `program` the only module of this room that knows :class:`runtime.wiring.Installation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runtime.cli.crowd import Crowds
+    from runtime.cli.doctor import Look
+    from runtime.cli.inventory import HostsParts
+    from runtime.cli.run_command import RunParts
+    from runtime.cli.schedule import ScheduleParts
+    from runtime.wiring import Installation
+
+
+def run_parts(installation: Installation) -> RunParts:
+    from runtime.cli.run_command import RunParts
+
+    return RunParts(
+        clock=installation.clock,
+        settings=installation.settings,
+        store=installation.store,
+        known=installation.known,
+        state=lambda: installation.state,
+        judge=lambda: installation.clock_judge,
+        context=installation.context,
+        inventory=installation.inventory,
+        zone=lambda: installation.zone,
+    )
+
+
+def hosts_parts(installation: Installation) -> HostsParts:
+    from runtime.cli.inventory import HostsParts
+
+    return HostsParts(
+        config=installation.document().config,
+        known=installation.known,
+        rows=installation.assets.rows,
+        inventory=installation.inventory,
+        state=lambda: installation.state,
+    )
+
+
+def schedule_parts(installation: Installation) -> ScheduleParts:
+    from runtime.cli.schedule import ScheduleParts
+
+    return ScheduleParts(
+        config=installation.document().config,
+        known=installation.known,
+        rows=installation.assets.rows,
+        now=installation.clock.now(),
+        agent_id=installation.agent_id,
+        inventory=installation.inventory,
+        crowds=crowds(installation),
+    )
+
+
+def crowds(installation: Installation) -> Crowds:
+    """Nothing is read before it is asked for, and no local state is made where there is none."""
+    from runtime.adapters.state.database import FILE
+    from runtime.cli.crowd import Crowds
+
+    has_state = (installation.settings.data_path / FILE).exists()
+    return Crowds(
+        clock=installation.clock,
+        state=(lambda: installation.state) if has_state else None,
+        agent_id=installation.settings.agent_id,
+        zone=lambda: installation.zone,
+    )
+
+
+def looks(installation: Installation) -> Sequence[Look]:
+    """What `doctor` looks at, in its order. Each part is made inside its look, so that one that fails spoils no other."""
+    from runtime.cli import doctor
+    from runtime.cli.doctor import Look
+
+    i, clock, settings = installation, installation.clock, installation.settings
+    return (
+        Look("image", lambda: doctor.image(i.known, i.assets)),
+        Look("build", doctor.build),
+        Look("deployment", lambda: doctor.deployment(settings, clock)),
+        Look("configuration", lambda: doctor.configuration(i.store, i.known, clock, i.zone, crowds(i))),
+        Look("config room", lambda: doctor.config_room(settings)),
+        Look(
+            "control plane",
+            lambda: doctor.control_plane(i.plane, clock, lambda: i.clock_judge),
+        ),
+        Look("clock", lambda: doctor.right_time(i.clock_judge, i.zone)),
+        Look("state", lambda: doctor.local_state(i.state, clock)),
+        Look("daemon", lambda: doctor.daemon(i.state, clock)),
+        Look("inventory", lambda: doctor.inventory(i.store, i.inventory, lambda: i.state, i.zone)),
+    )
