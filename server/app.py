@@ -11,10 +11,12 @@ from server import errors
 from server.api import bootstrap, bot_config, health, requests
 from server.api.caller_address import CallerAddress
 from server.api.config_poll import ConfigPoll
+from server.auth import check_declared
+from server.current import EXTENSION
 from server.logs import configure_logging
 from server.settings import Settings, read_settings
 from server.storage.schema import load_migrations
-from server.wiring import EXTENSION, Clock, build_services, utc_now
+from server.wiring import Clock, build_services, utc_now
 
 
 def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> Flask:
@@ -32,6 +34,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
     errors.register(app)
     for module in (health, bot_config, bootstrap):
         app.register_blueprint(module.blueprint)
+    check_declared(app)
     every = settings.log_level == "debug"
     app.wsgi_app = CallerAddress(ConfigPoll(app.wsgi_app, services, all_lines=every))  # type: ignore[method-assign]
     hops = settings.trusted_proxies

@@ -1,23 +1,96 @@
-"""Who is asking: the token of the request, checked. Called by every endpoint that needs one."""
+"""What an endpoint requires, and who is asking. Every endpoint has one of the decorators :func:`endpoint` and :func:`public`."""
 
 from __future__ import annotations
 
-from flask import g, request
+import functools
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from server.errors import ApiError
+from flask import Flask, g, request
+
+from server import current
+from server.reasons import table
 from server.reasons.refusal import Refusal
 from server.services.tokens.access import Scope
 from server.services.tokens.admission import Admission, admission
-from server.wiring import Services
+
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
+_REQUIRES = "requires"
 
 
-def authorized(services: Services, scope: Scope) -> Admission:
-    """The owner of the request's token, which must have the scope, for the network asked for. Its use is remembered, its owner is
-    put on the log line."""
-    now = services.clock()
-    text, network = presented(), network_asked_for()
+class NotDeclared(Exception):
+    """An endpoint does not say what it requires; the text names it."""
+
+
+def endpoint(
+    requires: Scope,
+) -> Callable[[Callable[Concatenate[Admission, Arguments], Answer]], Callable[Arguments, Answer]]:
+    """The endpoint is for tokens with this scope; others are refused before it runs. Written below the route.
+
+    The function gets the caller's :class:`Admission` as its first argument. Another kind of requirement (a person's role) will be
+    a case of :func:`_let_in`, with a rule of its own in the services.
+    """
+
+    def decorate(view: Callable[Concatenate[Admission, Arguments], Answer]) -> Callable[Arguments, Answer]:
+        @functools.wraps(view)
+        def for_who_is_let_in(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+            return view(_let_in(requires), *args, **kwargs)
+
+        setattr(for_who_is_let_in, _REQUIRES, requires)
+        return for_who_is_let_in
+
+    return decorate
+
+
+def public(view: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
+    """Everybody may ask: what it answers names no host, path or key, and asking makes no work."""
+    setattr(view, _REQUIRES, None)
+    return view
+
+
+def required(view: Callable[..., Any]) -> Scope | None:
+    """What the endpoint requires; None for a public one. Raises NotDeclared for a function without a decorator."""
     try:
-        admitted = admission(services.rows, text, scope, network, now)
+        found: Scope | None = getattr(view, _REQUIRES)
+    except AttributeError:
+        raise NotDeclared(f"{view.__module__}.{view.__qualname__} needs @endpoint(…) or @public") from None
+    return found
+
+
+def required_scope(view: Callable[..., Any]) -> Scope:
+    """The scope that an endpoint requires. Raises NotDeclared, also for a public one."""
+    scope = required(view)
+    if scope is None:
+        raise NotDeclared(f"{view.__module__}.{view.__qualname__} is public, and requires no scope")
+    return scope
+
+
+def check_declared(app: Flask) -> None:
+    """Raises NotDeclared where a route does not say what it requires: such an application is not served."""
+    for view in app.view_functions.values():
+        required(view)
+
+
+def presented() -> str:
+    """The token's text, from ``X-Bot-Token`` or ``Authorization: Bearer``. Refusal when there is not exactly one."""
+    bot = request.environ.get("HTTP_X_BOT_TOKEN", "").strip()
+    scheme, _, credentials = request.environ.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
+    bearer = credentials.strip() if scheme.lower() == "bearer" else ""
+    if bot and bearer and bot != bearer:
+        raise Refusal(table.TOKEN_AMBIGUOUS)
+    if not bot and not bearer:
+        raise Refusal(table.TOKEN_MISSING)
+    return bot or bearer
+
+
+def _let_in(requires: Scope) -> Admission:
+    """The owner of the request's token, for the network asked for. Its use is remembered, its owner is put on the log line."""
+    services = current.services()
+    now = services.clock()
+    text, network = presented(), _network_asked_for()
+    try:
+        admitted = admission(services.rows, text, requires, network, now)
     except Refusal as refusal:
         g.token = refusal.token
         raise
@@ -26,24 +99,9 @@ def authorized(services: Services, scope: Scope) -> Admission:
     return admitted
 
 
-def presented() -> str:
-    """The token's text, from ``X-Bot-Token`` or ``Authorization: Bearer``. ApiError and Refusal when there is not exactly one."""
-    bot = request.environ.get("HTTP_X_BOT_TOKEN", "").strip()
-    scheme, _, credentials = request.environ.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
-    bearer = credentials.strip() if scheme.lower() == "bearer" else ""
-    if bot and bearer and bot != bearer:
-        raise ApiError(400, "token_ambiguous", "X-Bot-Token and Authorization hold different tokens; send one of them")
-    if not bot and not bearer:
-        raise Refusal(
-            "token_missing",
-            "send a token in X-Bot-Token, or as Authorization: Bearer; get one with: flagee-server token issue",
-        )
-    return bot or bearer
-
-
-def network_asked_for() -> str | None:
+def _network_asked_for() -> str | None:
     """``rede``; None when it is missing or empty, as a proxy sends it that does not know its network yet."""
     values = set(request.args.getlist("rede"))
     if len(values) > 1:
-        raise ApiError(400, "network_ambiguous", "rede is given more than once; give it once")
+        raise Refusal(table.NETWORK_AMBIGUOUS)
     return (values.pop() or None) if values else None

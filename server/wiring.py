@@ -17,8 +17,6 @@ from server.storage.crypto import Vault
 from server.storage.prepared import Prepared
 from server.storage.session import Database, open_database
 
-EXTENSION = "flagee"
-
 Clock = Callable[[], dt.datetime]
 
 

@@ -15,7 +15,7 @@ from runtime.deployment.environment import HOST_KEYS, IGNORED_WORDS
 from runtime.domain.catalogue import build
 from runtime.domain.published import publish
 from runtime.settings import NAMES
-from tools import contract_pages, server_settings
+from tools import contract_pages, server_reasons, server_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 _ACTIONS_HEAD = """
@@ -33,6 +33,7 @@ def documents() -> dict[str, str]:
     pages = {
         **contract_pages.documents(),
         "settings.md": server_settings.render(),
+        "reasons.md": server_reasons.render(),
         "proxy-settings.md": _proxy_settings(),
         "actions.md": _actions(loaded),
     }

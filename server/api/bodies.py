@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from flask import request
 
-from server.errors import ApiError
+from server.reasons import table
+from server.reasons.refusal import Refusal
 
 
 def read_body(limit: int, *, advice: str) -> bytes:
-    """At most ``limit`` bytes; ``advice``: what to send instead of more. ApiError for a longer or an incomplete body."""
+    """At most ``limit`` bytes; ``advice``: what to send instead of more. Refusals: body_too_large, body_incomplete."""
     try:
         # Counted here: Werkzeug's own limit cuts a body that comes in chunks instead of refusing it.
         raw = request.stream.read(limit + 1)
     except OSError:  # the caller has gone, or was silent for too long
-        raise ApiError(400, "body_incomplete", "the body ended too early; send the request again") from None
+        raise Refusal(table.BODY_INCOMPLETE) from None
     if len(raw) > limit:
-        raise ApiError(413, "body_too_large", f"at most {limit} bytes are taken; {advice}")
+        raise Refusal(table.BODY_TOO_LARGE, says=f"at most {limit} bytes are taken", do=advice)
     return raw

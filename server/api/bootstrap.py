@@ -6,20 +6,22 @@ import re
 from typing import Annotated
 
 import structlog
-from flask import Blueprint, Response, current_app, jsonify, request
+from flask import Blueprint, Response, jsonify, request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from contracts.bounded import Unreadable, read_json
 from contracts.document import problems_of
 from contracts.secret import Secret
 from server.api.bodies import read_body
-from server.auth import authorized, presented
-from server.errors import ApiError
+from server.auth import endpoint, presented
+from server.current import services
+from server.reasons import table
+from server.reasons.refusal import Refusal
 from server.services.agents.enrolment import Enrolled, enroll
 from server.services.installer.assets import LINUX, WINDOWS, Platform
 from server.services.installer.script import install_script
 from server.services.tokens.access import Principal, Scope
-from server.wiring import EXTENSION, Services
+from server.services.tokens.admission import Admission
 
 blueprint = Blueprint("bootstrap", __name__)
 
@@ -56,47 +58,44 @@ class Enrolment(BaseModel):
 
 
 @blueprint.get("/api/bootstrap/install.sh")
-def install_sh() -> Response:
+@endpoint(Scope.BOOTSTRAP)
+def install_sh(admitted: Admission) -> Response:
     """200 with the script for the token's network; errors are problem+json, and nothing of the script is in them."""
-    return _script(LINUX, "text/x-shellscript")
+    return _script(admitted, LINUX, "text/x-shellscript")
 
 
 @blueprint.get("/api/bootstrap/install.ps1")
-def install_ps1() -> Response:
+@endpoint(Scope.BOOTSTRAP)
+def install_ps1(admitted: Admission) -> Response:
     """The same for Windows."""
     # With the charset: Windows PowerShell takes text without one for Latin-1.
-    return _script(WINDOWS, "text/plain; charset=utf-8")
+    return _script(admitted, WINDOWS, "text/plain; charset=utf-8")
 
 
-def _script(platform: Platform, content_type: str) -> Response:
-    services: Services = current_app.extensions[EXTENSION]
-    current = authorized(services, Scope.BOOTSTRAP).served()
-    token = Secret(presented())
-    with services.database.reading() as connection:
-        script = install_script(
-            connection, services.vault, services.bootstrap, current, token, services.clock(), platform
-        )
+def _script(admitted: Admission, platform: Platform, content_type: str) -> Response:
+    here, version, token = services(), admitted.served(), Secret(presented())
+    with here.database.reading() as connection:
+        script = install_script(connection, here.vault, here.bootstrap, version, token, here.clock(), platform)
     response = Response(script, content_type=content_type)
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
 @blueprint.post("/api/bootstrap/enroll")
-def enroll_agent() -> Response:
+@endpoint(Scope.BOOTSTRAP)
+def enroll_agent(admitted: Admission) -> Response:
     """201 with a token of the agent's own; it is shown this once. Errors are problem+json."""
-    services: Services = current_app.extensions[EXTENSION]
-    principal, _ = authorized(services, Scope.BOOTSTRAP)
-    body = _body()
-    with services.database.writing() as session:
+    here, principal, body = services(), admitted.principal, _body()
+    with here.database.writing() as session:
         enrolled = enroll(
             session,
             principal,
             agent_id=body.agent_id,
             hostname=body.hostname,
             address=request.remote_addr,
-            now=services.clock(),
+            now=here.clock(),
         )
-    services.counters.add("agent_enrolled", enrolled.kind)
+    here.counters.add("agent_enrolled", enrolled.kind)
     _tell(enrolled, body.hostname, principal)
     response = jsonify(
         agent_id=enrolled.agent_id, client=enrolled.client, network=enrolled.network, token=enrolled.token.reveal()
@@ -126,11 +125,11 @@ def _tell(enrolled: Enrolled, hostname: str, principal: Principal) -> None:
 
 def _body() -> Enrolment:
     if request.mimetype != "application/json":
-        raise ApiError(415, "media_type_unsupported", "send JSON, with Content-Type: application/json")
+        raise Refusal(table.MEDIA_TYPE_UNSUPPORTED)
     raw = read_body(_BODY_LIMIT, advice="send agent_id and hostname only")
     try:
         return Enrolment.model_validate(read_json(raw, limit=_BODY_LIMIT))
     except Unreadable as error:
-        raise ApiError(400, "body_invalid", str(error)) from None
+        raise Refusal(table.BODY_INVALID, causes=error) from None
     except ValidationError as error:
-        raise ApiError(400, "body_invalid", "; ".join(map(str, problems_of(error)))) from None
+        raise Refusal(table.BODY_INVALID, causes="; ".join(map(str, problems_of(error)))) from None

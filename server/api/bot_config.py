@@ -6,11 +6,12 @@ Polled by every proxy all day, so an answer is cheap: two indexed reads and no w
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, request
 
-from server.auth import authorized
+from server.auth import endpoint
+from server.current import services
 from server.services.tokens.access import Scope
-from server.wiring import EXTENSION, Services
+from server.services.tokens.admission import Admission
 
 PATH = "/api/ingest/bot/config"
 CONTENT_TYPE = "application/json"
@@ -20,14 +21,14 @@ blueprint = Blueprint("bot_config", __name__)
 
 
 @blueprint.get(PATH)
-def bot_config() -> Response:
+@endpoint(Scope.CONFIG)
+def bot_config(admitted: Admission) -> Response:
     """200 with the document as it was stored, 304 when If-None-Match has its ETag; errors are problem+json."""
-    services: Services = current_app.extensions[EXTENSION]
-    current = authorized(services, Scope.CONFIG).served()
-    if request.if_none_match.contains_weak(current.tag):  # also in a list, as *, and when a gateway marked it as weak
+    version = admitted.served()
+    if request.if_none_match.contains_weak(version.tag):  # also in a list, as *, and when a gateway marked it as weak
         response = Response(status=304)
     else:
-        response = Response(services.documents.opened(current), content_type=CONTENT_TYPE)
-    response.headers["ETag"] = current.etag
+        response = Response(services().documents.opened(version), content_type=CONTENT_TYPE)
+    response.headers["ETag"] = version.etag
     response.headers["Cache-Control"] = CACHE_CONTROL
     return response

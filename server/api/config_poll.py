@@ -13,16 +13,17 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from contracts.ids import correlation_id
-from server.api.bot_config import CACHE_CONTROL, CONTENT_TYPE, PATH
+from server.api.bot_config import CACHE_CONTROL, CONTENT_TYPE, PATH, bot_config
 from server.api.requests import log_request
+from server.auth import required_scope
 from server.reasons.problem import CORRELATION_HEADER
-from server.services.tokens.access import Scope
 from server.services.tokens.admission import admission
 from server.wiring import Services
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+_SCOPE = required_scope(bot_config)  # the endpoint's own requirement
 _QUERY = re.compile(r"rede=([A-Za-z0-9_.-]{1,64})|")
 _ONE_ETAG = re.compile(r'"[!#-~]*"')
 
@@ -52,7 +53,7 @@ class ConfigPoll:
         services = self._services
         try:
             now = services.clock()
-            admitted = admission(services.rows, token, Scope.CONFIG, query[1], now)
+            admitted = admission(services.rows, token, _SCOPE, query[1], now)
             current = admitted.served()
             body = None if known == current.etag else services.documents.opened(current)
         except Exception:  # whatever it is, Flask takes the request, meets it too, logs it and has the answer

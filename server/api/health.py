@@ -5,27 +5,29 @@ They need no token, so they name no host, path or key, and asking makes no work;
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, current_app, jsonify
+from flask import Blueprint, Response, jsonify
 
+from server.auth import public
+from server.current import services
 from server.version import VERSION
-from server.wiring import EXTENSION, Services
 
 blueprint = Blueprint("health", __name__)
 
 
 @blueprint.get("/health")
 @blueprint.get("/api/bootstrap/health")
+@public
 def health() -> Response:
     """200 when configurations can be served, also if not all of them, or if nothing can be stored (``degraded``); else 503."""
-    services: Services = current_app.extensions[EXTENSION]
-    health = services.health.now()
+    here = services()
+    health = here.health.now()
     found, failure = health.found, health.last_failure
     return _answer(
         503 if health.status == "error" else 200,
         status=health.status,
-        reasons=health.reasons,
+        reasons=[row.code for row in health.reasons],
         version=VERSION,
-        database={"status": found.database, "backend": services.database.backend},
+        database={"status": found.database, "backend": here.database.backend},
         writing={
             "status": health.writing,
             "last_failed": failure and {"at": f"{failure.at:%Y-%m-%dT%H:%M:%SZ}", "reason": failure.code},
@@ -39,10 +41,10 @@ def health() -> Response:
 
 
 @blueprint.get("/ready")
+@public
 def ready() -> Response:
     """200 when this server can do its work for proxies: database, schema, secret key and assets; else 503."""
-    services: Services = current_app.extensions[EXTENSION]
-    reasons = services.health.now().not_ready
+    reasons = [row.code for row in services().health.now().not_ready]
     return _answer(503 if reasons else 200, ready=not reasons, reasons=reasons)
 
 

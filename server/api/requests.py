@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 
 import structlog
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, g, request
 
 from contracts.ids import correlation_id
+from server.current import services
 from server.reasons.problem import CORRELATION_HEADER
 from server.services.tokens.access import Principal
-from server.wiring import EXTENSION, Services
 
 _log = structlog.get_logger("server.request")
 _PATH_LIMIT = 200
@@ -30,8 +30,7 @@ def _begin() -> None:
 
 def _end(response: Response) -> Response:
     if "reason" in g:
-        services: Services = current_app.extensions[EXTENSION]
-        services.counters.refused(g.reason, enrolment=request.endpoint == "bootstrap.enroll_agent")
+        services().counters.refused(g.reason, enrolment=request.endpoint == "bootstrap.enroll_agent")
     response.headers[CORRELATION_HEADER] = g.correlation_id
     principal: Principal | None = g.get("principal")
     who = {"client": principal.client, "token": principal.public_id} if principal else {}

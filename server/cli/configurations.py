@@ -13,6 +13,7 @@ import click
 
 from server.cli.base import working
 from server.cli.output import Output, emit_json, output_option, say, tell
+from server.reasons import table
 
 if TYPE_CHECKING:
     from contracts.action_check import Finding
@@ -90,7 +91,7 @@ def config_set(client_name: str, code: str, file: str, yes: bool, allow_unknown:
                 break
             except Refusal as refusal:
                 # What somebody agreed to holds for that version alone; where nobody was asked, the changes are said again.
-                if asked or last or refusal.reason != "configuration_changed":
+                if asked or last or refusal.row is not table.CONFIGURATION_CHANGED:
                     raise
     if output == "json":
         emit_json({**dataclasses.asdict(stored), "findings": _plain(stored.findings), "changes": what.changes})
@@ -176,7 +177,7 @@ def config_validate(file: str, client_name: str | None, code: str | None, allow_
     if output == "json":
         emit_json({"valid": not problems, "network": document.config.network, "generation": document.generation,
                    "notes": document.notes, "findings": _plain(found), "changes": changed,
-                   **({"reason": "actions", "problems": _plain(problems)} if problems else {})})  # fmt: skip
+                   **({"reason": table.ACTIONS.code, "problems": _plain(problems)} if problems else {})})  # fmt: skip
         sys.exit(1 if problems else 0)
     _say_notes(document.notes)
     _say_findings(found)
@@ -227,7 +228,7 @@ def _ask(question: str, served: int, output: Output) -> None:
     )
     say(text)
     if output == "json":
-        emit_json({"changed": False, "reason": "not_confirmed", "message": text, "problems": []})
+        emit_json({"changed": False, "reason": table.NOT_CONFIRMED.code, "message": text, "problems": []})
     sys.exit(1)
 
 

@@ -8,9 +8,6 @@ from collections.abc import Sequence
 from http import HTTPStatus
 
 CONTENT_TYPE = "application/problem+json"
-INTERNAL_ERROR = "this is a fault of the server; report it with the correlation id, which is in its log"
-MALFORMED = "this is not a well-formed HTTP request; check what is between the proxy and this server"
-NOT_FOUND = "there is nothing at this path; check the address that the proxy was given"
 CORRELATION_HEADER = "x-correlation-id"
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from contracts.visible import quoted
+from server.reasons import table
 from server.reasons.refusal import Refusal
 from server.storage.models import Client, Network
 from server.storage.session import Reader
@@ -29,11 +30,13 @@ def add_client(session: Session, name: str, now: dt.datetime) -> None:
     """Refusals: name_invalid, name_taken."""
     if not _CLIENT_NAME.fullmatch(name):
         raise Refusal(
-            "name_invalid",
-            f"client name {quoted(name)}: use 1 to 64 letters, digits, spaces or . _ - & ' / +, starting with a letter or digit",
+            table.NAME_INVALID,
+            name=quoted(name),
+            noun="client",
+            allowed="1 to 64 letters, digits, spaces or . _ - & ' / +, starting with a letter or digit",
         )
     if session.scalar(select(Client.id).where(Client.name == name)):
-        raise Refusal("name_taken", f"client {quoted(name)} exists already; see: flagee-server client list")
+        raise Refusal(table.NAME_TAKEN, name=f"client {quoted(name)}", command="flagee-server client list")
     session.add(Client(name=name, created_at=now))
 
 
@@ -52,8 +55,6 @@ def find_client(reader: Reader, name: str) -> int:
     """The client's row id. Refusal: client_unknown."""
     client_id = reader.scalar(select(Client.id).where(Client.name == name))
     if client_id is None:
-        raise Refusal(
-            "client_unknown",
-            f"there is no client {quoted(name)}; add it with: flagee-server client add {shlex.quote(name)}",
-        )
+        command = shlex.join(["flagee-server", "client", "add", name])
+        raise Refusal(table.CLIENT_UNKNOWN, client=quoted(name), command=command)
     return client_id

@@ -15,26 +15,12 @@ from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from server.reasons.table import ROWS
 from server.services.lazy_writes import LazyWrites
 from server.storage.models import Counter
 from server.storage.session import Database, Reader
 
 Name = Literal["token_refused", "enrolment_refused", "agent_enrolled"]
-
-# Reasons for which a token was refused, wherever it was presented.
-_OF_TOKENS = frozenset(
-    {
-        "token_missing",
-        "token_ambiguous",
-        "token_unknown",
-        "token_revoked",
-        "token_expired",
-        "token_used",
-        "scope_missing",
-        "network_not_allowed",
-        "network_required",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +46,8 @@ class Counters(LazyWrites[tuple[Name, str], int]):
         self.note((name, label), 1)
 
     def refused(self, reason: str, *, enrolment: bool) -> None:
-        """A request that was answered with a reason. One that enrols and has a wrong token counts as both."""
-        if reason in _OF_TOKENS:
+        """A request that was answered with the code of a reason. One that enrols and has a wrong token counts as both."""
+        if ROWS[reason].about == "token":
             self.add("token_refused", reason)
         if enrolment:
             self.add("enrolment_refused", reason)

@@ -13,6 +13,8 @@ from typing import Literal
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from server.reasons import table
+from server.reasons.table import Row
 from server.services.configurations.in_force import foreign_keys, key_mismatch
 from server.services.installer.assets import Assets
 from server.storage.causes import DatabaseReplaced, DatabaseUnavailable
@@ -25,33 +27,19 @@ from server.storage.write_status import Failure
 
 _STALE = 10.0  # seconds after which a finding is waited for, while another request is at it
 
-Reason = Literal[
-    "database_unavailable",
-    "database_replaced",
-    "schema_absent",
-    "schema_behind",
-    "schema_newer",
-    "secret_key_missing",
-    "secret_key_mismatch",
-    "assets_missing",
-    "write_failed",
-    "disk_full",
-    "disk_nearly_full",
-    "disk_read_only",
-]
 # With these nothing can be served; with the others something can, and reading always.
-_ERRORS: frozenset[Reason] = frozenset(
+_ERRORS = frozenset(
     {
-        "database_unavailable",
-        "database_replaced",
-        "schema_absent",
-        "schema_behind",
-        "schema_newer",
-        "secret_key_missing",
+        table.DATABASE_UNAVAILABLE,
+        table.DATABASE_REPLACED,
+        table.SCHEMA_ABSENT,
+        table.SCHEMA_BEHIND,
+        table.SCHEMA_NEWER,
+        table.SECRET_KEY_MISSING,
     }
 )
 # Of the others, those that a load balancer is to know of: another server may be set up well. A disk is not, as all share it.
-_NOT_READY = _ERRORS | {"secret_key_mismatch", "assets_missing"}
+_NOT_READY = _ERRORS | {table.SECRET_KEY_MISMATCH, table.ASSETS_MISSING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +61,7 @@ class Health:
     writing: Literal["ok", "failing"]
     last_failure: Failure | None
     disk: Disk | None
-    reasons: tuple[Reason, ...]
+    reasons: tuple[Row, ...]
 
     @property
     def status(self) -> Literal["ok", "degraded", "error"]:
@@ -83,20 +71,23 @@ class Health:
         return "degraded" if self.reasons else "ok"
 
     @property
-    def not_ready(self) -> tuple[Reason, ...]:
+    def not_ready(self) -> tuple[Row, ...]:
         """Why a load balancer should send requests elsewhere; empty when it need not."""
         return tuple(reason for reason in self.reasons if reason in _NOT_READY)
 
     @property
     def problems(self) -> tuple[str, ...]:
         """For the operator, not for strangers."""
-        disk = f"{self.disk} where the database is; below that writes fail" if self.disk else ""
+        of_disk = (table.DISK_NEARLY_FULL, table.DISK_FULL, table.DISK_READ_ONLY)
         return (
             *self.found.problems,
-            *([disk] if "disk_nearly_full" in self.reasons else []),
-            *([disk.replace("below that writes fail", "writes fail")] if "disk_full" in self.reasons else []),
-            *(["the volume of the database is mounted read-only"] if "disk_read_only" in self.reasons else []),
+            *(self._of_disk(row) for row in of_disk if row in self.reasons),
         )
+
+    def _of_disk(self, row: Row) -> str:
+        if row is table.DISK_FULL:
+            return row.text(says=f"{self.disk} where the database is, and writes fail")
+        return row.text(disk=self.disk)
 
 
 class HealthCheck:
@@ -164,7 +155,7 @@ def _ask(database: Database, vault: Vault | None, assets: Assets) -> Finding:
     state: Literal["ok", "missing"] = "missing" if missing else "ok"
     key: Literal["ok", "missing", "mismatch", "unknown"] = "unknown" if vault else "missing"
     if vault is None:
-        problems.append("FLAGEE_SECRET_KEY is not set; configurations can neither be stored nor served without it")
+        problems.append(table.SECRET_KEY_MISSING.text(do="configurations can neither be stored nor served without it"))
     try:
         schema = inspect_schema(database)
         if advice := schema.advice():
@@ -181,26 +172,28 @@ def _ask(database: Database, vault: Vault | None, assets: Assets) -> Finding:
     return Finding("ok", schema, key, state, tuple(problems))
 
 
-_SCHEMA: dict[str, Reason] = {"absent": "schema_absent", "behind": "schema_behind", "newer": "schema_newer"}
-_DISK: dict[str, Reason] = {"full": "disk_full", "nearly_full": "disk_nearly_full", "read_only": "disk_read_only"}
+_SCHEMA = {"absent": table.SCHEMA_ABSENT, "behind": table.SCHEMA_BEHIND, "newer": table.SCHEMA_NEWER}
+_DISK = {"full": table.DISK_FULL, "nearly_full": table.DISK_NEARLY_FULL, "read_only": table.DISK_READ_ONLY}
+# Every row that the answer may name.
+REASONS = (*_NOT_READY, table.WRITE_FAILED, *_DISK.values())
 
 
-def _reasons(found: Finding, writing: Literal["ok", "failing"], disk: Disk | None) -> tuple[Reason, ...]:
-    reasons: list[Reason] = []
+def _reasons(found: Finding, writing: Literal["ok", "failing"], disk: Disk | None) -> tuple[Row, ...]:
+    reasons: list[Row] = []
     if found.database == "replaced":
-        reasons.append("database_replaced")
+        reasons.append(table.DATABASE_REPLACED)
     elif found.database == "unavailable":
-        reasons.append("database_unavailable")
+        reasons.append(table.DATABASE_UNAVAILABLE)
     elif found.schema and found.schema.state in _SCHEMA:
         reasons.append(_SCHEMA[found.schema.state])
     if found.key == "missing":
-        reasons.append("secret_key_missing")
+        reasons.append(table.SECRET_KEY_MISSING)
     elif found.key == "mismatch":
-        reasons.append("secret_key_mismatch")
+        reasons.append(table.SECRET_KEY_MISMATCH)
     if found.assets == "missing":
-        reasons.append("assets_missing")
+        reasons.append(table.ASSETS_MISSING)
     if writing == "failing":
-        reasons.append("write_failed")
+        reasons.append(table.WRITE_FAILED)
     if disk and disk.state in _DISK:
         reasons.append(_DISK[disk.state])
     return tuple(reasons)

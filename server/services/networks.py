@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from contracts.config import NetworkCode
 from contracts.visible import quoted
+from server.reasons import table
 from server.reasons.refusal import Refusal
 from server.services.clients import find_client
 from server.storage.models import Client, Network
@@ -41,14 +42,14 @@ def add_network(session: Session, client: str, code: str, now: dt.datetime) -> N
     client_id = find_client(session, client)
     if not is_network_code(code):
         raise Refusal(
-            "name_invalid",
-            f"network {quoted(code)}: use 1 to 64 letters, digits or . _ -, starting with a letter or digit, as in its document",
+            table.NAME_INVALID,
+            name=quoted(code),
+            noun="network",
+            allowed="1 to 64 letters, digits or . _ -, starting with a letter or digit, as in its document",
         )
     if session.scalar(select(Network.id).where(Network.client_id == client_id, Network.code == code)):
-        raise Refusal(
-            "name_taken",
-            f"client {quoted(client)} has a network {quoted(code)} already; see: flagee-server network list",
-        )
+        name = f"network {quoted(code)} of client {quoted(client)}"
+        raise Refusal(table.NAME_TAKEN, name=name, command="flagee-server network list")
     session.add(Network(client_id=client_id, code=code, created_at=now))
 
 
@@ -68,7 +69,4 @@ def find_network(reader: Reader, client: str, code: str) -> NetworkRow:
         if row.network == code:
             return row
     command = shlex.join(["flagee-server", "network", "add", client, code])
-    raise Refusal(
-        "network_unknown",
-        f"client {quoted(client)} has no network {quoted(code)}; add it with: {command}",
-    )
+    raise Refusal(table.NETWORK_UNKNOWN, client=quoted(client), network=quoted(code), command=command)

@@ -10,7 +10,8 @@ from gunicorn.http.errors import NoMoreData
 from werkzeug.exceptions import BadRequest, RequestTimeout
 
 from server.app import create_app
-from server.wiring import EXTENSION, Services
+from server.current import EXTENSION
+from server.wiring import Services
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

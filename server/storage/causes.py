@@ -5,51 +5,45 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar
 
 import psycopg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-Code = Literal[
-    "locked",
-    "read_only",
-    "disk_full",
-    "io_error",
-    "cannot_open",
-    "damaged",
-    "not_a_database",
-    "access_denied",
-    "overloaded",
-    "unreachable",
-    "database_replaced",
-    "database_absent",
-    "backup_in_place",
-]
-CODES: tuple[Code, ...] = get_args(Code)
+from server.reasons import table
+from server.reasons.table import Row
+
+# Rows of the database that a write can end in; a code is kept as its place in this list (see WriteStatus).
+_WRITES = (*(row for row in table.ROWS.values() if row.about == "database"), table.OVERLOADED)
+CODES: tuple[str, ...] = tuple(row.code for row in _WRITES)
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
     """``advice`` is a clause that follows the database's name: what the matter is; what to do."""
 
-    code: Code
+    row: Row
     advice: str
+
+    @property
+    def code(self) -> str:
+        return self.row.code
 
 
 class DatabaseUnavailable(Exception):
     """There is no database to work with, for a reason that its driver does not know; the text says what to do."""
 
-    code: ClassVar[Code]
+    row: ClassVar[Row]
 
 
 class DatabaseAbsent(DatabaseUnavailable):
     """The SQLite file does not exist. Opening it would make an empty one, in what is perhaps the wrong folder."""
 
-    code = "database_absent"
+    row = table.DATABASE_ABSENT
 
     def __init__(self, path: Path) -> None:
-        super().__init__(f"there is no database at {path}; run: flagee-server init-db (or correct FLAGEE_DATABASE_URL)")
+        super().__init__(self.row.text(path=path))
 
 
 class DatabaseReplaced(DatabaseUnavailable):
@@ -58,45 +52,49 @@ class DatabaseReplaced(DatabaseUnavailable):
     Nothing may be read from it (what was stored or revoked since is elsewhere) nor written (it would be lost, or damage both).
     """
 
-    code = "database_replaced"
+    row = table.DATABASE_REPLACED
 
 
 class BackupInPlace(DatabaseUnavailable):
     """The file is a backup as it was made, and not restored: it may lack revocations that its name's database had."""
 
-    code = "backup_in_place"
+    row = table.BACKUP_IN_PLACE
 
 
 class DatabaseInUse(DatabaseUnavailable):
     """Somebody else has the database open, or is restoring it."""
 
-    code = "locked"
+    row = table.LOCKED
 
 
-LOCKED = Cause("locked", "it is locked by another process; end that process, or try again")
-_DENIED = Cause("access_denied", "access is denied; check the owner and mode of the file and of its folder")
-DISK_FULL = Cause("disk_full", "the disk is full; free some space")
-_READ_ONLY = Cause("read_only", "it cannot be written; check the owner and mode of the file and of its folder")
+def _cause(row: Row, *, says: str | None = None, do: str | None = None, **values: object) -> Cause:
+    return Cause(row, row.text(says=says, do=do, **values))
+
+
+LOCKED = _cause(table.LOCKED)
+DISK_FULL = _cause(table.DISK_FULL)
 
 _SQLITE = {
     sqlite3.SQLITE_BUSY: LOCKED,
     sqlite3.SQLITE_LOCKED: LOCKED,
-    sqlite3.SQLITE_READONLY: _READ_ONLY,
+    sqlite3.SQLITE_READONLY: _cause(table.READ_ONLY),
     sqlite3.SQLITE_FULL: DISK_FULL,
-    sqlite3.SQLITE_IOERR: Cause("io_error", "reading or writing failed; check the disk and its free space"),
-    sqlite3.SQLITE_CANTOPEN: Cause(
-        "cannot_open", "it cannot be opened; check that the folder exists, and the owner and mode of both"
-    ),
-    sqlite3.SQLITE_CORRUPT: Cause("damaged", "it is damaged; restore a backup with: flagee-server restore FILE"),
-    sqlite3.SQLITE_NOTADB: Cause("not_a_database", "it is not an SQLite database; check FLAGEE_DATABASE_URL"),
-    sqlite3.SQLITE_PERM: _DENIED,
-    sqlite3.SQLITE_AUTH: _DENIED,
+    sqlite3.SQLITE_IOERR: _cause(table.IO_ERROR),
+    sqlite3.SQLITE_CANTOPEN: _cause(table.CANNOT_OPEN),
+    sqlite3.SQLITE_CORRUPT: _cause(table.DAMAGED),
+    sqlite3.SQLITE_NOTADB: _cause(table.NOT_A_DATABASE),
+    sqlite3.SQLITE_PERM: _cause(table.ACCESS_DENIED),
+    sqlite3.SQLITE_AUTH: _cause(table.ACCESS_DENIED),
 }
 _POSTGRESQL: dict[str, Cause] = {
     "53100": DISK_FULL,
-    "25006": Cause("read_only", "it takes no writes; is it a standby, or default_transaction_read_only set?"),
-    "53300": Cause("overloaded", "it has no connection left; raise max_connections, or lower FLAGEE_THREADS"),
-    "57014": Cause("locked", "a statement took too long; look for a lock or a slow disk"),
+    "25006": _cause(
+        table.READ_ONLY, says="it takes no writes", do="is it a standby, or default_transaction_read_only set?"
+    ),
+    "53300": _cause(
+        table.OVERLOADED, says="it has no connection left", do="raise max_connections, or lower FLAGEE_THREADS"
+    ),
+    "57014": _cause(table.LOCKED, says="a statement took too long", do="look for a lock or a slow disk"),
     "55P03": LOCKED,
 }
 
@@ -104,10 +102,12 @@ _POSTGRESQL: dict[str, Cause] = {
 def cause_of(error: BaseException) -> Cause | None:
     """None for what says nothing about the database's state: a constraint, a missing table, a fault of ours."""
     if isinstance(error, DatabaseUnavailable):
-        return Cause(error.code, str(error))
+        return Cause(error.row, str(error))
     if isinstance(error, PoolTimeout):
-        return Cause(
-            "overloaded", "all connections are busy; it answers too slowly for the load, or FLAGEE_THREADS is too high"
+        return _cause(
+            table.OVERLOADED,
+            says="all connections are busy",
+            do="it answers too slowly for the load, or FLAGEE_THREADS is too high",
         )
     original = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(original, sqlite3.Error):
@@ -119,5 +119,5 @@ def _of_postgresql(error: psycopg.Error) -> Cause | None:
     known = _POSTGRESQL.get(error.sqlstate or "")
     if known is None and isinstance(error, psycopg.OperationalError):
         first = str(error).strip().partition("\n")[0]
-        return Cause("unreachable", f"{first}; check that it runs, and FLAGEE_DATABASE_URL")
+        return _cause(table.UNREACHABLE, error=first)
     return known

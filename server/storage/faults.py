@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from server.reasons import table
 from server.storage.causes import Cause, DatabaseUnavailable
 from server.storage.schema import inspect_schema
 from server.storage.session import Database
@@ -29,7 +30,7 @@ def _other(error: Exception, database: Database) -> str:
 
 
 def _space(database: Database, cause: Cause | None) -> str:
-    if cause is None or cause.code != "disk_full" or database.file is None:
+    if cause is None or cause.row is not table.DISK_FULL or database.file is None:
         return ""
     disk = disk_of(database.file.path)
     return f" ({disk} on the volume of {database.file.path.parent})" if disk else ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
+from server.reasons import table
 from server.storage.causes import DatabaseAbsent
 from server.storage.session import Database, create_file
 
@@ -37,11 +38,11 @@ class Schema:
             case "current":
                 return None
             case "absent":
-                return "the database has not been set up; run: flagee-server init-db"
+                return table.SCHEMA_ABSENT.text()
             case "behind":
-                return f"the database is at revision {self.revision}, this version needs {self.head}; run: flagee-server init-db"
+                return table.SCHEMA_BEHIND.text(revision=self.revision, head=self.head)
             case "newer":
-                return f"the database is at revision {self.revision}, which this version does not know; install the newer version"
+                return table.SCHEMA_NEWER.text(revision=self.revision)
 
 
 class OldContentKept(Exception):

@@ -33,6 +33,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from contracts.secret import Secret
+from server.reasons.table import CANNOT_OPEN, IO_ERROR, OVERLOADED
 from server.storage.causes import DISK_FULL, LOCKED, Cause, DatabaseUnavailable, cause_of
 from server.storage.sqlite.database_file import DatabaseFile
 from server.storage.sqlite.disk import disk_of
@@ -116,7 +117,7 @@ class Database:
             self.check()
         except (DBAPIError, PoolTimeout, DatabaseUnavailable) as error:
             cause = self.cause_of(error)
-            if cause and cause.code != "locked":
+            if cause and cause.row is not LOCKED.row:
                 self.status.failed(cause.code)
         else:
             self.status.written()
@@ -137,10 +138,10 @@ class Database:
         Connections for writing are all busy also because each waits for SQLite's lock.
         """
         cause = cause_of(error)
-        if cause and cause.code == "overloaded" and self.file and self.status.failing():
+        if cause and cause.row is OVERLOADED and self.file and self.status.failing():
             failure = self.status.last_failure()
-            return LOCKED if failure and failure.code == "locked" else cause
-        if cause and cause.code in ("io_error", "cannot_open") and self.file:
+            return LOCKED if failure and failure.code == LOCKED.code else cause
+        if cause and cause.row in (IO_ERROR, CANNOT_OPEN) and self.file:
             disk = disk_of(self.file.path)
             return DISK_FULL if disk and disk.state == "full" else cause
         return cause

@@ -11,7 +11,7 @@ import mmap
 import time
 from dataclasses import dataclass
 
-from server.storage.causes import CODES, Code
+from server.storage.causes import CODES
 
 # Eight bytes each, so that no reader sees half a value. The first three order events by the system's monotonic clock.
 _WRITTEN, _FAILED, _TRIED, _FAILURE, _REPLACED = range(5)
@@ -22,7 +22,7 @@ class Failure:
     """A write that failed: when, and why."""
 
     at: dt.datetime
-    code: Code
+    code: str
 
 
 class WriteStatus:
@@ -34,7 +34,7 @@ class WriteStatus:
     def written(self) -> None:
         self._cells[_WRITTEN] = time.monotonic_ns()
 
-    def failed(self, code: Code) -> None:
+    def failed(self, code: str) -> None:
         self._cells[_FAILURE] = time.time_ns() // 1_000_000 << 8 | CODES.index(code)
         self._cells[_FAILED] = time.monotonic_ns()
 

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import pytest
 
@@ -92,7 +92,7 @@ def test_every_outcome_reason_and_exit_code_is_explained(page: str) -> None:
 @pytest.mark.parametrize("page", ["operations/problems.md", "pt-BR/problems.md"])
 def test_every_reason_of_the_health_report_is_explained(page: str) -> None:
     text = read(page)
-    assert [reason for reason in get_args(health.Reason) if f"`{reason}`" not in text] == []
+    assert [row.code for row in health.REASONS if f"`{row.code}`" not in text] == []
 
 
 def test_messages_that_the_page_of_problems_quotes_are_in_the_programs() -> None:

@@ -19,8 +19,9 @@ from flask import Flask
 
 from server.app import create_app
 from server.cli import cli
+from server.current import EXTENSION
 from server.settings import Settings, read_settings
-from server.wiring import EXTENSION, Clock, Services, utc_now
+from server.wiring import Clock, Services, utc_now
 from tests.harness.need import need_program
 from tests.harness.ports import LOOPBACK, accepts, free_port
 from tests.harness.process import Child, running

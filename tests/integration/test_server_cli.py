@@ -299,7 +299,7 @@ FAILURES = [
     (("client", "add", "a\nb"), "client name"),
     (("network", "add", "Nobody", "X"), "flagee-server client add Nobody"),
     (("network", "add", CLIENT, "SOL"), "already"),
-    (("network", "add", CLIENT, "two words"), 'network "two words"'),
+    (("network", "add", CLIENT, "two words"), 'network name "two words"'),
     (("network", "list", "No body"), "flagee-server client add 'No body'"),
     (("token", "issue", "Nobody"), "flagee-server client add Nobody"),
     (("token", "issue", CLIENT, "--network", "MAR"), f"flagee-server network add '{CLIENT}' MAR"),

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from contracts.ids import uuid7
 from contracts.secret import Secret
+from server.reasons import table
 from server.reasons.refusal import Refusal
 from server.services.tokens.access import Principal, Scope
 from server.services.tokens.admission import networks_of
@@ -80,11 +81,7 @@ def enroll(
     known = session.execute(_KNOWN.where(Agent.agent_id == agent_id)).all()
     if networks_of(session, principal) & {row.network_id for row in known if row.network_id != network_id}:
         # The token is for that network as well, so its owner may know.
-        raise Refusal(
-            "agent_elsewhere",
-            f"agent {agent_id} belongs to another network, and stays there; to have this host in network {network} as well, "
-            "install under another runtime name; to move it, remove FLAGEEMONITOR_AGENT_ID from its environment file first",
-        )
+        raise Refusal(table.AGENT_ELSEWHERE, agent=agent_id, network=network)
     agent = _agent(session, agent_id, network_id, hostname, now)
     last_use = session.scalar(
         select(func.max(Token.last_used_at)).where(Token.agent_id == agent.id, Token.revoked_at.is_(None))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, func, select, tuple_
 from sqlalchemy.orm import aliased
 
+from server.reasons import table
 from server.reasons.refusal import Refusal
 from server.services.configurations.sealing import unsealed
 from server.services.networks import NetworkRow, find_network
@@ -58,16 +59,12 @@ def plaintext(reader: Reader, vault: Vault | None, current: Current) -> bytes:
     """The document as it was stored. Refusals: secret_key_missing, secret_key_mismatch, configuration_damaged."""
     vault = present(vault)
     if vault.key_id != current.key_id:
-        raise Refusal("secret_key_mismatch", key_mismatch(vault, current.key_id))
+        raise Refusal(table.SECRET_KEY_MISMATCH, key=vault.key_id, needed=current.key_id)
     content = reader.execute(_SEALED, {"id": current.id}).scalar_one()
     try:
         return unsealed(vault, content, network_id=current.network_id, version=current.version, tag=current.tag)
     except Damaged:
-        raise Refusal(
-            "configuration_damaged",
-            f"version {current.version} for network {current.network} was changed in the database; "
-            "store the document again (config set … --yes)",
-        ) from None
+        raise Refusal(table.CONFIGURATION_DAMAGED, version=current.version, network=current.network) from None
 
 
 def foreign_keys(reader: Reader, vault: Vault) -> list[str]:
@@ -85,28 +82,19 @@ def foreign_keys(reader: Reader, vault: Vault) -> list[str]:
 
 
 def key_mismatch(vault: Vault, stored_under: str) -> str:
-    return (
-        f"FLAGEE_SECRET_KEY is the key {vault.key_id}, but stored configurations need the key {stored_under}; "
-        "set that one, or store the documents again (config set … --yes)"
-    )
+    return table.SECRET_KEY_MISMATCH.text(key=vault.key_id, needed=stored_under)
 
 
 def missing(client: str, code: str) -> Refusal:
     """For a network without a configuration."""
     command = shlex.join(["flagee-server", "config", "set", client, code, "FILE"])
-    return Refusal(
-        "configuration_missing", f"no configuration is stored for network {code} yet; store one with: {command}"
-    )
+    return Refusal(table.CONFIGURATION_MISSING, network=code, command=command)
 
 
 def present(vault: Vault | None) -> Vault:
     """The vault. Refusal: secret_key_missing."""
     if vault is None:
-        raise Refusal(
-            "secret_key_missing",
-            "FLAGEE_SECRET_KEY is not set; set it to the key that configurations are stored under, "
-            f"or for a new database make one with: {MAKE_A_KEY}",
-        )
+        raise Refusal(table.SECRET_KEY_MISSING, command=MAKE_A_KEY)
     return vault
 
 

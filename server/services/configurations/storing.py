@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -18,6 +19,7 @@ from contracts.changes import Change, changes
 from contracts.document import Document, DocumentError, Problem, read_document, same_content
 from contracts.notes import Note
 from contracts.visible import quoted
+from server.reasons import table
 from server.reasons.refusal import Refusal
 from server.services.configurations import actions
 from server.services.configurations.in_force import Current, latest, plaintext, present
@@ -71,16 +73,17 @@ def checked(raw: bytes, now: dt.datetime, *, allow_unknown: bool = False) -> Che
     try:
         document = read_document(raw, strict=True)
     except DocumentError as error:
-        raise Refusal("configuration_invalid", "\n".join(map(str, error.problems)), problems=error.problems) from None
+        raise _invalid(error.problems) from None
     found = actions.findings(document.config, now, allow_unknown=allow_unknown)
     errors = [finding for finding in found if finding.level == "error"]
     if errors:
-        raise Refusal(
-            "configuration_invalid",
-            "\n".join(map(str, errors)),
-            problems=[Problem(one.path, one.text) for one in errors],
-        )
+        raise _invalid([Problem(one.path, one.text) for one in errors])
     return Checked(document, found)
+
+
+def _invalid(problems: Sequence[Problem]) -> Refusal:
+    """One line for each wrong value; each says what to do."""
+    return Refusal(table.CONFIGURATION_INVALID, says="\n".join(map(str, problems)), do="", problems=problems)
 
 
 def preview(
@@ -116,9 +119,9 @@ def preview(
 def _require_network(document: Document, code: str) -> None:
     if document.config.network != code:
         raise Refusal(
-            "configuration_invalid",
-            f"network: the document is for {quoted(document.config.network)}, not for {quoted(code)}; "
-            "correct the document or the command",
+            table.CONFIGURATION_INVALID,
+            says=f"network: the document is for {quoted(document.config.network)}, not for {quoted(code)}",
+            do="correct the document or the command",
         )
 
 
@@ -150,10 +153,7 @@ def store(
     session.execute(select(Network.id).where(Network.id == network.id).with_for_update())
     served = latest(session, network)
     if expected is not None and expected != (served.version if served else 0):
-        raise Refusal(
-            "configuration_changed",
-            "another version was stored in the meantime; nothing was stored. Start again to see what changes from there",
-        )
+        raise Refusal(table.CONFIGURATION_CHANGED)
     if served and _holds(session, vault, served, raw, replace=replace):
         return Stored(served.version, served.etag, changed=False, notes=document.notes, findings=new.findings)
     version = served.version + 1 if served else 1
@@ -179,6 +179,8 @@ def _holds(reader: Reader, vault: Vault, served: Current, raw: bytes, *, replace
         if replace:
             return False
         raise Refusal(
-            refusal.reason,
-            f"version {served.version} of network {served.network} cannot be compared, and nothing was stored: {refusal.message}",
+            refusal.row,
+            says=f"version {served.version} of network {served.network} cannot be compared, and nothing was stored: "
+            f"{refusal.message}",
+            do="",
         ) from None

@@ -12,6 +12,7 @@ from pathlib import Path
 import server
 from contracts.bounded import MAX_BYTES
 from server.plain_file import read_plain
+from server.reasons import table
 from server.reasons.refusal import Refusal
 from server.services.installer.rendering import POWERSHELL, SH, Language, TemplateUnusable, render
 
@@ -49,8 +50,9 @@ class Assets:
         """What the platform's installer is made from. Refusal: assets_missing, also for files that cannot be used."""
         if self.root is None:
             raise Refusal(
-                "assets_missing",
-                "the installer's files are not here; set FLAGEE_ASSETS to the folder that holds bootstrap/ and wrappers/",
+                table.ASSETS_MISSING,
+                says="the installer's files are not here",
+                do="set FLAGEE_ASSETS to the folder that holds bootstrap/ and wrappers/",
             )
         try:
             template = read_plain(self.root / platform.template, MAX_BYTES)
@@ -58,16 +60,9 @@ class Assets:
             # Whatever the values will be, it finds what is wrong with the files.
             render(template, {}, wrappers, platform.language)
         except OSError as error:
-            raise Refusal(
-                "assets_missing",
-                f"the installer cannot be made: {error.filename}: {error.strerror}; "
-                "install this release again, or correct FLAGEE_ASSETS",
-            ) from None
+            raise Refusal(table.ASSETS_MISSING, cause=f"{error.filename}: {error.strerror}") from None
         except TemplateUnusable as error:
-            raise Refusal(
-                "assets_missing",
-                f"the installer cannot be made from {self.root}: {error}; install this release again, or correct FLAGEE_ASSETS",
-            ) from None
+            raise Refusal(table.ASSETS_MISSING, cause=f"{self.root}: {error}") from None
         return Parts(template, wrappers)
 
     def problem(self) -> str | None:

@@ -12,6 +12,7 @@ import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from server.reasons import table
 from server.reasons.refusal import Refusal
 
 VALUES = b"# @@VALUES@@"
@@ -134,9 +135,5 @@ def _confuses_dash(text: bytes, delimiter: bytes) -> bool:
 def _plain(name: str, value: str | int) -> str:
     text = str(value)
     if _UNPRINTABLE.search(text):
-        raise Refusal(
-            "installer_value_invalid",
-            f"{name} of the installer holds a line break or another character that cannot be printed; "
-            "correct the network's document or the server's settings",
-        )
+        raise Refusal(table.INSTALLER_VALUE_INVALID, name=name)
     return text

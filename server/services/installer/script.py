@@ -11,6 +11,7 @@ from contracts.config import NetworkConfig
 from contracts.document import DocumentError, read_document
 from contracts.image_reference import parse_reference
 from contracts.secret import Secret
+from server.reasons import table
 from server.reasons.refusal import Refusal
 from server.services.configurations.in_force import Current, plaintext
 from server.services.installer.assets import LINUX, Assets, Platform
@@ -31,11 +32,7 @@ class Bootstrap:
     def address(self, path: str) -> str:
         """A full address of this server, as hosts reach it. Refusal: public_url_missing."""
         if self.public_url is None:
-            raise Refusal(
-                "public_url_missing",
-                "FLAGEE_PUBLIC_URL is not set on the server; set it to the address under which hosts reach it, "
-                "for example https://control.example.com, and start it again",
-            )
+            raise Refusal(table.PUBLIC_URL_MISSING)
         return self.public_url.rstrip("/") + path
 
 
@@ -96,7 +93,8 @@ def windows_line(bootstrap: Bootstrap, network: str, token: Secret, ca: str | No
 
 def _check_path(ca: str | None) -> None:
     if ca is not None and not ca.isprintable():
-        raise Refusal("installer_value_invalid", "the path of the authority cannot be printed on one line; rename it")
+        says = "the path of the authority cannot be printed on one line"
+        raise Refusal(table.INSTALLER_VALUE_INVALID, says=says, do="rename the file")
 
 
 def _config(reader: Reader, vault: Vault | None, current: Current) -> NetworkConfig:
@@ -104,11 +102,8 @@ def _config(reader: Reader, vault: Vault | None, current: Current) -> NetworkCon
         # As a proxy reads it: what was stored stays usable when this version has become stricter.
         return read_document(plaintext(reader, vault, current), strict=False).config
     except DocumentError as error:
-        problems = "; ".join(map(str, error.problems))
-        raise Refusal(
-            "configuration_invalid",
-            f"the configuration of network {current.network} cannot be read: {problems}; correct it and store it again",
-        ) from None
+        reasons = "; ".join(map(str, error.problems))
+        raise Refusal(table.CONFIGURATION_INVALID, network=current.network, causes=reasons) from None
 
 
 def _values(
@@ -120,7 +115,9 @@ def _values(
             parse_reference(reference)
         except ValueError as error:  # a document from before this was checked
             raise Refusal(
-                "installer_value_invalid", f"{key} of network {current.network}: {error}; correct the document"
+                table.INSTALLER_VALUE_INVALID,
+                says=f"{key} of network {current.network}: {error}",
+                do="correct the document",
             ) from None
     return {
         "API_BASE": bootstrap.address("/api/ingest"),

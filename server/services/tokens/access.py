@@ -13,7 +13,8 @@ import re
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
-from server.reasons.refusal import Reason, Refusal
+from server.reasons import table
+from server.reasons.refusal import Refusal
 
 _FORM = re.compile(r"fm1\.([0-9a-f]{12})\.([A-Za-z0-9_-]{43})")
 
@@ -79,18 +80,12 @@ def admit(
     network_not_allowed, which does not tell whether there is such a network, and network_required.
     """
     if token is None or not hmac.compare_digest(token.secret_hash, hash_of(secret)):
-        return Refusal(
-            "token_unknown", "this token is not known here; check the server's address, or ask for a new token"
-        )
+        return Refusal(table.TOKEN_UNKNOWN)
     state = state_at(now, revoked_at=token.revoked_at, used_at=token.used_at, expires_at=token.expires_at)
     if state != "active":
         return _ended(token, state)
     if scope not in token.scopes.split():
-        return Refusal(
-            "scope_missing",
-            f"token {token.public_id} has no scope {scope!s}; ask for a token with: --scope {scope!s}",
-            token=token.public_id,
-        )
+        return Refusal(table.SCOPE_MISSING, token=token.public_id, scope=scope.value)
     chosen = [one for one in allowed(token) if network in (None, one.code)]
     if len(chosen) != 1:
         return _not_one(token, chosen, network)
@@ -121,11 +116,7 @@ def state_at(
 
 def used(public_id: str) -> Refusal:
     """For a token that works once, and has."""
-    return Refusal(
-        "token_used",
-        f"token {public_id} works for one enrolment and was used; get a new line with: flagee-server install-command",
-        token=public_id,
-    )
+    return Refusal(table.TOKEN_USED, token=public_id)
 
 
 def parse(text: str) -> tuple[str, str] | None:
@@ -136,9 +127,8 @@ def parse(text: str) -> tuple[str, str] | None:
 
 def malformed() -> Refusal:
     """For a text that :func:`parse` does not take."""
-    return Refusal(
-        "token_unknown", "this is not a token of this server: one looks like fm1.<id>.<secret>; check what was pasted"
-    )
+    says = "this is not a token of this server: one looks like fm1.<id>.<secret>"
+    return Refusal(table.TOKEN_UNKNOWN, says=says, do="check what was pasted")
 
 
 def hash_of(secret: str) -> bytes:
@@ -149,24 +139,24 @@ def hash_of(secret: str) -> bytes:
 def _ended(token: TokenRecord, state: Literal["revoked", "used", "expired"]) -> Refusal:
     if state == "used":
         return used(token.public_id)
-    reason: Reason = "token_revoked" if state == "revoked" else "token_expired"
-    how = "was revoked" if state == "revoked" else f"expired at {token.expires_at:%Y-%m-%dT%H:%M:%SZ}"
-    return Refusal(reason, f"token {token.public_id} {how}; ask for a new one", token=token.public_id)
+    if state == "revoked":
+        return Refusal(table.TOKEN_REVOKED, token=token.public_id)
+    return Refusal(table.TOKEN_EXPIRED, token=token.public_id, at=f"{token.expires_at:%Y-%m-%dT%H:%M:%SZ}")
 
 
 def _not_one(token: TokenRecord, several: list[NetworkRecord], network: str | None) -> Refusal:
     if network is not None:
+        return Refusal(table.NETWORK_NOT_ALLOWED, token=token.public_id)
+    if not several:
         return Refusal(
-            "network_not_allowed",
-            f"token {token.public_id} is not for this network; ask for a token that is, or correct rede=",
+            table.NETWORK_REQUIRED,
+            says="this token allows no network yet",
+            do="add one with: flagee-server network add",
             token=token.public_id,
         )
-    if not several:
-        text = "this token allows no network yet; add one with: flagee-server network add"
-        return Refusal("network_required", text, token=token.public_id)
     return Refusal(
-        "network_required",
-        f"this token allows {len(several)} networks; name one with ?rede=",
+        table.NETWORK_REQUIRED,
+        number=len(several),
         networks=[one.code for one in several],
         token=token.public_id,
     )

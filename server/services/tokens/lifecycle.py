@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from contracts.secret import Secret
 from contracts.visible import quoted
+from server.reasons import table
 from server.reasons.refusal import Refusal
 from server.services.clients import find_client
 from server.services.networks import find_network
@@ -77,7 +78,9 @@ def revoke(session: Session, public_id: str, now: dt.datetime) -> bool:
     row = session.execute(select(Token.id, Token.revoked_at).where(Token.public_id == public_id)).first()
     if row is None:
         raise Refusal(
-            "token_unknown", f"there is no token with the id {quoted(public_id)}; see: flagee-server token list"
+            table.TOKEN_UNKNOWN,
+            says=f"there is no token with the id {quoted(public_id)}",
+            do="see: flagee-server token list",
         )
     if row.revoked_at is not None:
         return False

@@ -21,6 +21,7 @@ from typing import Literal
 import structlog
 
 from contracts.bounded import whole
+from server.reasons import table
 from server.storage.causes import BackupInPlace, DatabaseAbsent, DatabaseInUse, DatabaseReplaced
 from server.storage.sqlite.file_header import BACKUP_MARK, FileHeader, Identity, application_id_of, identity
 from server.storage.write_status import WriteStatus
@@ -253,10 +254,7 @@ class DatabaseFile:
         )
 
     def _is_backup(self) -> BackupInPlace:
-        return BackupInPlace(
-            f"the file {self.path} is a backup that was copied there by hand; nothing was changed. With it, tokens that "
-            "were revoked since would work again. Rename it, and put it in place with: flagee-server restore FILE"
-        )
+        return BackupInPlace(table.BACKUP_IN_PLACE.text(path=self.path))
 
     def _refuse_orphan(self) -> None:
         log = self._beside("-wal")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SERVER = Path(__file__).parents[3] / "server"
-MAY_USE_FLASK = {"app.py", "auth.py", "errors.py", "api", "serving"}
+MAY_USE_FLASK = {"app.py", "auth.py", "current.py", "errors.py", "api", "serving"}
 
 
 def _imported(path: Path) -> Iterator[str]:

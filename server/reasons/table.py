@@ -1,0 +1,384 @@
+"""Every reason code of the control plane, once: code, HTTP status, what happened, what to do.
+
+Made from these rows: error answers (:mod:`server.errors`, :mod:`server.serving.refusals`), messages of the command line
+(:mod:`server.reasons.refusal`), what the log says of the database (:mod:`server.storage.causes`), and ``docs/reasons.md``.
+Codes and statuses are stable: programs depend on them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+About = Literal["token", "network", "document", "configuration", "installer", "request", "server", "database", "health"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """``status``: of an HTTP answer; None for what only commands, logs or the health answer say.
+
+    ``says`` and ``do`` are clauses; names in braces are filled in where the reason is given. ``told``: what an HTTP caller reads
+    where the rest is for the operator, who has it in the log.
+    """
+
+    code: str
+    status: int | None
+    about: About
+    says: str
+    do: str
+    told: str = ""
+
+    def text(self, *, says: str | None = None, do: str | None = None, **values: object) -> str:
+        """One message. ``says`` and ``do``: more exact words than the row's. Raises KeyError for a value that is missing."""
+        what = self.says.format_map(values) if says is None else says
+        advice = self.do.format_map(values) if do is None else do
+        return f"{what}; {advice}" if advice else what
+
+
+_MISCONFIGURED = "The server is misconfigured; its log names the setting to correct."
+
+# Tokens: why one was refused, wherever it was presented. Counted by flagee-server counters.
+TOKEN_MISSING = Row(
+    "token_missing",
+    401,
+    "token",
+    "the request has no token",
+    "send one in X-Bot-Token, or as Authorization: Bearer; get one with: flagee-server token issue",
+)
+TOKEN_AMBIGUOUS = Row(
+    "token_ambiguous", 400, "token", "X-Bot-Token and Authorization hold different tokens", "send one of them"
+)
+TOKEN_UNKNOWN = Row(
+    "token_unknown",
+    401,
+    "token",
+    "this token is not known here",
+    "check the server's address, or ask for a new token",
+)
+TOKEN_REVOKED = Row("token_revoked", 403, "token", "token {token} was revoked", "ask for a new one")
+TOKEN_EXPIRED = Row("token_expired", 403, "token", "token {token} expired at {at}", "ask for a new one")
+TOKEN_USED = Row(
+    "token_used",
+    403,
+    "token",
+    "token {token} works for one enrolment and was used",
+    "get a new line with: flagee-server install-command",
+)
+SCOPE_MISSING = Row(
+    "scope_missing", 403, "token", "token {token} has no scope {scope}", "ask for a token with: --scope {scope}"
+)
+NETWORK_NOT_ALLOWED = Row(
+    "network_not_allowed",
+    403,
+    "token",
+    "token {token} is not for this network",
+    "ask for a token that is, or correct rede=",
+)
+NETWORK_REQUIRED = Row("network_required", 400, "token", "this token allows {number} networks", "name one with ?rede=")
+
+# Clients, networks, agents.
+CLIENT_UNKNOWN = Row("client_unknown", None, "network", "there is no client {client}", "add it with: {command}")
+NETWORK_UNKNOWN = Row(
+    "network_unknown", None, "network", "client {client} has no network {network}", "add it with: {command}"
+)
+NAME_INVALID = Row("name_invalid", None, "network", "{noun} name {name} is not allowed", "use {allowed}")
+NAME_TAKEN = Row("name_taken", None, "network", "{name} exists already", "see: {command}")
+AGENT_ELSEWHERE = Row(
+    "agent_elsewhere",
+    409,
+    "network",
+    "agent {agent} belongs to another network, and stays there",
+    "to have this host in network {network} as well, install under another runtime name; to move it, remove "
+    "FLAGEEMONITOR_AGENT_ID from its environment file first",
+)
+
+# Documents that cannot be used: `reason` of config validate --output json. contracts.document gives all but the last.
+NOT_JSON = Row("not_json", None, "document", "the document is not JSON", "correct it at the place that is named")
+WRONG_TYPE = Row(
+    "wrong_type", None, "document", "the document is not a JSON object", "give one object with named values"
+)
+TOO_LARGE = Row(
+    "too_large", None, "document", "the document is larger than any that is read", "remove what it does not need"
+)
+NEWER_VERSION = Row(
+    "newer_version",
+    None,
+    "document",
+    "the document has a newer schema_version",
+    "update this program, or write version 2",
+)
+MUST_UNDERSTAND = Row(
+    "must_understand",
+    None,
+    "document",
+    "the document needs a key that this version does not know",
+    "update this program, or remove the key from must_understand",
+)
+INVALID = Row("invalid", None, "document", "values of the document are wrong", "correct the values that are named")
+ACTIONS = Row(
+    "actions",
+    None,
+    "document",
+    "actions, their parameters or jobs in the document are wrong",
+    "correct them; for actions of a newer proxy give --allow-unknown-actions",
+)
+
+# Stored configurations.
+CONFIGURATION_MISSING = Row(
+    "configuration_missing",
+    404,
+    "configuration",
+    "no configuration is stored for network {network} yet",
+    "store one with: {command}",
+)
+CONFIGURATION_INVALID = Row(
+    "configuration_invalid",
+    409,
+    "configuration",
+    "the configuration of network {network} cannot be read: {causes}",
+    "correct it and store it again",
+)
+CONFIGURATION_CHANGED = Row(
+    "configuration_changed",
+    409,
+    "configuration",
+    "another version was stored in the meantime, and nothing was stored",
+    "start again to see what changes from there",
+)
+CONFIGURATION_DAMAGED = Row(
+    "configuration_damaged",
+    503,
+    "configuration",
+    "version {version} for network {network} was changed in the database",
+    "store the document again (config set … --yes)",
+    _MISCONFIGURED,
+)
+NOT_CONFIRMED = Row(
+    "not_confirmed", None, "configuration", "storing was not confirmed, and nothing was stored", "run the command again"
+)
+SECRET_KEY_MISSING = Row(
+    "secret_key_missing",
+    503,
+    "configuration",
+    "FLAGEE_SECRET_KEY is not set",
+    "set it to the key that configurations are stored under, or for a new database make one with: {command}",
+    _MISCONFIGURED,
+)
+SECRET_KEY_MISMATCH = Row(
+    "secret_key_mismatch",
+    503,
+    "configuration",
+    "FLAGEE_SECRET_KEY is the key {key}, but stored configurations need the key {needed}",
+    "set that one, or store the documents again (config set … --yes)",
+    _MISCONFIGURED,
+)
+
+# Installers.
+PUBLIC_URL_MISSING = Row(
+    "public_url_missing",
+    503,
+    "installer",
+    "FLAGEE_PUBLIC_URL is not set on the server",
+    "set it to the address under which hosts reach it, for example https://control.example.com, and start it again",
+)
+ASSETS_MISSING = Row(
+    "assets_missing",
+    503,
+    "installer",
+    "the installer cannot be made: {cause}",
+    "install this release again, or correct FLAGEE_ASSETS",
+    _MISCONFIGURED,
+)
+INSTALLER_VALUE_INVALID = Row(
+    "installer_value_invalid",
+    409,
+    "installer",
+    "{name} of the installer holds a line break or another character that cannot be printed",
+    "correct the network's document or the server's settings",
+)
+
+# Requests that cannot be answered as they are.
+BAD_REQUEST = Row(
+    "bad_request",
+    400,
+    "request",
+    "this is not a well-formed HTTP request",
+    "check what is between the proxy and this server",
+)
+TLS_REQUIRED = Row(
+    "tls_required", 400, "request", "this address is served over https only", "write https:// in the address"
+)
+NETWORK_AMBIGUOUS = Row(
+    "network_ambiguous", 400, "request", "the parameter rede is given more than once", "give it once"
+)
+BODY_INCOMPLETE = Row("body_incomplete", 400, "request", "the body ended too early", "send the request again")
+BODY_INVALID = Row("body_invalid", 400, "request", "the body cannot be used: {causes}", "correct what is named")
+NOT_FOUND = Row(
+    "not_found", 404, "request", "there is nothing at this path", "check the address that the proxy was given"
+)
+METHOD_NOT_ALLOWED = Row("method_not_allowed", 405, "request", "this path takes other methods", "see the Allow header")
+REQUEST_TIMEOUT = Row(
+    "request_timeout", 408, "request", "the request did not arrive in time", "nothing was done, send it again"
+)
+LENGTH_REQUIRED = Row(
+    "length_required", 411, "request", "the body comes without its length", "send a Content-Length with the body"
+)
+BODY_TOO_LARGE = Row(
+    "body_too_large", 413, "request", "the body is larger than any that is taken here", "send less at once"
+)
+URI_TOO_LONG = Row("uri_too_long", 414, "request", "the address is too long", "send rede and nothing else")
+MEDIA_TYPE_UNSUPPORTED = Row(
+    "media_type_unsupported", 415, "request", "the body is not JSON", "send JSON, with Content-Type: application/json"
+)
+TOO_MANY_REQUESTS = Row(
+    "too_many_requests",
+    429,
+    "request",
+    "more requests come from this address than one address may send",
+    "wait and try again",
+)
+HEADERS_TOO_LARGE = Row(
+    "headers_too_large",
+    431,
+    "request",
+    "the headers are too large",
+    "at most 32 kB together and 8 kB each are taken",
+)
+TOO_MANY_HEADERS = Row("too_many_headers", 431, "request", "the request has more than 100 headers", "send fewer")
+TRANSFER_CODING = Row("transfer_coding", 501, "request", "this transfer coding is not taken", "send a Content-Length")
+
+# Faults on the server's side.
+INTERNAL_ERROR = Row(
+    "internal_error",
+    500,
+    "server",
+    "this is a fault of the server",
+    "report it with the correlation id, which is in its log",
+)
+BACKEND_UNAVAILABLE = Row(
+    "backend_unavailable",
+    502,
+    "server",
+    "the application is not running or has just been restarted",
+    "whether the request was carried out is unknown, try again",
+)
+OVERLOADED = Row(
+    "overloaded", 503, "server", "the server has no room for this request", "nothing was done, try again later"
+)
+BACKEND_TIMEOUT = Row(
+    "backend_timeout",
+    504,
+    "server",
+    "the application did not answer in time",
+    "whether the request was carried out is unknown, try again",
+)
+DATABASE_UNAVAILABLE = Row(
+    "database_unavailable",
+    503,
+    "server",
+    "the database cannot be used just now",
+    "try again later, the server's log says why",
+)
+
+# What the database says: `cause` in the log, last_failed in the health answer, messages of commands.
+LOCKED = Row("locked", None, "database", "it is locked by another process", "end that process, or try again")
+READ_ONLY = Row(
+    "read_only",
+    503,
+    "database",
+    "it cannot be written",
+    "check the owner and mode of the file and of its folder",
+    "the server's database takes no writes and nothing was stored; the server's log says why",
+)
+DISK_FULL = Row(
+    "disk_full",
+    503,
+    "database",
+    "the disk is full",
+    "free some space",
+    "the server's disk is full and nothing was stored; try again when its operator has freed space",
+)
+DATABASE_REPLACED = Row(
+    "database_replaced",
+    503,
+    "database",
+    "its file was replaced or removed while it was in use",
+    "see that the right file is there, then restart the server",
+    "the server's database file was replaced or removed while it was in use; "
+    "nothing is served or stored until the server's operator has restarted it",
+)
+IO_ERROR = Row("io_error", None, "database", "reading or writing failed", "check the disk and its free space")
+CANNOT_OPEN = Row(
+    "cannot_open",
+    None,
+    "database",
+    "it cannot be opened",
+    "check that the folder exists, and the owner and mode of both",
+)
+DAMAGED = Row("damaged", None, "database", "it is damaged", "restore a backup with: flagee-server restore FILE")
+NOT_A_DATABASE = Row("not_a_database", None, "database", "it is not an SQLite database", "check FLAGEE_DATABASE_URL")
+ACCESS_DENIED = Row(
+    "access_denied",
+    None,
+    "database",
+    "access is denied",
+    "check the owner and mode of the file and of its folder",
+)
+UNREACHABLE = Row(
+    "unreachable", None, "database", "it cannot be reached: {error}", "check that it runs, and FLAGEE_DATABASE_URL"
+)
+DATABASE_ABSENT = Row(
+    "database_absent",
+    None,
+    "database",
+    "there is no database at {path}",
+    "run: flagee-server init-db (or correct FLAGEE_DATABASE_URL)",
+)
+BACKUP_IN_PLACE = Row(
+    "backup_in_place",
+    None,
+    "database",
+    "the file {path} is a backup that was copied there by hand, and nothing was changed. With it, tokens that were revoked since "
+    "would work again",
+    "rename it, and put it in place with: flagee-server restore FILE",
+)
+
+# What the health and ready answers add.
+SCHEMA_ABSENT = Row("schema_absent", None, "health", "the database has not been set up", "run: flagee-server init-db")
+SCHEMA_BEHIND = Row(
+    "schema_behind",
+    None,
+    "health",
+    "the database is at revision {revision}, this version needs {head}",
+    "run: flagee-server init-db",
+)
+SCHEMA_NEWER = Row(
+    "schema_newer",
+    None,
+    "health",
+    "the database is at revision {revision}, which this version does not know",
+    "install the newer version",
+)
+WRITE_FAILED = Row(
+    "write_failed",
+    None,
+    "health",
+    "the last write to the database failed, and none has succeeded since",
+    "see last_failed in the health answer, and the server's log",
+)
+DISK_NEARLY_FULL = Row(
+    "disk_nearly_full",
+    None,
+    "health",
+    "{disk} where the database is",
+    "free some space; on a full disk writes fail",
+)
+DISK_READ_ONLY = Row(
+    "disk_read_only",
+    None,
+    "health",
+    "the volume of the database is mounted read-only",
+    "mount it for writing",
+)
+
+ROWS: dict[str, Row] = {row.code: row for row in list(globals().values()) if isinstance(row, Row)}
