@@ -21,7 +21,7 @@ from server.reasons.table import Row
 from server.storage.causes import DatabaseReplaced, DatabaseUnavailable
 from server.storage.faults import explain
 
-_log = structlog.get_logger("server.errors")
+_log = structlog.get_logger(__name__)
 _RETRY_AFTER = "30"  # seconds; a proxy keeps its last valid configuration meanwhile
 
 

@@ -2,7 +2,8 @@
 
 What the standard library's loggers say (gunicorn, SQLAlchemy, Alembic) comes out the same, so every line has the same shape and
 carries the correlation id of the request that caused it. Our own lines reach the handler without those loggers, which would cost
-more than all the rest of a line. Tracebacks are plain: pretty ones print local variables, and so secrets.
+more than all the rest of a line: ``_log = structlog.get_logger(__name__)`` in a module, an event in ``snake_case``, the rest as
+fields, a sentence for people as ``message``. Tracebacks are plain: pretty ones print local variables, and so secrets.
 """
 
 from __future__ import annotations

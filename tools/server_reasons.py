@@ -51,5 +51,6 @@ def _line(row: Row) -> str:
 
 def _cell(text: str) -> str:
     """As a sentence; a value that is filled in is shown by its name."""
-    shown = re.sub(r"<([a-z]+)>", r"`<\1>`", re.sub(r"\{([a-z]+)\}", r"<\1>", text)).replace("|", r"\|")
+    shown = text.replace("{near}", "")
+    shown = re.sub(r"<([a-z]+)>", r"`<\1>`", re.sub(r"\{([a-z]+)\}", r"<\1>", shown)).replace("|", r"\|")
     return f"{shown[0].upper()}{shown[1:]}."

@@ -25,7 +25,7 @@ from server.services.tokens.admission import Admission
 
 blueprint = Blueprint("bootstrap", __name__)
 
-_log = structlog.get_logger("server.bootstrap")
+_log = structlog.get_logger(__name__)
 _BODY_LIMIT = 8192  # bytes; a host name of 255 characters, each of them escaped, needs 3 kB
 _ELSEWHERE = (
     "A known agent_id was enrolled from elsewhere. Its earlier token in this network has ended; agents of other networks are "

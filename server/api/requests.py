@@ -12,7 +12,7 @@ from server.current import services
 from server.reasons.problem import CORRELATION_HEADER
 from server.services.tokens.access import Principal
 
-_log = structlog.get_logger("server.request")
+_log = structlog.get_logger(__name__)
 _PATH_LIMIT = 200
 
 

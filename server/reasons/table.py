@@ -77,9 +77,9 @@ NETWORK_NOT_ALLOWED = Row(
 NETWORK_REQUIRED = Row("network_required", 400, "token", "this token allows {number} networks", "name one with ?rede=")
 
 # Clients, networks, agents.
-CLIENT_UNKNOWN = Row("client_unknown", None, "network", "there is no client {client}", "add it with: {command}")
+CLIENT_UNKNOWN = Row("client_unknown", None, "network", "there is no client {client}{near}", "add it with: {command}")
 NETWORK_UNKNOWN = Row(
-    "network_unknown", None, "network", "client {client} has no network {network}", "add it with: {command}"
+    "network_unknown", None, "network", "client {client} has no network {network}{near}", "add it with: {command}"
 )
 NAME_INVALID = Row("name_invalid", None, "network", "{noun} name {name} is not allowed", "use {allowed}")
 NAME_TAKEN = Row("name_taken", None, "network", "{name} exists already", "see: {command}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 import re
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
@@ -51,10 +53,18 @@ def list_clients(reader: Reader) -> list[ClientRow]:
     return [ClientRow(*row) for row in rows]
 
 
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """A hint in brackets for a name that is not there: the one of ``names`` that is most alike; empty where none is."""
+    alike = {one.casefold(): one for one in names}
+    near = difflib.get_close_matches(name.casefold(), alike, 1)
+    return f" (did you mean {quoted(alike[near[0]])}?)" if near else ""
+
+
 def find_client(reader: Reader, name: str) -> int:
     """The client's row id. Refusal: client_unknown."""
     client_id = reader.scalar(select(Client.id).where(Client.name == name))
     if client_id is None:
+        hint = did_you_mean(name, reader.scalars(select(Client.name).order_by(Client.name)))
         command = shlex.join(["flagee-server", "client", "add", name])
-        raise Refusal(table.CLIENT_UNKNOWN, client=quoted(name), command=command)
+        raise Refusal(table.CLIENT_UNKNOWN, client=quoted(name), near=hint, command=command)
     return client_id

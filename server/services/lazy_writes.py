@@ -20,7 +20,7 @@ from server.storage.causes import DatabaseUnavailable
 from server.storage.faults import explain
 from server.storage.session import Database
 
-_log = structlog.get_logger("server.lazy_writes")
+_log = structlog.get_logger(__name__)
 _REMIND = 3600.0  # seconds between lines about one trouble
 
 Key = TypeVar("Key")

@@ -14,7 +14,7 @@ from contracts.config import NetworkCode
 from contracts.visible import quoted
 from server.reasons import table
 from server.reasons.refusal import Refusal
-from server.services.clients import find_client
+from server.services.clients import did_you_mean, find_client
 from server.storage.models import Client, Network
 from server.storage.session import Reader
 
@@ -65,8 +65,10 @@ def list_networks(reader: Reader, client: str | None = None) -> list[NetworkRow]
 
 def find_network(reader: Reader, client: str, code: str) -> NetworkRow:
     """Refusals: client_unknown, network_unknown."""
-    for row in list_networks(reader, client):
+    networks = list_networks(reader, client)
+    for row in networks:
         if row.network == code:
             return row
+    hint = did_you_mean(code, [row.network for row in networks])
     command = shlex.join(["flagee-server", "network", "add", client, code])
-    raise Refusal(table.NETWORK_UNKNOWN, client=quoted(client), network=quoted(code), command=command)
+    raise Refusal(table.NETWORK_UNKNOWN, client=quoted(client), network=quoted(code), near=hint, command=command)

@@ -16,7 +16,7 @@ import structlog
 from server.plain_file import read_plain
 from server.settings import variable
 
-_log = structlog.get_logger("server.serving.certificates")
+_log = structlog.get_logger(__name__)
 _PEM_BYTES = 1024 * 1024
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-_log = structlog.get_logger("server.serving.child")
+_log = structlog.get_logger(__name__)
 _PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 10.0
 _STEADY_S = 60.0  # one that ran as long as this has its pauses begin small again

@@ -18,7 +18,7 @@ import structlog
 
 from contracts.bounded import read_json
 
-_log = structlog.get_logger("server.serving.nginx")
+_log = structlog.get_logger(__name__)
 _LINE = re.compile(
     r"(?:nginx: |\d{4}/\d\d/\d\d \d\d:\d\d:\d\d )\[(?P<level>[a-z]+)\] (?:\d+#\d+: )?(?:\*\d+ )?(?P<said>.*)"
 )

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-_log = structlog.get_logger("server.serving.run_folder")
+_log = structlog.get_logger(__name__)
 _PREFIX = "flagee-"
 _LOCK = "serve.lock"
 _TRIES = 10

@@ -28,7 +28,7 @@ from server.serving.limits import no_core_dumps, raise_file_limit
 from server.serving.nginx_log import NginxLog
 from server.settings import Settings, variable
 
-_log = structlog.get_logger("server.serving")
+_log = structlog.get_logger(__name__)
 _START_S = 60.0
 _GUNICORN_S = 15.0
 _WATCH_S = 2.0  # between two looks at the certificate's files

@@ -37,7 +37,7 @@ from server.serving.refusals import (
 )
 from server.settings import read_settings
 
-_log = structlog.get_logger("server.serving.worker")
+_log = structlog.get_logger(__name__)
 
 _REFUSED: dict[type[Exception], Refused] = {
     errors.LimitRequestLine: URI_TOO_LONG,

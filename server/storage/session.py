@@ -1,7 +1,14 @@
 """Opens the database and hands out connections to read and sessions to write. Called by services, the CLI and request handlers.
 
-Reading is done in autocommit: one statement is one snapshot, and no BEGIN or ROLLBACK is paid for. Writing is one transaction,
-which on SQLite takes the write lock at its start: taken later, after a read, SQLite could only refuse it.
+One rule for which of them a function takes:
+
+- **Reading** takes a :data:`Reader` and selects columns, which come back as rows: nothing is tracked, and nothing is loaded later
+  behind the caller's back. It is done in autocommit: one statement is one snapshot, and no BEGIN or ROLLBACK is paid for.
+- **Writing** takes a ``Session``, in one transaction, because objects of the models say what is stored, and new rows get their
+  ids. On SQLite it takes the write lock at its start: taken later, after a read, SQLite could only refuse it.
+- **Polls** take :class:`server.storage.prepared.Rows`: the same SELECTs of columns without SQLAlchemy's cost for each.
+
+A Session is a Reader too, so a use case that writes can call those that read.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from server.storage.causes import BackupInPlace, DatabaseAbsent, DatabaseInUse, 
 from server.storage.sqlite.file_header import BACKUP_MARK, FileHeader, Identity, application_id_of, identity
 from server.storage.write_status import WriteStatus
 
-_log = structlog.get_logger("server.storage")
+_log = structlog.get_logger(__name__)
 
 _WAIT = 3.0  # seconds; others hold the exclusive lock for moments only, unless a restore is at work
 _AGREE = 0.2  # seconds after which those who share the lock are believed to use another file
