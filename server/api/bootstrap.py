@@ -130,6 +130,6 @@ def _body() -> Enrolment:
     try:
         return Enrolment.model_validate(read_json(raw, limit=_BODY_LIMIT))
     except Unreadable as error:
-        raise Refusal(table.BODY_INVALID, causes=error) from None
+        raise Refusal(table.BODY_INVALID, says=str(error), do="") from None
     except ValidationError as error:
-        raise Refusal(table.BODY_INVALID, causes="; ".join(map(str, problems_of(error)))) from None
+        raise Refusal(table.BODY_INVALID, says="; ".join(map(str, problems_of(error))), do="") from None

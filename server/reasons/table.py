@@ -212,7 +212,7 @@ NETWORK_AMBIGUOUS = Row(
     "network_ambiguous", 400, "request", "the parameter rede is given more than once", "give it once"
 )
 BODY_INCOMPLETE = Row("body_incomplete", 400, "request", "the body ended too early", "send the request again")
-BODY_INVALID = Row("body_invalid", 400, "request", "the body cannot be used: {causes}", "correct what is named")
+BODY_INVALID = Row("body_invalid", 400, "request", "the body cannot be used", "correct the values that are named")
 NOT_FOUND = Row(
     "not_found", 404, "request", "there is nothing at this path", "check the address that the proxy was given"
 )
