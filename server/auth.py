@@ -13,6 +13,7 @@ from server.reasons import table
 from server.reasons.refusal import Refusal
 from server.services.tokens.access import Scope
 from server.services.tokens.admission import Admission, admission
+from server.wiring import Services
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
@@ -29,13 +30,13 @@ def endpoint(
     """The endpoint is for tokens with this scope; others are refused before it runs. Written below the route.
 
     The function gets the caller's :class:`Admission` as its first argument. Another kind of requirement (a person's role) will be
-    a case of :func:`_let_in`, with a rule of its own in the services.
+    a case of :func:`authorized`, with a rule of its own in the services.
     """
 
     def decorate(view: Callable[Concatenate[Admission, Arguments], Answer]) -> Callable[Arguments, Answer]:
         @functools.wraps(view)
         def for_who_is_let_in(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
-            return view(_let_in(requires), *args, **kwargs)
+            return view(authorized(current.services(), requires), *args, **kwargs)
 
         setattr(for_who_is_let_in, _REQUIRES, requires)
         return for_who_is_let_in
@@ -84,11 +85,10 @@ def presented() -> str:
     return bot or bearer
 
 
-def _let_in(requires: Scope) -> Admission:
+def authorized(services: Services, requires: Scope) -> Admission:
     """The owner of the request's token, for the network asked for. Its use is remembered, its owner is put on the log line."""
-    services = current.services()
     now = services.clock()
-    text, network = presented(), _network_asked_for()
+    text, network = presented(), network_asked_for()
     try:
         admitted = admission(services.rows, text, requires, network, now)
     except Refusal as refusal:
@@ -99,7 +99,7 @@ def _let_in(requires: Scope) -> Admission:
     return admitted
 
 
-def _network_asked_for() -> str | None:
+def network_asked_for() -> str | None:
     """``rede``; None when it is missing or empty, as a proxy sends it that does not know its network yet."""
     values = set(request.args.getlist("rede"))
     if len(values) > 1:

@@ -8,7 +8,6 @@ import pytest
 from flask import Flask, g
 
 from server.auth import authorized, network_asked_for, presented
-from server.errors import ApiError
 from server.reasons.refusal import Refusal
 from server.services.tokens.access import Scope
 from server.services.tokens.lifecycle import issue, revoke
@@ -46,7 +45,7 @@ def test_a_token_is_taken_from_one_header_and_never_guessed(headers: dict[str, s
     with APP.test_request_context(headers=headers):
         try:
             found = presented()
-        except (ApiError, Refusal) as error:
+        except Refusal as error:
             found = error.reason
     assert found == expected
 
@@ -69,16 +68,16 @@ def test_a_network_is_asked_for_by_its_code(query: str, expected: str | None) ->
 
 @pytest.mark.parametrize("query", ["rede=SOL&rede=LUA", "rede=SOL&rede="])
 def test_two_networks_at_once_are_refused(query: str) -> None:
-    with APP.test_request_context(query_string=query), pytest.raises(ApiError) as caught:
+    with APP.test_request_context(query_string=query), pytest.raises(Refusal) as caught:
         network_asked_for()
-    assert (caught.value.status, caught.value.reason) == (400, "network_ambiguous")
+    assert (caught.value.row.status, caught.value.reason) == (400, "network_ambiguous")
 
 
 def test_two_tokens_at_once_are_a_bad_request() -> None:
     headers = {BOT: "one", BEARER: "Bearer two"}
-    with APP.test_request_context(headers=headers), pytest.raises(ApiError) as caught:
+    with APP.test_request_context(headers=headers), pytest.raises(Refusal) as caught:
         presented()
-    assert caught.value.status == 400
+    assert caught.value.row.status == 400
 
 
 def test_the_owner_is_put_on_the_log_line_and_the_use_is_remembered() -> None:
