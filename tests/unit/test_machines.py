@@ -265,6 +265,18 @@ def test_a_second_name_or_a_disabled_copy_alone_protects_nothing() -> None:
     assert isinstance(gates.rolled_out(merged(TWIN), world.SET, Selector(), rules), Deny)
 
 
+def test_what_only_may_be_the_machine_is_asked_for_its_never_list_and_not_for_its_share() -> None:
+    """Behind one address with a port for each till, an entry without a port may be any of them."""
+    tills = [till(200 + port, port=port, address="10.0.0.1") for port in (2201, 2202)]
+    other = till(9, name="ACME-LOJA001-PDV9", provider="zanthus", address="", addresses=("10.0.0.1",))
+    host = grouped(Listing((*tills, other))).hosts[0]
+    assert isinstance(gates.rolled_out(host, world.SET, Selector(), policy()), Allow)
+    rules = policy(rollout={"zanthus": {"percent": 100, "never": [other.name]}})
+    denied = gates.rolled_out(host, world.SET, Selector(), rules)
+    assert isinstance(denied, Deny)
+    assert other.name in denied.message
+
+
 def test_the_stores_of_another_network_are_other_stores() -> None:
     rules = policy(freeze=[{"id": "sale", "start": "2026-03-10T08:00", "end": "2026-03-10T20:00", "stores": [2]}])
     foreign = replace(TWIN, name="OTHER-LOJA002-PDV203", network="OTHER", store=2, left_out="network")

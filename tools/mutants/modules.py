@@ -5,7 +5,9 @@ from __future__ import annotations
 _RUNTIME = "client_image/runtime"
 _DOMAIN = f"{_RUNTIME}/domain"
 _UNIT = "tests/unit"
-_ENGINE = (f"{_UNIT}/engine/test_process_one.py", f"{_UNIT}/engine/test_departure.py", f"{_UNIT}/test_machines.py")
+_ENGINE = tuple(
+    f"{_UNIT}/engine/test_{name}.py" for name in ("process_one", "attempts", "departure", "fan_out", "storage")
+)
 
 # Name -> path, then test files.
 MODULES: dict[str, tuple[str, ...]] = {
@@ -13,7 +15,6 @@ MODULES: dict[str, tuple[str, ...]] = {
         f"{_DOMAIN}/rollout.py",
         f"{_UNIT}/test_rollout.py",
         "tests/contract/test_rollout_vectors.py",
-        *_ENGINE,
     ),
     "selection": (f"{_DOMAIN}/selection.py", f"{_UNIT}/engine/test_selection.py", f"{_UNIT}/engine/test_targets.py"),
     "filters": (
@@ -52,7 +53,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "credentials": (f"{_RUNTIME}/adapters/ssh/credentials.py", f"{_UNIT}/test_ssh_credentials.py"),
     "ssh_client": (f"{_RUNTIME}/adapters/ssh/client.py", f"{_UNIT}/test_ssh_client.py", f"{_UNIT}/test_ssh_words.py"),
-    "gates": (f"{_RUNTIME}/engine/gates.py", f"{_UNIT}/test_rollout.py", *_ENGINE),
+    "gates": (f"{_RUNTIME}/engine/gates.py", f"{_UNIT}/engine/test_gates.py", f"{_UNIT}/test_machines.py", *_ENGINE),
     "process_one": (f"{_RUNTIME}/process_one.py", *_ENGINE),
     "terminal": (f"{_RUNTIME}/engine/terminal.py", *_ENGINE),
     "subject_record": (f"{_RUNTIME}/domain/subject_record.py", *_ENGINE),

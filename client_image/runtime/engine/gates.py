@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -43,7 +43,7 @@ class Policy:
     rollouts: Mapping[str, Rollout]
     concentrators: NameList
     rows: tuple[MatrixRow, ...]
-    words: Mapping[str, RoleWords] = field(default_factory=dict)
+    words: Mapping[str, RoleWords]
 
     def rollout_of(self, provider: str) -> Rollout:
         """What the network says, with the provider's default share where it says none; one that nobody described is at 0 %."""
@@ -128,7 +128,7 @@ def in_rollout(host: Host, roles: frozenset[Role], rules: Policy) -> Verdict:
     if isinstance(verdict, Deny) or host.shared is None:
         return verdict
     found = _shut_out(host.shared, roles, rules)
-    if found is None or found[0] == host:
+    if found is None:
         return verdict
     entry, refused = found
     return replace(refused, message=f"{same_as(host, entry)}: {refused.message}")
@@ -137,7 +137,7 @@ def in_rollout(host: Host, roles: frozenset[Role], rules: Policy) -> Verdict:
 @lru_cache(maxsize=1024)
 def _shut_out(machine: Machine, roles: frozenset[Role], rules: Policy) -> tuple[Host, Deny] | None:
     """The first entry that is not in. A share is drawn among what may be touched; ``never`` holds for every entry."""
-    certain = {id(entry) for entry in machine.certain or machine.entries}  # by identity: comparing all with all is slow
+    certain = {id(entry) for entry in machine.certain}  # by identity: comparing all with all is slow
     for entry in machine.entries:
         rule = rules.rollout_of(entry.provider)
         if entry.left_out or entry.role not in roles or id(entry) not in certain:

@@ -90,6 +90,11 @@ def never(one: World) -> Host:
     return world.host()
 
 
+def frozen(one: World) -> dict[str, Any]:
+    one.document = world.config(freeze=[freeze()])
+    return {}
+
+
 REFUSALS: dict[str, tuple[Callable[[World], dict[str, Any]], str, tuple[str, str, str]]] = {
     "a concentrator by role": (
         lambda one: {"host": world.host(role="concentrator")},
@@ -134,6 +139,7 @@ REFUSALS: dict[str, tuple[Callable[[World], dict[str, Any]], str, tuple[str, str
         "power_off",
         ("skipped", "rollout_excluded", ""),
     ),
+    "a freeze": (frozen, "set_value", ("skipped", "frozen", "sale")),
     "after not_after": (
         lambda one: {"not_after": NOON - dt.timedelta(seconds=1)},
         "set_value",
