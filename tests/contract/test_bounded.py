@@ -180,7 +180,7 @@ NAMES = {"loads", "load", "safe_load", "load_all", "safe_load_all", "parse", "de
 
 
 def _parses(tree: ast.AST, bounded_digits: bool) -> Iterator[tuple[int, str]]:
-    """Line and name of each call that parses text by itself."""
+    """Line and name of each call that parses text without the bounded reader."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue

@@ -29,11 +29,11 @@ def _put_before(terminal: Terminal, program: str, text: str) -> None:
 
 
 def wait_held(terminal: Terminal) -> None:
-    """Until somebody waits at the brake."""
+    """Wait until a process waits at the brake."""
     mark = root_of(terminal) / _MARKS[0]
     wait_until(mark.exists, within=PATIENCE_S, what="the brake was reached")
 
 
 def release(terminal: Terminal) -> None:
-    """Let whoever waits, and whoever comes later, go on."""
+    """Let every process continue that waits or comes later."""
     (root_of(terminal) / _MARKS[1]).touch()

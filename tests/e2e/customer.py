@@ -34,7 +34,7 @@ HANGS = 'ENTRYPOINT ["/usr/bin/tini", "--", "sleep", "86400"]'
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """One network's host. `image` is what the installer is told to run, a tag that moves; `first` the local name of FIRST."""
+    """One network's host. `image` is the image that the installer runs, a tag that moves; `first` the local name of FIRST."""
 
     host: DockerHost
     plane: Plane

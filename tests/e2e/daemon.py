@@ -72,7 +72,7 @@ def starting(proxy: Proxy, environment: Mapping[str, str] | None = None) -> Iter
 
 @contextlib.contextmanager
 def running(proxy: Proxy, environment: Mapping[str, str] | None = None) -> Iterator[Daemon]:
-    """The same, once it has said that it started."""
+    """The same, once it has reported its start."""
     with starting(proxy, environment) as daemon:
         daemon.wait("started")
         yield daemon

@@ -143,7 +143,7 @@ def test_a_reinstalled_machine_is_blocked_until_its_key_is_accepted(
 
 
 def set_up_anew(terminal: Terminal) -> None:
-    """Give it host keys that nobody has seen."""
+    """Give it new host keys."""
 
     async def work() -> None:
         options = {"username": "root", "password": "terminal", "known_hosts": None, "config": None, "agent_path": None}

@@ -128,7 +128,7 @@ def test_a_terminal_stays_on(shop: Store, case: str) -> None:
 
 @contextlib.contextmanager
 def nothing_known_of_the_clock(proxy: Proxy) -> Iterator[None]:
-    """Inside, this proxy has never been told the right time and remembers none."""
+    """Inside, this proxy has never received the right time and has none stored."""
     with contextlib.closing(sqlite3.connect(proxy.data / "state.db")) as state:
         known = state.execute("select key, value from meta where key like 'clock_%'").fetchall()
         state.execute("delete from meta where key like 'clock_%'")

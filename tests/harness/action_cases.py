@@ -68,7 +68,7 @@ class Case(_Part):
         return self
 
     def seen(self) -> Facts:
-        """What one look at the terminal told the engine."""
+        """What one observation of the terminal reported to the engine."""
         now = dt.datetime.strptime(self.now, "%Y-%m-%d %H:%M").replace(tzinfo=ZONE)
         base = Facts(
             distro="ubuntu",

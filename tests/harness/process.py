@@ -81,7 +81,7 @@ class Child:
 
 
 def run(argv: Sequence[str | Path], *, stdin: bytes = b"", user: str | None = None, cwd: Path | None = None) -> str:
-    """Run `argv` to its end and give what it printed; a failure is a RuntimeError with what it said. `user` as in `start`."""
+    """Run `argv` to its end and return its output; a failure is a RuntimeError with its output. `user` as in `start`."""
     done = subprocess.run(
         [str(part) for part in argv],
         input=stdin,
@@ -159,7 +159,7 @@ def running(
 
 
 def start_time(pid: int) -> str:
-    """When `pid` started, in clock ticks since boot as text; with the pid it names one process for good. '' if it is gone."""
+    """When `pid` started, in clock ticks since boot as text; with the pid it identifies one process. '' if it has ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (FileNotFoundError, ProcessLookupError):

@@ -116,7 +116,7 @@ class Terminal:
         return hashlib.sha256(repr(sorted(self.listing().items())).encode()).hexdigest()
 
     def cut(self) -> None:
-        """Pull its network cable: what is under way hangs, nobody is told."""
+        """Pull its network cable: what is under way hangs, without a message to any side."""
         self._link("down")
 
     def heal(self) -> None:

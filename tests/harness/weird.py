@@ -92,7 +92,7 @@ def saying(text: bytes) -> Behaviour:
 
 
 def relaying(address: str, port: int, *, first: bytes = b"", cut_after: int | None = None) -> Behaviour:
-    """Be the real server at `address`:`port`, with `first` said before its banner, and cut after that many of its bytes."""
+    """Be the real server at `address`:`port`, with `first` sent before its banner, and cut after that many of its bytes."""
 
     async def behave(reader: StreamReader, writer: StreamWriter) -> None:
         upstream_reader, upstream_writer = await asyncio.open_connection(address, port)

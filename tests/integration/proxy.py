@@ -44,7 +44,7 @@ LONG_S = 300.0  # for what a busy machine may take, and a power-off that is not 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """How a command ended and what it said."""
+    """How a command ended, with its output."""
 
     code: int
     stdout: str
@@ -95,7 +95,7 @@ class Going:
 
     @property
     def so_far(self) -> Said:
-        """What it has said in whole lines until now."""
+        """Its complete lines of output until now."""
         out, err = (path.read_text(encoding="utf-8") for path in self._paths)
         return Said(-1, out[: out.rfind("\n") + 1], err)
 
@@ -247,7 +247,7 @@ class Shop:
         return self.folder / "yard" / "trees" / till
 
     def fingerprint(self, till: str) -> str:
-        """Equal when nothing was written to it in between; not while somebody is logged in."""
+        """Equal when nothing was written to it in between; not while a user is logged in."""
         return digest(self.tree(till))
 
     def events(self, till: str) -> list[str]:

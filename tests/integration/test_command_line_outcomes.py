@@ -151,7 +151,7 @@ def plain(*tills: str, **parts: Any) -> Callable[..., Play]:
 
 
 def a_night_in_the_shop(scene: Scene) -> Seen:
-    """One run over everything that a shop has to offer; nobody's trouble is anybody else's."""
+    """One run over every kind of terminal in a shop; no terminal's failure affects another."""
     strangers = ("off", "hung", "locked", "flood", "no-sudo", "zanthus", "office", "crashes", "stuck", "broken")
     off = scene.shop.host("off")
     hosts = (  # none of these is contacted; at one address they would be one machine with the rules of all
@@ -322,7 +322,7 @@ def lost_keys(scene: Scene) -> Seen:
 
 
 def a_full_disk(scene: Scene) -> Seen:
-    """What cannot be recorded is not done; what was done is told by the next command, once there is space again."""
+    """What cannot be recorded is not done; the next command reports what was done, once there is space again."""
     with workdir("full-disk") as folder:
         proxy = scene.proxy("full", "right", ssh={"parallel": 1})
         proxy.use_data(in_memory(folder / "data", "4m"))

@@ -329,7 +329,7 @@ def test_a_redirect_never_carries_the_token_away(server: Server, store: ConfigSt
 def test_the_environment_sends_neither_token_nor_login_elsewhere(
     server: Server, store: ConfigStore, tmp_path: Path
 ) -> None:
-    """A proxy of the environment is not for loopback; a .netrc is for nobody."""
+    """A proxy of the environment is not used for loopback; a .netrc is never used."""
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login thief password thief\n")
     program = (
         "import sys, pathlib\n"

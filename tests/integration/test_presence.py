@@ -43,7 +43,7 @@ def test_a_living_machine_answers_as_documented(terminal: Terminal) -> None:
 
 
 def test_no_route_to_host_is_silence_and_no_answer(terminal: Terminal) -> None:
-    """On the same network nobody answers for a machine that is off: the kernel says so, fast, and not the machine."""
+    """On the same network no router answers for a machine that is off: the error is the kernel's own, and fast."""
     device = process.run(["ip", "-brief", "route", "get", terminal.address]).split()[2]
     terminal.cut()
     process.run(["ip", "neighbour", "del", terminal.address, "dev", device])

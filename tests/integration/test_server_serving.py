@@ -58,7 +58,7 @@ def log_lines(child: Child) -> list[dict[str, Any]]:
 
 
 def exchange(url: str, request: bytes, *, last: bool = False) -> tuple[str, dict[str, str], bytes]:
-    """Status line, headers and body of the first answer to these bytes; ``last``: nothing more is sent, and it is told so."""
+    """Status line, headers and body of the first answer to these bytes; ``last``: the sending side is closed after them."""
     host, port = url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(request)

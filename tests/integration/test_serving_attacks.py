@@ -65,7 +65,7 @@ def attacked(port: int, *, tls: bool, token: str) -> Iterator[None]:
 
 
 def ask(port: int, tls: bool, path: str = "/health", headers: dict[str, str] | None = None) -> tuple[int, float]:
-    """Status, and seconds on a new connection from an address that attacks nobody."""
+    """Status, and seconds on a new connection from an address without an attack."""
     begun = time.monotonic()
     source = (BYSTANDER, 0)
     if tls:

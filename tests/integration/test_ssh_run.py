@@ -38,7 +38,7 @@ def place(server: sshd.SshServer, client_key: KeyPair) -> Place:
 
 
 async def rest_of(place: Place, group: bytes) -> str:
-    """What is left of a process group, once nothing more goes away by itself."""
+    """What is left of a process group, once no more of its processes end."""
     left = "?"
     for _ in range(80):
         answer = await ask(*place, ("rest", REST.format(group=int(group))))

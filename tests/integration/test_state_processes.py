@@ -30,7 +30,7 @@ BATCHES = 4
 
 
 def _rest(pipe: Connection) -> list[tuple[str, str]]:
-    """What the process had said before it died."""
+    """The output of the process before it ended."""
     said = []
     with contextlib.suppress(EOFError):
         while True:

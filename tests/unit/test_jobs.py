@@ -26,7 +26,7 @@ MINUTE, HOUR, DAY = dt.timedelta(minutes=1), dt.timedelta(hours=1), dt.timedelta
 
 @dataclass(eq=False)
 class Run:
-    """A run that was started: it ends when told, by us or by a signal that it minds."""
+    """A run that was started: it ends on request, by the test or by a signal."""
 
     arguments: Sequence[str]
     stubborn: bool = False

@@ -160,7 +160,7 @@ def test_a_pinned_host_key_is_the_only_one_accepted(pinned: str, trust_new: bool
 
 
 class Connection:
-    """What asyncssh would give: it takes data, and knows what the server said of itself."""
+    """What asyncssh would give: it accepts data, and has the server's description of itself."""
 
     def __init__(self, version: str | None = None) -> None:
         self.data = b""

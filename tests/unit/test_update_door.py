@@ -207,7 +207,7 @@ def test_a_run_whose_end_is_not_known_is_waited_for(tmp_path: Path, words: dict[
 
 
 def test_when_a_run_and_an_update_start_together_one_waits(tmp_path: Path) -> None:
-    """Whatever the order: never a run that goes on while the update was told to go on."""
+    """In any order: a run never continues while the update was allowed to continue."""
     now = dt.datetime.now(dt.UTC)
     for _ in range(200):
         open_door(tmp_path)

@@ -165,7 +165,7 @@ def windows(draw: st.DrawFn) -> Window:
 
 
 def shown(given: Window, now: dt.datetime) -> bool:
-    """Whether a window holds, told from the clock's face alone."""
+    """Whether a window is open, by the clock's face alone."""
     today, before = DAYS[now.weekday()], DAYS[now.weekday() - 1]
     time, days = now.time(), given.weekdays or DAYS
     if given.start < given.end:

@@ -38,7 +38,7 @@ class Killed(BaseException):
 
 @dataclass
 class MemoryClock:
-    """Time passes only while somebody sleeps. A test that moves `at` has the clock jump, and not the host's uptime."""
+    """Time passes only during a sleep. A test that moves `at` has the clock jump, and not the host's uptime."""
 
     at: dt.datetime = NOW
     uptime: float = 5000.0

@@ -21,7 +21,7 @@ def installed(tmp_path: Path) -> Host:
 
 
 def hook(host: Host) -> int:
-    """What Watchtower is told in the running container."""
+    """The answer that Watchtower gets in the running container."""
     code, _ = update_hook.decide(host.folder / "data", host.engine.clock.now())
     (host.folder / "data/door").unlink(missing_ok=True)
     return code

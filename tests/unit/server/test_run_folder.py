@@ -18,7 +18,7 @@ def parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def left(parent: Path, name: str = "flagee-left") -> Path:
-    """As a killed process leaves it: nobody holds the lock."""
+    """As a killed process leaves it: no process holds the lock."""
     folder = parent / name
     folder.mkdir(mode=0o700)
     (folder / "serve.lock").touch()

@@ -108,7 +108,7 @@ def test_a_run_that_is_over_cannot_be_cancelled(state: State, begun: bool) -> No
 
 
 def test_a_pid_that_does_not_hold_the_lock_is_never_signalled(state: State) -> None:
-    """The content may name a pid that the system gave to somebody else since."""
+    """The content may name a pid that now belongs to another process."""
     info = make_info()
     with runs.register(state.folder, info):
         [run] = runs.live_runs(state.folder)
