@@ -64,8 +64,9 @@ def _all(before: NetworkConfig | None, after: NetworkConfig, catalogue: Catalogu
     yield from _overrides(before, after)
     yield from _reach(before, after)
     for path, was, now in differences(before, after):
-        top = path.partition(".")[0].partition("[")[0]
-        if top in _SPOKEN or path.startswith(("ssh.allowed_networks", "concentrators", "compatibility.mode")):
+        if path.partition(".")[0] in _SPOKEN or path.startswith(
+            ("ssh.allowed_networks", "concentrators", "compatibility.mode")
+        ):
             continue
         wider = next((text for key, text in _WIDER.items() if path == key or path.startswith(f"{key}.")), "")
         yield Change(

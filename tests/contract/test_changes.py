@@ -201,6 +201,14 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, str, str]]] = 
         other(schedule=[NIGHT]), other(schedule=[{**NIGHT, "grace": 90, "overlap": "wait"}]),
         ("info", "schedule.night", "changed: overlap, grace of job night"),
     ),
+    "a job with an exception of its own": (
+        other(schedule=[NIGHT]), other(schedule=[{**NIGHT, "params": {"exceptions": ["PDV9"]}}]),
+        ("danger", "schedule.night", "exceptions: 2 (job night); before: powers off up to 12 tills"),
+    ),
+    "a part without words of its own beside one with": (
+        BASE, other(freeze=[*BASE["freeze"], WEEKLY], refresh_interval=600),
+        ("info", "refresh_interval", "changed: refresh_interval: 300 -> 600"),
+    ),
     "another value": (
         BASE, with_actions(**{ZONE: {"params": {"ntp_server": "ntp.example"}}}),
         ("warning", f"actions.{ZONE}.params.ntp_server", f"ntp_server of {ZONE}: none -> ntp.example"),
@@ -275,8 +283,8 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, str, str]]] = 
         ("info", "ssh.allowed_networks", "removed from ssh.allowed_networks: 10.0.0.0/8"),
     ),
     "the same network in two parts": (
-        other(ssh={"allowed_networks": ["10.0.0.0/9", "10.128.0.0/9"]}), BASE,
-        ("info", "ssh.allowed_networks", "removed from ssh.allowed_networks: 10.0.0.0/9, 10.128.0.0/9"),
+        BASE, other(ssh={"allowed_networks": ["10.0.0.0/9", "10.128.0.0/9"]}),
+        ("info", "ssh.allowed_networks", "removed from ssh.allowed_networks: 10.0.0.0/8"),
     ),
     "a concentrator more": (
         BASE, other(concentrators=[*BASE["concentrators"], {"address": "10.0.0.251"}]),
@@ -309,6 +317,7 @@ ALSO = {
     "a rollout that was left out": {"rollout.arius.never", "rollout.arius.pilot"},
     "another zone": {f"actions.{ZONE}.params.timezone"},
     "a job whose action is switched off": {f"actions.{OFF}"},
+    "a part without words of its own beside one with": {"freeze.w"},
 }
 
 
@@ -317,7 +326,7 @@ def test_a_change_is_described_in_words_and_once(case: str) -> None:
     before, after, (level, path, text) = CASES[case]
     found = told(before, after)
     assert [(change.level, change.path) for change in found if text in change.text] == [(level, path)], found
-    assert {change.path for change in found} == {path} | ALSO.get(case, set()), found
+    assert sorted(change.path for change in found) == sorted([path, *ALSO.get(case, ())]), found
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 """A host introduces itself: what it is taken for, which tokens end, and what tells that another machine has its id."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import pytest
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, event, select, update
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import ORMExecuteState, Session
 
 from contracts.ids import uuid7
 from server.reasons.refusal import Refusal
@@ -204,6 +205,39 @@ def test_an_agent_stays_in_its_network_where_the_token_is_for_both(world: World,
     assert row_of(world.session, first.token_id).state == "active"
     assert len(list_tokens(world.session, NOW)) == issued + 1, "the one that was asked with"
     assert world.enroll("S1", token=world.bootstrap(*networks)).kind == "again"
+
+
+# --- two at once ---
+
+
+def test_one_enrolment_of_a_client_at_a_time_sees_which_networks_have_the_agent(world: World) -> None:
+    seen: list[tuple[str, Mapping[str, object]]] = []
+
+    def note(state: ORMExecuteState) -> None:
+        if isinstance(state.statement, Select):
+            compiled = state.statement.compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]
+            seen.append((" ".join(str(compiled).split()), compiled.params))
+
+    token = world.bootstrap("S1")
+    client_id = principal(world.session, token, "S1").client_id
+    event.listen(world.session, "do_orm_execute", note)
+    world.enroll(token=token)
+    [client, agent] = [place for place, (text, _) in enumerate(seen) if " FOR " in text]
+    assert seen[client] == (
+        "SELECT clients.id FROM clients WHERE clients.id = %(id_1)s::INTEGER FOR NO KEY UPDATE",
+        {"id_1": client_id},
+    )
+    assert "FROM agents" in seen[agent][0]
+    assert seen[agent][0].endswith(" FOR UPDATE")
+    assert client < min(place for place, (text, _) in enumerate(seen) if "FROM agents" in text) < agent
+
+
+def test_what_another_process_wrote_of_the_agent_meanwhile_is_replaced(world: World) -> None:
+    world.enroll()
+    elsewhere = update(Agent).values(hostname="pdv-2").execution_options(synchronize_session=False)
+    world.session.execute(elsewhere)
+    assert world.enroll().signs == ("hostname",)
+    assert [row[2] for row in world.agents()] == ["pdv"]
 
 
 # --- tokens that work once ---
