@@ -22,12 +22,13 @@ from runtime.actions.announced import ANNOUNCED
 from runtime.actions.registry import ACTIONS
 from runtime.adapters import assets
 from runtime.domain.action import Action, Target
-from runtime.domain.catalogue import DRIVEN, build
+from runtime.domain.catalogue import build
 
 _ROOT = Path(__file__).resolve().parents[1]
 _SKELETONS = Path(__file__).parent / "skeletons"
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)+", re.ASCII)
 _LONGEST = 48
+TARGETS: frozenset[Target] = frozenset({"terminal"})  # those that there are skeletons for
 _REGISTRY = "client_image/runtime/actions/registry.py"
 _ANNOUNCED = "client_image/runtime/actions/announced.py"
 _LEVELS = "compat_matrix/actions.yaml"
@@ -73,8 +74,10 @@ def check(name: str, effect: str, target: str) -> Action | None:
         raise Refused(f"EFFECT={effect} is unknown; one of {', '.join(get_args(Effect))} is expected")
     if target not in get_args(Target):
         raise Refused(f"TARGET={target} is unknown; one of {', '.join(get_args(Target))} is expected")
-    if target not in DRIVEN:
-        raise Refused(f"nothing drives actions on a {target} yet; there are drivers for: {', '.join(sorted(DRIVEN))}")
+    if target not in TARGETS:
+        raise Refused(
+            f"no skeleton of an action on a {target} yet; there are skeletons for: {', '.join(sorted(TARGETS))}"
+        )
     known = build(ACTIONS).names
     announced = next((one for one in ANNOUNCED if one.name == name), None)
     if announced is not None and announced.target != target:

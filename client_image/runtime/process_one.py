@@ -12,6 +12,7 @@ import contextlib
 from runtime.domain.action import Decision, Done, Failed, Refused, Stage
 from runtime.domain.errors import HostError, Permanent, RunError, Transient
 from runtime.domain.facts import Facts
+from runtime.domain.fitting import STEPS, misfit
 from runtime.domain.model import CONNECTION, HOST_KEY, IDENTITY, Allow, Deny, Host, HostResult, Outcome, Reason, Verdict
 from runtime.domain.ports import Driver, Observation
 from runtime.domain.subject_record import Ended, SubjectRecord, last_line
@@ -63,8 +64,7 @@ class SubjectRun:
         if ended := self.check_before_connection():
             return ended
         async with contextlib.AsyncExitStack() as held:
-            # Two observations at once do no harm, and one must not make the night's change skip the host.
-            if self.action.effect != "read" and (ended := await self.lock(held)):
+            if ended := await self.lock(held):
                 return ended
             await self.connect(held)
             while True:
@@ -90,15 +90,26 @@ class SubjectRun:
         return None
 
     async def lock(self, held: contextlib.AsyncExitStack) -> Ended | None:
+        """Two observations at once do no harm, and one must not make the night's change skip the host: only what changes a
+        machine keeps it to itself. What delivers its rows keeps out the same action alone."""
+        only = ""
+        if self.action.effect == "read":
+            if "rows" not in STEPS[self.action.target]:
+                return None
+            only = self.action.name
         owner = f"run {self.run.job.info.run_id} ({self.action.name})"
-        holder = await held.enter_async_context(self.run.locks.try_lock(self.host, owner))
+        holder = await held.enter_async_context(self.run.locks.try_lock(self.host, owner, only))
         locked = Allow() if holder is None else Deny(Outcome.SKIPPED, Reason.HOST_LOCKED, holder)
         return self.record.note("lock", locked)
 
     async def connect(self, held: contextlib.AsyncExitStack) -> None:
         """Reach the subject, until ``held`` ends. What may pass is tried again, here and never later: nothing was sent yet."""
         run, record = self.run, self.record
-        self.driver = run.drivers[self.action.target](self.host, self.binding, run)
+        make = run.drivers.get(self.action.target)
+        if make is None:
+            text = f"nothing in this version drives a {self.action.target}"
+            raise Permanent(Outcome.FAILED, Reason.INTERNAL, text)
+        self.driver = make(self.host, self.binding, run)
         failed = ""
         while True:
             record.attempts += 1
@@ -178,12 +189,8 @@ class SubjectRun:
     async def check(self, stage: Stage) -> Ended | None:
         """Whether the stage may be applied: it fits the action, this is no dry-run, and the gates of time let it through."""
         run, record = self.run, self.record
-        if self.action.effect == "read":
-            text = f"{self.action.name} only reads, but asked to apply {stage.name}"
-            raise Permanent(Outcome.FAILED, Reason.INTERNAL, text)
-        if stage.confirm == "receipt":  # a sink's word; looking at the terminal again would prove nothing
-            text = f"{stage.name} asks for a receipt, which no terminal gives. Nothing was changed by this stage"
-            raise Permanent(Outcome.FAILED, Reason.INTERNAL, text)
+        if why := misfit(self.action, stage):
+            raise Permanent(Outcome.FAILED, Reason.INTERNAL, f"{why}. Nothing was changed by this stage")
         record.writes = stage.confirm != "gone"
         storage = record.facts.storage if record.facts is not None and record.writes else None
         if storage is not None and storage.read_only:

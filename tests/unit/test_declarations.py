@@ -1,14 +1,16 @@
-"""What the declarations of actions must fit, found when the catalogue is built: options of the first generation, a driver."""
+"""What the declarations of actions must fit, found when the catalogue is built: options of the first generation, its target."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
 from runtime.actions.registry import ACTIONS, catalogue
-from runtime.domain.action import LegacyOption, Target
+from runtime.domain.action import Action, LegacyOption
 from runtime.domain.catalogue import build
+from runtime.domain.sources import Query
 
 ZONE = catalogue().actions["update_endpoint_timezone"]
 
@@ -35,7 +37,61 @@ def test_an_option_that_does_not_fit_is_refused_when_the_catalogue_is_built(
         build([ZONE, other])
 
 
-@pytest.mark.parametrize("target", ["network", "concentrator"])
-def test_an_action_that_nothing_drives_is_refused_when_the_catalogue_is_built(target: Target) -> None:
-    with pytest.raises(ValueError, match=f"nothing drives actions on a {target}"):
-        build([dataclasses.replace(ZONE, target=target)])
+ROWS = Action(
+    "collect",
+    (),
+    "1.0.0",
+    "Collect.",
+    "read",
+    target="concentrator",
+    roles=frozenset({"concentrator"}),
+    queries=(Query("rows", "mysql", "SELECT 1"),),
+    steps=("rows",),
+    confirms=("receipt",),
+)
+PLAN = Action("plan", (), "1.0.0", "Plan.", "change", target="network", roles=frozenset(), steps=("call",))
+# An action that fits, what is changed in it, and a part of the sentence that refuses it.
+MISFITS: dict[str, tuple[Action, dict[str, Any], str]] = {
+    "queries on a terminal": (ZONE, {"queries": ROWS.queries}, "declare `observe` instead of `queries`"),
+    "rows on a terminal": (
+        ZONE,
+        {"steps": ("file", "rows")},
+        "no terminal takes rows steps: `steps` may name script, file; or change its target to concentrator",
+    ),
+    "a receipt of a terminal": (
+        ZONE,
+        {"confirms": ("state", "receipt")},
+        "no terminal gives a proof by receipt: `confirms` may name state, gone; or change its target to concentrator",
+    ),
+    "a script on a concentrator": (
+        ROWS,
+        {"observe": "id"},
+        "nobody logs in to a concentrator: declare `queries` instead",
+    ),
+    "root on a concentrator": (ROWS, {"needs_root": True}, "nobody logs in to a concentrator: leave `needs_root` out"),
+    "a file on a concentrator": (ROWS, {"steps": ("file",)}, "no concentrator takes file steps: `steps` may name rows"),
+    "a concentrator that goes": (ROWS, {"confirms": ("gone",)}, "no concentrator gives a proof by gone"),
+    "a concentrator's state": (ROWS, {"confirms": ("state",)}, "change its target to terminal or network"),
+    "a change of a concentrator": (ROWS, {"effect": "change"}, "its effect is `read`"),
+    "a concentrator with another role": (
+        ROWS,
+        {"roles": frozenset({"checkout"})},
+        r"roles=frozenset\(\{'concentrator'\}\)",
+    ),
+    "a script on a network": (PLAN, {"observe": "id"}, "nobody logs in to a network: declare `queries` instead"),
+    "a file on a network": (PLAN, {"steps": ("file",)}, "no network takes file steps: `steps` may name call"),
+    "a receipt of a network": (PLAN, {"confirms": ("receipt",)}, "no network gives a proof by receipt"),
+    "a network with a role": (
+        PLAN,
+        {"roles": frozenset({"checkout"})},
+        r"a network has no role: declare roles=frozenset\(\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MISFITS)
+def test_a_declaration_that_does_not_fit_its_target_is_refused_with_what_to_change(case: str) -> None:
+    action, changes, said = MISFITS[case]
+    build([action])
+    with pytest.raises(ValueError, match=f"^{action.name}: .*{said}"):
+        build([dataclasses.replace(action, **changes)])

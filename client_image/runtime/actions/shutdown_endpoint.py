@@ -110,4 +110,5 @@ ACTION = Action(
     decide=_decide,
     foresee=_foresee,
     stages=1,
+    confirms=("gone",),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,8 +13,13 @@ from contracts.config import Effect, Role
 from contracts.secret import Secret
 from runtime.domain.model import Change, Host
 
+if TYPE_CHECKING:  # no action on a terminal needs them
+    from runtime.domain.deliveries import Deliver
+    from runtime.domain.sources import ApiCall, Query
+
 Target = Literal["terminal", "concentrator", "network"]
 Confirm = Literal["state", "gone", "receipt"]
+StepKind = Literal["script", "file", "rows", "call"]
 TERMINALS: frozenset[Role] = frozenset({"checkout", "self_checkout"})
 
 
@@ -52,6 +57,7 @@ def harmless_parameters(params: type[Params]) -> frozenset[str]:
 class Script:
     """A POSIX sh step, run under ``set -eu`` as root. ``variables`` are assigned before it, quoted: values are never pasted."""
 
+    kind: ClassVar[StepKind] = "script"
     name: str
     text: str
     variables: Mapping[str, str | Secret] = field(default_factory=dict)
@@ -61,6 +67,7 @@ class Script:
 class WriteFile:
     """Put exactly ``content`` at ``path``: temporary file beside it, mode, owner, rename. ``backup``: dated copies to keep."""
 
+    kind: ClassVar[StepKind] = "file"
     name: str
     path: str
     content: bytes
@@ -69,7 +76,7 @@ class WriteFile:
     backup: int = 0
 
 
-Step = Script | WriteFile
+Step: TypeAlias = "Script | WriteFile | Deliver | ApiCall"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +115,7 @@ class Stage:
     ``why``: what the terminal itself says about why this is still needed; told when a step fails or the stage does
     not converge.
     ``changes``: what it replaces, with the values before and after; ``summary``: what it does, where that says more.
+    ``watermark``: of a stage that delivers rows, up to where its source is delivered once the receipt came.
     """
 
     name: str
@@ -118,6 +126,7 @@ class Stage:
     summary: tuple[str, ...] = ()
     why: str = ""
     changes: tuple[Change, ...] = ()
+    watermark: str = ""
 
 
 Decision = Done | Failed | Refused | Stage
@@ -134,13 +143,16 @@ class LegacyOption:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One action. ``observe`` is a read-only POSIX sh script; its ``key=value`` lines arrive in ``Facts.observed``.
+    """One action. On a terminal ``observe`` is a read-only POSIX sh script; its ``key=value`` lines arrive in ``Facts.observed``.
+    Elsewhere ``queries`` are read, and their rows arrive in SourceFacts or NetworkFacts.
 
     The engine assigns every parameter to ``P_<name>`` before it (booleans yes/no, None empty), quoted. ``needs_root``: observe
     and steps run elevated. ``foresee(params, host, now)``: the part of ``decide`` that needs no facts of the terminal, for
     `schedule --explain`; ``now`` carries the network's zone. ``does``: a verb for people, as in "powers off 12 hosts".
     ``defaults``: parameters that the network's document gives, each with the dotted path of its value. ``legacy``:
-    its options of the first generation. ``available`` is False for names that this version only knows.
+    its options of the first generation. ``steps`` and ``confirms``: the kinds of steps and of proofs that its stages may have;
+    empty: every step that its target takes, and the usual proof (runtime.domain.fitting). ``available`` is False for names that
+    this version only knows.
     """
 
     name: str
@@ -153,11 +165,14 @@ class Action:
     params: type[Params] = Params
     needs_root: bool = False
     observe: str = ""
+    queries: tuple[Query, ...] = ()
     decide: Callable[[Any, Any, Host], Decision] | None = None
     foresee: Callable[[Any, Host, dt.datetime], Refused | None] | None = None
     defaults: Mapping[str, str] = field(default_factory=dict)
     does: str = ""
     stages: int = 4
+    steps: tuple[StepKind, ...] = ()
+    confirms: tuple[Confirm, ...] = ()
     legacy: tuple[LegacyOption, ...] = ()
 
     @property

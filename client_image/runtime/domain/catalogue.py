@@ -15,11 +15,9 @@ from pydantic import BaseModel
 
 from contracts.secret import sounds_secret
 from contracts.visible import quoted
-from runtime.domain.action import Action, LegacyOption, Target, is_secret
+from runtime.domain.action import Action, LegacyOption, is_secret
 from runtime.domain.errors import UsageFault
-
-DRIVEN: frozenset[Target] = frozenset({"terminal"})
-"""Kinds of subject that the engine has a driver for. Over SSH an action on another kind would touch the wrong machine."""
+from runtime.domain.fitting import misfits
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +62,9 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def build(actions: Iterable[Action]) -> Catalogue:
-    """Raises ValueError for mistakes of ours, which a test finds: a name that two actions claim, an available action that nothing
-    drives, a parameter that sounds like a secret and is not typed as one, an option of the first generation that does not fit."""
+    """Raises ValueError for mistakes of ours, which a test finds: a name that two actions claim, a declaration that does not fit
+    its target, a parameter that sounds like a secret and is not typed as one, an option of the first generation that does not
+    fit."""
     options: dict[str, LegacyOption] = {}
     by_name: dict[str, Action] = {}
     names: dict[str, str] = {}
@@ -75,10 +74,8 @@ def build(actions: Iterable[Action]) -> Catalogue:
                 raise ValueError(f"{quoted(name)} is claimed by {names[name]} and {action.name}")
             names[name] = action.name
         by_name[action.name] = action
-        if action.available and action.target not in DRIVEN:
-            raise ValueError(
-                f"{action.name}: nothing drives actions on a {action.target} yet, so it cannot be available"
-            )
+        for misfit in misfits(action):
+            raise ValueError(f"{action.name}: {misfit}")
         for one in action.legacy:
             if options.setdefault(one.option, one) != one:
                 raise ValueError(f"{action.name}: {one.option} is declared differently by another action")

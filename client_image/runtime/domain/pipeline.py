@@ -20,7 +20,7 @@ from contracts.document import problems_of
 from contracts.ids import correlation_id, uuid7
 from contracts.secret import Secret
 from runtime.domain import compatibility_guard
-from runtime.domain.action import Action, Params, secrets_of
+from runtime.domain.action import Action, Params, Target, secrets_of
 from runtime.domain.catalogue import Catalogue
 from runtime.domain.document_names import names_of, replacement_of, require_no_stronger, settings_of
 from runtime.domain.errors import UsageFault
@@ -74,6 +74,11 @@ class Job:
 
     def binding(self, provider: str) -> Binding:
         return self.bindings.get(provider, self.default)
+
+    @property
+    def target(self) -> Target:
+        """What one outcome is about, the same for every provider."""
+        return self.default.action.target
 
     @property
     def effect(self) -> Effect:
@@ -204,6 +209,10 @@ def overridden(asked: Action, provider: str, config: NetworkConfig, known: Knowl
     replacement = replacement_of(asked.name, provider, config, known.names(provider), shipped)
     action = known.catalogue.override(asked.name, replacement)
     require_no_stronger(provider, asked, action)
+    if action.target != asked.target:
+        kinds = f"is on a {action.target} instead of a {asked.target}"
+        text = f"for provider {provider}, {action.name} replaces {asked.name}, but {kinds}"
+        raise UsageFault("bad_override", text, "correct `overrides`")
     return action
 
 

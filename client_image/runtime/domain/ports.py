@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,9 +17,11 @@ from runtime.domain.model import Host, HostResult, Listing, Reason, RunInfo, Sel
 if TYPE_CHECKING:  # many commands need the ports, and few what these are about
     from contracts.config import NetworkConfig
     from runtime.domain.action import Stage
+    from runtime.domain.deliveries import Delivery, Parcel, Receipt
     from runtime.domain.departure import Departure
     from runtime.domain.facts import Storage
     from runtime.domain.identity import Claim, Finding, Kin
+    from runtime.domain.sources import ApiCall, Query, Row
     from runtime.domain.subject_record import Ended
     from runtime.domain.witnesses import Witness
 
@@ -114,6 +116,57 @@ class OpenInventory(Protocol):
     """Opens the inventory that a document describes. ``within``: seconds for a reading, where the caller has no more."""
 
     def __call__(self, config: NetworkConfig, *, within: float | None = None) -> Inventory: ...
+
+
+class Source(Protocol):
+    """Open databases of one concentrator. Raises HostError."""
+
+    async def read(self, query: Query, values: Mapping[str, Any]) -> Sequence[Row]:
+        """``values`` are bound by name. In a session that cannot write."""
+        ...
+
+
+class Sources(Protocol):
+    def connect(self, host: Host) -> AbstractAsyncContextManager[Source]: ...
+
+
+class Service(Source, Protocol):
+    """An open API of a network."""
+
+    async def call(self, step: ApiCall) -> str:
+        """What was done, for people. Raises Rejected or AnswerLost (runtime.domain.deliveries)."""
+        ...
+
+
+class Services(Protocol):
+    def connect(self, host: Host) -> AbstractAsyncContextManager[Service]: ...
+
+
+class Sink(Protocol):
+    async def deliver(self, parcel: Parcel) -> Receipt:
+        """Raises Rejected when nothing was taken, for certain; AnswerLost when that is not known."""
+        ...
+
+
+class Deliveries(Protocol):
+    """Watermarks, and deliveries that wait for their receipt: at most one a subject and action. Raises StateUnavailable; what it
+    has done is durable when it returns."""
+
+    async def load(self, host: Host, action: str) -> tuple[str, Delivery | None]:
+        """The watermark, empty before the first one, and the delivery that waits."""
+        ...
+
+    async def begin(self, delivery: Delivery) -> None:
+        """Keep the delivery; one that waits already stays as it is."""
+        ...
+
+    async def withdraw(self, delivery: Delivery) -> None:
+        """Forget a delivery of which nothing was taken."""
+        ...
+
+    async def acknowledge(self, delivery: Delivery) -> None:
+        """Move the watermark and forget the delivery, in one transaction."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +279,9 @@ class IdentityBook(Protocol):
 
 
 class HostLocks(Protocol):
-    def try_lock(self, host: Host, owner: str) -> AbstractAsyncContextManager[str | None]:
-        """Enter with None when locked by us, else with a sentence that says who holds it since when."""
+    def try_lock(self, host: Host, owner: str, name: str = "") -> AbstractAsyncContextManager[str | None]:
+        """Enter with None when locked by us, else with a sentence that says who holds it since when. ``name``: for a lock beside
+        the one that keeps a machine to itself."""
         ...
 
 
@@ -255,6 +309,7 @@ __all__ = [
     "Answer",
     "Applied",
     "Clock",
+    "Deliveries",
     "Driver",
     "HostBook",
     "HostLocks",
@@ -267,7 +322,12 @@ __all__ = [
     "PinnedKey",
     "Proof",
     "Remote",
+    "Service",
+    "Services",
     "Session",
+    "Sink",
+    "Source",
+    "Sources",
     "SshNotes",
     "StepRecord",
     "Watch",

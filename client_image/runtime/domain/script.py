@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from contracts.bounded import whole
 from contracts.secret import MASK, Secret
 from contracts.visible import quoted
-from runtime.domain.action import Step, WriteFile
+from runtime.domain.action import Script, WriteFile
 from runtime.domain.model import Reason
 from runtime.domain.ports import Answer
 
@@ -125,7 +125,7 @@ def assignments(variables: Mapping[str, str | Secret], *, masked: bool = False) 
     return "".join(lines)
 
 
-def render_step(step: Step, *, masked: bool = False) -> str:
+def render_step(step: Script | WriteFile, *, masked: bool = False) -> str:
     """The text of a section that does the step."""
     if isinstance(step, WriteFile):
         return _render_write(step)

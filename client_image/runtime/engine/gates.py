@@ -69,8 +69,9 @@ def policy(config: NetworkConfig, providers: Mapping[str, Provider], rows: tuple
 def early(host: Host, binding: Binding, job: Job, rules: Policy, now: dt.datetime) -> Iterator[tuple[str, Verdict]]:
     """The gates that need no connection, in their order, each with its name. A run asks them for every host; `schedule --explain`
     asks the very same for a planned instant."""
-    yield "role", role(host, binding.action, rules)
-    yield "rollout", rolled_out(host, binding.action, job.info.selector, rules)
+    if binding.action.target != "network":  # which has no role and no share: it is no machine
+        yield "role", role(host, binding.action, rules)
+        yield "rollout", rolled_out(host, binding.action, job.info.selector, rules)
     yield "freeze", frozen(host, binding.action, rules, now)
     yield "time", in_time(job, now)
 

@@ -14,7 +14,7 @@ from contracts.config import NetworkConfig
 from runtime.domain.background import in_background
 from runtime.domain.errors import InventoryUnavailable, RunCancelled, RunError
 from runtime.domain.identity import entry_index
-from runtime.domain.model import Host, HostResult, Listing, Missing, Reason, RunInfo, RunReport
+from runtime.domain.model import Host, HostResult, Listing, Missing, Reason, RunReport
 from runtime.domain.pipeline import Job
 from runtime.domain.ports import Inventory
 from runtime.domain.selection import select
@@ -50,20 +50,35 @@ async def no_question(job: Job, hosts: list[Host]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The hosts that a run means, the values of its filters that mean none, and all that the inventory lists."""
+    """The subjects of a run, the values of its filters that mean none, and all that the inventory lists. ``members``: the hosts
+    that are meant, where the network is the subject."""
 
-    hosts: list[Host]
+    subjects: list[Host]
     missing: tuple[Missing, ...]
     listing: Listing
+    members: Sequence[Host] = ()
 
 
-async def find_hosts(inventory: Inventory, info: RunInfo) -> Found:
-    """Raises InventoryUnavailable, or NoHostMatched with what was asked."""
-    listing = await in_background(partial(inventory.read, info.selector))
+async def find_subjects(job: Job, inventory: Inventory, config: NetworkConfig) -> Found:
+    """Raises InventoryUnavailable, or NoHostMatched with what was asked. The configuration alone says which concentrators there
+    are; a network that has no host yet is a subject all the same."""
+    info = job.info
+    if job.target == "concentrator":
+        from runtime.domain.subjects import concentrators
+
+        listing = concentrators(config)
+    else:
+        listing = await in_background(partial(inventory.read, info.selector))
     chosen = select(listing, replace(info.selector, limit=None))
     unmatched = missing(info.selector, listing.entries, chosen)
-    require_found(info, unmatched, chosen)
-    return Found(chosen[: info.selector.limit], unmatched, listing)
+    hosts = chosen[: info.selector.limit]
+    if job.target != "network" or unmatched:
+        require_found(info, unmatched, chosen)
+    if job.target == "network":
+        from runtime.domain.subjects import network_subject
+
+        return Found([network_subject(config)], unmatched, listing, hosts)
+    return Found(hosts, unmatched, listing)
 
 
 T = TypeVar("T")
@@ -85,7 +100,13 @@ async def _in_time(waiting: Coroutine[Any, Any, T], stop: Stop, left: float, dur
 
 
 async def _agreed(
-    job: Job, inventory: Inventory, stop: Stop, confirm: Confirm, left: Callable[[], float], over: str
+    job: Job,
+    inventory: Inventory,
+    config: NetworkConfig,
+    stop: Stop,
+    confirm: Confirm,
+    left: Callable[[], float],
+    over: str,
 ) -> tuple[Job, Found]:
     """The hosts of the run, which somebody has agreed to where that is asked. Raises RunError; then no host was touched."""
     no_inventory = InventoryUnavailable(
@@ -93,11 +114,11 @@ async def _agreed(
         f"{over}, and the inventory has not answered: no host was touched",
         "`flageemonitor-run doctor` shows whether the inventory answers",
     )
-    reading = find_hosts(inventory, job.info)
+    reading = find_subjects(job, inventory, config)
     found = await _in_time(reading, stop, left(), "while the inventory was being read", no_inventory)
     job = replace(job, info=replace(job.info, missing=found.missing))
     no_word = RunCancelled("deadline", f"{over}, and nobody has confirmed the run: no host was touched")
-    await _in_time(confirm(job, found.hosts), stop, left(), "before the run was confirmed", no_word)
+    await _in_time(confirm(job, found.subjects), stop, left(), "before the run was confirmed", no_word)
     return job, found
 
 
@@ -195,13 +216,18 @@ async def execute(
         return max(0.0, ends - context.clock.monotonic())
 
     try:
-        job, found = await _agreed(job, inventory, context.stop, confirm, left, over)
-        hosts, entries = found.hosts, found.listing.entries
+        job, found = await _agreed(job, inventory, config, context.stop, confirm, left, over)
+        hosts, entries = found.subjects, found.listing.entries
     except RunError as error:
         with contextlib.suppress(RunError):  # its caller must hear what stopped the run, not that it went unrecorded
             await context.ledger.refuse(job.info, error)
         raise
-    context = replace(context, entries=entry_index(entries), spare=lambda: 0.0 if fan_out.waiting else left())
+    context = replace(
+        context,
+        entries=entry_index(entries),
+        members=found.members,
+        spare=lambda: 0.0 if fan_out.waiting else left(),
+    )
     if job.effect == "disrupt":
         leaving = {host.address for host in hosts}
         context = replace(context, neighbours=Neighbours(places(config), entries, leaving))

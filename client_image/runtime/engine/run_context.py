@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
@@ -23,7 +23,8 @@ class RunContext:
     ``connect_attempts``: the most that are made for one; ``spare``: seconds that the run has for a subject without making others
     wait.
 
-    Filled in once the inventory was read: ``entries``: all that it knows, indexed; ``neighbours``: who may vouch for a store.
+    Filled in once the inventory was read: ``entries``: all that it knows, indexed; ``members``: the hosts that a run on the
+    network selects; ``neighbours``: who may vouch for a store.
     """
 
     job: Job
@@ -39,4 +40,5 @@ class RunContext:
     connect_attempts: int = 1
     spare: Callable[[], float] = lambda: inf
     entries: EntryIndex = field(default_factory=EntryIndex)
+    members: Sequence[Host] = ()
     neighbours: Neighbours = field(default_factory=Neighbours)

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from runtime.domain import script
-from runtime.domain.action import Params, Stage, Step
+from runtime.domain.action import Params, Script, Stage, Step, WriteFile
 from runtime.domain.departure import departed
 from runtime.domain.errors import HostError, Permanent, Transient
 from runtime.domain.facts import Facts, Privilege
@@ -86,7 +86,10 @@ class Terminal:
 
     async def prepare(self, stage: Stage) -> None:
         """Render the steps; before a stage that ends the machine, ask who answers now: the best witness of what comes after."""
-        self._sections = [(f"step:{number}", script.render_step(step)) for number, step in enumerate(stage.steps)]
+        steps = [
+            step for step in stage.steps if isinstance(step, Script | WriteFile)
+        ]  # process_one lets no other through
+        self._sections = [(f"step:{number}", script.render_step(step)) for number, step in enumerate(steps)]
         if stage.confirm == "gone":
             nearby = self._run.neighbours.of(self._host, own=self._host.addresses)
             self._own_address = nearby.own_address

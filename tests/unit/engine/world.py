@@ -170,10 +170,12 @@ class MemoryLocks:
     def __init__(self, holders: Mapping[str, str] | None = None) -> None:
         self.holders = dict(holders or {})
         self.taken: list[str] = []
+        self.names: list[str] = []
 
     @contextlib.asynccontextmanager
-    async def try_lock(self, host: Host, owner: str) -> AsyncIterator[str | None]:
+    async def try_lock(self, host: Host, owner: str, name: str = "") -> AsyncIterator[str | None]:
         self.taken.append(host.name)
+        self.names.append(name)
         yield self.holders.get(host.name)
 
 
@@ -247,7 +249,17 @@ def climb(facts: Facts, params: BaseModel, host: Host) -> Decision:
 
 LOOK = Action("look_at_value", ("old_look",), "1.0.0", "Look.", "read", observe="look", decide=look)
 SET = Action("set_value", ("old_set",), "1.0.0", "Set.", "change", params=Settings, observe="look", decide=decide)
-OFF = Action("power_off", (), "1.0.0", "Off.", "disrupt", observe="look", decide=power_off, stages=1)
+OFF = Action(
+    "power_off",
+    (),
+    "1.0.0",
+    "Off.",
+    "disrupt",
+    observe="look",
+    decide=power_off,
+    stages=1,
+    confirms=("gone",),
+)
 CLIMB = Action("climb_up", (), "1.0.0", "Climb.", "change", observe="look", decide=climb)
 LATER = Action("later", (), "0.0.0", "Not yet.", "change")
 

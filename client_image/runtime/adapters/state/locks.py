@@ -34,16 +34,17 @@ class FileLocks:
             private_folder(self._folder)
 
     @contextlib.asynccontextmanager
-    async def try_lock(self, host: Host, owner: str) -> AsyncIterator[str | None]:
-        """One holder for each machine, whatever the action. None when it is ours, else who holds it since when.
+    async def try_lock(self, host: Host, owner: str, name: str = "") -> AsyncIterator[str | None]:
+        """One holder for each machine, whatever the action; with ``name`` one for each machine and name. None when it is ours,
+        else who holds it since when.
 
         By the names of all entries that reach the machine, not by the rollout's identity, which a PDV001 and a SELF001 of one
         store share; and by where it is connected to, for a run whose inventory had another name for it.
         """
-        names = (*host.machine.locks, *([f"{host.address}:{host.port}"] if host.address else []))
+        places = (*host.machine.locks, *([f"{host.address}:{host.port}"] if host.address else []))
         with contextlib.ExitStack() as held:
-            for name in names:
-                holder = held.enter_context(self._hold("host", name, owner))
+            for place in places:
+                holder = held.enter_context(self._hold("host", f"{place} {name}".strip(), owner))
                 if holder is not None:
                     yield holder
                     return

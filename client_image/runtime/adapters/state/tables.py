@@ -236,6 +236,29 @@ job_starts = Table(
     UniqueConstraint("job_id", "planned_at"),
 )
 
+watermarks = Table(
+    "watermarks",
+    metadata,
+    Column("network", String(64), primary_key=True),
+    Column("subject", String(255), primary_key=True),
+    Column("action", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("moved_at", Instant, nullable=False),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("network", String(64), primary_key=True),
+    Column("subject", String(255), primary_key=True),
+    Column("action", String(64), primary_key=True),
+    Column("stage", Text, nullable=False),
+    Column("run_id", String(64), nullable=False),
+    Column("watermark", Text, nullable=False),
+    Column("parcels", Text, nullable=False),
+    Column("begun_at", Instant, nullable=False),
+)
+
 daemon_status = Table(
     "daemon_status",
     metadata,

@@ -20,6 +20,7 @@ from runtime.adapters.state.migrations.versions import (
     v0005_what_was_started,
     v0006_recognised,
     v0007_outbox_delivery,
+    v0008_deliveries,
 )
 
 # Every step, the first one first.
@@ -31,6 +32,7 @@ STEPS = (
     v0005_what_was_started,
     v0006_recognised,
     v0007_outbox_delivery,
+    v0008_deliveries,
 )
 
 

@@ -1,0 +1,87 @@
+"""The driver of a network as a whole: read and changed through APIs, above all Zabbix. One outcome for the network.
+
+Loaded only by runs on networks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from runtime.domain.action import Stage
+from runtime.domain.deliveries import AnswerLost, Rejected
+from runtime.domain.errors import Permanent, Transient
+from runtime.domain.model import Host, Outcome, Reason, StepRecord
+from runtime.domain.pipeline import Binding
+from runtime.domain.ports import Applied, Observation, Proof, Service, Services
+from runtime.domain.sources import ApiCall, NetworkFacts, values_of
+from runtime.engine.run_context import RunContext
+
+
+@dataclass(slots=True)
+class Networks:
+    """``timeout``: seconds for one query or call."""
+
+    services: Services
+    timeout: float
+
+    def __call__(self, host: Host, binding: Binding, run: RunContext) -> Network:
+        return Network(self, host, binding, run)
+
+
+class Network:
+    """Implements Driver."""
+
+    _service: Service
+
+    def __init__(self, shared: Networks, host: Host, binding: Binding, run: RunContext) -> None:
+        self._shared, self._host, self._run = shared, host, run
+        self._action, self._params = binding.action, binding.params
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[str]:
+        async with self._shared.services.connect(self._host) as service:
+            self._service = service
+            yield ""
+
+    async def observe(self) -> Observation:
+        values, rows = values_of(self._params), {}
+        for query in self._action.queries:
+            try:
+                async with asyncio.timeout(self._shared.timeout):
+                    rows[query.name] = await self._service.read(query, values)
+            except TimeoutError:
+                text = f"{query.source} had not answered {query.name} after {self._shared.timeout:.0f} s"
+                raise Transient(Outcome.FAILED, Reason.DEADLINE, text, "observe") from None
+        at = self._run.clock.now().astimezone(self._run.policy.zone)
+        return Observation(NetworkFacts(at, self._run.members, rows))
+
+    async def prepare(self, stage: Stage) -> None:
+        """Nothing: the intent is in the ledger, and a call is what the stage says."""
+
+    async def apply(self, stage: Stage) -> Applied:
+        done = Applied([])
+        for step in stage.steps:
+            assert isinstance(step, ApiCall)  # noqa: S101  # process_one checks what a stage may hold
+            try:
+                async with asyncio.timeout(self._shared.timeout):
+                    output = await self._service.call(step)
+            except Rejected as error:
+                done.steps.append(StepRecord(step.name, "failed", None, str(error)))
+                return done
+            except (AnswerLost, TimeoutError) as error:
+                late = isinstance(error, TimeoutError)
+                done.reason = Reason.DEADLINE if late else Reason.CONNECTION_LOST
+                how = f"was not answered after {self._shared.timeout:.0f} s" if late else f"was not answered: {error}"
+                done.lost = f"{step.name} {how}; whether it was done is not known"
+                done.steps.append(StepRecord(step.name, "unknown", None))
+                return done
+            done.steps.append(StepRecord(step.name, "done", None, output))
+        return done
+
+    async def confirm(self, stage: Stage) -> Proof:
+        """Raises Permanent: what a network is like is only proven by observing it."""
+        text = f"{stage.name} asks for a proof that no network gives: {stage.confirm}"
+        raise Permanent(Outcome.FAILED, Reason.INTERNAL, text)
