@@ -13,6 +13,7 @@ from runtime.actions.registry import ACTIONS
 from runtime.adapters import assets
 from runtime.deployment.environment import HOST_KEYS, IGNORED_WORDS
 from runtime.domain.catalogue import build
+from runtime.domain.data_files import DataFault
 from runtime.domain.published import publish
 from runtime.settings import NAMES
 from tools import contract_pages, server_reasons, server_settings
@@ -42,12 +43,18 @@ def documents() -> dict[str, str]:
 
 
 def main(arguments: list[str]) -> int:
-    """0 when everything is written or up to date, 1 when ``--check`` finds a difference, 2 for a wrong argument."""
+    """0 when everything is written or up to date, 1 for a difference with ``--check`` or data that does not fit, 2 for a wrong
+    argument."""
     if arguments not in ([], ["--check"]):
         sys.stderr.write("usage: python -m tools.documents [--check]\n")
         return 2
+    try:
+        made = documents()
+    except (DataFault, ValueError) as error:  # a declaration or a data file that does not fit, which its message names
+        sys.stderr.write(f"{error}. No document was written.\n")
+        return 1
     stale = 0
-    for name, text in documents().items():
+    for name, text in made.items():
         path = ROOT / name
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             continue
