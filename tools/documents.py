@@ -16,7 +16,7 @@ from runtime.domain.catalogue import build
 from runtime.domain.data_files import DataFault
 from runtime.domain.published import publish
 from runtime.settings import NAMES
-from tools import contract_pages, server_reasons, server_settings
+from tools import contract_pages, outcome_reasons, server_reasons, server_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 _ACTIONS_HEAD = """
@@ -35,6 +35,7 @@ def documents() -> dict[str, str]:
         **contract_pages.documents(),
         "settings.md": server_settings.render(),
         "reasons.md": server_reasons.render(),
+        "outcome-reasons.md": outcome_reasons.render(),
         "proxy-settings.md": _proxy_settings(),
         "actions.md": _actions(loaded),
     }

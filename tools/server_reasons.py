@@ -13,7 +13,7 @@ _HEAD = """\
 
 Every error names its reason by a code: `reason` in an `application/problem+json` answer, in the JSON of commands, and in the log.
 Codes and statuses do not change between releases. The text beside it says the same as here, with names and numbers filled in.
-Reasons of single hosts in a run are in [operations/reference.md](operations/reference.md).
+Reasons of single hosts in a run are in [outcome-reasons.md](outcome-reasons.md).
 """
 _SECTIONS: dict[About, tuple[str, str]] = {
     "token": ("Tokens", "Counted by `flagee-server counters` as `token_refused`."),
