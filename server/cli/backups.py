@@ -34,7 +34,7 @@ class NotSqlite(click.ClickException):
 @click.option("--overwrite", is_flag=True, help="Replace FILE when it exists.")
 @output_option
 def backup(target: Path, overwrite: bool, output: Output) -> None:
-    """Copy the SQLite database to FILE, or to a new file in FOLDER, while the server runs.
+    """Copy the SQLite database while the server runs. The copy becomes FILE, or a new file in FOLDER.
 
     The copy is of one moment, checked, and readable by its owner alone. Configurations in it are encrypted: keep the secret key
     too, in another place. With PostgreSQL the command says how to use pg_dump, and exits with 3.
@@ -71,7 +71,8 @@ def backup(target: Path, overwrite: bool, output: Output) -> None:
 )
 @output_option
 def restore(source: Path, without_revocations: bool, output: Output) -> None:
-    """Put the backup FILE in place of the SQLite database. Stop the server first; the replaced database is kept beside it.
+    """Put a backup in place of the database. FILE is the backup. Stop the server first; the replaced database is kept
+    beside it.
 
     The backup is checked before anything is changed. Tokens that were revoked since it was made stay revoked. What was issued,
     enrolled or stored since is listed: it is not in the backup.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from server.cli.base import working
@@ -30,13 +32,18 @@ def client_add(name: str, output: Output) -> None:
     if output == "json":
         emit_json({"client": name})
     else:
-        tell(f"client {name} added; next: flagee-server network add")
+        tell(f"client {name} added; next: flagee-server network add {shlex.quote(name)} NETWORK")
 
 
 @client.command("list")
 @output_option
 def client_list(output: Output) -> None:
-    """List clients with the number of their networks."""
+    """List clients with the number of their networks.
+
+    \b
+    Example:
+      flagee-server client list
+    """
     with working() as services, services.database.reading() as connection:
         from server.services.clients import list_clients
 

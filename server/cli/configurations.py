@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def config() -> None:
-    """Configuration documents (config_bot.json), one for each network."""
+    """Configuration documents, one for each network."""
 
 
 _FILE = click.argument("file", metavar="FILE")
@@ -47,7 +47,9 @@ _ALLOW_UNKNOWN = click.option(
 @_ALLOW_UNKNOWN
 @output_option
 def config_set(client_name: str, code: str, file: str, yes: bool, allow_unknown: bool, output: Output) -> None:
-    """Check FILE (- for stdin) and store it as the next version for NETWORK of CLIENT. Proxies fetch it at their next refresh.
+    """Check FILE and store it as the next version. Proxies of NETWORK of CLIENT fetch it at their next refresh.
+
+    FILE may be - for stdin.
 
     What changes for terminals is said first, the most dangerous changes at the top. On a terminal, changes that reach more
     terminals or protect fewer have to be confirmed; in a pipe they are said and stored. A version in force that cannot be opened
@@ -107,7 +109,7 @@ def config_set(client_name: str, code: str, file: str, yes: bool, allow_unknown:
 @click.option("--reveal", is_flag=True, help="Print secrets too: the document exactly as it is served.")
 @output_option
 def config_show(client_name: str, code: str, reveal: bool, output: Output) -> None:
-    """Print the document that NETWORK of CLIENT is served. Secrets show as *** unless --reveal is given.
+    """Print the document that a network is served. Secrets show as *** unless --reveal is given.
 
     \b
     Examples:
@@ -146,8 +148,10 @@ def config_show(client_name: str, code: str, reveal: bool, output: Output) -> No
 @_ALLOW_UNKNOWN
 @output_option
 def config_validate(file: str, client_name: str | None, code: str | None, allow_unknown: bool, output: Output) -> None:
-    """Check FILE (- for stdin) as strictly as `config set` does: values, actions and their parameters, and whether jobs can ever
-    run. Exit code 1 when something is wrong. Nothing is stored, and without --client and --network no database is needed.
+    """Check FILE without storing it. It is as strict as `config set`: values, actions and their parameters, and whether jobs can
+    ever run.
+
+    FILE may be - for stdin. Exit code 1 when something is wrong. Without --client and --network no database is needed.
 
     \b
     Examples:

@@ -13,7 +13,7 @@ _COLUMNS = ("counter", "label", "value", "since")
 @click.command("counters")
 @output_option
 def counters(output: Output) -> None:
-    """Show what was counted: enrolments, and requests that were refused, by reason. All processes of all time, added up.
+    """Show counts of enrolments and refused requests. All processes of all time, added up.
 
     \b
     agent_enrolled     new, again, or elsewhere: a known agent_id with another host name, address, network or client, or
@@ -21,7 +21,11 @@ def counters(output: Output) -> None:
     enrolment_refused  enrolments that were refused, by reason
     token_refused      requests whose token was refused, by reason
 
-    A running server writes its counts every FLAGEE_LAST_USE_INTERVAL seconds, and when it ends.
+    A running server writes its counts every FLAGEE_LAST_USE_INTERVAL seconds, and when it ends. Reasons: docs/reasons.md.
+
+    \b
+    Example:
+      flagee-server counters
     """
     with working() as services, services.database.reading() as connection:
         from server.services.counters import list_counters

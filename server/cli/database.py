@@ -13,7 +13,12 @@ _MIGRATION_WAIT = 120.0  # seconds that a second init-db waits for the first
 @click.command("init-db")
 @output_option
 def init_db(output: Output) -> None:
-    """Create the database, or bring it up to this version. Safe to repeat; run it after every update, before serve."""
+    """Create the database, or bring it up to this version. Safe to repeat; run it after every update, before serve.
+
+    \b
+    Example:
+      flagee-server init-db
+    """
     with working(timeout=_MIGRATION_WAIT) as services:
         from server.storage.schema import OldContentKept, inspect_schema, upgrade
 

@@ -33,7 +33,7 @@ class NotAnswered(Exception):
 @click.option("--timeout", type=click.FloatRange(0.1, 300), default=5.0, show_default=True, help="Seconds to wait.")
 @output_option
 def health(bind: str | None, timeout: float, output: Output) -> None:
-    """Ask the server that runs here how it is, over its own listener: the address of FLAGEE_BIND, with TLS where
+    """Ask the running server how it is. Its own listener is asked: the address of FLAGEE_BIND, with TLS where
     FLAGEE_TLS_CERTIFICATE is set. Exit code 0 when configurations can be served (ok, degraded), 1 when not, and when nobody
     answers.
 

@@ -28,7 +28,7 @@ from server.cli.output import Output, emit_json, output_option, say
 def install_command(
     client_name: str, code: str, expires: dt.timedelta, ca: str | None, windows: bool, output: Output
 ) -> None:
-    """Print the line that installs a proxy for NETWORK of CLIENT, to paste on the host: it works for one installation.
+    """Print the line that installs a proxy. To paste on a host of NETWORK of CLIENT; it works for one installation.
 
     The line is the last one on stdout. It holds a token, so hand it over as you would a password. The host needs Docker, and
     curl where it is Linux. The network's configuration must be stored, and FLAGEE_PUBLIC_URL must be set as it is for the server.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from server.cli.base import working
@@ -18,7 +20,7 @@ def network() -> None:
 @click.argument("code", metavar="NETWORK")
 @output_option
 def network_add(client_name: str, code: str, output: Output) -> None:
-    """Register the network NETWORK of CLIENT; its configuration document must name the same network.
+    """Register a network of CLIENT. The network's configuration document must name the same NETWORK.
 
     \b
     Example:
@@ -31,14 +33,21 @@ def network_add(client_name: str, code: str, output: Output) -> None:
     if output == "json":
         emit_json({"client": client_name, "network": code})
     else:
-        tell(f"network {code} of {client_name} added; next: flagee-server config set")
+        command = shlex.join(["flagee-server", "config", "set", client_name, code])
+        tell(f"network {code} of {client_name} added; next: {command} FILE")
 
 
 @network.command("list")
 @click.argument("client_name", metavar="[CLIENT]", required=False)
 @output_option
 def network_list(client_name: str | None, output: Output) -> None:
-    """List all networks, or those of CLIENT."""
+    """List all networks, or those of CLIENT.
+
+    \b
+    Examples:
+      flagee-server network list
+      flagee-server network list "Mercado Sol"
+    """
     with working() as services, services.database.reading() as connection:
         from server.services.networks import list_networks
 

@@ -81,9 +81,14 @@ def token_issue(
 @click.argument("client_name", metavar="[CLIENT]", required=False)
 @output_option
 def token_list(client_name: str | None, output: Output) -> None:
-    """List tokens by their public id: whose, for what, and when last used (written every few minutes).
+    """List tokens by their public id. Each has its owner, purpose, state and last use (written every few minutes).
 
     The agent is the proxy that got the token when it enrolled. A token that works for one enrolment has the state used after it.
+
+    \b
+    Examples:
+      flagee-server token list
+      flagee-server token list "Mercado Sol" --output json
     """
     with working() as services, services.database.reading() as connection:
         from server.services.tokens.listing import list_tokens
@@ -96,7 +101,7 @@ def token_list(client_name: str | None, output: Output) -> None:
 @click.argument("public_id", metavar="ID")
 @output_option
 def token_revoke(public_id: str, output: Output) -> None:
-    """End the token with the public id ID (the middle part of a token) at once. Safe to repeat.
+    """End a token at once. ID is its public id, the middle part of the token. Safe to repeat.
 
     \b
     Example:

@@ -1,0 +1,37 @@
+"""The help of `flagee-server` teaches: an example for each command, and a first sentence that is shown whole in lists."""
+
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from server.cli import cli
+
+
+def commands(group: click.Group = cli, names: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    """Every command that does something, by its whole name."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, (*names, name))
+        else:
+            yield " ".join((*names, name)), command
+
+
+def help_of(command: click.Command, name: str) -> str:
+    return command.get_help(click.Context(command, info_name=f"flagee-server {name}", terminal_width=110))
+
+
+@pytest.mark.parametrize(("name", "command"), [pytest.param(*one, id=one[0]) for one in commands()])
+def test_each_command_has_an_example(name: str, command: click.Command) -> None:
+    assert f"\n    flagee-server {name}" in help_of(command, name).partition("Example")[2]
+
+
+@pytest.mark.parametrize(("name", "command"), [pytest.param(*one, id=one[0]) for one in commands()])
+def test_each_command_is_described_by_a_whole_sentence_in_lists(name: str, command: click.Command) -> None:
+    assert not command.get_short_help_str(60).endswith("...")
+
+
+@pytest.mark.parametrize(("name", "command"), [pytest.param(*one, id=one[0]) for one in commands()])
+def test_output_is_text_or_json_wherever_it_can_be_chosen(name: str, command: click.Command) -> None:
+    chosen = [param.type for param in command.params if param.name == "output"]
+    assert [list(kind.choices) for kind in chosen if isinstance(kind, click.Choice)] == [["text", "json"]] * len(chosen)
