@@ -1,0 +1,70 @@
+"""Every command line in the README and in the pages is one that the programs accept: commands and options."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from runtime.cli.commands import cli as proxy
+from server.cli import cli as control_plane
+
+ROOT = Path(__file__).parents[2]
+PROGRAMS: dict[str, click.Group] = {"flageemonitor-run": proxy, "flagee-server": control_plane}
+PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
+CALL = re.compile(rf"^(?:sudo )?({'|'.join(PROGRAMS)}) (.+)$")
+PLACEHOLDER = re.compile(r"^(ACTION|AÇÃO)\b")
+# What follows is no argument: a comment, the next program, an ellipsis, an explanation in a column of its own.
+TAIL = re.compile(r"\s+#.*|\s*[|>(&…].*|\s{3,}.*")
+
+
+def command_lines(text: str) -> list[tuple[str, list[str]]]:
+    lines = [code.strip() for code in re.findall(r"`([^`\n]+)`", text)]
+    for fence in re.findall(r"^ *```\w*\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL):
+        lines += [line.strip() for line in fence.splitlines()]
+    calls = [found for line in lines if (found := CALL.match(line))]
+    return [(call[1], shlex.split(PLACEHOLDER.sub("diagnose_env", TAIL.sub("", call[2])))) for call in calls]
+
+
+def parse(program: str, words: list[str]) -> None:
+    """Raises click.UsageError. Nothing is invoked; a missing argument is no fault, since a page may name a command alone."""
+    command: click.Command = PROGRAMS[program]
+    context = click.Context(command, info_name=program)
+    while True:
+        wanted = [option for option in ("--help", "-h", "--version") if option in words]
+        words = [word for word in words if word not in wanted]
+        try:
+            context = command.make_context(context.info_name, words, parent=context.parent)
+        except (click.MissingParameter, click.exceptions.NoArgsIsHelpError):
+            return
+        if not isinstance(command, click.Group) or not (rest := [*context._protected_args, *context.args]):
+            return
+        name, found, words = command.resolve_command(context, rest)
+        assert found is not None
+        command, context = found, click.Context(found, parent=context, info_name=name)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_line_of_a_page_is_accepted(page: str) -> None:
+    faults = []
+    for program, words in command_lines((ROOT / page).read_text(encoding="utf-8")):
+        try:
+            parse(program, words)
+        except click.UsageError as error:
+            faults.append(f"{program} {shlex.join(words)}: {error.format_message()}")
+    assert faults == []
+
+
+def test_the_pages_have_command_lines() -> None:
+    found = [call for page in PAGES for call in command_lines((ROOT / page).read_text(encoding="utf-8"))]
+    assert {program for program, _ in found} == set(PROGRAMS)
+    assert len(found) > 100
+
+
+@pytest.mark.parametrize(
+    "words", [["runz"], ["doctor", "--loja", "1"], ["run", "diagnose_env", "--stoer", "1"], ["hosts", "settel"]]
+)
+def test_a_command_line_that_no_program_accepts_is_found(words: list[str]) -> None:
+    with pytest.raises(click.UsageError):
+        parse("flageemonitor-run", words)
