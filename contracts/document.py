@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ValidationError
 
 from contracts import broad_networks, clear_text
-from contracts.bounded import MAX_BYTES, MAX_DEPTH, Unreadable, read_json
+from contracts.bounded import Unreadable, read_json
 from contracts.config import STRICT, NetworkConfig
 from contracts.legacy import is_first_generation, origin, translate
 from contracts.notes import Note
@@ -129,7 +129,7 @@ def known_paths() -> frozenset[str]:
 
 def _parse(raw: bytes) -> dict[str, Any]:
     try:
-        data = read_json(raw, limit=MAX_BYTES, depth=MAX_DEPTH)
+        data = read_json(raw)
     except Unreadable as error:
         problem = Problem(error.path, error.message)
         raise DocumentError(_REASONS.get(error.reason, "not_json"), (problem,)) from None
@@ -145,8 +145,8 @@ def _parse(raw: bytes) -> dict[str, Any]:
 
 
 def _canonical(data: Any) -> str:
-    """JSON text with sorted keys and no white space."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """JSON text with sorted keys."""
+    return json.dumps(data, sort_keys=True, ensure_ascii=False)
 
 
 def _named(data: Any) -> str:
@@ -168,7 +168,7 @@ def _written_as(path: str) -> str:
 
 def _check_version(data: Mapping[str, Any]) -> None:
     version = data.get("schema_version", 2)
-    if isinstance(version, int) and not isinstance(version, bool) and version > 2:
+    if isinstance(version, int) and version > 2:
         raise DocumentError(
             "newer_version", (Problem("schema_version", f"is {version}; this version reads up to 2: update it first"),)
         )

@@ -95,11 +95,16 @@ def test_a_document_cut_anywhere_is_refused() -> None:
         pytest.param(b"[]", "wrong_type", "this is a list", id="a list"),
         pytest.param(b'"REDE"', "wrong_type", "this is a text", id="a text"),
         pytest.param(b"null", "wrong_type", "this is null", id="null"),
+        pytest.param(b"2", "wrong_type", "this is a number", id="a number"),
+        pytest.param(b"2.5", "wrong_type", "this is a number", id="a number with a point"),
+        pytest.param(b"false", "wrong_type", "this is a truth value", id="a truth value"),
         pytest.param(b'{"network": "A", "network": "B"}', "not_json", "key given twice: network", id="a key twice"),
         pytest.param(b'{"a": [{"b": {"c": 1, "c": 1}}]}', "not_json", "key given twice: c", id="a key twice, deep"),
         pytest.param(b'{"network": NaN}', "not_json", "NaN is not a JSON number", id="NaN"),
         pytest.param(b'{"network": 1e999}', "not_json", "network: not a finite number", id="infinity"),
-        pytest.param(b'{"network": "\\ud800"}', "not_json", "half of a character", id="half a surrogate pair"),
+        pytest.param(
+            b'{"network": "\\ud800"}', "not_json", r"\ud800 is half of a character", id="half a surrogate pair"
+        ),
         pytest.param(b'{"network": ' + b"9" * 5000 + b"}", "not_json", "line 1 column 13", id="an enormous number"),
         pytest.param(b"[" * 100_000, "wrong_type", "40 levels deep, line 1 column 41", id="a tower of brackets"),
         pytest.param(
@@ -116,6 +121,22 @@ def test_what_is_no_document_is_refused_with_its_reason(raw: bytes, reason: str,
     error = refused(raw, strict=strict)
     assert error.reason == reason
     assert says in str(error)
+
+
+@pytest.mark.parametrize(
+    ("raw", "path", "text"),
+    [
+        (b"[]", "", "a JSON object is expected, this is a list"),
+        (b'{"a": "\\udc00"}', "", r"\udc00 is half of a character"),
+        (b'{"a": [1, {"b": 1e999}]}', "a[1].b", "a[1].b: "),
+        (b'{"network": 5}', "network", "network: "),
+    ],
+)
+def test_what_is_wrong_with_a_document_stands_behind_its_place(raw: bytes, path: str, text: str) -> None:
+    error = refused(raw)
+    assert error.problems[0].path == path
+    assert str(error.problems[0]).startswith(text)
+    assert str(error).startswith(str(error.problems[0]))
 
 
 def test_a_byte_order_mark_is_read_over() -> None:
@@ -260,6 +281,7 @@ def test_a_must_understand_key_that_is_unknown_refuses_the_document(strict: bool
     assert error.reason == "must_understand"
     told = [name for name in ("maintenance", "ssh.jump_host", "freeze") if f'"{name}"' in str(error)]
     assert told == ["maintenance", "ssh.jump_host"]
+    assert {problem.path for problem in error.problems} == {"must_understand"}
 
 
 @pytest.mark.parametrize(
@@ -297,7 +319,7 @@ def test_the_same_content_is_known_in_another_form() -> None:
     ],
 )
 def test_other_content_is_not_the_same(one: bytes, other: bytes) -> None:
-    assert not same_content(one, other)
+    assert same_content(one, other) is False
 
 
 # --- what is published ---
