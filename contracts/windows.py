@@ -59,7 +59,7 @@ class Frozen:
 def windows_at(windows: Iterable[Window], store: int | None) -> tuple[Window, ...]:
     """Those that hold for a store: the ones that name it replace the general ones there."""
     windows = tuple(windows)
-    own = tuple(window for window in windows if window.stores and store in window.stores)
+    own = tuple(window for window in windows if store in window.stores)
     return own or tuple(window for window in windows if not window.stores)
 
 
@@ -100,9 +100,8 @@ def _there(window: Window | FreezeWindow, now: dt.datetime) -> dt.datetime:
 def _spans(freeze: FreezeWindow, now: dt.datetime) -> Iterable[Span]:
     if freeze.start is not None and freeze.end is not None:
         return [(freeze.start, freeze.end)]
-    if freeze.from_time is not None and freeze.to_time is not None:
-        return _daily(freeze.from_time, freeze.to_time, freeze.weekdays, now)
-    raise ValueError(f"freeze window {freeze.id} has no times")  # the model does not let one through
+    assert freeze.from_time is not None and freeze.to_time is not None  # noqa: S101, PT018  # the model has tried the shape
+    return _daily(freeze.from_time, freeze.to_time, freeze.weekdays, now)
 
 
 def _daily(start: dt.time, end: dt.time, weekdays: tuple[Weekday, ...], now: dt.datetime) -> Iterator[Span]:
@@ -118,8 +117,7 @@ def _until(spans: Iterable[Span], now: dt.datetime) -> dt.datetime | None:
     if not isinstance(zone, ZoneInfo):
         raise ValueError(f"{now} must be given in the zone of the windows: now.astimezone(ZoneInfo(...))")  # noqa: TRY004
     wall = wall_of(now, zone)
-    held = [(start, end) for start, end in spans if start <= wall < end]
-    return max((_leaves(span, now.astimezone(dt.UTC), zone) for span in held), default=None)
+    return next((_leaves(span, now.astimezone(dt.UTC), zone) for span in spans if span[0] <= wall < span[1]), None)
 
 
 def _leaves(span: Span, now: dt.datetime, zone: ZoneInfo) -> dt.datetime:

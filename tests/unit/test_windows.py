@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from contracts.config import FreezeWindow, Weekday
-from contracts.windows import Window, frozen, inside
+from contracts.windows import Window, frozen, inside, windows_at
 
 ZONES = ["America/Sao_Paulo", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "Europe/London"]
 SAO_PAULO = ZoneInfo("America/Sao_Paulo")
@@ -67,6 +67,34 @@ def test_a_window_over_midnight_belongs_to_the_day_on_which_it_starts(now: str, 
     assert (inside([window("22:00-06:00", weekdays=["sat"])], local(now)) is not None) is holds
 
 
+@pytest.mark.parametrize("day", range(7), ids=DAYS)
+def test_a_window_of_one_weekday_holds_on_that_day_alone(day: int) -> None:
+    one = window("08:00-18:00", weekdays=[DAYS[day]])
+    noons = [local(f"2026-05-{4 + number:02} 12:00") for number in range(7)]  # from a Monday on
+    assert [number for number, noon in enumerate(noons) if inside([one], noon)] == [day]
+
+
+GENERAL, FOR_3, FOR_3_AND_4 = (
+    window("22:00-06:00"),
+    window("01:00-02:00", stores=[3]),
+    window("03:00-04:00", stores=[3, 4]),
+)
+
+
+@pytest.mark.parametrize(
+    ("store", "expected"),
+    [(3, (FOR_3, FOR_3_AND_4)), (4, (FOR_3_AND_4,)), (5, (GENERAL,)), (None, (GENERAL,))],
+)
+def test_windows_that_name_a_store_replace_the_general_ones_there(
+    store: int | None, expected: tuple[Window, ...]
+) -> None:
+    assert windows_at((FOR_3, GENERAL, FOR_3_AND_4), store) == expected
+
+
+def test_where_no_window_names_a_store_or_is_general_there_is_none() -> None:
+    assert windows_at((FOR_3,), 4) == ()
+
+
 @pytest.mark.parametrize(("store", "holds"), [(3, True), (4, False), (None, False)])
 def test_a_window_for_some_stores_holds_for_them_only(store: int | None, holds: bool) -> None:
     assert (inside([window("22:00-06:00", stores=[3])], local("2026-05-04 23:00"), store) is not None) is holds
@@ -100,6 +128,7 @@ def test_without_windows_nothing_is_inside() -> None:
     [
         # 2018-11-04 began at 01:00; 23:00 to 23:59 came twice on 2018-02-17.
         pytest.param("22:00-00:30", "2018-11-03 23:00", False, "2018-11-04 01:00", id="the end is missing"),
+        pytest.param("23:00-06:00", "2018-02-17 23:30", False, "2018-02-18 06:00", id="put back to the very start"),
         pytest.param("00:15-02:00", "2018-11-04 01:00", False, "2018-11-04 02:00", id="the start is missing"),
         pytest.param("22:00-06:00", "2018-11-03 23:00", False, "2018-11-04 06:00", id="over the gap"),
         pytest.param(

@@ -42,7 +42,12 @@ MODULES: dict[str, tuple[str, ...]] = {
         f"{_UNIT}/engine/test_selection.py",
         "tests/contract/test_bounded.py",
     ),
-    "windows": ("contracts/windows.py", f"{_UNIT}/test_windows.py", f"{_UNIT}/test_clocks.py"),
+    "windows": (
+        "contracts/windows.py",
+        f"{_UNIT}/test_windows.py",
+        f"{_UNIT}/test_clocks.py",
+        "tests/contract/test_catalogue.py",
+    ),
     "cron": ("contracts/cron.py", f"{_UNIT}/test_cron.py", f"{_UNIT}/test_schedule.py"),
     "schedule": ("contracts/schedule.py", f"{_UNIT}/test_schedule.py"),
     "shutdown": (
@@ -53,7 +58,13 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "credentials": (f"{_RUNTIME}/adapters/ssh/credentials.py", f"{_UNIT}/test_ssh_credentials.py"),
     "ssh_client": (f"{_RUNTIME}/adapters/ssh/client.py", f"{_UNIT}/test_ssh_client.py", f"{_UNIT}/test_ssh_words.py"),
-    "gates": (f"{_RUNTIME}/engine/gates.py", f"{_UNIT}/engine/test_gates.py", f"{_UNIT}/test_machines.py", *_ENGINE),
+    "gates": (
+        f"{_RUNTIME}/engine/gates.py",
+        f"{_UNIT}/engine/test_gates.py",
+        f"{_UNIT}/test_rollout.py",
+        f"{_UNIT}/test_machines.py",
+        *_ENGINE,
+    ),
     "process_one": (f"{_RUNTIME}/process_one.py", *_ENGINE),
     "terminal": (f"{_RUNTIME}/engine/terminal.py", *_ENGINE),
     "subject_record": (f"{_RUNTIME}/domain/subject_record.py", *_ENGINE),
