@@ -12,6 +12,14 @@ def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return mapped or address
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host of an address means this machine; a name other than ``localhost`` does not."""
+    try:
+        return host == "localhost" or parse_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def parse_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     """A network, by any address in it. One of IPv4 written as IPv6 (``::ffff:10.0.0.0/104``) is the IPv4 network, because the
     addresses that are held against it are. Raises ValueError."""

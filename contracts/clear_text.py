@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from contracts.address import parse_address
+from contracts.address import is_loopback
 from contracts.config import NetworkConfig, ZabbixInventory
 from contracts.notes import Note
 
@@ -36,13 +36,6 @@ def is_clear(url: str) -> bool:
     """Whether a URL is plain http to another machine than this one."""
     try:
         parts = urlsplit(url)
-        return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
+        return parts.scheme == "http" and not is_loopback(parts.hostname or "")
     except ValueError:  # brackets without an address in them
         return url.lower().startswith("http://")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or parse_address(host).is_loopback
-    except ValueError:
-        return False

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import difflib
-import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from contracts.address import is_loopback
 from contracts.bounded import whole
 from contracts.document import problems_of
 from contracts.image_reference import parse_reference
@@ -181,7 +181,7 @@ class Settings(BaseModel):
         plain = _PLAIN.fullmatch(self.public_url) and not (url.query or url.fragment)
         if url.scheme not in ("http", "https") or not url.hostname or not plain:
             raise ValueError("public_url: give a full address, for example https://control.example.com")
-        if url.scheme == "http" and not self.insecure and not _is_loopback(url.hostname):
+        if url.scheme == "http" and not self.insecure and not is_loopback(url.hostname):
             raise ValueError(
                 "public_url: must be https, because tokens and passwords travel over it; "
                 "to go without TLS on purpose set FLAGEE_INSECURE=true"
@@ -251,10 +251,3 @@ def _readable(problem: str) -> str:
     """``database_url: …`` becomes ``FLAGEE_DATABASE_URL: …``: the reader set a variable, not a field."""
     field, colon, text = problem.partition(": ")
     return f"{variable(field)}{colon}{text}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -17,14 +17,14 @@ from pathlib import Path
 import structlog
 
 from contracts import core_dumps
+from contracts.stop_times import GRACE_S
 from contracts.visible import quoted
-from runtime.adapters.state.door import DEPLOY, closed_by, open_door
 from runtime.adapters.state.errors import StateUnavailable
 from runtime.adapters.state.files import locked
+from runtime.adapters.state.run_barrier import DEPLOY, closed_by, open_barrier
 from runtime.adapters.state.runs import reap
 from runtime.adapters.state.store import State
 from runtime.domain.errors import RunError
-from runtime.engine.run import GRACE_S
 from runtime.logs import configure
 from runtime.services.config_refresh import ConfigRefresh
 from runtime.services.deployment_watch import DeploymentWatch
@@ -126,9 +126,9 @@ async def keep_running(installation: Installation, *, grace: float = GRACE_S) ->
 
 
 def _let_runs_begin(data: Path, now: dt.datetime) -> None:
-    """The update that closed the door to new runs is over. Only `deploy` opens its own: it still has to judge this container."""
+    """The update that closed the barrier is over. Only `deploy` opens its own: it still has to judge this container."""
     if closed_by(data, now) != DEPLOY:
-        open_door(data)
+        open_barrier(data)
 
 
 def _opened(installation: Installation) -> State:

@@ -28,10 +28,10 @@ class State:
     notes: dict[str, SshNotes] = field(default_factory=dict)
     written: list[SshNotes] = field(default_factory=list)
 
-    async def look_up(self, host: Host) -> tuple[PinnedKey | None, SshNotes]:
+    async def get(self, host: Host) -> tuple[PinnedKey | None, SshNotes]:
         return self.keys.get(host.name), self.notes.get(host.name, SshNotes())
 
-    async def write_down(self, host: Host, key: PinnedKey | None, notes: SshNotes | None) -> None:
+    async def save(self, host: Host, key: PinnedKey | None, notes: SshNotes | None) -> None:
         if key is not None:
             self.keys.setdefault(host.name, key)
         if notes is not None:

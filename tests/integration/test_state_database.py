@@ -18,7 +18,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
-from runtime.adapters.state import keepsake, migrations
+from runtime.adapters.state import migrations, recovery_log
 from runtime.adapters.state.errors import StateUnavailable
 from runtime.adapters.state.history import count, list_runs, why
 from runtime.adapters.state.hosts import SqlHostBook, accept_lost_keys, retire_keys
@@ -55,13 +55,13 @@ def _fill(folder: Path) -> tuple[str, str]:
     with open_state(folder) as state:
         asyncio.run(complete_run(state, info, [make_result(host) for host in make_hosts(300)]))
         for host in hosts:
-            asyncio.run(SqlHostBook(state, StillClock()).write_down(host, KEY, None))
+            asyncio.run(SqlHostBook(state, StillClock()).save(host, KEY, None))
         retire_keys(state, hosts[1].network, hosts[1].name, by="ana", now=NOON)
         return agent_id(state), info.run_id
 
 
 def _keys(state: State) -> list[PinnedKey | None]:
-    return [asyncio.run(SqlHostBook(state, StillClock()).look_up(host))[0] for host in make_hosts(2)]
+    return [asyncio.run(SqlHostBook(state, StillClock()).get(host))[0] for host in make_hosts(2)]
 
 
 # --- schema
@@ -177,7 +177,7 @@ def test_keys_pinned_before_identity_was_read_stay_marked(tmp_path: Path) -> Non
         connection.exec_driver_sql(doubt, (doubtful.network, doubtful.name.lower()))
     engine.dispose()
     kept = [json.dumps({"event": "pin", "port": 22, "key": "k", **line}) for line in lines]
-    (tmp_path / keepsake.FILE).write_text("\n".join(kept) + "\n")
+    (tmp_path / recovery_log.FILE).write_text("\n".join(kept) + "\n")
 
     def unasked(state: State, host: Host) -> bool:
         asked = SqlIdentities(state, StillClock()).kin(
@@ -186,7 +186,7 @@ def test_keys_pinned_before_identity_was_read_stay_marked(tmp_path: Path) -> Non
         return asyncio.run(asked).unasked
 
     with open_state(tmp_path) as state:
-        asyncio.run(SqlHostBook(state, StillClock()).write_down(new, KEY, None))
+        asyncio.run(SqlHostBook(state, StillClock()).save(new, KEY, None))
         row = (rolled_back.network, rolled_back.name.lower(), "SHA256:r", NOON.isoformat())
         state.write(lambda connection: connection.exec_driver_sql(pinned, row))
         assert [unasked(state, host) for host in (before, rolled_back, doubtful, new)] == [True, True, False, False]
@@ -362,7 +362,7 @@ def test_a_false_alarm_moves_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("loss", ["missing", "garbage", "one line"])
 def test_keys_that_are_truly_lost_block_first_use_until_an_operator_confirms(tmp_path: Path, loss: str) -> None:
     _fill(tmp_path)
-    file = tmp_path / keepsake.FILE
+    file = tmp_path / recovery_log.FILE
     if loss == "missing":
         file.unlink()
     elif loss == "garbage":
@@ -383,11 +383,11 @@ def test_keys_that_are_truly_lost_block_first_use_until_an_operator_confirms(tmp
 
 def test_a_truncated_last_line_damages_no_other(tmp_path: Path) -> None:
     _fill(tmp_path)
-    with (tmp_path / keepsake.FILE).open("ab") as file:
+    with (tmp_path / recovery_log.FILE).open("ab") as file:
         file.write(b'{"event":"pin","netw')
     with open_state(tmp_path) as state:
-        asyncio.run(SqlHostBook(state, StillClock()).write_down(make_hosts(2)[1], KEY, None))
-    assert set(keepsake.recall(tmp_path).keys) == {("acme", host.name.lower(), 22) for host in make_hosts(2)}
+        asyncio.run(SqlHostBook(state, StillClock()).save(make_hosts(2)[1], KEY, None))
+    assert set(recovery_log.read(tmp_path).keys) == {("acme", host.name.lower(), 22) for host in make_hosts(2)}
 
 
 # --- disks

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.adapters.state.door import DEPLOY, HOOK, close_door, closed_until
 from runtime.adapters.state.meta import DaemonStatus, read_daemon_status
+from runtime.adapters.state.run_barrier import DEPLOY, HOOK, close_barrier, closed_until
 from runtime.adapters.state.store import State
 from runtime.daemon import keep_running
 from runtime.domain.background import in_background
@@ -65,7 +65,7 @@ def test_the_daemon_opens_the_door_at_its_start_unless_deploy_closed_it(
     with Installation(read_settings(paths)) as installation:
         now = installation.clock.now()
         assert installation.state.folder == tmp_path / "data"
-        close_door(tmp_path / "data", now + dt.timedelta(minutes=5), by=by)
+        close_barrier(tmp_path / "data", now + dt.timedelta(minutes=5), by=by)
         asyncio.run(story(installation))
     assert (closed_until(tmp_path / "data", now) is None) is open_afterwards
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from runtime.adapters.build import read_build
 from runtime.adapters.deployment_notes import DeploymentNotes, LastDeploy, read_notes
-from runtime.adapters.handover import hand_over, read_handed
+from runtime.adapters.untrusted_files import read_untrusted, write_for_owner
 from tests.harness.need import need_root
 
 NOW = dt.datetime(2026, 3, 10, 12, 0, tzinfo=dt.UTC)
@@ -163,9 +163,9 @@ def test_what_is_handed_over_replaces_a_link_and_not_what_it_points_to(tmp_path:
     (tmp_path / "data").mkdir()
     (tmp_path / "precious").write_text("mine")
     (tmp_path / "data/door").symlink_to(tmp_path / "precious")
-    hand_over(tmp_path / "data", "door", b"1\n")
+    write_for_owner(tmp_path / "data", "door", b"1\n")
     assert (tmp_path / "precious").read_text() == "mine"
-    assert read_handed(tmp_path / "data/door") == b"1\n"
+    assert read_untrusted(tmp_path / "data/door") == b"1\n"
     assert (tmp_path / "data/door").stat().st_mode & 0o777 == 0o644
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["door"]
 
@@ -173,7 +173,7 @@ def test_what_is_handed_over_replaces_a_link_and_not_what_it_points_to(tmp_path:
 def test_what_root_hands_over_belongs_to_the_folder_s_owner(tmp_path: Path) -> None:
     need_root("giving files away")
     os.chown(tmp_path, 10001, 10001)
-    hand_over(tmp_path, "deployment.json", b"{}")
+    write_for_owner(tmp_path, "deployment.json", b"{}")
     assert (tmp_path / "deployment.json").stat().st_uid == 10001
 
 
@@ -181,7 +181,7 @@ def test_a_hand_over_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
     (tmp_path / "door").mkdir()
     (tmp_path / "door/inside").touch()
     with pytest.raises(OSError, match="door"):
-        hand_over(tmp_path, "door", b"1")
+        write_for_owner(tmp_path, "door", b"1")
     assert [path.name for path in tmp_path.iterdir()] == ["door"]
 
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from runtime.adapters.state import starts
 from runtime.adapters.state.clock_evidence import ClockJudge, note_plane_time
-from runtime.adapters.state.door import close_door, open_door
 from runtime.adapters.state.ledger import SqlLedger
 from runtime.adapters.state.meta import job_fires_seen, note_job_fire
+from runtime.adapters.state.run_barrier import close_barrier, open_barrier
 from runtime.adapters.state.runs import register
 from runtime.adapters.state.tables import job_starts
 from runtime.domain.time.clock_trust import Reading
@@ -187,12 +187,12 @@ def test_a_run_that_an_update_postponed_is_started_once_more_and_no_third_time(t
         async with daemon(tmp_path, NIGHT) as world:
             await due(world, job(grace=600))
             data = world.state.folder
-            close_door(data, world.clock.now() + 5 * MINUTE)
+            close_barrier(data, world.clock.now() + 5 * MINUTE)
             world.runs[0].end(69)
             await settled()
             await world.look(later=MINUTE)
             assert len(world.started) == 1
-            open_door(data)
+            open_barrier(data)
             for _ in range(3):
                 await world.look(later=MINUTE)
             assert world.started == [("night", "03:00")] * 2

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from runtime.domain.listed import is_listed, of_nobody
+from runtime.domain.listed import is_listed, unmatched_entries
 from runtime.domain.model import Host
 
 HOST = Host(
@@ -61,7 +61,7 @@ def test_every_part_of_an_entry_is_read_wherever_it_stands(part: str, place: int
 def test_a_dns_name_is_the_same_with_a_final_dot(entry: str) -> None:
     host = Host(id="4", name="till", network="ACME", address="", addresses=("till.example",))
     assert is_listed(host, (entry,))
-    assert of_nobody((entry,), [host]) == ()
+    assert unmatched_entries((entry,), [host]) == ()
 
 
 def test_a_visible_name_may_hold_a_comma() -> None:
@@ -72,8 +72,8 @@ def test_a_visible_name_may_hold_a_comma() -> None:
 
 def test_entries_that_match_no_host_are_found() -> None:
     entries = ("Caixa 202", "10.7.2.0/24", "10.7.9.9", "Caixa 9", "fd00::/8", "::ffff:10.7.2.202", "Caixa 9")
-    assert of_nobody(entries, [HOST]) == ("10.7.9.9", "Caixa 9", "fd00::/8")
-    assert of_nobody(entries[:1], []) == ("Caixa 202",)
+    assert unmatched_entries(entries, [HOST]) == ("10.7.9.9", "Caixa 9", "fd00::/8")
+    assert unmatched_entries(entries[:1], []) == ("Caixa 202",)
 
 
 def test_a_host_without_address_or_visible_name_is_known_by_its_name_alone() -> None:
@@ -110,7 +110,7 @@ def test_networks_mean_the_addresses_that_are_in_one_of_them(
     mapped = isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None
     assume(not mapped)
     assert is_listed(host, entries) is any(inside)
-    assert of_nobody(entries, [host]) == tuple(
+    assert unmatched_entries(entries, [host]) == tuple(
         dict.fromkeys(entry for entry, held in zip(entries, inside, strict=True) if not held)
     )
 

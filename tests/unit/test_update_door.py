@@ -16,7 +16,7 @@ import pytest
 
 from contracts.ids import uuid7
 from runtime.adapters.boot import boot_id
-from runtime.adapters.state.door import DEPLOY, FILE, HOOK, close_door, closed_by, closed_until, open_door
+from runtime.adapters.state.run_barrier import DEPLOY, FILE, HOOK, close_barrier, closed_by, closed_until, open_barrier
 from runtime.adapters.state.runs import register
 from runtime.container import update_hook
 from tests.unit.state import workers
@@ -27,26 +27,26 @@ FIVE = dt.timedelta(minutes=5)
 
 
 def test_a_closed_door_says_until_when(tmp_path: Path) -> None:
-    close_door(tmp_path, NOW + FIVE)
+    close_barrier(tmp_path, NOW + FIVE)
     assert closed_until(tmp_path, NOW) == NOW + FIVE
 
 
 def test_the_door_opens_when_its_time_is_over(tmp_path: Path) -> None:
-    close_door(tmp_path, NOW + FIVE)
+    close_barrier(tmp_path, NOW + FIVE)
     assert closed_until(tmp_path, NOW + FIVE) is None
 
 
 def test_an_opened_door_is_open_and_may_be_opened_again(tmp_path: Path) -> None:
-    close_door(tmp_path, NOW + FIVE)
-    open_door(tmp_path)
-    open_door(tmp_path)
+    close_barrier(tmp_path, NOW + FIVE)
+    open_barrier(tmp_path)
+    open_barrier(tmp_path)
     assert closed_until(tmp_path, NOW) is None
 
 
 def test_the_door_says_who_closed_it(tmp_path: Path) -> None:
-    close_door(tmp_path, NOW + FIVE)
+    close_barrier(tmp_path, NOW + FIVE)
     assert closed_by(tmp_path, NOW) == HOOK
-    close_door(tmp_path, NOW + FIVE, by=DEPLOY)
+    close_barrier(tmp_path, NOW + FIVE, by=DEPLOY)
     assert (tmp_path / FILE).read_text().splitlines() == [str(int((NOW + FIVE).timestamp())), "deploy"]
     assert closed_by(tmp_path, NOW) == DEPLOY
     assert closed_by(tmp_path, NOW + FIVE) == ""
@@ -59,7 +59,7 @@ def test_a_door_that_does_not_say_who_closed_it_is_closed_all_the_same(tmp_path:
 
 
 def test_an_update_by_watchtower_waits_for_deploy_and_leaves_its_door(tmp_path: Path) -> None:
-    close_door(tmp_path, NOW + FIVE, by=DEPLOY)
+    close_barrier(tmp_path, NOW + FIVE, by=DEPLOY)
     code, message = update_hook.decide(tmp_path, NOW)
     assert (code, closed_by(tmp_path, NOW)) == (update_hook.NOT_NOW, DEPLOY)
     assert "deploy" in message
@@ -72,7 +72,7 @@ def test_a_door_with_unreadable_content_is_open(tmp_path: Path, text: str) -> No
 
 
 def test_another_user_may_read_the_door(tmp_path: Path) -> None:
-    close_door(tmp_path, NOW + FIVE)
+    close_barrier(tmp_path, NOW + FIVE)
     assert (tmp_path / FILE).stat().st_mode & 0o044 == 0o044
 
 
@@ -210,7 +210,7 @@ def test_when_a_run_and_an_update_start_together_one_waits(tmp_path: Path) -> No
     """In any order: a run never continues while the update was allowed to continue."""
     now = dt.datetime.now(dt.UTC)
     for _ in range(200):
-        open_door(tmp_path)
+        open_barrier(tmp_path)
         ran = threading.Event()
         over = threading.Event()
 

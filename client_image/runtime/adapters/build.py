@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.bounded import Unreadable, read_json
-from runtime.adapters.handover import read_handed
+from runtime.adapters.untrusted_files import read_untrusted
 
 BUILD = "build.json"
 _LONGEST = 300
@@ -48,7 +48,7 @@ def read_build(root: Path) -> Build | None:
 def json_in(path: Path) -> Mapping[str, Any]:
     """The object in a file; empty where the file is absent."""
     try:
-        content = read_json(read_handed(path))
+        content = read_json(read_untrusted(path))
     except (OSError, Unreadable):
         return {}
     return content if isinstance(content, dict) else {}

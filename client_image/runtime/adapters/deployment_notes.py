@@ -13,7 +13,7 @@ from typing import Any
 
 from contracts.bounded import whole
 from runtime.adapters.build import json_in, text_of
-from runtime.adapters.handover import read_handed
+from runtime.adapters.untrusted_files import read_untrusted
 
 REPORT, HOLD, STAMP = "deployment.json", "hold.json", "watchtower.stamp"
 PATIENCE = dt.timedelta(hours=6)
@@ -129,7 +129,7 @@ def _last(value: object) -> LastDeploy | None:
 
 def _stamp(path: Path, now: dt.datetime) -> dt.datetime | None:
     try:
-        text = read_handed(path, 64).decode("ascii").strip()
+        text = read_untrusted(path, 64).decode("ascii").strip()
         seconds = whole(text, 0, _LAST_SECOND)
         return None if seconds is None else _known(dt.datetime.fromtimestamp(seconds, dt.UTC), now)
     except (OSError, ValueError, OverflowError):

@@ -23,7 +23,7 @@ from contracts.visible import one_line
 from runtime.adapters.assets import Assets, find_root
 from runtime.adapters.build import read_build
 from runtime.adapters.config_store import ConfigStore
-from runtime.adapters.control_plane.transport import Intercepted, Refused, Transport, Unavailable
+from runtime.adapters.control_plane.transport import Intercepted, RequestRefused, Transport, Unavailable
 from runtime.adapters.deployment_notes import read_notes
 from runtime.adapters.state.clock_evidence import ClockJudge
 from runtime.adapters.state.errors import StateUnavailable
@@ -41,12 +41,13 @@ from runtime.cli.text import lasting
 from runtime.domain.background import within
 from runtime.domain.config_check import problems, startable
 from runtime.domain.errors import RunError
-from runtime.domain.listed import of_nobody
+from runtime.domain.listed import unmatched_entries
 from runtime.domain.machines import same_as, shared_machines
 from runtime.domain.model import Host, Selector
 from runtime.domain.pipeline import Knowledge
 from runtime.domain.ports import Clock, OpenInventory
 from runtime.domain.time.clock_trust import ADVICE, Suspect
+from runtime.domain.time.stale import STALE_CONFIG
 from runtime.settings import RuntimeSettings
 
 # Longer than the local state waits for a lock and shorter than anybody waits for an answer.
@@ -57,7 +58,6 @@ _HANGS = {
 }
 Status = Literal["ok", "warning", "bad"]
 _STYLE = {"ok": "green", "warning": "yellow", "bad": "bold red"}
-STALE_CONFIG = dt.timedelta(hours=24)
 SILENT_DAEMON = dt.timedelta(minutes=2)
 _SHOWN = 5
 
@@ -214,7 +214,7 @@ def configuration(
 
 def control_plane(plane: Transport, clock: Clock, judge: Callable[[], ClockJudge]) -> Iterator[Check]:
     answer = plane.fetch_config(None, correlation_id=uuid7(), now=clock.now(), within=LOOK_S - 5)
-    if isinstance(answer, Refused):
+    if isinstance(answer, RequestRefused):
         yield Check(say("control plane"), "bad", answer.text, plane.advice(answer))
     elif isinstance(answer, Unavailable | Intercepted):
         yield Check(say("control plane"), "bad", answer.reason, plane.advice(answer))
@@ -365,7 +365,7 @@ def inventory(
         yield Check(say("inventory"), "warning", notice)
     yield from _identity(state(), config, listing.entries, zone)
     for place, entries in _lists(config):
-        for entry in of_nobody(entries, listing.entries):
+        for entry in unmatched_entries(entries, listing.entries):
             text = say("{place}: {entry} is no host of the inventory, so it protects none", place=place, entry=entry)
             advice = say("write a name or address as `flageemonitor-run hosts` shows it")
             yield Check(say("lists"), "warning", text, advice)

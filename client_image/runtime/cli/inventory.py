@@ -12,7 +12,7 @@ from rich.text import Text
 from contracts.config import MatrixRow, NetworkConfig
 from contracts.text import say, some_of
 from runtime.adapters.state.history import technical_name
-from runtime.adapters.state.hosts import accept_lost_keys, acquaintances, key_history, pinned_keys, retire_keys
+from runtime.adapters.state.hosts import accept_lost_keys, key_history, known_hosts, pinned_keys, retire_keys
 from runtime.adapters.state.store import State
 from runtime.cli.identity import Identities
 from runtime.cli.language import shown
@@ -51,7 +51,7 @@ def show_hosts(parts: HostsParts, network: str | None, selector: Selector, out: 
     unmatched = missing(selector, listing.entries, select(listing, replace(selector, limit=None)))
     state = parts.state()
     who = Identities(state, config.network, listing.entries)
-    known = acquaintances(state, config.network)
+    known = known_hosts(state, config.network)
     pinned = pinned_keys(state, config.network)
     data, rows = [], []
     for host in found:

@@ -11,7 +11,7 @@ from functools import partial
 
 from contracts.text import Text, say, some_of
 from runtime.adapters.state.errors import StateUnavailable
-from runtime.adapters.state.history import HostRecord, known_hosts, list_runs, runs_like, why
+from runtime.adapters.state.history import HostRecord, known_host_names, list_runs, runs_like, why
 from runtime.adapters.state.runs import live_runs
 from runtime.adapters.state.store import State
 from runtime.cli.output import Out
@@ -77,7 +77,7 @@ def host_records(state: State, asked: str, last: int) -> tuple[HostRecord, ...]:
     find = partial(why, state, limit=last)
     if records := find(name=asked):
         return records
-    known = known_hosts(state)
+    known = known_host_names(state)
     fitting = [name for name, shown in known.items() if fits(asked, name) or fits(asked, shown)]
     if len(fitting) == 1:
         return find(name=fitting[0])

@@ -15,12 +15,13 @@ from zoneinfo import ZoneInfo
 
 from contracts.config import NetworkConfig
 from contracts.ids import uuid7
+from contracts.stop_times import GRACE_S
 from contracts.text import say
 from runtime.adapters.config_store import ConfigStore
 from runtime.adapters.state.clock_evidence import ClockJudge
-from runtime.adapters.state.door import closed_until
 from runtime.adapters.state.locks import FileLocks
 from runtime.adapters.state.meta import agent_id
+from runtime.adapters.state.run_barrier import closed_until
 from runtime.adapters.state.runs import cancel_requested, register
 from runtime.adapters.state.store import State
 from runtime.cli.confirmation import Confirmation
@@ -32,7 +33,7 @@ from runtime.domain.pipeline import Job, Knowledge, Request, resolve
 from runtime.domain.ports import Clock, OpenInventory
 from runtime.domain.time.clock_trust import ADVICE, Suspect, Trust
 from runtime.engine.gates import Policy
-from runtime.engine.run import GRACE_S, SURELY_ENDED_S, Confirm, Listener, execute
+from runtime.engine.run import SURELY_ENDED_S, Confirm, Listener, execute
 from runtime.engine.run_context import RunContext
 from runtime.engine.stop import Stop
 from runtime.settings import RuntimeSettings
@@ -129,8 +130,8 @@ async def _run(
         stack.callback(watch.cancel)
         left = max(0.0, config.ssh.run_deadline - (parts.clock.monotonic() - began))
         stack.enter_context(register(parts.settings.data_path, job.info, left + SURELY_ENDED_S))
-        # After the registration: who closes the door looks for registered runs after that.
-        _require_open_door(parts.settings.data_path, parts.clock.now(), parts.zone)
+        # After the registration: who closes the barrier looks for registered runs after that.
+        _require_open_barrier(parts.settings.data_path, parts.clock.now(), parts.zone)
         context = parts.context(job, config, stop)
         # A moment longer than the run itself waits, so that the run's own words tell what happened.
         inventory = parts.inventory(config, within=left + 1)
@@ -176,7 +177,7 @@ async def _take_turn(
         raise JobStillRunning("job_still_running", text)
 
 
-def _require_open_door(data: Path, now: dt.datetime, zone: Callable[[], dt.tzinfo]) -> None:
+def _require_open_barrier(data: Path, now: dt.datetime, zone: Callable[[], dt.tzinfo]) -> None:
     """Raises Updating."""
     until = closed_until(data, now)
     if until is not None:

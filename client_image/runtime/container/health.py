@@ -17,9 +17,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from runtime.domain.time.stale import STALE_CONFIG
+
 # The daemon beats every 15 s; a beat may wait for a busy disk.
 STALE_S = 75.0
-STALE_CONFIG = dt.timedelta(hours=24)
 _AHEAD_S = 15.0
 # The engine gives a health check 15 s; a disk that hangs is a failure with a reason, not a check that never ends.
 ANSWER_WITHIN_S = 10.0

@@ -1,9 +1,9 @@
 """`python -m runtime.container.update_hook`: Watchtower asks it before it replaces this container. Exit 75: not now, 0: go on.
 
-It closes the door to new runs first and looks for registered ones then, so that no run can slip in between. An image that deploy
-has refused on this host, or gone back from, is not taken again: Watchtower itself does not know that. It must answer soon, or
-Watchtower would wait with all its work; whatever goes wrong is "not now", because an update can wait and a cut run cannot. A run
-that is past its own deadline holds nothing back: it is killed, and its hosts at work become unknown.
+It closes the barrier for new runs first and looks for registered ones then, so that no run can slip in between. An image that
+deploy has refused on this host, or gone back from, is not taken again: Watchtower itself does not know that. It must answer
+soon, or Watchtower would wait with all its work; whatever goes wrong is "not now", because an update can wait and a cut run
+cannot. A run that is past its own deadline holds nothing back: it is killed, and its hosts at work become unknown.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HOLD = "hold.json"
 def decide(data: Path, now: dt.datetime) -> tuple[int, str]:
     """Exit code and a sentence for Watchtower's log. Raises OSError and RunError, which mean "not now" as well."""
     from runtime.adapters.deployment_notes import read_notes
-    from runtime.adapters.state.door import DEPLOY, close_door, closed_by, open_door
+    from runtime.adapters.state.run_barrier import DEPLOY, close_barrier, closed_by, open_barrier
     from runtime.adapters.state.runs import end_overdue, live_runs
 
     if closed_by(data, now) == DEPLOY:
@@ -37,14 +37,14 @@ def decide(data: Path, now: dt.datetime) -> tuple[int, str]:
     if notes.tag_refused:
         (data / HOLD).unlink(missing_ok=True)  # nothing that an end of runs would change
         return NOT_NOW, f"not now: {notes.image} points to {notes.tag_digest}, which this host has refused"
-    close_door(data, now + CLOSED_FOR)
+    close_barrier(data, now + CLOSED_FOR)
     stuck = end_overdue(data)
     runs = [run for run in live_runs(data) if not run.overdue]
     if not runs:
         (data / HOLD).unlink(missing_ok=True)
         said = [f"{run.action} ({run.run_id}) is past its deadline and was {_ended(sent)}; " for run, sent in stuck]
         return 0, f"{''.join(said)}no run is registered; the door is closed to new ones for five minutes"
-    open_door(data)
+    open_barrier(data)
     _note_hold(data, now, [run.run_id for run in runs])
     what = ", ".join(f"{run.action} ({run.run_id})" for run in runs)
     return NOT_NOW, f"not now: {what}"
@@ -53,12 +53,12 @@ def decide(data: Path, now: dt.datetime) -> tuple[int, str]:
 def _note_hold(data: Path, now: dt.datetime, runs: list[str]) -> None:
     """Since when an update waits, for doctor and the health report."""
     from contracts.bounded import read_json
-    from runtime.adapters.handover import read_handed
     from runtime.adapters.state.files import write_atomically
+    from runtime.adapters.untrusted_files import read_untrusted
 
     since = now.isoformat()
     with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
-        since = str(read_json(read_handed(data / HOLD)).get("since") or since)
+        since = str(read_json(read_untrusted(data / HOLD)).get("since") or since)
     body: dict[str, Any] = {"since": since, "runs": runs}
     write_atomically(data / HOLD, json.dumps(body).encode(), mode=0o644)
 

@@ -18,9 +18,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtime.adapters.handover import read_handed
-from runtime.adapters.state import keepsake
+from runtime.adapters.state import recovery_log
 from runtime.adapters.state.database import FILE
+from runtime.adapters.untrusted_files import read_untrusted
 from runtime.deployment.deployment import Deployment
 from runtime.deployment.engine import Image
 from runtime.deployment.health import HealthResult, wait_healthy
@@ -103,7 +103,7 @@ class _LimitReached(Exception):
 
 def _copy(data: Path, folder: Path) -> str:
     with contextlib.suppress(OSError):
-        (folder / keepsake.FILE).write_bytes(read_handed(data / keepsake.FILE, keepsake.MAX_BYTES))
+        (folder / recovery_log.FILE).write_bytes(read_untrusted(data / recovery_log.FILE, recovery_log.MAX_BYTES))
     source, target = data / FILE, folder / FILE
     try:
         if not stat.S_ISREG(source.lstat().st_mode):

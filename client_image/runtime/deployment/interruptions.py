@@ -12,11 +12,11 @@ import signal
 from collections.abc import Iterator
 from types import FrameType
 
-from runtime.adapters.state import door
+from contracts.stop_times import CONTAINER_STOP_S
+from runtime.adapters.state import run_barrier
 from runtime.adapters.state.runs import LiveRun, live_runs
 from runtime.deployment.deployment import Deployment
 from runtime.deployment.results import DeployError
-from runtime.deployment.specification import STOP_S
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PAUSE_S = 1.0
@@ -68,10 +68,10 @@ def lift_barrier(deployment: Deployment) -> None:
     if ours is None:
         return
     just_before = dt.datetime.fromtimestamp(ours - 1, dt.UTC)
-    until = door.closed_until(deployment.folders.data, just_before)
+    until = run_barrier.closed_until(deployment.folders.data, just_before)
     try:
         if until is not None and int(until.timestamp()) == ours:
-            door.open_door(deployment.folders.data)
+            run_barrier.open_barrier(deployment.folders.data)
     except OSError as error:
         deployment.notify("runs_stay_held", f"no run may start until {until}: {error}")
         return
@@ -80,14 +80,14 @@ def lift_barrier(deployment: Deployment) -> None:
 
 def _set_barrier(deployment: Deployment) -> None:
     """For as long as the work may take, so that it ends soon when deploy is killed. It is set again while runs are waited for."""
-    span = dt.timedelta(seconds=STOP_S + 2 * deployment.options.health_timeout + _MARGIN_S)
-    until = deployment.now() + min(span, door.LONGEST - dt.timedelta(minutes=5))
+    span = dt.timedelta(seconds=CONTAINER_STOP_S + 2 * deployment.options.health_timeout + _MARGIN_S)
+    until = deployment.now() + min(span, run_barrier.LONGEST - dt.timedelta(minutes=5))
     try:
         # Recorded first, so that the call after a crash knows whose barrier it is.
         deployment.record_file.save_or_raise(
             deployment.records.model_copy(update={"barrier_until": int(until.timestamp())})
         )
-        door.close_door(deployment.folders.data, until, by=door.DEPLOY)
+        run_barrier.close_barrier(deployment.folders.data, until, by=run_barrier.DEPLOY)
     except OSError as error:
         raise DeployError(
             "failed", f"cannot keep new runs from starting: {error}", "free space on the volume of the data folder"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from contracts.stop_times import CONTAINER_STOP_S
 from runtime.deployment import watchtower
 from runtime.deployment.deployment import REPAIR_WAIT_S, Deployment
 from runtime.deployment.engine import Container
@@ -20,7 +21,6 @@ from runtime.deployment.interruptions import describe_runs, drain_runs, runs_at_
 from runtime.deployment.recovery import recover
 from runtime.deployment.repair_rules import Condition, Remedy, RepairDecision, decide
 from runtime.deployment.results import DeployError, Result, as_result
-from runtime.deployment.specification import STOP_S
 from runtime.deployment.update import (
     last_healthy_image,
     pull_if_changed,
@@ -147,7 +147,7 @@ def _start(deployment: Deployment, container: Container, remedy: Remedy, why: st
             deployment.engine.start(container.id)
         else:
             with drain_runs(deployment):
-                deployment.engine.restart(container.id, STOP_S)
+                deployment.engine.restart(container.id, CONTAINER_STOP_S)
         health = wait_healthy(deployment, container.id)
         text, log, final = health.text, health.log, health.final
         if health.healthy:

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from runtime.adapters.deployment_notes import REPORT
-from runtime.adapters.handover import hand_over
+from runtime.adapters.untrusted_files import write_for_owner
 from runtime.deployment.deployment import Deployment
 from runtime.deployment.records import LastResult, RegistryTag
 from runtime.deployment.results import UNEVENTFUL, DeployError, Result
@@ -77,4 +77,4 @@ def build(deployment: Deployment, watchtower: Watchtower) -> dict[str, Any]:
 def hand_in(deployment: Deployment, content: dict[str, Any]) -> None:
     """Write it where the runtime reads it. Raises OSError."""
     text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
-    hand_over(deployment.folders.data, REPORT, text.encode(), mode=0o644)
+    write_for_owner(deployment.folders.data, REPORT, text.encode(), mode=0o644)

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from contracts.stop_times import CONTAINER_STOP_S
 from contracts.visible import quoted
 from runtime.deployment.engine import Container, EngineFacts, Image
 from runtime.deployment.environment import LEGACY_PREFIX, PLAIN_KEYS, PREFIX, DeploySettings
 from runtime.deployment.names import CONFIG, DATA, LABEL_ROLE, LABEL_RUNTIME, LABEL_SPEC, SOCKET, UID
 
-STOP_S = 150  # longer than the grace time that the daemon gives its runs
 WATCHTOWER_STOP_S = 240  # lets it finish an update that it has begun: the stop of our container and what follows
 WATCHTOWER_API = (1, 43)
 CREDENTIALS = "/docker-config"
@@ -156,7 +156,7 @@ def _proxy(
         "Tmpfs": {"/tmp": "rw,noexec,nosuid,nodev,mode=1777,size=128m"},  # noqa: S108
     }
     user = f"{UID}:{UID}"
-    return _with_hash(name, role, settings.names.runtime, image, environment, labels, host, STOP_S, user)
+    return _with_hash(name, role, settings.names.runtime, image, environment, labels, host, CONTAINER_STOP_S, user)
 
 
 def _confined(facts: EngineFacts, *, memory: int, pids: int) -> dict[str, Any]:

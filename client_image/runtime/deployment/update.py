@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, replace
 
+from contracts.stop_times import CONTAINER_STOP_S
 from runtime.deployment import watchtower
 from runtime.deployment.candidate import try_candidate
 from runtime.deployment.deployment import Deployment
@@ -17,7 +18,6 @@ from runtime.deployment.health import HealthResult, wait_healthy, wait_stable
 from runtime.deployment.interruptions import drain_runs
 from runtime.deployment.records import PendingUpdate, Pin
 from runtime.deployment.results import DeployError, Result
-from runtime.deployment.specification import STOP_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +217,8 @@ def _exchange_containers(deployment: Deployment, target: TargetImage, old: Conta
     names, engine, notify = deployment.names, deployment.engine, deployment.notify
     spec = deployment.runtime_spec(target.reference)
     if old is not None:
-        notify("stopping", f"stopping the old container, at most {STOP_S} s")
-        engine.stop(old.id, STOP_S)
+        notify("stopping", f"stopping the old container, at most {CONTAINER_STOP_S} s")
+        engine.stop(old.id, CONTAINER_STOP_S)
         notify("stopped", "the old container is stopped")
         engine.rename(old.id, names.previous)
         notify("renamed", f"it is kept as {names.previous}")
@@ -266,7 +266,7 @@ def complete_update(deployment: Deployment, pending: PendingUpdate) -> None:
 def remove_previous(deployment: Deployment) -> None:
     previous = deployment.own_container(deployment.names.previous)
     if previous is not None:
-        deployment.engine.stop(previous.id, STOP_S)  # in case that somebody started it
+        deployment.engine.stop(previous.id, CONTAINER_STOP_S)  # in case that somebody started it
         deployment.engine.remove(previous.id)
         deployment.notify("previous_removed", "the previous container is removed")
 
@@ -294,7 +294,7 @@ def _restart_previous(deployment: Deployment) -> HealthResult:
     previous, new = deployment.own_container(names.previous), deployment.runtime()
     if previous is not None:
         if new is not None:
-            engine.stop(new.id, STOP_S)
+            engine.stop(new.id, CONTAINER_STOP_S)
             engine.remove(new.id)
             deployment.notify("new_removed", "the new container is removed")
         engine.rename(previous.id, names.runtime)

@@ -45,7 +45,7 @@ def is_listed(host: Host, entries: tuple[str, ...]) -> bool:
     return listed_as(host, entries) is not None
 
 
-def of_nobody(entries: tuple[str, ...], hosts: Collection[Host]) -> tuple[str, ...]:
+def unmatched_entries(entries: tuple[str, ...], hosts: Collection[Host]) -> tuple[str, ...]:
     """The entries that mean none of the hosts, each once."""
     names = {name for host in hosts for name in _names(host)}
     addresses = {address for host in hosts for address in _addresses(host)}

@@ -403,7 +403,11 @@ class RunReport:
         return 1 if self.info.missing and not self.info.ignore_missing else code
 
 
-def exit_code(outcomes: Iterable[Outcome]) -> int:
-    """The worst of the outcomes: 1 over 130 over 0. A cancelled run with a failed host still asks for a look."""
-    codes = {outcome.exit_code for outcome in outcomes}
+_EXIT_CODES: Mapping[str, int] = {outcome: outcome.exit_code for outcome in Outcome}
+
+
+def exit_code(outcomes: Iterable[str]) -> int:
+    """The worst of the outcomes: 1 over 130 over 0. A cancelled run with a failed host still needs attention, and so does an
+    outcome that only a later release knows."""
+    codes = {_EXIT_CODES.get(outcome, 1) for outcome in outcomes}
     return 1 if 1 in codes else 130 if 130 in codes else 0

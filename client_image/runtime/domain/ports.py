@@ -252,12 +252,12 @@ class SshNotes:
 class HostBook(Protocol):
     """What is known of hosts from one run to the next. One entry for (network, host name, port), whatever the address."""
 
-    async def look_up(self, host: Host) -> tuple[PinnedKey | None, SshNotes]:
+    async def get(self, host: Host) -> tuple[PinnedKey | None, SshNotes]:
         """The key that the host had when we first logged in to it, and what that took. May raise HostError where first use is not
         trusted at the moment."""
         ...
 
-    async def write_down(self, host: Host, key: PinnedKey | None, notes: SshNotes | None) -> None:
+    async def save(self, host: Host, key: PinnedKey | None, notes: SshNotes | None) -> None:
         """Durable when it returns. None: nothing new. A key that is already pinned stays: only `hosts rekey` retires it."""
         ...
 

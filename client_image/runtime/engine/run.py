@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from contracts.config import NetworkConfig
+from contracts.stop_times import GRACE_S
 from runtime.domain.background import in_background
 from runtime.domain.errors import InventoryUnavailable, RunCancelled, RunError
 from runtime.domain.identity import entry_index
@@ -24,7 +25,6 @@ from runtime.engine.run_context import RunContext
 from runtime.engine.stop import Stop
 from runtime.process_one import process_one
 
-GRACE_S = 120.0
 NOTICES = 5  # shown at the start of a run
 # After its deadline a run takes its grace time and records its results; one that is still there then hangs.
 SURELY_ENDED_S = GRACE_S + 75.0

@@ -22,7 +22,7 @@ from runtime.adapters.control_plane.transport import (
     Fetched,
     Intercepted,
     NotModified,
-    Refused,
+    RequestRefused,
     Transport,
     Unavailable,
 )
@@ -133,7 +133,7 @@ def _take(
                 return "unchanged", "the configuration is current", store.load()
             except OSError as error:
                 return "unchanged", f"the configuration is current; its time could not be stored: {error}", before
-        case Refused():
+        case RequestRefused():
             whose = "the control plane's address" if answer.page else "the control plane"
             return "refused", f"{whose} {answer.text}", before
         case Unavailable():

@@ -22,11 +22,11 @@ from contracts.ids import uuid7
 from contracts.schedule import Plan
 from runtime.adapters.memory import go_first, kills
 from runtime.adapters.state.clock_evidence import ClockJudge
-from runtime.adapters.state.door import closed_until
 from runtime.adapters.state.history import find_run
 from runtime.adapters.state.meta import note_job_fire
 from runtime.adapters.state.outbox.events import post_event
 from runtime.adapters.state.outbox.topics import JOB_MISSED, JOB_WITHOUT_RUN
+from runtime.adapters.state.run_barrier import closed_until
 from runtime.adapters.state.runs import end_overdue, live_runs, reap, signal_run
 from runtime.adapters.state.starts import begin, drop, give_back, show_older_releases, waiting
 from runtime.adapters.state.store import State

@@ -13,12 +13,13 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from contracts.config import Effect, Job, NetworkConfig
 from contracts.schedule import Plan, plan_of
+from contracts.stop_times import GRACE_S, LAST_WORDS_S
 from runtime.adapters.memory import simultaneous_runs
 from runtime.adapters.state.clock_evidence import ClockJudge
-from runtime.adapters.state.door import closed_until
 from runtime.adapters.state.meta import job_fires_seen, note_job_fire, reset_job_fire
 from runtime.adapters.state.outbox.events import post_event_once
 from runtime.adapters.state.outbox.topics import JOB_NOT_STARTED
+from runtime.adapters.state.run_barrier import closed_until
 from runtime.adapters.state.starts import Claim, claim, started
 from runtime.adapters.state.store import State
 from runtime.domain.config_check import problems
@@ -27,12 +28,8 @@ from runtime.domain.model import Selector
 from runtime.domain.pipeline import Knowledge, Request, resolve
 from runtime.domain.ports import Clock
 from runtime.domain.time.lateness import Drop
-from runtime.engine.run import GRACE_S
 from runtime.services.run_launcher import CLOCK_BACK, Active, Launch, RunLauncher, launch_run
 from runtime.services.triggers import LOOK_BACK, PlanTrigger
-
-# What a run needs to record its results after its own grace time is over.
-LAST_WORDS_S = 15.0
 
 log = structlog.get_logger("jobs")
 
@@ -225,7 +222,7 @@ class Scheduler:
         seen = (await asyncio.to_thread(job_fires_seen, state)).get(job.id)
         planned = self._last_due(active.plan, seen) if seen is not None else None
         if closed_until(self._state.folder, now):
-            return  # an update is coming: `look` starts it when the door is open, or the next container's does
+            return  # an update is coming: `start_due_jobs` starts it when the barrier is open, or the next container's does
         if planned is None or self._runs.closed:
             return
         verdict = active.verdict(planned, now)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.adapters.state.door import close_door, closed_by
+from runtime.adapters.state.run_barrier import close_barrier, closed_by
 from runtime.adapters.state.runs import register
 from runtime.deployment import verbs
 from runtime.deployment.deployment import Options
@@ -261,7 +261,7 @@ def test_no_run_may_start_until_the_new_container_is_judged(installed: Host) -> 
 
 
 def test_a_foreign_run_barrier_is_not_lifted(installed: Host) -> None:
-    close_door(installed.folder / "data", installed.engine.clock.now() + dt.timedelta(minutes=5))
+    close_barrier(installed.folder / "data", installed.engine.clock.now() + dt.timedelta(minutes=5))
     installed.run("repair")
     assert (installed.folder / "data/door").exists()
 

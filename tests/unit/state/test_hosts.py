@@ -11,8 +11,8 @@ import pytest
 from runtime.adapters.state.hosts import (
     SqlHostBook,
     accept_lost_keys,
-    acquaintances,
     key_history,
+    known_hosts,
     retire_keys,
 )
 from runtime.adapters.state.store import State
@@ -25,11 +25,11 @@ SECOND = PinnedKey("ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQC7")
 
 
 def _load(state: State, host: Host) -> PinnedKey | None:
-    return asyncio.run(SqlHostBook(state, StillClock()).look_up(host))[0]
+    return asyncio.run(SqlHostBook(state, StillClock()).get(host))[0]
 
 
 def _pin(state: State, host: Host, key: PinnedKey) -> None:
-    asyncio.run(SqlHostBook(state, StillClock()).write_down(host, key, None))
+    asyncio.run(SqlHostBook(state, StillClock()).save(host, key, None))
 
 
 def test_a_pinned_key_stays_whatever_is_offered_later(state: State) -> None:
@@ -79,17 +79,17 @@ def test_nothing_is_blocked_on_a_first_start(state: State) -> None:
 def test_what_a_login_took_is_remembered_beside_the_last_facts(state: State) -> None:
     async def visit() -> None:
         book = SqlHostBook(state, StillClock())
-        assert await book.look_up(host) == (None, SshNotes())
-        await book.write_down(host, FIRST, SshNotes("modern"))
-        await book.write_down(host, None, notes)
+        assert await book.get(host) == (None, SshNotes())
+        await book.save(host, FIRST, SshNotes("modern"))
+        await book.save(host, None, notes)
         await complete_run(state, make_info(), [make_result(host)])
-        assert await book.look_up(host) == (FIRST, notes)
+        assert await book.get(host) == (FIRST, notes)
 
     [host] = make_hosts(1)
     notes = SshNotes("sha1", ("key exchange: diffie-hellman-group1-sha1",), "root")
     asyncio.run(visit())
-    [known] = acquaintances(state, host.network).values()
+    [known] = known_hosts(state, host.network).values()
     assert (known.name, known.port, known.notes) == (host.name.lower(), 22, notes)
     assert known.facts == {"distro": "ubuntu", "version": "22.04"}
     assert known.last_seen == NOON
-    assert acquaintances(state, "other") == {}
+    assert known_hosts(state, "other") == {}

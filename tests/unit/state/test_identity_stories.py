@@ -67,8 +67,8 @@ def login(state: State, step: dict[str, Any], listed: list[str]) -> Finding:
 
     async def visit() -> Finding:
         book = SqlHostBook(state, StillClock())
-        pinned, _ = await book.look_up(host)
-        await book.write_down(host, key(step["key"]) if pinned is None else None, None)
+        pinned, _ = await book.get(host)
+        await book.save(host, key(step["key"]) if pinned is None else None, None)
         around = entry_index(map(entry, listed))
         return await recognise(host, facts, SqlIdentities(state, StillClock()), around, {}, reads=False)
 
@@ -93,7 +93,7 @@ def test_the_machine_is_recognised_in_each_step_of_a_story(story: str, state: St
             listed |= set(map(str, step["list"]))
         elif "lost" in step or "pin" in step:
             at = entry(str(step.get("lost", step.get("pin"))))
-            asyncio.run(SqlHostBook(state, StillClock()).write_down(at, key(step["key"]), None))
+            asyncio.run(SqlHostBook(state, StillClock()).save(at, key(step["key"]), None))
             if "pin" in step:  # as the migration leaves it
                 state.write(lambda connection: connection.execute(update(host_keys).values(asked=False)))
         elif "rekey" in step:

@@ -11,8 +11,8 @@ import pytest
 from contracts.bounded import MAX_BYTES
 from runtime.adapters.config_store import FILE, META, ConfigStore
 from runtime.adapters.control_plane.http import HttpControlPlane
-from runtime.adapters.handover import read_handed
 from runtime.adapters.state.files import ca_problem, read_plain
+from runtime.adapters.untrusted_files import read_untrusted
 from runtime.adapters.zabbix.transport import check
 from runtime.deployment.records import FILE as RECORDS
 from runtime.deployment.records import RecordFile
@@ -68,7 +68,7 @@ def test_what_is_no_plain_file_is_refused_by_every_reader(
         with pytest.raises(OSError, match=says or path.name):
             read(path)
     with pytest.raises(OSError, match=path.name):
-        read_handed(path)  # through no link either
+        read_untrusted(path)  # through no link either
 
 
 @odd

@@ -33,7 +33,7 @@ LATER = NOON + dt.timedelta(hours=1)
 
 def pin(state: State, key: PinnedKey, *hosts: Host) -> None:
     for host in hosts:
-        asyncio.run(SqlHostBook(state, StillClock()).write_down(host, key, None))
+        asyncio.run(SqlHostBook(state, StillClock()).save(host, key, None))
 
 
 def remember(state: State, host: Host, claim: Claim, finding: Finding | None = None) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 import email.utils
-import ipaddress
 import os
 import stat
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import requests
 import urllib3
 from urllib3.util import Retry
 
+from contracts.address import is_loopback
 from contracts.bounded import MAX_BYTES, read_json, whole
 from contracts.secret import Secret
 from runtime.adapters import intermediary
@@ -29,7 +29,7 @@ from runtime.adapters.control_plane.transport import (
     Intercepted,
     Login,
     NotModified,
-    Refused,
+    RequestRefused,
     Unavailable,
 )
 from runtime.adapters.http_deadline import DeadlinePassed, Wire
@@ -165,7 +165,9 @@ class HttpControlPlane:
     def _redirect(self, status: int, location: str) -> Answer:
         if sign_in := intermediary.sign_in_redirect(self.url, location):
             return self._intercepted(sign_in, status)
-        return Refused(status, f"redirects to {_place(location)}; give the final address in FLAGEEMONITOR_CONFIG_URL")
+        return RequestRefused(
+            status, f"redirects to {_place(location)}; give the final address in FLAGEEMONITOR_CONFIG_URL"
+        )
 
     def _intercepted(self, what: str, status: int | None = None) -> Intercepted:
         return Intercepted(intermediary.sentence(what, urlsplit(self.url).netloc, "the control plane"), status)
@@ -175,9 +177,9 @@ def _answer_advice(answer: Answer | None, url: str) -> str:
     match answer:
         case Intercepted():
             return intermediary.ADVICE
-        case Refused(page=True, status=401 | 403):
+        case RequestRefused(page=True, status=401 | 403):
             return f"the web server, or something before it, asks for a login of its own or bars this host: let {url} through"
-        case Refused():
+        case RequestRefused():
             return _REFUSAL_ADVICE.get(answer.status, f"check the address: {url}")
         case Unavailable(status=int(status)) if status >= 500:
             return f"look into the logs of the control plane and of its web server; the address is {url}"
@@ -224,18 +226,11 @@ def _address_problem(url: str, *, insecure: bool) -> str:
         return f"the address of the control plane must begin with https://: {url}"
     if parts.username or parts.password:
         return "the address of the control plane must not carry a password; give the token in its file"
-    if parts.scheme == "http" and not insecure and not _is_loopback(host):
+    if parts.scheme == "http" and not insecure and not is_loopback(host):
         return (
             "plain http would show the token to everybody on the way: use https, or FLAGEEMONITOR_INSECURE=plain-http"
         )
     return ""
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _judged(response: requests.Response, body: bytes | str, now: dt.datetime, page: intermediary.Page | None) -> Answer:
@@ -251,7 +246,7 @@ def _judged(response: requests.Response, body: bytes | str, now: dt.datetime, pa
     else:
         detail = _problem_detail(body) or intermediary.shown(response.reason or "no reason given", 100)
     if 400 <= status < 500 and status not in (408, 425, 429):
-        return Refused(status, detail, retry_after, page=page is not None)
+        return RequestRefused(status, detail, retry_after, page=page is not None)
     return Unavailable(detail if page is not None else f"answered {status}: {detail}", status, retry_after)
 
 
@@ -267,7 +262,7 @@ def _session(url: str, wire: Wire) -> requests.Session:
     # Only what never reached the server is tried again here; every answer goes to the policy in next_pause.
     retry = Retry(2, connect=2, read=False, status=0, other=0, backoff_factor=0.5, respect_retry_after_header=False)
     wire.mount(session, retry)
-    session.trust_env = not _is_loopback(
+    session.trust_env = not is_loopback(
         urlsplit(url).hostname or ""
     )  # proxies of the environment, but not to ourselves
     return session

@@ -26,7 +26,7 @@ class NotModified:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RequestRefused:
     """The control plane answered and said no. ``retry_after``: seconds it asked us to stay away; ``page``: it was a web page,
     which is never the control plane's own answer, at best its web server's."""
 
@@ -57,7 +57,7 @@ class Intercepted:
     status: int | None = None
 
 
-Answer = Fetched | NotModified | Refused | Unavailable | Intercepted
+Answer = Fetched | NotModified | RequestRefused | Unavailable | Intercepted
 
 
 @dataclass(frozen=True, slots=True)

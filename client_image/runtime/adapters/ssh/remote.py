@@ -68,7 +68,7 @@ class SshRemote:
             raise Permanent(Outcome.BLOCKED, Reason.OUTSIDE_ALLOWED_NETWORKS, text)
 
     async def _session(self, host: Host) -> SshSession:
-        pinned, notes = await self._book.look_up(host)
+        pinned, notes = await self._book.get(host)
         profiles = self._profiles(notes)
         credentials = list(candidates(host, self._credentials, pinned=pinned is not None, accepted=notes.credential))
         refused: HostError | None = None
@@ -118,7 +118,7 @@ class SshRemote:
         needs = needs_of(client)
         learned = SshNotes((LEGACY if needs else MODERN).name, needs, credential.id)
         new_key = client.presented if pinned is None else None
-        await self._book.write_down(host, new_key, learned if learned != notes else None)
+        await self._book.save(host, new_key, learned if learned != notes else None)
 
 
 def _named(error: HostError, credential: Credential, *, alone: bool) -> HostError:

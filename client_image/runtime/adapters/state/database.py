@@ -1,7 +1,7 @@
 """Opens the SQLite file of the local state: private, migrated, trusted. Called by :mod:`runtime.adapters.state.store`.
 
 WAL with synchronous FULL: a commit that returned survives a power cut. A file that is damaged is moved aside, so that the proxy
-goes on; what must not be lost with it is kept in a second file, see :mod:`runtime.adapters.state.keepsake`.
+goes on; what must not be lost with it is kept in a second file, see :mod:`runtime.adapters.state.recovery_log`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from runtime.adapters.state import keepsake
+from runtime.adapters.state import recovery_log
 from runtime.adapters.state.errors import CORRUPT, StateUnavailable, suspicion, translated, unavailable
 from runtime.adapters.state.files import locked, open_private, private_folder
 from runtime.adapters.state.migrations import HEAD
@@ -72,9 +72,9 @@ def _engine(folder: Path) -> Engine:
 
     @event.listens_for(engine, "commit")
     def _on_commit(connection: Connection) -> None:
-        keepsake.flush(connection, folder)
+        recovery_log.flush(connection, folder)
 
-    event.listen(engine, "rollback", keepsake.drop)
+    event.listen(engine, "rollback", recovery_log.drop)
     return engine
 
 
@@ -137,13 +137,13 @@ def _brought_up(engine: Engine, folder: Path, now: dt.datetime, *, damaged: bool
         if gone := missing(connection):
             raise unavailable(CORRUPT, folder, f"{FILE} has no {gone}")
         if not revision:
-            return keepsake.restore(connection, folder, damaged=damaged, notice=notice, now=now)
+            return recovery_log.restore(connection, folder, damaged=damaged, notice=notice, now=now)
     return []
 
 
 def _damage(engine: Engine, folder: Path) -> str:
     """What is wrong with the database that is there; empty when it can be used, or brought up to date."""
-    if not (folder / FILE).stat().st_size and (folder / keepsake.FILE).exists():
+    if not (folder / FILE).stat().st_size and (folder / recovery_log.FILE).exists():
         return "it is empty, and was not before"
     try:
         with transaction(engine, folder, write=False) as connection:

@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
 
 from runtime.adapters.state.codec import loads, stored_name
-from runtime.adapters.state.keepsake import FIRST_USE_BLOCKED
 from runtime.adapters.state.ledger import DONE, RUNNING
 from runtime.adapters.state.outbox.limits import OutboxCounts, count_outbox
+from runtime.adapters.state.recovery_log import FIRST_USE_BLOCKED
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import host_keys, meta, run_hosts, runs
 from runtime.domain.host_names import names_of
@@ -115,7 +115,7 @@ def runs_like(state: State, beginning: str, *, limit: int) -> tuple[RunRecord, .
         return _run_records(connection, alike.order_by(runs.c.started_at.desc()).limit(limit))
 
 
-def known_hosts(state: State) -> dict[str, str]:
+def known_host_names(state: State) -> dict[str, str]:
     """Every host that any run has considered: name -> visible name."""
     with state.read() as connection:
         names = select(run_hosts.c.name, func.max(run_hosts.c.display_name)).group_by(run_hosts.c.name)

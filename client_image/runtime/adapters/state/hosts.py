@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from runtime.adapters.state import keepsake
+from runtime.adapters.state import recovery_log
 from runtime.adapters.state.codec import dumps, loads
 from runtime.adapters.state.identities import forget
 from runtime.adapters.state.prepared import PreparedInsert, PreparedQuery
@@ -36,7 +36,7 @@ _KNOWN = PreparedQuery(
         .scalar_subquery()
         .label("key"),
         select(host_memory.c.notes).where(_same_place(host_memory)).scalar_subquery().label("notes"),
-        select(meta.c.value).where(meta.c.key == keepsake.FIRST_USE_BLOCKED).scalar_subquery().label("lost"),
+        select(meta.c.value).where(meta.c.key == recovery_log.FIRST_USE_BLOCKED).scalar_subquery().label("lost"),
     )
 )
 _insert_notes = upsert(host_memory)
@@ -63,7 +63,7 @@ class KeyRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Acquaintance:
+class KnownHost:
     """A host as it was last seen. ``facts`` are those of its last result that had some."""
 
     name: str
@@ -79,7 +79,7 @@ class SqlHostBook:
     def __init__(self, state: State, clock: Clock) -> None:
         self._state, self._clock = state, clock
 
-    async def look_up(self, host: Host) -> tuple[PinnedKey | None, SshNotes]:
+    async def get(self, host: Host) -> tuple[PinnedKey | None, SshNotes]:
         """Raises Permanent for a host without a key while first use is blocked because keys were lost."""
         known = self._state.one(_KNOWN, _place(host))  # by index, well under a millisecond: not worth a thread
         if known.key is None and known.lost is not None:
@@ -87,7 +87,7 @@ class SqlHostBook:
             raise Permanent(Outcome.BLOCKED, Reason.HOST_KEY_UNKNOWN, text)
         return None if known.key is None else PinnedKey(known.key), _notes(known.notes)
 
-    async def write_down(self, host: Host, key: PinnedKey | None, notes: SshNotes | None) -> None:
+    async def save(self, host: Host, key: PinnedKey | None, notes: SshNotes | None) -> None:
         def work(connection: Connection) -> None:
             if key is not None:
                 _pin(host, key, now, connection)
@@ -111,7 +111,9 @@ def retire_keys(state: State, network: str, name: str, *, by: str, now: dt.datet
             forget(connection, network, name)
         retired = _records(connection, host_keys.c.id.in_(ids))
         for record in retired:
-            keepsake.keep(connection, "retire", network=network, name=record.name, port=record.port, by=by, at=now)
+            recovery_log.append(
+                connection, "retire", network=network, name=record.name, port=record.port, by=by, at=now
+            )
         return retired
 
     return state.write(work)
@@ -125,16 +127,16 @@ def key_history(state: State, network: str, name: str) -> tuple[KeyRecord, ...]:
 
 def accept_lost_keys(state: State) -> bool:
     """An operator confirms that pinned keys were lost: first use works again. False when nothing was blocked."""
-    statement = delete(meta).where(meta.c.key == keepsake.FIRST_USE_BLOCKED)
+    statement = delete(meta).where(meta.c.key == recovery_log.FIRST_USE_BLOCKED)
     return state.write(lambda connection: connection.execute(statement).rowcount > 0)
 
 
-def acquaintances(state: State, network: str) -> dict[str, Acquaintance]:
+def known_hosts(state: State, network: str) -> dict[str, KnownHost]:
     """Known hosts by lower-case name."""
     with state.read() as connection:
         rows = connection.execute(select(host_memory).where(host_memory.c.network == network))
         return {
-            row.name: Acquaintance(row.name, row.port, _notes(row.notes), loads(row.facts) or {}, row.last_seen)
+            row.name: KnownHost(row.name, row.port, _notes(row.notes), loads(row.facts) or {}, row.last_seen)
             for row in rows
         }
 
@@ -149,7 +151,7 @@ def pinned_keys(state: State, network: str) -> dict[str, KeyRecord]:
 def _pin(host: Host, key: PinnedKey, now: dt.datetime, connection: Connection) -> None:
     values = {**_place(host), "key": key.text, "fingerprint": key.fingerprint, "first_seen": now, "asked": True}
     if _PIN.execute(connection, [values]):
-        keepsake.keep(connection, "pin", **values)
+        recovery_log.append(connection, "pin", **values)
 
 
 def _records(connection: Connection, where: ColumnElement[bool]) -> tuple[KeyRecord, ...]:

@@ -26,6 +26,7 @@ from runtime.adapters.state.tables import host_memory, run_hosts, runs
 from runtime.domain import wire
 from runtime.domain.errors import RunError, UsageFault
 from runtime.domain.model import Host, HostResult, Outcome, Reason, RunInfo, Selector
+from runtime.domain.model import exit_code as worst_of
 from runtime.domain.ports import Clock
 
 PENDING, AT_WORK, DONE = "pending", "at_work", "done"
@@ -128,7 +129,7 @@ def close_run(
     _record(connection, [(info, _cut_short(row, now), now) for row in still_open])
     counted = select(run_hosts.c.outcome, func.count()).where(run_hosts.c.run_id == run_id)
     outcomes: dict[str, int] = dict(connection.execute(counted.group_by(run_hosts.c.outcome)).all())
-    code = _exit_code(outcomes) if exit_code is None else exit_code
+    code = worst_of(outcomes) if exit_code is None else exit_code
     why = {"reason": error.reason, "message": visible(error.message)} if error else {}
     ended = {"state": FINISHED, "exit_code": code, "finished_at": now, **why}
     connection.execute(update(runs).where(runs.c.run_id == run_id).values(ended))
@@ -236,10 +237,3 @@ def _cut_short(row: Row[Any], now: dt.datetime) -> HostResult:
         text = "the process ended before anything was sent to this host"
         outcome, reason = Outcome.CANCELLED, Reason.NOT_STARTED
     return HostResult(host, outcome, reason, text, detail=row.stage or "", started_at=row.started_at, finished_at=now)
-
-
-def _exit_code(outcomes: dict[str, int]) -> int:
-    """As core's exit_code, over texts: an outcome that only a later release knows asks for a look."""
-    known = {str(outcome): outcome.exit_code for outcome in Outcome}
-    codes = {known.get(outcome, 1) for outcome in outcomes}
-    return 1 if 1 in codes else 130 if 130 in codes else 0

@@ -14,10 +14,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from contracts.bounded import read_json
-from runtime.adapters.handover import read_handed
 from runtime.adapters.state.codec import dumps
 from runtime.adapters.state.errors import translated
 from runtime.adapters.state.files import locked, private_folder, write_all
+from runtime.adapters.untrusted_files import read_untrusted
 from runtime.domain.model import Host
 from runtime.domain.ports import Clock
 
@@ -88,7 +88,7 @@ def _rewrite(handle: int, content: bytes) -> None:
 
 def _sentence(path: Path) -> str:
     try:
-        content = read_json(read_handed(path))
+        content = read_json(read_untrusted(path))
         since = dt.datetime.fromisoformat(content["since"])
         return f"locked by {content['owner']}, pid {content['pid']}, since {since:%Y-%m-%d %H:%M:%S %Z}"
     except (OSError, ValueError, KeyError, TypeError):

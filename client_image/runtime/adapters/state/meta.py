@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from contracts.ids import uuid7
-from runtime.adapters.state import keepsake
+from runtime.adapters.state import recovery_log
 from runtime.adapters.state.codec import dumps, loads
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import daemon_status, job_fires, meta
@@ -43,7 +43,7 @@ def agent_id(state: State, given: str = "") -> str:
 def _make_agent_id(connection: Connection) -> str:
     made = uuid7()
     if connection.execute(upsert(meta).on_conflict_do_nothing(), {"key": "agent_id", "value": made}).rowcount:
-        keepsake.keep(connection, "agent_id", agent_id=made)
+        recovery_log.append(connection, "agent_id", agent_id=made)
         return made
     return str(connection.scalar(select(meta.c.value).where(meta.c.key == "agent_id")))
 

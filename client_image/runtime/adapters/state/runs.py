@@ -22,13 +22,13 @@ from sqlalchemy import func, select, update
 from contracts.bounded import read_json
 from contracts.visible import quoted
 from runtime.adapters.boot import boot_id
-from runtime.adapters.handover import read_handed
 from runtime.adapters.state.codec import dumps
 from runtime.adapters.state.errors import StateUnavailable, translated, unavailable
 from runtime.adapters.state.files import is_locked, locked, private_folder, write_all, write_atomically
 from runtime.adapters.state.ledger import RUNNING, close_run
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import runs
+from runtime.adapters.untrusted_files import read_untrusted
 from runtime.domain.background import within
 from runtime.domain.model import RunInfo
 
@@ -194,7 +194,7 @@ def cancel_requested(state: State, run_id: str) -> str | None:
         trouble = error
     if noted is None:
         with contextlib.suppress(OSError):
-            return read_handed(_note_of(state.folder / "runs" / f"{run_id}.lock")).decode(errors="replace")
+            return read_untrusted(_note_of(state.folder / "runs" / f"{run_id}.lock")).decode(errors="replace")
     if trouble is not None:
         raise trouble
     return noted
@@ -226,7 +226,7 @@ def _live(path: Path) -> LiveRun | None:
     if not is_locked(path):
         return None
     try:
-        content = read_json(read_handed(path))
+        content = read_json(read_untrusted(path))
         return LiveRun(
             run_id=str(content["run_id"]),
             pid=_number(content["pid"]),

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
 
-from runtime.adapters.state import keepsake
+from runtime.adapters.state import recovery_log
 from runtime.adapters.state.codec import dumps
 from runtime.adapters.state.identities import claim_columns, claim_in, note_in, settled_of
 from runtime.adapters.state.store import State
@@ -103,7 +103,7 @@ def settle(state: State, network: str, fingerprint: str, *, by: str, now: dt.dat
             values = {"network": network, "fingerprint": fingerprint, "settled_by": by, "settled_at": now}
             values["image_names"] = dumps(sorted(names))
             connection.execute(insert(settled_keys), values)
-            keepsake.keep(connection, "settle", **values)
+            recovery_log.append(connection, "settle", **values)
             after = Settled(by, now, names)
         if len(hosts) == 1:
             before, after = _accept_machine(connection, network, min(hosts), Settled(by, now))
@@ -123,7 +123,7 @@ def unsettle(state: State, network: str, fingerprint: str, *, by: str, now: dt.d
             connection.execute(
                 update(settled_keys).where(_of(network, fingerprint)).values(undone_at=now, undone_by=by)
             )
-            keepsake.keep(connection, "unsettle", network=network, fingerprint=fingerprint, by=by, at=now)
+            recovery_log.append(connection, "unsettle", network=network, fingerprint=fingerprint, by=by, at=now)
         elif len(hosts) == 1:
             before = _doubt_machine(connection, network, min(hosts), Settled(by, now))
         return Settlement(fingerprint, tuple(sorted(hosts)), before, None)
@@ -185,7 +185,7 @@ def _accept_machine(
         words = claim_columns(accepted, "known")
         values = {"accepted_by": given.by, "accepted_at": given.at}
         connection.execute(update(host_memory).where(_here(row)).values(identity_note=None, **values, **words))
-        keepsake.keep(connection, "accept", network=network, name=row.name, port=row.port, **values, **words)
+        recovery_log.append(connection, "accept", network=network, name=row.name, port=row.port, **values, **words)
         after = given
     return before if before == after else None, after
 
@@ -197,7 +197,9 @@ def _doubt_machine(connection: Connection, network: str, name: str, taken: Settl
         before = _accepted(row)
         nothing = {"accepted_by": None, "accepted_at": None, **claim_columns(None, "known")}
         connection.execute(update(host_memory).where(_here(row)).values(nothing))
-        keepsake.keep(connection, "doubt", network=network, name=row.name, port=row.port, by=taken.by, at=taken.at)
+        recovery_log.append(
+            connection, "doubt", network=network, name=row.name, port=row.port, by=taken.by, at=taken.at
+        )
     return before
 
 

@@ -2,7 +2,7 @@
 which shared keys were accepted, and whose machine was accepted as what it says that it is.
 
 ``keepsake.jsonl`` is only ever appended to, one JSON object a line, on disk just before the database commits the same. A new
-database starts with what it says. When a damaged database had no readable keepsake, the keys are truly lost: then a host without
+database starts with what it says. When a damaged database had no readable log, the keys are truly lost: then a host without
 a pinned key is not trusted on first use until an operator has confirmed that (``first_use_blocked`` in the table ``meta``).
 """
 
@@ -26,7 +26,7 @@ from runtime.adapters.state.tables import host_keys, host_memory, meta, settled_
 FILE = "keepsake.jsonl"
 MAX_BYTES = 64 * 1024 * 1024
 FIRST_USE_BLOCKED = "first_use_blocked"
-_PENDING = "keepsake"
+_PENDING = "recovery_log"
 _KEY = ("network", "name", "port", "key", "fingerprint", "first_seen", "asked")
 _KNOWN = ("known_hostname", "known_machine_id", "known_store", "known_terminal")
 _ACCEPTED = ("network", "name", "port", "accepted_by", *_KNOWN)
@@ -35,7 +35,7 @@ Place = tuple[str, str, int]
 
 
 @dataclass(slots=True)
-class Keepsake:
+class Recovered:
     """``keys``: (network, name, port) -> columns of the pinned key; ``settled``: (network, fingerprint) -> columns of the
     acceptance; ``machines``: (network, name, port) -> columns of what was accepted of a host's machine. ``complete``: the file
     was there, every line readable."""
@@ -47,7 +47,7 @@ class Keepsake:
     complete: bool = False
 
 
-def keep(connection: Connection, event: str, **fields: Any) -> None:
+def append(connection: Connection, event: str, **fields: Any) -> None:
     """Have a line written when this transaction commits."""
     connection.info.setdefault(_PENDING, []).append(dumps({"event": event, **fields}))
 
@@ -67,8 +67,8 @@ def drop(connection: Connection) -> None:
     connection.info.pop(_PENDING, None)
 
 
-def recall(folder: Path) -> Keepsake:
-    found = Keepsake()
+def read(folder: Path) -> Recovered:
+    found = Recovered()
     try:
         lines = read_plain(folder / FILE, MAX_BYTES).splitlines()
     except FileNotFoundError:
@@ -82,7 +82,7 @@ def recall(folder: Path) -> Keepsake:
 
 def restore(connection: Connection, folder: Path, *, damaged: bool, notice: str, now: dt.datetime) -> list[str]:
     """Fill a new database. Returns what an operator must be told; the control plane is told through the outbox."""
-    found = recall(folder)
+    found = read(folder)
     notices = []
     if found.agent_id:
         connection.execute(insert(meta), {"key": "agent_id", "value": found.agent_id})
@@ -112,7 +112,7 @@ def _port(event: Mapping[str, Any]) -> int:
     return port
 
 
-def _replay(found: Keepsake, line: bytes) -> bool:
+def _replay(found: Recovered, line: bytes) -> bool:
     try:
         event = read_json(line)
         kind = event.pop("event")

@@ -1,8 +1,8 @@
 """Files in the data folder that cross a border of trust: root writes them for the runtime's user, or reads what that user wrote.
 
 The folder belongs to the user, who may have put links, pipes or giants where a file is expected. So nothing is opened through a
-link, nothing that is not a plain file is read, and nothing that was there before is written to. Called by the door, by deploy's
-report, and by whoever reads the notes of deploy and of Watchtower's hooks.
+link, nothing that is not a plain file is read, and nothing that was there before is written to. Called by the run barrier, by
+deploy's report, and by those who read the notes of deploy and of Watchtower's hooks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from runtime.adapters.state.files import read_plain, write_all
 MAX_BYTES = 262144
 
 
-def hand_over(folder: Path, name: str, content: bytes, *, mode: int = 0o644) -> None:
+def write_for_owner(folder: Path, name: str, content: bytes, *, mode: int = 0o644) -> None:
     """Write ``folder/name`` atomically; it belongs to whom the folder belongs to. Raises OSError, and then the old one stays."""
     place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -43,6 +43,6 @@ def hand_over(folder: Path, name: str, content: bytes, *, mode: int = 0o644) -> 
         os.close(place)
 
 
-def read_handed(path: Path, limit: int = MAX_BYTES) -> bytes:
+def read_untrusted(path: Path, limit: int = MAX_BYTES) -> bytes:
     """As ``read_plain``, and through no link. Raises OSError."""
     return read_plain(path, limit, follow_links=False)
