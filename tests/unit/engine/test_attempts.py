@@ -45,12 +45,12 @@ def test_a_second_attempt_that_connects_is_recorded_with_what_was_before_it(erro
     assert wire.result_json(one.context().job.info, result)["attempts"] == 2
 
 
-def test_a_first_attempt_that_connects_needs_no_word() -> None:
+def test_a_first_attempt_that_connects_is_not_recorded() -> None:
     result = run(World({NAME: Terminal()}))
     assert (result.attempts, [record for record in result.gates if record.gate == CONNECTION]) == (1, [])
 
 
-def test_a_host_that_no_attempt_was_made_for_has_none() -> None:
+def test_a_host_without_an_attempt_has_zero_attempts() -> None:
     assert run(World({NAME: Terminal()}), host=world.host(role="proxy")).attempts == 0
 
 
@@ -66,7 +66,7 @@ def test_a_host_that_no_attempt_was_made_for_has_none() -> None:
     ],
     ids=["refused", "silent", "one attempt is set", "three are set", "a wrong password", "a changed key"],
 )
-def test_a_host_that_cannot_be_reached_says_how_often_it_was_tried(
+def test_an_unreachable_host_reports_the_number_of_attempts(
     error: HostError, settings: dict[str, Any], made: int
 ) -> None:
     one = refusing(error, **settings)
@@ -91,7 +91,7 @@ PAUSES: dict[str, tuple[HostError, int, float, float, float, bool]] = {
 
 
 @pytest.mark.parametrize("case", PAUSES)
-def test_another_attempt_is_made_only_where_it_can_help_and_delays_nobody(case: str) -> None:
+def test_another_attempt_is_made_only_where_it_can_help_and_delays_no_host(case: str) -> None:
     error, made, took, left, spare, again = PAUSES[case]
     pause = pause_before_next(error, made, 2, took=took, left=left, spare=spare)
     assert (pause > 0) == again

@@ -63,7 +63,7 @@ def end_of(rounds: Rounds, asked: tuple[Witness, ...] = (OTHER,)) -> Departure |
 
 
 @pytest.mark.parametrize("case", ENDS)
-def test_how_the_wait_ends(case: str) -> None:
+def test_the_wait_for_a_power_off_ends_as_documented(case: str) -> None:
     rounds, state = ENDS[case]
     ended = end_of(rounds)
     assert (ended.state if ended else None) == state
@@ -71,7 +71,7 @@ def test_how_the_wait_ends(case: str) -> None:
         assert (ended.vouched, ended.silent_s) == (OTHER, SILENCE_S)
 
 
-def test_silence_with_nobody_to_ask_is_told_without_waiting_for_the_whole_time() -> None:
+def test_silence_without_a_witness_is_reported_before_the_whole_time_is_over() -> None:
     ended = end_of(every(0, 15, S, vouched=False), asked=())
     assert ended is not None
     assert ended.state == "no_witness"
@@ -114,7 +114,7 @@ def test_the_gateway_comes_first_then_what_stays_on_and_what_leaves_comes_last()
     ("left_out", "vouches"),
     [("", True), ("template", True), ("disabled", False), ("network", False), ("group", False)],
 )
-def test_only_what_surely_stands_in_the_store_vouches_for_its_line(left_out: LeftOut, vouches: bool) -> None:
+def test_only_a_machine_that_is_surely_in_the_store_is_a_witness_of_its_line(left_out: LeftOut, vouches: bool) -> None:
     mine, other = host(201, address="10.0.0.1"), host(202, address="10.0.0.2", left_out=left_out)
     nearby = Neighbours(entries=[mine, other]).of(mine)
     assert [witness.name for witness in nearby.witnesses] == ([other.name] if vouches else [])
@@ -134,7 +134,7 @@ def test_only_a_few_of_a_big_store_are_asked() -> None:
     assert len(known.of(host(250, address="10.0.0.1")).witnesses) == WITNESSES
 
 
-def test_where_a_store_has_one_address_a_host_is_its_port_and_its_neighbours_behind_the_router_vouch() -> None:
+def test_behind_one_address_a_host_is_its_port_and_its_neighbours_are_witnesses() -> None:
     """A router answers pings at that address, and forwards one port to each machine."""
     entries = [host(number, address="10.0.0.1", port=22000 + number) for number in (201, 202)]
     nearby = Neighbours(entries=entries).of(entries[0])

@@ -89,7 +89,7 @@ def test_the_runs_deadline_ends_it_with_a_result_for_every_host() -> None:
     assert {result.reason for result in results} == {Reason.DEADLINE}
 
 
-def test_a_second_interrupt_gives_up_the_grace_time() -> None:
+def test_a_second_interrupt_ends_the_grace_time() -> None:
     def twice(stop: Stop) -> None:
         cancel(stop)
         stop.hurry()

@@ -45,7 +45,7 @@ def test_a_provider_is_known_in_any_case() -> None:
     assert resolve("set_value", provider="ZANTHUS").info.provider == "zanthus"
 
 
-def test_a_name_of_the_catalogue_is_clear_whatever_providers_call_so() -> None:
+def test_a_canonical_name_is_never_ambiguous() -> None:
     known = world.knowledge()
     others = {name: Provider(id=name, display_name=name, actions={"old_look": means}) for name, means in
               (("one", "set_value"), ("two", "climb_up"))}  # fmt: skip
@@ -53,7 +53,7 @@ def test_a_name_of_the_catalogue_is_clear_whatever_providers_call_so() -> None:
     assert resolve("old_look", known=known).info.action == "look_at_value"
 
 
-def test_what_was_asked_is_in_the_job_and_what_was_not_has_its_default() -> None:
+def test_given_options_are_in_the_job_and_others_have_defaults() -> None:
     plain = resolve("old_set").info
     assert (plain.action, plain.asked, plain.action_version) == ("set_value", "old_set", "1.0.0")
     assert (plain.origin, plain.actor, plain.purpose, plain.agent_id) == ("manual", "", "", "agent-1")
@@ -146,7 +146,7 @@ def test_lists_and_maps_come_from_a_command_line_as_json() -> None:
     assert job.info.params == {"numbers": [1, 2], "labels": {"a": 1}}
 
 
-def test_a_wrong_parameter_is_answered_with_those_that_the_action_has() -> None:
+def test_a_wrong_parameter_is_refused_with_the_actions_own_parameters() -> None:
     with pytest.raises(UsageFault) as caught:
         resolve("shutdown_endpoint", known=world.knowledge(shutdown_endpoint.ACTION), params={"window": "x"})
     assert caught.value.advice == "parameters of this action: exceptions, settle, windows"
@@ -161,7 +161,7 @@ def test_providers_are_named_and_bound_in_the_order_of_their_names() -> None:
     assert caught.value.advice == "known: arius, zanthus"
 
 
-def test_what_the_document_gives_to_an_action_can_be_asked_without_a_run() -> None:
+def test_the_documents_parameters_of_an_action_are_readable_without_a_run() -> None:
     document = world.config(actions={"old_set": {"params": {"wanted": "from network"}}})
     assert configured(world.SET, document, world.knowledge()) == {"wanted": "from network"}
     assert configured(world.LOOK, document, world.knowledge()) == {}
@@ -222,7 +222,7 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_done_is_refused_with_a_reason_and_advice(case: str) -> None:
+def test_an_impossible_request_is_refused_with_a_reason_and_advice(case: str) -> None:
     request, document, reason = REFUSED[case]
     with pytest.raises(UsageFault) as caught:
         resolve(**request, document=document)
@@ -231,7 +231,7 @@ def test_what_cannot_be_done_is_refused_with_a_reason_and_advice(case: str) -> N
     assert caught.value.advice
 
 
-def test_an_unknown_name_is_answered_with_the_nearest_one() -> None:
+def test_an_unknown_name_is_refused_with_the_nearest_one() -> None:
     with pytest.raises(UsageFault) as caught:
         resolve("set_valu")
     assert "set_value" in caught.value.advice
@@ -260,7 +260,7 @@ def test_an_override_counts_under_every_name_of_both_actions(asked: str, replace
     assert job.binding("arius").action.name == "set_value"
 
 
-def test_a_networks_override_by_an_alias_goes_before_the_providers_own() -> None:
+def test_a_networks_override_by_an_alias_has_priority_over_the_providers_own() -> None:
     known = world.knowledge()
     zanthus = Provider(id="zanthus", display_name="Zanthus", overrides={"set_value": "climb_up"})
     known = dataclasses.replace(known, providers={**known.providers, "zanthus": zanthus})
@@ -276,7 +276,7 @@ def test_a_key_that_names_no_action_stops_no_run(part: dict[str, Any]) -> None:
     assert resolve("set_value", part).binding("arius").action.name == "set_value"
 
 
-def test_a_parameter_that_the_replacement_lacks_is_refused_with_the_override_that_is_to_blame() -> None:
+def test_a_parameter_that_the_replacement_lacks_is_refused_with_the_override_that_causes_it() -> None:
     document = {"overrides": {"zanthus": {"set_value": "look_at_value"}}}
     with pytest.raises(UsageFault) as caught:
         resolve("set_value", document, params={"wanted": "other"})
@@ -291,7 +291,7 @@ def test_a_parameter_that_the_replacement_lacks_is_refused_with_the_override_tha
     assert spared.binding("arius").action.name == "set_value"
 
 
-def test_an_override_to_an_action_that_is_switched_off_says_which_override() -> None:
+def test_an_override_to_a_disabled_action_is_refused_with_the_override() -> None:
     document = {
         "overrides": {"zanthus": {"set_value": "look_at_value"}},
         "actions": {"look_at_value": {"enabled": False}},
@@ -317,7 +317,7 @@ def test_the_network_may_be_named_in_any_case(network: str) -> None:
     assert resolve("set_value", network=network).info.network == "ACME"
 
 
-def test_exceptions_are_added_to_the_networks_and_never_taken_away() -> None:
+def test_exceptions_are_added_to_the_networks_and_never_removed() -> None:
     document = {"actions": {"shutdown_endpoint": {"params": {"exceptions": ["ACME-LOJA001-PDV201"]}}}}
     known = world.knowledge(shutdown_endpoint.ACTION)
     job = resolve("shutdown_endpoint", document, known, params={"exceptions": '["10.0.0.9"]'})

@@ -72,7 +72,7 @@ def test_a_stage_that_does_not_fit_its_action_or_subject_writes_nothing(action: 
     assert (one.terminals[NAME].written, one.ledger.intents) == (0, [])
 
 
-def test_a_dry_run_tells_the_first_stage_and_writes_nothing() -> None:
+def test_a_dry_run_shows_the_first_stage_and_writes_nothing() -> None:
     one = World({NAME: Terminal()})
     result = run(one, dry_run=True)
     assert verdict(result) == ("would_change", "dry_run", "")
@@ -162,7 +162,7 @@ def test_a_gate_refuses_before_any_connection(case: str) -> None:
     assert result.message
 
 
-def test_a_frozen_store_is_left_alone_but_may_be_looked_at() -> None:
+def test_a_frozen_store_is_not_changed_and_can_be_read() -> None:
     one = World({NAME: Terminal()}, document=world.config(freeze=[freeze()]))
     assert verdict(run(one)) == ("skipped", "frozen", "sale")
     assert verdict(run(one, "look_at_value")) == ("ok", "done", "")
@@ -189,7 +189,7 @@ def test_a_configured_concentrator_is_protected_by_address_and_by_name_whatever_
 
 
 @pytest.mark.parametrize("kind", ["concentrator", "proxy"])
-def test_a_host_that_is_the_machine_of_a_protected_one_is_left_alone(kind: Any) -> None:
+def test_a_host_that_shares_a_machine_with_a_protected_one_is_not_changed(kind: Any) -> None:
     one = World({NAME: Terminal()})
     server = world.host(1, name="ACME-LOJA001-HUB", role=kind)
     result = run(one, host=grouped(Listing((world.host(),), (server,))).hosts[0])
@@ -198,14 +198,14 @@ def test_a_host_that_is_the_machine_of_a_protected_one_is_left_alone(kind: Any) 
     assert one.terminals[NAME].scripts == []
 
 
-def test_a_key_that_was_pinned_at_this_login_is_told_and_a_known_one_is_not() -> None:
+def test_a_key_that_was_pinned_at_this_login_is_reported_and_a_known_one_is_not() -> None:
     new, known = World({NAME: Terminal(learned_key="SHA256:abc")}), World({NAME: Terminal()})
     told = [(record.allowed, record.text) for record in run(new).gates if record.gate == HOST_KEY]
     assert told == [(True, "seen for the first time, pinned: SHA256:abc")]
     assert HOST_KEY not in [record.gate for record in run(known).gates]
 
 
-def test_a_read_on_a_host_named_by_itself_passes_without_the_rollout_and_says_so() -> None:
+def test_a_read_of_an_explicitly_named_host_passes_the_rollout_with_a_record() -> None:
     one = World({NAME: Terminal(value="x")})
     result = run(one, "look_at_value", host=world.host(provider="zanthus"), selector=Selector(names=(NAME,)))
     assert verdict(result) == ("ok", "done", "")
@@ -220,7 +220,7 @@ def test_a_locked_host_is_skipped_with_the_holders_name_and_a_read_needs_no_lock
     assert verdict(run(one, "look_at_value")) == ("ok", "done", "")
 
 
-def test_a_machine_is_busy_when_the_check_of_any_of_its_software_houses_says_so() -> None:
+def test_a_machine_is_busy_when_any_of_its_providers_busy_checks_finds_it_busy() -> None:
     one = World({NAME: Terminal()}, busy={"arius": "arius-check", "zanthus": "exit 0; zanthus-check"})
     twin = world.host(203, provider="zanthus", left_out="disabled")
     run(one, host=grouped(Listing((world.host(),), (twin,))).hosts[0])
@@ -246,7 +246,7 @@ def test_the_compatibility_mode_decides_about_unknown_systems(
     assert result.compatibility["mode"] == mode
 
 
-def test_a_busy_terminal_is_left_alone_and_a_failing_busy_check_counts_as_busy() -> None:
+def test_a_busy_terminal_is_skipped_and_a_failing_busy_check_counts_as_busy() -> None:
     one = World({NAME: Terminal(busy=b"sale 4711 is open\n")}, busy={"arius": "check"})
     result = run(one)
     assert verdict(result) == ("skipped", "terminal_busy", "")
@@ -274,7 +274,7 @@ TROUBLE: dict[str, tuple[dict[str, Any], tuple[str, str, str]]] = {
 
 
 @pytest.mark.parametrize("case", TROUBLE)
-def test_trouble_on_the_way_has_its_own_outcome(case: str) -> None:
+def test_each_connection_failure_has_its_own_outcome(case: str) -> None:
     fields, expected = TROUBLE[case]
     result = run(World({NAME: Terminal(**fields)}))
     assert (result.outcome.value, result.reason.value) == expected[:2]
@@ -284,7 +284,7 @@ def test_trouble_on_the_way_has_its_own_outcome(case: str) -> None:
 
 
 @pytest.mark.parametrize("then", ["still needed", "lost"])
-def test_a_failed_step_is_told_with_what_the_terminal_says_after_it(then: str) -> None:
+def test_a_failed_step_is_reported_with_the_terminals_state_after_it(then: str) -> None:
     def explained(facts: Any, params: Any, host: Any) -> Any:
         stage = world.decide(facts, params, host)
         return (
@@ -344,7 +344,7 @@ DEPARTURES = {
 
 @pytest.mark.parametrize("case", DEPARTURES)
 @pytest.mark.parametrize("lost", ["", "step"])
-def test_a_power_off_is_confirmed_only_by_silence_that_somebody_vouches_for(case: str, lost: str) -> None:
+def test_a_power_off_is_confirmed_only_by_silence_while_a_witness_answers(case: str, lost: str) -> None:
     departure, expected, said = DEPARTURES[case]
     result = run(World({NAME: Terminal(departure=departure, lose_on=lost)}), "power_off")
     assert verdict(result) == expected
@@ -375,7 +375,7 @@ def test_after_a_stop_no_host_is_started() -> None:
     assert "ana" in result.message
 
 
-def test_an_error_of_ours_is_a_failed_host_and_not_a_crash() -> None:
+def test_an_internal_error_is_a_failed_host_and_not_a_crash() -> None:
     def broken(*_: Any) -> Any:
         raise KeyError("oops")
 
@@ -385,14 +385,14 @@ def test_an_error_of_ours_is_a_failed_host_and_not_a_crash() -> None:
     assert verdict(result) == ("failed", "internal", "KeyError")
 
 
-def test_a_read_action_cannot_write_even_if_it_wants_to() -> None:
+def test_a_read_action_cannot_write_even_if_it_returns_a_stage() -> None:
     liar = dataclasses.replace(world.LOOK, decide=world.decide, params=world.Settings)
     one = World({NAME: Terminal()}, known=world.knowledge(liar))
     assert verdict(run(one, "look_at_value")) == ("failed", "internal", "")
     assert one.terminals[NAME].written == 0
 
 
-def test_a_stage_that_lost_its_window_is_not_begun() -> None:
+def test_a_stage_whose_window_is_over_is_not_started() -> None:
     def late(facts: Any, params: Any, host: Any) -> Any:
         stage = world.decide(facts, params, host)
         return dataclasses.replace(stage, valid_until=NOON) if isinstance(stage, Stage) else stage
@@ -405,7 +405,7 @@ def test_a_stage_that_lost_its_window_is_not_begun() -> None:
 # -- what was begun is never called untouched
 
 
-def test_two_stages_are_both_confirmed_and_told() -> None:
+def test_two_stages_are_both_confirmed_and_reported() -> None:
     one = World({NAME: Terminal()})
     result = run(one, "climb_up")
     assert verdict(result) == ("changed", "confirmed", "")
@@ -440,7 +440,7 @@ LATER: dict[str, tuple[Callable[[Terminal], None], tuple[str, str], str]] = {
 
 
 @pytest.mark.parametrize("case", LATER)
-def test_a_confirmed_stage_stays_confirmed_whatever_befalls_a_later_one(case: str) -> None:
+def test_a_confirmed_stage_stays_confirmed_when_a_later_one_fails(case: str) -> None:
     befall, expected, said = LATER[case]
     terminal = Terminal()
 
@@ -456,7 +456,7 @@ def test_a_confirmed_stage_stays_confirmed_whatever_befalls_a_later_one(case: st
     assert result.stages[1].state != "confirmed"
 
 
-def test_a_till_that_becomes_busy_while_it_is_changed_is_confirmed_all_the_same() -> None:
+def test_a_till_that_becomes_busy_while_it_is_changed_is_still_confirmed() -> None:
     def world_of_a_sale() -> World:
         terminal = Terminal()
         terminal.on_step = lambda: setattr(terminal, "busy", b"sale 4711 is open\n")
@@ -477,7 +477,7 @@ def test_a_freeze_that_begins_between_two_stages_leaves_a_failed_host_not_a_skip
     assert (result.gates[-1].gate, result.gates[-1].allowed) == ("freeze", False)
 
 
-def test_a_stop_between_two_stages_says_what_was_done() -> None:
+def test_a_stop_between_two_stages_reports_what_was_done() -> None:
     one = World({NAME: Terminal()})
     one.terminals[NAME].on_step = lambda: one.stop.request(Reason.OPERATOR, "cancelled by ana")
     result = run(one, "climb_up")
@@ -509,7 +509,7 @@ def test_a_deadline_after_the_steps_and_before_the_proof_is_unknown() -> None:
     assert "applied but not confirmed" in result.message
 
 
-def test_a_cut_after_the_steps_and_before_the_proof_is_unknown() -> None:
+def test_a_host_cut_off_after_the_steps_and_before_the_proof_is_unknown() -> None:
     async def cut() -> HostResult:
         one = World({NAME: Terminal(hang_on_confirm=True)})
         task = asyncio.create_task(process_one(world.host(), one.context("power_off")))
@@ -523,7 +523,7 @@ def test_a_cut_after_the_steps_and_before_the_proof_is_unknown() -> None:
     assert "applied but not confirmed" in result.message
 
 
-def test_a_cancellation_from_inside_a_library_is_an_outcome_and_not_a_vanished_host() -> None:
+def test_a_cancellation_from_inside_a_library_still_gives_the_host_an_outcome() -> None:
     def cancelled() -> None:
         raise asyncio.CancelledError
 
@@ -531,7 +531,7 @@ def test_a_cancellation_from_inside_a_library_is_an_outcome_and_not_a_vanished_h
     assert verdict(run(one))[:2] == ("failed", "internal")
 
 
-def test_a_cut_answer_is_not_taken_for_a_whole_look() -> None:
+def test_a_truncated_answer_is_not_taken_for_a_complete_one() -> None:
     class Short(world.MemorySession):
         async def run(self, *args: Any, **kwargs: Any) -> Any:
             return dataclasses.replace(await super().run(*args, **kwargs), truncated=True)
@@ -570,7 +570,7 @@ def test_a_machine_that_may_be_another_one_is_not_changed(
 
 
 @pytest.mark.parametrize("hostname", ["pdv202", "debian", "pdv201"])
-def test_a_look_at_a_clone_goes_on_and_tells_whose_key_it_is(hostname: str) -> None:
+def test_a_read_of_a_clone_continues_and_names_the_hosts_of_its_key(hostname: str) -> None:
     result = run(cloned(hostname), "look_at_value")
     assert verdict(result) == ("ok", "done", "")
     record = next(record for record in result.gates if record.gate == IDENTITY)
@@ -579,13 +579,13 @@ def test_a_look_at_a_clone_goes_on_and_tells_whose_key_it_is(hostname: str) -> N
     assert record.text in result.message
 
 
-def test_a_clone_that_says_which_terminal_it_is_is_changed_and_told_of() -> None:
+def test_a_clone_that_identifies_itself_is_changed_and_reported() -> None:
     result = run(cloned("pdv201"))
     assert verdict(result) == ("changed", "confirmed", "")
     assert "SHA256:abc is also that of ACME-LOJA001-PDV202" in result.message
 
 
-def test_an_accepted_image_is_changed_and_only_the_record_tells_of_it() -> None:
+def test_an_accepted_image_is_changed_and_only_the_record_mentions_it() -> None:
     settled = dataclasses.replace(CLONE, settled=Settled("ana", NOON))
     result = run(cloned("debian", settled))
     assert verdict(result) == ("changed", "confirmed", "")
@@ -595,7 +595,7 @@ def test_an_accepted_image_is_changed_and_only_the_record_tells_of_it() -> None:
     assert verdict(blocked) == ("blocked", "host_identity_unclear", "another_host")
 
 
-def test_a_host_with_a_key_of_its_own_is_changed_whatever_its_machine_is_called() -> None:
+def test_a_host_with_its_own_key_is_changed_under_any_machine_name() -> None:
     result = run(cloned("debian", Kin(fingerprint="SHA256:abc")))
     assert verdict(result) == ("changed", "confirmed", "")
     assert (IDENTITY, True, "") in [(record.gate, record.allowed, record.text) for record in result.gates]

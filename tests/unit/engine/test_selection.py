@@ -60,7 +60,7 @@ def test_every_given_filter_holds(case: str) -> None:
         ("SELF7", []),
     ],
 )
-def test_a_till_and_a_self_checkout_of_one_number_are_told_apart(asked: str, expected: list[str]) -> None:
+def test_a_till_and_a_self_checkout_of_one_number_are_distinguished(asked: str, expected: list[str]) -> None:
     roles = {"PDV001": "checkout", "SELF01": "self_checkout", "PDV001-SELF": "self_checkout", "SCO1": "self_checkout"}
     tills = [
         host(number, id=name, name=f"PDV-SELF-LOJA001-{name}", role=roles.get(name, "checkout"))
@@ -141,7 +141,7 @@ def test_a_name_selects_one_host_or_is_refused_with_all_that_it_may_mean(case: s
     assert all(one.name in caught.value.message for one in (*hosts, *others))
 
 
-def test_a_group_holds_its_nested_groups_and_no_group_that_only_begins_alike() -> None:
+def test_a_group_includes_its_nested_groups_and_no_group_with_the_same_beginning() -> None:
     nested, alike, outer = (
         host(number, id=str(number), groups=(group,))
         for number, group in ((1, "Pilot/Store 1/Front"), (2, "Pilots/Store 1"), (3, "ACME/Pilot"))

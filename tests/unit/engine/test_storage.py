@@ -54,7 +54,7 @@ MOUNTS: dict[str, tuple[tuple[str, ...], tuple[str, bool, bool | None] | None]] 
 
 
 @pytest.mark.parametrize("case", MOUNTS)
-def test_what_the_settings_are_kept_on(case: str) -> None:
+def test_the_storage_of_the_settings_is_classified(case: str) -> None:
     lines, expected = MOUNTS[case]
     seen = storage_of(lines)
     assert (None if seen is None else (seen.kind, seen.read_only, seen.lasting)) == expected
@@ -74,7 +74,7 @@ def on(*mounts: str, **fields: object) -> Terminal:
     return dataclasses.replace(Terminal(facts=FACTS.replace(b"facts=end", listed)), **fields)  # type: ignore[arg-type]
 
 
-def test_a_change_in_memory_is_told_to_last_until_the_next_boot() -> None:
+def test_a_change_in_memory_is_reported_to_last_until_the_next_boot() -> None:
     result = run(World({NAME: on(*LIVE)}))
     assert verdict(result) == ("changed", "confirmed", "")
     assert result.message == "value is new; only until the next boot: / is a layer over another file system (overlay)"
@@ -84,20 +84,20 @@ def test_a_change_in_memory_is_told_to_last_until_the_next_boot() -> None:
     ]
 
 
-def test_a_dry_run_tells_it_too_and_a_host_that_is_right_needs_no_such_word() -> None:
+def test_a_dry_run_reports_it_too_and_an_unchanged_host_does_not() -> None:
     assert "only until the next boot" in run(World({NAME: on(*LIVE)}), dry_run=True).message
     right = run(World({NAME: on(*LIVE, value="new")}))
     assert (right.outcome, right.message, right.facts["lasting"]) == (Outcome.OK, "value is new", False)
 
 
-def test_a_power_off_is_as_final_from_memory_as_from_a_disk() -> None:
+def test_a_power_off_does_not_depend_on_where_the_root_is_kept() -> None:
     result = run(World({NAME: on(*LIVE)}), "power_off")
     assert "next boot" not in result.message
     assert run(World({NAME: on(*MOUNTS["after a disk error"][0])}), "power_off").reason.value == "not_converged"
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_nothing_is_tried_on_a_root_that_is_mounted_read_only(dry_run: bool) -> None:
+def test_no_step_is_sent_to_a_root_that_is_mounted_read_only(dry_run: bool) -> None:
     terminal = on(*MOUNTS["after a disk error"][0])
     result = run(World({NAME: terminal}), dry_run=dry_run)
     assert verdict(result) == ("failed", "read_only", "set")
@@ -115,6 +115,6 @@ def test_a_root_that_becomes_read_only_between_two_stages_leaves_the_first_confi
     assert result.message.startswith("first confirmed; second is needed, but")
 
 
-def test_a_terminal_that_does_not_say_is_changed_as_ever() -> None:
+def test_a_terminal_that_does_not_report_its_mounts_is_changed() -> None:
     result = run(World({NAME: Terminal()}))
     assert (result.message, result.facts["lasting"]) == ("value is new", None)

@@ -66,7 +66,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_value_that_selects_no_host_is_named_with_what_was_perhaps_meant(case: str) -> None:
+def test_a_value_that_selects_no_host_is_named_with_similar_values(case: str) -> None:
     given, expected = CASES[case]
     selector = Selector(**given)
     found = missing(selector, FLEET, select(FLEET, replace(selector, limit=None)))
@@ -89,7 +89,7 @@ def refused(asked: RunInfo, found: list[Missing], chosen: list[Host]) -> NoHostM
     return caught.value
 
 
-def test_by_hand_a_missing_value_stops_the_run_and_it_says_how_to_go_on() -> None:
+def test_a_missing_value_stops_a_manual_run_with_advice() -> None:
     error = refused(info(), [Missing("--host", PDV999)], FLEET)
     assert (error.exit_code, error.reason) == (5, "no_host_matched")
     assert PDV999 in error.message
@@ -97,7 +97,7 @@ def test_by_hand_a_missing_value_stops_the_run_and_it_says_how_to_go_on() -> Non
     assert "--ignore-missing to go on with 4 hosts" in error.advice
 
 
-def test_asked_for_or_scheduled_a_run_goes_on_without_what_is_missing_unless_nothing_is_left() -> None:
+def test_a_scheduled_run_or_one_with_ignore_missing_continues_unless_no_host_is_left() -> None:
     found = [Missing("--host", PDV999)]
     for asked in (info(ignore_missing=True), info(origin="schedule:night")):
         require_found(asked, found, FLEET)

@@ -34,7 +34,7 @@ def test_a_store_s_witness_is_asked_once_for_all_hosts_that_are_watched() -> Non
     assert asked[STRANGER.address] == 0, "outside the allowed networks nothing is asked"
 
 
-def test_a_host_that_is_given_up_takes_no_answer_away_from_the_others() -> None:
+def test_a_host_that_is_given_up_costs_the_others_no_answer() -> None:
     async def scene() -> None:
         go = asyncio.Event()
 
