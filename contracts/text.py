@@ -123,6 +123,13 @@ def _form(text: Text, catalogue: Catalogue) -> int:
     return catalogue.form(number) if isinstance(number, int) else 0
 
 
+def made(template: str, other: str, values: Mapping[str, Value]) -> Text:
+    """A sentence from its parts, for what reads stored ones. Raises LookupError, ValueError where they do not fit."""
+    text = _restored("", template, other, values)
+    english = _english(text)
+    return _restored(english.format_map(values) if values else english, template, other, values)
+
+
 def _restored(english: str, template: str, other: str, values: Mapping[str, Any]) -> Text:
     text = str.__new__(Text, english)
     text.template, text.other, text.values = template, other, values

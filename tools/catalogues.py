@@ -17,7 +17,8 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.pofile import read_po, write_po
 
 from contracts.languages import LANGUAGES, Language
-from tools.sentences import ROOT, Fault, Sentence, found_in, placeholders
+from contracts.stored_text import placeholders
+from tools.sentences import ROOT, Fault, Sentence, found_in
 
 _WIDTH = 120
 

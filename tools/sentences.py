@@ -7,12 +7,12 @@ that is not written out in full, and placeholders without values.
 from __future__ import annotations
 
 import ast
-import string
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from contracts.help_pages import paragraphs
+from contracts.stored_text import placeholders
 
 ROOT = Path(__file__).resolve().parents[1]
 # Folder of the code -> how its rooms are called. Each folder directly below it is a room with a catalogue of its own.
@@ -41,17 +41,6 @@ class Fault:
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}: {self.text}"
-
-
-def placeholders(template: str) -> set[str]:
-    """The names in braces. Raises ValueError for braces that do not fit, and for anything in them but a name."""
-    names = set()
-    for _, name, spec, conversion in string.Formatter().parse(template):
-        if name is not None:
-            if not name.isidentifier() or spec or conversion:
-                raise ValueError(f"{{{name}}} is not a plain name: format the value before it is passed")
-            names.add(name)
-    return names
 
 
 def found_in(root: Path = ROOT) -> Iterator[Sentence | Fault]:

@@ -5,18 +5,29 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import datetime as dt
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 
+from contracts.text import Catalogue, Text, in_language, say
 from runtime.adapters.state.history import count, find_run, list_runs, technical_name, why
 from runtime.adapters.state.ledger import SqlLedger
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import run_hosts
 from runtime.domain.errors import UsageFault
-from runtime.domain.model import Host, Outcome, Reason
-from tests.unit.state.support import NOON, StillClock, complete_run, make_hosts, make_info, make_result
+from runtime.domain.model import GateRecord, Host, Outcome, Reason
+from tests.unit.state.support import (
+    NOON,
+    StillClock,
+    complete_run,
+    make_hosts,
+    make_info,
+    make_result,
+    open_state,
+    outbox_rows,
+)
 
 HOSTS = make_hosts(45)
 
@@ -109,3 +120,38 @@ def test_counts_show_how_full_the_state_is(state: State) -> None:
     assert (counts.runs, counts.running, counts.results, counts.outbox.waiting) == (1, 0, 45, 47)
     assert (counts.outbox.delivered, counts.outbox.dropped, counts.first_use_blocked) == (0, 0, None)
     assert counts.outbox.oldest_waiting == NOON
+
+
+def _in_portuguese(text: str | None) -> str:
+    said = {"{host} answers": ("{host} responde",), "frozen": ("congelado",), "not started": ("não iniciada",)}
+    return in_language(text or "", Catalogue("pt-BR", said, lambda number: int(number > 1)))
+
+
+def test_sentences_are_stored_so_that_a_later_reader_gets_them_in_another_language(tmp_path: Path) -> None:
+    (host,) = make_hosts(1)
+    gates = (GateRecord("freeze", False, say("frozen")),)
+    result = make_result(host, message=say("{host} answers", host="PDV1"), gates=gates, plan=(say("frozen"), "plain"))
+    with open_state(tmp_path) as state:
+        asyncio.run(complete_run(state, make_info(), [result]))
+        asyncio.run(SqlLedger(state, StillClock()).refuse(make_info("refused"), UsageFault("x", say("not started"))))
+    with open_state(tmp_path) as state:
+        (record,) = why(state, name=host.name)
+        run = find_run(state, "refused")
+        sent = outbox_rows(state)
+    assert (record.message, record.plan, record.gates[0]["text"]) == ("PDV1 answers", ("frozen", "plain"), "frozen")
+    assert _in_portuguese(record.message) == "PDV1 responde"
+    assert [_in_portuguese(line) for line in record.plan] == ["congelado", "plain"]
+    assert _in_portuguese(record.gates[0]["text"]) == "congelado"
+    assert run is not None
+    assert _in_portuguese(run[0].message) == "não iniciada"
+    assert all("sentences" not in row for row in sent)
+
+
+def test_sentences_that_take_too_much_room_stay_english(tmp_path: Path) -> None:
+    (host,) = make_hosts(1)
+    result = make_result(host, message=say("{host} answers", host="x" * 40_000))
+    with open_state(tmp_path) as state:
+        asyncio.run(complete_run(state, make_info(), [result]))
+        (record,) = why(state, name=host.name)
+    assert record.message == result.message
+    assert not isinstance(record.message, Text)

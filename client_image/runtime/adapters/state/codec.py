@@ -9,14 +9,16 @@ import dataclasses
 import datetime as dt
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from contracts.bounded import Unreadable, read_json
+from contracts.stored_text import sentences_of
 from runtime.domain import wire
 from runtime.domain.model import HostResult, RunInfo
 
 RESULT_LIMIT = 256 * 1024
+SENTENCES_LIMIT = 32 * 1024
 _KEPT = 1000
 
 
@@ -64,6 +66,19 @@ def encode_result(info: RunInfo, result: HostResult) -> str:
         compatibility={},
     )
     return dumps(wire.result_json(info, shorter))
+
+
+def encode_sentences(texts: Iterable[str]) -> str | None:
+    """How these texts were made; None where none of them can be translated, or that takes more than SENTENCES_LIMIT bytes."""
+    found = sentences_of(texts)
+    text = dumps(found) if found else ""
+    return text if 0 < len(text) <= SENTENCES_LIMIT else None
+
+
+def result_sentences(result: HostResult) -> str | None:
+    """Of the sentences that people are shown of a result."""
+    gates, stages = (gate.text for gate in result.gates), (line for stage in result.stages for line in stage.summary)
+    return encode_sentences((result.message, *gates, *(step.name for step in result.steps), *result.plan, *stages))
 
 
 def _fallback(value: Any) -> Any:

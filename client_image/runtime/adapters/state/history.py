@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
 
+from contracts.stored_text import restored
 from runtime.adapters.state.codec import loads, stored_name
 from runtime.adapters.state.ledger import DONE, RUNNING
 from runtime.adapters.state.outbox.limits import OutboxCounts, count_outbox
@@ -236,7 +237,7 @@ def _run_record(row: Row[Any], still_open: int, outcomes: Mapping[str, int]) -> 
         state=row.state,
         exit_code=row.exit_code,
         reason=row.reason,
-        message=row.message,
+        message=_in_words(row.message, row.sentences),
         cancel_requested_by=row.cancel_requested_by,
         hosts=row.hosts,
         open=still_open,
@@ -277,13 +278,19 @@ def _host_records(
             stage=row.stage,
             outcome=row.outcome,
             reason=row.reason,
-            message=row.message,
+            message=_in_words(row.message, row.sentences),
             started_at=row.started_at,
             finished_at=row.finished_at,
-            result=loads(row.result) or {},
+            result=_in_words(loads(row.result) or {}, row.sentences),
         )
         for row in connection.execute(ordered)
     )
+
+
+def _in_words(stored: Any, sentences: str | None) -> Any:
+    """What was stored in English, with every sentence that can be translated as one."""
+    known = loads(sentences)
+    return restored(stored, known) if isinstance(known, dict) else stored
 
 
 def usual_seconds(state: State, last: int = 5) -> dict[str, float]:

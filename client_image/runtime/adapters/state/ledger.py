@@ -17,7 +17,14 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from contracts.visible import visible
-from runtime.adapters.state.codec import dumps, encode_result, loads, stored_name
+from runtime.adapters.state.codec import (
+    dumps,
+    encode_result,
+    encode_sentences,
+    loads,
+    result_sentences,
+    stored_name,
+)
 from runtime.adapters.state.outbox.put import Message, put
 from runtime.adapters.state.outbox.topics import HOST_RESULT, RUN_FINISHED, RUN_STARTED, Topic, importance_of
 from runtime.adapters.state.prepared import PreparedInsert
@@ -41,7 +48,7 @@ _RECORD = PreparedInsert(
         set_={
             **{
                 name: _insert_host.excluded[name]
-                for name in ("state", "outcome", "reason", "message", "result", "finished_at")
+                for name in ("state", "outcome", "reason", "message", "result", "sentences", "finished_at")
             },
             "started_at": func.coalesce(run_hosts.c.started_at, _insert_host.excluded.started_at),
         },
@@ -132,6 +139,8 @@ def close_run(
     code = worst_of(outcomes) if exit_code is None else exit_code
     why = {"reason": error.reason, "message": visible(error.message)} if error else {}
     ended = {"state": FINISHED, "exit_code": code, "finished_at": now, **why}
+    if error:
+        ended["sentences"] = encode_sentences([error.message])
     connection.execute(update(runs).where(runs.c.run_id == run_id).values(ended))
     payload = {"run_id": run_id, "exit_code": code, "summary": outcomes, "finished_at": wire.instant(now), **why}
     put(connection, [_message(RUN_FINISHED, info, dumps(payload), now)])
@@ -176,6 +185,7 @@ def _record(connection: Connection, records: Sequence[tuple[RunInfo, HostResult,
                 "reason": result.reason.value,
                 "message": visible(result.message),
                 "result": encoded,
+                "sentences": result_sentences(result),
                 "started_at": result.started_at,
                 "finished_at": result.finished_at or now,
             }

@@ -81,6 +81,7 @@ runs = Table(
     Column("actor", Text),
     Column("purpose", Text),
     Column("missing", Text),
+    Column("sentences", Text),  # see contracts.stored_text
 )
 Index("ix_runs_state", runs.c.state)
 
@@ -107,6 +108,7 @@ run_hosts = Table(
     Column("result", Text),
     Column("started_at", Instant),
     Column("finished_at", Instant),
+    Column("sentences", Text),
     UniqueConstraint("run_id", "host_id"),
 )
 Index("ix_run_hosts_name", run_hosts.c.name)

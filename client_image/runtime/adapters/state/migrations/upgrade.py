@@ -21,6 +21,7 @@ from runtime.adapters.state.migrations.versions import (
     v0006_recognised,
     v0007_outbox_delivery,
     v0008_deliveries,
+    v0009_sentences,
 )
 
 # Every step, the first one first.
@@ -33,6 +34,7 @@ STEPS = (
     v0006_recognised,
     v0007_outbox_delivery,
     v0008_deliveries,
+    v0009_sentences,
 )
 
 
