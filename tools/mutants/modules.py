@@ -5,6 +5,9 @@ from __future__ import annotations
 _RUNTIME = "client_image/runtime"
 _DOMAIN = f"{_RUNTIME}/domain"
 _UNIT = "tests/unit"
+_SERVER = f"{_UNIT}/server"
+_CONTRACT = "tests/contract"
+_LEGACY = (f"{_CONTRACT}/test_legacy.py", f"{_CONTRACT}/test_legacy_beside.py")
 _ENGINE = tuple(
     f"{_UNIT}/engine/test_{name}.py" for name in ("process_one", "attempts", "departure", "fan_out", "storage")
 )
@@ -68,4 +71,29 @@ MODULES: dict[str, tuple[str, ...]] = {
     "process_one": (f"{_RUNTIME}/process_one.py", *_ENGINE),
     "terminal": (f"{_RUNTIME}/engine/terminal.py", *_ENGINE),
     "subject_record": (f"{_RUNTIME}/domain/subject_record.py", *_ENGINE),
+    "access": ("server/services/tokens/access.py", f"{_SERVER}/test_access.py", f"{_SERVER}/test_tokens.py"),
+    "tokens": ("server/services/tokens/lifecycle.py", f"{_SERVER}/test_tokens.py"),
+    "token_list": ("server/services/tokens/listing.py", f"{_SERVER}/test_tokens.py"),
+    "admission": (
+        "server/services/tokens/admission.py",
+        f"{_SERVER}/test_admission.py",
+        f"{_SERVER}/test_access.py",
+        f"{_SERVER}/test_enrolment.py",
+    ),
+    "enrolment": ("server/services/agents/enrolment.py", f"{_SERVER}/test_enrolment.py"),
+    "auth": ("server/auth.py", f"{_SERVER}/test_auth.py"),
+    "config_poll": ("server/api/config_poll.py", f"{_SERVER}/test_config_poll.py"),
+    "document": ("contracts/document.py", f"{_CONTRACT}/test_document.py", f"{_CONTRACT}/test_legacy.py"),
+    "config": (
+        "contracts/config.py",
+        f"{_CONTRACT}/test_config_values.py",
+        f"{_CONTRACT}/test_document.py",
+        f"{_CONTRACT}/test_job_targets.py",
+    ),
+    "legacy": ("contracts/legacy.py", *_LEGACY),
+    "legacy_values": ("contracts/legacy_values.py", *_LEGACY),
+    "legacy_beside": ("contracts/legacy_beside.py", *_LEGACY),
+    "promises": ("contracts/promises.py", f"{_CONTRACT}/test_promises.py"),
+    "changes": ("contracts/changes.py", f"{_CONTRACT}/test_changes.py"),
+    "in_words": ("contracts/in_words.py", f"{_CONTRACT}/test_in_words.py"),
 }
