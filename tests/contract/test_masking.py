@@ -6,14 +6,17 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
+from contracts.config import NetworkConfig
 from contracts.document import json_schema
 from contracts.masking import masked, masked_parameters
+from contracts.secret import Secret, sounds_secret
 
 COMPLETE = (Path(__file__).parent / "documents" / "complete.json").read_bytes()
 
@@ -152,3 +155,35 @@ def test_the_schema_marks_its_secrets() -> None:
         *("token", "password", "private_key", "passphrase", "elevation_password"),
     }
     assert len(SECRET_PLACES) == 8
+
+
+# They name a login or say how logins are found, and hold no secret.
+NO_SECRETS = {"credentials", "inventory.notes_credentials", "inventory.hosts.credential"}
+
+
+def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key of a document with its type, parts inside parts included."""
+    for name, field in model.model_fields.items():
+        yield prefix + name, field.annotation
+        for part in parts_in(field.annotation):
+            yield from keys_of(part, f"{prefix}{name}.")
+
+
+def parts_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from parts_in(inner)
+
+
+def holds_secret(annotation: Any) -> bool:
+    return annotation is Secret or any(map(holds_secret, get_args(annotation)))
+
+
+SOUNDING = [one for one in keys_of(NetworkConfig) if sounds_secret(one[0].rpartition(".")[2])]
+
+
+@pytest.mark.parametrize(("key", "annotation"), SOUNDING, ids=[key for key, _ in SOUNDING])
+def test_a_key_that_sounds_like_a_secret_is_typed_as_one(key: str, annotation: Any) -> None:
+    if key not in NO_SECRETS:
+        assert holds_secret(annotation), f"{key} sounds like a secret: type it as Secret"
