@@ -19,13 +19,14 @@ from pyzabbix.api import ZabbixAPI
 
 from bench import report
 from contracts.config import NetworkConfig
-from runtime.actions.registry import catalogue
+from runtime.actions.registry import registered
 from runtime.adapters import assets
 from runtime.adapters.inventory import open_inventory
 from runtime.domain import listed, machines, names
+from runtime.domain.catalogue import Catalogue
 from runtime.domain.facts import Facts
 from runtime.domain.model import Allow, Deny, Host, Selector
-from runtime.domain.pipeline import Job, Knowledge, Request, resolve
+from runtime.domain.pipeline import Request, RunPlan, resolve
 from runtime.domain.selection import select
 from runtime.engine import gates
 from tests.harness import zabbix
@@ -93,7 +94,7 @@ def bare_call(running: zabbix.Zabbix) -> int:
     return len(rows)
 
 
-def before_connecting(hosts: list[Host], job: Job, rules: gates.Policy) -> Counter[str]:
+def before_connecting(hosts: list[Host], job: RunPlan, rules: gates.Policy) -> Counter[str]:
     """Every host through role, rollout and freeze, even after a refusal; how many were told what first."""
     found: Counter[str] = Counter()
     for host in hosts:
@@ -108,7 +109,7 @@ def before_connecting(hosts: list[Host], job: Job, rules: gates.Policy) -> Count
     return found
 
 
-def after_connecting(hosts: list[Host], job: Job, rules: gates.Policy) -> int:
+def after_connecting(hosts: list[Host], job: RunPlan, rules: gates.Policy) -> int:
     """Compatibility of every host; how many are allowed."""
     verdicts = (gates.compatible(FACTS, job.binding(host.provider), job, rules)[0] for host in hosts)
     return sum(isinstance(verdict, Allow) for verdict in verdicts)
@@ -123,7 +124,7 @@ def timed(work: Callable[[], Result]) -> tuple[float, float, Result]:
 
 def main() -> None:
     """Prints medians and their ratios; differences under 15 % are noise."""
-    known = catalogue()
+    known = registered()
     data = assets.load(assets.find_root(), known.names)
     with zabbix.running() as running:
         fill(running)
@@ -131,7 +132,7 @@ def main() -> None:
         inventory = open_inventory(config, data.providers)
         selector = Selector(all=True, stores=tuple(range(1, STORES + 1)), agent_status=0)
         request = Request("update_endpoint_timezone", selector=selector)
-        job = resolve(request, config, Knowledge(known, data.providers, data.minimums), agent_id="bench", now=NOW)
+        job = resolve(request, config, Catalogue(known, data.providers, data.minimums), agent_id="bench", now=NOW)
         rules = gates.policy(config, data.providers, data.rows)
         rounds: list[tuple[float, ...]] = []
         gc.freeze()  # as a run does before it has hosts

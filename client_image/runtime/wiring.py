@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from contracts.config import NetworkConfig
 from contracts.document import Document
-from runtime.actions.registry import catalogue
+from runtime.actions.registry import registered
 from runtime.adapters import assets
 from runtime.adapters.config_store import ConfigStore
 from runtime.adapters.inventory import open_inventory
@@ -22,8 +22,9 @@ from runtime.adapters.state.meta import agent_id
 from runtime.adapters.state.reading import READABLE, ReadOnlyState, UnreadableState
 from runtime.adapters.state.runs import reap
 from runtime.adapters.state.store import State
+from runtime.domain.catalogue import Catalogue
 from runtime.domain.errors import RunError
-from runtime.domain.pipeline import Job, Knowledge
+from runtime.domain.pipeline import RunPlan
 from runtime.domain.ports import Clock, Inventory
 from runtime.domain.time.clocks import Anchor
 from runtime.engine import gates
@@ -60,14 +61,14 @@ class Installation:
         self.clock = clock or SystemClock()
 
     @cached_property
-    def known(self) -> Knowledge:
+    def known(self) -> Catalogue:
         """Raises DataFault."""
-        actions = catalogue()
-        return Knowledge(actions, self.assets.providers, self.assets.minimums)
+        actions = registered()
+        return Catalogue(actions, self.assets.providers, self.assets.minimums)
 
     @cached_property
     def assets(self) -> assets.Assets:
-        return assets.load(assets.find_root(), catalogue().names)
+        return assets.load(assets.find_root(), registered().names)
 
     @cached_property
     def state(self) -> State:
@@ -157,7 +158,7 @@ class Installation:
         """``within``: seconds for a reading, where the caller has no more."""
         return open_inventory(config, self.known.providers, within=within)
 
-    def context(self, job: Job, config: NetworkConfig, stop: Stop) -> RunContext:
+    def context(self, job: RunPlan, config: NetworkConfig, stop: Stop) -> RunContext:
         """Everything that one run shares between its hosts."""
         from runtime.adapters.presence.watch import NetworkWatch
         from runtime.adapters.ssh.remote import SshRemote

@@ -10,7 +10,7 @@ from contracts.catalogue import Catalogue, parse_catalogue, render_catalogue
 from contracts.document import problems_of
 from contracts.parameters import model_of, secrets_of
 from contracts.secret import Secret
-from runtime.actions.registry import ACTIONS, catalogue
+from runtime.actions.registry import ACTIONS, registered
 from runtime.adapters import assets
 from runtime.domain.action import Action, Params
 from runtime.domain.published import publish
@@ -30,13 +30,13 @@ VALUES: tuple[Any, ...] = (
 
 
 def test_the_file_is_what_the_declarations_say() -> None:
-    loaded = assets.load(assets.find_root(), catalogue().names)
+    loaded = assets.load(assets.find_root(), registered().names)
     assert publish(ACTIONS, loaded.providers) == KNOWN
     assert parse_catalogue(render_catalogue(KNOWN)) == KNOWN
 
 
 def test_every_name_means_the_same_on_both_sides() -> None:
-    assert {name: key for name, key in KNOWN.names().items() if name in catalogue().names} == dict(catalogue().names)
+    assert {name: key for name, key in KNOWN.names().items() if name in registered().names} == dict(registered().names)
     assert KNOWN.names("zanthus")["terminal_shutdown"] == "shutdown_endpoint"
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from runtime.actions.registry import ACTIONS, catalogue
+from runtime.actions.registry import ACTIONS, registered
 from runtime.adapters.assets import find_root, load
 from runtime.domain.compatibility_guard import lookup
 from runtime.domain.facts import Facts
 
 ROOT = find_root()
-ASSETS = load(ROOT, catalogue().names)
+ASSETS = load(ROOT, registered().names)
 LEVELS = yaml.safe_load((Path(__file__).parents[1] / "cases/compatibility/levels.yaml").read_text(encoding="utf-8"))
 # Provider's name -> canonical name, as the field knows them. Source: domain.md 2.1.
 ZANTHUS = {

@@ -33,11 +33,11 @@ from runtime.adapters.state.locks import FileLocks
 from runtime.adapters.state.runs import register
 from runtime.adapters.state.store import State
 from runtime.domain.action import Action, Decision, Done, Params, Stage
-from runtime.domain.catalogue import build
+from runtime.domain.catalogue import Catalogue, build
 from runtime.domain.deliveries import AnswerLost, Deliver, Parcel, Receipt, Rejected
 from runtime.domain.errors import Transient
 from runtime.domain.model import Host, HostResult, Outcome, Reason, Selector
-from runtime.domain.pipeline import Knowledge, Request, resolve
+from runtime.domain.pipeline import Request, resolve
 from runtime.domain.providers import Provider
 from runtime.domain.sources import Query, Row, SourceFacts
 from runtime.domain.time.clocks import Anchor
@@ -259,7 +259,7 @@ async def _collect(
         {"network": "ACME", "inventory": {"kind": "static"}, "concentrators": [concentrator]}
     )
     providers = {"arius": Provider(id="arius", display_name="Arius", default_rollout=100)}
-    known = Knowledge(build([action]), providers, {action.name: "L2"})
+    known = Catalogue(build([action]), providers, {action.name: "L2"})
     request = Request(action.name, selector=Selector(stores=(1,)), dry_run=dry_run)
     with State(folder, now=clock.now()) as state:
         job = resolve(request, config, known, agent_id="agent-1", now=clock.now())

@@ -13,7 +13,7 @@ import pytest
 from contracts.action_names import default_at
 from contracts.config import NetworkConfig
 from demo.terminals.profiles import load
-from runtime.actions.registry import ACTIONS, catalogue
+from runtime.actions.registry import ACTIONS, registered
 from runtime.adapters import assets
 from runtime.domain import script
 from runtime.domain.action import Action
@@ -29,7 +29,7 @@ from tests.integration.proxy import Proxy
 
 MARKER = "tripwire"
 CONFIG = NetworkConfig.model_validate({"network": "ACME", "inventory": {"kind": "static"}})
-PROVIDERS = assets.load(assets.find_root(), catalogue().names).providers
+PROVIDERS = assets.load(assets.find_root(), registered().names).providers
 AVAILABLE = [action for action in ACTIONS if action.available]
 PROFILES = {terminal.profile.system.about: terminal for terminal in load()}
 SYSTEMS: Mapping[str, System] = {

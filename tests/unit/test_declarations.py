@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from runtime.actions.registry import ACTIONS, catalogue
+from runtime.actions.registry import ACTIONS, registered
 from runtime.domain.action import Action, LegacyOption
 from runtime.domain.catalogue import build
 from runtime.domain.sources import Query
 
-ZONE = catalogue().actions["update_endpoint_timezone"]
+ZONE = registered().by_name["update_endpoint_timezone"]
 
 
 def test_every_option_that_an_action_declares_is_known_with_all_its_actions() -> None:
-    options = catalogue().legacy_options()
+    options = registered().legacy_options()
     declared = {(one.option, action.name) for action in ACTIONS for one in action.legacy}
     assert {(option, owner.name) for option, (_, owners) in options.items() for owner in owners} == declared
     assert declared
@@ -32,7 +32,7 @@ def test_every_option_that_an_action_declares_is_known_with_all_its_actions() ->
 def test_an_option_that_does_not_fit_is_refused_when_the_catalogue_is_built(
     name: str, option: LegacyOption, said: str
 ) -> None:
-    other = dataclasses.replace(catalogue().actions[name], legacy=(option,))
+    other = dataclasses.replace(registered().by_name[name], legacy=(option,))
     with pytest.raises(ValueError, match=said):
         build([ZONE, other])
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from runtime.actions.announced import ANNOUNCED
-from runtime.actions.registry import catalogue
+from runtime.actions.registry import registered
 from tests.harness.need import need_program
 from tools.new_action import TARGETS, Refused, check
 
@@ -106,7 +106,7 @@ def test_a_target_without_a_skeleton_is_refused() -> None:
 def test_an_announced_action_keeps_its_names_and_leaves_the_table(copy: Path) -> None:
     for name in _announced()[:1]:
         row = json.loads((copy / "contracts" / "catalogue.json").read_text("utf-8"))["actions"][name]
-        assert (row["available"], tuple(row["aliases"])) == (True, catalogue().actions[name].aliases)
+        assert (row["available"], tuple(row["aliases"])) == (True, registered().by_name[name].aliases)
         assert f'"{name}"' not in (copy / "client_image/runtime/actions/announced.py").read_text("utf-8")
 
 

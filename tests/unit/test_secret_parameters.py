@@ -13,11 +13,11 @@ from contracts.config import NetworkConfig
 from contracts.secret import Secret, sounds_secret
 from runtime.cli.secret_parameters import read_secrets
 from runtime.domain.action import Action, Decision, Done, Params
-from runtime.domain.catalogue import build
+from runtime.domain.catalogue import Catalogue, build
 from runtime.domain.errors import UsageFault
 from runtime.domain.facts import Facts
 from runtime.domain.model import Host
-from runtime.domain.pipeline import Knowledge, Request, resolve
+from runtime.domain.pipeline import Request, resolve
 from runtime.domain.published import publish
 
 CONFIG = NetworkConfig.model_validate({"network": "ACME", "inventory": {"kind": "static"}})
@@ -44,7 +44,7 @@ def action(params: type[Params]) -> Action:
 
 
 def bound(origin: str = "manual", **params: Any) -> Any:
-    known = Knowledge(build([action(SignedParams)]), {}, {"sign": "L3"})
+    known = Catalogue(build([action(SignedParams)]), {}, {"sign": "L3"})
     return resolve(Request("sign", params=params, origin=origin), CONFIG, known, agent_id="a", now=NOW)
 
 

@@ -11,7 +11,7 @@ from runtime.actions import (
 )
 from runtime.actions.announced import ANNOUNCED
 from runtime.domain.action import Action
-from runtime.domain.catalogue import Catalogue, build
+from runtime.domain.catalogue import Actions, build
 
 ACTIONS: tuple[Action, ...] = (
     diagnose_env.ACTION,
@@ -23,5 +23,5 @@ ACTIONS: tuple[Action, ...] = (
 )
 
 
-def catalogue() -> Catalogue:
+def registered() -> Actions:
     return build(ACTIONS)

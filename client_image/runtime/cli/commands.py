@@ -34,11 +34,11 @@ class RunCommand(Command):
     ignored."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        from runtime.actions.registry import catalogue
+        from runtime.actions.registry import registered
         from runtime.cli.filters import options
         from runtime.cli.options import RETIRED
 
-        flags = {option: one.is_flag for option, (one, _) in catalogue().legacy_options().items()}
+        flags = {option: one.is_flag for option, (one, _) in registered().legacy_options().items()}
         names = [*flags, *RETIRED]
         own = super().get_params(ctx)
         return [

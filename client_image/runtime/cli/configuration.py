@@ -23,16 +23,16 @@ from runtime.adapters.state.store import State
 from runtime.cli.crowd import Crowds
 from runtime.cli.output import Out
 from runtime.cli.text import lasting
+from runtime.domain.catalogue import Catalogue
 from runtime.domain.config_check import problems, startable
 from runtime.domain.errors import NoConfiguration
-from runtime.domain.pipeline import Knowledge
 from runtime.domain.ports import Clock
 from runtime.services.config_refresh import refresh
 
 _STYLE = {"ok": "green", "info": "dim", "warning": "yellow", "danger": "bold red", "error": "bold red"}
 
 
-def check(store: ConfigStore, known: Knowledge, clock: Clock, crowds: Crowds, file: str | None, out: Out) -> int:
+def check(store: ConfigStore, known: Catalogue, clock: Clock, crowds: Crowds, file: str | None, out: Out) -> int:
     document, etag, findings = _read(store, file)
     findings += [Finding(note.level, note.path, note.text) for note in document.notes]
     config = document.config

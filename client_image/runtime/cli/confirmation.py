@@ -19,7 +19,7 @@ from runtime.cli.output import Out
 from runtime.cli.text import hosts as in_words
 from runtime.domain.errors import RunCancelled, UsageFault
 from runtime.domain.model import Host
-from runtime.domain.pipeline import Job
+from runtime.domain.pipeline import RunPlan
 from runtime.domain.targets import places
 from runtime.engine.gates import Policy
 
@@ -36,7 +36,7 @@ class Confirmation:
     def __init__(self, out: Out, rules: Policy, now: Callable[[], dt.datetime], *, yes: bool) -> None:
         self._out, self._rules, self._now, self._yes = out, rules, now, yes
 
-    async def __call__(self, job: Job, hosts: list[Host]) -> None:
+    async def __call__(self, job: RunPlan, hosts: list[Host]) -> None:
         """Raises UsageFault where nobody can be asked, RunCancelled for any answer but the number of hosts."""
         if self._yes or not needed(job, hosts):
             return
@@ -64,7 +64,7 @@ class Confirmation:
             raise RunCancelled("not_confirmed", message, say("run the command again"))
 
 
-def needed(job: Job, hosts: Sequence[Host]) -> bool:
+def needed(job: RunPlan, hosts: Sequence[Host]) -> bool:
     """Scheduled jobs were confirmed when they were written; a dry-run touches nothing."""
     if job.info.dry_run or job.info.origin != "manual":
         return False
@@ -72,13 +72,13 @@ def needed(job: Job, hosts: Sequence[Host]) -> bool:
     return effect == "disrupt" or (effect == "change" and places(hosts) > 1)
 
 
-def asked_about(job: Job, expected: Expected) -> bool:
+def asked_about(job: RunPlan, expected: Expected) -> bool:
     """Whether the question is still needed without the hosts that are left alone whatever the time is. What is frozen, or outside
     its window, may be touched a moment later, so that all the selected hosts count then."""
     return not all(kept.lasting for kept in expected.kept) or needed(job, expected.running)
 
 
-def described(job: Job, expected: Expected) -> Text:
+def described(job: RunPlan, expected: Expected) -> Text:
     """shutdown_endpoint disrupts 5 of 6 selected hosts in 2 stores of ACME: A, B, C and 2 more. Left alone: … What it does: …"""
     action, what, effect = job.info.action, _hosts(job, expected), _effect(job, expected)
     if effect == "disrupt":
@@ -97,7 +97,7 @@ def described(job: Job, expected: Expected) -> Text:
     return say("{what} What it does: {summary}", what=text, summary=job.default.action.summary)
 
 
-def _hosts(job: Job, expected: Expected) -> Text:
+def _hosts(job: RunPlan, expected: Expected) -> Text:
     """5 of 6 selected hosts in 2 stores of ACME."""
     network, number = job.info.network, expected.would_run
     if not number:
@@ -122,7 +122,7 @@ def _question(effect: Effect, action: str) -> Text:
     return say("Type the number of hosts that {action} reads to continue: ", action=action)
 
 
-def _effect(job: Job, expected: Expected) -> Effect:
+def _effect(job: RunPlan, expected: Expected) -> Effect:
     """Of the hosts that would run; of the action where none would now."""
     return job.effect_on(host.provider for host in expected.running) if expected.running else job.effect
 

@@ -39,12 +39,12 @@ from runtime.cli.output import Out
 from runtime.cli.text import hosts as in_words
 from runtime.cli.text import lasting
 from runtime.domain.background import within
+from runtime.domain.catalogue import Catalogue
 from runtime.domain.config_check import problems, startable
 from runtime.domain.errors import RunError
 from runtime.domain.listed import unmatched_entries
 from runtime.domain.machines import same_as, shared_machines
 from runtime.domain.model import Host, Selector
-from runtime.domain.pipeline import Knowledge
 from runtime.domain.ports import Clock, OpenInventory
 from runtime.domain.time.clock_trust import ADVICE, Suspect
 from runtime.domain.time.stale import STALE_CONFIG
@@ -135,8 +135,8 @@ def _safely(look: Look, seconds: float) -> tuple[list[Check], bool]:
     return checks, False
 
 
-def image(known: Knowledge, assets: Assets) -> Iterator[Check]:
-    here = sum(action.available for action in known.catalogue.actions.values())
+def image(known: Catalogue, assets: Assets) -> Iterator[Check]:
+    here = sum(action.available for action in known.actions.by_name.values())
     text = say(
         "{actions} actions, {providers} providers, {rows} matrix rows, Python {python}, data {digest}",
         actions=here,
@@ -185,7 +185,7 @@ def deployment(settings: RuntimeSettings, clock: Clock) -> Iterator[Check]:
 
 
 def configuration(
-    store: ConfigStore, known: Knowledge, clock: Clock, zone: dt.tzinfo, crowds: Crowds
+    store: ConfigStore, known: Catalogue, clock: Clock, zone: dt.tzinfo, crowds: Crowds
 ) -> Iterator[Check]:
     stored = store.load()
     config = stored.document.config

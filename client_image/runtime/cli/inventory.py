@@ -21,9 +21,10 @@ from runtime.cli.text import hosts as in_words
 from runtime.cli.text import lines_of
 from runtime.domain import wire
 from runtime.domain.action import TERMINALS
+from runtime.domain.catalogue import Catalogue
 from runtime.domain.errors import NoHostMatched, UsageFault
 from runtime.domain.model import Allow, Selector
-from runtime.domain.pipeline import Knowledge, known_provider, require_network
+from runtime.domain.pipeline import known_provider, require_network
 from runtime.domain.ports import Inventory
 from runtime.domain.selection import select
 from runtime.domain.targets import missing
@@ -35,7 +36,7 @@ class HostsParts:
     """What hosts are shown from. ``rows``: the compatibility matrix; ``inventory`` and ``state`` are opened when needed."""
 
     config: NetworkConfig
-    known: Knowledge
+    known: Catalogue
     rows: tuple[MatrixRow, ...]
     inventory: Callable[[NetworkConfig], Inventory]
     state: Callable[[], State]

@@ -16,10 +16,11 @@ from runtime.cli.language import shown
 from runtime.cli.output import Out
 from runtime.domain import compatibility_guard, rollout
 from runtime.domain.action import Action, harmless_parameters
-from runtime.domain.pipeline import Knowledge, configured, known_provider, named, overridden
+from runtime.domain.catalogue import Catalogue
+from runtime.domain.pipeline import configured, known_provider, named, overridden
 
 
-def _external(known: Knowledge, action: Action) -> dict[str, list[str]]:
+def _external(known: Catalogue, action: Action) -> dict[str, list[str]]:
     """provider -> its own names of the action."""
     names = {
         provider.id: [name for name, canonical in provider.actions.items() if canonical == action.name]
@@ -28,7 +29,7 @@ def _external(known: Knowledge, action: Action) -> dict[str, list[str]]:
     return {provider: found for provider, found in names.items() if found}
 
 
-def _action_json(known: Knowledge, action: Action) -> dict[str, Any]:
+def _action_json(known: Catalogue, action: Action) -> dict[str, Any]:
     return {
         "name": action.name,
         "aliases": list(action.aliases),
@@ -44,8 +45,8 @@ def _action_json(known: Knowledge, action: Action) -> dict[str, Any]:
     }
 
 
-def show_actions(known: Knowledge, out: Out) -> int:
-    data = [_action_json(known, action) for action in known.catalogue.actions.values()]
+def show_actions(known: Catalogue, out: Out) -> int:
+    data = [_action_json(known, action) for action in known.actions.by_name.values()]
     data.sort(key=lambda item: (not item["available"], item["name"]))
     rows = []
     for item in data:
@@ -72,7 +73,7 @@ def _parameters(action: Action) -> dict[str, Any]:
     return {name: part.get("default") for name, part in schema.get("properties", {}).items()}
 
 
-def _explain_one(known: Knowledge, config: NetworkConfig, asked: Action, provider: str) -> dict[str, Any]:
+def _explain_one(known: Catalogue, config: NetworkConfig, asked: Action, provider: str) -> dict[str, Any]:
     action = overridden(asked, provider, config, known)
     share = rollout.in_force(config.rollout.get(provider), known.providers[provider].default_rollout)
     return {
@@ -92,7 +93,7 @@ def _explain_one(known: Knowledge, config: NetworkConfig, asked: Action, provide
     }
 
 
-def show_explanation(known: Knowledge, config: NetworkConfig, name: str, provider: str | None, out: Out) -> int:
+def show_explanation(known: Catalogue, config: NetworkConfig, name: str, provider: str | None, out: Out) -> int:
     provider = known_provider(provider, known)
     chosen = [provider] if provider else sorted(known.providers)
     asked = named(known, name, provider)

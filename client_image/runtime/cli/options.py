@@ -11,14 +11,15 @@ from contracts.text import say
 from runtime.cli.actor import actor, remark
 from runtime.cli.filters import selector
 from runtime.cli.secret_parameters import read_secrets
+from runtime.domain.catalogue import Catalogue
 from runtime.domain.errors import UsageFault
-from runtime.domain.pipeline import Knowledge, Request, known_provider, named
+from runtime.domain.pipeline import Request, known_provider, named
 
 # Options of the first generation that no action has today: refused by name, never ignored.
 RETIRED = {"--cnpj-contribuinte": say("the SAT signature"), "--chave-assinatura": say("the SAT signature")}
 
 
-def request(values: dict[str, Any], known: Knowledge) -> Request:
+def request(values: dict[str, Any], known: Catalogue) -> Request:
     """``values``: the options of `run`, by click's names. Raises UsageFault."""
     return Request(
         action=values["action"],
@@ -48,10 +49,10 @@ def instant(text: str | None, now: dt.datetime) -> dt.datetime:
     return found
 
 
-def _params(known: Knowledge, values: dict[str, Any]) -> dict[str, Any]:
+def _params(known: Catalogue, values: dict[str, Any]) -> dict[str, Any]:
     """``--param`` and options of the first generation, which are refused for an action that does not declare them."""
     params: dict[str, Any] = dict(_pairs(values["params"]))
-    legacy = known.catalogue.legacy_options()
+    legacy = known.actions.legacy_options()
     given = {option: values[option.lstrip("-").replace("-", "_")] for option in (*legacy, *RETIRED)}
     used = {option: value for option, value in given.items() if value not in (None, False)}
     if not used and not params:

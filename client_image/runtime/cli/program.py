@@ -66,18 +66,18 @@ def _near(word: str, words: Iterable[str]) -> list[str]:
 
 def _is_ours(word: str) -> bool:
     """Whether an action of ours has this name: its run needs the catalogue anyway, and not what finds near names."""
-    from runtime.actions.registry import catalogue
+    from runtime.actions.registry import registered
 
-    return word.lower() in catalogue().names
+    return word.lower() in registered().names
 
 
 def _is_action(word: str) -> bool:
     """Asked only for a word that is like a command: what an image carries takes a moment to read."""
-    from runtime.actions.registry import catalogue
+    from runtime.actions.registry import registered
     from runtime.adapters.assets import find_root, load
     from runtime.domain.errors import RunError
 
-    names = catalogue().names
+    names = registered().names
     try:
         providers = load(find_root(), names).providers.values()
     except RunError:

@@ -27,9 +27,10 @@ from runtime.adapters.state.store import State
 from runtime.cli.confirmation import Confirmation
 from runtime.cli.output import Out
 from runtime.cli.run_view import RunView
+from runtime.domain.catalogue import Catalogue
 from runtime.domain.errors import JobStillRunning, RunCancelled, RunError, Updating, UsageFault
 from runtime.domain.model import Reason, RunReport, Selector
-from runtime.domain.pipeline import Job, Knowledge, Request, resolve
+from runtime.domain.pipeline import Request, RunPlan, resolve
 from runtime.domain.ports import Clock, OpenInventory
 from runtime.domain.time.clock_trust import ADVICE, Suspect, Trust
 from runtime.engine.gates import Policy
@@ -58,10 +59,10 @@ class RunParts:
     clock: Clock
     settings: RuntimeSettings
     store: ConfigStore
-    known: Knowledge
+    known: Catalogue
     state: Callable[[], State]
     judge: Callable[[], ClockJudge]
-    context: Callable[[Job, NetworkConfig, Stop], RunContext]
+    context: Callable[[RunPlan, NetworkConfig, Stop], RunContext]
     inventory: OpenInventory
     zone: Callable[[], dt.tzinfo]
 
@@ -188,7 +189,7 @@ def _require_open_barrier(data: Path, now: dt.datetime, zone: Callable[[], dt.tz
         raise Updating("updating", text, say("try again in a minute; nothing was touched"))
 
 
-def _require_in_time(config: NetworkConfig, job: Job, scheduled: Scheduled, now: dt.datetime) -> None:
+def _require_in_time(config: NetworkConfig, job: RunPlan, scheduled: Scheduled, now: dt.datetime) -> None:
     """Once more, because the wait for the previous run may have taken long. Raises UsageFault for a run that came too late."""
     from runtime.domain.time.lateness import Drop, judge
 
@@ -199,7 +200,7 @@ def _require_in_time(config: NetworkConfig, job: Job, scheduled: Scheduled, now:
             raise UsageFault(verdict.reason, say("job {job} is not started: {why}", job=listed.id, why=verdict.message))
 
 
-def _require_right_clock(trust: Trust, config: NetworkConfig, job: Job, view: RunView, *, by_hand: bool) -> None:
+def _require_right_clock(trust: Trust, config: NetworkConfig, job: RunPlan, view: RunView, *, by_hand: bool) -> None:
     """Windows, freezes and plans of a disruptive action mean nothing on a wrong clock, nor do freezes of any change. Raises
     UsageFault.
 

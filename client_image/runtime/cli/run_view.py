@@ -15,7 +15,7 @@ from runtime.cli.text import hosts as in_words
 from runtime.domain import wire
 from runtime.domain.errors import RunError
 from runtime.domain.model import HOST_KEY, Host, HostResult, Outcome, RunReport
-from runtime.domain.pipeline import Job
+from runtime.domain.pipeline import RunPlan
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -33,11 +33,11 @@ class RunView:
 
     def __init__(self, out: Out) -> None:
         self._out = out
-        self._job: Job | None = None
+        self._job: RunPlan | None = None
         self._bar: Progress | None = None
         self.tally: Tally | None = None
 
-    def selected(self, job: Job, hosts: list[Host]) -> None:
+    def selected(self, job: RunPlan, hosts: list[Host]) -> None:
         self._job = job
         self.tally = Tally(len(hosts))
         info = job.info

@@ -19,11 +19,12 @@ from contracts.text import joined, say
 from runtime.cli.crowd import Crowds
 from runtime.cli.output import Out
 from runtime.cli.text import lines_of, weekday
+from runtime.domain.catalogue import Catalogue
 from runtime.domain.config_check import problems, startable
 from runtime.domain.errors import UsageFault
 from runtime.domain.filters import from_job
 from runtime.domain.model import Listing, Selector
-from runtime.domain.pipeline import Knowledge, resolve
+from runtime.domain.pipeline import resolve
 from runtime.domain.ports import Inventory
 from runtime.domain.scheduled import request_of
 from runtime.domain.selection import select
@@ -48,7 +49,7 @@ class ScheduleParts:
     """What the schedule is shown from. ``rows``: the compatibility matrix; ``inventory``: opens the inventory."""
 
     config: NetworkConfig
-    known: Knowledge
+    known: Catalogue
     rows: tuple[MatrixRow, ...]
     now: dt.datetime
     agent_id: str

@@ -33,29 +33,29 @@ def modules() -> int:
 
 def actions() -> int:
     """The registry is whole; how many actions this version carries."""
-    from runtime.actions.registry import catalogue
+    from runtime.actions.registry import registered
 
-    return sum(action.available for action in catalogue().actions.values())
+    return sum(action.available for action in registered().by_name.values())
 
 
 def data() -> str:
     """Providers and matrices load; the digest over them."""
-    from runtime.actions.registry import catalogue
+    from runtime.actions.registry import registered
     from runtime.adapters import assets
 
-    return assets.load(assets.find_root(), catalogue().names).digest
+    return assets.load(assets.find_root(), registered().names).digest
 
 
 def published() -> int:
     """The catalogue that the control plane reads says what this image's actions declare; how many they are."""
     import contracts
     from contracts.catalogue import FILE, parse_catalogue
-    from runtime.actions.registry import ACTIONS, catalogue
+    from runtime.actions.registry import ACTIONS, registered
     from runtime.adapters import assets
     from runtime.domain.published import publish
 
     text = (Path(contracts.__file__).parent / FILE).read_text(encoding="utf-8")
-    declared = publish(ACTIONS, assets.load(assets.find_root(), catalogue().names).providers)
+    declared = publish(ACTIONS, assets.load(assets.find_root(), registered().names).providers)
     if parse_catalogue(text) != declared:
         raise ValueError(f"contracts/{FILE} is not what the actions declare: run `make schema`, then build again")
     return len(declared.actions)

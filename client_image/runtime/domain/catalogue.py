@@ -13,18 +13,21 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from contracts.config import Level
 from contracts.secret import sounds_secret
 from contracts.visible import quoted
 from runtime.domain.action import Action, LegacyOption, is_secret
+from runtime.domain.document_names import names_of
 from runtime.domain.errors import UsageFault
 from runtime.domain.fitting import misfits
+from runtime.domain.providers import Provider
 
 
 @dataclass(frozen=True, slots=True)
-class Catalogue:
-    """``actions`` by canonical name; ``names`` maps every canonical name and alias to its canonical name."""
+class Actions:
+    """``by_name``: canonical name -> action; ``names`` maps every canonical name and alias to its canonical name."""
 
-    actions: Mapping[str, Action]
+    by_name: Mapping[str, Action]
     names: Mapping[str, str]
 
     def resolve(self, asked: str, external: Mapping[str, str]) -> Action:
@@ -33,12 +36,12 @@ class Catalogue:
         canonical = self.names.get(name) or external.get(name)
         if canonical is None:
             raise UsageFault("unknown_action", f"unknown action {asked}", nearest(name, [*self.names, *external]))
-        return self.actions[canonical]
+        return self.by_name[canonical]
 
     def legacy_options(self) -> Mapping[str, tuple[LegacyOption, tuple[Action, ...]]]:
         """Every option of the first generation, with the actions that declare it."""
         found: dict[str, tuple[LegacyOption, tuple[Action, ...]]] = {}
-        for action in self.actions.values():
+        for action in self.by_name.values():
             for one in action.legacy:
                 found[one.option] = (one, (*found.get(one.option, (one, ()))[1], action))
         return found
@@ -52,7 +55,20 @@ class Catalogue:
                 f"the override of {canonical} names the unknown action {replacement}",
                 "correct `overrides`",
             )
-        return self.actions[target]
+        return self.by_name[target]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What the image carries: actions, providers, and the minimum level of each action."""
+
+    actions: Actions
+    providers: Mapping[str, Provider]
+    minimums: Mapping[str, Level]
+
+    def names(self, provider: str | None = None) -> Mapping[str, str]:
+        """Every name that a document may use -> canonical name; ``provider``: whose own names go before other providers'."""
+        return names_of(self.actions, self.providers, provider)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
@@ -61,7 +77,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"did you mean {' or '.join(near)}?" if near else "`flageemonitor-run actions` lists every name"
 
 
-def build(actions: Iterable[Action]) -> Catalogue:
+def build(actions: Iterable[Action]) -> Actions:
     """Raises ValueError for mistakes of ours, which a test finds: a name that two actions claim, a declaration that does not fit
     its target, a parameter that sounds like a secret and is not typed as one, an option of the first generation that does not
     fit."""
@@ -86,7 +102,7 @@ def build(actions: Iterable[Action]) -> Catalogue:
                 f"{action.name}: the parameter {path} sounds like a secret: type it as Secret, so that it is never shown or "
                 "stored, or name it in NOT_SECRET"
             )
-    return Catalogue(MappingProxyType(by_name), MappingProxyType(names))
+    return Actions(MappingProxyType(by_name), MappingProxyType(names))
 
 
 def _untyped_secrets(params: type[BaseModel], known: frozenset[str], prefix: str = "") -> Iterator[str]:

@@ -10,15 +10,16 @@ from collections.abc import Iterable, Iterator
 
 from contracts.action_check import Check, Finding, Level
 from contracts.config import Job, NetworkConfig
+from runtime.domain.catalogue import Catalogue
 from runtime.domain.errors import RunError
-from runtime.domain.pipeline import Knowledge, resolve
+from runtime.domain.pipeline import resolve
 from runtime.domain.published import publish
 from runtime.domain.scheduled import request_of
 
 
-def problems(config: NetworkConfig, known: Knowledge, now: dt.datetime) -> Iterator[Finding]:
+def problems(config: NetworkConfig, known: Catalogue, now: dt.datetime) -> Iterator[Finding]:
     """Every finding; one that keeps a job from being started ``stops`` and names the job."""
-    actions = known.catalogue.actions
+    actions = known.actions.by_name
     published = publish(actions.values(), known.providers)
     check = Check(config, published, now, models=lambda name: actions[name].params)
     stopped: set[str] = set()
@@ -37,7 +38,7 @@ def startable(config: NetworkConfig, found: Iterable[Finding]) -> list[Job]:
     return [job for job in config.schedule if job.id not in stopped]
 
 
-def _job_problems(config: NetworkConfig, known: Knowledge, job: Job, now: dt.datetime) -> Iterator[Finding]:
+def _job_problems(config: NetworkConfig, known: Catalogue, job: Job, now: dt.datetime) -> Iterator[Finding]:
     """What only a run finds: its targets above all."""
     try:
         resolve(request_of(job), config, known, agent_id="", now=now)

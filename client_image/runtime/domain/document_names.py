@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from contracts import action_names
 from contracts.config import ActionSettings, NetworkConfig
 from runtime.domain.action import Action
-from runtime.domain.catalogue import Catalogue
 from runtime.domain.errors import UsageFault
 from runtime.domain.providers import Provider
 
+if TYPE_CHECKING:  # which itself imports this
+    from runtime.domain.catalogue import Actions
 
-def names_of(catalogue: Catalogue, providers: Mapping[str, Provider], provider: str | None = None) -> Mapping[str, str]:
+
+def names_of(actions: Actions, providers: Mapping[str, Provider], provider: str | None = None) -> Mapping[str, str]:
     """Every name -> canonical name. Providers' own names count where they are clear; those of ``provider`` before the others'."""
-    return action_names.names_of(catalogue.names, {key: one.actions for key, one in providers.items()}, provider)
+    return action_names.names_of(actions.names, {key: one.actions for key, one in providers.items()}, provider)
 
 
 def settings_of(action: Action, config: NetworkConfig, names: Mapping[str, str]) -> ActionSettings | None:

@@ -1,4 +1,4 @@
-"""From what somebody asked for to a job: provider, canonical action, checked parameters, mode. Pure; raises UsageFault.
+"""From a request to a run plan: provider, canonical action, checked parameters, mode. Pure; raises UsageFault.
 
 Called by main for every run, by `explain` and `config check` for what a run would be. Nothing here knows a host yet, so actions
 are bound for each provider: hosts of one run may belong to several, and each may override the action.
@@ -22,10 +22,9 @@ from contracts.secret import Secret
 from runtime.domain import compatibility_guard
 from runtime.domain.action import Action, Params, Target, secrets_of
 from runtime.domain.catalogue import Catalogue
-from runtime.domain.document_names import names_of, replacement_of, require_no_stronger, settings_of
+from runtime.domain.document_names import replacement_of, require_no_stronger, settings_of
 from runtime.domain.errors import UsageFault
 from runtime.domain.model import RunInfo, Selector
-from runtime.domain.providers import Provider
 
 TARGETS: Mapping[bool, str] = {
     False: "name them (--loja, --host, --ip, --group, --tag), or give --all for every host of the network",
@@ -63,7 +62,7 @@ class Binding:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class RunPlan:
     """A run ready to select its hosts. ``bindings`` by provider id; other providers get ``default``."""
 
     info: RunInfo
@@ -94,20 +93,7 @@ def _strongest(bindings: Iterable[Binding]) -> Effect:
     return max((binding.action.effect for binding in bindings), key=lambda effect: STRENGTH[effect], default="read")
 
 
-@dataclass(frozen=True, slots=True)
-class Knowledge:
-    """What the image carries: actions, providers, and the minimum level of each action."""
-
-    catalogue: Catalogue
-    providers: Mapping[str, Provider]
-    minimums: Mapping[str, Level]
-
-    def names(self, provider: str | None = None) -> Mapping[str, str]:
-        """Every name that a document may use -> canonical name; ``provider``: whose own names go before other providers'."""
-        return names_of(self.catalogue, self.providers, provider)
-
-
-def resolve(request: Request, config: NetworkConfig, known: Knowledge, *, agent_id: str, now: dt.datetime) -> Job:
+def resolve(request: Request, config: NetworkConfig, known: Catalogue, *, agent_id: str, now: dt.datetime) -> RunPlan:
     """Raises UsageFault with the reason and what to do; after this only the inventory can stop the run."""
     require_network(request.network, config)
     provider = known_provider(request.provider, known)
@@ -138,9 +124,9 @@ def resolve(request: Request, config: NetworkConfig, known: Knowledge, *, agent_
         purpose=request.purpose,
         ignore_missing=request.ignore_missing,
     )
-    job = Job(info, default, bindings, mode, request.not_after)
-    require_target(job)
-    return job
+    plan = RunPlan(info, default, bindings, mode, request.not_after)
+    require_target(plan)
+    return plan
 
 
 def require_network(asked: str | None, config: NetworkConfig) -> None:
@@ -153,7 +139,7 @@ def require_network(asked: str | None, config: NetworkConfig) -> None:
         )
 
 
-def known_provider(asked: str | None, known: Knowledge) -> str | None:
+def known_provider(asked: str | None, known: Catalogue) -> str | None:
     """The provider's id, however it was written. Raises UsageFault for one that nobody knows."""
     provider = asked.lower() if asked is not None else None
     if provider is not None and provider not in known.providers:
@@ -162,34 +148,34 @@ def known_provider(asked: str | None, known: Knowledge) -> str | None:
     return provider
 
 
-def require_target(job: Job) -> None:
+def require_target(plan: RunPlan) -> None:
     """What changes or disrupts hosts needs explicit targets, under dry-run as well: leaving the flag out must not change which
     hosts a line means. Raises UsageFault."""
-    effect, selector = job.effect, job.info.selector
+    effect, selector = plan.effect, plan.info.selector
     if selector.explicit_for(effect):
         return
     does = "disrupts terminals" if effect == "disrupt" else "changes terminals"
-    text = f"{job.info.action} {does} and needs explicit targets"
+    text = f"{plan.info.action} {does} and needs explicit targets"
     if selector.terminals:
         asked = ", ".join(f"--pdv {one}" for one in selector.terminals)
         text += f": {asked} alone is a terminal of every store"
-    raise UsageFault("no_target", text, TARGETS[job.info.scheduled])
+    raise UsageFault("no_target", text, TARGETS[plan.info.scheduled])
 
 
-def named(known: Knowledge, name: str, provider: str | None) -> Action:
+def named(known: Catalogue, name: str, provider: str | None) -> Action:
     """The action that a name means: any provider's own names count, unless ``provider`` says whose. Raises UsageFault."""
     chosen = [known.providers[provider]] if provider is not None else list(known.providers.values())
     own = name.strip().lower()
     meanings = {one.actions[own] for one in chosen if own in one.actions}
-    if len(meanings) > 1 and own not in known.catalogue.names:
+    if len(meanings) > 1 and own not in known.actions.names:
         raise UsageFault(
             "ambiguous_action", f"{name} means {' or '.join(sorted(meanings))}", "say whose with --provider"
         )
     external = {spelled: canonical for one in chosen for spelled, canonical in one.actions.items()}
-    return known.catalogue.resolve(name, external)
+    return known.actions.resolve(name, external)
 
 
-def _bind_for(provider: str, default: Binding, request: Request, config: NetworkConfig, known: Knowledge) -> Binding:
+def _bind_for(provider: str, default: Binding, request: Request, config: NetworkConfig, known: Catalogue) -> Binding:
     """The action for one provider's hosts. When it is another one than was asked for, a refusal says how that came about."""
     asked = default.action
     action = overridden(asked, provider, config, known)
@@ -203,11 +189,11 @@ def _bind_for(provider: str, default: Binding, request: Request, config: Network
         raise UsageFault(fault.reason, text, advice) from None
 
 
-def overridden(asked: Action, provider: str, config: NetworkConfig, known: Knowledge) -> Action:
+def overridden(asked: Action, provider: str, config: NetworkConfig, known: Catalogue) -> Action:
     """What runs on a provider's hosts when ``asked`` is asked for. Raises UsageFault for an override that cannot be taken."""
     shipped = known.providers[provider].overrides
     replacement = replacement_of(asked.name, provider, config, known.names(provider), shipped)
-    action = known.catalogue.override(asked.name, replacement)
+    action = known.actions.override(asked.name, replacement)
     require_no_stronger(provider, asked, action)
     if action.target != asked.target:
         kinds = f"is on a {action.target} instead of a {asked.target}"
@@ -216,7 +202,7 @@ def overridden(asked: Action, provider: str, config: NetworkConfig, known: Knowl
     return action
 
 
-def _bind(action: Action, request: Request, config: NetworkConfig, known: Knowledge) -> Binding:
+def _bind(action: Action, request: Request, config: NetworkConfig, known: Catalogue) -> Binding:
     if not action.available:
         raise UsageFault(
             "not_available",
@@ -257,7 +243,7 @@ def _refuse_plain_secrets(action: Action, given: Mapping[str, Any]) -> None:
             )
 
 
-def configured(action: Action, config: NetworkConfig, known: Knowledge) -> dict[str, Any]:
+def configured(action: Action, config: NetworkConfig, known: Catalogue) -> dict[str, Any]:
     """The parameters that the network's document gives to an action, unchecked. Raises UsageFault when it contradicts itself."""
     return _configured(action, config, settings_of(action, config, known.names()))
 
@@ -282,4 +268,4 @@ def _printable(params: Params) -> dict[str, Any]:
     return printable
 
 
-__all__ = ["Binding", "Job", "Knowledge", "Request", "resolve"]
+__all__ = ["Binding", "Request", "RunPlan", "resolve"]

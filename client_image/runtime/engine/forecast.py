@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from runtime.domain.model import Deny, Host, Reason
-from runtime.domain.pipeline import Job
+from runtime.domain.pipeline import RunPlan
 from runtime.engine import gates
 from runtime.engine.gates import Policy
 
@@ -69,7 +69,7 @@ class Forecast:
     rules: Policy
     _for_good: dict[int, Kept] = field(default_factory=dict)
 
-    def expect(self, job: Job, at: dt.datetime) -> Expected:
+    def expect(self, job: RunPlan, at: dt.datetime) -> Expected:
         """``at``: the planned instant (aware). What does not depend on it is asked once for all instants."""
         found: dict[tuple[str, str, str], Kept] = {}
         running: list[Host] = []
@@ -86,7 +86,7 @@ class Forecast:
         ordered = sorted(found.values(), key=lambda one: -one.hosts)
         return Expected(len(self.hosts), tuple(running), tuple(ordered))
 
-    def _kept(self, host: Host, job: Job, at: dt.datetime) -> Kept | None:
+    def _kept(self, host: Host, job: RunPlan, at: dt.datetime) -> Kept | None:
         binding = job.binding(host.provider)
         for gate, verdict in gates.early(host, binding, job, self.rules, at):
             if isinstance(verdict, Deny):

@@ -23,7 +23,7 @@ from runtime.domain.listed import NameList, listed_as, name_list
 from runtime.domain.machines import same_as
 from runtime.domain.model import Allow, Deny, Host, Machine, Outcome, Reason, Selector, Verdict
 from runtime.domain.names import RoleWords
-from runtime.domain.pipeline import Binding, Job
+from runtime.domain.pipeline import Binding, RunPlan
 from runtime.domain.providers import Provider
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def policy(config: NetworkConfig, providers: Mapping[str, Provider], rows: tuple
     )
 
 
-def early(host: Host, binding: Binding, job: Job, rules: Policy, now: dt.datetime) -> Iterator[tuple[str, Verdict]]:
+def early(host: Host, binding: Binding, job: RunPlan, rules: Policy, now: dt.datetime) -> Iterator[tuple[str, Verdict]]:
     """The gates that need no connection, in their order, each with its name. A run asks them for every host; `schedule --explain`
     asks the very same for a planned instant."""
     if binding.action.target != "network":  # which has no role and no share: it is no machine
@@ -76,7 +76,7 @@ def early(host: Host, binding: Binding, job: Job, rules: Policy, now: dt.datetim
     yield "time", in_time(job, now)
 
 
-def in_time(job: Job, now: dt.datetime) -> Verdict:
+def in_time(job: RunPlan, now: dt.datetime) -> Verdict:
     """A run past its ``not_after`` starts no host."""
     if job.not_after is not None and now >= job.not_after:
         text = f"not to be started after {job.not_after:%Y-%m-%d %H:%M:%S %Z}"
@@ -171,7 +171,7 @@ def identified(action: Action, finding: Finding) -> Verdict:
     return Deny(Outcome.BLOCKED, Reason.HOST_IDENTITY_UNCLEAR, text, finding.kind)
 
 
-def compatible(facts: Facts, binding: Binding, job: Job, rules: Policy) -> tuple[Verdict, Mapping[str, object]]:
+def compatible(facts: Facts, binding: Binding, job: RunPlan, rules: Policy) -> tuple[Verdict, Mapping[str, object]]:
     level = compatibility_guard.lookup(rules.rows, facts)
     return compatibility_guard.decide(job.mode, facts, level, binding.minimum, binding.action.effect)
 

@@ -16,7 +16,7 @@ from runtime.domain.background import in_background
 from runtime.domain.errors import InventoryUnavailable, RunCancelled, RunError
 from runtime.domain.identity import entry_index
 from runtime.domain.model import Host, HostResult, Listing, Missing, Reason, RunReport
-from runtime.domain.pipeline import Job
+from runtime.domain.pipeline import RunPlan
 from runtime.domain.ports import Inventory
 from runtime.domain.selection import select
 from runtime.domain.targets import missing, require_found
@@ -34,17 +34,17 @@ SURELY_ENDED_S = GRACE_S + 75.0
 class Listener:
     """Who watches a run: told what of the network could not be read, how many hosts there are, then each result as it comes."""
 
-    selected: Callable[[Job, list[Host]], None]
+    selected: Callable[[RunPlan, list[Host]], None]
     result: Callable[[HostResult], None]
     started: Callable[[Host], None] = lambda host: None
     notice: Callable[[str], None] = lambda text: None
 
 
-Confirm = Callable[[Job, list[Host]], Coroutine[Any, Any, None]]
+Confirm = Callable[[RunPlan, list[Host]], Coroutine[Any, Any, None]]
 """Asked once with the hosts that the run would consider, and no others; raises RunError when the run may not go on."""
 
 
-async def no_question(job: Job, hosts: list[Host]) -> None:
+async def no_question(job: RunPlan, hosts: list[Host]) -> None:
     """For runs that nobody sits in front of."""
 
 
@@ -59,7 +59,7 @@ class Found:
     members: Sequence[Host] = ()
 
 
-async def find_subjects(job: Job, inventory: Inventory, config: NetworkConfig) -> Found:
+async def find_subjects(job: RunPlan, inventory: Inventory, config: NetworkConfig) -> Found:
     """Raises InventoryUnavailable, or NoHostMatched with what was asked. The configuration alone says which concentrators there
     are; a network that has no host yet is a subject all the same."""
     info = job.info
@@ -100,14 +100,14 @@ async def _in_time(waiting: Coroutine[Any, Any, T], stop: Stop, left: float, dur
 
 
 async def _agreed(
-    job: Job,
+    job: RunPlan,
     inventory: Inventory,
     config: NetworkConfig,
     stop: Stop,
     confirm: Confirm,
     left: Callable[[], float],
     over: str,
-) -> tuple[Job, Found]:
+) -> tuple[RunPlan, Found]:
     """The hosts of the run, which somebody has agreed to where that is asked. Raises RunError; then no host was touched."""
     no_inventory = InventoryUnavailable(
         "deadline",
@@ -190,7 +190,7 @@ class FanOut:
 
 
 async def execute(
-    job: Job,
+    job: RunPlan,
     context: RunContext,
     inventory: Inventory,
     config: NetworkConfig,

@@ -9,7 +9,7 @@ from math import inf
 from runtime.domain.action import Target
 from runtime.domain.identity import EntryIndex
 from runtime.domain.model import Host
-from runtime.domain.pipeline import Binding, Job
+from runtime.domain.pipeline import Binding, RunPlan
 from runtime.domain.ports import Clock, Driver, HostLocks, IdentityBook, Ledger
 from runtime.domain.time.clocks import Anchor
 from runtime.domain.witnesses import Neighbours
@@ -27,7 +27,7 @@ class RunContext:
     network selects; ``neighbours``: who may vouch for a store.
     """
 
-    job: Job
+    job: RunPlan
     policy: Policy
     locks: HostLocks
     ledger: Ledger

@@ -22,10 +22,11 @@ from runtime.adapters.state.outbox.topics import JOB_NOT_STARTED
 from runtime.adapters.state.run_barrier import closed_until
 from runtime.adapters.state.starts import Claim, claim, started
 from runtime.adapters.state.store import State
+from runtime.domain.catalogue import Catalogue
 from runtime.domain.config_check import problems
 from runtime.domain.errors import RunError
 from runtime.domain.model import Selector
-from runtime.domain.pipeline import Knowledge, Request, resolve
+from runtime.domain.pipeline import Request, resolve
 from runtime.domain.ports import Clock
 from runtime.domain.time.lateness import Drop
 from runtime.services.run_launcher import CLOCK_BACK, Active, Launch, RunLauncher, launch_run
@@ -47,7 +48,7 @@ class Scheduler:
         self,
         state: State,
         clock: Clock,
-        known: Knowledge,
+        known: Catalogue,
         judge: ClockJudge,
         *,
         agent_id: str,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.actions.registry import ACTIONS, catalogue
+from runtime.actions.registry import ACTIONS, registered
 from runtime.domain.action import Decision, Done, Failed, Refused, Stage
 from tests.harness.action_cases import FOLDER, Case, Decided, cases
 from tests.unit.engine.world import host
@@ -16,7 +16,7 @@ KINDS: dict[str, type[Decision]] = {"done": Done, "failed": Failed, "refused": R
 
 @pytest.mark.parametrize(("name", "title"), CASES, ids=[f"{name}: {title}" for name, title in CASES])
 def test_an_action_decides_what_its_case_says(name: str, title: str) -> None:
-    action, case = catalogue().actions[name], cases(name)[title]
+    action, case = registered().by_name[name], cases(name)[title]
     assert action.decide is not None
     params = action.params.model_validate(case.params)
     compare(action.decide(case.seen(), params, host(**case.host)), case)

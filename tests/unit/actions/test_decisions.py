@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from runtime.actions import shutdown_endpoint, update_endpoint_timezone
-from runtime.actions.registry import ACTIONS, catalogue
+from runtime.actions.registry import ACTIONS, registered
 from runtime.domain.action import Decision, Done, Failed, Refused, Script, Stage, WriteFile
 from runtime.domain.facts import Facts
 from tests.unit.engine.world import ZONE, host
@@ -192,7 +192,7 @@ LEGACY = {
 
 
 def test_every_name_of_the_first_generation_means_the_same_action_still() -> None:
-    names = catalogue().names
+    names = registered().names
     assert {alias: names[alias] for alias in LEGACY} == LEGACY
 
 

@@ -13,7 +13,7 @@ from runtime.cli.confirmation import Confirmation, asked_about, described, neede
 from runtime.cli.output import Out
 from runtime.domain.errors import UsageFault
 from runtime.domain.model import Host, Selector
-from runtime.domain.pipeline import Job, Request
+from runtime.domain.pipeline import Request, RunPlan
 from runtime.engine import gates
 from runtime.engine.forecast import Expected, Forecast
 from tests.unit.engine.world import NOON, config, host, job, knowledge
@@ -24,7 +24,7 @@ ELSEWHERE = host(301, name="ACME-LOJA002-PDV301", address="10.0.1.1", store=2, p
 FROZEN = {"id": "black", "start": "2026-03-10T00:00", "end": "2026-03-11T00:00", "stores": [1]}
 
 
-def asked(action: str, hosts: list[Host], **document: Any) -> tuple[Job, Expected]:
+def asked(action: str, hosts: list[Host], **document: Any) -> tuple[RunPlan, Expected]:
     settings = config(**document)
     made = job(Request(action, selector=Selector(all=True)), settings)
     rules = gates.policy(settings, knowledge().providers, ())

@@ -12,14 +12,14 @@ from runtime.actions import shutdown_endpoint
 from runtime.domain.action import Params
 from runtime.domain.errors import UsageFault
 from runtime.domain.model import Selector
-from runtime.domain.pipeline import Job, Request, configured
+from runtime.domain.pipeline import Request, RunPlan, configured
 from runtime.domain.providers import Provider
 from tests.unit.engine import world
 
 ALL = Selector(all=True)
 
 
-def resolve(action: str, document: dict[str, Any] | None = None, known: Any = None, **request: Any) -> Job:
+def resolve(action: str, document: dict[str, Any] | None = None, known: Any = None, **request: Any) -> RunPlan:
     request.setdefault("selector", ALL)
     return world.job(Request(action, **request), world.config(**(document or {})), known=known)
 

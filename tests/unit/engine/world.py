@@ -18,13 +18,13 @@ from pydantic import BaseModel
 
 from contracts.config import NetworkConfig
 from runtime.domain.action import Action, Decision, Done, Params, Script, Stage
-from runtime.domain.catalogue import build
+from runtime.domain.catalogue import Catalogue, build
 from runtime.domain.departure import Departure, Sign
 from runtime.domain.errors import HostError, RunError
 from runtime.domain.facts import Facts, Privilege
 from runtime.domain.identity import Claim, Finding, Kin, entry_index
 from runtime.domain.model import Host, HostResult, Reason, RunInfo, Selector
-from runtime.domain.pipeline import Job, Knowledge, Request, resolve
+from runtime.domain.pipeline import Request, RunPlan, resolve
 from runtime.domain.ports import Answer
 from runtime.domain.providers import Provider
 from runtime.domain.time import clocks
@@ -264,20 +264,22 @@ CLIMB = Action("climb_up", (), "1.0.0", "Climb.", "change", observe="look", deci
 LATER = Action("later", (), "0.0.0", "Not yet.", "change")
 
 
-def knowledge(*actions: Action) -> Knowledge:
+def knowledge(*actions: Action) -> Catalogue:
     providers = {
         "arius": Provider(id="arius", display_name="Arius", default_rollout=100),
         "zanthus": Provider(id="zanthus", display_name="Zanthus", actions={"term_set": "set_value"}),
     }
     chosen = actions or (LOOK, SET, OFF, CLIMB, LATER)
-    return Knowledge(build(chosen), providers, {action.name: "L2" for action in chosen})
+    return Catalogue(build(chosen), providers, {action.name: "L2" for action in chosen})
 
 
 def config(**parts: Any) -> NetworkConfig:
     return NetworkConfig.model_validate({"network": "ACME", "inventory": {"kind": "static"}, **parts})
 
 
-def job(request: Request, document: NetworkConfig, *, now: dt.datetime = NOON, known: Knowledge | None = None) -> Job:
+def job(
+    request: Request, document: NetworkConfig, *, now: dt.datetime = NOON, known: Catalogue | None = None
+) -> RunPlan:
     return resolve(request, document, known or knowledge(), agent_id="agent-1", now=now)
 
 
@@ -309,7 +311,7 @@ class World:
     entries: tuple[Host, ...] = ()
     busy: dict[str, str] = field(default_factory=dict)
     host_deadline: float = 30.0
-    known: Knowledge = field(default_factory=knowledge)
+    known: Catalogue = field(default_factory=knowledge)
     session: type[MemorySession] = MemorySession
 
     def __post_init__(self) -> None:
