@@ -6,12 +6,12 @@ Used by :mod:`server.serving.supervisor`.
 from __future__ import annotations
 
 import errno
-import ipaddress
 import os
 import socket
 from contextlib import suppress
 from pathlib import Path
 
+from contracts.address import is_loopback
 from contracts.bounded import whole
 from server.settings import variable
 
@@ -45,8 +45,8 @@ def public(bind: str) -> socket.socket:
     return listener
 
 
-def is_loopback(listener: socket.socket) -> bool:
-    return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
+def serves_loopback(listener: socket.socket) -> bool:
+    return is_loopback(listener.getsockname()[0].partition("%")[0])
 
 
 def private(path: Path) -> socket.socket:

@@ -67,7 +67,7 @@ def require_loopback(settings: Settings, listener: socket.socket) -> None:
     install = f"install it (Debian, Ubuntu: apt-get install nginx) or set {variable('nginx')} to its path"
     if settings.tls_certificate:
         raise StartFailed(f"{missing}, and TLS is nginx's part of the work; {install}")
-    if not listeners.is_loopback(listener):
+    if not listeners.serves_loopback(listener):
         raise StartFailed(
             f"{missing}; without it only a loopback address is served, because nothing else here limits what strangers do; "
             f"{install}, or bind 127.0.0.1"
