@@ -404,16 +404,3 @@ def test_wrong_settings_end_with_1_and_their_names(plane: ControlPlane) -> None:
     assert result.exit_code == 1
     assert "FLAGEE_THREADS: " in result.stderr
     assert "FLAGEE_LOG_LEVEL: " in result.stderr
-
-
-def test_every_command_has_help_with_an_example(plane: ControlPlane) -> None:
-    for group in ("client", "network", "token", "config"):
-        listed = plane.must(group, "--help").partition("Commands:")[2]
-        for line in listed.strip().splitlines():
-            command = line.split()[0]
-            text = plane.must(group, command, "--help")
-            assert "--output" in text
-            assert command in ("list",) or "Example" in text
-    text = plane.must("install-command", "--help")
-    assert "Examples" in text
-    assert "--ca" in text

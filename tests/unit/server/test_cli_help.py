@@ -35,3 +35,4 @@ def test_each_command_is_described_by_a_whole_sentence_in_lists(name: str, comma
 def test_output_is_text_or_json_wherever_it_can_be_chosen(name: str, command: click.Command) -> None:
     chosen = [param.type for param in command.params if param.name == "output"]
     assert [list(kind.choices) for kind in chosen if isinstance(kind, click.Choice)] == [["text", "json"]] * len(chosen)
+    assert chosen or name == "serve"
