@@ -26,11 +26,3 @@ def parse_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     network = ipaddress.ip_network(text, strict=False)
     mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
     return ipaddress.IPv4Network((mapped, network.prefixlen - 96)) if mapped and network.prefixlen >= 96 else network
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host in a URL is this machine: ``localhost``, or a loopback address. False for every other name."""
-    try:
-        return host == "localhost" or parse_address(host).is_loopback
-    except ValueError:
-        return False
