@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 import click
 
 from contracts.visible import is_utf8, json_text, one_line, visible
+from server.cli.language import shown
 
 Output = Literal["text", "json"]
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -30,12 +31,12 @@ def output_option(command: _Command) -> _Command:
 
 def say(text: str) -> None:
     """For people, beside the result: stderr, so that stdout can be piped."""
-    click.echo(visible(text), err=True)
+    click.echo(visible(shown(text)), err=True)
 
 
 def tell(text: str) -> None:
     """The result, for people."""
-    click.echo(visible(text))
+    click.echo(visible(shown(text)))
 
 
 def emit_json(value: Any) -> None:

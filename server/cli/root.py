@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from contracts import core_dumps
+from contracts.text import say
 from contracts.visible import not_text, visible
 from server.cli.backups import backup, restore
 from server.cli.clients import client
@@ -20,6 +21,7 @@ from server.cli.counters import counters
 from server.cli.database import init_db
 from server.cli.health import health
 from server.cli.install_command import install_command
+from server.cli.language import choose_language, shown
 from server.cli.networks import network
 from server.cli.serve import serve
 from server.cli.tokens import token
@@ -30,7 +32,8 @@ class _Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if strange := not_text(args):
-            raise click.UsageError(f"{strange} is not text in the encoding of this terminal; nothing was done", ctx)
+            text = say("{word} is not text in the encoding of this terminal; nothing was done", word=strange)
+            raise click.UsageError(shown(text), ctx)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -70,6 +73,7 @@ for command in (init_db, serve, client, network, token, config, install_command,
 def main() -> None:
     """Entry of the console script."""
     core_dumps.switch_off(hidden=True)
+    choose_language(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
