@@ -56,8 +56,9 @@ MODULES: dict[str, tuple[str, ...]] = {
     "shutdown": (
         f"{_RUNTIME}/actions/shutdown_endpoint.py",
         f"{_UNIT}/actions/test_decisions.py",
+        f"{_UNIT}/actions/test_cases.py",
         f"{_UNIT}/test_machines.py",
-        f"{_UNIT}/test_schedule.py",
+        "tests/contract/test_catalogue.py",
     ),
     "credentials": (f"{_RUNTIME}/adapters/ssh/credentials.py", f"{_UNIT}/test_ssh_credentials.py"),
     "ssh_client": (f"{_RUNTIME}/adapters/ssh/client.py", f"{_UNIT}/test_ssh_client.py", f"{_UNIT}/test_ssh_words.py"),

@@ -13,6 +13,8 @@ from runtime.actions import shutdown_endpoint, update_endpoint_timezone
 from runtime.actions.registry import ACTIONS, registered
 from runtime.domain.action import Decision, Done, Failed, Refused, Script, Stage, WriteFile
 from runtime.domain.facts import Facts
+from runtime.domain.machines import grouped
+from runtime.domain.model import Listing
 from tests.unit.engine.world import ZONE, host
 
 # -- time zone
@@ -141,6 +143,44 @@ def test_a_power_off_that_was_decided_starts_before_the_window_closes() -> None:
     decision = power_off(at(23))
     assert isinstance(decision, Stage)
     assert decision.valid_until == at(6) + dt.timedelta(days=1)
+
+
+def test_a_power_off_is_one_script_as_root_with_the_terminals_own_command_and_the_time_to_go() -> None:
+    decision = power_off(at(23), settle=30)
+    assert isinstance(decision, Stage)
+    (step,) = decision.steps
+    assert isinstance(step, Script)
+    assert (step.variables, decision.confirm, decision.settle) == ({"shutdown": "/sbin/shutdown"}, "gone", 30)
+    assert (shutdown_endpoint.ACTION.needs_root, shutdown_endpoint.ACTION.stages) == (True, 1)
+
+
+def test_an_exception_says_whose_it_is() -> None:
+    own, other = host(), host(203, name="ACME-LOJA001-PDV203")
+    refused = power_off(at(23), exceptions=[own.name])
+    assert isinstance(refused, Refused)
+    assert refused.message == "listed as an exception: never powered off"
+    shared = power_off(at(23), who=grouped(Listing((own,), (other,))).hosts[0], exceptions=[other.name])
+    assert isinstance(shared, Refused)
+    assert shared.message.startswith("the same machine as ACME-LOJA001-PDV203 (")
+    assert shared.message.endswith(", listed as an exception: never powered off")
+
+
+@pytest.mark.parametrize(
+    ("now", "exceptions", "code"),
+    [
+        (at(23), [], None),
+        (at(12), [], "outside_window"),
+        (at(23), ["10.0.0.0/24"], "exception"),
+        (at(12), ["10.0.0.0/24"], "exception"),
+    ],
+)
+def test_a_refusal_for_window_or_exception_is_foreseen_without_a_connection(
+    now: dt.datetime, exceptions: list[str], code: str | None
+) -> None:
+    params = shutdown_endpoint.ShutdownParams.model_validate({"exceptions": exceptions})
+    assert shutdown_endpoint.ACTION.foresee is not None
+    refused = shutdown_endpoint.ACTION.foresee(params, host(), now)
+    assert (refused.code if refused else None) == code
 
 
 def test_the_same_night_in_a_wrong_zone_is_refused() -> None:
