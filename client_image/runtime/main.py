@@ -17,32 +17,26 @@ from runtime.cli.program import PROGRAM
 from runtime.cli.usage_errors import problem_of, show_usage_error
 
 
-def _parsed_and_run(words: list[str]) -> int:
-    """The exit code. What the option parser refuses is an error like every other where a program reads the output."""
-    choose_language(words)
-    try:
-        if strange := not_text(words):
-            text = say("{word} is not text in the encoding of this terminal; nothing was done", word=strange)
-            raise click.UsageError(text)
-        return int(cli(words, prog_name=PROGRAM, standalone_mode=False) or 0)
-    except click.Abort:
+def _refused(error: Exception, words: list[str]) -> int:
+    """The exit code where no command ended by itself: what the option parser refuses is an error like every other where a program
+    reads the output."""
+    if isinstance(error, click.Abort):
         return 130
-    except BrokenPipeError:  # the reader of a help text went away
+    if not isinstance(error, click.ClickException):  # the reader of a help text went away
         from runtime.adapters.streams import hush
 
         hush(sys.stdout)
         return 1
-    except click.ClickException as error:
-        form = _form_in(words)
-        if form is None:
-            show_usage_error(error)
-            return error.exit_code
-        from runtime.cli.output import choose
-        from runtime.domain.errors import UsageFault
+    form = _form_in(words)
+    if form is None:
+        show_usage_error(error)
+        return error.exit_code
+    from runtime.cli.output import choose
+    from runtime.domain.errors import UsageFault
 
-        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else PROGRAM
-        choose(form).error(UsageFault("bad_usage", problem_of(error), f"{command} --help"))
-        return UsageFault.exit_code
+    command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else PROGRAM
+    choose(form).error(UsageFault("bad_usage", problem_of(error), f"{command} --help"))
+    return UsageFault.exit_code
 
 
 def _form_in(words: list[str]) -> str | None:
@@ -65,10 +59,18 @@ def main() -> None:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     core_dumps.switch_off()
     gc.disable()  # nothing that the libraries make while they load is garbage; a run looks for some again once it has hosts
+    words = sys.argv[1:]
+    choose_language(words)
     try:
-        sys.exit(_parsed_and_run(sys.argv[1:]))
+        if strange := not_text(words):
+            text = say("{word} is not text in the encoding of this terminal; nothing was done", word=strange)
+            raise click.UsageError(text)
+        code = int(cli(words, prog_name=PROGRAM, standalone_mode=False) or 0)
+    except (click.Abort, click.ClickException, BrokenPipeError) as error:
+        code = _refused(error, words)
     finally:
         gc.freeze()  # else the interpreter looks through everything once more before it ends
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -229,7 +229,6 @@ class SubjectRun:
         """Send the stage. None when every step was done; the stage still has to be confirmed."""
         record, clock = self.record, self.run.clock
         await self.driver.prepare(stage)
-        self.applied = None
         record.sent(stage.name, _plan(stage))
         record.plan.extend(_plan(stage))
         begun = clock.monotonic()

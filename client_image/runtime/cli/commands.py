@@ -13,7 +13,7 @@ import click
 
 from contracts.text import say
 from runtime.cli.help import Command
-from runtime.cli.program import PROGRAM, Group, Program, guarded, lang_option, output_option
+from runtime.cli.program import PROGRAM, Group, Program, guarded, lang_option, output_option, surroundings
 
 if TYPE_CHECKING:
     from runtime.cli.output import Out
@@ -100,7 +100,7 @@ def run_action(context: click.Context, /, **values: Any) -> None:
     value that matches no host stops the run before any host is contacted (exit code 5).
     """
 
-    def work(installation: Installation, out: Out) -> int:
+    with surroundings(values["output"]) as (installation, out):
         from runtime.adapters.memory import go_first
 
         go_first()  # before what takes memory is loaded
@@ -116,9 +116,8 @@ def run_action(context: click.Context, /, **values: Any) -> None:
         scheduled = None
         if values["job_id"]:
             scheduled = Scheduled(values["job_id"], arguments.instant(values["planned"], installation.clock.now()))
-        return run(run_parts(installation), request, out, scheduled, yes=values["yes"])
-
-    guarded(values["output"], work)
+        code = run(run_parts(installation), request, out, scheduled, yes=values["yes"])
+    sys.exit(code)
 
 
 @cli.command("actions", short_help="List every action, its names and effect.")

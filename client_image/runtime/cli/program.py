@@ -5,9 +5,10 @@ Only click is imported here: a command loads what it needs and nothing else, bec
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -125,15 +126,15 @@ def _note_utc(context: click.Context, _option: click.Parameter, given: bool) -> 
 
 def guarded(output: str | None, work: Callable[[Installation, Out], int], *, reading: bool = False) -> None:
     """Run a command with its surroundings, and end with its exit code. ``reading``: it goes on where nothing can be recorded."""
-    try:
-        code = _ended(output, work, reading)
-    except KeyboardInterrupt:
-        code = 130  # before a run listens to it itself
+    with surroundings(output, reading=reading) as (installation, out):
+        code = work(installation, out)
     sys.exit(code)
 
 
-def _ended(output: str | None, work: Callable[[Installation, Out], int], reading: bool) -> int:
-    """The exit code; every error becomes a message, advice and an exit code, here and nowhere else."""
+@contextlib.contextmanager
+def surroundings(output: str | None, *, reading: bool = False) -> Iterator[tuple[Installation, Out]]:
+    """What a command works with. Every error becomes a message, advice and an exit code, here and nowhere else: raises
+    SystemExit."""
     from runtime.adapters.state.errors import StateUnavailable
     from runtime.cli.output import choose
     from runtime.domain.errors import RunError
@@ -146,17 +147,18 @@ def _ended(output: str | None, work: Callable[[Installation, Out], int], reading
         with Installation(read_settings(os.environ), reading=reading, utc=utc) as installation:
             out.zone = lambda: installation.zone
             try:
-                code = work(installation, out)
+                yield installation, out
             except StateUnavailable:  # says it itself
                 raise
             except RunError:
                 _warn_of_state(installation.opened, out)
                 raise
             _warn_of_state(installation.opened, out)
-            return code
     except RunError as error:
         out.error(error)
-        return error.exit_code
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:  # before a run listens to it itself
+        sys.exit(130)
 
 
 def _warn_of_state(state: State | None, out: Out) -> None:

@@ -64,7 +64,8 @@ class Terminal:
             sections.append(("busy", check))
         if self._action.observe:
             sections.append(("observe", script.assignments(variables_of(self._binding.params)) + self._action.observe))
-        answer = await self._send(sections)
+        limit, root = self._shared.command_timeout, self._action.needs_root
+        answer = await self._session.run(sections, timeout=limit, privileged=root)
         if not answer.complete:
             raise self._unanswered(answer)
         if answer.truncated:
@@ -96,9 +97,10 @@ class Terminal:
             self._witnesses = await self._shared.watch.answering(nearby.witnesses) or nearby.witnesses
 
     async def apply(self, stage: Stage) -> Applied:
-        answer = await self._send(self._sections)
+        limit, root = self._shared.command_timeout, self._action.needs_root
+        answer = await self._session.run(self._sections, timeout=limit, privileged=root)
         how = {
-            Reason.DEADLINE: f"{stage.name} was not finished after {self._shared.command_timeout:.0f} s and was cut",
+            Reason.DEADLINE: f"{stage.name} was not finished after {limit:.0f} s and was cut",
             Reason.KILLED: f"{stage.name} flooded its output and was cut",
         }
         lost = how.get(answer.stopped or Reason.CONNECTION_LOST, f"the connection was lost during {stage.name}")
@@ -111,10 +113,6 @@ class Terminal:
         departure = await watch.departure(self._host, self._witnesses, stage.settle, own_address=own_address)
         state = {"gone": "confirmed", "there": "failed"}.get(departure.state, "")
         return Proof(state, departed(departure, self._host, stage))
-
-    async def _send(self, sections: list[tuple[str, str]]) -> Answer:
-        timeout = self._shared.command_timeout
-        return await self._session.run(sections, timeout=timeout, privileged=self._action.needs_root)
 
     def _unanswered(self, answer: Answer) -> HostError:
         """An observation that came to no end, and why. Nothing was changed by it."""

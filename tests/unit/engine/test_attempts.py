@@ -76,6 +76,14 @@ def test_an_unreachable_host_reports_the_number_of_attempts(
     assert (len(one.remote.connected), result.attempts) == (made, made)
 
 
+@pytest.mark.parametrize(("took", "made"), [(20.0, 1), (5.0, 2)])
+def test_a_silent_host_is_tried_again_only_within_its_deadline(took: float, made: int) -> None:
+    one = refusing(SILENT)
+    one.remote.on_refusal = lambda: one.clock.advance(took)
+    result = run(one)
+    assert (result.attempts, result.durations["connect"]) == (made, made * took)
+
+
 # What the last attempt came to, how many were made, seconds that it took, that are left, and that others do not need.
 PAUSES: dict[str, tuple[HostError, int, float, float, float, bool]] = {
     "refused": (REFUSED, 1, 0.1, 300.0, 300.0, True),

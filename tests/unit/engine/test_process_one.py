@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from runtime.domain.action import Action, Script, Stage
+from runtime.domain.deliveries import Deliver
 from runtime.domain.departure import Departure, Sign
 from runtime.domain.errors import Permanent, Transient
 from runtime.domain.facts import Facts
@@ -52,6 +53,10 @@ def test_a_host_that_is_wrong_is_changed_confirmed_and_recorded_before_the_first
     assert seen == [[(NAME, "set")]]
 
 
+def _delivers_rows(facts: Facts, params: BaseModel, host: Host) -> Stage:
+    return Stage("deliver", (Deliver("coupons", "api", ()),))
+
+
 def _asks_for_a_receipt(facts: Facts, params: BaseModel, host: Host) -> Stage:
     return Stage("deliver", (Script("deliver", "set-it\n"),), confirm="receipt")
 
@@ -61,8 +66,17 @@ def _asks_for_a_receipt(facts: Facts, params: BaseModel, host: Host) -> Stage:
     [
         (dataclasses.replace(world.SET, effect="read"), "only reads"),
         (dataclasses.replace(world.SET, decide=_asks_for_a_receipt), "which no terminal gives"),
+        (dataclasses.replace(world.SET, decide=_delivers_rows), "deliver has rows steps"),
+        (dataclasses.replace(world.SET, steps=("file",)), "set has script steps, which set_value does not declare"),
+        (dataclasses.replace(world.SET, decide=world.power_off), "by gone, which set_value does not declare"),
     ],
-    ids=["a read that asks to apply", "a receipt of a terminal"],
+    ids=[
+        "a read that asks to apply",
+        "a receipt",
+        "rows",
+        "a step that is not declared",
+        "a proof that is not declared",
+    ],
 )
 def test_a_stage_that_does_not_fit_its_action_or_subject_writes_nothing(action: Action, said: str) -> None:
     one = World({NAME: Terminal()}, known=world.knowledge(action))
@@ -70,6 +84,12 @@ def test_a_stage_that_does_not_fit_its_action_or_subject_writes_nothing(action: 
     assert verdict(result) == ("failed", "internal", "")
     assert said in result.message
     assert (one.terminals[NAME].written, one.ledger.intents) == (0, [])
+
+
+def test_a_result_says_how_long_each_part_took() -> None:
+    assert set(run(World({NAME: Terminal()})).durations) == {"connect", "observe", "apply", "total"}
+    one = World({NAME: Terminal(departure=Departure("gone", 15.0, Sign.SILENT))})
+    assert set(run(one, "power_off").durations) == {"connect", "observe", "apply", "confirm", "total"}
 
 
 def test_a_dry_run_shows_the_first_stage_and_writes_nothing() -> None:
