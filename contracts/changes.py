@@ -182,8 +182,8 @@ def _protection(path: str, what: str, before: Iterable[str], after: Iterable[str
 
 def _only_in(these: Iterable[Any], those: Iterable[Any]) -> list[Any]:
     """In their order. Values that cannot be used may be of any kind, also one that no set takes."""
-    known = {json.dumps(one, sort_keys=True, default=str) for one in those}
-    return [one for one in these if json.dumps(one, sort_keys=True, default=str) not in known]
+    known = {json.dumps(one, sort_keys=True) for one in those}
+    return [one for one in these if json.dumps(one, sort_keys=True) not in known]
 
 
 def _rollouts(old: _Sides, new: _Sides) -> Iterator[Change]:
@@ -193,8 +193,7 @@ def _rollouts(old: _Sides, new: _Sides) -> Iterator[Change]:
         *(new.config.rollout if new.config else ()),
     }
     for name in sorted(names):
-        path, was, now = f"rollout.{name}", _share(old, name), _share(new, name)
-        before, after = was.percent or Decimal(0), now.percent or Decimal(0)
+        path, (before, was), (after, now) = f"rollout.{name}", _share(old, name), _share(new, name)
         if old.config is None:
             if after or now.pilot:
                 pilots = f" and {len(now.pilot)} pilot hosts" if now.pilot else ""
@@ -213,16 +212,13 @@ def _rollouts(old: _Sides, new: _Sides) -> Iterator[Change]:
             yield Change("info", f"{path}.pilot", f"removed: pilot hosts of {name}: {listed(gone)}")
 
 
-def _share(side: _Sides, name: str) -> Rollout:
-    """As :func:`runtime.domain.rollout.in_force` has it: pilots without a share are the only ones in."""
-    said = side.config.rollout.get(name) if side.config else None
+def _share(side: _Sides, name: str) -> tuple[Decimal, Rollout]:
+    """The percent that holds, as :func:`runtime.domain.rollout.in_force` has it: pilots without a share are the only ones in."""
+    written = side.config.rollout.get(name, Rollout()) if side.config else Rollout()
+    if written.percent is not None:
+        return written.percent, written
     entry = side.catalogue.providers.get(name)
-    default = entry.default_rollout if entry else Decimal(0)
-    if said is None:
-        return Rollout(percent=default)
-    if said.percent is not None:
-        return said
-    return said.model_copy(update={"percent": Decimal(0) if said.pilot else default})
+    return (entry.default_rollout if entry and not written.pilot else Decimal(0)), written
 
 
 def _freezes(before: Iterable[FreezeWindow], after: Iterable[FreezeWindow]) -> Iterator[Change]:
@@ -239,7 +235,7 @@ def _freezes(before: Iterable[FreezeWindow], after: Iterable[FreezeWindow]) -> I
 
 def _frozen(freeze: FreezeWindow) -> str:
     days = f"{','.join(freeze.weekdays)} " if freeze.weekdays else ""
-    if freeze.start is not None and freeze.end is not None:
+    if freeze.start is not None:
         when = f"{freeze.start:%Y-%m-%d %H:%M} to {freeze.end:%Y-%m-%d %H:%M}"
     else:
         when = f"{days}{freeze.from_time:%H:%M}-{freeze.to_time:%H:%M}"

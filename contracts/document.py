@@ -182,42 +182,35 @@ def _must_understand(data: Mapping[str, Any]) -> list[str]:
 
 
 def _validated(data: dict[str, Any], *, strict: bool) -> tuple[NetworkConfig, list[Note]]:
-    """Validated once, and again without its strangers when it has some that may be ignored. Raises ValidationError."""
+    """Validated once, and again without its strangers, which are removed from ``data``, where they may be ignored. Raises
+    ValidationError."""
     context = STRICT if strict else None
     try:
         return NetworkConfig.model_validate(data, context=context), []
     except ValidationError as error:
         extras = [item["loc"] for item in error.errors() if item["type"] == "extra_forbidden"]
-        if strict or not extras:
+        if strict:
             raise
-    rest, notes = _without(extras, data)
-    return NetworkConfig.model_validate(rest), notes
+    notes = _remove_all(extras, data)
+    return NetworkConfig.model_validate(data), notes
 
 
-def _without(extras: list[tuple[int | str, ...]], data: dict[str, Any]) -> tuple[dict[str, Any], list[Note]]:
+def _remove_all(extras: list[tuple[int | str, ...]], data: dict[str, Any]) -> list[Note]:
     """Remove what validation calls an extra key. Removing is by reported place, so the models stay the only description.
 
     A job whose selector has one is switched off: without a filter that we do not know it would mean more hosts than it says.
     """
-    copy = _copied(data)
     notes = []
     for loc in extras:
-        _remove(copy, loc)
+        _remove(data, loc)
         match loc:
             case ("schedule", int() as number, "selector", *_):
-                copy["schedule"][number]["enabled"] = False
+                data["schedule"][number]["enabled"] = False
                 text = "a filter that this version does not know: the job is switched off, so that it does not reach too many"
                 notes.append(Note("danger", _dotted(loc), text))
             case _:
                 notes.append(Note("info", _dotted(loc), "not known to this version; ignored"))
-    return copy, notes
-
-
-def _copied(node: Any) -> Any:
-    """Maps and lists copied, no deeper than a document may be."""
-    if isinstance(node, dict):
-        return {name: _copied(inner) for name, inner in node.items()}
-    return [_copied(inner) for inner in node] if isinstance(node, list) else node
+    return notes
 
 
 def _remove(data: Any, loc: tuple[int | str, ...]) -> None:

@@ -299,6 +299,11 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, str, str]]] = 
         other(concentrators=[{"address": "10.0.0.250", "name": "B"}]),
         ("danger", "concentrators.name", "name of concentrator 10.0.0.250: A -> B"),
     ),
+    "the store of a concentrator whose name protects": (
+        other(concentrators=[{"address": "10.0.0.250", "name": "A"}]),
+        other(concentrators=[{"address": "10.0.0.250", "name": "A", "store": 7}]),
+        ("info", "concentrators.store", "store of concentrator 10.0.0.250: none -> 7"),
+    ),
     "from no mode to warnings": (
         other(compatibility={"mode": "off"}), other(compatibility={"mode": "warn"}),
         ("info", "compatibility.mode", "off -> warn, more systems are kept out"),
@@ -373,18 +378,28 @@ def test_a_secret_parameter_is_reported_without_its_values(name: str) -> None:
     assert (change.level, str(change)) == ("warning", f"changed: {name} of set_word: a new value")
 
 
-def test_what_is_removed_is_listed_in_the_order_of_its_names() -> None:
-    jobs = [{**NIGHT, "id": name} for name in "cabd"]
-    freezes = [{**WEEKLY, "id": name} for name in "cabd"]
-    concentrators = [{"address": f"10.0.0.{number}"} for number in (252, 251, 254, 253)]
-    full = {"schedule": jobs, "freeze": freezes, "concentrators": concentrators}
-    bare: dict[str, Any] = {"freeze": [], "concentrators": []}
-    for before, after in ((full, bare), (bare, {**bare, "concentrators": concentrators})):
-        paths = [(change.path, change.text) for change in told(other(**before), other(**after))]
-        for part in ("schedule.", "freeze.", "concentrators"):
-            part_of = [one for one in paths if one[0].startswith(part)]
-            assert part_of == sorted(part_of)
-            assert len(part_of) in (0, 4)
+def test_what_differs_is_listed_in_the_order_of_its_names() -> None:
+    names = ["c", "a", "b", "d"]
+    jobs = [{**NIGHT, "id": name} for name in names]
+    freezes = [{**WEEKLY, "id": name} for name in names]
+    addresses = [f"10.0.0.{number}" for number in (252, 251, 254, 253)]
+    one, other_one = ([{"address": address, **more} for address in addresses] for more in ({}, {"store": 7}))
+    shares = {name: {"percent": 1} for name in names}
+    replaced = {name: {ZONE: "diagnose_env", "cupons": "diagnose_env", "zone": "diagnose_env"} for name in names}
+    values = {ZONE: {"params": {"ntp_server": "ntp.example", "enable_ntp": True, "localtime_target": "UTC"}}}
+    full = {"schedule": jobs, "freeze": freezes, "concentrators": one, "rollout": shares, "overrides": replaced}
+    bare: dict[str, Any] = {"freeze": [], "concentrators": [], "rollout": {}}
+    for before, after in (
+        (full, bare),
+        (bare, {**bare, "concentrators": one, "rollout": shares, "overrides": replaced, "actions": values}),
+        ({**bare, "concentrators": one}, {**bare, "concentrators": other_one}),
+    ):
+        told_parts = [(change.path, change.text) for change in told(other(**before), other(**after))]
+        for part in ("schedule.", "freeze.", "concentrators", "overrides.", "rollout.", f"actions.{ZONE}"):
+            of_part = [told_part for told_part in told_parts if told_part[0].startswith(part)]
+            levels = [told_part for told_part in of_part if "arius" not in told_part[0]]
+            assert levels == sorted(levels)
+            assert len(levels) in (0, 3, 4, 12)
 
 
 # A document that an older release stored, with a parameter that cannot be used -> what is told of the correction.
@@ -407,6 +422,7 @@ def test_a_stored_document_with_unusable_parameters_can_be_corrected(case: str) 
     before, after = ({"actions": actions, "schedule": [NIGHT]} for actions in ({OFF: {"params": params}}, {}))
     found = told(other(**before), other(**after))
     assert [change.level for change in found if text in change.text] == ["danger"], found
+    assert {change.path for change in told(other(**after), other(**before))} >= {change.path for change in found}
     assert "schedule.night" in {change.path for change in found}
 
 
@@ -415,6 +431,11 @@ def test_an_equal_document_changes_nothing_however_it_is_written() -> None:
     moved = other(schedule=[NIGHT, {**NIGHT, "id": "b"}])
     assert told(moved, other(schedule=[{**NIGHT, "id": "b"}, NIGHT])) == ()
     assert told(other(schedule=[NIGHT]), other(schedule=[{**NIGHT, "action": "pdv_shutdown"}]))[0].level == "info"
+
+
+def test_the_order_of_keys_in_a_value_is_no_change() -> None:
+    one, two = ({"exceptions": [dict(pairs)]} for pairs in ([("a", 1), ("b", 2)], [("b", 2), ("a", 1)]))
+    assert told(with_exceptions(**one), with_exceptions(**two)) == ()
 
 
 def test_the_most_dangerous_comes_first() -> None:

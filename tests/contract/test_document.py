@@ -181,6 +181,8 @@ def test_a_byte_order_mark_is_read_over() -> None:
         ({"credentials": [{"id": "a", "user": "root"}]}, "credentials[0]", "needs a password or a private_key"),
         ({"credentials": [{"id": "a", "user": "root", "password": 5}]}, "credentials[0].password", "valid string"),
         ({"must_understand": "freeze"}, "must_understand", "valid tuple"),
+        ({"must_understand": ["freeze", 5]}, "must_understand[1]", "valid string"),
+        ({"must_understand": [["freeze"]]}, "must_understand[0]", "valid string"),
         ({"schema_version": 1}, "schema_version", "should be 2"),
         ({"schema_version": "3"}, "schema_version", "should be 2"),
     ],
@@ -192,6 +194,12 @@ def test_a_wrong_value_is_named_by_its_path(keys: dict[str, Any], path: str, say
     found = {problem.path: problem.message for problem in error.problems}
     assert says in found.get(path, str(found))
     assert path in found
+
+
+@pytest.mark.parametrize("keys", [{"image": {"reference": "Not An Image"}}, {"timezone": "posixrules"}])
+def test_what_only_some_machines_read_is_refused_where_a_person_writes_it(keys: dict[str, Any]) -> None:
+    refused(small(**keys), strict=True)
+    assert read_document(small(**keys), strict=False).notes == ()
 
 
 def test_every_wrong_value_is_named_at_once() -> None:
@@ -272,6 +280,7 @@ def test_an_unknown_key_does_not_excuse_a_wrong_value() -> None:
 def test_a_document_of_a_later_schema_version_is_refused_as_one(strict: bool) -> None:
     error = refused(json.dumps({"schema_version": 3, "sites": []}).encode(), strict=strict)
     assert error.reason == "newer_version"
+    assert [problem.path for problem in error.problems] == ["schema_version"]
     assert "update it first" in str(error)
 
 

@@ -317,6 +317,18 @@ def test_a_value_that_cannot_be_used_is_named_by_both_its_names(keys: dict[str, 
     assert any(problem.path.startswith(path) and message in problem.message for problem in refused.value.problems)
 
 
+def test_a_wrong_part_that_only_schema_2_has_is_named_as_schema_2_names_it() -> None:
+    wrong = {"freeze": [{"id": "f"}]}
+    static = {"network": "REDE", "inventory": {"kind": "static"}}
+    problems = []
+    for written in (document(**wrong), json.dumps({**static, **wrong}).encode()):
+        with pytest.raises(DocumentError) as refused:
+            read_document(written, strict=True)
+        problems.append(refused.value.problems)
+    assert problems[0] == problems[1]
+    assert [problem.path for problem in problems[0]] == ["freeze[0]"]
+
+
 def test_a_path_of_schema_2_leads_back_to_the_key_it_came_from() -> None:
     assert origin("concentrators[3].mysql.password") == "DB_PASS"
     assert origin("refresh_interval") is None
