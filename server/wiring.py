@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from server.services.configurations.documents import Documents
 from server.services.counters import Counters
 from server.services.health import HealthCheck
-from server.services.installer.assets import Assets, find_root
+from server.services.installer.assets import InstallerFiles, find_root
 from server.services.installer.script import Bootstrap
 from server.services.tokens.last_use import LastUse
 from server.settings import Settings
@@ -50,7 +50,7 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
     database = open_database(settings.database_url, timeout=settings.database_timeout, connections=2 * settings.threads)
     key = settings.key()
     vault = Vault(key) if key else None
-    assets = Assets(settings.assets or find_root())
+    assets = InstallerFiles(settings.assets or find_root())
     return Services(
         database=database,
         rows=Prepared(database),

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from server.reasons import table
 from server.reasons.table import Row
 from server.services.configurations.in_force import foreign_keys, key_mismatch
-from server.services.installer.assets import Assets
+from server.services.installer.assets import InstallerFiles
 from server.storage.causes import DatabaseReplaced, DatabaseUnavailable
 from server.storage.crypto import Vault
 from server.storage.faults import explain
@@ -97,7 +97,7 @@ class HealthCheck:
     seconds by all processes together: else nothing would show that it works again.
     """
 
-    def __init__(self, database: Database, vault: Vault | None, assets: Assets) -> None:
+    def __init__(self, database: Database, vault: Vault | None, assets: InstallerFiles) -> None:
         self.age = 1.0
         self.prove_every = 5.0
         self._database = database
@@ -148,7 +148,7 @@ class HealthCheck:
         return disk_of(file.path) if file else None
 
 
-def _ask(database: Database, vault: Vault | None, assets: Assets) -> Finding:
+def _ask(database: Database, vault: Vault | None, assets: InstallerFiles) -> Finding:
     problems: list[str] = []
     if missing := assets.problem():
         problems.append(missing)

@@ -12,7 +12,7 @@ from pathlib import Path
 from contracts.visible import quoted
 from server.reasons.problem import CONTENT_TYPE, CORRELATION_HEADER, problem_body
 from server.serving.certificates import Certificates, path_of
-from server.serving.refusals import ALL, Refused
+from server.serving.refusals import ALL, EarlyRefusal
 from server.settings import Settings, variable
 
 DRAIN_S = 10
@@ -118,12 +118,12 @@ def _tls(certificates: Certificates) -> str:
     )
 
 
-def _log_format(refused: Refused, folder: Path) -> str:
+def _log_format(refused: EarlyRefusal, folder: Path) -> str:
     fields = f'{{"status":{refused.status},"reason":"{refused.reason}","correlation_id":"$correlation","address":"$remote_addr"}}'
     return f"    log_format {refused.reason} escape=json '{fields}';\n"
 
 
-def _answer(refused: Refused, folder: Path) -> str:
+def _answer(refused: EarlyRefusal, folder: Path) -> str:
     body = problem_body(refused.status, refused.reason, refused.detail, "$correlation").decode()
     if "'" in body or "\\" in body:
         raise ValueError(f"{refused.reason}: its text cannot stand in a configuration of nginx")

@@ -12,7 +12,7 @@ from server.reasons.table import Row
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class EarlyRefusal:
     """``codes`` are nginx's own for it, none where only gunicorn refuses it.
 
     ``retry_after`` is in seconds; ``allow`` are the methods of all paths together; ``words``: instead of the row's.
@@ -37,34 +37,34 @@ class Refused:
         return self.words or self.row.text()
 
 
-BAD_REQUEST = Refused(table.BAD_REQUEST, (400, 505))
-URI_TOO_LONG = Refused(table.URI_TOO_LONG, (414,))
-HEADERS_TOO_LARGE = Refused(table.HEADERS_TOO_LARGE, (431, 494))
-TOO_MANY_HEADERS = Refused(table.TOO_MANY_HEADERS, ())
-TRANSFER_CODING = Refused(table.TRANSFER_CODING, (501,))
-INTERNAL = Refused(table.INTERNAL_ERROR, (500,))
+BAD_REQUEST = EarlyRefusal(table.BAD_REQUEST, (400, 505))
+URI_TOO_LONG = EarlyRefusal(table.URI_TOO_LONG, (414,))
+HEADERS_TOO_LARGE = EarlyRefusal(table.HEADERS_TOO_LARGE, (431, 494))
+TOO_MANY_HEADERS = EarlyRefusal(table.TOO_MANY_HEADERS, ())
+TRANSFER_CODING = EarlyRefusal(table.TRANSFER_CODING, (501,))
+INTERNAL = EarlyRefusal(table.INTERNAL_ERROR, (500,))
 
-ALL: tuple[Refused, ...] = (
+ALL: tuple[EarlyRefusal, ...] = (
     BAD_REQUEST,
-    Refused(table.TLS_REQUIRED, (497,)),
+    EarlyRefusal(table.TLS_REQUIRED, (497,)),
     # Unknown paths are the application's; these are nginx's own for its answers.
-    Refused(table.NOT_FOUND, (404,)),
+    EarlyRefusal(table.NOT_FOUND, (404,)),
     # nginx refuses TRACE and CONNECT on every path.
-    Refused(
+    EarlyRefusal(
         table.METHOD_NOT_ALLOWED,
         (405,),
         allow="GET, HEAD, POST",
         words="no path takes this method; the Allow header names those that are taken",
     ),
-    Refused(table.REQUEST_TIMEOUT, (408,)),
-    Refused(table.LENGTH_REQUIRED, (411,)),
-    Refused(table.BODY_TOO_LARGE, (413,)),
+    EarlyRefusal(table.REQUEST_TIMEOUT, (408,)),
+    EarlyRefusal(table.LENGTH_REQUIRED, (411,)),
+    EarlyRefusal(table.BODY_TOO_LARGE, (413,)),
     URI_TOO_LONG,
-    Refused(table.TOO_MANY_REQUESTS, (429,), 1),
+    EarlyRefusal(table.TOO_MANY_REQUESTS, (429,), 1),
     HEADERS_TOO_LARGE,
     INTERNAL,
     TRANSFER_CODING,
-    Refused(table.BACKEND_UNAVAILABLE, (502,), 5),
-    Refused(table.OVERLOADED, (503,), 5),
-    Refused(table.BACKEND_TIMEOUT, (504,), 5),
+    EarlyRefusal(table.BACKEND_UNAVAILABLE, (502,), 5),
+    EarlyRefusal(table.OVERLOADED, (503,), 5),
+    EarlyRefusal(table.BACKEND_TIMEOUT, (504,), 5),
 )

@@ -33,13 +33,13 @@ from server.serving.refusals import (
     TOO_MANY_HEADERS,
     TRANSFER_CODING,
     URI_TOO_LONG,
-    Refused,
+    EarlyRefusal,
 )
 from server.settings import read_settings
 
 _log = structlog.get_logger(__name__)
 
-_REFUSED: dict[type[Exception], Refused] = {
+_REFUSED: dict[type[Exception], EarlyRefusal] = {
     errors.LimitRequestLine: URI_TOO_LONG,
     parsing.TooManyHeaders: TOO_MANY_HEADERS,
     errors.LimitRequestHeaders: HEADERS_TOO_LARGE,

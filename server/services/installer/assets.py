@@ -41,7 +41,7 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
-class Assets:
+class InstallerFiles:
     """``root`` is the folder that holds ``bootstrap/`` and ``wrappers/``; None when there is none."""
 
     root: Path | None

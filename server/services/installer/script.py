@@ -14,7 +14,7 @@ from contracts.secret import Secret
 from server.reasons import table
 from server.reasons.refusal import Refusal
 from server.services.configurations.in_force import Current, plaintext
-from server.services.installer.assets import LINUX, Assets, Platform
+from server.services.installer.assets import LINUX, InstallerFiles, Platform
 from server.services.installer.rendering import powershell_quoted, render, sh_quoted
 from server.storage.crypto import Vault
 from server.storage.session import Reader
@@ -27,7 +27,7 @@ class Bootstrap:
 
     public_url: str | None
     client_image: str
-    assets: Assets
+    assets: InstallerFiles
 
     def address(self, path: str) -> str:
         """A full address of this server, as hosts reach it. Refusal: public_url_missing."""

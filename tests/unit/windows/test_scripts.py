@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tree_sitter import Node
 
-from server.services.installer.assets import Assets
+from server.services.installer.assets import InstallerFiles
 from tests.unit.server.test_installer_powershell import HOSTILE
 from tests.unit.windows.scripts import INSTALLER, ROOT, SCRIPTS, TOOLS, VALUES, function, rendered, wrapper
 from tools import powershell
@@ -41,7 +41,7 @@ def tables(script: bytes) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def test_the_real_installer_and_wrappers_can_be_rendered() -> None:
-    assert Assets(ROOT).problem() is None
+    assert InstallerFiles(ROOT).problem() is None
     script = rendered()
     assert powershell.problems(script) == []
     values, wrappers = tables(script)
