@@ -18,9 +18,13 @@ import click
 from rich.text import Text
 
 from contracts import core_dumps
+from contracts.text import say
 from contracts.visible import one_line
 from runtime.adapters.state.files import locked
+from runtime.cli import help as pages
+from runtime.cli.language import choose_language, shown
 from runtime.cli.output import Out, choose
+from runtime.cli.program import lang_option
 from runtime.deployment import host_files
 from runtime.deployment.deployment import REPAIR_WAIT_S, WAIT_S, Deployment, Folders, Notify, Options
 from runtime.deployment.interruptions import StopSignals
@@ -70,8 +74,8 @@ def deploy(
         settings = host_files.read_environment_file(folders.etc, runtime, system)
         with locked(folders.etc / LOCK) if changes else nullcontext(-1) as lock:
             if lock is None:
-                advice = "wait until it has ended, then check with --status"
-                return Result("busy", f"another deploy works on {runtime}", advice), {}
+                advice = say("wait until it has ended, then check with --status")
+                return Result("busy", say("another deploy works on {runtime}", runtime=runtime), advice), {}
             engine = DockerEngine(engine_url, folders.etc / host_files.CREDENTIALS_FILE)
             try:
                 record_file = RecordFile(folders.etc, read_only=not changes)
@@ -100,11 +104,12 @@ def deploy(
     except DeployError as error:
         return as_result(error), {}
     except OSError as error:
-        advice = "check that the host's folders are mounted, and that their disk has space"
+        advice = say("check that the host's folders are mounted, and that their disk has space")
         return Result("failed", f"{error}", advice), {}
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(cls=pages.Command, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@lang_option
 @click.argument("verb", type=click.Choice(VERBS))
 @click.option("--runtime-name", default="flageemonitor", show_default=True, metavar="NAME", help="As in /etc/NAME.")
 @click.option("--socket", default=SOCKET, show_default=True, metavar="PATH", help="The engine's socket on the host.")
@@ -165,7 +170,7 @@ def cli(verb: str, **given: Any) -> None:
         ),
         engine_url=given["engine"],
         options=_options(verb, given),
-        notify=lambda _step, text: out.say(f"… {text}", "dim"),
+        notify=lambda _step, text: out.say(say("… {text}", text=text), "dim"),
         system=given["host_os"],
     )
     show(out, verb, runtime, result, report)
@@ -200,19 +205,22 @@ def show(out: Out, verb: str, runtime: str, result: Result, report: dict[str, An
     for line in result.log.splitlines():
         out.say(f"  | {line}", "dim")
     for note in result.notes:
-        out.say(f"note: {note}", "yellow")
+        out.say(say("note: {note}", note=note), "yellow")
     style = _STYLES.get(result.exit_code, "bold red")
     if out.form == "table":
-        out.console.print(Text(f"{result.reason}: ", style=style) + Text(one_line(result.message)), soft_wrap=True)
+        out.console.print(
+            Text(f"{result.reason}: ", style=style) + Text(one_line(shown(result.message))), soft_wrap=True
+        )
     else:
-        out.write(f"{result.reason}\t{one_line(result.message)}\n")
+        out.write(f"{result.reason}\t{one_line(shown(result.message))}\n")
     if result.advice:
-        out.say(f"  try: {result.advice}")
+        out.say(say("  try: {advice}", advice=result.advice))
 
 
 def main() -> None:
     """Entry point of `python -m runtime.deploy` in the image."""
     core_dumps.switch_off()
+    choose_language(sys.argv[1:])
     cli(prog_name="deploy")
 
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from contracts.text import say
 from runtime.adapters.state import recovery_log
 from runtime.adapters.state.database import FILE
 from runtime.adapters.untrusted_files import read_untrusted
@@ -47,8 +48,11 @@ def try_candidate(deployment: Deployment, image: Image, label: str) -> HealthRes
     if engine.volume_labels(names.candidate) is not None:
         raise DeployError(
             "failed",
-            f"a volume {names.candidate} exists that FlageeMonitor did not make",
-            f"inspect it (`docker volume inspect {names.candidate}`), then remove it, or choose another runtime name",
+            say("a volume {candidate} exists that FlageeMonitor did not make", candidate=names.candidate),
+            say(
+                "inspect it (`docker volume inspect {candidate}`), then remove it, or choose another runtime name",
+                candidate=names.candidate,
+            ),
         )
     try:
         engine.make_volume(names.candidate, {LABEL_RUNTIME: names.runtime, LABEL_ROLE: "candidate"})
@@ -56,15 +60,17 @@ def try_candidate(deployment: Deployment, image: Image, label: str) -> HealthRes
         with state_archive(deployment.folders.data, deployment.folders.etc) as (archive, problem):
             engine.put(names.candidate, DATA, archive)
         if problem:
-            notify("state_not_copied", f"{problem}; the candidate begins with an empty state")
-        notify("candidate_created", f"trying {label} beside the running one")
+            notify("state_not_copied", say("{problem}; the candidate begins with an empty state", problem=problem))
+        notify("candidate_created", say("trying {label} beside the running one", label=label))
         try:
             engine.start(names.candidate)
         except DeployError as error:
             return HealthResult(False, error.message, final=True)
-        notify("candidate_started", "the candidate starts")
+        notify("candidate_started", say("the candidate starts"))
         result = wait_healthy(deployment, names.candidate)
-        notify("candidate_judged", f"the candidate is {'healthy' if result.healthy else 'refused'}")
+        notify(
+            "candidate_judged", say("the candidate is healthy") if result.healthy else say("the candidate is refused")
+        )
         return result
     finally:
         discard_candidate(deployment)
@@ -107,13 +113,13 @@ def _copy(data: Path, folder: Path) -> str:
     source, target = data / FILE, folder / FILE
     try:
         if not stat.S_ISREG(source.lstat().st_mode):
-            return f"{FILE} is not a plain file"
+            return say("{file} is not a plain file", file=FILE)
         _backup(source, target)
     except FileNotFoundError:
         return ""  # a first installation
     except (OSError, sqlite3.Error, _LimitReached) as error:
         target.unlink(missing_ok=True)
-        return f"the local state could not be copied: {error}"
+        return say("the local state could not be copied: {error}", error=error)
     return ""
 
 
@@ -125,9 +131,15 @@ def _backup(source: Path, target: Path) -> None:
     def check_limits(_status: int, _remaining: int, pages: int) -> None:
         """Called after every step, also when the database is locked: SQLite alone would try for ever."""
         if pages * page_size > limit:
-            raise _LimitReached(f"it has {pages * page_size >> 20} MB, there is room for {max(limit, 0) >> 20} MB")
+            raise _LimitReached(
+                say(
+                    "it has {needed} MB, there is room for {free} MB",
+                    needed=pages * page_size >> 20,
+                    free=max(limit, 0) >> 20,
+                )
+            )
         if time.monotonic() > until:
-            raise _LimitReached(f"it was locked or written to for {COPY_S:.0f} s")
+            raise _LimitReached(say("it was locked or written to for {seconds} s", seconds=f"{COPY_S:.0f}"))
 
     # Read-only, so that nothing is ever written into the database. The files that SQLite must make beside it (write-ahead log,
     # shared memory) get the database's own owner.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from contracts.image_reference import parse_reference
+from contracts.text import say
 from runtime.deployment.engine import Container, Engine, EngineFacts, Image
 from runtime.deployment.environment import DeploySettings
 from runtime.deployment.names import HostOs, Names
@@ -95,8 +96,11 @@ class Deployment:
         if found is not None and not found.belongs_to(self.names.runtime):
             raise DeployError(
                 "failed",
-                f"a container {name} exists that FlageeMonitor did not make",
-                f"inspect it (`docker inspect {name}`), then rename or remove it, or choose another runtime name",
+                say("a container {name} exists that FlageeMonitor did not make", name=name),
+                say(
+                    "inspect it (`docker inspect {name}`), then rename or remove it, or choose another runtime name",
+                    name=name,
+                ),
             )
         return found
 
@@ -130,12 +134,14 @@ class Deployment:
         if reference.startswith("sha256:"):
             raise DeployError(
                 "image_unavailable",
-                f"image {reference[:19]} is no longer on this host, and no registry ever had it",
-                "load it again (`docker load`), or put a newer image under the tag and update",
+                say(
+                    "image {reference} is no longer on this host, and no registry ever had it", reference=reference[:19]
+                ),
+                say("load it again (`docker load`), or put a newer image under the tag and update"),
             )
         try:
             parsed = parse_reference(reference)
         except ValueError as error:
-            raise DeployError("image_unavailable", str(error), "see deploy.json") from error
-        self.notify("pulling", f"pulling {reference}")
+            raise DeployError("image_unavailable", str(error), say("see deploy.json")) from error
+        self.notify("pulling", say("pulling {reference}", reference=reference))
         return self.engine.pull(parsed)

@@ -18,6 +18,7 @@ from docker import auth
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from contracts.image_reference import Reference
+from contracts.text import say
 from runtime.adapters.http_deadline import DeadlinePassed, paced
 from runtime.deployment.engine import Container, EngineFacts, Image, Probe
 from runtime.deployment.results import DeployError
@@ -27,7 +28,7 @@ PULL_SILENCE_S = 900.0  # between two lines of a pull's progress
 PULL_S = 4 * 3600.0  # a large image over the slowest line of a store
 
 _FAULTS = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
-_ADVICE = "check that the engine runs (`docker info`), then try again; `journalctl -u docker` tells more"
+_ADVICE = say("check that the engine runs (`docker info`), then try again; `journalctl -u docker` tells more")
 
 
 class DockerEngine:
@@ -35,14 +36,14 @@ class DockerEngine:
 
     def __init__(self, url: str, credentials: Path) -> None:
         self._credentials = credentials
-        with _translated("connect to the engine"):
+        with _translated(say("connect to the engine")):
             self._api = docker.APIClient(base_url=url, version="auto", timeout=ANSWER_S)
 
     def close(self) -> None:
         self._api.close()
 
     def facts(self) -> EngineFacts:
-        with _translated("ask the engine for its version"):
+        with _translated(say("ask the engine for its version")):
             version, info = self._api.version(), self._api.info()
         return EngineFacts(
             version=str(version.get("Version", "")),
@@ -53,7 +54,7 @@ class DockerEngine:
         )
 
     def image(self, reference: str) -> Image | None:
-        with _translated(f"inspect image {reference}"):
+        with _translated(say("inspect image {reference}", reference=reference)):
             try:
                 raw = self._api.inspect_image(reference)  # type: ignore[no-untyped-call]
             except ImageNotFound:
@@ -61,7 +62,7 @@ class DockerEngine:
         return _image(raw)
 
     def pull(self, reference: Reference) -> Image:
-        what = f"pull {reference}"
+        what = say("pull {reference}", reference=reference)
         try:
             login = self._login(reference)
             # The SDK sets no time limit here, and the engine passes on what the registry does.
@@ -78,18 +79,28 @@ class DockerEngine:
                 monotonic=time.monotonic,
             ):
                 if isinstance(line, dict) and line.get("error"):
-                    raise DeployError("image_unavailable", f"cannot {what}: {line['error']}", _pull_advice(reference))
+                    raise DeployError(
+                        "image_unavailable",
+                        say("cannot {what}: {cause}", what=what, cause=line["error"]),
+                        _pull_advice(reference),
+                    )
         except (*_FAULTS, DeadlinePassed) as error:
             raise DeployError(
-                "image_unavailable", f"cannot {what}: {_in_one_line(error)}", _pull_advice(reference)
+                "image_unavailable",
+                say("cannot {what}: {cause}", what=what, cause=_in_one_line(error)),
+                _pull_advice(reference),
             ) from error
         found = self.image(str(reference))
         if found is None:
-            raise DeployError("image_unavailable", f"{reference} was pulled, but the engine does not have it", _ADVICE)
+            raise DeployError(
+                "image_unavailable",
+                say("{reference} was pulled, but the engine does not have it", reference=reference),
+                _ADVICE,
+            )
         return found
 
     def tag(self, image_id: str, reference: Reference) -> None:
-        with _translated(f"tag image {image_id} as {reference}"):
+        with _translated(say("tag image {image_id} as {reference}", image_id=image_id, reference=reference)):
             self._api.tag(image_id, reference.repository, reference.tag, force=True)
 
     def remove_image(self, image_id: str) -> bool:
@@ -104,15 +115,21 @@ class DockerEngine:
             login = self._login(reference)
             answer = self._api.inspect_distribution(str(reference), auth_config=login)  # type: ignore[no-untyped-call]
         except _FAULTS as error:
-            text = f"the registry did not say what {reference} is: {_in_one_line(error)}"
+            text = say(
+                "the registry did not say what {reference} is: {cause}",
+                reference=reference,
+                cause=_in_one_line(error),
+            )
             raise DeployError("image_unavailable", text, _pull_advice(reference)) from error
         digest = answer.get("Descriptor", {}).get("digest")
         if not isinstance(digest, str) or not digest:
-            raise DeployError("image_unavailable", f"the registry gave no digest for {reference}")
+            raise DeployError(
+                "image_unavailable", say("the registry gave no digest for {reference}", reference=reference)
+            )
         return digest
 
     def container(self, name: str) -> Container | None:
-        with _translated(f"inspect container {name}"):
+        with _translated(say("inspect container {name}", name=name)):
             try:
                 raw = self._api.inspect_container(name)
             except NotFound:
@@ -122,31 +139,31 @@ class DockerEngine:
         return found if name in (found.name, found.id) else None
 
     def create(self, name: str, body: Mapping[str, Any]) -> str:
-        with _translated(f"create container {name}"):
+        with _translated(say("create container {name}", name=name)):
             made = self._api.create_container_from_config(dict(body), name=name)  # type: ignore[no-untyped-call]
             return str(made["Id"])
 
     def start(self, name: str) -> None:
-        with _translated(f"start container {name}"):
+        with _translated(say("start container {name}", name=name)):
             if self._api.inspect_container(name)["State"].get("Paused"):
                 self._api.unpause(name)  # the engine does not start a paused one
             else:
                 self._api.start(name)
 
     def stop(self, name: str, seconds: int) -> None:
-        with _translated(f"stop container {name}"), contextlib.suppress(NotFound):
+        with _translated(say("stop container {name}", name=name)), contextlib.suppress(NotFound):
             self._api.stop(name, timeout=seconds)
 
     def restart(self, name: str, seconds: int) -> None:
-        with _translated(f"restart container {name}"):
+        with _translated(say("restart container {name}", name=name)):
             self._api.restart(name, timeout=seconds)
 
     def rename(self, name: str, to: str) -> None:
-        with _translated(f"rename container {name} to {to}"):
+        with _translated(say("rename container {name} to {to}", name=name, to=to)):
             self._api.rename(name, to)
 
     def remove(self, name: str) -> None:
-        with _translated(f"remove container {name}"), contextlib.suppress(NotFound):
+        with _translated(say("remove container {name}", name=name)), contextlib.suppress(NotFound):
             self._api.remove_container(name, force=True, v=True)
 
     def probe(self, name: str, command: Sequence[str], seconds: float) -> Probe:
@@ -155,7 +172,7 @@ class DockerEngine:
         thread = threading.Thread(target=lambda: done.append(self._execute(name, command)), daemon=True)
         thread.start()
         thread.join(seconds)
-        return done[0] if done else Probe(None, f"no answer within {seconds:g} s")
+        return done[0] if done else Probe(None, say("no answer within {seconds} s", seconds=f"{seconds:g}"))
 
     def logs(self, name: str, lines: int) -> str:
         try:
@@ -165,22 +182,22 @@ class DockerEngine:
         return raw.decode(errors="replace") if isinstance(raw, bytes) else ""
 
     def make_volume(self, name: str, labels: Mapping[str, str]) -> None:
-        with _translated(f"create volume {name}"):
+        with _translated(say("create volume {name}", name=name)):
             self._api.create_volume(name, labels=dict(labels))
 
     def volume_labels(self, name: str) -> Mapping[str, str] | None:
-        with _translated(f"inspect volume {name}"):
+        with _translated(say("inspect volume {name}", name=name)):
             try:
                 return dict(self._api.inspect_volume(name).get("Labels") or {})
             except NotFound:
                 return None
 
     def remove_volume(self, name: str) -> None:
-        with _translated(f"remove volume {name}"), contextlib.suppress(NotFound):
+        with _translated(say("remove volume {name}", name=name)), contextlib.suppress(NotFound):
             self._api.remove_volume(name)
 
     def put(self, name: str, path: str, archive: Iterable[bytes]) -> None:
-        with _translated(f"copy into container {name}"):
+        with _translated(say("copy into container {name}", name=name)):
             self._api.put_archive(name, path, archive)
 
     def _execute(self, name: str, command: Sequence[str]) -> Probe:
@@ -209,10 +226,14 @@ def _translated(what: str) -> Iterator[None]:
         yield
     except ImageNotFound as error:
         raise DeployError(
-            "image_unavailable", f"cannot {what}: {_in_one_line(error)}", "pull the image, then try again"
+            "image_unavailable",
+            say("cannot {what}: {cause}", what=what, cause=_in_one_line(error)),
+            say("pull the image, then try again"),
         ) from error
     except _FAULTS as error:
-        raise DeployError("engine_error", f"cannot {what}: {_in_one_line(error)}", _ADVICE) from error
+        raise DeployError(
+            "engine_error", say("cannot {what}: {cause}", what=what, cause=_in_one_line(error)), _ADVICE
+        ) from error
 
 
 def _in_one_line(error: Exception) -> str:
@@ -222,7 +243,11 @@ def _in_one_line(error: Exception) -> str:
 
 
 def _pull_advice(reference: Reference) -> str:
-    return f"check that this host reaches {reference.registry} and may pull there (`docker pull {reference}`)"
+    return say(
+        "check that this host reaches {registry} and may pull there (`docker pull {reference}`)",
+        registry=reference.registry,
+        reference=reference,
+    )
 
 
 def _image(raw: Mapping[str, Any]) -> Image:

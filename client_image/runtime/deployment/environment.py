@@ -21,6 +21,7 @@ from contracts.clear_text import is_clear
 from contracts.config import NetworkCode
 from contracts.image_reference import Reference, parse_reference
 from contracts.secret import Secret
+from contracts.text import joined, say
 from contracts.visible import quoted
 from runtime.deployment.names import CONFIG, DATA, HostOs, Names, environment_file, name_problem
 from runtime.deployment.results import DeployError
@@ -60,8 +61,6 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
 WATCHTOWER_IMAGE = "containrrr/watchtower:1.7.1"
 DEFAULT_INTERVAL = 300
 MIN_INTERVAL, MAX_INTERVAL = 30, 7 * 86400
-ADVICE = "correct the environment file {file}, then run {runtime}-update-image"
-
 _PASSED_ON = ("REDE", "API_BASE", "CONFIG_URL", "TOKEN_FILE", "AGENT_ID", "CA_PATH", "INSECURE", "LOG_FORMAT")
 _NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _CODE: TypeAdapter[str] = TypeAdapter(NetworkCode)
@@ -102,20 +101,26 @@ def read_settings(raw: bytes, runtime: str, system: HostOs = "linux") -> DeployS
     reader = _Reader(file, list(file.problems))
     settings = reader.settings(runtime)
     if reader.problems or settings is None:
-        advice = ADVICE.format(file=environment_file(runtime, system), runtime=runtime)
-        raise DeployError("bad_environment", "; ".join(reader.problems), advice)
+        advice = say(
+            "correct the environment file {file}, then run {runtime}-update-image",
+            file=environment_file(runtime, system),
+            runtime=runtime,
+        )
+        raise DeployError("bad_environment", joined(reader.problems, "; "), advice)
     return settings
 
 
 def parse(raw: bytes) -> EnvFile:
     """Never raises. A problem names its line and never shows a value, which may be a token."""
     if len(raw) > MAX_BYTES:
-        return EnvFile({}, {}, (f"the file has {len(raw)} bytes; the limit is {MAX_BYTES}",))
+        return EnvFile(
+            {}, {}, (say("the file has {size} bytes; the limit is {limit}", size=len(raw), limit=MAX_BYTES),)
+        )
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         where = raw[: error.start].count(b"\n") + 1
-        return EnvFile({}, {}, (f"line {where}: not UTF-8",))
+        return EnvFile({}, {}, (say("line {where}: not UTF-8", where=where),))
     given: dict[str, tuple[int, str]] = {}
     problems: list[str] = []
     for number, line in enumerate(text.split("\n"), 1):
@@ -124,15 +129,19 @@ def parse(raw: bytes) -> EnvFile:
         key, equals, value = line.partition("=")
         problem = _key_problem(key, equals)
         if not problem and _CONTROL.search(value.strip()):
-            problem = f"{key}: a control character in the value"
+            problem = say("{key}: a control character in the value", key=key)
         if not problem and key in given:
-            problem = f"{key} is given twice, first in line {given[key][0]}"
+            problem = say("{key} is given twice, first in line {line}", key=key, line=given[key][0])
         if problem:
-            problems.append(f"line {number}: {problem}")
+            problems.append(say("line {line}: {problem}", line=number, problem=problem))
         else:
             given[key] = number, value.strip()
     notes = (
-        f"line {given[key][0]}: {key} is of the first generation and has no effect: it may be removed"
+        say(
+            "line {line}: {key} is of the first generation and has no effect: it may be removed",
+            line=given[key][0],
+            key=key,
+        )
         for key in IGNORED_KEYS
         if key in given
     )
@@ -152,16 +161,18 @@ def _by_our_names(given: Mapping[str, tuple[int, str]]) -> tuple[dict[str, str],
 
 def _key_problem(key: str, equals: str) -> str:
     if not equals:
-        return "no KEY=value"
+        return say("no KEY=value")
     if key in _ACCEPTED_KEYS:
         return ""
     bare = key.strip().removeprefix("export ").strip()
     if bare != key and bare in _ACCEPTED_KEYS:
-        return f"write {bare}=value, with nothing before the key and no space around ="
+        return say("write {bare}=value, with nothing before the key and no space around =", bare=bare)
     if not _KEY.fullmatch(key):
-        return "no KEY=value"
+        return say("no KEY=value")
     near = difflib.get_close_matches(key.upper(), (*KNOWN_KEYS, *LEGACY_KEYS), n=1, cutoff=0.75)
-    return f"{key} is not a known key" + (f"; did you mean {near[0]}?" if near else "")
+    if near:
+        return say("{key} is not a known key; did you mean {near}?", key=key, near=near[0])
+    return say("{key} is not a known key", key=key)
 
 
 class _Reader:
@@ -172,12 +183,16 @@ class _Reader:
 
     def settings(self, runtime: str) -> DeploySettings | None:
         if problem := name_problem(runtime):
-            self.problems.append(f"--runtime-name {problem}")
+            self.problems.append(say("--runtime-name {problem}", problem=problem))
         named = self._get("RUNTIME_NAME", runtime)
         if named != runtime:
             self._problem(
                 "RUNTIME_NAME",
-                f"says {quoted(named)}, but this is the file of {quoted(runtime)}: does a wrapper point here?",
+                say(
+                    "says {named}, but this is the file of {runtime}: does a wrapper point here?",
+                    named=quoted(named),
+                    runtime=quoted(runtime),
+                ),
             )
         self._check()
         image = self._reference("IMAGE", "")
@@ -206,56 +221,61 @@ class _Reader:
 
     def _problem(self, word: str, problem: str) -> None:
         key = word if word in self.values else PREFIX + word
-        where = f"line {self.lines[key]}: " if key in self.lines else ""
         quoted = len(self.values.get(key, "")) > 1 and self.values[key][0] == self.values[key][-1] in "\"'"
-        hint = " (quotes are not taken off: write the value without them)" if quoted else ""
-        self.problems.append(f"{where}{key} {problem}{hint}")
+        text = say("{key} {problem}", key=key, problem=problem)
+        if quoted:
+            text = say("{problem} (quotes are not taken off: write the value without them)", problem=text)
+        self.problems.append(
+            say("line {line}: {problem}", line=self.lines[key], problem=text) if key in self.lines else text
+        )
 
     def _check(self) -> None:
         insecure = self._get("INSECURE")
         if insecure not in ("", "plain-http"):
-            self._problem("INSECURE", "may only be plain-http")
+            self._problem("INSECURE", say("may only be plain-http"))
         for word in ("API_BASE", "CONFIG_URL"):
             if (url := self._get(word)) and (problem := _url_problem(url, insecure=insecure == "plain-http")):
                 self._problem(word, problem)
         if (network := self._get("REDE")) and not _is_network_code(network):
-            self._problem("REDE", "is not the code of a network, such as ACME")
+            self._problem("REDE", say("is not the code of a network, such as ACME"))
         if (token := self._get("TOKEN")) and not _TOKEN.fullmatch(token):
-            self._problem("TOKEN", "is not a token: only letters, digits and . _ ~ + / = - are allowed")
+            self._problem("TOKEN", say("is not a token: only letters, digits and . _ ~ + / = - are allowed"))
         if (agent := self._get("AGENT_ID")) and not _is_uuid(agent):
-            self._problem("AGENT_ID", "must be a UUID")
+            self._problem("AGENT_ID", say("must be a UUID"))
         if self._get("LOG_FORMAT") not in ("", "json", "console"):
-            self._problem("LOG_FORMAT", "may be json or console")
+            self._problem("LOG_FORMAT", say("may be json or console"))
         if self.values.get("RUN_MODE", "daemon") != "daemon":
-            self._problem("RUN_MODE", "may only be daemon: a single action is started by the wrapper `-run`")
+            self._problem("RUN_MODE", say("may only be daemon: a single action is started by the wrapper `-run`"))
         if not _zone_known(self.values.get("TZ", "UTC")):
-            self._problem("TZ", "is not a time zone, such as America/Sao_Paulo")
+            self._problem("TZ", say("is not a time zone, such as America/Sao_Paulo"))
         if not self.values.get("DOCKER_HOST", "unix:///").startswith("unix:///"):
-            self._problem("DOCKER_HOST", "may only be a unix:/// socket")
+            self._problem("DOCKER_HOST", say("may only be a unix:/// socket"))
         self._check_container()
 
     def _check_container(self) -> None:
         network = self._get("DOCKER_NETWORK", "bridge")
         if not _NETWORK.fullmatch(network) or network == "none":
-            self._problem("DOCKER_NETWORK", "must be bridge, host or the name of a network")
+            self._problem("DOCKER_NETWORK", say("must be bridge, host or the name of a network"))
         for word in ("TOKEN_FILE", "CA_PATH"):
             path = self._get(word, f"{CONFIG}/x")
             if not path.startswith(f"{CONFIG}/") or ".." in path.split("/"):
-                self._problem(word, f"must be a file in {CONFIG}, where the container has it")
+                self._problem(word, say("must be a file in {folder}, where the container has it", folder=CONFIG))
         if self._get("CONFIG_PATH", CONFIG).rstrip("/") not in _CONFIG_PATHS:
-            self._problem("CONFIG_PATH", f"may only be {CONFIG}: the folder is fixed in the container")
+            self._problem(
+                "CONFIG_PATH", say("may only be {folder}: the folder is fixed in the container", folder=CONFIG)
+            )
         if self._get("DATA_PATH", DATA).rstrip("/") != DATA:
-            self._problem("DATA_PATH", f"may only be {DATA}: the folder is fixed in the container")
+            self._problem("DATA_PATH", say("may only be {folder}: the folder is fixed in the container", folder=DATA))
 
     def _reference(self, word: str, default: str) -> Reference | None:
         text = self._get(word, default)
         if not text:
-            self._problem(word, "is missing")
+            self._problem(word, say("is missing"))
             return None
         try:
             return parse_reference(text)
         except ValueError:
-            self._problem(word, "is not a reference to an image, such as registry.example/name:stable")
+            self._problem(word, say("is not a reference to an image, such as registry.example/name:stable"))
             return None
 
     def _interval(self) -> int:
@@ -263,7 +283,10 @@ class _Reader:
         seconds = whole(text, MIN_INTERVAL, MAX_INTERVAL)
         if seconds is not None:
             return seconds
-        self._problem("WATCHTOWER_INTERVAL", f"must be {MIN_INTERVAL} to {MAX_INTERVAL} seconds")
+        self._problem(
+            "WATCHTOWER_INTERVAL",
+            say("must be {least} to {most} seconds", least=MIN_INTERVAL, most=MAX_INTERVAL),
+        )
         return DEFAULT_INTERVAL
 
 
@@ -272,13 +295,13 @@ def _url_problem(url: str, *, insecure: bool) -> str:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port  # a port that is not a number raises here
     except ValueError:
-        return "is not a valid URL"
+        return say("is not a valid URL")
     if parts.scheme not in ("http", "https") or not host:
-        return "must begin with https://"
+        return say("must begin with https://")
     if parts.username or parts.password:
-        return "must not contain a password: the token has a file of its own"
+        return say("must not contain a password: the token has a file of its own")
     if not insecure and is_clear(url):
-        return f"would send the token in clear text: use https, or {PREFIX}INSECURE=plain-http"
+        return say("would send the token in clear text: use https, or {prefix}INSECURE=plain-http", prefix=PREFIX)
     return ""
 
 

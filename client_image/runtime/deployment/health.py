@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
+from contracts.text import say
 from runtime.deployment.deployment import Deployment
 from runtime.deployment.engine import Container, Image
 from runtime.deployment.records import Pin
@@ -52,17 +53,22 @@ def wait_healthy(deployment: Deployment, name: str) -> HealthResult:
         if container.health == "healthy":
             return HealthResult(True, "healthy")
         if container.health == "unhealthy":
-            return _unhealthy(deployment, name, f"its health check fails{answer}")
+            return _unhealthy(deployment, name, say("its health check fails{said}", said=answer))
         left = limit - (clock.monotonic() - begin)
         probe = engine.probe(name, container.health_check or HEALTH_COMMAND, max(min(PROBE_S, left), 1.0))
         if probe.code == 0:
             return HealthResult(True, "healthy")
-        answer = f": {' '.join(probe.text.split())[:300]}" if probe.text.strip() else ""
+        answer = say(": {said}", said=" ".join(probe.text.split())[:300]) if probe.text.strip() else ""
         if clock.monotonic() - begin >= limit:
-            return _unhealthy(deployment, name, f"not healthy within {limit:g} s{answer}")
+            return _unhealthy(
+                deployment, name, say("not healthy within {limit} s{said}", limit=f"{limit:g}", said=answer)
+            )
         if clock.monotonic() - notified >= _NOTIFY_EVERY_S:
             notified = clock.monotonic()
-            deployment.notify("waiting_healthy", f"not healthy yet after {notified - begin:.0f} s{answer}")
+            deployment.notify(
+                "waiting_healthy",
+                say("not healthy yet after {seconds} s{said}", seconds=f"{notified - begin:.0f}", said=answer),
+            )
         clock.sleep(pause)
         pause = _PAUSE_S
 
@@ -74,20 +80,25 @@ def wait_stable(deployment: Deployment, name: str) -> HealthResult:
     while result.healthy and (left := deployment.options.soak - (deployment.clock.monotonic() - begin)) > 0:
         deployment.clock.sleep(min(_PAUSE_S, left))
         if ended := _why_ended(deployment.engine.container(name)):
-            result = _unhealthy(deployment, name, f"it was healthy, but {ended}", final=True)
+            result = _unhealthy(deployment, name, say("it was healthy, but {ended}", ended=ended), final=True)
     return result
 
 
 def _why_ended(container: Container | None) -> str:
     """Why waiting for it is in vain; empty while it runs."""
     if container is None:
-        return "it is gone"
+        return say("it is gone")
     if container.status == "restarting" or container.restarts:
-        return f"it ends and is started again (exit code {container.exit_code})"
+        return say("it ends and is started again (exit code {exit_code})", exit_code=container.exit_code)
     if container.running:
         return ""
     cause = f": {container.error}" if container.error else ""
-    return f"it is {container.status} with exit code {container.exit_code}{cause}"
+    return say(
+        "it is {status} with exit code {exit_code}{cause}",
+        status=container.status,
+        exit_code=container.exit_code,
+        cause=cause,
+    )
 
 
 def _unhealthy(deployment: Deployment, name: str, text: str, *, final: bool = False) -> HealthResult:

@@ -14,6 +14,7 @@ from collections.abc import Container, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from contracts.text import say
 from runtime.adapters.state.files import read_plain
 from runtime.deployment.engine import Engine
 from runtime.deployment.environment import DeploySettings, read_settings
@@ -33,12 +34,20 @@ _HEADER_BYTES = 65536
 def read_environment_file(etc: Path, runtime: str, system: HostOs) -> DeploySettings:
     """Raises DeployError (bad_environment)."""
     if problem := name_problem(runtime):
-        raise DeployError("bad_environment", f"--runtime-name {problem}", "name the runtime as the installer did")
+        raise DeployError(
+            "bad_environment",
+            say("--runtime-name {problem}", problem=problem),
+            say("name the runtime as the installer did"),
+        )
     try:
         raw = read_plain(etc / ENV_FILE)
     except OSError as error:
-        text = f"{environment_file(runtime, system)} cannot be read: {error.strerror}"
-        raise DeployError("bad_environment", text, "run the installer again, it keeps existing files") from error
+        text = say(
+            "{environment_file} cannot be read: {strerror}",
+            environment_file=environment_file(runtime, system),
+            strerror=error.strerror,
+        )
+        raise DeployError("bad_environment", text, say("run the installer again, it keeps existing files")) from error
     return read_settings(raw, runtime, system)
 
 
@@ -103,7 +112,7 @@ def write_wrappers(
             if _write_if_different(folder / name, content, executable=system == "linux"):
                 changed.append(name)
         except OSError as error:
-            problems.append(f"{name} could not be written: {error.strerror}")
+            problems.append(say("{name} could not be written: {strerror}", name=name, strerror=error.strerror))
     if contents:
         changed += _remove_old_wrappers(folder, names, contents, problems)
     return tuple(changed), tuple(problems)
@@ -150,5 +159,5 @@ def _remove_old_wrappers(folder: Path, names: Names, current: Container[str], pr
                 path.unlink()
                 removed.append(path.name)
         except OSError as error:
-            problems.append(f"{path.name} could not be removed: {error.strerror}")
+            problems.append(say("{name} could not be removed: {strerror}", name=path.name, strerror=error.strerror))
     return removed

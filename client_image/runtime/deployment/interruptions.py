@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 from contracts.stop_times import CONTAINER_STOP_S
+from contracts.text import say, some_of
 from runtime.adapters.state import run_barrier
 from runtime.adapters.state.runs import LiveRun, live_runs
 from runtime.deployment.deployment import Deployment
@@ -46,7 +47,11 @@ class StopSignals:
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if not self._deferred:
             name = signal.Signals(number).name
-            raise Stopped("failed", f"stopped by {name} before anything was changed", "run it again when convenient")
+            raise Stopped(
+                "failed",
+                say("stopped by {name} before anything was changed", name=name),
+                say("run it again when convenient"),
+            )
 
 
 @contextlib.contextmanager
@@ -54,7 +59,7 @@ def drain_runs(deployment: Deployment) -> Iterator[None]:
     """Inside, no registered run is at work and none may start. Raises DeployError (run_in_progress)."""
     try:
         _set_barrier(deployment)
-        deployment.notify("runs_held", "no new run may start")
+        deployment.notify("runs_held", say("no new run may start"))
         if not deployment.options.force:
             _wait_for_runs(deployment)
         yield
@@ -73,7 +78,7 @@ def lift_barrier(deployment: Deployment) -> None:
         if until is not None and int(until.timestamp()) == ours:
             run_barrier.open_barrier(deployment.folders.data)
     except OSError as error:
-        deployment.notify("runs_stay_held", f"no run may start until {until}: {error}")
+        deployment.notify("runs_stay_held", say("no run may start until {until}: {error}", until=until, error=error))
         return
     deployment.record_file.change(barrier_until=None)
 
@@ -90,7 +95,9 @@ def _set_barrier(deployment: Deployment) -> None:
         run_barrier.close_barrier(deployment.folders.data, until, by=run_barrier.DEPLOY)
     except OSError as error:
         raise DeployError(
-            "failed", f"cannot keep new runs from starting: {error}", "free space on the volume of the data folder"
+            "failed",
+            say("cannot keep new runs from starting: {error}", error=error),
+            say("free space on the volume of the data folder"),
         ) from error
 
 
@@ -98,20 +105,31 @@ def _wait_for_runs(deployment: Deployment) -> None:
     clock, limit = deployment.clock, deployment.options.wait
     begin, notified = clock.monotonic(), float("-inf")
     if stuck := tuple(run for run in live_runs(deployment.folders.data) if run.overdue):
-        text = f"not waited for, because past their deadline: {describe_runs(stuck)}; their hosts become unknown"
+        text = say(
+            "not waited for, because past their deadline: {runs}; their hosts become unknown",
+            runs=describe_runs(stuck),
+        )
         deployment.notify("stuck_runs", text)
     while runs := runs_at_work(deployment):
         waited = clock.monotonic() - begin
         if waited >= limit:
             raise DeployError(
                 "run_in_progress",
-                f"still at work after {waited:.0f} s: {describe_runs(runs)}",
-                "try again later, or use --force to stop them (hosts at work get their grace time)",
+                say(
+                    "still at work after {waited} s: {runs}",
+                    waited=f"{waited:.0f}",
+                    runs=describe_runs(runs),
+                ),
+                say("try again later, or use --force to stop them (hosts at work get their grace time)"),
             )
         if clock.monotonic() - notified >= _NOTIFY_EVERY_S:
             notified = clock.monotonic()
             _set_barrier(deployment)
-            text = f"waiting for {describe_runs(runs)}, at most {limit - waited:.0f} s more"
+            text = say(
+                "waiting for {runs}, at most {seconds} s more",
+                runs=describe_runs(runs),
+                seconds=f"{limit - waited:.0f}",
+            )
             deployment.notify("waiting_runs", text)
         clock.sleep(_PAUSE_S)
 
@@ -124,5 +142,4 @@ def runs_at_work(deployment: Deployment) -> tuple[LiveRun, ...]:
 
 def describe_runs(runs: tuple[LiveRun, ...]) -> str:
     """For a person."""
-    first = ", ".join(f"{run.action[:60]} ({run.origin[:60]})" for run in runs[:3])
-    return first + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")
+    return some_of([f"{run.action[:60]} ({run.origin[:60]})" for run in runs], 3)

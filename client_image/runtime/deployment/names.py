@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from contracts.text import say
 from contracts.visible import quoted
 
 HostOs = Literal["linux", "windows"]
@@ -55,9 +56,17 @@ class Names:
 def name_problem(text: str) -> str:
     """Why this is not a valid runtime name; empty when it is."""
     if not _RUNTIME.fullmatch(text):
-        return f"{quoted(text)} must be 1 to 40 of a-z 0-9 _ . - and begin with a letter or digit"
+        return say("{name} must be 1 to 40 of a-z 0-9 _ . - and begin with a letter or digit", name=quoted(text))
     reserved = next((suffix for suffix in _RESERVED_SUFFIXES if text.endswith(suffix)), "")
-    return f"{quoted(text)} must not end in {reserved}: a part of another runtime has such a name" if reserved else ""
+    return (
+        say(
+            "{name} must not end in {reserved}: a part of another runtime has such a name",
+            name=quoted(text),
+            reserved=reserved,
+        )
+        if reserved
+        else ""
+    )
 
 
 def environment_file(runtime: str, system: HostOs) -> str:

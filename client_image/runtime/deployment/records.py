@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from contracts.bounded import read_json
 from contracts.image_reference import Reference
+from contracts.text import say
 from runtime.adapters.state.files import read_plain, write_atomically
 from runtime.deployment.engine import Image, release
 from runtime.deployment.repair_rules import HealthHistory
@@ -216,8 +217,10 @@ class RecordFile:
             self.save_or_raise(records)
         except OSError as error:
             self.records = records
-            self.notice = (
-                f"{FILE} could not be written ({error.strerror}): the next call will not know what this one did"
+            self.notice = say(
+                "{file} could not be written ({strerror}): the next call will not know what this one did",
+                file=FILE,
+                strerror=error.strerror,
             )
 
     def save_or_raise(self, records: Records) -> None:
@@ -242,10 +245,12 @@ class RecordFile:
                 raise
             aside = path.with_name(f"{FILE}.damaged")
             cause = (error.strerror if isinstance(error, OSError) else None) or str(error).partition("\n")[0]
-            self.notice = f"{path.name} could not be read ({cause}): pins and history are lost"
+            self.notice = say(
+                "{name} could not be read ({cause}): pins and history are lost", name=path.name, cause=cause
+            )
             if not self._read_only:
                 path.replace(aside)
-                self.notice += f"; its content is kept in {aside.name}"
+                self.notice = say("{notice}; its content is kept in {name}", notice=self.notice, name=aside.name)
             return Records()
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from contracts.text import say
 from runtime.deployment.candidate import discard_candidate
 from runtime.deployment.deployment import Deployment
 from runtime.deployment.engine import Container
@@ -24,7 +25,7 @@ from runtime.deployment.records import PendingUpdate
 from runtime.deployment.results import Result
 from runtime.deployment.update import complete_update, refuse_image, remove_previous, restore_previous
 
-_COMPLETED = Result("repaired", "completed an interrupted update")
+_COMPLETED = Result("repaired", say("completed an interrupted update"))
 
 
 def recover(deployment: Deployment) -> Result | None:
@@ -40,13 +41,13 @@ def _settle(deployment: Deployment) -> Result | None:
     runtime, previous = deployment.runtime(), deployment.own_container(deployment.names.previous)
     if pending is None and previous is None:
         return None
-    deployment.notify("recovering", "an earlier deploy was interrupted")
+    deployment.notify("recovering", say("an earlier deploy was interrupted"))
     deployment.defer_signals()
     if previous is None:
         return _settle_without_previous(deployment, pending, runtime) if pending is not None else None
     if runtime is not None and (runtime.running or runtime.status == "restarting"):
         return _judge_new(deployment, pending, runtime)
-    result = restore_previous(deployment, "a deploy was interrupted in the middle of an update")
+    result = restore_previous(deployment, say("a deploy was interrupted in the middle of an update"))
     # No new failure here: only the interruption is repaired.
     return replace(result, reason="repaired", advice="") if result.reason == "restored" else result
 
@@ -62,7 +63,7 @@ def _settle_without_previous(
     elif runtime is not None and not runtime.running:
         deployment.engine.start(runtime.id)
         deployment.record_file.change(pending_update=None)
-        return Result("repaired", "the runtime, which an interrupted deploy had stopped, runs again")
+        return Result("repaired", say("the runtime, which an interrupted deploy had stopped, runs again"))
     deployment.record_file.change(pending_update=None)
     return None
 
@@ -76,7 +77,7 @@ def _judge_new(deployment: Deployment, pending: PendingUpdate | None, runtime: C
     if not health.healthy:
         if (image := deployment.engine.image(runtime.image_id)) is not None:
             refuse_image(deployment, image)
-        why = f"a deploy was interrupted, and its new container failed, {health.text}"
+        why = say("a deploy was interrupted, and its new container failed, {how}", how=health.text)
         return restore_previous(deployment, why, health.log)
     if pending is not None:
         complete_update(deployment, pending)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from contracts.stop_times import CONTAINER_STOP_S
+from contracts.text import say
 from runtime.deployment import watchtower
 from runtime.deployment.deployment import REPAIR_WAIT_S, Deployment
 from runtime.deployment.engine import Container
@@ -62,7 +63,11 @@ def _wait_for_runs(deployment: Deployment, decision: RepairDecision) -> Result |
     if decision.remedy not in _STOP_RUNTIME or asked_to_wait:
         return None
     runs = runs_at_work(deployment)
-    text = f"{decision.why}; to be repaired when these runs have ended: {describe_runs(runs)}"
+    text = say(
+        "{why}; to be repaired when these runs have ended: {runs}",
+        why=decision.why,
+        runs=describe_runs(runs),
+    )
     return Result("waiting", text) if runs else None
 
 
@@ -79,10 +84,10 @@ def _carry_out(deployment: Deployment, seen: Observation, decision: RepairDecisi
     why = decision.why
     match decision.remedy:
         case Remedy.WAIT:
-            return Result("waiting", f"{why}; the next repair checks it again")
+            return Result("waiting", say("{why}; the next repair checks it again", why=why))
         case Remedy.NOTHING | Remedy.REMEMBER:
             record_healthy(deployment, seen, pin=deployment.records.pinned)
-            return Result("unchanged", f"{deployment.names.runtime} {why}")
+            return Result("unchanged", say("{runtime} {state}", runtime=deployment.names.runtime, state=why))
         case Remedy.GIVE_UP:
             return _give_up(deployment, seen, why)
         case Remedy.ROLL_BACK:
@@ -118,7 +123,7 @@ def _create(deployment: Deployment, why: str) -> Result:
     if result.reason in ("candidate_unhealthy", "image_unavailable"):
         last = last_healthy_image(deployment)
         if last is not None:
-            notes = (f"{result.reason}: {result.message}",)
+            notes = (say("{reason}: {message}", reason=result.reason, message=result.message),)
             result = replace(replace_runtime(deployment, last, verb="repair", reason="repaired"), notes=notes)
     return _with_cause(why, result)
 
@@ -136,7 +141,11 @@ def _replace(deployment: Deployment, seen: Observation, container: Container, wh
 
 
 def _with_cause(why: str, result: Result) -> Result:
-    return replace(result, message=f"{why}: {result.message}") if result.reason == "repaired" else result
+    return (
+        replace(result, message=say("{why}: {message}", why=why, message=result.message))
+        if result.reason == "repaired"
+        else result
+    )
 
 
 def _start(deployment: Deployment, container: Container, remedy: Remedy, why: str) -> Result:
@@ -151,22 +160,26 @@ def _start(deployment: Deployment, container: Container, remedy: Remedy, why: st
         health = wait_healthy(deployment, container.id)
         text, log, final = health.text, health.log, health.final
         if health.healthy:
-            return Result("repaired", f"{why}; it was started again and is healthy")
+            return Result("repaired", say("{why}; it was started again and is healthy", why=why))
     except DeployError as error:
         if error.reason == "run_in_progress":
             raise
         text, log = error.message, ""
     records = deployment.records
     if final and not records.proved(container.image_id) and records.before(container.image_id):
-        return roll_back(deployment, container, verb="repair", why=f"{why}, and starting it did not help")
-    advice = f"read `docker logs {deployment.names.runtime}`; the next repair tries again"
-    return Result("broken", f"{why}; it was started again and is not healthy: {text}", advice, log=log)
+        return roll_back(deployment, container, verb="repair", why=say("{why}, and starting it did not help", why=why))
+    advice = say("read `docker logs {runtime}`; the next repair tries again", runtime=deployment.names.runtime)
+    return Result(
+        "broken", say("{why}; it was started again and is not healthy: {how}", why=why, how=text), advice, log=log
+    )
 
 
 def _give_up(deployment: Deployment, seen: Observation, why: str) -> Result:
     update = deployment.names.wrapper("update-image")
-    advice = f"correct the cause, then run {update}; the repair tries again in an hour"
+    advice = say("correct the cause, then run {update}; the repair tries again in an hour", update=update)
     if seen.condition is Condition.HEALTHY:
-        return Result("failed", f"not as specified, and repairs within the last hour did not help: {why}", advice)
+        return Result(
+            "failed", say("not as specified, and repairs within the last hour did not help: {why}", why=why), advice
+        )
     log = deployment.engine.logs(deployment.names.runtime, LOG_LINES).strip()
     return Result("broken", why, advice, log=log)

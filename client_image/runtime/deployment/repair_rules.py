@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from contracts.text import joined, say
 from runtime.deployment.engine import Container, Probe
 
 # The repair timer's interval: a container that is seen for the first time has hardly run for longer.
@@ -187,23 +188,23 @@ def decide(situation: Situation) -> RepairDecision:
     """What is missing is created, what differs is replaced, what fails is helped; what has just started is left alone."""
     match situation.condition:
         case Condition.MISSING:
-            return RepairDecision(Remedy.CREATE, "the runtime container is missing")
+            return RepairDecision(Remedy.CREATE, say("the runtime container is missing"))
         case Condition.STARTING:
-            return RepairDecision(Remedy.WAIT, "the runtime is starting")
+            return RepairDecision(Remedy.WAIT, say("the runtime is starting"))
         case Condition.HEALTHY if situation.drift:
             spent = situation.attempts >= ATTEMPTS
-            return RepairDecision(Remedy.GIVE_UP if spent else Remedy.REPLACE, "; ".join(situation.drift))
+            return RepairDecision(Remedy.GIVE_UP if spent else Remedy.REPLACE, joined(situation.drift, "; "))
         case Condition.HEALTHY:
             newly_proved = situation.proved_now and not situation.image_proved
-            return RepairDecision(Remedy.REMEMBER if newly_proved else Remedy.NOTHING, "runs as specified")
+            return RepairDecision(Remedy.REMEMBER if newly_proved else Remedy.NOTHING, say("runs as specified"))
         case failing:
             return _decide_failing(situation, _FAILING[failing])
 
 
 _FAILING = {
-    Condition.UNHEALTHY: "the runtime is unhealthy",
-    Condition.LOOPING: "the runtime ends again and again",
-    Condition.STOPPED: "the runtime is stopped",
+    Condition.UNHEALTHY: say("the runtime is unhealthy"),
+    Condition.LOOPING: say("the runtime ends again and again"),
+    Condition.STOPPED: say("the runtime is stopped"),
 }
 
 
@@ -213,10 +214,10 @@ def _decide_failing(situation: Situation, what: str) -> RepairDecision:
     spent = situation.attempts >= ATTEMPTS
     if not situation.image_proved and situation.can_roll_back and (spent or not stopped):
         roll_back = stopped or situation.confirmed
-        why = f"{what}, on an image that was never healthy for long"
+        why = say("{what}, on an image that was never healthy for long", what=what)
         return RepairDecision(Remedy.ROLL_BACK if roll_back else Remedy.WAIT, why)
     if spent:
-        why = f"{what}, and {situation.attempts} attempts within an hour did not help"
+        why = say("{what}, and {attempts} attempts within an hour did not help", what=what, attempts=situation.attempts)
         return RepairDecision(Remedy.GIVE_UP, why)
     if situation.drift or (situation.attempts and not stopped):
         return RepairDecision(Remedy.REPLACE, what)

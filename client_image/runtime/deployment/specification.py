@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contracts.stop_times import CONTAINER_STOP_S
+from contracts.text import say
 from contracts.visible import quoted
 from runtime.deployment.engine import Container, EngineFacts, Image
 from runtime.deployment.environment import LEGACY_PREFIX, PLAIN_KEYS, PREFIX, DeploySettings
@@ -216,15 +217,15 @@ def drift(spec: Specification, container: Container, image: Image | None, *, ima
         *_host_drift(spec.body["HostConfig"], host),
     ]
     if not found and container.labels.get(LABEL_SPEC) != spec.hash:
-        found.append("created from another specification")
+        found.append(say("created from another specification"))
     return tuple(found)
 
 
 def _image_drift(spec: Specification, container: Container, config: Mapping[str, Any], image_id: str) -> Iterator[str]:
     if image_id and container.image_id != image_id:
-        yield f"image {_short(container.image_id)}, should be {_short(image_id)}"
+        yield say("image {found}, should be {wanted}", found=_short(container.image_id), wanted=_short(image_id))
     if config.get("Image") != spec.image:
-        yield f"follows image {config.get('Image')}, should be {spec.image}"
+        yield say("follows image {found}, should be {wanted}", found=config.get("Image"), wanted=spec.image)
 
 
 def _environment_drift(wanted: object, there: object, image: object) -> Iterator[str]:
@@ -234,11 +235,16 @@ def _environment_drift(wanted: object, there: object, image: object) -> Iterator
         if have.get(key) == want.get(key) or (key not in want and (not ours or have[key] == inherited.get(key))):
             continue
         if key in _SECRET_KEYS:
-            yield f"{key} differs"
+            yield say("{key} differs", key=key)
         elif key not in want:
-            yield f"{key} is set, should not be"
+            yield say("{key} is set, should not be", key=key)
         else:
-            yield f"{key} is {quoted(have[key]) if key in have else 'not set'}, should be {quoted(want[key])}"
+            yield say(
+                "{key} is {found}, should be {wanted}",
+                key=key,
+                found=quoted(have[key]) if key in have else say("not set"),
+                wanted=quoted(want[key]),
+            )
 
 
 def _label_drift(wanted: object, there: object, image: object) -> Iterator[str]:
@@ -247,9 +253,14 @@ def _label_drift(wanted: object, there: object, image: object) -> Iterator[str]:
         if key == LABEL_SPEC or have.get(key) == want.get(key):
             continue
         if key in want:
-            yield f"label {key} is {quoted(have[key]) if key in have else 'not set'}, should be {quoted(want[key])}"
+            yield say(
+                "label {key} is {found}, should be {wanted}",
+                key=key,
+                found=quoted(have[key]) if key in have else say("not set"),
+                wanted=quoted(want[key]),
+            )
         elif key.startswith(_OUR_LABELS) and have[key] != inherited.get(key):
-            yield f"label {key} is set, should not be"
+            yield say("label {key} is set, should not be", key=key)
 
 
 def _process_drift(
@@ -257,19 +268,21 @@ def _process_drift(
 ) -> Iterator[str]:
     user = spec.body.get("User", inherited.get("User", ""))
     if (config.get("User") or "") != (user or ""):
-        yield f"user {quoted(config.get('User'))}, should be {quoted(user)}"
+        yield say("user {found}, should be {wanted}", found=quoted(config.get("User")), wanted=quoted(user))
     if config.get("StopTimeout") != spec.body["StopTimeout"]:
-        yield f"stop timeout {config.get('StopTimeout')}, should be {spec.body['StopTimeout']}"
+        yield say(
+            "stop timeout {found}, should be {wanted}", found=config.get("StopTimeout"), wanted=spec.body["StopTimeout"]
+        )
     for part in ("Entrypoint", "Cmd") if image_known else ():
         if (config.get(part) or []) != (inherited.get(part) or []):
-            yield f"{part.lower()} is not the image's"
+            yield say("{part} is not the image's", part=part.lower())
 
 
 def _host_drift(want: Mapping[str, Any], have: Mapping[str, Any]) -> Iterator[str]:
     for name, normal in _COMPARED.items():
         wanted, there = normal(want.get(name)), normal(have.get(name))
         if wanted != there:
-            yield f"{name} is {quoted(there)}, should be {quoted(wanted)}"
+            yield say("{key} is {found}, should be {wanted}", key=name, found=quoted(there), wanted=quoted(wanted))
 
 
 def _number(value: object) -> int:

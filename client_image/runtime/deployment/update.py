@@ -10,6 +10,7 @@ import contextlib
 from dataclasses import dataclass, replace
 
 from contracts.stop_times import CONTAINER_STOP_S
+from contracts.text import joined, say
 from runtime.deployment import watchtower
 from runtime.deployment.candidate import try_candidate
 from runtime.deployment.deployment import Deployment
@@ -31,7 +32,8 @@ class TargetImage:
     @property
     def label(self) -> str:
         """For a person: version, revision and where it came from."""
-        return f"{self.image.release or self.image.id.removeprefix('sha256:')[:12]} of {self.reference}"
+        release = self.image.release or self.image.id.removeprefix("sha256:")[:12]
+        return say("{release} of {reference}", release=release, reference=self.reference)
 
 
 # -- which image --
@@ -121,8 +123,8 @@ def roll_back(deployment: Deployment, container: Container | None, *, verb: str,
     if not entries:
         raise DeployError(
             "no_previous",
-            "no other image was ever healthy on this host",
-            "set FLAGEEMONITOR_IMAGE to an earlier version in the environment file, then update",
+            say("no other image was ever healthy on this host"),
+            say("set FLAGEEMONITOR_IMAGE to an earlier version in the environment file, then update"),
         )
     problems: list[str] = []
     for entry in entries:
@@ -137,11 +139,16 @@ def roll_back(deployment: Deployment, container: Container | None, *, verb: str,
             return result
         if (left := deployment.engine.image(image_id) if image_id else None) is not None:
             deployment.record_file.save(deployment.records.with_refused(left, deployment.now()))
-        return replace(result, message=f"{why}: {result.message}, pinned to {reference}")
+        return replace(
+            result,
+            message=say(
+                "{why}: {message}, pinned to {reference}", why=why, message=result.message, reference=reference
+            ),
+        )
     raise DeployError(
         "image_unavailable",
-        f"no earlier healthy image is available: {'; '.join(problems)}",
-        "check that this host reaches its registry; the next repair tries again",
+        say("no earlier healthy image is available: {problems}", problems=joined(problems, "; ")),
+        say("check that this host reaches its registry; the next repair tries again"),
     )
 
 
@@ -154,11 +161,15 @@ def refuse_image(deployment: Deployment, image: Image) -> None:
 
 def _refused(deployment: Deployment, target: TargetImage, health: HealthResult) -> Result:
     refuse_image(deployment, target.image)
-    left = "nothing was changed" if deployment.runtime() else f"{deployment.names.runtime} does not run"
+    left = (
+        say("nothing was changed")
+        if deployment.runtime()
+        else say("{runtime} does not run", runtime=deployment.names.runtime)
+    )
     return Result(
         "candidate_unhealthy",
-        f"the image was refused, {health.text}: {target.label}",
-        f"{left}; read its last lines above, or publish a corrected image and update again",
+        say("the image was refused, {how}: {image}", how=health.text, image=target.label),
+        say("{left}; read its last lines above, or publish a corrected image and update again", left=left),
         log=health.log,
     )
 
@@ -173,8 +184,13 @@ def _check_reference(deployment: Deployment, target: TargetImage) -> None:
     if deployment.image(target.reference).id != target.image.id:
         raise DeployError(
             "image_unavailable",
-            f"{target.reference} does not name {target.label}; nothing was changed",
-            f"correct FLAGEEMONITOR_IMAGE in the environment file, then run {deployment.names.wrapper('update-image')}",
+            say(
+                "{reference} does not name {image}; nothing was changed", reference=target.reference, image=target.label
+            ),
+            say(
+                "correct FLAGEEMONITOR_IMAGE in the environment file, then run {wrapper}",
+                wrapper=deployment.names.wrapper("update-image"),
+            ),
         )
 
 
@@ -205,32 +221,34 @@ def _swap(deployment: Deployment, target: TargetImage, *, verb: str, reason: str
         complete_update(deployment, pending)
         if old is None and reason == "updated":
             reason = "installed"
-        return Result(reason, f"{deployment.names.runtime} runs {target.label}")
+        return Result(reason, say("{runtime} runs {image}", runtime=deployment.names.runtime, image=target.label))
     refuse_image(deployment, target.image)
     if old is None:
         return _without_previous(deployment, target, health)
     deployment.notify("going_back", health.text)
-    return restore_previous(deployment, f"{target.label} failed after the update, {health.text}", health.log)
+    return restore_previous(
+        deployment, say("{image} failed after the update, {how}", image=target.label, how=health.text), health.log
+    )
 
 
 def _exchange_containers(deployment: Deployment, target: TargetImage, old: Container | None) -> HealthResult:
     names, engine, notify = deployment.names, deployment.engine, deployment.notify
     spec = deployment.runtime_spec(target.reference)
     if old is not None:
-        notify("stopping", f"stopping the old container, at most {CONTAINER_STOP_S} s")
+        notify("stopping", say("stopping the old container, at most {seconds} s", seconds=CONTAINER_STOP_S))
         engine.stop(old.id, CONTAINER_STOP_S)
-        notify("stopped", "the old container is stopped")
+        notify("stopped", say("the old container is stopped"))
         engine.rename(old.id, names.previous)
-        notify("renamed", f"it is kept as {names.previous}")
+        notify("renamed", say("it is kept as {previous}", previous=names.previous))
     new = engine.create(spec.name, spec.body)
-    notify("created", "the new container is created")
+    notify("created", say("the new container is created"))
     created = engine.container(new)
     if created is None or created.image_id != target.image.id:
-        return HealthResult(False, f"{target.reference} names another image now", final=True)
+        return HealthResult(False, say("{reference} names another image now", reference=target.reference), final=True)
     engine.start(new)
-    notify("started", "the new container starts")
+    notify("started", say("the new container starts"))
     health = wait_stable(deployment, new)
-    notify("judged", f"the new container is {'healthy' if health.healthy else 'not healthy'}")
+    notify("judged", say("the new container is healthy") if health.healthy else say("the new container is not healthy"))
     return health
 
 
@@ -239,12 +257,25 @@ def _without_previous(deployment: Deployment, target: TargetImage, health: Healt
     deployment.record_file.change(pending_update=None)
     runtime = deployment.names.runtime
     if not health.final and deployment.records.known(target.image.id):
-        text = f"{runtime} was created again from {target.label} and runs, but {health.text}"
-        return Result("repaired", text, "the next repair checks it again", log=health.log)
+        text = say(
+            "{runtime} was created again from {image} and runs, but {how}",
+            runtime=runtime,
+            image=target.label,
+            how=health.text,
+        )
+        return Result("repaired", text, say("the next repair checks it again"), log=health.log)
     return Result(
         "broken",
-        f"{target.label} was started and failed, {health.text}; there is no previous container to restore",
-        f"read `docker logs {runtime}`, correct the cause, then run {deployment.names.wrapper('update-image')}",
+        say(
+            "{image} was started and failed, {how}; there is no previous container to restore",
+            image=target.label,
+            how=health.text,
+        ),
+        say(
+            "read `docker logs {runtime}`, correct the cause, then run {wrapper}",
+            runtime=runtime,
+            wrapper=deployment.names.wrapper("update-image"),
+        ),
         log=health.log,
     )
 
@@ -259,7 +290,7 @@ def complete_update(deployment: Deployment, pending: PendingUpdate) -> None:
     followed = records.followed if pending.pin else pending.reference
     changes = {"pending_update": None, "pinned": pending.pin, "followed": followed}
     deployment.record_file.save(records.model_copy(update=changes))
-    deployment.notify("remembered", "it is recorded as healthy")
+    deployment.notify("remembered", say("it is recorded as healthy"))
     remove_previous(deployment)
 
 
@@ -268,7 +299,7 @@ def remove_previous(deployment: Deployment) -> None:
     if previous is not None:
         deployment.engine.stop(previous.id, CONTAINER_STOP_S)  # in case that somebody started it
         deployment.engine.remove(previous.id)
-        deployment.notify("previous_removed", "the previous container is removed")
+        deployment.notify("previous_removed", say("the previous container is removed"))
 
 
 def restore_previous(deployment: Deployment, why: str, log: str = "") -> Result:
@@ -281,12 +312,18 @@ def restore_previous(deployment: Deployment, why: str, log: str = "") -> Result:
         names = deployment.names
         return Result(
             "broken",
-            f"{why}; and the previous one does not run: {health.text}",
-            f"read `docker logs {names.runtime}`, correct the cause, then run {names.wrapper('update-image')} --repair",
+            say("{why}; and the previous one does not run: {how}", why=why, how=health.text),
+            say(
+                "read `docker logs {runtime}`, correct the cause, then run {wrapper} --repair",
+                runtime=names.runtime,
+                wrapper=names.wrapper("update-image"),
+            ),
             log=log or health.log,
         )
-    notes = () if health.healthy else (f"the previous one runs, but {health.text}",)
-    return Result("restored", f"{why}; the previous one runs again", "read its last lines above", notes, log)
+    notes = () if health.healthy else (say("the previous one runs, but {how}", how=health.text),)
+    return Result(
+        "restored", say("{why}; the previous one runs again", why=why), say("read its last lines above"), notes, log
+    )
 
 
 def _restart_previous(deployment: Deployment) -> HealthResult:
@@ -296,16 +333,16 @@ def _restart_previous(deployment: Deployment) -> HealthResult:
         if new is not None:
             engine.stop(new.id, CONTAINER_STOP_S)
             engine.remove(new.id)
-            deployment.notify("new_removed", "the new container is removed")
+            deployment.notify("new_removed", say("the new container is removed"))
         engine.rename(previous.id, names.runtime)
-        deployment.notify("renamed_back", "the previous container has its name back")
+        deployment.notify("renamed_back", say("the previous container has its name back"))
     pending, runtime = deployment.records.pending_update, deployment.runtime()
     # Without a previous one, the old container was not renamed yet; or this was the first installation.
     if runtime is None or (previous is None and pending is not None and runtime.id != pending.old):
         deployment.record_file.change(pending_update=None)
-        return HealthResult(False, "there is no previous container", final=True)
+        return HealthResult(False, say("there is no previous container"), final=True)
     if not runtime.running:
         engine.start(runtime.id)
     deployment.record_file.change(pending_update=None)  # from here on it is a runtime container like any other
-    deployment.notify("restarted", "the previous container starts")
+    deployment.notify("restarted", say("the previous container starts"))
     return wait_healthy(deployment, runtime.id)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from contracts.text import say
 from runtime.deployment import report, watchtower
 from runtime.deployment.deployment import Deployment
 from runtime.deployment.health import observe, record_healthy
@@ -31,7 +32,7 @@ def run(deployment: Deployment, verb: str) -> tuple[Result, dict[str, Any]]:
         result = as_result(error)
     except OSError as error:
         # Everything that is written here is small: the disk is full or read-only.
-        result = Result("failed", f"{error}", "free space on the disk of this host, then try again")
+        result = Result("failed", f"{error}", say("free space on the disk of this host, then try again"))
     return _conclude(deployment, verb, result)
 
 
@@ -42,17 +43,29 @@ def apply(deployment: Deployment, *, resuming: bool = False) -> Result:
     if pin is not None and not (resuming or deployment.options.force):
         raise DeployError(
             "pinned",
-            f"pinned to {pin.reference} since {pin.at:%Y-%m-%d %H:%M} UTC: {pin.why}",
-            f"{deployment.names.wrapper('update-image')} --resume removes the pin and updates",
+            say(
+                "pinned to {reference} since {at} UTC: {why}",
+                reference=pin.reference,
+                at=f"{pin.at:%Y-%m-%d %H:%M}",
+                why=pin.why,
+            ),
+            say("{wrapper} --resume removes the pin and updates", wrapper=deployment.names.wrapper("update-image")),
         )
     reference = str(deployment.settings.image)
     image = deployment.engine.image(reference)
     if image is None:
-        raise DeployError("image_unavailable", f"{reference} is not on this host", f"docker pull {reference}")
+        raise DeployError(
+            "image_unavailable",
+            say("{reference} is not on this host", reference=reference),
+            say("docker pull {reference}", reference=reference),
+        )
     seen = observe(deployment, image, reference)
     if seen.condition is Condition.HEALTHY and not seen.drift:
         record_healthy(deployment, seen, pin=None)
-        return recovered or Result("unchanged", f"{deployment.names.runtime} runs {reference} as specified")
+        return recovered or Result(
+            "unchanged",
+            say("{runtime} runs {reference} as specified", runtime=deployment.names.runtime, reference=reference),
+        )
     target = TargetImage(image, reference, None)
     return replace_runtime(deployment, target, verb="resume" if resuming else "apply", reason="updated")
 
@@ -65,7 +78,7 @@ def resume(deployment: Deployment) -> Result:
 def rollback(deployment: Deployment) -> Result:
     """To the last healthy image before the current one, which is then pinned."""
     recover(deployment)
-    return roll_back(deployment, deployment.runtime(), verb="rollback", why="asked for by an operator")
+    return roll_back(deployment, deployment.runtime(), verb="rollback", why=say("asked for by an operator"))
 
 
 _WORK: dict[str, Callable[[Deployment], Result]] = {
@@ -86,20 +99,25 @@ def _conclude(deployment: Deployment, verb: str, result: Result) -> tuple[Result
     try:
         tower = watchtower.ensure(deployment)
         if tower.changed and result.reason == "unchanged":
-            result = Result("repaired", f"Watchtower was {tower.changed}")
+            result = Result("repaired", tower.changed)
     except DeployError as error:
         tower = watchtower.state(deployment)
         if result.exit_code == 0:
-            result = replace(as_result(error), message=f"{error.message} ({result.reason}: {result.message})")
+            result = replace(
+                as_result(error),
+                message=say(
+                    "{message} ({reason}: {before})", message=error.message, reason=result.reason, before=result.message
+                ),
+            )
         else:
             notes.append(error.message)
     written, problems = write_wrappers(
         deployment.folders.image, deployment.folders.bin, deployment.names, deployment.system
     )
     if written:
-        deployment.notify("wrappers", f"written: {', '.join(written)}")
+        deployment.notify("wrappers", say("written: {files}", files=", ".join(written)))
         if result.reason == "unchanged":
-            result = Result("repaired", f"commands were written again: {', '.join(written)}")
+            result = Result("repaired", say("commands were written again: {written}", written=", ".join(written)))
     notes += problems
     content: dict[str, Any] = {}
     try:
@@ -109,7 +127,7 @@ def _conclude(deployment: Deployment, verb: str, result: Result) -> tuple[Result
         content = report.build(deployment, tower)
         report.hand_in(deployment, content)
     except (DeployError, OSError) as error:
-        notes.append(f"the report could not be written: {error}")
+        notes.append(say("the report could not be written: {error}", error=error))
     return replace(result, notes=tuple(notes)), content
 
 
@@ -143,14 +161,33 @@ def _status(deployment: Deployment) -> tuple[Result, dict[str, Any]]:
     content |= {"condition": seen.condition.value, "drift": list(seen.drift)}
     records = deployment.records
     notes = [*filter(None, (deployment.record_file.notice,)), *deployment.settings.notes]
-    notes += (f"drift: {one}" for one in seen.drift)
+    notes += (say("drift: {difference}", difference=one) for one in seen.drift)
     if records.pinned:
-        notes.append(f"pinned to {records.pinned.reference}: {records.pinned.why}")
+        notes.append(say("pinned to {reference}: {why}", reference=records.pinned.reference, why=records.pinned.why))
     if records.behind_since:
-        notes.append(f"behind {records.tag.digest} since {records.behind_since:%Y-%m-%d %H:%M} UTC")
+        notes.append(
+            say(
+                "behind {digest} since {since} UTC",
+                digest=records.tag.digest,
+                since=f"{records.behind_since:%Y-%m-%d %H:%M}",
+            )
+        )
     if records.last:
-        notes.append(f"last: {records.last.verb}, {records.last.reason}, {records.last.message}")
+        notes.append(
+            say(
+                "last: {verb}, {reason}, {message}",
+                verb=records.last.verb,
+                reason=records.last.reason,
+                message=records.last.message,
+            )
+        )
     entry = records.entry(seen.container.image_id) if seen.container else None
     runs = entry.label if entry else (seen.container.image_id if seen.container else "nothing")
-    text = f"{deployment.names.runtime} is {seen.condition.value}, {runs}; Watchtower is {tower.state}"
+    text = say(
+        "{runtime} is {condition}, {runs}; Watchtower is {state}",
+        runtime=deployment.names.runtime,
+        condition=seen.condition.value,
+        runs=runs,
+        state=tower.state,
+    )
     return Result("status", text, notes=tuple(notes)), content

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
+from contracts.text import joined, say
 from runtime.deployment.deployment import Deployment
 from runtime.deployment.results import DeployError
 from runtime.deployment.specification import WATCHTOWER_STOP_S, drift, watchtower_spec
@@ -16,7 +17,7 @@ _YOUNG = dt.timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Watchtower:
-    """``changed``: what was done, to follow "Watchtower was"; empty when nothing had to be."""
+    """``changed``: what was done, a sentence; empty when nothing had to be."""
 
     state: str
     image: str
@@ -30,7 +31,7 @@ def ensure(deployment: Deployment) -> Watchtower:
         if changed:
             _wait_settled(deployment)
     except DeployError as error:
-        text = f"Watchtower does not run, so no update will be taken: {error.message}"
+        text = say("Watchtower does not run, so no update will be taken: {message}", message=error.message)
         raise DeployError("watchtower_unavailable", text, error.advice) from error
     return Watchtower("running", str(deployment.settings.watchtower_image), changed)
 
@@ -49,12 +50,12 @@ def pause(deployment: Deployment) -> None:
     """Stop it until ``ensure``. It first finishes an update that it has begun, so that two never work on one container."""
     container = deployment.own_container(deployment.names.watchtower)
     if container is not None and container.status in ("running", "restarting"):
-        deployment.notify("watchtower_paused", "Watchtower waits meanwhile")
+        deployment.notify("watchtower_paused", say("Watchtower waits meanwhile"))
         deployment.engine.stop(container.id, WATCHTOWER_STOP_S)
 
 
 def _ensure_running(deployment: Deployment) -> str:
-    """What was done, to follow "Watchtower was"."""
+    """What was done, a sentence."""
     engine = deployment.engine
     spec = watchtower_spec(deployment.settings, deployment.facts, deployment.sources)
     found = deployment.own_container(spec.name)
@@ -70,16 +71,18 @@ def _ensure_running(deployment: Deployment) -> str:
                 raise _ends_at_once(deployment)
             return ""
         engine.start(found.id)
-        deployment.notify("watchtower_started", "Watchtower runs again")
-        return "started"
+        deployment.notify("watchtower_started", say("Watchtower runs again"))
+        return say("Watchtower was started")
     deployment.image(spec.image)
     if found is not None:
-        deployment.notify("watchtower_drift", f"creating Watchtower again: {'; '.join(differences)}")
+        deployment.notify(
+            "watchtower_drift", say("creating Watchtower again: {differences}", differences=joined(differences, "; "))
+        )
         engine.stop(found.id, WATCHTOWER_STOP_S)
         engine.remove(found.id)
     engine.start(engine.create(spec.name, spec.body))
-    deployment.notify("watchtower_created", f"Watchtower runs, {spec.image}")
-    return "created again" if found is not None else "created"
+    deployment.notify("watchtower_created", say("Watchtower runs, {image}", image=spec.image))
+    return say("Watchtower was created again") if found is not None else say("Watchtower was created")
 
 
 def _wait_settled(deployment: Deployment) -> None:
@@ -100,6 +103,6 @@ def _ends_at_once(deployment: Deployment) -> DeployError:
     last = deployment.engine.logs(names.watchtower, 3).strip().replace("\n", " / ")
     return DeployError(
         "watchtower_unavailable",
-        f"it ends right after its start: {last or 'it logged nothing'}",
-        f"read {names.wrapper('watchtower-logs')}",
+        say("it ends right after its start: {last}", last=last or say("it logged nothing")),
+        say("read {wrapper}", wrapper=names.wrapper("watchtower-logs")),
     )
