@@ -9,7 +9,8 @@ _SERVER = f"{_UNIT}/server"
 _CONTRACT = "tests/contract"
 _LEGACY = (f"{_CONTRACT}/test_legacy.py", f"{_CONTRACT}/test_legacy_beside.py")
 _ENGINE = tuple(
-    f"{_UNIT}/engine/test_{name}.py" for name in ("process_one", "attempts", "departure", "fan_out", "storage")
+    f"{_UNIT}/engine/test_{name}.py"
+    for name in ("process_one", "subject_run", "attempts", "departure", "fan_out", "storage", "sources")
 )
 
 # Name -> path, then test files.
