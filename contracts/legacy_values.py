@@ -22,10 +22,10 @@ class Old:
         return self.data.get(key, default)
 
     def map(self, key: str) -> dict[str, Any]:
-        """A map without its nulls; empty, with a note, when something else stands there."""
+        """A copy of a map; empty, with a note, when something else stands there."""
         value = self.data.get(key, {})
         if isinstance(value, dict):
-            return {name: inner for name, inner in value.items() if inner is not None}
+            return dict(value)
         self.note("warning", key, "is not a map: ignored")
         return {}
 

@@ -93,7 +93,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         f"{_CONTRACT}/test_job_targets.py",
     ),
     "legacy": ("contracts/legacy.py", *_LEGACY),
-    "legacy_values": ("contracts/legacy_values.py", *_LEGACY),
+    "legacy_values": ("contracts/legacy_values.py", f"{_CONTRACT}/test_legacy_values.py", *_LEGACY),
     "legacy_beside": ("contracts/legacy_beside.py", *_LEGACY),
     "promises": ("contracts/promises.py", f"{_CONTRACT}/test_promises.py"),
     "changes": ("contracts/changes.py", f"{_CONTRACT}/test_changes.py"),
