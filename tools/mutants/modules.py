@@ -83,7 +83,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         f"{_SERVER}/test_enrolment.py",
     ),
     "enrolment": ("server/services/agents/enrolment.py", f"{_SERVER}/test_enrolment.py"),
-    "auth": ("server/auth.py", f"{_SERVER}/test_auth.py"),
+    "auth": ("server/auth.py", f"{_SERVER}/test_auth.py", f"{_SERVER}/test_endpoints.py"),
     "config_poll": ("server/api/config_poll.py", f"{_SERVER}/test_config_poll.py"),
     "document": ("contracts/document.py", f"{_CONTRACT}/test_document.py", f"{_CONTRACT}/test_legacy.py"),
     "config": (

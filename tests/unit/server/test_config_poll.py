@@ -65,7 +65,7 @@ class World:
         def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             answered.append((status, dict(headers)))
 
-        poll = ConfigPoll(flask, cast("Services", services), all_lines=all_lines)
+        poll = ConfigPoll(flask, cast("Services", services), **({"all_lines": True} if all_lines else {}))
         environ = {name: value for name, value in {**usual, **changes}.items() if value is not None}
         body = b"".join(poll(environ, start_response))
         [(status, headers)] = answered
