@@ -115,6 +115,8 @@ def _for_people(node: ast.AST) -> bool:
     """What has no effect on what the product does."""
     if isinstance(node, ast.keyword):
         return node.arg in _FOR_PEOPLE
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id == "say"
     if isinstance(node, ast.JoinedStr):
         return any(isinstance(part, ast.Constant) and " " in str(part.value) for part in node.values)
     if isinstance(node, ast.If):

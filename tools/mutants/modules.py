@@ -23,6 +23,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "selection": (f"{_DOMAIN}/selection.py", f"{_UNIT}/engine/test_selection.py", f"{_UNIT}/engine/test_targets.py"),
     "filters": (
         f"{_DOMAIN}/filters.py",
+        f"{_UNIT}/engine/test_filters.py",
         f"{_UNIT}/engine/test_selection.py",
         f"{_UNIT}/engine/test_targets.py",
         "tests/contract/test_job_targets.py",
