@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -324,6 +325,20 @@ def test_a_lock_is_recorded_when_it_is_held_and_when_it_is_not_had() -> None:
     result = run(one)
     last = result.gates[-1]
     assert (last.gate, last.allowed, last.text) == ("lock", False, "run 7 (set_value)")
+
+
+def test_a_change_keeps_its_machine_from_every_other_action() -> None:
+    asked: list[tuple[str, str]] = []
+
+    class Recorded(world.MemoryLocks):
+        @contextlib.asynccontextmanager
+        async def try_lock(self, host: Host, owner: str, only: str = "") -> AsyncIterator[str | None]:
+            asked.append((owner, only))
+            yield None
+
+    one = scripted(deciding(Done()), locks=Recorded())
+    run(one, run_id="7")
+    assert asked == [("run 7 (scripted)", "")]
 
 
 # How an observation that did not end is answered: what the session says -> outcome, reason, detail, and words of the message.
