@@ -11,7 +11,7 @@ from typing import Any
 
 from runtime.adapters.state.meta import note_job_fire
 from runtime.adapters.state.store import State
-from tests.e2e.brake import PATIENCE_S
+from tests.e2e.held_programs import WAIT_S
 from tests.e2e.plane import PROGRAMS
 from tests.harness import process
 from tests.harness.process import wait_until
@@ -36,7 +36,7 @@ class Daemon:
             return self.events(event, **fields)
 
         with contextlib.suppress(process.NotReadyError):
-            wait_until(lambda: len(found()) >= times or not self.child.alive(), within=PATIENCE_S, what=event)
+            wait_until(lambda: len(found()) >= times or not self.child.alive(), within=WAIT_S, what=event)
         assert len(found()) >= times, f"no {event} {fields} in\n{self.child.log_tail(30)}"
         return found()[-1]
 
@@ -51,7 +51,7 @@ class Daemon:
 
     def ended(self) -> int:
         """Wait for its end; its exit code."""
-        wait_until(lambda: not self.child.alive(), within=PATIENCE_S, what="end of the daemon")
+        wait_until(lambda: not self.child.alive(), within=WAIT_S, what="end of the daemon")
         return self.child.stop()
 
 

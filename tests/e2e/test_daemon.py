@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from tests.e2e import daemon as daemons
-from tests.e2e.brake import PATIENCE_S, brake, release, wait_held
 from tests.e2e.clocks import movable_clock
 from tests.e2e.conftest import NewSite
 from tests.e2e.daemon import daily, minutes_ago, seen
+from tests.e2e.held_programs import WAIT_S, hold, release, wait_held
 from tests.e2e.site import TILL, Site, zone_where_it_is
 from tests.harness.fixtures import StartTerminal
 from tests.harness.process import wait_until
@@ -99,7 +99,7 @@ def held(new_site: NewSite, start_terminal: StartTerminal) -> Iterator[Held]:
     site = new_site()
     terminals = [start_terminal(TILL) for _ in range(3)]
     names = [site.add_host(f"LOJA001-PDV{201 + n}", terminal.address) for n, terminal in enumerate(terminals)]
-    brake(terminals[0], "ln")
+    hold(terminals[0], "ln")
     past = minutes_ago(10)
     proxy = site.proxy(
         timezone=ZONE, ssh=ONE_BY_ONE, schedule=[daily("hold", "update_endpoint_timezone", past, **LATE)]
@@ -123,7 +123,7 @@ def outcomes(proxy: Proxy, origin: str) -> dict[str, str]:
 def test_sigterm_lets_hosts_at_work_finish_and_starts_no_other(held: Held, start_terminal: StartTerminal) -> None:
     # A run by hand is at work as well: it is asked to stop like every other.
     by_hand, waiting = start_terminal(TILL), start_terminal(TILL)
-    brake(by_hand, "ln")
+    hold(by_hand, "ln")
     mine = held.site.add_host("LOJA002-PDV201", by_hand.address)
     behind = held.site.add_host("LOJA002-PDV202", waiting.address)
     untouched = waiting.listing_hash()
@@ -185,7 +185,7 @@ def test_after_a_kill_nothing_fires_twice(held: Held, also_the_run: bool) -> Non
         if not also_the_run:
             release(held.till)  # its run lives on by itself, and comes to its end
             over = "select 1 from runs where origin = 'schedule:hold' and state = 'finished'"
-            wait_until(lambda: held.proxy.rows(over), within=PATIENCE_S, what="the run's end", every=0.2)
+            wait_until(lambda: held.proxy.rows(over), within=WAIT_S, what="the run's end", every=0.2)
         daemon.terminate()
         assert daemon.ended() == 0
     found = outcomes(held.proxy, "schedule:hold")
@@ -215,6 +215,6 @@ def test_a_scheduled_shutdown_takes_a_terminal_down_in_its_window(
         clock.set_to(soon)
         assert daemon.wait("job_ended", job="night")["exit_code"] == 0
     assert outcomes(proxy, "schedule:night") == {host: "changed confirmed", concentrator: "skipped protected_role"}
-    wait_until(lambda: terminal.ended() is not None, within=PATIENCE_S, what="the terminal's end")
+    wait_until(lambda: terminal.ended() is not None, within=WAIT_S, what="the terminal's end")
     assert terminal.ended() == "halted"
     assert hub.alive()

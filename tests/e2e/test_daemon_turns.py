@@ -8,10 +8,10 @@ from pathlib import Path
 
 from runtime.adapters.memory import VICTIM
 from tests.e2e import daemon as daemons
-from tests.e2e.brake import brake, release, wait_held
 from tests.e2e.clocks import movable_clock
 from tests.e2e.conftest import NewSite
 from tests.e2e.daemon import daily, minutes_ago, seen
+from tests.e2e.held_programs import hold, release, wait_held
 from tests.e2e.site import TILL
 from tests.e2e.test_daemon import LATE, ZONE, outcomes
 from tests.harness.fixtures import StartTerminal
@@ -59,7 +59,7 @@ def test_the_kernel_ends_a_run_before_the_daemon_and_the_run_is_reported_as_kill
     site = new_site()
     terminals = [start_terminal(TILL) for _ in range(2)]
     first, second = (site.add_host(f"LOJA001-PDV{201 + n}", one.address) for n, one in enumerate(terminals))
-    brake(terminals[0], "ln")
+    hold(terminals[0], "ln")
     past = minutes_ago(10)
     proxy = site.proxy(
         timezone=ZONE, ssh={"parallel": 1}, schedule=[daily("hold", "update_endpoint_timezone", past, **LATE)]

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import asyncssh
 import pytest
 
-from tests.e2e.brake import brake, hang_up_once, release, wait_held
 from tests.e2e.conftest import NewSite
+from tests.e2e.held_programs import hang_up_once, hold, release, wait_held
 from tests.e2e.site import TILL
 from tests.harness import faults
 from tests.harness.fixtures import StartTerminal
@@ -64,7 +64,7 @@ def test_a_connection_lost_in_the_middle_of_a_stage_is_unknown_and_the_next_run_
 ) -> None:
     site = new_site()
     cut, hung_up, fine = (start_terminal(TILL) for _ in range(3))
-    brake(cut, "chown")
+    hold(cut, "chown")
     hang_up_once(hung_up, "chown")
     hosts = [site.add_host(f"LOJA001-PDV{201 + n}", t.address) for n, t in enumerate((cut, hung_up, fine))]
     proxy = site.proxy(ssh={"command_timeout": 8})
@@ -92,7 +92,7 @@ def test_a_runtime_killed_in_the_middle_of_a_stage_is_reported_by_the_next_comma
     new_site: NewSite, start_terminal: StartTerminal
 ) -> None:
     site, terminal, neighbour = new_site(), start_terminal(TILL), start_terminal(TILL)
-    brake(terminal, "chown")
+    hold(terminal, "chown")
     host = site.add_host("LOJA001-PDV201", terminal.address)
     other = site.add_host("LOJA001-PDV202", neighbour.address)
     untouched = neighbour.listing_hash()

@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.e2e.brake import PATIENCE_S, brake, release, wait_held
 from tests.e2e.clocks import date_off_by, movable_clock
+from tests.e2e.held_programs import WAIT_S, hold, release, wait_held
 from tests.e2e.site import SUDO, SUDOER, TILL, Site, zone_where_it_is
 from tests.harness.fixtures import StartTerminal
 from tests.harness.process import wait_until
@@ -76,7 +76,7 @@ def test_a_terminal_is_powered_off_when_everything_is_right(
     host = shop.site.add_host(f"LOJA001-PDV{number}", terminal.address, notes)
     said = shop.proxy.run(*words, "--loja", "1", "--pdv", str(number), "--output", "json")
     assert (said.code, said.outcomes) == (0, {host: "changed confirmed"}), said.stderr
-    wait_until(lambda: terminal.ended() is not None, within=PATIENCE_S, what="the terminal's end")
+    wait_until(lambda: terminal.ended() is not None, within=WAIT_S, what="the terminal's end")
     assert terminal.ended() == "halted"
     assert said.result(host)["steps"][0]["name"] == "shut down"
     # Once it is off, a second run has nobody to talk to, and says so.
@@ -169,7 +169,7 @@ def test_when_the_proxy_s_clock_jumps_during_the_run_nothing_is_powered_off(
     shop: Store, start_terminal: StartTerminal, tmp_path: Path, seconds: int
 ) -> None:
     terminal = start_terminal(TILL)
-    brake(terminal, "date")
+    hold(terminal, "date")
     host = shop.site.add_host(f"LOJA001-PDV{320 + (seconds > 0)}", terminal.address)
     before, clock = terminal.listing_hash(), movable_clock(tmp_path)
     going = shop.proxy.start("shutdown_endpoint", "--host", host, "--output", "json", **clock.environment)

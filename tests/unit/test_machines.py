@@ -14,13 +14,13 @@ from runtime.domain.facts import Facts
 from runtime.domain.machines import grouped, same_as, shared_machines
 from runtime.domain.model import Allow, Deny, Host, Listing, Outcome, Reason, Selector
 from runtime.engine import gates
-from tests.unit.engine import world
+from tests.unit.engine import in_memory
 
-LATE = dt.datetime(2026, 3, 10, 23, 0, tzinfo=world.ZONE)
+LATE = dt.datetime(2026, 3, 10, 23, 0, tzinfo=in_memory.ZONE)
 
 
 def till(number: int = 201, **more: Any) -> Host:
-    return world.host(number, **{"address": f"10.0.0.{number - 200}", **more})
+    return in_memory.host(number, **{"address": f"10.0.0.{number - 200}", **more})
 
 
 def hub(**more: Any) -> Host:
@@ -111,7 +111,7 @@ def test_an_entry_without_a_port_protects_every_machine_behind_its_address_and_i
     assert set(first.machine.locks) & set(second.machine.locks) == set()
     assert set(found.machine.locks) > set(first.machine.locks) | set(second.machine.locks)
     guarded = grouped(Listing((*tills, replace(router, role="proxy")))).hosts[0]
-    assert isinstance(gates.role(guarded, world.SET, policy()), Deny)
+    assert isinstance(gates.role(guarded, in_memory.SET, policy()), Deny)
 
 
 @pytest.mark.parametrize(
@@ -132,13 +132,13 @@ def test_the_work_grows_with_the_entries_and_not_with_their_pairs(spread: Any) -
     held = {id(entry.shared): len(entry.shared.entries) for entry in found if entry.shared}
     assert sum(held.values()) <= 2 * len(entries)
     rules = policy(freeze=[{"id": "sale", "start": "2030-01-01T00:00", "end": "2030-01-02T00:00"}])
-    assert all(isinstance(gates.rolled_out(one, world.SET, Selector(), rules), Allow) for one in found)
-    assert all(isinstance(gates.frozen(one, world.SET, rules, world.NOON), Allow) for one in found)
+    assert all(isinstance(gates.rolled_out(one, in_memory.SET, Selector(), rules), Allow) for one in found)
+    assert all(isinstance(gates.frozen(one, in_memory.SET, rules, in_memory.NOON), Allow) for one in found)
     assert max(len(one.machine.locks) for one in found[:50]) <= 17 + 2
 
 
 def policy(**document: Any) -> gates.Policy:
-    return gates.policy(world.config(**document), world.knowledge().providers, ())
+    return gates.policy(in_memory.config(**document), in_memory.knowledge().providers, ())
 
 
 def merged(*others: Host, own: Host = A) -> Host:
@@ -243,9 +243,9 @@ def test_what_protects_one_entry_protects_its_machine(case: str) -> None:
 
     def verdicts(host: Host) -> list[Deny]:
         asked = (
-            gates.role(host, world.SET, rules),
-            gates.rolled_out(host, world.SET, Selector(all=True), rules),
-            gates.frozen(host, world.SET, rules, world.NOON),
+            gates.role(host, in_memory.SET, rules),
+            gates.rolled_out(host, in_memory.SET, Selector(all=True), rules),
+            gates.frozen(host, in_memory.SET, rules, in_memory.NOON),
         )
         return [verdict for verdict in asked if isinstance(verdict, Deny)]
 
@@ -260,9 +260,9 @@ def test_a_second_name_or_a_disabled_copy_alone_protects_nothing() -> None:
     rules = policy(rollout={"arius": {"percent": 0, "pilot": [A.name]}})
     free = Host(id="f", name="till software", network="ACME", address=A.address)
     host = merged(free, replace(TWIN, left_out="disabled"))
-    assert isinstance(gates.role(host, world.SET, rules), Allow)
-    assert isinstance(gates.rolled_out(host, world.SET, Selector(), rules), Allow)
-    assert isinstance(gates.rolled_out(merged(TWIN), world.SET, Selector(), rules), Deny)
+    assert isinstance(gates.role(host, in_memory.SET, rules), Allow)
+    assert isinstance(gates.rolled_out(host, in_memory.SET, Selector(), rules), Allow)
+    assert isinstance(gates.rolled_out(merged(TWIN), in_memory.SET, Selector(), rules), Deny)
 
 
 def test_what_only_may_be_the_machine_is_asked_for_its_never_list_and_not_for_its_share() -> None:
@@ -270,9 +270,9 @@ def test_what_only_may_be_the_machine_is_asked_for_its_never_list_and_not_for_it
     tills = [till(200 + port, port=port, address="10.0.0.1") for port in (2201, 2202)]
     other = till(9, name="ACME-LOJA001-PDV9", provider="zanthus", address="", addresses=("10.0.0.1",))
     host = grouped(Listing((*tills, other))).hosts[0]
-    assert isinstance(gates.rolled_out(host, world.SET, Selector(), policy()), Allow)
+    assert isinstance(gates.rolled_out(host, in_memory.SET, Selector(), policy()), Allow)
     rules = policy(rollout={"zanthus": {"percent": 100, "never": [other.name]}})
-    denied = gates.rolled_out(host, world.SET, Selector(), rules)
+    denied = gates.rolled_out(host, in_memory.SET, Selector(), rules)
     assert isinstance(denied, Deny)
     assert other.name in denied.message
 
@@ -280,9 +280,9 @@ def test_what_only_may_be_the_machine_is_asked_for_its_never_list_and_not_for_it
 def test_the_stores_of_another_network_are_other_stores() -> None:
     rules = policy(freeze=[{"id": "sale", "start": "2026-03-10T08:00", "end": "2026-03-10T20:00", "stores": [2]}])
     foreign = replace(TWIN, name="OTHER-LOJA002-PDV203", network="OTHER", store=2, left_out="network")
-    assert isinstance(gates.frozen(merged(foreign), world.SET, rules, world.NOON), Allow)
+    assert isinstance(gates.frozen(merged(foreign), in_memory.SET, rules, in_memory.NOON), Allow)
     storeless = replace(TWIN, name="spare till", store=None)
-    assert isinstance(gates.frozen(merged(storeless), world.SET, rules, world.NOON), Allow)
+    assert isinstance(gates.frozen(merged(storeless), in_memory.SET, rules, in_memory.NOON), Allow)
 
 
 POWER: dict[str, tuple[Host, dict[str, Any], str | None]] = {

@@ -7,7 +7,7 @@ import pytest
 from runtime.actions.registry import ACTIONS, registered
 from runtime.domain.action import Decision, Done, Failed, Refused, Stage
 from tests.harness.action_cases import FOLDER, Case, Decided, cases
-from tests.unit.engine.world import host
+from tests.unit.engine.in_memory import host
 
 AVAILABLE = [action.name for action in ACTIONS if action.available and action.target == "terminal"]
 CASES = [(name, case) for name in AVAILABLE for case in cases(name)]

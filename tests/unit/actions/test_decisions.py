@@ -15,7 +15,7 @@ from runtime.domain.action import Decision, Done, Failed, Refused, Script, Stage
 from runtime.domain.facts import Facts
 from runtime.domain.machines import grouped
 from runtime.domain.model import Listing
-from tests.unit.engine.world import ZONE, host
+from tests.unit.engine.in_memory import ZONE, host
 
 # -- time zone
 

@@ -17,7 +17,7 @@ from runtime.domain.action import Done, Failed, Stage
 from runtime.domain.time.zone_file import BadZoneFile, database_version, difference, read_zone
 from tests.harness import process
 from tests.unit.actions.test_decisions import RIGHT, zone
-from tests.unit.engine.world import ZONE
+from tests.unit.engine.in_memory import ZONE
 
 OLD_RULES = """\
 Rule Old 2008 max - Feb Sun>=15 0:00 0 -

@@ -16,7 +16,7 @@ from runtime.domain.model import Host, Selector
 from runtime.domain.pipeline import Request, RunPlan
 from runtime.engine import gates
 from runtime.engine.forecast import Expected, Forecast
-from tests.unit.engine.world import NOON, config, host, job, knowledge
+from tests.unit.engine.in_memory import NOON, config, host, job, knowledge
 
 TILLS = [host(number, address=f"10.0.0.{number}", provider="arius") for number in (201, 202, 203, 204)]
 HUB = host(1, name="ACME-LOJA001-CONCENTRADOR", address="10.0.0.9", role="concentrator", provider="arius")

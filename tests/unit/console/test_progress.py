@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from runtime.cli.progress import Tally
 from runtime.domain.model import HostResult, Outcome, Reason
-from tests.unit.engine.world import host
+from tests.unit.engine.in_memory import host
 
 
 @dataclass

@@ -24,7 +24,7 @@ from runtime import main
 from runtime.adapters.ssh import remote
 from runtime.domain.errors import Transient
 from runtime.domain.model import Outcome, Reason
-from tests.unit.engine.world import MemorySession, Terminal
+from tests.unit.engine.in_memory import MemorySession, Terminal
 
 def name(code):
     module = code.co_filename.partition("/client_image/runtime/")[2].removesuffix(".py").replace("/", ".")

@@ -15,9 +15,9 @@ from runtime.engine import attempts
 from runtime.engine.attempts import ordinal, pause_before_next
 from runtime.engine.run import FanOut
 from runtime.process_one import process_one
-from tests.unit.engine import world
+from tests.unit.engine import in_memory
+from tests.unit.engine.in_memory import Terminal, World
 from tests.unit.engine.test_process_one import NAME, run, verdict
-from tests.unit.engine.world import Terminal, World
 
 REFUSED = Transient(Outcome.UNREACHABLE, Reason.REFUSED_CONNECTION, "10.0.0.1 port 22 refuses connections")
 SILENT = Transient(Outcome.UNREACHABLE, Reason.TIMEOUT, "10.0.0.1 port 22 does not answer")
@@ -31,7 +31,7 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refusing(error: HostError, times: int = 1000, **settings: Any) -> World:
-    return World({NAME: Terminal(refuse=error, refusals=times)}, document=world.config(ssh=settings))
+    return World({NAME: Terminal(refuse=error, refusals=times)}, document=in_memory.config(ssh=settings))
 
 
 @pytest.mark.parametrize("error", [REFUSED, SILENT], ids=["refused", "silent"])
@@ -51,7 +51,7 @@ def test_a_first_attempt_that_connects_is_not_recorded() -> None:
 
 
 def test_a_host_without_an_attempt_has_zero_attempts() -> None:
-    assert run(World({NAME: Terminal()}), host=world.host(role="proxy")).attempts == 0
+    assert run(World({NAME: Terminal()}), host=in_memory.host(role="proxy")).attempts == 0
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_connection_that_is_lost_in_a_stage_is_not_made_again() -> None:
 
 
 def test_silent_hosts_are_tried_again_only_when_no_host_waits_for_its_turn() -> None:
-    hosts = [world.host(200 + number) for number in range(6)]
+    hosts = [in_memory.host(200 + number) for number in range(6)]
 
     async def go() -> tuple[HostResult, ...]:
         one = World({host.name: Terminal(refuse=SILENT) for host in hosts})

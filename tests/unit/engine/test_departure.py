@@ -7,7 +7,7 @@ import pytest
 from runtime.domain.departure import SILENCE_S, Departure, Sign, Vigil
 from runtime.domain.model import LeftOut
 from runtime.domain.witnesses import WITNESSES, Neighbours, Place, Witness
-from tests.unit.engine.world import host
+from tests.unit.engine.in_memory import host
 
 OTHER = Witness("ACME-LOJA001-PDV202", "10.0.0.2", (22,))
 SETTLE = 60.0

@@ -9,12 +9,12 @@ from runtime.domain.model import Host, HostResult, Outcome, Reason
 from runtime.engine.run import FanOut
 from runtime.engine.stop import Stop
 from runtime.process_one import process_one
-from tests.unit.engine import world
-from tests.unit.engine.world import Terminal, World
+from tests.unit.engine import in_memory
+from tests.unit.engine.in_memory import Terminal, World
 
 
 def fleet(count: int) -> list[Host]:
-    return [world.host(200 + number) for number in range(count)]
+    return [in_memory.host(200 + number) for number in range(count)]
 
 
 def drive(

@@ -13,33 +13,35 @@ from runtime.domain.machines import grouped
 from runtime.domain.model import Allow, Deny, Host, Listing, Outcome, Reason, Selector, Verdict
 from runtime.domain.pipeline import Request
 from runtime.engine import gates
-from tests.unit.engine import world
+from tests.unit.engine import in_memory
 
 SALE = {"id": "sale", "start": "2026-03-10T08:00", "end": "2026-03-10T20:00", "reason": "sales day"}
 NIGHT = {"id": "night", "start": "2026-03-10T08:00", "end": "2026-03-11T06:00", "stores": [2]}
 
 
 def policy(**document: Any) -> gates.Policy:
-    return gates.policy(world.config(**document), world.knowledge().providers, ())
+    return gates.policy(in_memory.config(**document), in_memory.knowledge().providers, ())
 
 
 def early(
-    host: Host, document: dict[str, Any] | None = None, now: dt.datetime = world.NOON, **request: Any
+    host: Host, document: dict[str, Any] | None = None, now: dt.datetime = in_memory.NOON, **request: Any
 ) -> dict[str, Verdict]:
     action = request.pop("action", "set_value")
-    job = world.job(Request(action, **{"selector": Selector(all=True), **request}), world.config(**(document or {})))
+    job = in_memory.job(
+        Request(action, **{"selector": Selector(all=True), **request}), in_memory.config(**(document or {}))
+    )
     return dict(gates.early(host, job.binding(host.provider), job, policy(**(document or {})), now))
 
 
 def test_the_gates_before_a_connection_have_one_order_and_a_plain_host_passes_all() -> None:
-    found = early(world.host(provider="arius"))
+    found = early(in_memory.host(provider="arius"))
     assert list(found) == ["role", "rollout", "freeze", "time"]
     assert all(isinstance(verdict, Allow) for verdict in found.values())
 
 
 def test_each_gate_is_asked_whatever_another_one_said() -> None:
-    host = world.host(provider="zanthus", role="proxy")
-    found = early(host, {"freeze": [SALE]}, not_after=world.NOON)
+    host = in_memory.host(provider="zanthus", role="proxy")
+    found = early(host, {"freeze": [SALE]}, not_after=in_memory.NOON)
     assert all(isinstance(verdict, Deny) for verdict in found.values())
 
 
@@ -47,8 +49,8 @@ def test_each_gate_is_asked_whatever_another_one_said() -> None:
     ("seconds", "denied"), [(-1, False), (0, True), (1, True)], ids=["a second before", "at that instant", "after it"]
 )
 def test_a_run_starts_no_host_from_the_instant_of_its_not_after(seconds: int, denied: bool) -> None:
-    now = world.NOON + dt.timedelta(seconds=seconds)
-    verdict = early(world.host(provider="arius"), now=now, not_after=world.NOON)["time"]
+    now = in_memory.NOON + dt.timedelta(seconds=seconds)
+    verdict = early(in_memory.host(provider="arius"), now=now, not_after=in_memory.NOON)["time"]
     assert isinstance(verdict, Deny) is denied
     if isinstance(verdict, Deny):
         assert (verdict.outcome, verdict.reason, verdict.detail) == (Outcome.SKIPPED, Reason.REFUSED, "not_after")
@@ -71,28 +73,28 @@ def test_a_run_starts_no_host_from_the_instant_of_its_not_after(seconds: int, de
 def test_a_role_that_the_action_does_not_touch_is_refused_with_those_that_it_does(
     role: Role, roles: tuple[Role, ...], message: str
 ) -> None:
-    action = dataclasses.replace(world.SET, roles=frozenset(roles))
-    verdict = gates.role(world.host(role=role), action, policy())
+    action = dataclasses.replace(in_memory.SET, roles=frozenset(roles))
+    verdict = gates.role(in_memory.host(role=role), action, policy())
     assert verdict == Deny(Outcome.SKIPPED, Reason.PROTECTED_ROLE, message)
 
 
 def test_an_action_for_concentrators_may_touch_the_configured_ones() -> None:
-    action = dataclasses.replace(world.SET, roles=frozenset[Role]({"concentrator"}))
+    action = dataclasses.replace(in_memory.SET, roles=frozenset[Role]({"concentrator"}))
     rules = policy(concentrators=[{"address": "10.0.0.1"}])
-    assert gates.role(world.host(role="concentrator"), action, rules) == Allow("concentrator")
+    assert gates.role(in_memory.host(role="concentrator"), action, rules) == Allow("concentrator")
 
 
 def test_a_read_on_a_host_named_by_itself_that_is_in_the_rollout_needs_no_exemption() -> None:
     selector = Selector(names=("ACME-LOJA001-PDV201",))
-    verdict = gates.rolled_out(world.host(provider="arius"), world.LOOK, selector, policy())
+    verdict = gates.rolled_out(in_memory.host(provider="arius"), in_memory.LOOK, selector, policy())
     assert isinstance(verdict, Allow)
     assert verdict.note.startswith("arius is rolled out to 100 %")
 
 
 def test_a_host_outside_the_rollout_is_told_of_its_own_place_first() -> None:
-    twin = world.host(203, provider="zanthus")
-    host = grouped(Listing((world.host(provider="zanthus"), twin))).hosts[0]
-    verdict = gates.rolled_out(host, world.SET, Selector(all=True), policy())
+    twin = in_memory.host(203, provider="zanthus")
+    host = grouped(Listing((in_memory.host(provider="zanthus"), twin))).hosts[0]
+    verdict = gates.rolled_out(host, in_memory.SET, Selector(all=True), policy())
     assert isinstance(verdict, Deny)
     assert verdict.message.startswith("zanthus is rolled out to 0 %")
 
@@ -110,9 +112,11 @@ def test_a_host_outside_the_rollout_is_told_of_its_own_place_first() -> None:
 def test_the_freeze_that_lasts_longest_at_any_store_of_the_machine_counts(
     freezes: list[dict[str, Any]], stores: tuple[int, ...], message: str | None
 ) -> None:
-    entries = [world.host(200 + store, name=f"ACME-LOJA00{store}-PDV{200 + store}", store=store) for store in stores]
+    entries = [
+        in_memory.host(200 + store, name=f"ACME-LOJA00{store}-PDV{200 + store}", store=store) for store in stores
+    ]
     host = grouped(Listing(tuple(entries))).hosts[0]
-    verdict = gates.frozen(host, world.SET, policy(freeze=freezes), world.NOON.astimezone(dt.UTC))
+    verdict = gates.frozen(host, in_memory.SET, policy(freeze=freezes), in_memory.NOON.astimezone(dt.UTC))
     if message is None:
         assert isinstance(verdict, Allow)
     else:
@@ -132,5 +136,5 @@ def test_the_freeze_that_lasts_longest_at_any_store_of_the_machine_counts(
     ],
 )
 def test_a_busy_terminal_is_only_looked_at(effect: Any, answer: str, allowed: bool) -> None:
-    verdict = gates.busy(dataclasses.replace(world.SET, effect=effect), answer)
+    verdict = gates.busy(dataclasses.replace(in_memory.SET, effect=effect), answer)
     assert verdict == (Allow() if allowed else Deny(Outcome.SKIPPED, Reason.TERMINAL_BUSY, "in use: sale open"))

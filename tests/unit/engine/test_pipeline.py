@@ -14,14 +14,14 @@ from runtime.domain.errors import UsageFault
 from runtime.domain.model import Selector
 from runtime.domain.pipeline import Request, RunPlan, configured
 from runtime.domain.providers import Provider
-from tests.unit.engine import world
+from tests.unit.engine import in_memory
 
 ALL = Selector(all=True)
 
 
 def resolve(action: str, document: dict[str, Any] | None = None, known: Any = None, **request: Any) -> RunPlan:
     request.setdefault("selector", ALL)
-    return world.job(Request(action, **request), world.config(**(document or {})), known=known)
+    return in_memory.job(Request(action, **request), in_memory.config(**(document or {})), known=known)
 
 
 @pytest.mark.parametrize("name", ["set_value", "old_set", "SET_VALUE", "term_set", " Term_Set "])
@@ -46,7 +46,7 @@ def test_a_provider_is_known_in_any_case() -> None:
 
 
 def test_a_canonical_name_is_never_ambiguous() -> None:
-    known = world.knowledge()
+    known = in_memory.knowledge()
     others = {name: Provider(id=name, display_name=name, actions={"old_look": means}) for name, means in
               (("one", "set_value"), ("two", "climb_up"))}  # fmt: skip
     known = dataclasses.replace(known, providers={**known.providers, **others})
@@ -58,7 +58,7 @@ def test_given_options_are_in_the_job_and_others_have_defaults() -> None:
     assert (plain.action, plain.asked, plain.action_version) == ("set_value", "old_set", "1.0.0")
     assert (plain.origin, plain.actor, plain.purpose, plain.agent_id) == ("manual", "", "", "agent-1")
     assert (plain.dry_run, plain.ignore_missing, plain.provider, plain.compat_mode) == (False, False, None, "warn")
-    assert plain.started_at == world.NOON
+    assert plain.started_at == in_memory.NOON
     assert plain.run_id
     assert plain.run_id not in (resolve("old_set").info.run_id, plain.correlation_id)
 
@@ -141,19 +141,19 @@ def test_lists_and_maps_come_from_a_command_line_as_json() -> None:
         numbers: tuple[int, ...] = ()
         labels: dict[str, int] = Field(default_factory=dict)
 
-    known = world.knowledge(dataclasses.replace(world.SET, params=Several))
+    known = in_memory.knowledge(dataclasses.replace(in_memory.SET, params=Several))
     job = resolve("set_value", known=known, params={"numbers": "[1, 2]", "labels": '{"a": 1}'})
     assert job.info.params == {"numbers": [1, 2], "labels": {"a": 1}}
 
 
 def test_a_wrong_parameter_is_refused_with_the_actions_own_parameters() -> None:
     with pytest.raises(UsageFault) as caught:
-        resolve("shutdown_endpoint", known=world.knowledge(shutdown_endpoint.ACTION), params={"window": "x"})
+        resolve("shutdown_endpoint", known=in_memory.knowledge(shutdown_endpoint.ACTION), params={"window": "x"})
     assert caught.value.advice == "parameters of this action: exceptions, settle, windows"
 
 
 def test_providers_are_named_and_bound_in_the_order_of_their_names() -> None:
-    known = world.knowledge()
+    known = in_memory.knowledge()
     known = dataclasses.replace(known, providers=dict(reversed([*known.providers.items()])))
     assert list(resolve("set_value", known=known).bindings) == ["arius", "zanthus"]
     with pytest.raises(UsageFault) as caught:
@@ -162,9 +162,9 @@ def test_providers_are_named_and_bound_in_the_order_of_their_names() -> None:
 
 
 def test_the_documents_parameters_of_an_action_are_readable_without_a_run() -> None:
-    document = world.config(actions={"old_set": {"params": {"wanted": "from network"}}})
-    assert configured(world.SET, document, world.knowledge()) == {"wanted": "from network"}
-    assert configured(world.LOOK, document, world.knowledge()) == {}
+    document = in_memory.config(actions={"old_set": {"params": {"wanted": "from network"}}})
+    assert configured(in_memory.SET, document, in_memory.knowledge()) == {"wanted": "from network"}
+    assert configured(in_memory.LOOK, document, in_memory.knowledge()) == {}
 
 
 REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
@@ -261,7 +261,7 @@ def test_an_override_counts_under_every_name_of_both_actions(asked: str, replace
 
 
 def test_a_networks_override_by_an_alias_has_priority_over_the_providers_own() -> None:
-    known = world.knowledge()
+    known = in_memory.knowledge()
     zanthus = Provider(id="zanthus", display_name="Zanthus", overrides={"set_value": "climb_up"})
     known = dataclasses.replace(known, providers={**known.providers, "zanthus": zanthus})
     assert resolve("set_value", known=known).binding("zanthus").action.name == "climb_up"
@@ -303,9 +303,9 @@ def test_an_override_to_a_disabled_action_is_refused_with_the_override() -> None
 
 
 def test_two_actions_cannot_share_a_name() -> None:
-    twin = dataclasses.replace(world.LOOK, name="twin")
+    twin = dataclasses.replace(in_memory.LOOK, name="twin")
     with pytest.raises(ValueError, match="old_look"):
-        world.knowledge(world.LOOK, twin)
+        in_memory.knowledge(in_memory.LOOK, twin)
 
 
 def test_the_command_line_may_tighten_the_mode() -> None:
@@ -319,14 +319,14 @@ def test_the_network_may_be_named_in_any_case(network: str) -> None:
 
 def test_exceptions_are_added_to_the_networks_and_never_removed() -> None:
     document = {"actions": {"shutdown_endpoint": {"params": {"exceptions": ["ACME-LOJA001-PDV201"]}}}}
-    known = world.knowledge(shutdown_endpoint.ACTION)
+    known = in_memory.knowledge(shutdown_endpoint.ACTION)
     job = resolve("shutdown_endpoint", document, known, params={"exceptions": '["10.0.0.9"]'})
     assert job.info.params["exceptions"] == ["ACME-LOJA001-PDV201", "10.0.0.9"]
 
 
 @pytest.mark.parametrize("name", ["shutdown_endpoint", "pdv_shutdown", "shutdown_host"])
 def test_exceptions_count_under_every_name_of_the_action_and_add_up(name: str) -> None:
-    known = world.knowledge(shutdown_endpoint.ACTION)
+    known = in_memory.knowledge(shutdown_endpoint.ACTION)
     only = {"actions": {name: {"params": {"exceptions": ["10.0.0.9"]}}}}
     assert resolve("shutdown_endpoint", only, known).info.params["exceptions"] == ["10.0.0.9"]
     both = {"actions": {"pdv_shutdown": {"params": {"exceptions": ["10.0.0.8"]}}, **only["actions"]}}
@@ -335,7 +335,7 @@ def test_exceptions_count_under_every_name_of_the_action_and_add_up(name: str) -
 
 
 def test_a_name_that_two_providers_use_differently_is_ambiguous_and_stops_no_other_run() -> None:
-    known = world.knowledge()
+    known = in_memory.knowledge()
     other = Provider(id="other", display_name="Other", actions={"term_set": "look_at_value"})
     known = dataclasses.replace(known, providers={**known.providers, "other": other})
     assert resolve("set_value", known=known).info.action == "set_value"

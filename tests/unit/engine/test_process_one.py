@@ -21,14 +21,14 @@ from runtime.domain.machines import grouped
 from runtime.domain.model import HOST_KEY, IDENTITY, Host, HostResult, Listing, Outcome, Reason, Selector
 from runtime.domain.witnesses import Witness
 from runtime.process_one import process_one
-from tests.unit.engine import world
-from tests.unit.engine.world import NOON, Terminal, World
+from tests.unit.engine import in_memory
+from tests.unit.engine.in_memory import NOON, Terminal, World
 
 NAME = "ACME-LOJA001-PDV201"
 
 
 def run(one: World, action: str = "set_value", host: Any = None, **request: Any) -> HostResult:
-    return asyncio.run(process_one(host or world.host(), one.context(action, **request)))
+    return asyncio.run(process_one(host or in_memory.host(), one.context(action, **request)))
 
 
 def verdict(result: HostResult) -> tuple[str, str, str]:
@@ -64,11 +64,11 @@ def _asks_for_a_receipt(facts: Facts, params: BaseModel, host: Host) -> Stage:
 @pytest.mark.parametrize(
     ("action", "said"),
     [
-        (dataclasses.replace(world.SET, effect="read"), "only reads"),
-        (dataclasses.replace(world.SET, decide=_asks_for_a_receipt), "which no terminal gives"),
-        (dataclasses.replace(world.SET, decide=_delivers_rows), "deliver has rows steps"),
-        (dataclasses.replace(world.SET, steps=("file",)), "set has script steps, which set_value does not declare"),
-        (dataclasses.replace(world.SET, decide=world.power_off), "by gone, which set_value does not declare"),
+        (dataclasses.replace(in_memory.SET, effect="read"), "only reads"),
+        (dataclasses.replace(in_memory.SET, decide=_asks_for_a_receipt), "which no terminal gives"),
+        (dataclasses.replace(in_memory.SET, decide=_delivers_rows), "deliver has rows steps"),
+        (dataclasses.replace(in_memory.SET, steps=("file",)), "set has script steps, which set_value does not declare"),
+        (dataclasses.replace(in_memory.SET, decide=in_memory.power_off), "by gone, which set_value does not declare"),
     ],
     ids=[
         "a read that asks to apply",
@@ -79,7 +79,7 @@ def _asks_for_a_receipt(facts: Facts, params: BaseModel, host: Host) -> Stage:
     ],
 )
 def test_a_stage_that_does_not_fit_its_action_or_subject_writes_nothing(action: Action, said: str) -> None:
-    one = World({NAME: Terminal()}, known=world.knowledge(action))
+    one = World({NAME: Terminal()}, known=in_memory.knowledge(action))
     result = run(one)
     assert verdict(result) == ("failed", "internal", "")
     assert said in result.message
@@ -106,48 +106,48 @@ def freeze(**fields: Any) -> dict[str, Any]:
 
 
 def never(one: World) -> Host:
-    one.document = world.config(rollout={"arius": {"percent": 100, "never": [NAME]}})
-    return world.host()
+    one.document = in_memory.config(rollout={"arius": {"percent": 100, "never": [NAME]}})
+    return in_memory.host()
 
 
 def frozen(one: World) -> dict[str, Any]:
-    one.document = world.config(freeze=[freeze()])
+    one.document = in_memory.config(freeze=[freeze()])
     return {}
 
 
 REFUSALS: dict[str, tuple[Callable[[World], dict[str, Any]], str, tuple[str, str, str]]] = {
     "a concentrator by role": (
-        lambda one: {"host": world.host(role="concentrator")},
+        lambda one: {"host": in_memory.host(role="concentrator")},
         "set_value",
         ("skipped", "protected_role", ""),
     ),
     "a role nobody named": (
-        lambda one: {"host": world.host(role="other")},
+        lambda one: {"host": in_memory.host(role="other")},
         "set_value",
         ("skipped", "protected_role", ""),
     ),
     "no usable address": (
-        lambda one: {"host": world.host(address="", problem="no agent interface")},
+        lambda one: {"host": in_memory.host(address="", problem="no agent interface")},
         "set_value",
         ("unreachable", "no_address", ""),
     ),
     "a provider at 0 %": (
-        lambda one: {"host": world.host(provider="zanthus")},
+        lambda one: {"host": in_memory.host(provider="zanthus")},
         "set_value",
         ("skipped", "rollout_excluded", ""),
     ),
     "an unknown provider": (
-        lambda one: {"host": world.host(provider="who")},
+        lambda one: {"host": in_memory.host(provider="who")},
         "set_value",
         ("skipped", "rollout_excluded", ""),
     ),
     "a read on many at 0 %": (
-        lambda one: {"host": world.host(provider="zanthus")},
+        lambda one: {"host": in_memory.host(provider="zanthus")},
         "look_at_value",
         ("skipped", "rollout_excluded", ""),
     ),
     "a change on a host named by itself at 0 %": (
-        lambda one: {"host": world.host(provider="zanthus"), "selector": Selector(names=(NAME,))},
+        lambda one: {"host": in_memory.host(provider="zanthus"), "selector": Selector(names=(NAME,))},
         "set_value",
         ("skipped", "rollout_excluded", ""),
     ),
@@ -173,7 +173,7 @@ def test_a_gate_refuses_before_any_connection(case: str) -> None:
     prepare, action, expected = REFUSALS[case]
     one = World({NAME: Terminal()})
     request = prepare(one)
-    host = request.pop("host", world.host())
+    host = request.pop("host", in_memory.host())
     context = one.context(action, **request)
     result = asyncio.run(process_one(host, context))
     assert verdict(result) == expected
@@ -183,36 +183,36 @@ def test_a_gate_refuses_before_any_connection(case: str) -> None:
 
 
 def test_a_frozen_store_is_not_changed_and_can_be_read() -> None:
-    one = World({NAME: Terminal()}, document=world.config(freeze=[freeze()]))
+    one = World({NAME: Terminal()}, document=in_memory.config(freeze=[freeze()]))
     assert verdict(run(one)) == ("skipped", "frozen", "sale")
     assert verdict(run(one, "look_at_value")) == ("ok", "done", "")
 
 
 def test_a_freeze_that_begins_during_the_run_stops_the_next_stage() -> None:
-    one = World({NAME: Terminal()}, document=world.config(freeze=[freeze(start="2026-03-10T12:00:30")]))
+    one = World({NAME: Terminal()}, document=in_memory.config(freeze=[freeze(start="2026-03-10T12:00:30")]))
     one.terminals[NAME].on_look = lambda: one.clock.advance(60)
     assert verdict(run(one)) == ("skipped", "frozen", "sale")
     assert one.terminals[NAME].written == 0
 
 
 def test_a_configured_concentrator_is_protected_by_address_and_by_name_whatever_its_role_says() -> None:
-    by_address = World({NAME: Terminal()}, document=world.config(concentrators=[{"address": "10.0.0.1"}]))
+    by_address = World({NAME: Terminal()}, document=in_memory.config(concentrators=[{"address": "10.0.0.1"}]))
     by_name = World(
-        {NAME: Terminal()}, document=world.config(concentrators=[{"address": "10.9.9.9", "name": NAME.lower()}])
+        {NAME: Terminal()}, document=in_memory.config(concentrators=[{"address": "10.9.9.9", "name": NAME.lower()}])
     )
     for one in (by_address, by_name):
         assert verdict(run(one)) == ("skipped", "protected_role", "")
     visible = World(
-        {NAME: Terminal()}, document=world.config(concentrators=[{"address": "10.9.9.9", "name": "servidor"}])
+        {NAME: Terminal()}, document=in_memory.config(concentrators=[{"address": "10.9.9.9", "name": "servidor"}])
     )
-    assert verdict(run(visible, host=world.host(display_name="Servidor"))) == ("skipped", "protected_role", "")
+    assert verdict(run(visible, host=in_memory.host(display_name="Servidor"))) == ("skipped", "protected_role", "")
 
 
 @pytest.mark.parametrize("kind", ["concentrator", "proxy"])
 def test_a_host_that_shares_a_machine_with_a_protected_one_is_not_changed(kind: Any) -> None:
     one = World({NAME: Terminal()})
-    server = world.host(1, name="ACME-LOJA001-HUB", role=kind)
-    result = run(one, host=grouped(Listing((world.host(),), (server,))).hosts[0])
+    server = in_memory.host(1, name="ACME-LOJA001-HUB", role=kind)
+    result = run(one, host=grouped(Listing((in_memory.host(),), (server,))).hosts[0])
     assert verdict(result) == ("skipped", "protected_role", "")
     assert f"ACME-LOJA001-HUB (both have the address 10.0.0.1), a {kind}" in result.message
     assert one.terminals[NAME].scripts == []
@@ -227,13 +227,13 @@ def test_a_key_that_was_pinned_at_this_login_is_reported_and_a_known_one_is_not(
 
 def test_a_read_of_an_explicitly_named_host_passes_the_rollout_with_a_record() -> None:
     one = World({NAME: Terminal(value="x")})
-    result = run(one, "look_at_value", host=world.host(provider="zanthus"), selector=Selector(names=(NAME,)))
+    result = run(one, "look_at_value", host=in_memory.host(provider="zanthus"), selector=Selector(names=(NAME,)))
     assert verdict(result) == ("ok", "done", "")
     assert "without the rollout" in next(gate.text for gate in result.gates if gate.gate == "rollout")
 
 
 def test_a_locked_host_is_skipped_with_the_holders_name_and_a_read_needs_no_lock() -> None:
-    one = World({NAME: Terminal()}, locks=world.MemoryLocks({NAME: "held by run 7"}))
+    one = World({NAME: Terminal()}, locks=in_memory.MemoryLocks({NAME: "held by run 7"}))
     result = run(one)
     assert verdict(result) == ("skipped", "host_locked", "")
     assert "run 7" in result.message
@@ -242,8 +242,8 @@ def test_a_locked_host_is_skipped_with_the_holders_name_and_a_read_needs_no_lock
 
 def test_a_machine_is_busy_when_any_of_its_providers_busy_checks_finds_it_busy() -> None:
     one = World({NAME: Terminal()}, busy={"arius": "arius-check", "zanthus": "exit 0; zanthus-check"})
-    twin = world.host(203, provider="zanthus", left_out="disabled")
-    run(one, host=grouped(Listing((world.host(),), (twin,))).hosts[0])
+    twin = in_memory.host(203, provider="zanthus", left_out="disabled")
+    run(one, host=grouped(Listing((in_memory.host(),), (twin,))).hosts[0])
     (asked,) = {script for script in one.terminals[NAME].scripts if script.startswith("busy")}
     assert "(\narius-check\n)\n(\nexit 0; zanthus-check\n)" in asked
 
@@ -260,7 +260,7 @@ def test_a_machine_is_busy_when_any_of_its_providers_busy_checks_finds_it_busy()
 def test_the_compatibility_mode_decides_about_unknown_systems(
     mode: str, effect_action: str, expected: tuple[str, str, str]
 ) -> None:
-    one = World({NAME: Terminal()}, document=world.config(compatibility={"mode": mode}))
+    one = World({NAME: Terminal()}, document=in_memory.config(compatibility={"mode": mode}))
     result = run(one, effect_action)
     assert (result.outcome.value, result.reason.value) == expected[:2]
     assert result.compatibility["mode"] == mode
@@ -306,7 +306,7 @@ def test_each_connection_failure_has_its_own_outcome(case: str) -> None:
 @pytest.mark.parametrize("then", ["still needed", "lost"])
 def test_a_failed_step_is_reported_with_the_terminals_state_after_it(then: str) -> None:
     def explained(facts: Any, params: Any, host: Any) -> Any:
-        stage = world.decide(facts, params, host)
+        stage = in_memory.decide(facts, params, host)
         return (
             dataclasses.replace(stage, why=f"value is {facts.observed['value']}") if isinstance(stage, Stage) else stage
         )
@@ -315,7 +315,9 @@ def test_a_failed_step_is_reported_with_the_terminals_state_after_it(then: str) 
     terminal.on_step = lambda: setattr(
         terminal, *(("value", "stuck") if then == "still needed" else ("lose_on", "facts"))
     )
-    result = run(World({NAME: terminal}, known=world.knowledge(dataclasses.replace(world.SET, decide=explained))))
+    result = run(
+        World({NAME: terminal}, known=in_memory.knowledge(dataclasses.replace(in_memory.SET, decide=explained)))
+    )
     assert verdict(result) == ("failed", "step_failed", "set")
     more = "; value is stuck" if then == "still needed" else ""
     assert result.message == f"set: set value failed with exit 9: step says no{more}"
@@ -377,8 +379,8 @@ def test_a_clock_that_jumps_during_the_run_stops_what_writes_and_not_what_reads(
     one = World({NAME: Terminal()})
     writing, reading = one.context(), one.context("look_at_value")
     one.clock.jump(3 * 3600)
-    assert verdict(asyncio.run(process_one(world.host(), writing))) == ("skipped", "refused", "clock_jumped")
-    assert asyncio.run(process_one(world.host(), reading)).outcome is Outcome.OK
+    assert verdict(asyncio.run(process_one(in_memory.host(), writing))) == ("skipped", "refused", "clock_jumped")
+    assert asyncio.run(process_one(in_memory.host(), reading)).outcome is Outcome.OK
     assert one.terminals[NAME].written == 0
 
 
@@ -388,7 +390,7 @@ def test_after_a_stop_no_host_is_started() -> None:
 
     async def stopped() -> HostResult:
         context.stop.request(Reason.OPERATOR, "cancelled by ana")
-        return await process_one(world.host(), context)
+        return await process_one(in_memory.host(), context)
 
     result = asyncio.run(stopped())
     assert verdict(result) == ("cancelled", "operator", "")
@@ -399,25 +401,25 @@ def test_an_internal_error_is_a_failed_host_and_not_a_crash() -> None:
     def broken(*_: Any) -> Any:
         raise KeyError("oops")
 
-    action = dataclasses.replace(world.SET, decide=broken)
-    one = World({NAME: Terminal()}, known=world.knowledge(action))
+    action = dataclasses.replace(in_memory.SET, decide=broken)
+    one = World({NAME: Terminal()}, known=in_memory.knowledge(action))
     result = run(one)
     assert verdict(result) == ("failed", "internal", "KeyError")
 
 
 def test_a_read_action_cannot_write_even_if_it_returns_a_stage() -> None:
-    liar = dataclasses.replace(world.LOOK, decide=world.decide, params=world.Settings)
-    one = World({NAME: Terminal()}, known=world.knowledge(liar))
+    liar = dataclasses.replace(in_memory.LOOK, decide=in_memory.decide, params=in_memory.Settings)
+    one = World({NAME: Terminal()}, known=in_memory.knowledge(liar))
     assert verdict(run(one, "look_at_value")) == ("failed", "internal", "")
     assert one.terminals[NAME].written == 0
 
 
 def test_a_stage_whose_window_is_over_is_not_started() -> None:
     def late(facts: Any, params: Any, host: Any) -> Any:
-        stage = world.decide(facts, params, host)
+        stage = in_memory.decide(facts, params, host)
         return dataclasses.replace(stage, valid_until=NOON) if isinstance(stage, Stage) else stage
 
-    one = World({NAME: Terminal()}, known=world.knowledge(dataclasses.replace(world.SET, decide=late)))
+    one = World({NAME: Terminal()}, known=in_memory.knowledge(dataclasses.replace(in_memory.SET, decide=late)))
     assert verdict(run(one)) == ("skipped", "refused", "too_late")
     assert one.terminals[NAME].written == 0
 
@@ -489,7 +491,7 @@ def test_a_till_that_becomes_busy_while_it_is_changed_is_still_confirmed() -> No
 
 
 def test_a_freeze_that_begins_between_two_stages_leaves_a_failed_host_not_a_skipped_one() -> None:
-    one = World({NAME: Terminal()}, document=world.config(freeze=[freeze(start="2026-03-10T12:00:30")]))
+    one = World({NAME: Terminal()}, document=in_memory.config(freeze=[freeze(start="2026-03-10T12:00:30")]))
     one.terminals[NAME].on_step = lambda: one.clock.advance(60)
     result = run(one, "climb_up")
     assert verdict(result) == ("failed", "not_converged", "sale")
@@ -532,7 +534,7 @@ def test_a_deadline_after_the_steps_and_before_the_proof_is_unknown() -> None:
 def test_a_host_cut_off_after_the_steps_and_before_the_proof_is_unknown() -> None:
     async def cut() -> HostResult:
         one = World({NAME: Terminal(hang_on_confirm=True)})
-        task = asyncio.create_task(process_one(world.host(), one.context("power_off")))
+        task = asyncio.create_task(process_one(in_memory.host(), one.context("power_off")))
         await asyncio.sleep(0.5)
         one.stop.request(Reason.OPERATOR, "cancelled by ana")
         task.cancel()
@@ -552,7 +554,7 @@ def test_a_cancellation_from_inside_a_library_still_gives_the_host_an_outcome() 
 
 
 def test_a_truncated_answer_is_not_taken_for_a_complete_one() -> None:
-    class Short(world.MemorySession):
+    class Short(in_memory.MemorySession):
         async def run(self, *args: Any, **kwargs: Any) -> Any:
             return dataclasses.replace(await super().run(*args, **kwargs), truncated=True)
 
@@ -567,8 +569,8 @@ CLONE = Kin(fingerprint="SHA256:abc", same_key=("acme-loja001-pdv202",))
 
 def cloned(hostname: str, kin: Kin = CLONE) -> World:
     """PDV201 behind a key that PDV202 has too, and a machine that calls itself `hostname`."""
-    one = World({NAME: Terminal(facts=world.FACTS.replace(b"hostname=till", f"hostname={hostname}".encode()))})
-    one.entries = (world.host(201), world.host(202, address="10.0.0.2"))
+    one = World({NAME: Terminal(facts=in_memory.FACTS.replace(b"hostname=till", f"hostname={hostname}".encode()))})
+    one.entries = (in_memory.host(201), in_memory.host(202, address="10.0.0.2"))
     one.identities.known[NAME] = kin
     return one
 

@@ -12,7 +12,7 @@ from runtime.domain.errors import UsageFault
 from runtime.domain.model import Host, Listing, Selector
 from runtime.domain.names import parse_terminal
 from runtime.domain.selection import select
-from tests.unit.engine.world import host
+from tests.unit.engine.in_memory import host
 
 FLEET = [
     host(20, address="10.0.0.20", groups=("ACME",)),

@@ -19,8 +19,8 @@ from runtime.domain.sources import ApiCall, NetworkFacts, Query, Row, SourceFact
 from runtime.engine.concentrator import Concentrators
 from runtime.engine.network import Networks
 from runtime.engine.run import Listener, execute
-from tests.unit.engine import world
-from tests.unit.engine.world import World
+from tests.unit.engine import in_memory
+from tests.unit.engine.in_memory import World
 
 HUB = {"address": "10.0.0.100", "name": "ACME-LOJA001-HUB", "store": 1}
 OTHER = {"address": "10.0.2.100", "name": "ACME-LOJA002-HUB", "store": 2}
@@ -145,11 +145,11 @@ class Parts:
 
 class Inventory:
     def read(self, selector: Selector) -> Listing:
-        return Listing((world.host(201), world.host(202)))
+        return Listing((in_memory.host(201), in_memory.host(202)))
 
 
 def run(one: World, parts: Parts, action: Action = COLLECT, **request: Any) -> RunReport:
-    one.known = world.knowledge(action)
+    one.known = in_memory.knowledge(action)
     context = dataclasses.replace(
         one.context(action.name, **request),
         drivers={
@@ -165,7 +165,7 @@ def run(one: World, parts: Parts, action: Action = COLLECT, **request: Any) -> R
 
 def of_hub(parts: Parts, action: Action = COLLECT, **request: Any) -> HostResult:
     """The outcome at one concentrator, or of the network."""
-    (result,) = run(World({}, document=world.config(concentrators=[HUB])), parts, action, **request).results
+    (result,) = run(World({}, document=in_memory.config(concentrators=[HUB])), parts, action, **request).results
     return result
 
 
@@ -326,7 +326,7 @@ def test_a_stage_that_leaves_the_watermark_where_it_is_is_not_delivered() -> Non
 
 
 def test_two_collections_of_one_action_at_a_concentrator_never_run_at_once() -> None:
-    parts, one = Parts(rows(1)), World({}, document=world.config(concentrators=[HUB]))
+    parts, one = Parts(rows(1)), World({}, document=in_memory.config(concentrators=[HUB]))
     one.locks.holders = {"ACME-LOJA001-HUB": "locked by run 7"}
     (result,) = run(one, parts).results
     assert verdict(result) == ("skipped", "host_locked", "")
@@ -335,11 +335,11 @@ def test_two_collections_of_one_action_at_a_concentrator_never_run_at_once() -> 
 
 
 def test_filters_select_among_the_concentrators_of_the_configuration() -> None:
-    one = World({}, document=world.config(concentrators=[HUB, OTHER]))
+    one = World({}, document=in_memory.config(concentrators=[HUB, OTHER]))
     report = run(one, Parts(), selector=Selector(stores=(2,)))
     assert [(result.host.name, result.host.role) for result in report.results] == [("ACME-LOJA002-HUB", "concentrator")]
     with pytest.raises(NoHostMatched):
-        run(World({}, document=world.config(concentrators=[HUB])), Parts(), selector=Selector(stores=(2,)))
+        run(World({}, document=in_memory.config(concentrators=[HUB])), Parts(), selector=Selector(stores=(2,)))
 
 
 # -- a network
@@ -365,7 +365,7 @@ def test_a_network_is_not_changed_by_a_dry_run_or_in_a_freeze() -> None:
     parts = Parts()
     assert verdict(of_hub(parts, MACRO, dry_run=True)) == ("would_change", "dry_run", "")
     freeze = {"id": "sale", "start": "2026-03-10T08:00", "end": "2026-03-10T20:00", "reason": "sales day"}
-    (result,) = run(World({}, document=world.config(freeze=[freeze])), parts, MACRO).results
+    (result,) = run(World({}, document=in_memory.config(freeze=[freeze])), parts, MACRO).results
     assert verdict(result) == ("skipped", "frozen", "sale")
     assert parts.log == ["connect ACME"]
 
@@ -404,14 +404,14 @@ def test_an_api_that_is_late_fails_before_a_change_and_is_unknown_after_one() ->
 
 
 def test_a_provider_cannot_replace_an_action_by_one_on_another_kind_of_subject() -> None:
-    one = World({}, document=world.config(overrides={"arius": {"set_value": "set_macro"}}))
-    one.known = world.knowledge(world.SET, MACRO)
+    one = World({}, document=in_memory.config(overrides={"arius": {"set_value": "set_macro"}}))
+    one.known = in_memory.knowledge(in_memory.SET, MACRO)
     with pytest.raises(UsageFault, match="a network instead of a terminal"):
         one.context("set_value")
 
 
 def test_a_subject_that_nothing_drives_is_an_outcome_and_not_a_crash() -> None:
-    one = World({}, known=world.knowledge(COLLECT), document=world.config(concentrators=[HUB]))
+    one = World({}, known=in_memory.knowledge(COLLECT), document=in_memory.config(concentrators=[HUB]))
     context = one.context("collect_rows")
     listener = Listener(selected=lambda job, hosts: None, result=lambda result: None)
     report, _ = asyncio.run(execute(context.job, context, Inventory(), one.document, listener))

@@ -8,8 +8,8 @@ import pytest
 
 from runtime.domain.model import Outcome
 from runtime.domain.storage import storage_of
+from tests.unit.engine.in_memory import FACTS, Terminal, World
 from tests.unit.engine.test_process_one import NAME, run, verdict
-from tests.unit.engine.world import FACTS, Terminal, World
 
 PROC = "proc /proc proc rw,nosuid,nodev,noexec,relatime 0 0"
 LIVE = (  # an Ubuntu 22.04 that runs from its installation medium

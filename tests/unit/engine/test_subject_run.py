@@ -17,8 +17,8 @@ from runtime.domain.errors import HostError, Permanent, Transient
 from runtime.domain.facts import Facts
 from runtime.domain.model import IDENTITY, Change, Host, HostResult, Outcome, Reason, Selector
 from runtime.domain.ports import Answer
-from tests.unit.engine import world
-from tests.unit.engine.world import NOON, MemorySession, Terminal, World
+from tests.unit.engine import in_memory
+from tests.unit.engine.in_memory import NOON, MemorySession, Terminal, World
 
 NAME = "ACME-LOJA001-PDV201"
 
@@ -40,11 +40,11 @@ def deciding(*decisions: Decision, **fields: Any) -> Action:
 
 
 def scripted(action: Action, terminal: Terminal | None = None, **fields: Any) -> World:
-    return World({NAME: terminal or Terminal()}, known=world.knowledge(action), **fields)
+    return World({NAME: terminal or Terminal()}, known=in_memory.knowledge(action), **fields)
 
 
 def run(one: World, action: str = "scripted", **request: Any) -> HostResult:
-    return asyncio.run(engine.process_one(world.host(provider="arius"), one.context(action, **request)))
+    return asyncio.run(engine.process_one(in_memory.host(provider="arius"), one.context(action, **request)))
 
 
 def verdict(result: HostResult) -> tuple[str, str, str]:
@@ -288,7 +288,7 @@ def test_a_clock_that_jumped_before_the_host_stops_what_changes_before_any_conne
     one = scripted(deciding(Done(), effect=effect))
     context = one.context("scripted")
     one.clock.jump(seconds)
-    result = asyncio.run(engine.process_one(world.host(provider="arius"), context))
+    result = asyncio.run(engine.process_one(in_memory.host(provider="arius"), context))
     assert verdict(result) == (("skipped", "refused", "clock_jumped") if refused else ("ok", "done", ""))
     assert one.remote.connected == ([] if refused else [NAME])
     assert (result.gates[-1].gate, result.gates[-1].allowed) == (("time", False) if refused else ("busy", True))
@@ -301,7 +301,7 @@ def test_a_gate_of_time_that_closes_after_the_look_is_recorded_and_nothing_is_se
     later = {"id": "sale", "start": "2026-03-10T12:00:30", "end": "2026-03-10T20:00"}
     one = scripted(deciding(stage("first"), Done()))
     if document:
-        one.document = world.config(freeze=[later])
+        one.document = in_memory.config(freeze=[later])
     one.terminals[NAME].on_look = lambda: one.clock.advance(60)
     result = run(one, not_after=NOON + dt.timedelta(seconds=30))
     assert (result.gates[-1].gate, result.gates[-1].allowed) == (gate, False)
@@ -311,7 +311,7 @@ def test_a_gate_of_time_that_closes_after_the_look_is_recorded_and_nothing_is_se
 def test_a_cancellation_of_the_whole_process_is_passed_on() -> None:
     async def scene() -> None:
         one = scripted(deciding(Done()), Terminal(hang=True))
-        task = asyncio.create_task(engine.process_one(world.host(provider="arius"), one.context("scripted")))
+        task = asyncio.create_task(engine.process_one(in_memory.host(provider="arius"), one.context("scripted")))
         await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -321,7 +321,7 @@ def test_a_cancellation_of_the_whole_process_is_passed_on() -> None:
 
 
 def test_a_lock_is_recorded_when_it_is_held_and_when_it_is_not_had() -> None:
-    one = scripted(deciding(Done()), locks=world.MemoryLocks({NAME: "run 7 (set_value)"}))
+    one = scripted(deciding(Done()), locks=in_memory.MemoryLocks({NAME: "run 7 (set_value)"}))
     result = run(one)
     last = result.gates[-1]
     assert (last.gate, last.allowed, last.text) == ("lock", False, "run 7 (set_value)")
@@ -330,7 +330,7 @@ def test_a_lock_is_recorded_when_it_is_held_and_when_it_is_not_had() -> None:
 def test_a_change_keeps_its_machine_from_every_other_action() -> None:
     asked: list[tuple[str, str]] = []
 
-    class Recorded(world.MemoryLocks):
+    class Recorded(in_memory.MemoryLocks):
         @contextlib.asynccontextmanager
         async def try_lock(self, host: Host, owner: str, only: str = "") -> AsyncIterator[str | None]:
             asked.append((owner, only))
@@ -428,7 +428,7 @@ def test_a_script_runs_with_the_privilege_that_the_action_needs(needs_root: bool
             asked.append((timeout, privileged))
             return await super().run(sections, timeout=timeout, privileged=privileged)
 
-    terminal = Terminal(facts=world.FACTS.replace(b"0(root", who))
+    terminal = Terminal(facts=in_memory.FACTS.replace(b"0(root", who))
     result = run(scripted(deciding(Done(), needs_root=needs_root), terminal, session=Sudo))
     assert result.facts["privilege"] == privilege
     assert asked == [(5.0, needs_root)]
@@ -447,7 +447,7 @@ def test_an_action_without_a_look_of_its_own_is_decided_on_the_engines_facts() -
 
 
 def test_parameters_reach_the_look_as_quoted_variables() -> None:
-    class Several(world.Settings):
+    class Several(in_memory.Settings):
         """One of each kind."""
 
         on: bool = True

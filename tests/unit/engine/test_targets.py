@@ -13,7 +13,7 @@ from runtime.domain.names import parse_terminal
 from runtime.domain.pipeline import Request
 from runtime.domain.selection import select
 from runtime.domain.targets import missing, places, require_found
-from tests.unit.engine.world import config, host, job
+from tests.unit.engine.in_memory import config, host, job
 
 FLEET = [
     host(201, address="10.0.0.21", groups=("ACME", "Pilot"), tags=(("floor", "1"),), triggers=("7", "Down")),

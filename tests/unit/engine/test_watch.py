@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from runtime.adapters.presence.watch import NetworkWatch
 from runtime.domain.departure import Sign
 from runtime.domain.witnesses import Witness
-from tests.unit.engine.world import host
+from tests.unit.engine.in_memory import host
 
 WITNESS = Witness("gateway", "10.0.0.254", (443,))
 STRANGER = Witness("elsewhere", "203.0.113.9", (22,))

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from runtime.adapters.resolver import resolve, with_names_resolved
 from runtime.domain.machines import grouped
 from runtime.domain.model import Listing
-from tests.unit.engine.world import host
+from tests.unit.engine.in_memory import host
 
 BOOK = {"hub.example": ("10.0.0.1",), "both.example": ("10.0.0.2", "::ffff:10.0.0.3")}
 

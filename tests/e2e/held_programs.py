@@ -7,13 +7,13 @@ from tests.e2e.site import root_of
 from tests.harness.process import wait_until
 from tests.harness.terminals import Terminal
 
-PATIENCE_S = 120.0  # for what a busy machine may take; no test waits that long on purpose
-_MARKS = ("run/brake-reached", "run/brake-off")
+WAIT_S = 120.0  # for what a busy machine may take; no test waits that long on purpose
+_MARKS = ("run/held-reached", "run/held-off")
 
 
-def brake(terminal: Terminal, program: str) -> None:
+def hold(terminal: Terminal, program: str) -> None:
     """From now on `program` of /usr/bin waits before it does its work."""
-    _put_before(terminal, program, ":>/run/brake-reached\nuntil [ -e /run/brake-off ]; do sleep 0.1; done")
+    _put_before(terminal, program, ":>/run/held-reached\nuntil [ -e /run/held-off ]; do sleep 0.1; done")
 
 
 def hang_up_once(terminal: Terminal, program: str) -> None:
@@ -29,9 +29,9 @@ def _put_before(terminal: Terminal, program: str, text: str) -> None:
 
 
 def wait_held(terminal: Terminal) -> None:
-    """Wait until a process waits at the brake."""
+    """Wait until a process is held."""
     mark = root_of(terminal) / _MARKS[0]
-    wait_until(mark.exists, within=PATIENCE_S, what="the brake was reached")
+    wait_until(mark.exists, within=WAIT_S, what="a process is held")
 
 
 def release(terminal: Terminal) -> None:

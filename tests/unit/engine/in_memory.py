@@ -1,5 +1,4 @@
-"""A small world in memory for the engine: terminals that are dictionaries, a clock set by hand, a ledger that is a list.
-
+"""Everything that the engine meets, in memory: terminals that are dictionaries, a clock set by hand, a ledger that is a list.
 
 The real parts (sshd, SQLite, Zabbix) are in tests/integration; here are the cases that they cannot produce on demand.
 """
