@@ -56,13 +56,12 @@ def say(template: str, /, **values: object) -> Text:
 
     Without values the template is the sentence as it stands, braces included.
     """
-    kept = {name: value if type(value) in _KEPT else str(value) for name, value in values.items()} if values else values
-    return _restored(template.format_map(kept) if kept else template, template, "", kept)
+    return _filled(template, values)
 
 
 def plural(one: str, other: str, n: int, /, **values: object) -> Text:
     """A sentence that depends on the number ``n``, which is ``{n}`` in the templates: ``plural("{n} host", "{n} hosts", 3)``."""
-    text = say(one if n == 1 else other, n=n, **values)
+    text = _filled(one if n == 1 else other, {"n": n, **values})
     text.template, text.other = one, other
     return text
 
@@ -84,6 +83,22 @@ def some_of(parts: Sequence[str], at_most: int, separator: str = ", ") -> str:
     if more <= 0:
         return joined(parts, separator)
     return say("{some} and {n} more", some=joined(parts[:at_most], separator), n=more)
+
+
+def all_of(parts: Sequence[str]) -> str:
+    """``A and B and C``. A Text when there are several, or when the only part is one."""
+    found = parts[0] if parts else ""
+    for part in parts[1:]:
+        found = say("{some} and {last}", some=found, last=part)
+    return found
+
+
+def one_of(parts: Sequence[str]) -> str:
+    """As :func:`all_of`, with "or"."""
+    found = parts[0] if parts else ""
+    for part in parts[1:]:
+        found = say("{some} or {last}", some=found, last=part)
+    return found
 
 
 def recognised(text: str, sentences: Sequence[Text]) -> str:
@@ -128,6 +143,11 @@ def made(template: str, other: str, values: Mapping[str, Value]) -> Text:
     text = _restored("", template, other, values)
     english = _english(text)
     return _restored(english.format_map(values) if values else english, template, other, values)
+
+
+def _filled(template: str, values: Mapping[str, object]) -> Text:
+    kept = {name: value if type(value) in _KEPT else str(value) for name, value in values.items()} if values else {}
+    return _restored(template.format_map(kept) if kept else template, template, "", kept)
 
 
 def _restored(english: str, template: str, other: str, values: Mapping[str, Any]) -> Text:

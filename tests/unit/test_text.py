@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 import pytest
 
 from contracts.languages import LANGUAGES
-from contracts.text import Catalogue, Text, in_language, joined, plural, say, some_of
+from contracts.text import Catalogue, Text, all_of, in_language, joined, one_of, plural, say, some_of
 from runtime.domain.errors import RunError
 
 PORTUGUESE = Catalogue(
@@ -19,6 +19,8 @@ PORTUGUESE = Catalogue(
         "frozen": ("congelado",),
         "{host} was skipped: {why}": ("{host} foi ignorado: {why}",),
         "{some} and {n} more": ("{some} e mais {n}",),
+        "{some} and {last}": ("{some} e {last}",),
+        "{some} or {last}": ("{some} ou {last}",),
         "broken {name}": ("{nome} quebrado",),
         "unclosed {name}": ("{name",),
     },
@@ -102,6 +104,9 @@ def test_joined_and_counted_parts_are_translated_one_by_one() -> None:
     assert some_of(("A", "B"), 2) == "A, B"
     more = some_of(("A", "B", "C", "D"), 2)
     assert (more, pt(more)) == ("A, B and 2 more", "A, B e mais 2")
+    assert (all_of(()), all_of(("A",))) == ("", "A")
+    assert pt(all_of(("A", say("frozen"), "C"))) == "A e congelado e C"
+    assert (one_of(["A", "B", "C"]), pt(one_of(["A", "B"]))) == ("A or B or C", "A ou B")
 
 
 @dataclass(frozen=True)
