@@ -106,6 +106,7 @@ class Doorman:
     banner: str = ""  # before anything is shown
     parting: str = ""  # after a password was shown; then the door hangs up
     slow: float = 0.0  # seconds that it thinks about a password
+    most: int = 1000  # connections; it hangs up on later ones
     dialogue: Sequence[tuple[str, Sequence[tuple[str, bool]]]] = ()  # rounds: (instructions, prompts with their echo)
     tried: list[tuple[str, str, str]] = field(default_factory=list)
     port: int = 0
@@ -132,6 +133,8 @@ class _Door(asyncssh.SSHServer):
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._doorman.connections += 1
+        if self._doorman.connections > self._doorman.most:
+            conn.abort()
         self._connection = conn
         self._rounds = list(self._doorman.dialogue)
 

@@ -10,7 +10,7 @@ import pytest
 
 from contracts.config import Credential
 from contracts.secret import Secret
-from runtime.domain.errors import Transient
+from runtime.domain.errors import Permanent, Transient
 from runtime.domain.model import Outcome, Reason
 from runtime.domain.ports import PinnedKey, SshNotes
 from tests.harness import process, ssh_offer, sshd
@@ -178,6 +178,25 @@ def test_a_host_without_a_pinned_key_is_shown_one_credential() -> None:
             assert ended(await refusal(remote, a_host(LOOPBACK, door.port))) == AUTH_FAILED
             assert door.tried == [("a", "password", "1")]
             assert not state.keys, "a key is pinned only by a login"
+
+    run(scene())
+
+
+def test_a_line_lost_after_a_refused_credential_is_not_tried_again() -> None:
+    """Another attempt would show the refused one again, and servers lock accounts."""
+
+    async def scene() -> None:
+        state = State()
+        async with Doorman({"b": "2"}).at_work() as door:
+            host = a_host(LOOPBACK, door.port)
+            await get_in(a_remote(password("b", "2"), state=state), host)
+            door.tried.clear()
+            state.notes.clear()
+            door.most = door.connections + 1
+            error = await refusal(a_remote(password("a", "1"), password("b", "2"), state=state), host)
+            assert ended(error) == (Outcome.UNREACHABLE, Reason.REFUSED_CONNECTION)
+            assert isinstance(error, Permanent)
+            assert door.tried == [("a", "password", "1")]
 
     run(scene())
 

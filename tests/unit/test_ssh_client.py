@@ -1,5 +1,6 @@
 """Our side of a login: which host key is accepted, which question gets the password, and what is kept of the server's words."""
 
+import errno
 import subprocess
 import sys
 import time
@@ -8,8 +9,10 @@ from typing import Any
 import asyncssh
 import pytest
 
-from runtime.adapters.ssh import words
+from runtime.adapters.ssh import failures, words
 from runtime.adapters.ssh.client import SILENT_ROUNDS, Client
+from runtime.domain.errors import HostError, Permanent, Transient
+from runtime.domain.model import Host
 from runtime.domain.ports import PinnedKey
 
 PASSWORD = "the password"
@@ -227,3 +230,15 @@ def test_before_a_connection_nothing_is_known_of_the_server() -> None:
     assert not client.lost
     client.connection_lost(None)
     assert client.lost
+
+
+@pytest.mark.parametrize("number", [errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT, errno.ECONNRESET])
+@pytest.mark.parametrize(("gave", "kind"), [(False, Transient), (True, Permanent)], ids=["before", "after"])
+def test_a_line_that_breaks_after_a_credential_was_given_is_not_worth_another_attempt(
+    number: int, gave: bool, kind: type[HostError]
+) -> None:
+    client = _client()
+    if gave:
+        assert client.password_auth_requested() == PASSWORD
+    host = Host(id="1", name="till", network="n", address="10.0.0.1")
+    assert type(failures.failure(host, client, "root", OSError(number, "the line broke"))) is kind

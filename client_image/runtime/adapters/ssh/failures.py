@@ -69,7 +69,8 @@ def failure(host: Host, client: Client, user: str, error: Exception) -> HostErro
     if isinstance(error, ConnectionRefusedError):
         return Transient(Outcome.UNREACHABLE, Reason.REFUSED_CONNECTION, f"{_place(host)} refuses connections")
     if isinstance(error, OSError) and error.errno in _SILENT:
-        return Transient(Outcome.UNREACHABLE, Reason.TIMEOUT, f"{_place(host)} cannot be reached: {error.strerror}")
+        text = f"{_place(host)} cannot be reached: {error.strerror}"
+        return _kind(client)(Outcome.UNREACHABLE, Reason.TIMEOUT, text)
     nonsense = isinstance(error, asyncssh.ProtocolError | asyncssh.ProtocolNotSupported | ValueError)
     if nonsense and client.connection is not None and client.presented is None:
         text = f"what answers at {_place(host)} does not speak SSH 2: {_reason(error, client)}"

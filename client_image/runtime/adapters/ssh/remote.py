@@ -82,7 +82,10 @@ class SshRemote:
                 if error.reason is Reason.NO_COMMON_ALGORITHM and len(profiles) > 1:
                     del profiles[0]
                 elif error.reason not in _ANOTHER_MAY_PASS:
-                    raise
+                    if refused is None:
+                        raise
+                    # Another attempt would begin with the credential that was refused just now.
+                    raise Permanent(error.outcome, error.reason, error.message, error.detail) from error
                 else:
                     if (
                         refused is None or refused.reason is Reason.AUTH_FAILED
