@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from contracts.text import joined, say
 from runtime.domain.action import Decision, Done, Failed, Refused, Stage
 from runtime.domain.errors import HostError, Permanent, RunError, Transient
 from runtime.domain.facts import Facts
 from runtime.domain.fitting import STEPS, misfit
 from runtime.domain.model import CONNECTION, HOST_KEY, IDENTITY, Allow, Deny, Host, HostResult, Outcome, Reason, Verdict
 from runtime.domain.ports import Driver, Observation
-from runtime.domain.subject_record import Ended, SubjectRecord, last_line
-from runtime.engine import gates
-from runtime.engine.attempts import ordinal, pause_before_next
+from runtime.domain.subject_record import Ended, SubjectRecord
+from runtime.engine import gates, sentences
+from runtime.engine.attempts import pause_before_next
 from runtime.engine.recognise import recognise
 from runtime.engine.run_context import RunContext
 
@@ -35,7 +36,7 @@ async def process_one(host: Host, run: RunContext) -> HostResult:
     except asyncio.CancelledError:
         if not run.stop.requested and _being_cancelled():
             raise  # not ours: the event loop itself is going down
-        ended = subject.cut() if run.stop.requested else subject.broken("the connection was cancelled")
+        ended = subject.cut() if run.stop.requested else subject.broken(say("the connection was cancelled"))
     except Exception as error:
         ended = subject.ended_by(error)
     return subject.result(ended)
@@ -52,7 +53,7 @@ class SubjectRun:
 
     def __init__(self, host: Host, run: RunContext) -> None:
         self.host, self.run = host, run
-        self.binding = run.job.binding(host.provider)
+        self.binding = run.plan.binding(host.provider)
         self.action = self.binding.action
         self.record = SubjectRecord()
         self.applied: Stage | None = None
@@ -82,8 +83,8 @@ class SubjectRun:
         """The gates that need no connection, in their order; the first refusal ends the subject."""
         run = self.run
         if run.stop.requested:
-            return Ended(self._stopped(), run.stop.reason, f"not started: {run.stop.text}")
-        for name, verdict in gates.early(self.host, self.binding, run.job, run.policy, run.clock.now()):
+            return Ended(self._stopped(), run.stop.reason, say("not started: {why}", why=run.stop.text))
+        for name, verdict in gates.early(self.host, self.binding, run.plan, run.policy, run.clock.now()):
             answer = self._steady_clock() if name == "time" and isinstance(verdict, Allow) else verdict
             if ended := self.record.note(name, answer):
                 return ended
@@ -97,7 +98,7 @@ class SubjectRun:
             if "rows" not in STEPS[self.action.target]:
                 return None
             only = self.action.name
-        owner = f"run {self.run.job.info.run_id} ({self.action.name})"
+        owner = f"run {self.run.plan.info.run_id} ({self.action.name})"
         holder = await held.enter_async_context(self.run.locks.try_lock(self.host, owner, only))
         locked = Allow() if holder is None else Deny(Outcome.SKIPPED, Reason.HOST_LOCKED, holder)
         return self.record.note("lock", locked)
@@ -107,7 +108,7 @@ class SubjectRun:
         run, record = self.run, self.record
         make = run.drivers.get(self.action.target)
         if make is None:
-            text = f"nothing in this version drives a {self.action.target}"
+            text = say("nothing in this version drives a {target}", target=self.action.target)
             raise Permanent(Outcome.FAILED, Reason.INTERNAL, text)
         self.driver = make(self.host, self.binding, run)
         failed = ""
@@ -124,16 +125,15 @@ class SubjectRun:
                 pause = pause_before_next(error, record.attempts, run.connect_attempts, **limits)
                 if not pause or await run.stop.within(pause):
                     if record.attempts > 1:
-                        error.message += f" ({record.attempts} attempts)"
+                        error.message = say("{failure} ({n} attempts)", failure=error.message, n=record.attempts)
                     raise
                 failed = error.message
             finally:
                 record.spent("connect", run.clock.monotonic() - tried)
         if failed:
-            text = f"connected at the {ordinal(record.attempts)} attempt; before it: {failed}"
-            record.note(CONNECTION, Allow(text))
+            record.note(CONNECTION, Allow(sentences.connected_late(record.attempts, failed)))
         if learned:  # recorded, so that somebody can compare it: whoever answers first is believed (W-23)
-            self.record.note(HOST_KEY, Allow(f"seen for the first time, pinned: {learned}"))
+            self.record.note(HOST_KEY, Allow(say("seen for the first time, pinned: {key}", key=learned)))
 
     async def observe(self) -> Decision | Ended:
         """Read the subject and decide. What is still to be done meets the gates on facts; whether the stage that was just applied
@@ -144,8 +144,7 @@ class SubjectRun:
         except HostError as error:
             if applied is None or error.reason not in _LOST:
                 raise
-            lost = f"the {self.action.target} was lost before it could be looked at again"
-            text = f"{applied.name} was applied but not confirmed: {lost}"
+            text = sentences.lost_unconfirmed(applied, self.action.target)
             raise Transient(Outcome.UNKNOWN, Reason.CONNECTION_LOST, text, applied.name) from error
         finally:
             self.record.spent("observe", self.run.clock.monotonic() - begun)
@@ -179,7 +178,7 @@ class SubjectRun:
             self.record.warning = finding.text if finding.kind else ""
             if ended := self.record.note(IDENTITY, gates.identified(self.action, finding)):
                 return ended
-        verdict, self.record.compatibility = gates.compatible(facts, self.binding, run.job, run.policy)
+        verdict, self.record.compatibility = gates.compatible(facts, self.binding, run.plan, run.policy)
         first = not self.record.has("compatibility")
         for name, answer in (("compatibility", verdict), ("busy", gates.busy(self.action, seen.busy))):
             if (first or isinstance(answer, Deny)) and (ended := self.record.note(name, answer)):
@@ -190,38 +189,34 @@ class SubjectRun:
         """Whether the stage may be applied: it fits the action, this is no dry-run, and the gates of time let it through."""
         run, record = self.run, self.record
         if why := misfit(self.action, stage):
-            raise Permanent(Outcome.FAILED, Reason.INTERNAL, f"{why}. Nothing was changed by this stage")
+            raise Permanent(Outcome.FAILED, Reason.INTERNAL, say("{why}. Nothing was changed by this stage", why=why))
         record.writes = stage.confirm != "gone"
         storage = record.facts.storage if record.facts is not None and record.writes else None
         if storage is not None and storage.read_only:
-            text = (
-                f"{stage.name} is needed, but nothing can be written: {storage.why}. Nothing was changed by this stage"
-            )
-            return Ended(Outcome.FAILED, Reason.READ_ONLY, text, stage.name)
-        if run.job.info.dry_run:
+            return Ended(Outcome.FAILED, Reason.READ_ONLY, sentences.read_only(stage, storage.why), stage.name)
+        if run.plan.info.dry_run:
             record.plan.extend(_plan(stage))
             record.changes.extend(stage.changes)
-            return Ended(Outcome.WOULD_CHANGE, Reason.DRY_RUN, f"would apply: {stage.name}")
+            return Ended(Outcome.WOULD_CHANGE, Reason.DRY_RUN, say("would apply: {stage}", stage=stage.name))
         if len(record.stages) == self.action.stages:
-            text = f"Not converged: {stage.name} is still needed after {len(record.stages)} stages (the maximum)"
-            return Ended(Outcome.FAILED, Reason.NOT_CONVERGED, text)
+            return Ended(Outcome.FAILED, Reason.NOT_CONVERGED, sentences.not_converged(stage, len(record.stages)))
         return await self.begin(stage)
 
     async def begin(self, stage: Stage) -> Ended | None:
         """The gates that time may have closed, then the intent, committed right before the first byte."""
         run, record = self.run, self.record
         if run.stop.requested:
-            return Ended(self._stopped(), run.stop.reason, f"stopped before {stage.name}")
-        in_time = gates.in_time(run.job, run.clock.now())
+            return Ended(self._stopped(), run.stop.reason, say("stopped before {stage}", stage=stage.name))
+        in_time = gates.in_time(run.plan, run.clock.now())
         for name, verdict in (
             ("freeze", gates.frozen(self.host, self.action, run.policy, run.clock.now())),
             ("time", in_time if isinstance(in_time, Deny) else self._steady_clock()),
         ):
             if isinstance(verdict, Deny):
                 return record.note(name, verdict)
-        await run.ledger.at_work(run.job.info.run_id, self.host, stage.name)
+        await run.ledger.at_work(run.plan.info.run_id, self.host, stage.name)
         if stage.valid_until is not None and run.clock.now() >= stage.valid_until:
-            text = f"{stage.name}: its time ran out before it began"
+            text = say("{stage}: its time ran out before it began", stage=stage.name)
             return Ended(Outcome.SKIPPED, Reason.REFUSED, text, "too_late")
         return None
 
@@ -239,10 +234,7 @@ class SubjectRun:
         broken = next((step for step in answer.steps if step.status == "failed"), None)
         if broken is not None:
             record.reached("failed")
-            before = f"; done before it: {', '.join(done)}" if done else ""
-            how = "" if broken.exit_code is None else f" with exit {broken.exit_code}"
-            said = last_line(broken.output) or "no output"
-            text = f"{stage.name}: {broken.name} failed{how}: {said}{before}"
+            text = sentences.step_failed(stage, broken, done)
             return await self.explained(Ended(Outcome.FAILED, Reason.STEP_FAILED, text, stage.name), stage)
         if len(done) == len(stage.steps):
             record.reached("applied")
@@ -269,9 +261,7 @@ class SubjectRun:
         """Wait before the next observation. Raises Permanent when the stage is still needed after its time to settle."""
         if self.run.clock.monotonic() >= self.settles_until:
             self.record.reached("failed")
-            why = f": {stage.why}" if stage.why else ""
-            still = f"the {self.action.target} still is not as it should be{why}"
-            text = f"{stage.name} was applied without error, but {still}"
+            text = sentences.without_effect(stage, self.action.target)
             raise Permanent(Outcome.FAILED, Reason.NOT_CONVERGED, text, stage.name)
         await asyncio.sleep(POLL_S)
 
@@ -288,7 +278,7 @@ class SubjectRun:
             self.record.spent("observe", self.run.clock.monotonic() - begun)
         if not (isinstance(decision, Stage) and decision.name == stage.name and decision.why):
             return ended
-        return Ended(ended.outcome, ended.reason, f"{ended.message}; {decision.why}", ended.detail)
+        return Ended(ended.outcome, ended.reason, joined((ended.message, decision.why), "; "), ended.detail)
 
     def final(self, decision: Done | Failed | Refused | Ended) -> Ended:
         if isinstance(decision, Ended):
@@ -306,10 +296,10 @@ class SubjectRun:
         if isinstance(error, HostError):
             return Ended(error.outcome, error.reason, error.message, error.detail)
         if isinstance(error, RunError):
-            text = f"{record.so_far()} because it could not be recorded first: {error.message}"
+            text = sentences.not_recorded(record.so_far(), error.message)
             return Ended(Outcome.FAILED, Reason.NOT_RECORDED, text, error.reason)
         if isinstance(error, TimeoutError):
-            text = f"{record.so_far()} within the host deadline of {self.run.host_deadline:.0f} s"
+            text = sentences.host_deadline_over(record.so_far(), self.run.host_deadline)
             outcome = Outcome.UNKNOWN if record.unconfirmed else Outcome.FAILED
             return Ended(outcome, Reason.DEADLINE, text, record.unconfirmed)
         return self.broken(f"{type(error).__name__}: {error}", type(error).__name__)
@@ -317,7 +307,7 @@ class SubjectRun:
     def cut(self) -> Ended:
         """The run was stopped and the grace time is over."""
         stop, record = self.run.stop, self.record
-        text = f"{record.so_far()}, then cut: {stop.text}"
+        text = say("{so_far}, then cut: {why}", so_far=record.so_far(), why=stop.text)
         if record.unconfirmed:
             return Ended(Outcome.UNKNOWN, Reason.KILLED, text, record.unconfirmed)
         return Ended(self._stopped(), stop.reason, text)
@@ -326,7 +316,7 @@ class SubjectRun:
         """A fault of ours. After a stage was sent nobody knows what became of it."""
         record = self.record
         if record.unconfirmed:
-            text = f"{record.so_far()}: {message}"
+            text = joined((record.so_far(), message), ": ")
             return Ended(Outcome.UNKNOWN, Reason.CONNECTION_LOST, text, record.unconfirmed)
         return Ended(Outcome.FAILED, Reason.INTERNAL, message, detail)
 
@@ -364,7 +354,8 @@ class SubjectRun:
             return Allow()
         jump = self.run.anchor.jumped(self.run.clock, CLOCK_JUMP_LIMIT_S)
         if jump is not None:
-            return Deny(Outcome.SKIPPED, Reason.REFUSED, f"{jump}, so no window can be trusted", "clock_jumped")
+            text = say("{jump}, so no window can be trusted", jump=jump)
+            return Deny(Outcome.SKIPPED, Reason.REFUSED, text, "clock_jumped")
         return Allow()
 
     def _stopped(self) -> Outcome:

@@ -173,7 +173,7 @@ class Installation:
         remote = SshRemote(config.ssh, config.credentials, book=SqlHostBook(self.state, self.clock))
         watch = NetworkWatch(config.ssh.allowed_networks)
         return RunContext(
-            job=job,
+            plan=job,
             policy=gates.policy(config, self.known.providers, self.assets.rows),
             locks=FileLocks(self.settings.data_path, self.clock),
             ledger=SqlLedger(self.state, self.clock),

@@ -265,7 +265,7 @@ async def _collect(
         job = resolve(request, config, known, agent_id="agent-1", now=clock.now())
         sinks = {"business_api": HttpSink(port)}
         context = RunContext(
-            job=job,
+            plan=job,
             policy=gates.policy(config, providers, ()),
             locks=FileLocks(folder, clock),
             ledger=SqlLedger(state, clock),

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import random
 
+from contracts.text import Text, say
 from runtime.domain.errors import HostError, Transient
 from runtime.domain.model import Reason
 
 PAUSE_S = 0.5  # before the second attempt; doubled before each later one
-_ENDINGS = {1: "st", 2: "nd", 3: "rd"}
 
 
 def pause_before_next(error: HostError, attempts: int, most: int, *, took: float, left: float, spare: float) -> float:
@@ -29,6 +29,14 @@ def pause_before_next(error: HostError, attempts: int, most: int, *, took: float
     return pause if pause < left else 0.0
 
 
-def ordinal(number: int) -> str:
+def ordinal(number: int) -> Text:
     """1st, 2nd, 3rd, 4th; for the few attempts that are made."""
-    return f"{number}{_ENDINGS.get(number, 'th')}"
+    match number:
+        case 1:
+            return say("{number}st", number=number)
+        case 2:
+            return say("{number}nd", number=number)
+        case 3:
+            return say("{number}rd", number=number)
+        case _:
+            return say("{number}th", number=number)

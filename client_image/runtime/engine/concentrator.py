@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from contracts.text import joined, plural, say
 from runtime.domain.action import Stage
 from runtime.domain.deliveries import AnswerLost, Delivery, Parcel, Receipt, Rejected, delivery_of, stage_of
 from runtime.domain.errors import Permanent, RunError, Transient
@@ -22,7 +23,7 @@ from runtime.domain.sources import SourceFacts, values_of
 from runtime.engine.run_context import RunContext
 
 REFUSALS_NAMED = 3
-_AGAIN = "the next run delivers the same rows again, under the same key"
+_AGAIN = say("the next run delivers the same rows again, under the same key")
 
 
 @dataclass(slots=True)
@@ -69,7 +70,12 @@ class Concentrator:
                 async with asyncio.timeout(self._shared.timeout):
                     rows[query.name] = await self._source.read(query, values)
             except TimeoutError:
-                text = f"{query.source} had not answered {query.name} after {self._shared.timeout:.0f} s. Nothing was delivered"
+                text = say(
+                    "{source} had not answered {query} after {seconds} s. Nothing was delivered",
+                    source=query.source,
+                    query=query.name,
+                    seconds=f"{self._shared.timeout:.0f}",
+                )
                 raise Transient(Outcome.FAILED, Reason.DEADLINE, text, "observe") from None
         return Observation(SourceFacts(at, self._watermark, rows))
 
@@ -77,7 +83,7 @@ class Concentrator:
         """Make the delivery durable. Raises StateUnavailable; ValueError for a stage that can have no receipt."""
         delivery = self._unfinished
         if delivery is None:
-            delivery = delivery_of(stage, self._host, self._action.name, self._run.job.info.run_id)
+            delivery = delivery_of(stage, self._host, self._action.name, self._run.plan.info.run_id)
             if stage.watermark in ("", self._watermark):
                 raise ValueError(f"{stage.name} does not move the watermark, so its rows would be delivered for ever")
         for parcel in delivery.parcels:
@@ -95,13 +101,26 @@ class Concentrator:
             except Rejected as error:
                 if self._unfinished is None and not done.steps:  # nothing of it was taken, now or before
                     await self._shared.deliveries.withdraw(self._delivery)
-                done.steps.append(StepRecord(parcel.name, "failed", None, f"{parcel.sink} took nothing: {error}"))
+                refused = say("{sink} took nothing: {why}", sink=parcel.sink, why=str(error))
+                done.steps.append(StepRecord(parcel.name, "failed", None, refused))
                 return done
             except (AnswerLost, TimeoutError) as error:
-                late = isinstance(error, TimeoutError)
-                done.reason = Reason.DEADLINE if late else Reason.CONNECTION_LOST
-                how = f"had not acknowledged {stage.name} after {self._shared.timeout:.0f} s" if late else f"{error}"
-                done.lost = f"{parcel.sink} {how}; whether it took the rows is not known. {_AGAIN.capitalize()}"
+                text = joined((parcel.sink, str(error)), " ")
+                done.reason = Reason.CONNECTION_LOST
+                if isinstance(error, TimeoutError):
+                    seconds = f"{self._shared.timeout:.0f}"
+                    text = say(
+                        "{sink} had not acknowledged {stage} after {seconds} s",
+                        sink=parcel.sink,
+                        stage=stage.name,
+                        seconds=seconds,
+                    )
+                    done.reason = Reason.DEADLINE
+                done.lost = say(
+                    "{what}; whether it took the rows is not known. "
+                    "The next run delivers the same rows again, under the same key",
+                    what=text,
+                )
                 done.steps.append(StepRecord(parcel.name, "unknown", None))
                 return done
             done.steps.append(_record(parcel, receipt))
@@ -114,7 +133,12 @@ class Concentrator:
         try:
             await self._shared.deliveries.acknowledge(self._delivery)
         except RunError as error:
-            text = f"{stage.name} was acknowledged, but this could not be recorded: {error.message}; {_AGAIN}"
+            text = say(
+                "{stage} was acknowledged, but this could not be recorded: {why}; {again}",
+                stage=stage.name,
+                why=error.message,
+                again=_AGAIN,
+            )
             raise Permanent(Outcome.FAILED, Reason.NOT_RECORDED, text, error.reason) from error
         return Proof("confirmed")
 
@@ -122,8 +146,18 @@ class Concentrator:
 def _record(parcel: Parcel, receipt: Receipt) -> StepRecord:
     """Only a receipt for every row is one: a part is delivered again with the rest, under the same key."""
     if receipt.taken == parcel.rows and not receipt.refused:
-        return StepRecord(parcel.name, "done", None, f"{parcel.rows} rows acknowledged by {parcel.sink}")
-    named = "; ".join(f"{row}: {why}" for row, why in list(receipt.refused.items())[:REFUSALS_NAMED])
-    said = f" (refused: {named})" if named else ""
-    text = f"{parcel.sink} acknowledged {receipt.taken} of {parcel.rows} rows{said}; {_AGAIN}"
-    return StepRecord(parcel.name, "failed", None, text)
+        text = plural(
+            "{n} row acknowledged by {sink}", "{n} rows acknowledged by {sink}", parcel.rows, sink=parcel.sink
+        )
+        return StepRecord(parcel.name, "done", None, text)
+    taken = plural(
+        "{sink} acknowledged {taken} of {n} row",
+        "{sink} acknowledged {taken} of {n} rows",
+        parcel.rows,
+        sink=parcel.sink,
+        taken=receipt.taken,
+    )
+    named = joined((f"{row}: {why}" for row, why in list(receipt.refused.items())[:REFUSALS_NAMED]), "; ")
+    if named:
+        taken = say("{taken} (refused: {rows})", taken=taken, rows=named)
+    return StepRecord(parcel.name, "failed", None, joined((taken, _AGAIN), "; "))

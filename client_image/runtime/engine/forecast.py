@@ -11,19 +11,20 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from contracts.text import say
 from runtime.domain.model import Deny, Host, Reason
 from runtime.domain.pipeline import RunPlan
 from runtime.engine import gates
 from runtime.engine.gates import Policy
 
 _WORDS = {
-    "rollout_excluded": "excluded by the rollout",
-    "protected_role": "protected or of another role",
-    "frozen": "frozen",
-    "no_address": "without a usable address",
-    "outside_window": "outside their window",
-    "exception": "exceptions",
-    "not_after": "too late for not_after",
+    "rollout_excluded": say("excluded by the rollout"),
+    "protected_role": say("protected or of another role"),
+    "frozen": say("frozen"),
+    "no_address": say("without a usable address"),
+    "outside_window": say("outside their window"),
+    "exception": say("exceptions"),
+    "not_after": say("too late for not_after"),
 }
 
 
@@ -67,19 +68,19 @@ class Forecast:
 
     hosts: Sequence[Host]
     rules: Policy
-    _for_good: dict[int, Kept] = field(default_factory=dict)
+    _lasting: dict[int, Kept] = field(default_factory=dict)
 
     def expect(self, job: RunPlan, at: dt.datetime) -> Expected:
         """``at``: the planned instant (aware). What does not depend on it is asked once for all instants."""
         found: dict[tuple[str, str, str], Kept] = {}
         running: list[Host] = []
         for number, host in enumerate(self.hosts):
-            kept = self._for_good.get(number) or self._kept(host, job, at)
+            kept = self._lasting.get(number) or self._kept(host, job, at)
             if kept is None:
                 running.append(host)
                 continue
             if kept.lasting:
-                self._for_good[number] = kept
+                self._lasting[number] = kept
             key = (kept.gate, kept.reason, kept.detail)
             before = found.get(key)
             found[key] = kept if before is None else _with(before, before.hosts + 1)
@@ -101,7 +102,7 @@ class Forecast:
 def sentences(expected: Expected) -> Iterator[str]:
     """``12 frozen (freeze black until …)``, one for each rule."""
     for kept in expected.kept:
-        yield f"{kept.hosts} {kept.words} ({kept.text})"
+        yield say("{number} {words} ({text})", number=kept.hosts, words=kept.words, text=kept.text)
 
 
 def _with(kept: Kept, hosts: int) -> Kept:

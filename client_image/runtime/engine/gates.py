@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from contracts import windows
 from contracts.config import FreezeWindow, MatrixRow, NetworkConfig, Role, Rollout
+from contracts.text import joined, say
 from runtime.domain import compatibility_guard, rollout
 from runtime.domain.action import Action
 from runtime.domain.facts import Facts
@@ -79,7 +80,7 @@ def early(host: Host, binding: Binding, job: RunPlan, rules: Policy, now: dt.dat
 def in_time(job: RunPlan, now: dt.datetime) -> Verdict:
     """A run past its ``not_after`` starts no host."""
     if job.not_after is not None and now >= job.not_after:
-        text = f"not to be started after {job.not_after:%Y-%m-%d %H:%M:%S %Z}"
+        text = say("not to be started after {instant}", instant=f"{job.not_after:%Y-%m-%d %H:%M:%S %Z}")
         return Deny(Outcome.SKIPPED, Reason.REFUSED, text, "not_after")
     return Allow()
 
@@ -90,10 +91,11 @@ def role(host: Host, action: Action, rules: Policy) -> Verdict:
         return Deny(Outcome.UNREACHABLE, Reason.NO_ADDRESS, host.problem)
     listed = None if "concentrator" in action.roles else listed_as(host, rules.concentrators)
     if listed is not None:
-        return _protected(host, listed, "a concentrator of the configuration: never touched by this action")
+        return _protected(host, listed, say("a concentrator of the configuration: never touched by this action"))
     if host.role not in action.roles:
-        allowed = ", ".join(sorted(action.roles)) or "none"
-        return _protected(host, host, f"a {_kind(host.role)}; this action touches only: {allowed}")
+        allowed = ", ".join(sorted(action.roles)) or say("none")
+        text = say("a {role}; this action touches only: {allowed}", role=_kind(host.role), allowed=allowed)
+        return _protected(host, host, text)
     return Allow(host.role) if host.shared is None else _role_of_machine(host, host.shared, action)
 
 
@@ -101,9 +103,10 @@ def _role_of_machine(host: Host, machine: Machine, action: Action) -> Verdict:
     for kind, entry in machine.roles.items():
         # A role that nobody named tells nothing: monitoring knows many a till under a second, free name.
         if kind != "other" and kind not in action.roles:
-            return _protected(host, entry, f"a {_kind(kind)}: correct one of them in the inventory")
+            text = say("a {role}: correct one of them in the inventory", role=_kind(kind))
+            return _protected(host, entry, text)
     if machine.excluded is not None:
-        return _protected(host, machine.excluded, "which is linked to an excluded template")
+        return _protected(host, machine.excluded, say("which is linked to an excluded template"))
     return Allow(host.role)
 
 
@@ -113,13 +116,16 @@ def _kind(said: str) -> str:
 
 def _protected(host: Host, entry: Host, text: str) -> Deny:
     """``entry``: the one of the host's machine that is protected."""
-    return Deny(Outcome.SKIPPED, Reason.PROTECTED_ROLE, text if entry == host else f"{same_as(host, entry)}, {text}")
+    text = text if entry == host else joined((same_as(host, entry), text))
+    return Deny(Outcome.SKIPPED, Reason.PROTECTED_ROLE, text)
 
 
 def rolled_out(host: Host, action: Action, selector: Selector, rules: Policy) -> Verdict:
     verdict = in_rollout(host, action.roles, rules)
     if isinstance(verdict, Deny) and action.effect == "read" and selector.one_by_one:
-        return Allow(f"passes without the rollout ({verdict.message}): only reads, on a host named by itself")
+        return Allow(
+            say("passes without the rollout ({why}): only reads, on a host named by itself", why=verdict.message)
+        )
     return verdict
 
 
@@ -132,7 +138,7 @@ def in_rollout(host: Host, roles: frozenset[Role], rules: Policy) -> Verdict:
     if found is None:
         return verdict
     entry, refused = found
-    return replace(refused, message=f"{same_as(host, entry)}: {refused.message}")
+    return replace(refused, message=joined((same_as(host, entry), refused.message), ": "))
 
 
 @lru_cache(maxsize=1024)
@@ -158,16 +164,18 @@ def frozen(host: Host, action: Action, rules: Policy, now: dt.datetime) -> Verdi
     if not hits:
         return Allow()
     hit = max(hits, key=lambda one: one.until)
-    why = f": {hit.window.reason}" if hit.window.reason else ""
     until = f"{hit.until.astimezone(rules.zone):%Y-%m-%d %H:%M %Z}"
-    return Deny(Outcome.SKIPPED, Reason.FROZEN, f"freeze {hit.window.id} until {until}{why}", hit.window.id)
+    text: str = say("freeze {freeze} until {instant}", freeze=hit.window.id, instant=until)
+    if hit.window.reason:
+        text = joined((text, hit.window.reason), ": ")
+    return Deny(Outcome.SKIPPED, Reason.FROZEN, text, hit.window.id)
 
 
 def identified(action: Action, finding: Finding) -> Verdict:
     """A machine that may be another one is read, and told of, but not changed."""
     if finding.clear or action.effect == "read":
         return Allow(finding.text)
-    text = f"{finding.what} Nothing was changed. {finding.advice}"
+    text = say("{what} Nothing was changed. {advice}", what=finding.what, advice=finding.advice)
     return Deny(Outcome.BLOCKED, Reason.HOST_IDENTITY_UNCLEAR, text, finding.kind)
 
 
@@ -180,4 +188,4 @@ def busy(action: Action, answer: str) -> Verdict:
     """``answer``: first line of the provider's busy check; empty when there is none, or when the terminal is idle."""
     if action.effect == "read" or not answer:
         return Allow()
-    return Deny(Outcome.SKIPPED, Reason.TERMINAL_BUSY, f"in use: {answer}")
+    return Deny(Outcome.SKIPPED, Reason.TERMINAL_BUSY, say("in use: {by}", by=answer))

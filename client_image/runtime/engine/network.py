@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from contracts.text import say
 from runtime.domain.action import Stage
 from runtime.domain.deliveries import AnswerLost, Rejected
 from runtime.domain.errors import Permanent, Transient
@@ -53,7 +54,12 @@ class Network:
                 async with asyncio.timeout(self._shared.timeout):
                     rows[query.name] = await self._service.read(query, values)
             except TimeoutError:
-                text = f"{query.source} had not answered {query.name} after {self._shared.timeout:.0f} s"
+                text = say(
+                    "{source} had not answered {query} after {seconds} s",
+                    source=query.source,
+                    query=query.name,
+                    seconds=f"{self._shared.timeout:.0f}",
+                )
                 raise Transient(Outcome.FAILED, Reason.DEADLINE, text, "observe") from None
         at = self._run.clock.now().astimezone(self._run.policy.zone)
         return Observation(NetworkFacts(at, self._run.members, rows))
@@ -74,8 +80,18 @@ class Network:
             except (AnswerLost, TimeoutError) as error:
                 late = isinstance(error, TimeoutError)
                 done.reason = Reason.DEADLINE if late else Reason.CONNECTION_LOST
-                how = f"was not answered after {self._shared.timeout:.0f} s" if late else f"was not answered: {error}"
-                done.lost = f"{step.name} {how}; whether it was done is not known"
+                if late:
+                    done.lost = say(
+                        "{call} was not answered after {seconds} s; whether it was done is not known",
+                        call=step.name,
+                        seconds=f"{self._shared.timeout:.0f}",
+                    )
+                else:
+                    done.lost = say(
+                        "{call} was not answered: {why}; whether it was done is not known",
+                        call=step.name,
+                        why=str(error),
+                    )
                 done.steps.append(StepRecord(step.name, "unknown", None))
                 return done
             done.steps.append(StepRecord(step.name, "done", None, output))
@@ -83,5 +99,5 @@ class Network:
 
     async def confirm(self, stage: Stage) -> Proof:
         """Raises Permanent: what a network is like is only proven by observing it."""
-        text = f"{stage.name} asks for a proof that no network gives: {stage.confirm}"
+        text = say("{stage} asks for a proof that no network gives: {proof}", stage=stage.name, proof=stage.confirm)
         raise Permanent(Outcome.FAILED, Reason.INTERNAL, text)

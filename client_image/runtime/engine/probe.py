@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import get_args
 
+from contracts.text import say
 from runtime.domain.errors import Permanent
 from runtime.domain.facts import Facts, Init
 from runtime.domain.model import Outcome, Reason
@@ -151,10 +152,10 @@ def _said(output: bytes) -> tuple[Mapping[bytes, bytes], Files]:
     and after the last."""
     lines = output.split(b"\n")
     if _BEGIN not in lines:
-        raise BadFacts("the host answered something else than the facts asked for", _text(output[:_LONGEST]))
+        raise BadFacts(say("the host answered something else than the facts asked for"), _text(output[:_LONGEST]))
     lines = lines[lines.index(_BEGIN) + 1 :]
     if _END not in lines:
-        raise BadFacts("the host's facts are cut off", _text(b" ".join(lines)[-_LONGEST:]))
+        raise BadFacts(say("the host's facts are cut off"), _text(b" ".join(lines)[-_LONGEST:]))
     end = len(lines) - 1 - lines[::-1].index(_END)
     begin = lines.index(_FILES_BEGIN) if _FILES_BEGIN in lines[:end] else end
     pairs = [line.partition(b"=") for line in lines[:begin]]

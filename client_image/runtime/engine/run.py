@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from contracts.config import NetworkConfig
 from contracts.stop_times import GRACE_S
+from contracts.text import Text, plural, say
 from runtime.domain.background import in_background
 from runtime.domain.errors import InventoryUnavailable, RunCancelled, RunError
 from runtime.domain.identity import entry_index
@@ -50,8 +51,10 @@ async def no_question(job: RunPlan, hosts: list[Host]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The subjects of a run, the values of its filters that mean none, and all that the inventory lists. ``members``: the hosts
-    that are meant, where the network is the subject."""
+    """The subjects of a run, the values of its filters that match no host, and all that the inventory lists.
+
+    ``members``: the hosts that are meant, where the network is the subject.
+    """
 
     subjects: list[Host]
     missing: tuple[Missing, ...]
@@ -84,7 +87,7 @@ async def find_subjects(job: RunPlan, inventory: Inventory, config: NetworkConfi
 T = TypeVar("T")
 
 
-async def _in_time(waiting: Coroutine[Any, Any, T], stop: Stop, left: float, during: str, late: RunError) -> T:
+async def _in_time(waiting: Coroutine[Any, Any, T], stop: Stop, left: float, during: Text, late: RunError) -> T:
     """An inventory or a person may take minutes to answer, or never do. Raises RunCancelled, or ``late`` when the run's time is
     over; an answer that comes then is dropped."""
     found, stopped = asyncio.create_task(waiting), asyncio.create_task(stop.wait())
@@ -95,7 +98,7 @@ async def _in_time(waiting: Coroutine[Any, Any, T], stop: Stop, left: float, dur
     found.cancel()
     await asyncio.gather(found, return_exceptions=True)
     if stop.requested:
-        raise RunCancelled("cancelled", f"{stop.text}, {during}: no host was touched")
+        raise RunCancelled("cancelled", say("{why}, {during}: no host was touched", why=stop.text, during=during))
     raise late
 
 
@@ -111,22 +114,28 @@ async def _agreed(
     """The hosts of the run, which somebody has agreed to where that is asked. Raises RunError; then no host was touched."""
     no_inventory = InventoryUnavailable(
         "deadline",
-        f"{over}, and the inventory has not answered: no host was touched",
-        "`flageemonitor-run doctor` shows whether the inventory answers",
+        say("{late}, and the inventory has not answered: no host was touched", late=over),
+        say("`flageemonitor-run doctor` shows whether the inventory answers"),
     )
     reading = find_subjects(job, inventory, config)
-    found = await _in_time(reading, stop, left(), "while the inventory was being read", no_inventory)
+    found = await _in_time(reading, stop, left(), say("while the inventory was being read"), no_inventory)
     job = replace(job, info=replace(job.info, missing=found.missing))
-    no_word = RunCancelled("deadline", f"{over}, and nobody has confirmed the run: no host was touched")
-    await _in_time(confirm(job, found.subjects), stop, left(), "before the run was confirmed", no_word)
+    no_word = RunCancelled("deadline", say("{late}, and nobody has confirmed the run: no host was touched", late=over))
+    await _in_time(confirm(job, found.subjects), stop, left(), say("before the run was confirmed"), no_word)
     return job, found
 
 
 def _first_notices(listing: Listing) -> list[str]:
     """A few of the inventory's notices, and how many more there are."""
     rest = len(listing.notices) - NOTICES
-    more = [f"{rest} more notices about the inventory: flageemonitor-run doctor"] if rest > 0 else []
-    return [*listing.notices[:NOTICES], *more]
+    if rest <= 0:
+        return list(listing.notices)
+    more = plural(
+        "{n} more notice about the inventory: flageemonitor-run doctor",
+        "{n} more notices about the inventory: flageemonitor-run doctor",
+        rest,
+    )
+    return [*listing.notices[:NOTICES], more]
 
 
 class FanOut:
@@ -210,7 +219,7 @@ async def execute(
     limits = config.ssh
     ends = limits.run_deadline + (context.clock.monotonic() if began is None else began)
 
-    over = f"the run's deadline of {limits.run_deadline:g} s (ssh.run_deadline) is over"
+    over = say("the run's deadline of {seconds} s (ssh.run_deadline) is over", seconds=f"{limits.run_deadline:g}")
 
     def left() -> float:
         return max(0.0, ends - context.clock.monotonic())
@@ -239,8 +248,9 @@ async def execute(
             told()
         except Exception as error:
             if not trouble:
-                advice = f"the results are in the local state: flageemonitor-run runs {job.info.run_id}"
-                trouble.append(RunError("output_failed", f"the output could not be written: {error}", advice))
+                text = say("the output could not be written: {error}", error=str(error))
+                advice = say("the results are in the local state: flageemonitor-run runs {run}", run=job.info.run_id)
+                trouble.append(RunError("output_failed", text, advice))
 
     for notice in _first_notices(found.listing):
         tell(partial(listener.notice, notice))
@@ -259,7 +269,7 @@ async def execute(
         except RunError as error:
             unrecorded.append(result)
             trouble.append(error)
-            context.stop.request(Reason.STOPPED, f"results cannot be recorded: {error.message}")
+            context.stop.request(Reason.STOPPED, say("results cannot be recorded: {why}", why=error.message))
         tell(lambda: listener.result(result))
 
     fan_out = FanOut(hosts, work, record, context.stop)

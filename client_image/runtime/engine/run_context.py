@@ -1,4 +1,4 @@
-"""What the subjects of one run share: the job, its rules, and where effects arrive. Built by the composition root, one a run."""
+"""What the subjects of one run share: the plan, its rules, and where effects arrive. Built by the composition root, one a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RunContext:
     network selects; ``neighbours``: who may vouch for a store.
     """
 
-    job: RunPlan
+    plan: RunPlan
     policy: Policy
     locks: HostLocks
     ledger: Ledger

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
+from contracts.text import say
 from runtime.domain import script
 from runtime.domain.action import Params, Script, Stage, Step, WriteFile
 from runtime.domain.departure import departed
@@ -23,7 +24,7 @@ from runtime.engine import probe
 from runtime.engine.run_context import RunContext
 
 OUTPUT_KEPT = 400
-_FLOOD = "too much output from the terminal; the check was stopped. It changed nothing"
+_FLOOD = say("too much output from the terminal; the check was stopped. It changed nothing")
 
 
 @dataclass(slots=True)
@@ -74,7 +75,12 @@ class Terminal:
         code = answer.codes.get("observe")
         output = _text(answer.sections.get("observe", b""))
         if self._action.observe and code != 0:
-            text = f"the {self._action.name} look at the terminal failed with exit {code}: {last_line(output)}"
+            text = say(
+                "observing the terminal for {action} failed with exit {code}: {said}",
+                action=self._action.name,
+                code=code if code is not None else "?",
+                said=last_line(output) or say("no output"),
+            )
             raise Permanent(Outcome.FAILED, Reason.BAD_FACTS, text, "observe")
         facts = replace(
             facts,
@@ -99,13 +105,16 @@ class Terminal:
     async def apply(self, stage: Stage) -> Applied:
         limit, root = self._shared.command_timeout, self._action.needs_root
         answer = await self._session.run(self._sections, timeout=limit, privileged=root)
-        how = {
-            Reason.DEADLINE: f"{stage.name} was not finished after {limit:.0f} s and was cut",
-            Reason.KILLED: f"{stage.name} flooded its output and was cut",
-        }
-        lost = how.get(answer.stopped or Reason.CONNECTION_LOST, f"the connection was lost during {stage.name}")
-        reason = Reason.DEADLINE if answer.stopped is Reason.DEADLINE else Reason.CONNECTION_LOST
-        return Applied(_records(stage.steps, answer), reason, f"{lost}; what the terminal did with it is not known")
+        reason, name = Reason.CONNECTION_LOST, stage.name
+        if answer.stopped is Reason.DEADLINE:
+            reason = Reason.DEADLINE
+            lost = say("{stage} was not finished after {seconds} s and was cut", stage=name, seconds=f"{limit:.0f}")
+        elif answer.stopped is Reason.KILLED:
+            lost = say("{stage} sent too much output and was cut", stage=name)
+        else:
+            lost = say("the connection was lost during {stage}", stage=name)
+        text = say("{what}; what the terminal did with it is not known", what=lost)
+        return Applied(_records(stage.steps, answer), reason, text)
 
     async def confirm(self, stage: Stage) -> Proof:
         """Watch the machine go."""
@@ -118,17 +127,17 @@ class Terminal:
         """An observation that came to no end, and why. Nothing was changed by it."""
         if answer.stopped is Reason.DEADLINE:
             limit = self._shared.command_timeout
-            text = f"the terminal had not answered after {limit:.0f} s (ssh.command_timeout)"
+            text = say("the terminal had not answered after {seconds} s (ssh.command_timeout)", seconds=f"{limit:.0f}")
             if said := last_line(_text(answer.noise)):
-                text += f"; its last words: {said}"
+                text = say("{what}; its last words: {said}", what=text, said=said)
             return Transient(Outcome.FAILED, Reason.DEADLINE, text, "observe")
         if answer.stopped is Reason.KILLED:
             return Permanent(Outcome.FAILED, Reason.BAD_FACTS, _FLOOD, "flood")
         if answer.stopped is None:
-            said = last_line(_text(answer.noise)) or "nothing"
-            text = f"the login shell ended without having run the script; it said: {said}"
+            said = last_line(_text(answer.noise)) or say("nothing")
+            text = say("the login shell ended without having run the script; it said: {said}", said=said)
             return Permanent(Outcome.FAILED, Reason.BAD_FACTS, text, "shell")
-        text = "the connection ended before the terminal had answered"
+        text = say("the connection ended before the terminal had answered")
         return Transient(Outcome.UNREACHABLE, Reason.CONNECTION_LOST, text)
 
     def _privilege(self, facts: Facts) -> Privilege:
@@ -160,7 +169,7 @@ def _busy_answer(answer: Answer) -> str:
     if "busy" not in answer.codes:
         return ""
     if answer.codes["busy"] != 0:
-        return f"the busy check failed with exit {answer.codes['busy']}"
+        return say("the busy check failed with exit {code}", code=answer.codes["busy"])
     lines = _text(answer.sections.get("busy", b"")).split("\n")
     return next((line.strip() for line in lines if line.strip()), "")
 

@@ -321,7 +321,7 @@ class World:
         made = job(Request(action, **request), self.document, now=self.clock.now(), known=self.known)
         terminals = Terminals(self.remote, MemoryWatch(self.terminals), self.busy, command_timeout=5.0)
         return RunContext(
-            job=made,
+            plan=made,
             policy=gates.policy(self.document, self.known.providers, ()),
             locks=self.locks,
             ledger=self.ledger,

@@ -42,7 +42,7 @@ def test_a_second_attempt_that_connects_is_recorded_with_what_was_before_it(erro
     assert (len(one.remote.connected), result.attempts) == (2, 2)
     recorded = [(record.allowed, record.text) for record in result.gates if record.gate == CONNECTION]
     assert recorded == [(True, f"connected at the 2nd attempt; before it: {error.message}")]
-    assert wire.result_json(one.context().job.info, result)["attempts"] == 2
+    assert wire.result_json(one.context().plan.info, result)["attempts"] == 2
 
 
 def test_a_first_attempt_that_connects_is_not_recorded() -> None:

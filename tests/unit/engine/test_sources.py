@@ -158,7 +158,7 @@ def run(one: World, parts: Parts, action: Action = COLLECT, **request: Any) -> R
         },
     )
     listener = Listener(selected=lambda job, hosts: None, result=lambda result: None)
-    report, trouble = asyncio.run(execute(context.job, context, Inventory(), one.document, listener))
+    report, trouble = asyncio.run(execute(context.plan, context, Inventory(), one.document, listener))
     assert trouble is None
     return report
 
@@ -414,7 +414,7 @@ def test_a_subject_that_nothing_drives_is_an_outcome_and_not_a_crash() -> None:
     one = World({}, known=in_memory.knowledge(COLLECT), document=in_memory.config(concentrators=[HUB]))
     context = one.context("collect_rows")
     listener = Listener(selected=lambda job, hosts: None, result=lambda result: None)
-    report, _ = asyncio.run(execute(context.job, context, Inventory(), one.document, listener))
+    report, _ = asyncio.run(execute(context.plan, context, Inventory(), one.document, listener))
     assert (report.results[0].reason, report.results[0].message) == (
         Reason.INTERNAL,
         "nothing in this version drives a concentrator",

@@ -213,7 +213,7 @@ def test_an_action_applies_no_more_stages_than_it_declares() -> None:
     one = scripted(deciding(stage("first"), stage("second"), Done(), stages=1))
     result = run(one)
     assert verdict(result) == ("failed", "not_converged", "")
-    assert "Not converged: second is still needed after 1 stages (the maximum)" in result.message
+    assert "Not converged: second is still needed after 1 stage (the maximum)" in result.message
     assert one.ledger.intents == [(NAME, "first")]
 
 
@@ -398,7 +398,7 @@ def test_an_observation_without_an_end_says_why(case: str) -> None:
     ("stopped", "reason", "message"),
     [
         (Reason.DEADLINE, "deadline", "first was not finished after 5 s and was cut"),
-        (Reason.KILLED, "connection_lost", "first flooded its output and was cut"),
+        (Reason.KILLED, "connection_lost", "first sent too much output and was cut"),
         (Reason.CONNECTION_LOST, "connection_lost", "the connection was lost during first"),
         (None, "connection_lost", "the connection was lost during first"),
     ],
