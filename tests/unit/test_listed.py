@@ -1,6 +1,7 @@
 """Lists that protect hosts: no spelling of an entry may make it mean nobody."""
 
 import ipaddress
+from dataclasses import replace
 
 import pytest
 from hypothesis import assume, given
@@ -44,8 +45,11 @@ HOST = Host(
         ("10.7.2.0/99", False),
     ],
 )
-def test_an_entry_means_a_host_by_name_visible_name_address_or_network(entry: str, listed: bool) -> None:
-    assert is_listed(HOST, (entry,)) is listed
+@pytest.mark.parametrize("addresses", [(), ("10.7.2.202",), ("10.7.2.202", "203.0.113.7")], ids=["none", "one", "two"])
+def test_an_entry_means_a_host_by_name_visible_name_address_or_network(
+    entry: str, listed: bool, addresses: tuple[str, ...]
+) -> None:
+    assert is_listed(replace(HOST, addresses=addresses), (entry,)) is listed
 
 
 @pytest.mark.parametrize("separator", [";", ",", " ; "])

@@ -47,6 +47,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         f"{_UNIT}/test_secret_parameters.py",
         f"{_UNIT}/engine/test_targets.py",
     ),
+    "action_names": ("contracts/action_names.py", f"{_UNIT}/engine/test_pipeline.py", f"{_CONTRACT}/test_growth.py"),
     "names": (
         f"{_DOMAIN}/names.py",
         f"{_UNIT}/test_names.py",

@@ -47,7 +47,7 @@ class HandClock:
     """Both clocks stand still until moved."""
 
     def __init__(self, wall: dt.datetime = NOON) -> None:
-        self.wall, self.ticks = wall.astimezone(dt.UTC), 0.0
+        self.wall, self.ticks = wall.astimezone(dt.UTC), 5_000.0  # a monotonic clock says nothing but differences
 
     def now(self) -> dt.datetime:
         return self.wall

@@ -213,6 +213,11 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"overrides": {"arius": {"old_set": "gone"}}},
         "bad_override",
     ),
+    "override of a change by a power-off": (
+        {"action": "set_value"},
+        {"overrides": {"arius": {"set_value": "power_off"}}},
+        "bad_override",
+    ),
     "override that does more": (
         {"action": "look_at_value"},
         {"overrides": {"arius": {"look_at_value": "power_off"}}},

@@ -104,6 +104,7 @@ def test_no_step_is_sent_to_a_root_that_is_mounted_read_only(dry_run: bool) -> N
     assert "/ (/dev/sda1, ext4) is mounted read-only, as it is after a disk error: see dmesg" in result.message
     assert "nothing was changed" in result.message.lower()
     assert terminal.written == 0
+    assert [(gate.allowed, gate.text) for gate in result.gates if gate.gate == "storage"] == [(False, result.message)]
 
 
 def test_a_root_that_becomes_read_only_between_two_stages_leaves_the_first_confirmed() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime as dt
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
@@ -242,6 +243,72 @@ def test_a_step_that_fails_is_told_with_the_steps_done_before_it_and_none_after_
     assert [one.state for one in result.stages] == ["failed"]
 
 
+NEEDED = stage("first", why="it is masked")
+# the stage whose step fails, what is decided when the terminal is looked at again -> the end of the message, and the looks
+EXPLAINED: dict[str, tuple[Stage, list[Decision], str, int]] = {
+    "still needed": (NEEDED, [stage("first", why="it is masked by hand")], "step says no; it is masked by hand", 2),
+    "still needed, nobody says why": (NEEDED, [stage("first")], "step says no", 2),
+    "another stage": (NEEDED, [stage("second", why="other")], "step says no", 2),
+    "done all the same": (NEEDED, [Done()], "step says no", 2),
+    "a stage that never says why": (stage("first"), [stage("first", why="new")], "step says no", 1),
+    "a power-off": (stage("first", why="it is on", confirm="gone"), [stage("first", why="new")], "step says no", 1),
+}
+
+
+@pytest.mark.parametrize("case", EXPLAINED)
+def test_a_failed_step_is_told_with_why_its_stage_is_still_needed(case: str) -> None:
+    broken, then, ending, looks = EXPLAINED[case]
+    one = scripted(
+        deciding(broken, *then, effect="disrupt", stages=2, confirms=("state", "gone")), Terminal(step_code=3)
+    )
+    terminal = one.terminals[NAME]
+    terminal.on_look = lambda: one.clock.advance(2)
+    result = run(one)
+    assert verdict(result) == ("failed", "step_failed", "first")
+    assert result.message == f"first: first failed with exit 3: {ending}"
+    assert sum(script.startswith("observe") for script in terminal.scripts) == looks
+    assert result.durations["observe"] == 2.0 * looks
+
+
+def test_a_failed_step_is_told_also_where_the_terminal_cannot_be_looked_at_again() -> None:
+    one = scripted(deciding(NEEDED), Terminal(step_code=3))
+    terminal = one.terminals[NAME]
+    terminal.on_step = lambda: setattr(terminal, "lose_on", "facts")
+    result = run(one)
+    assert (verdict(result), result.message) == (
+        ("failed", "step_failed", "first"),
+        "first: first failed with exit 3: step says no",
+    )
+
+
+@pytest.mark.parametrize(
+    ("output", "said"), [(b"", "no output"), (b" \n", "no output"), (b"one\n two \n\n", "two"), (b"x" * 900, "x" * 200)]
+)
+def test_a_step_that_fails_is_told_with_the_last_line_that_it_said(output: bytes, said: str) -> None:
+    class Failing(MemorySession):
+        async def run(self, sections: Sequence[tuple[str, str]], *, timeout: float, privileged: bool) -> Answer:
+            if sections[0][0].startswith("step:"):
+                return Answer({"step:0": output}, {"step:0": 3}, complete=True)
+            return await super().run(sections, timeout=timeout, privileged=privileged)
+
+    result = run(scripted(deciding(stage("first")), session=Failing))
+    assert result.message == f"first: first failed with exit 3: {said}"
+    assert len(result.steps[0].output) <= 400
+
+
+def test_the_seconds_until_a_power_off_is_proven_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = scripted(deciding(stage("power off", confirm="gone"), effect="disrupt", stages=1, confirms=("gone",)))
+    departure = world.MemoryWatch.departure
+
+    async def slow(self: world.MemoryWatch, *given: Any, **named: Any) -> Any:
+        one.clock.advance(3)
+        return await departure(self, *given, **named)
+
+    monkeypatch.setattr(world.MemoryWatch, "departure", slow)
+    result = run(one)
+    assert result.durations["confirm"] == 3.0, result
+
+
 def test_a_stage_that_is_lost_between_two_steps_is_unknown_with_what_was_done() -> None:
     terminal = Terminal()
     _after_first(terminal, lambda: setattr(terminal, "lose_on", "step"))
@@ -468,6 +535,29 @@ def test_parameters_reach_the_look_as_quoted_variables() -> None:
         "P_number": "7",
     }
     assert look.endswith("look")
+
+
+@pytest.mark.parametrize(
+    ("after", "expected", "message"),
+    [
+        (0, ("failed", "internal", "ZeroDivisionError"), "ZeroDivisionError: wrong"),
+        (1, ("unknown", "connection_lost", "first"), "first was applied but not confirmed: ZeroDivisionError: wrong"),
+    ],
+    ids=["before a stage", "after a stage was sent"],
+)
+def test_a_fault_of_ours_after_a_stage_leaves_the_host_unknown(
+    after: int, expected: tuple[str, str, str], message: str
+) -> None:
+    decided: list[None] = []
+
+    def decide(facts: Facts, params: BaseModel, host: Host) -> Decision:
+        if len(decided) == after:
+            raise ZeroDivisionError("wrong")
+        decided.append(None)
+        return stage("first")
+
+    result = run(scripted(dataclasses.replace(deciding(Done()), decide=decide)))
+    assert (verdict(result), result.message) == (expected, message)
 
 
 def test_an_error_with_a_host_at_work_is_the_hosts_outcome() -> None:
