@@ -298,13 +298,13 @@ def test_a_step_that_fails_is_told_with_the_last_line_that_it_said(output: bytes
 
 def test_the_seconds_until_a_power_off_is_proven_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     one = scripted(deciding(stage("power off", confirm="gone"), effect="disrupt", stages=1, confirms=("gone",)))
-    departure = world.MemoryWatch.departure
+    departure = in_memory.MemoryWatch.departure
 
-    async def slow(self: world.MemoryWatch, *given: Any, **named: Any) -> Any:
+    async def slow(self: in_memory.MemoryWatch, *given: Any, **named: Any) -> Any:
         one.clock.advance(3)
         return await departure(self, *given, **named)
 
-    monkeypatch.setattr(world.MemoryWatch, "departure", slow)
+    monkeypatch.setattr(in_memory.MemoryWatch, "departure", slow)
     result = run(one)
     assert result.durations["confirm"] == 3.0, result
 
