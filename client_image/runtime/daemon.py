@@ -1,4 +1,4 @@
-"""`flageemonitor-daemon`: runs the schedule, keeps the configuration current, says that it lives, and stops cleanly.
+"""`flageemonitor-daemon`: runs the schedule, keeps the configuration current, writes its heartbeat, and stops cleanly.
 
 Every job runs as a process of its own (`python -m runtime.main run --job …`), through the very path of a run by hand: one that
 crashes, leaks or is killed takes nothing else with it. Registry, locks and local state are shared with all other runs.
@@ -18,6 +18,7 @@ import structlog
 
 from contracts import core_dumps
 from contracts.stop_times import GRACE_S
+from contracts.text import say
 from contracts.visible import quoted
 from runtime.adapters.state.errors import StateUnavailable
 from runtime.adapters.state.files import locked
@@ -41,7 +42,7 @@ MAINTENANCE_S = 3600.0
 REFRESH_FAULT_S = 300.0  # after a fault of ours; the configuration says how often else
 FULL_DISK_S = 10.0
 
-USAGE = """\
+USAGE = say("""\
 Usage: flageemonitor-daemon
 
 Runs the schedule of the network's configuration, refreshes that configuration, and keeps the local state in order, until
@@ -52,7 +53,7 @@ Exit codes: 0 stopped, 2 bad setting, 3 no local state, 6 another daemon runs on
 
   flageemonitor-run schedule     what it will start
   flageemonitor-run doctor       whether it runs, and everything that it needs
-"""
+""")
 
 log = structlog.get_logger("daemon")
 
@@ -132,7 +133,7 @@ def _let_runs_begin(data: Path, now: dt.datetime) -> None:
 
 
 def _opened(installation: Installation) -> State:
-    """The local state. A full disk is waited for and said again and again: the schedule begins as soon as there is room."""
+    """The local state. A full disk is waited for and logged at every try: the schedule begins as soon as there is room."""
     while True:
         try:
             return installation.state
@@ -143,22 +144,32 @@ def _opened(installation: Installation) -> State:
             time.sleep(FULL_DISK_S)
 
 
+def _answered(words: list[str]) -> int:
+    """The exit code for a command line that has words: the usage page was shown, or they were refused."""
+    from runtime.cli.language import choose_language, shown  # the running daemon speaks to no person
+
+    choose_language(())
+    if words in (["-h"], ["--help"]):
+        sys.stdout.write(shown(USAGE))
+        return 0
+    text = say(
+        "flageemonitor-daemon takes no argument, not {argument}: see flageemonitor-daemon --help",
+        argument=quoted(words[0]),
+    )
+    sys.stderr.write(f"{shown(text)}\n")
+    return 2
+
+
 def main() -> None:
     """Entry point of the console script and of the image. Takes no argument: everything is in the settings."""
-    if sys.argv[1:] in (["-h"], ["--help"]):
-        sys.stdout.write(USAGE)
-        return
     if sys.argv[1:]:
-        sys.stderr.write(
-            f"flageemonitor-daemon takes no argument, not {quoted(sys.argv[1])}: see flageemonitor-daemon --help\n"
-        )
-        sys.exit(2)
+        sys.exit(_answered(sys.argv[1:]))
     core_dumps.switch_off()
     settings = read_settings(os.environ)
     configure(settings.log_format, debug=False, stream=sys.stdout)
     with Installation(settings) as installation:
         try:
-            state = _opened(installation)  # here, so that a broken disk is said in one line
+            state = _opened(installation)  # here, so that a broken disk is logged in one line
             with locked(state.folder / "daemon.lock") as held:
                 if held is None:
                     log.error(

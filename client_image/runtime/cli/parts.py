@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from contracts.text import say
+
 if TYPE_CHECKING:
     from runtime.cli.crowd import Crowds
     from runtime.cli.doctor import Look
@@ -80,17 +82,17 @@ def looks(installation: Installation) -> Sequence[Look]:
 
     i, clock, settings = installation, installation.clock, installation.settings
     return (
-        Look("image", lambda: doctor.image(i.known, i.assets)),
-        Look("build", doctor.build),
-        Look("deployment", lambda: doctor.deployment(settings, clock)),
-        Look("configuration", lambda: doctor.configuration(i.store, i.known, clock, i.zone, crowds(i))),
-        Look("config room", lambda: doctor.config_room(settings)),
+        Look(say("image"), lambda: doctor.image(i.known, i.assets)),
+        Look(say("build"), doctor.build),
+        Look(say("deployment"), lambda: doctor.deployment(settings, clock)),
+        Look(say("configuration"), lambda: doctor.configuration(i.store, i.known, clock, i.zone, crowds(i))),
+        Look(say("config room"), lambda: doctor.config_room(settings)),
         Look(
-            "control plane",
+            say("control plane"),
             lambda: doctor.control_plane(i.plane, clock, lambda: i.clock_judge),
         ),
-        Look("clock", lambda: doctor.right_time(i.clock_judge, i.zone)),
-        Look("state", lambda: doctor.local_state(i.state, clock)),
-        Look("daemon", lambda: doctor.daemon(i.state, clock)),
-        Look("inventory", lambda: doctor.inventory(i.store, i.inventory, lambda: i.state, i.zone)),
+        Look(say("clock"), lambda: doctor.right_time(i.clock_judge, i.zone)),
+        Look(say("state"), lambda: doctor.local_state(i.state, clock)),
+        Look(say("daemon"), lambda: doctor.daemon(i.state, clock)),
+        Look(say("inventory"), lambda: doctor.inventory(i.store, i.inventory, lambda: i.state, i.zone)),
     )

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from contracts.config import NetworkConfig
+from runtime.domain.action import Target
 from runtime.domain.model import Host, Listing
+
+_NETWORK, _CONCENTRATOR = "network:", "concentrator:"
+
+
+def target_of(host_id: str) -> Target:
+    """What kind of subject has this id: those made here have a prefix, hosts of an inventory have none."""
+    if host_id.startswith(_NETWORK):
+        return "network"
+    return "concentrator" if host_id.startswith(_CONCENTRATOR) else "terminal"
 
 
 def network_subject(config: NetworkConfig) -> Host:
     """The network as the one subject of a run."""
-    return Host(id=f"network:{config.network}", name=config.network, network=config.network, address="")
+    return Host(id=f"{_NETWORK}{config.network}", name=config.network, network=config.network, address="")
 
 
 def concentrators(config: NetworkConfig) -> Listing:
@@ -16,7 +26,7 @@ def concentrators(config: NetworkConfig) -> Listing:
     return Listing(
         tuple(
             Host(
-                id=f"concentrator:{one.address}",
+                id=f"{_CONCENTRATOR}{one.address}",
                 name=one.name or one.address,
                 network=config.network,
                 address=one.address,

@@ -16,6 +16,7 @@ import structlog
 
 from contracts.document import Document, DocumentError, read_document
 from contracts.ids import uuid7
+from contracts.text import say
 from runtime.adapters.config_store import ConfigStore, StoredConfig
 from runtime.adapters.control_plane.transport import (
     Answer,
@@ -100,9 +101,11 @@ def refresh(store: ConfigStore, plane: Transport, clock: Clock) -> RefreshResult
 
 def _advice(reason: str, plane: Transport, answer: Answer) -> str:
     if reason.startswith("invalid:"):
-        return "correct it on the control plane: `flagee-server config validate` shows each place, then `config set`"
+        return say(
+            "correct it on the control plane: `flagee-server config validate` shows each place, then `config set`"
+        )
     if reason == "not_stored":
-        return "free or mend the disk of that folder; `flageemonitor-run doctor` tells more"
+        return say("free or repair the disk of that folder; `flageemonitor-run doctor` shows more")
     return plane.advice(answer) if reason in ("refused", "unavailable", "intercepted") else ""
 
 
@@ -130,12 +133,13 @@ def _take(
             try:
                 if before is not None:
                     store.confirm(before, now)
-                return "unchanged", "the configuration is current", store.load()
+                return "unchanged", say("the configuration is current"), store.load()
             except OSError as error:
-                return "unchanged", f"the configuration is current; its time could not be stored: {error}", before
+                text = say("the configuration is current; its time could not be stored: {problem}", problem=error)
+                return "unchanged", text, before
         case RequestRefused():
-            whose = "the control plane's address" if answer.page else "the control plane"
-            return "refused", f"{whose} {answer.text}", before
+            whose = say("the control plane's address") if answer.page else say("the control plane")
+            return "refused", say("{subject} {answer}", subject=whose, answer=answer.text), before
         case Unavailable():
             return "unavailable", answer.reason, before
         case Intercepted():
@@ -151,17 +155,22 @@ def _replace(
     try:
         document = read_document(answer.raw, strict=False)
     except DocumentError as error:
-        return f"invalid:{error.reason}", f"the control plane's answer is not a valid configuration: {error}", before
+        text = say("the control plane's answer is not a valid configuration: {problem}", problem=error)
+        return f"invalid:{error.reason}", text, before
     if plane.network and document.config.network != plane.network:
-        text = f"the answer is for the network {document.config.network}, not for {plane.network}"
+        answered = document.config.network
+        text = say(
+            "the answer is for the network {answered}, not for {network}", answered=answered, network=plane.network
+        )
         return "invalid:wrong_network", text, before
     try:
         after = store.replace(answer.raw, answer.etag, source=plane.url, now=now)
     except OSError as error:
-        return "not_stored", f"a new configuration could not be stored in {store.folder}: {error}", before
+        text = say("a new configuration could not be stored in {folder}: {problem}", folder=store.folder, problem=error)
+        return "not_stored", text, before
     if before is not None and before.document == document:
-        return "unchanged", "the configuration is current", after
-    return "updated", "a new configuration is in force", after
+        return "unchanged", say("the configuration is current"), after
+    return "updated", say("a new configuration is in force"), after
 
 
 class ConfigRefresh:

@@ -305,4 +305,4 @@ def _violent_end(code: int, before: int | None, after: int | None, *, stuck: boo
         return "it was past its deadline, did not end by itself, and was killed; its hosts at work are unknown"
     if before is not None and after is not None and after > before:
         return "killed by the kernel: the container was out of memory; its hosts at work are unknown"
-    return "killed, probably by the kernel for want of memory; its hosts at work are unknown"
+    return "killed, probably by the kernel because memory ran out; its hosts at work are unknown"

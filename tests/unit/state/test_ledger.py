@@ -17,7 +17,7 @@ from runtime.adapters.state.outbox.events import post_event_once
 from runtime.adapters.state.outbox.topics import DEPLOYMENT, JOB_MISSED
 from runtime.adapters.state.store import State
 from runtime.domain.errors import NoHostMatched
-from runtime.domain.model import Outcome, Reason, StepRecord
+from runtime.domain.model import Outcome, Reason, RunInfo, StepRecord
 from tests.unit.state.support import (
     NOON,
     StillClock,
@@ -210,3 +210,39 @@ def test_an_event_is_posted_once_however_often_it_is_found(tmp_path: Path) -> No
         assert post_event_once(state, JOB_MISSED, "second", {}, NOON)
         told = [row["reason"] for row in outbox_rows(state, "deployment")]
     assert told == ["updated", "repaired"]
+
+
+@pytest.mark.parametrize(
+    ("host_id", "lost", "never"),
+    [
+        (
+            "10084",
+            "the process ended during copy; what the terminal did with it is not known",
+            "the process ended before anything was sent to this host",
+        ),
+        (
+            "concentrator:10.0.0.9",
+            "the process ended during copy; what the concentrator did with it is not known",
+            "the process ended before anything was done at this concentrator",
+        ),
+        (
+            "network:acme",
+            "the process ended during copy; whether it was done is not known",
+            "the process ended before anything was done in this network",
+        ),
+    ],
+    ids=["terminal", "concentrator", "network"],
+)
+def test_a_subject_whose_process_ended_is_called_what_it_is(state: State, host_id: str, lost: str, never: str) -> None:
+    async def cut_short(info: RunInfo, *, begun: bool) -> str | None:
+        ledger = SqlLedger(state, StillClock())
+        await ledger.begin(info, [host])
+        if begun:
+            await ledger.at_work(info.run_id, host, "copy")
+        await ledger.finish(info.run_id, 1)
+        _, [record] = find_run(state, info.run_id) or pytest.fail("the run is not there")
+        return record.message
+
+    host = dataclasses.replace(make_hosts(1)[0], id=host_id)
+    assert asyncio.run(cut_short(make_info(), begun=True)) == lost
+    assert asyncio.run(cut_short(make_info(), begun=False)) == never

@@ -17,6 +17,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from contracts.text import say
 from runtime.adapters.state import recovery_log
 from runtime.adapters.state.errors import CORRUPT, StateUnavailable, suspicion, translated, unavailable
 from runtime.adapters.state.files import locked, open_private, private_folder
@@ -40,7 +41,7 @@ def open_database(folder: Path, now: dt.datetime) -> tuple[Engine, tuple[str, ..
     with translated(folder):
         private_folder(folder, ours=FILE)
         if kind := not_a_file(folder / FILE):
-            raise unavailable("state_no_file", folder, f"{FILE} is {kind}, not a database")
+            raise unavailable("state_no_file", folder, say("{file} is {kind}, not a database", file=FILE, kind=kind))
         engine = _engine(folder)
         try:
             if _current(engine, folder):
@@ -106,7 +107,7 @@ def _revision(connection: Connection) -> str:
 def _prepare(engine: Engine, folder: Path, now: dt.datetime, *, held: bool) -> tuple[str, ...]:
     """Under the lock: move a damaged file aside, bring the schema up to date, restore what outlives a database."""
     if not held:
-        raise unavailable("state_busy", folder, "another process is preparing the database")
+        raise unavailable("state_busy", folder, say("another process is preparing the database"))
     notices: list[str] = []
     damage = _damage(engine, folder) if (folder / FILE).exists() else ""
     if damage:
@@ -135,7 +136,7 @@ def _brought_up(engine: Engine, folder: Path, now: dt.datetime, *, damaged: bool
     with transaction(engine, folder, write=True) as connection:
         _upgrade(connection, folder)
         if gone := missing(connection):
-            raise unavailable(CORRUPT, folder, f"{FILE} has no {gone}")
+            raise unavailable(CORRUPT, folder, say("{file} has no {part}", file=FILE, part=gone))
         if not revision:
             return recovery_log.restore(connection, folder, damaged=damaged, notice=notice, now=now)
     return []
@@ -144,21 +145,21 @@ def _brought_up(engine: Engine, folder: Path, now: dt.datetime, *, damaged: bool
 def _damage(engine: Engine, folder: Path) -> str:
     """What is wrong with the database that is there; empty when it can be used, or brought up to date."""
     if not (folder / FILE).stat().st_size and (folder / recovery_log.FILE).exists():
-        return "it is empty, and was not before"
+        return say("it is empty, and was not before")
     try:
         with transaction(engine, folder, write=False) as connection:
             if connection.exec_driver_sql("PRAGMA quick_check(1)").scalar() != "ok":
-                return "its pages contradict each other"
+                return say("its pages contradict each other")
             gone = missing(connection) if _revision(connection) >= HEAD else ""
-            return f"it has no {gone}" if gone else ""
+            return say("it has no {part}", part=gone) if gone else ""
     except StateUnavailable as error:
         if error.reason == CORRUPT:
-            return str((error.__cause__ and getattr(error.__cause__, "orig", None)) or "it is not readable")
+            return str((error.__cause__ and getattr(error.__cause__, "orig", None)) or say("it is not readable"))
         raise
 
 
 def _move_aside(engine: Engine, folder: Path, now: dt.datetime, damage: str) -> str:
-    """Keep the damaged files for whoever wants to look, only the last ones: a bad disk must not fill itself with them."""
+    """Keep the damaged files for a later examination, only the last ones: a bad disk must not fill itself with them."""
     engine.dispose()
     for old in folder.glob(f"{FILE}.corrupt-*"):
         old.unlink()
@@ -167,8 +168,11 @@ def _move_aside(engine: Engine, folder: Path, now: dt.datetime, damage: str) -> 
         source = folder / f"{FILE}{suffix}"
         if source.exists():
             source.rename(folder / f"{aside}{suffix}")
-    text = f"the database was damaged ({damage}); it was moved to {folder / aside} and a new one begun"
-    return f"{text}: earlier results are only in there."
+    return say(
+        "the database was damaged ({damage}); it was moved to {path} and a new one begun: earlier results are only in there.",
+        damage=damage,
+        path=folder / aside,
+    )
 
 
 def _settle_format(engine: Engine) -> None:

@@ -9,24 +9,18 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
 
+from contracts.text import say
 from runtime.domain.errors import RunError
+
+if TYPE_CHECKING:
+    from runtime.adapters.state.room import Room
 
 CORRUPT = "state_corrupt"
 
-_ADVICE = {
-    "state_full": "free space on the volume {volume}, then try again; nothing that was recorded is lost",
-    "state_read_only": "let uid {uid} write to {path}: check its owner, its mode and that the volume is not mounted read-only",
-    CORRUPT: "start again: the damaged database is then moved aside and a new one begun; check the disk of {path}",
-    "state_no_file": "move what stands there to another place, then start again: a new database is begun, with the "
-    "pinned keys and the identity from keepsake.jsonl",
-    "state_busy": "another process has held the database in {path} for too long; see `flageemonitor-run runs`, then try again",
-    "state_failed": "check the volume of {path}; `flageemonitor-run doctor` tells more",
-}
-
-STILL = "no run starts, because its results could not be recorded. doctor, runs, why, hosts and schedule still work"
 _MAY_BE_FULL = ("state_full", "state_failed", "state_read_only")
 
 _BY_ERRNO = {
@@ -80,12 +74,47 @@ def unavailable(reason: str, path: Path, cause: object) -> StateUnavailable:
     room = room_at(path)
     if room is not None and room.full and reason in _MAY_BE_FULL:
         reason = "state_full"
-    advice = _ADVICE[reason].format(path=path, uid=os.geteuid(), volume=room.volume if room else f"of {path}")
-    text = f"local state in {path}: {cause}"
+    text = say("local state in {path}: {cause}", path=path, cause=cause)
     if reason == "state_full":
-        where = f"the volume {room.volume} of the local state is full ({room})" if room else text
-        text = f"{where}: {STILL}"
-    return StateUnavailable(reason, text, advice)
+        if room is not None:
+            text = say("the volume {volume} of the local state is full ({space})", volume=room.volume, space=room)
+        text = say(
+            "{problem}: no run starts, because its results could not be recorded. "
+            "doctor, runs, why, hosts and schedule still work",
+            problem=text,
+        )
+    return StateUnavailable(reason, text, _advice(reason, path, room))
+
+
+def _advice(reason: str, path: Path, room: Room | None) -> str:
+    texts = {
+        "state_full": say(
+            "free space on the volume of {path}, then try again; nothing that was recorded is lost", path=path
+        )
+        if room is None
+        else say(
+            "free space on the volume {path}, then try again; nothing that was recorded is lost", path=room.volume
+        ),
+        "state_read_only": say(
+            "let uid {uid} write to {path}: check its owner, its mode and that the volume is not mounted read-only",
+            uid=os.geteuid(),
+            path=path,
+        ),
+        CORRUPT: say(
+            "start again: the damaged database is then moved aside and a new one begun; check the disk of {path}",
+            path=path,
+        ),
+        "state_no_file": say(
+            "move what stands there to another place, then start again: a new database is begun, with the "
+            "pinned keys and the identity from keepsake.jsonl"
+        ),
+        "state_busy": say(
+            "another process has held the database in {path} for too long; see `flageemonitor-run runs`, then try again",
+            path=path,
+        ),
+        "state_failed": say("check the volume of {path}; `flageemonitor-run doctor` shows more", path=path),
+    }
+    return texts[reason]
 
 
 @contextlib.contextmanager

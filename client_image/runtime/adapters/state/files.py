@@ -12,14 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from contracts.bounded import MAX_BYTES
+from contracts.text import say
 
 _POLL_S = 0.05
 _KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
+    (stat.S_ISDIR, say("a folder")),
+    (stat.S_ISFIFO, say("a pipe")),
+    (stat.S_ISSOCK, say("a socket")),
+    (stat.S_ISCHR, say("a device")),
+    (stat.S_ISBLK, say("a device")),
 )
 
 
@@ -44,14 +45,18 @@ def read_plain(path: Path, limit: int = MAX_BYTES, *, follow_links: bool = True)
     try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, f"it is {kind_of(found.st_mode)}, not a file", str(path))
+            raise OSError(errno.EINVAL, say("it is {kind}, not a file", kind=kind_of(found.st_mode)), str(path))
         if found.st_size > limit:
-            raise OSError(errno.EFBIG, f"it has {found.st_size} bytes; at most {limit} are read", str(path))
+            raise OSError(
+                errno.EFBIG,
+                say("it has {size} bytes; at most {limit} are read", size=found.st_size, limit=limit),
+                str(path),
+            )
         content = bytearray()
         while piece := os.read(handle, limit + 1 - len(content)):
             content += piece
         if len(content) > limit:  # it grew, or it is one of the kernel's, which tell no size
-            raise OSError(errno.EFBIG, f"it has more than the {limit} bytes that are read", str(path))
+            raise OSError(errno.EFBIG, say("it has more than the {limit} bytes that are read", limit=limit), str(path))
         return bytes(content)
     finally:
         os.close(handle)
@@ -59,7 +64,7 @@ def read_plain(path: Path, limit: int = MAX_BYTES, *, follow_links: bool = True)
 
 def kind_of(mode: int) -> str:
     """What is no plain file, in words."""
-    return next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
+    return next((name for is_kind, name in _KINDS if is_kind(mode)), say("something else"))
 
 
 def ca_problem(path: Path) -> str:
@@ -119,7 +124,7 @@ def open_private(path: Path, flags: int, mode: int = 0o600) -> Iterator[int]:
     try:
         found = os.fstat(handle).st_mode
         if not stat.S_ISREG(found):
-            raise OSError(errno.EINVAL, f"it is {kind_of(found)}, not a file", str(path))
+            raise OSError(errno.EINVAL, say("it is {kind}, not a file", kind=kind_of(found)), str(path))
         yield handle
     finally:
         os.close(handle)

@@ -16,7 +16,7 @@ from contracts.stored_text import restored
 from runtime.adapters.state.codec import loads, stored_name
 from runtime.adapters.state.ledger import DONE, RUNNING
 from runtime.adapters.state.outbox.limits import OutboxCounts, count_outbox
-from runtime.adapters.state.recovery_log import FIRST_USE_BLOCKED
+from runtime.adapters.state.recovery_log import FIRST_USE_BLOCKED, loss_in
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import host_keys, meta, run_hosts, runs
 from runtime.domain.host_names import names_of
@@ -202,7 +202,7 @@ def count(state: State) -> Counts:
             results=number(rows.select_from(run_hosts).where(run_hosts.c.state == DONE)),
             host_keys=number(rows.select_from(host_keys).where(host_keys.c.retired_at.is_(None))),
             outbox=count_outbox(connection),
-            first_use_blocked=connection.scalar(blocked),
+            first_use_blocked=None if (loss := connection.scalar(blocked)) is None else loss_in(loss),
         )
 
 

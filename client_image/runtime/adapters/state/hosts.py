@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from contracts.text import say
 from runtime.adapters.state import recovery_log
 from runtime.adapters.state.codec import dumps, loads
 from runtime.adapters.state.identities import forget
@@ -83,7 +84,10 @@ class SqlHostBook:
         """Raises Permanent for a host without a key while first use is blocked because keys were lost."""
         known = self._state.one(_KNOWN, _place(host))  # by index, well under a millisecond: not worth a thread
         if known.key is None and known.lost is not None:
-            text = f"{known.lost}; confirm with `flageemonitor-run hosts rekey --all` that keys may be learnt anew"
+            text = say(
+                "{problem}; confirm with `flageemonitor-run hosts rekey --all` that new keys may be pinned",
+                problem=recovery_log.loss_in(known.lost),
+            )
             raise Permanent(Outcome.BLOCKED, Reason.HOST_KEY_UNKNOWN, text)
         return None if known.key is None else PinnedKey(known.key), _notes(known.notes)
 

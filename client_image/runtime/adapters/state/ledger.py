@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from contracts.text import say
 from contracts.visible import visible
 from runtime.adapters.state.codec import (
     dumps,
@@ -35,6 +36,7 @@ from runtime.domain.errors import RunError, UsageFault
 from runtime.domain.model import Host, HostResult, Outcome, Reason, RunInfo, Selector
 from runtime.domain.model import exit_code as worst_of
 from runtime.domain.ports import Clock
+from runtime.domain.subjects import target_of
 
 PENDING, AT_WORK, DONE = "pending", "at_work", "done"
 RUNNING, FINISHED = "running", "finished"
@@ -149,8 +151,9 @@ def close_run(
 
 def _begin(info: RunInfo, rows: list[dict[str, Any]], connection: Connection) -> None:
     if connection.scalar(select(runs.c.run_id).where(runs.c.run_id == info.run_id)) is not None:
-        advice = "leave --run-id out (and FLAGEEMONITOR_INVOCATION), or give another one"
-        raise UsageFault("run_id_taken", f"there is a run {info.run_id} already: an id is for one run", advice)
+        advice = say("leave --run-id out (and FLAGEEMONITOR_INVOCATION), or give another one")
+        text = say("there is a run {run} already: an id is for one run", run=info.run_id)
+        raise UsageFault("run_id_taken", text, advice)
     described = wire.run_json(info)
     values = {
         **described,
@@ -241,9 +244,29 @@ def _cut_short(row: Row[Any], now: dt.datetime) -> HostResult:
     """The outcome of a host whose process ended: what had begun is unknown, the rest was only looked at."""
     host = Host(id=row.host_id, **{name: getattr(row, name) for name in _OF_HOST})
     if row.state == AT_WORK:
-        text = f"the process ended during {row.stage}; what the terminal did with it is not known"
+        text = _lost_during(row.stage, host.id)
         outcome, reason = Outcome.UNKNOWN, Reason.KILLED
     else:
-        text = "the process ended before anything was sent to this host"
+        text = _never_begun(host.id)
         outcome, reason = Outcome.CANCELLED, Reason.NOT_STARTED
     return HostResult(host, outcome, reason, text, detail=row.stage or "", started_at=row.started_at, finished_at=now)
+
+
+def _lost_during(stage: str, host_id: str) -> str:
+    match target_of(host_id):
+        case "terminal":
+            return say("the process ended during {stage}; what the terminal did with it is not known", stage=stage)
+        case "concentrator":
+            return say("the process ended during {stage}; what the concentrator did with it is not known", stage=stage)
+        case "network":
+            return say("the process ended during {stage}; whether it was done is not known", stage=stage)
+
+
+def _never_begun(host_id: str) -> str:
+    match target_of(host_id):
+        case "terminal":
+            return say("the process ended before anything was sent to this host")
+        case "concentrator":
+            return say("the process ended before anything was done at this concentrator")
+        case "network":
+            return say("the process ended before anything was done in this network")

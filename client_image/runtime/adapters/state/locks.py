@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from contracts.bounded import read_json
+from contracts.text import say
 from runtime.adapters.state.codec import dumps
 from runtime.adapters.state.errors import translated
 from runtime.adapters.state.files import locked, private_folder, write_all
@@ -90,6 +91,11 @@ def _sentence(path: Path) -> str:
     try:
         content = read_json(read_untrusted(path))
         since = dt.datetime.fromisoformat(content["since"])
-        return f"locked by {content['owner']}, pid {content['pid']}, since {since:%Y-%m-%d %H:%M:%S %Z}"
+        return say(
+            "locked by {owner}, pid {pid}, since {time}",
+            owner=content["owner"],
+            pid=content["pid"],
+            time=f"{since:%Y-%m-%d %H:%M:%S %Z}",
+        )
     except (OSError, ValueError, KeyError, TypeError):
-        return "locked by another run"
+        return say("locked by another run")

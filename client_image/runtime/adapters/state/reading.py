@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine
 
+from contracts.text import say
 from runtime.adapters.state.database import FILE, revision_of, transaction
 from runtime.adapters.state.errors import StateUnavailable, translated
 from runtime.adapters.state.migrations import HEAD
@@ -54,7 +55,9 @@ class ReadOnlyState(State):
                 for file in (path, wal):
                     shutil.copyfile(file, copy / file.name)
             except OSError as error:
-                text = f"the newest results are not shown: no room for a copy of them ({error.strerror})"
+                text = say(
+                    "the newest results are not shown: no room for a copy of them ({problem})", problem=error.strerror
+                )
                 return _engine(path, "immutable=1"), (text,)
             return _engine(copy / FILE, "mode=rw"), ()
         return _engine(path, "immutable=1"), ()

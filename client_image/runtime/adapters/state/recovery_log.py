@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, insert
 
 from contracts.bounded import read_json
+from contracts.text import Text, plural, recognised, say
 from runtime.adapters.state.codec import dumps
 from runtime.adapters.state.files import append_durably, read_plain
 from runtime.adapters.state.outbox.put import event, put
@@ -83,26 +84,45 @@ def read(folder: Path) -> Recovered:
 def restore(connection: Connection, folder: Path, *, damaged: bool, notice: str, now: dt.datetime) -> list[str]:
     """Fill a new database. Returns what an operator must be told; the control plane is told through the outbox."""
     found = read(folder)
-    notices = []
+    notices: list[str] = []
     if found.agent_id:
         connection.execute(insert(meta), {"key": "agent_id", "value": found.agent_id})
     if found.keys:
         connection.execute(insert(host_keys), list(found.keys.values()))
-        notices.append(f"{len(found.keys)} pinned host keys were restored from {folder / FILE}.")
+        notices.append(
+            plural(
+                "{n} pinned host key was restored from {file}.",
+                "{n} pinned host keys were restored from {file}.",
+                len(found.keys),
+                file=folder / FILE,
+            )
+        )
     if found.settled:
         connection.execute(insert(settled_keys), list(found.settled.values()))
     if found.machines:
         connection.execute(insert(host_memory), list(found.machines.values()))
     if not found.complete and (damaged or found.keys or found.agent_id):
-        text = f"pinned host keys were lost with the database; {folder / FILE} is missing or damaged"
+        text = _loss(folder / FILE)
         connection.execute(insert(meta), {"key": FIRST_USE_BLOCKED, "value": text})
         notices.append(
-            f"{text}: hosts without a pinned key are refused until `flageemonitor-run hosts rekey --all` confirms it."
+            say(
+                "{problem}: hosts without a pinned key are refused until `flageemonitor-run hosts rekey --all` confirms it.",
+                problem=text,
+            )
         )
     if damaged or notices:
         told = {"kind": STATE_REPLACED.name, "notices": [notice, *notices]}
         put(connection, [event(STATE_REPLACED, told, now)])
     return notices
+
+
+def loss_in(stored: str) -> str:
+    """The sentence that is kept as FIRST_USE_BLOCKED, so that it can be shown in another language."""
+    return recognised(stored, (_loss(""),))
+
+
+def _loss(file: Path | str) -> Text:
+    return say("pinned host keys were lost with the database; {file} is missing or damaged", file=file)
 
 
 def _port(event: Mapping[str, Any]) -> int:

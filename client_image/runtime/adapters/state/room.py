@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from contracts.text import say
+
 # A run writes a few pages before it has touched a host; with less than this it may not be able to record what it did.
 NEEDED = 1 << 20
 SCARCE = 200 << 20
@@ -32,10 +34,10 @@ class Room:
         return self.free < SCARCE or (self.inodes_free is not None and self.inodes_free < _SCARCE_INODES)
 
     def __str__(self) -> str:
-        text = f"{_megabytes(self.free)} of {_megabytes(self.size)} free"
-        if self.inodes_free is not None and self.inodes_free < _SCARCE_INODES:
-            text += f", {self.inodes_free} of {self.inodes} inodes free"
-        return text
+        text = say("{free} of {size} free", free=_megabytes(self.free), size=_megabytes(self.size))
+        if self.inodes_free is None or self.inodes_free >= _SCARCE_INODES:
+            return text
+        return say("{space}, {free} of {all} inodes free", space=text, free=self.inodes_free, all=self.inodes)
 
 
 def room_at(folder: Path) -> Room | None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from sqlalchemy import func, select, update
 
 from contracts.bounded import read_json
+from contracts.text import say
 from contracts.visible import quoted
 from runtime.adapters.boot import boot_id
 from runtime.adapters.state.codec import dumps
@@ -98,7 +99,7 @@ def _held_for_good(path: Path) -> Iterator[int]:
     while True:
         with locked(path, timeout=_OTHERS_LOOK_S) as handle:
             if handle is None:
-                raise OSError(f"{path} is held by another process")
+                raise OSError(say("{path} is held by another process", path=path))
             if path.exists() and path.stat().st_ino == os.fstat(handle).st_ino:
                 yield handle
                 return
@@ -155,7 +156,7 @@ def cancel(state: State, run_id: str, *, by: str) -> Cancelled:
     except StateUnavailable as error:
         trouble = error
     except TimeoutError:
-        trouble = unavailable("state_busy", state.folder, f"no write within {NOTE_S:.0f} s")
+        trouble = unavailable("state_busy", state.folder, say("no write within {seconds} s", seconds=f"{NOTE_S:.0f}"))
     signalled = signal_run(state.folder, run)
     if trouble is not None:
         if not signalled:
