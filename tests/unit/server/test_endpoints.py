@@ -55,6 +55,15 @@ def test_a_public_endpoint_has_no_scope() -> None:
         auth.required_scope(view)
 
 
+@pytest.mark.parametrize("scope", Scope)
+def test_an_endpoint_says_which_scope_it_requires(scope: Scope) -> None:
+    @endpoint(scope)
+    def view(admitted: Admission) -> str:
+        return "hello"
+
+    assert required(view) is auth.required_scope(view) is scope
+
+
 def test_an_endpoint_does_not_run_for_who_is_not_let_in(app: Flask) -> None:
     ran = []
 
