@@ -53,7 +53,7 @@ def _one(old: Old, path: str, made: Any, written: Any) -> Any:
             key: _one(old, f"{path}.{key}", made[key], value) if key in made else value
             for key, value in written.items()
         }
-    if _ADD_UP.fullmatch(path) and isinstance(made, list) and isinstance(written, list):
+    if _ADD_UP.fullmatch(path) and isinstance(written, list):
         return [*made, *(item for item in written if item not in made)]
     if made != written:
         _say(old, path, made)
