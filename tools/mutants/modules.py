@@ -7,7 +7,7 @@ _DOMAIN = f"{_RUNTIME}/domain"
 _UNIT = "tests/unit"
 _SERVER = f"{_UNIT}/server"
 _CONTRACT = "tests/contract"
-_LEGACY = (f"{_CONTRACT}/test_legacy.py", f"{_CONTRACT}/test_legacy_beside.py")
+_LEGACY = tuple(f"{_CONTRACT}/test_legacy{name}.py" for name in ("_translation", "", "_beside"))
 _ENGINE = tuple(
     f"{_UNIT}/engine/test_{name}.py"
     for name in ("process_one", "subject_run", "attempts", "departure", "fan_out", "storage", "sources")
