@@ -124,7 +124,9 @@ class SqlIdentities:
             return Kin()
 
         def few(listed: str, query: Select[Any], number: int, unless: frozenset[str] = frozenset()) -> tuple[str, ...]:
-            """Read no further than needed: in a cloned fleet thousands answer."""
+            """Read no further than needed: in a cloned fleet thousands answer, elsewhere nobody."""
+            if listed == "[]":
+                return ()
             first = read_json(listed)
             found = _some(first, number, lambda name: name not in unless and other(name))
             if len(found) == number or len(first) < _LISTED:
