@@ -10,7 +10,16 @@ _CONTRACT = "tests/contract"
 _LEGACY = tuple(f"{_CONTRACT}/test_legacy{name}.py" for name in ("_translation", "", "_beside"))
 _ENGINE = tuple(
     f"{_UNIT}/engine/test_{name}.py"
-    for name in ("process_one", "subject_run", "attempts", "departure", "fan_out", "storage", "sources")
+    for name in (
+        "process_one",
+        "subject_run",
+        "subject_record",
+        "attempts",
+        "departure",
+        "fan_out",
+        "storage",
+        "sources",
+    )
 )
 
 # Without what counts the work for 20,000 entries: it takes most of the time.

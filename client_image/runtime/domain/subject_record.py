@@ -109,8 +109,6 @@ class SubjectRecord:
         limit = self.lasting()
         if ended.outcome in (Outcome.CHANGED, Outcome.WOULD_CHANGE):
             return replace(ended, message=f"{ended.message}; {limit}") if limit else ended
-        if not self.stages or ended.outcome is Outcome.OK:
-            return ended
         kept = f" ({limit})" if limit else ""
         before = f"{' and '.join(self.confirmed)} confirmed{kept}; " if self.confirmed else ""
         begun = f"{self.so_far()}: " if self.unconfirmed and self.unconfirmed not in ended.message else ""

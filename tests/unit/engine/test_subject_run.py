@@ -14,10 +14,12 @@ from pydantic import BaseModel
 
 from runtime import process_one as engine
 from runtime.domain.action import Action, Decision, Done, Failed, Refused, Script, Stage
+from runtime.domain.departure import Departure, Sign
 from runtime.domain.errors import HostError, Permanent, Transient
 from runtime.domain.facts import Facts
 from runtime.domain.model import IDENTITY, Change, Host, HostResult, Outcome, Reason, Selector
 from runtime.domain.ports import Answer
+from runtime.domain.witnesses import Neighbours, Witness
 from tests.unit.engine import in_memory
 from tests.unit.engine.in_memory import NOON, MemorySession, Terminal, World
 
@@ -158,11 +160,73 @@ def test_every_gate_is_recorded_once_in_the_order_in_which_it_was_asked(effect: 
 
 
 def test_a_refusal_on_facts_is_recorded_with_its_gate() -> None:
-    one = scripted(deciding(stage("first"), Done()), Terminal(busy=b"\n sale open \nmore\n"), busy={"arius": "check"})
+    one = scripted(
+        deciding(stage("first"), Done()), Terminal(busy=b"  \n sale open \xe9 \nmore\n"), busy={"arius": "check"}
+    )
     result = run(one)
     assert verdict(result) == ("skipped", "terminal_busy", "")
     last = result.gates[-1]
-    assert (last.gate, last.allowed, last.text) == ("busy", False, "in use: sale open")
+    assert (last.gate, last.allowed, last.text) == ("busy", False, "in use: sale open \ufffd")
+
+
+def test_a_busy_check_that_fails_counts_as_busy() -> None:
+    class Failing(MemorySession):
+        async def run(self, sections: Sequence[tuple[str, str]], *, timeout: float, privileged: bool) -> Answer:
+            answer = await super().run(sections, timeout=timeout, privileged=privileged)
+            return dataclasses.replace(answer, codes={**answer.codes, "busy": 3})
+
+    result = run(scripted(deciding(stage("first"), Done()), busy={"arius": "check"}, session=Failing))
+    assert verdict(result) == ("skipped", "terminal_busy", "")
+    assert result.message == "in use: the busy check failed with exit 3"
+
+
+def test_an_action_decides_on_its_own_lines_and_on_the_time_in_the_networks_zone() -> None:
+    seen: list[Facts] = []
+
+    def decide(facts: Facts, params: BaseModel, host: Host) -> Decision:
+        seen.append(facts)
+        return Done()
+
+    run(scripted(dataclasses.replace(deciding(Done()), decide=decide), Terminal(value="a=b=c\nno pair")))
+    (facts,) = seen
+    assert facts.observed == {"value": "a=b=c"}
+    assert facts.output == "value=a=b=c\nno pair\n"
+    assert (facts.observed_at, facts.observed_at.tzinfo) == (NOON, in_memory.ZONE)
+
+
+# the departure -> the state of the stage that powers off
+STATES = {"gone": "confirmed", "there": "failed", "no_witness": "sent", "store_silent": "sent", "not_asked": "sent"}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_only_a_machine_that_is_seen_to_go_or_to_stay_settles_its_stage(state: Any) -> None:
+    off = deciding(stage("power off", confirm="gone"), effect="disrupt", stages=1, confirms=("gone",))
+    result = run(scripted(off, Terminal(departure=Departure(state, 15.0, Sign.SILENT), lose_on="step")))
+    assert [one.state for one in result.stages] == [STATES[state]]
+
+
+@pytest.mark.parametrize(("answering", "asked"), [(["10.0.0.3"], ["10.0.0.3"]), ([], ["10.0.0.2", "10.0.0.3"])])
+def test_who_answers_before_a_power_off_is_asked_after_it(
+    answering: list[str], asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[list[str]] = []
+
+    async def some(self: in_memory.MemoryWatch, witnesses: Sequence[Witness]) -> Sequence[Witness]:
+        return [one for one in witnesses if one.address in answering]
+
+    async def departure(
+        self: in_memory.MemoryWatch, host: Host, witnesses: Sequence[Witness], *_: Any, **__: Any
+    ) -> Any:
+        found.append(sorted(one.address for one in witnesses))
+        return Departure("gone", 15.0, Sign.SILENT)
+
+    monkeypatch.setattr(in_memory.MemoryWatch, "answering", some)
+    monkeypatch.setattr(in_memory.MemoryWatch, "departure", departure)
+    one = scripted(deciding(stage("power off", confirm="gone"), effect="disrupt", stages=1, confirms=("gone",)))
+    others = [in_memory.host(200 + number, address=f"10.0.0.{number}") for number in (2, 3)]
+    context = dataclasses.replace(one.context("scripted"), neighbours=Neighbours(entries=[in_memory.host(), *others]))
+    asyncio.run(engine.process_one(in_memory.host(provider="arius"), context))
+    assert found == [asked]
 
 
 def test_a_till_that_is_busy_before_the_second_stage_keeps_the_first() -> None:
