@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from contracts.config import Level
+from contracts.text import say
 from contracts.visible import quoted
 from runtime.adapters.state.files import read_plain
 from runtime.domain.compatibility_guard import EndpointRow, check_minimums, parse_minimums, parse_rows
@@ -40,8 +41,11 @@ def find_root(environ: Mapping[str, str] = os.environ, start: Path = Path(__file
     for folder in candidates:
         if (folder / "providers").is_dir():
             return folder
-    where = f"in {said} (from {ROOT_VARIABLE})" if said else f"in any folder above {start}"
-    raise DataFault("providers/", "", f"not found {where}")
+    if said:
+        text = say("not found in {folder} (from {variable})", folder=said, variable=ROOT_VARIABLE)
+    else:
+        text = say("not found in any folder above {folder}", folder=start)
+    raise DataFault("providers/", "", text)
 
 
 def load(root: Path, names: Mapping[str, str]) -> Assets:
@@ -59,21 +63,24 @@ def load(root: Path, names: Mapping[str, str]) -> Assets:
         except OSError as error:
             raise DataFault(path, "", error.strerror or str(error)) from None
         except UnicodeDecodeError:
-            raise DataFault(path, "", "not UTF-8") from None
+            raise DataFault(path, "", say("not UTF-8")) from None
 
     providers = {}
     for folder in sorted(path.name for path in (root / "providers").iterdir() if path.is_dir()):
         where = f"providers/{folder}/provider.yaml"
         provider = parse_provider(text(where), where)
         if provider.id != folder:
-            raise DataFault(where, "id", f"is {quoted(provider.id)}; the folder's name {quoted(folder)} is expected")
+            problem = say(
+                "is {id}; the folder's name {folder} is expected", id=quoted(provider.id), folder=quoted(folder)
+            )
+            raise DataFault(where, "id", problem)
         check_names(provider, names, where)
         for name, file in provider.assets.items():
             if not (root / "providers" / folder / file).is_file():
-                raise DataFault(where, f"assets.{name}", f"no such file: {file}")
+                raise DataFault(where, f"assets.{name}", say("no such file: {file}", file=file))
         providers[folder] = provider
     if DEFAULT not in providers:
-        raise DataFault("providers/", "", f"the default provider {DEFAULT} is missing")
+        raise DataFault("providers/", "", say("the default provider {provider} is missing", provider=DEFAULT))
     rows = parse_rows(text("compat_matrix/endpoints.yaml"), "compat_matrix/endpoints.yaml")
     minimums = parse_minimums(text("compat_matrix/actions.yaml"), "compat_matrix/actions.yaml")
     check_minimums(minimums, frozenset(names.values()), "compat_matrix/actions.yaml")

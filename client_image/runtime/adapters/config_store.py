@@ -14,6 +14,7 @@ from typing import Any
 
 from contracts.bounded import MAX_BYTES, read_json
 from contracts.document import Document, DocumentError, read_document
+from contracts.text import joined, say
 from runtime.adapters.state.files import locked, private_folder, read_plain, write_atomically
 from runtime.domain.errors import NoConfiguration
 
@@ -24,7 +25,7 @@ _HEAD_BYTES = 2**17  # an ETag, as long as a header may be
 KEPT = 3
 _LOCK_WAIT_S = 30.0
 
-ADVICE = (
+ADVICE = say(
     "fetch one with `flageemonitor-update-config` (token, network and address of the control plane are in its environment), "
     "or see `flageemonitor-run doctor`"
 )
@@ -55,7 +56,7 @@ class ConfigStore:
         self.folder = folder
 
     def stamp(self) -> tuple[int, int, int] | None:
-        """Differs when the current file was replaced; None without one. Costs one look at the folder."""
+        """Differs when the current file was replaced; None without one. Costs one reading of the folder."""
         try:
             found = (self.folder / FILE).stat()
         except OSError:
@@ -72,17 +73,19 @@ class ConfigStore:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                warnings.append(f"{path} cannot be read: {error.strerror}")
+                warnings.append(say("{file} cannot be read: {why}", file=path, why=error.strerror))
                 continue
             except DocumentError as error:
-                warnings.append(f"{path} is damaged ({error.reason}): {error}")
+                warnings.append(
+                    say("{file} is damaged ({reason}): {why}", file=path, reason=error.reason, why=str(error))
+                )
                 continue
             if warnings:
-                warnings.append(f"using {path} instead")
+                warnings.append(say("using {file} instead", file=path))
             return self._stored(path, raw, document, tuple(warnings))
         if warnings:
-            raise NoConfiguration("damaged_configuration", "; ".join(warnings), ADVICE)
-        raise NoConfiguration("no_configuration", f"there is no {self.folder / FILE}", ADVICE)
+            raise NoConfiguration("damaged_configuration", joined(warnings, "; "), ADVICE)
+        raise NoConfiguration("no_configuration", say("there is no {file}", file=self.folder / FILE), ADVICE)
 
     def replace(self, raw: bytes, etag: str | None, *, source: str, now: dt.datetime) -> StoredConfig:
         """Make ``raw`` the current document, if it is valid. Raises DocumentError or OSError; the old one then stays.
@@ -93,7 +96,7 @@ class ConfigStore:
         private_folder(self.folder, ours=FILE)
         with locked(self.folder / ".lock", timeout=_LOCK_WAIT_S) as held:
             if held is None:
-                raise TimeoutError(f"another process is writing {self.folder / FILE}")
+                raise TimeoutError(say("another process is writing {file}", file=self.folder / FILE))
             self._keep_previous(raw)
             write_atomically(self.folder / FILE, raw)
             self._write_meta({"etag": etag, "source": source, "fetched_at": now, "checked_at": now})
@@ -132,7 +135,10 @@ class ConfigStore:
         if meta and fetched is not None and not known:
             warnings = (
                 *warnings,
-                f"{path} is not what was fetched: changed by hand, or damaged; the next refresh replaces it",
+                say(
+                    "{file} is not what was fetched: changed by hand, or damaged; the next refresh replaces it",
+                    file=path,
+                ),
             )
         return StoredConfig(
             document=document,

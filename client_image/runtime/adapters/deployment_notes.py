@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.bounded import whole
+from contracts.text import Text, say
 from runtime.adapters.build import json_in, text_of
 from runtime.adapters.untrusted_files import read_untrusted
 
@@ -78,30 +79,50 @@ def read_notes(data: Path, now: dt.datetime, interval: int | None) -> Deployment
 
 
 def _with_warnings(notes: DeploymentNotes, now: dt.datetime, interval: int | None) -> DeploymentNotes:
-    warnings = []
+    warnings: list[str] = []
     if notes.pinned:
-        warnings.append(f"pinned to {notes.pinned}: no update is taken until update-image --resume on the host")
+        warnings.append(
+            say("pinned to {image}: no update is taken until update-image --resume on the host", image=notes.pinned)
+        )
     elif notes.tag_refused:
         warnings.append(
-            f"{notes.image} points to {notes.tag_digest[:19]}, which this host has refused: no update until it points to another"
+            say(
+                "{image} points to {digest}, which this host has refused: no update until it points to another",
+                image=notes.image,
+                digest=notes.tag_digest[:19],
+            )
         )
     elif notes.behind_since and now - notes.behind_since > PATIENCE:
         warnings.append(
-            f"behind since {_when(notes.behind_since)}: runs {notes.running_digest[:19] or 'an image of no registry'}, "
-            f"{notes.image} points to {notes.tag_digest[:19]}"
+            say(
+                "behind since {instant}: runs {running}, {image} points to {digest}",
+                instant=_when(notes.behind_since),
+                running=notes.running_digest[:19] or say("an image of no registry"),
+                image=notes.image,
+                digest=notes.tag_digest[:19],
+            )
         )
     if notes.held_since and now - notes.held_since > PATIENCE:
-        warnings.append(f"an update has been held back by runs since {_when(notes.held_since)}")
+        warnings.append(say("an update has been held back by runs since {instant}", instant=_when(notes.held_since)))
     if interval:
         seen = notes.watchtower_seen or (_instant(notes.last.at, now) if notes.last else None)
         if seen is None or now - seen > SILENT_POLLS * dt.timedelta(seconds=interval):
-            since = f"since {_when(notes.watchtower_seen)}" if notes.watchtower_seen else "so far"
-            warnings.append(f"Watchtower has not looked for an update {since}, it should every {interval} s")
+            warnings.append(_late_watchtower(notes.watchtower_seen, interval))
     if notes.watchtower_state not in ("", "running"):
-        warnings.append(f"Watchtower is {notes.watchtower_state}")
+        warnings.append(say("Watchtower is {state}", state=notes.watchtower_state))
     if notes.reported_at and now - notes.reported_at > SILENT_REPAIR:
-        warnings.append(f"the host's repair timer has not come round since {_when(notes.reported_at)}")
+        warnings.append(say("the host's repair timer has not run since {instant}", instant=_when(notes.reported_at)))
     return replace(notes, warnings=tuple(warnings))
+
+
+def _late_watchtower(seen: dt.datetime | None, interval: int) -> Text:
+    if seen is None:
+        return say("Watchtower has not looked for an update so far, it should every {seconds} s", seconds=interval)
+    return say(
+        "Watchtower has not looked for an update since {instant}, it should every {seconds} s",
+        instant=_when(seen),
+        seconds=interval,
+    )
 
 
 def _tag_refused(report: Mapping[str, Any], tag: Mapping[str, Any], now: dt.datetime) -> bool:

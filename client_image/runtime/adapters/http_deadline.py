@@ -25,6 +25,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import PoolManager
 from urllib3.util import Retry
 
+from contracts.text import say
+
 T = TypeVar("T")
 _QUEUED = 100
 
@@ -33,7 +35,7 @@ class DeadlinePassed(Exception):
     """The time is over. ``seconds``: how long it was; ``connected``: whether there was ever a connection."""
 
     def __init__(self, seconds: float, *, connected: bool) -> None:
-        super().__init__(f"no whole answer within {seconds:g} s")
+        super().__init__(say("no whole answer within {seconds} s", seconds=f"{seconds:g}"))
         self.seconds, self.connected = seconds, connected
 
 

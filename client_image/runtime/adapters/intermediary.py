@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from contracts.bounded import Unreadable, read_json
+from contracts.text import Text, say
 
-ADVICE = (
+ADVICE = say(
     "let this host through: an exception for this address in the firewall or the sign-in portal, or the right proxy in "
     "HTTPS_PROXY; from this host, `curl -v` of the address shows the page"
 )
@@ -26,7 +27,7 @@ _SIGN_IN = re.compile(
     r"type\s*=\s*[\"']?password|captive|sign[ -]?in|log[ -]?in|log[ -]?on|hotspot|portal|autentica|entrar|acceder",
     re.IGNORECASE,
 )
-_BETWEEN = {407: "a proxy that asks for a login of its own", 511: "a network that asks for a sign-in"}
+_BETWEEN = {407: say("a proxy that asks for a login of its own"), 511: say("a network that asks for a sign-in")}
 _SIGN_IN_PLACE = re.compile(r"login|logon|signin|sign-in|sso|auth|portal|captive|hotspot", re.IGNORECASE)
 
 
@@ -42,9 +43,10 @@ class Page:
     between: bool
 
     @property
-    def unclear(self) -> str:
-        titled = f' titled "{self.title}"' if self.title else ""
-        return f"a page{titled}: the server's own web server or something before it"
+    def unclear(self) -> Text:
+        if not self.title:
+            return say("a page: the server's own web server or something before it")
+        return say('a page titled "{title}": the server\'s own web server or something before it', title=self.title)
 
 
 def page(status: int, content_type: str, body: bytes) -> Page | None:
@@ -57,12 +59,17 @@ def page(status: int, content_type: str, body: bytes) -> Page | None:
     if status in _BETWEEN:
         what = _BETWEEN[status]
     elif form or (status < 400 and _SIGN_IN.search(text)):
-        what = "a sign-in page"
+        what = say("a sign-in page")
     else:
-        what = "an error page" if status >= 400 else "a web page"
+        what = say("an error page") if status >= 400 else say("a web page")
     found = _TITLE.search(text)
     title = shown(html.unescape(found[1]), 80) if found else ""
-    what += (f' titled "{title}"' if title else "") + f" (HTTP {status}{f', {shown(kind, 40)}' if kind else ''})"
+    if title:
+        what = say('{page} titled "{title}"', page=what, title=title)
+    if kind:
+        what = say("{page} (HTTP {status}, {type})", page=what, status=status, type=shown(kind, 40))
+    else:
+        what = say("{page} (HTTP {status})", page=what, status=status)
     return Page(what, title, status < 400 or status in _BETWEEN or form)
 
 
@@ -74,14 +81,15 @@ def other_service(content_type: str, body: bytes, expected: Iterable[bytes]) -> 
     try:
         read_json(body)
     except Unreadable:
-        return f"text instead of JSON ({kind})" if kind and "json" not in kind and body.strip()[:1] != b"{" else ""
-    return "the JSON of another service"
+        text = bool(kind) and "json" not in kind and body.strip()[:1] != b"{"
+        return say("text instead of JSON ({type})", type=kind) if text else ""
+    return say("the JSON of another service")
 
 
 def refused_tunnel(error: str) -> str:
     """What a proxy said to CONNECT, out of the error's text; empty when it is about something else."""
     found = re.search(r"Tunnel connection failed: (\d{3}.*)", error)
-    return f"the proxy does not connect ({shown(found[1], 80)})" if found else ""
+    return say("the proxy does not connect ({said})", said=shown(found[1], 80)) if found else ""
 
 
 def sign_in_redirect(address: str, location: str) -> str:
@@ -94,7 +102,7 @@ def sign_in_redirect(address: str, location: str) -> str:
         return ""
     if not _SIGN_IN_PLACE.search(f"{there.hostname}{there.path}"):
         return ""
-    return f"a redirect to a sign-in page at {shown(there.hostname, 80)}"
+    return say("a redirect to a sign-in page at {host}", host=shown(there.hostname, 80))
 
 
 def _is_page(kind: str, text: str) -> bool:
@@ -103,9 +111,14 @@ def _is_page(kind: str, text: str) -> bool:
     return text[:1] == "<" and _MARKUP.search(text[:2000]) is not None
 
 
-def sentence(what: str, server: str, whom: str) -> str:
+def sentence(what: str, server: str, whom: str) -> Text:
     """``server``: the address that was asked; ``whom``: the control plane, Zabbix."""
-    return f"Something between this host and {whom} answered for {server}: {what}. Nothing was changed."
+    return say(
+        "Something between this host and {whom} answered for {server}: {what}. Nothing was changed.",
+        whom=whom,
+        server=server,
+        what=what,
+    )
 
 
 def shown(text: str, most: int) -> str:

@@ -15,11 +15,13 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
+from contracts.text import say, some_of
 from runtime.domain.machines import canonical, is_address
 from runtime.domain.model import Host
 
 LIMIT_S = 5.0
 _PARALLEL = 32
+_SHOWN = 5  # names in a notice
 _CATCH_ALL = 8  # names; an address that more of them share is what the name server says of names that it does not know
 
 Ask = Callable[[str], Collection[str]]
@@ -106,22 +108,36 @@ def with_names_resolved(
         else entry
         for entry in entries
     ]
-    told = (
-        (found.unknown, "no name server knows"),
-        (found.unanswered, f"no name server answered within {limit:g} s for"),
-        (sorted(catch_all), "a name server answers for many unrelated names with the address"),
-    )
-    ends = "their hosts are protected by name and by their other addresses only"
-    return resolved, tuple(f"{what} {_some(values)}: {ends}" for values, what in told if values)
+    told: list[str] = []
+    if found.unknown:
+        told.append(
+            say(
+                "no name server knows {names}: their hosts are protected by name and by their other addresses only",
+                names=some_of(found.unknown, _SHOWN),
+            )
+        )
+    if found.unanswered:
+        told.append(
+            say(
+                "no name server answered within {seconds} s for {names}: their hosts are protected by name and by their "
+                "other addresses only",
+                seconds=f"{limit:g}",
+                names=some_of(found.unanswered, _SHOWN),
+            )
+        )
+    if catch_all:
+        told.append(
+            say(
+                "a name server answers for many unrelated names with the address {addresses}: their hosts are protected by "
+                "name and by their other addresses only",
+                addresses=some_of(sorted(catch_all), _SHOWN),
+            )
+        )
+    return resolved, tuple(told)
 
 
 def _with(texts: tuple[str, ...], known: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*texts, *(address for text in texts for address in known.get(text, ())))))
-
-
-def _some(values: Collection[str]) -> str:
-    shown = ", ".join([*values][:5])
-    return shown if len(values) <= 5 else f"{shown} and {len(values) - 5} more"
 
 
 def _is_name(text: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contracts.config import Credential, StaticHost
+from contracts.text import say
 from runtime.adapters.naming import Naming
 from runtime.domain.errors import UsageFault
 from runtime.domain.machines import grouped
@@ -26,8 +27,10 @@ class StaticHosts:
         if selector.trigger_ids or selector.trigger_names or selector.agent_status is not None:
             raise UsageFault(
                 "needs_zabbix",
-                "the hosts of this network are listed in its configuration, where nothing knows triggers or agent status",
-                "leave --trigger-id, --trigger-name and --agent-status out, or take the inventory from Zabbix",
+                say(
+                    "the hosts of this network are listed in its configuration, where nothing knows triggers or agent status"
+                ),
+                say("leave --trigger-id, --trigger-name and --agent-status out, or take the inventory from Zabbix"),
             )
         return grouped(Listing(tuple(self._host(host) for host in self.listed)))
 
@@ -52,5 +55,7 @@ class StaticHosts:
             credential=self.credentials[host.credential] if host.credential else None,
             problem=""
             if said.ours
-            else f"its name says another network than {self.naming.network}: correct inventory.hosts",
+            else say(
+                "its name says another network than {network}: correct inventory.hosts", network=self.naming.network
+            ),
         )

@@ -161,7 +161,7 @@ def test_hosts_of_an_unexpected_shape_are_an_error_that_shows_no_value(stand_in:
 def test_an_unknown_group_is_not_an_empty_one(stand_in: StandIn) -> None:
     error = failure(stand_in.url, groups=["ACME", "acme"])
     assert error.reason == "unknown_group"
-    assert "'acme'" in error.message
+    assert '"acme"' in error.message
     assert "'ACME'" not in error.message
 
 

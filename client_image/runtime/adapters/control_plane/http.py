@@ -22,6 +22,7 @@ from urllib3.util import Retry
 from contracts.address import is_loopback
 from contracts.bounded import MAX_BYTES, read_json, whole
 from contracts.secret import Secret
+from contracts.text import say
 from runtime.adapters import intermediary
 from runtime.adapters.control_plane.transport import (
     Answer,
@@ -43,9 +44,11 @@ _TOKEN_BYTES = 65536
 
 
 _REFUSAL_ADVICE = {
-    400: "name the network in FLAGEEMONITOR_REDE: the token serves several, or none of that name",
-    401: "the token is unknown, expired or revoked: install again with a new line of `flagee-server install-command`",
-    403: "the token is not for this network or not for reading a configuration: see `flagee-server token list`",
+    400: say("name the network in FLAGEEMONITOR_REDE: the token serves several, or none of that name"),
+    401: say(
+        "the token is unknown, expired or revoked: install again with a new line of `flagee-server install-command`"
+    ),
+    403: say("the token is not for this network or not for reading a configuration: see `flagee-server token list`"),
 }
 
 
@@ -93,8 +96,12 @@ class HttpControlPlane:
             with Wire() as wire, _session(self.url, wire) as session:
                 return wire.within(limit, lambda: self._get(session, headers, asked=known is not None, now=now))
         except DeadlinePassed as late:
-            how = "did not complete its answer in time" if late.connected else "did not answer in time"
-            return Unavailable(f"{urlsplit(self.url).netloc} {how} (waited {late.seconds:g} s)")
+            host, waited = urlsplit(self.url).netloc, f"{late.seconds:g}"
+            if not late.connected:
+                return Unavailable(say("{host} did not answer in time (waited {seconds} s)", host=host, seconds=waited))
+            return Unavailable(
+                say("{host} did not complete its answer in time (waited {seconds} s)", host=host, seconds=waited)
+            )
         except (
             requests.RequestException,
             urllib3.exceptions.HTTPError,
@@ -124,10 +131,14 @@ class HttpControlPlane:
     def advice(self, answer: Answer | None = None) -> str:
         """What to do about an answer that was no configuration; None asks about what came before any answer."""
         if _address_problem(self.url, insecure=self.insecure):
-            return "correct it in the environment of this proxy (on the host: /etc/<runtime>/flageemonitor.env)"
+            return say("correct it in the environment of this proxy (on the host: /etc/<runtime>/flageemonitor.env)")
         if self.login().token is None:
             place = self.token_file or "FLAGEEMONITOR_TOKEN"
-            return f"put the token there that the control plane issued, readable for uid {os.geteuid()} alone: {place}"
+            return say(
+                "put the token there that the control plane issued, readable for uid {uid} alone: {place}",
+                uid=os.geteuid(),
+                place=place,
+            )
         return _answer_advice(answer, self.url)
 
     def login(self) -> Login:
@@ -138,14 +149,16 @@ class HttpControlPlane:
             text = read_plain(self.token_file, _TOKEN_BYTES).decode("utf-8-sig")
             shared = stat.S_IMODE(self.token_file.stat().st_mode) & 0o077
         except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-            return Login(None, f"the token file {self.token_file} cannot be read: {why}")
-        warning = f"{self.token_file} may be read by others: chmod 400 it" if shared else ""
+            why = error.strerror if isinstance(error, OSError) else say("not UTF-8")
+            return Login(None, say("the token file {file} cannot be read: {why}", file=self.token_file, why=why))
+        warning = say("{file} may be read by others: chmod 400 it", file=self.token_file) if shared else ""
         return _checked(text, str(self.token_file), warning)
 
     def _ca_problem(self) -> str:
         problem = ca_problem(Path(self.ca_path)) if self.ca_path else ""
-        return f"FLAGEEMONITOR_CA_PATH {self.ca_path} cannot be read: {problem}" if problem else ""
+        if not problem:
+            return ""
+        return say("FLAGEEMONITOR_CA_PATH {path} cannot be read: {why}", path=self.ca_path, why=problem)
 
     def _answer(self, response: requests.Response, *, asked: bool, now: dt.datetime) -> Answer:
         status = response.status_code
@@ -165,12 +178,11 @@ class HttpControlPlane:
     def _redirect(self, status: int, location: str) -> Answer:
         if sign_in := intermediary.sign_in_redirect(self.url, location):
             return self._intercepted(sign_in, status)
-        return RequestRefused(
-            status, f"redirects to {_place(location)}; give the final address in FLAGEEMONITOR_CONFIG_URL"
-        )
+        text = say("redirects to {place}; give the final address in FLAGEEMONITOR_CONFIG_URL", place=_place(location))
+        return RequestRefused(status, text)
 
     def _intercepted(self, what: str, status: int | None = None) -> Intercepted:
-        return Intercepted(intermediary.sentence(what, urlsplit(self.url).netloc, "the control plane"), status)
+        return Intercepted(intermediary.sentence(what, urlsplit(self.url).netloc, say("the control plane")), status)
 
 
 def _answer_advice(answer: Answer | None, url: str) -> str:
@@ -178,12 +190,15 @@ def _answer_advice(answer: Answer | None, url: str) -> str:
         case Intercepted():
             return intermediary.ADVICE
         case RequestRefused(page=True, status=401 | 403):
-            return f"the web server, or something before it, asks for a login of its own or bars this host: let {url} through"
+            return say(
+                "the web server, or something before it, asks for a login of its own or bars this host: let {url} through",
+                url=url,
+            )
         case RequestRefused():
-            return _REFUSAL_ADVICE.get(answer.status, f"check the address: {url}")
+            return _REFUSAL_ADVICE.get(answer.status) or say("check the address: {url}", url=url)
         case Unavailable(status=int(status)) if status >= 500:
-            return f"look into the logs of the control plane and of its web server; the address is {url}"
-    return f"check {url} from this machine: name, route, firewall, certificate authority"
+            return say("look into the logs of the control plane and of its web server; the address is {url}", url=url)
+    return say("check {url} from this machine: name, route, firewall, certificate authority", url=url)
 
 
 def parse_retry_after(text: str | None, now: dt.datetime) -> float | None:
@@ -219,15 +234,15 @@ def _address_problem(url: str, *, insecure: bool) -> str:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        return f"the address of the control plane makes no sense: {error}"
+        return say("the address of the control plane makes no sense: {why}", why=str(error))
     if not url:
-        return "no address of a control plane is known: set FLAGEEMONITOR_API_BASE"
+        return say("no address of a control plane is known: set FLAGEEMONITOR_API_BASE")
     if parts.scheme not in ("http", "https") or not host:
-        return f"the address of the control plane must begin with https://: {url}"
+        return say("the address of the control plane must begin with https://: {url}", url=url)
     if parts.username or parts.password:
-        return "the address of the control plane must not carry a password; give the token in its file"
+        return say("the address of the control plane must not carry a password; give the token in its file")
     if parts.scheme == "http" and not insecure and not is_loopback(host):
-        return (
+        return say(
             "plain http would show the token to everybody on the way: use https, or FLAGEEMONITOR_INSECURE=plain-http"
         )
     return ""
@@ -242,19 +257,21 @@ def _judged(response: requests.Response, body: bytes | str, now: dt.datetime, pa
         return Fetched(body, response.headers.get("ETag"), _server_time(response))
     retry_after = parse_retry_after(response.headers.get("Retry-After"), now)
     if page is not None:
-        detail = f"answered HTTP {status} with {page.unclear}"
+        detail: str = say("answered HTTP {status} with {page}", status=status, page=page.unclear)
     else:
-        detail = _problem_detail(body) or intermediary.shown(response.reason or "no reason given", 100)
+        detail = _problem_detail(body) or intermediary.shown(response.reason or "", 100) or say("no reason given")
     if 400 <= status < 500 and status not in (408, 425, 429):
         return RequestRefused(status, detail, retry_after, page=page is not None)
-    return Unavailable(detail if page is not None else f"answered {status}: {detail}", status, retry_after)
+    if page is None:
+        detail = say("answered {status}: {detail}", status=status, detail=detail)
+    return Unavailable(detail, status, retry_after)
 
 
 def _place(location: str) -> str:
     try:
-        return intermediary.shown(urlsplit(location).netloc.rpartition("@")[2], 100) or "another path"
+        return intermediary.shown(urlsplit(location).netloc.rpartition("@")[2], 100) or say("another path")
     except ValueError:
-        return "an address that cannot be read"
+        return say("an address that cannot be read")
 
 
 def _session(url: str, wire: Wire) -> requests.Session:
@@ -276,9 +293,12 @@ def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
 def _checked(text: str, source: str, warning: str = "") -> Login:
     token = text.strip()
     if not token:
-        return Login(None, f"there is no token in {source}")
+        return Login(None, say("there is no token in {source}", source=source))
     if not token.isascii() or not token.isprintable() or " " in token:
-        return Login(None, f"{source} does not hold a token: it has spaces, line ends or letters that no token has")
+        text = say(
+            "{source} does not hold a token: it has spaces, line ends or letters that no token has", source=source
+        )
+        return Login(None, text)
     return Login(Secret(token), warning=warning)
 
 
@@ -286,19 +306,19 @@ def _read(response: requests.Response, limit: int) -> bytes | str:
     """The whole body, or a sentence on what is wrong with it."""
     encoding = response.headers.get("Content-Encoding", "identity")
     if encoding != "identity":
-        return f"the answer is packed as {encoding}, which was not asked for"
+        return say("the answer is packed as {encoding}, which was not asked for", encoding=encoding)
     announced = whole(response.headers.get("Content-Length"))
     if announced is not None and announced > limit:
-        return f"the answer has {announced} bytes; at most {limit} are read"
+        return say("the answer has {bytes} bytes; at most {limit} are read", bytes=announced, limit=limit)
     pieces, size = [], 0
     while piece := response.raw.read1(_PIECE, decode_content=False):
         pieces.append(piece)
         size += len(piece)
         if size > limit:
-            return f"the answer has more than the {limit} bytes that are read"
+            return say("the answer has more than the {limit} bytes that are read", limit=limit)
     if announced is not None and size != announced:
-        return f"the answer was cut after {size} of {announced} bytes"
-    return b"".join(pieces) or "the answer is empty"
+        return say("the answer was cut after {size} of {bytes} bytes", size=size, bytes=announced)
+    return b"".join(pieces) or say("the answer is empty")
 
 
 def _problem_detail(body: bytes | str) -> str:
@@ -319,13 +339,15 @@ def _network_reason(error: Exception, url: str) -> str:
     """One sentence without the chain of wrappers that the libraries put around the cause."""
     host = urlsplit(url).netloc
     if isinstance(error, requests.exceptions.SSLError):
-        return (
-            f"the certificate of {host} is not trusted: {in_words(error)}; a private CA, or the one of a firewall "
-            "that opens TLS on the way, goes into FLAGEEMONITOR_CA_PATH"
+        return say(
+            "the certificate of {host} is not trusted: {why}; a private CA, or the one of a firewall "
+            "that opens TLS on the way, goes into FLAGEEMONITOR_CA_PATH",
+            host=host,
+            why=in_words(error),
         )
     if isinstance(_innermost(error), TimeoutError):
-        return f"{host} did not answer in time"
-    return f"{host} could not be reached, or broke off: {in_words(error)}"
+        return say("{host} did not answer in time", host=host)
+    return say("{host} could not be reached, or broke off: {why}", host=host, why=in_words(error))
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from contracts.secret import Secret
+from contracts.text import say
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class RequestRefused:
 
     @property
     def text(self) -> str:
-        return self.reason if self.page else f"refused ({self.status}): {self.reason}"
+        return self.reason if self.page else say("refused ({status}): {why}", status=self.status, why=self.reason)
 
 
 @dataclass(frozen=True, slots=True)

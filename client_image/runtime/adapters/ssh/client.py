@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from contracts.text import say
 from runtime.adapters.ssh import words
 from runtime.adapters.ssh.library import asyncssh
 from runtime.domain.ports import PinnedKey
@@ -95,7 +96,7 @@ class Client(asyncssh.SSHClient):
         if not prompts:
             self._silent_rounds += 1
             return [] if self._silent_rounds <= SILENT_ROUNDS else None
-        text = words.said(" ".join(prompt for prompt, _ in prompts[:10])) or "a question without text"
+        text = words.said(" ".join(prompt for prompt, _ in prompts[:10])) or say("a question without text")
         # Searched one by one: what is searched is limited, and long instructions must not hide the question.
         if words.tells_of_expiry(shown) or words.tells_of_expiry(text):
             self.expired = True

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from contracts.config import Credential
 from contracts.secret import Secret
+from contracts.text import say
 from runtime.adapters.ssh.library import asyncssh
 from runtime.domain.errors import Permanent
 from runtime.domain.model import Host, Outcome, Reason
@@ -24,7 +25,9 @@ def candidates(host: Host, configured: Sequence[Credential], *, pinned: bool, ac
         return (host.credential,)
     matching = sorted((credential for credential in configured if _is_for(credential, host)), key=_breadth)
     if not matching:
-        text = f"no credential is configured for {host.name}: add one to credentials whose match_* fit it"
+        text = say(
+            "no credential is configured for {host}: add one to credentials whose match_* fit it", host=host.name
+        )
         raise Permanent(Outcome.UNREACHABLE, Reason.NO_CREDENTIAL, text)
     if not pinned:
         return (matching[0],)
@@ -74,6 +77,5 @@ def _read(name: str, text: Secret, passphrase: Secret | None) -> asyncssh.SSHKey
     try:
         return asyncssh.import_private_key(text.reveal(), passphrase.reveal() if passphrase else None)
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
-        raise Permanent(
-            Outcome.UNREACHABLE, Reason.NO_CREDENTIAL, f"the private key of credential {name} cannot be read: {error}"
-        ) from None
+        text = say("the private key of credential {credential} cannot be read: {why}", credential=name, why=str(error))
+        raise Permanent(Outcome.UNREACHABLE, Reason.NO_CREDENTIAL, text) from None

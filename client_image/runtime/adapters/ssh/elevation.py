@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from contracts.text import Text, say
 from runtime.adapters.ssh import words
 from runtime.adapters.ssh.shell import Shell
 from runtime.domain.errors import Permanent
@@ -83,8 +84,12 @@ async def overcome(shell: Shell, way: Way, user: str, password: str | None) -> N
     if not way.terminal and b"have a tty" in shell.greeting:
         raise TerminalWanted
     if asked:
-        why = "the password was not accepted" if answered else "a password is asked for, and the credential has none"
-        raise Permanent(Outcome.FAILED, Reason.PRIVILEGE_DENIED, f"{user} could not become root: {why}")
+        why = (
+            say("the password was not accepted")
+            if answered
+            else say("a password is asked for, and the credential has none")
+        )
+        raise Permanent(Outcome.FAILED, Reason.PRIVILEGE_DENIED, _not_root(user, why))
     inside = answered or (bool(way.begun) and way.begun in shell.greeting)
     output = bytes(shell.greeting)
     raise denied(user, output.rpartition(way.begun)[2] if way.begun else output, question, inside=inside)
@@ -93,15 +98,25 @@ async def overcome(shell: Shell, way: Way, user: str, password: str | None) -> N
 def denied(user: str, output: bytes, question: str, *, inside: bool) -> Permanent:
     """Why no shell came, in the terminal's words. ``question``: what it waits for; ``inside``: the login itself was over."""
     text = words.said(output.replace(b"\r", b"\n"))
-    last = _last_line(bytearray(output)) or "no answer"
-    whose = f"{user} could not become root" if inside else f"{user} gets no shell"
+    last = _last_line(bytearray(output)) or say("no answer")
+    refused = say("{user} could not become root", user=user) if inside else say("{user} gets no shell", user=user)
     if words.tells_of_expiry(text):
-        what = f"{whose}: a password has expired and must be changed first. The terminal says: {text}"
+        what = say(
+            "{what}: a password has expired and must be changed first. The terminal says: {said}",
+            what=refused,
+            said=text,
+        )
         return Permanent(Outcome.FAILED if inside else Outcome.UNREACHABLE, Reason.PASSWORD_EXPIRED, what)
     if question:
-        what = f"{whose}: something asks and waits, and was not answered: {question}"
+        what = say(
+            "{what}: something asks and waits, and was not answered: {question}", what=refused, question=question
+        )
         return Permanent(Outcome.FAILED if inside else Outcome.UNREACHABLE, Reason.LOGIN_QUESTION, what)
-    return Permanent(Outcome.FAILED, Reason.PRIVILEGE_DENIED, f"{user} could not become root: {last}")
+    return Permanent(Outcome.FAILED, Reason.PRIVILEGE_DENIED, _not_root(user, last))
+
+
+def _not_root(user: str, why: str) -> Text:
+    return say("{user} could not become root: {why}", user=user, why=why)
 
 
 class TerminalWanted(Exception):

@@ -15,6 +15,7 @@ from cryptography.utils import CryptographyDeprecationWarning
 
 from contracts.address import parse_address
 from contracts.config import Credential, Ssh
+from contracts.text import say
 from runtime.adapters.ssh.algorithms import LEGACY, MODERN, Profile
 from runtime.adapters.ssh.client import Client
 from runtime.adapters.ssh.credentials import KeyRing, candidates
@@ -50,7 +51,11 @@ class SshRemote:
                     await stack.enter_async_context(place)
                     session = await self._session(host)
             except TimeoutError:
-                text = f"no session with {host.name} within {deadline:.0f} s (ssh.host_deadline)"
+                text = say(
+                    "no session with {host} within {seconds} s (ssh.host_deadline)",
+                    host=host.name,
+                    seconds=f"{deadline:.0f}",
+                )
                 raise Transient(Outcome.UNREACHABLE, Reason.TIMEOUT, text) from None
             stack.push_async_callback(session.close)
             yield session
@@ -59,12 +64,13 @@ class SshRemote:
         try:
             address = parse_address(host.address)
         except ValueError:
-            text = host.problem or f"{host.name} has no IP address, but: {host.address}"
+            text = host.problem or say("{host} has no IP address, but: {address}", host=host.name, address=host.address)
             raise Permanent(Outcome.UNREACHABLE, Reason.NO_ADDRESS, text) from None
         if address not in self._reach:
             from contracts.in_words import listed  # which loads what only checks of documents need
 
-            text = f"{host.address} is outside ssh.allowed_networks ({listed(self._ssh.allowed_networks)})"
+            allowed = listed(self._ssh.allowed_networks)
+            text = say("{address} is outside ssh.allowed_networks ({allowed})", address=host.address, allowed=allowed)
             raise Permanent(Outcome.BLOCKED, Reason.OUTSIDE_ALLOWED_NETWORKS, text)
 
     async def _session(self, host: Host) -> SshSession:
@@ -125,8 +131,16 @@ class SshRemote:
 
 
 def _named(error: HostError, credential: Credential, *, alone: bool) -> HostError:
-    only = ", the only one that a host not known yet is shown" if alone else ""
-    return Permanent(error.outcome, error.reason, f"{error.message} (credential {credential.id}{only})", error.detail)
+    text = (
+        say(
+            "{failure} (credential {credential}, the only one that a host not known yet is shown)",
+            failure=error.message,
+            credential=credential.id,
+        )
+        if alone
+        else say("{failure} (credential {credential})", failure=error.message, credential=credential.id)
+    )
+    return Permanent(error.outcome, error.reason, text, error.detail)
 
 
 def _prepare_libraries() -> None:

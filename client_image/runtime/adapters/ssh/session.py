@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable, Sequence
 
 from contracts.config import Credential
+from contracts.text import say
 from runtime.adapters.ssh import elevation, words
 from runtime.adapters.ssh.client import Client
 from runtime.adapters.ssh.elevation import TerminalWanted, Way
@@ -118,7 +119,12 @@ class SshSession:
         if question or words.tells_of_expiry(said):
             return elevation.denied(self._credential.user, bytes(shell.tail), question, inside=False)
         if said and (words.tells_of_closed_door(said) or shell.exit_status == NOLOGIN):
-            text = f"{self._host.name} lets nobody in as {self._credential.user}. The terminal says: {said}"
+            text = say(
+                "{host} lets nobody in as {user}. The terminal says: {said}",
+                host=self._host.name,
+                user=self._credential.user,
+                said=said,
+            )
             return Permanent(Outcome.UNREACHABLE, Reason.LOGIN_REFUSED, text)
         return None
 
@@ -138,7 +144,12 @@ class SshSession:
         except asyncssh.ChannelOpenError as error:
             if self._lost:
                 return None
-            text = f"{self._host.name} lets {self._credential.user} log in, but runs no commands: {words.said(error.reason)}"
+            text = say(
+                "{host} lets {user} log in, but runs no commands: {said}",
+                host=self._host.name,
+                user=self._credential.user,
+                said=words.said(error.reason),
+            )
             raise Permanent(Outcome.FAILED, Reason.BAD_FACTS, text) from None
         except (asyncssh.Error, OSError):
             return None
@@ -173,7 +184,7 @@ class SshSession:
         if self._denied is not None:
             raise self._denied
         if self._method == "none":
-            text = f"{self._credential.user} is not root, and its credential names no way to become root"
+            text = say("{user} is not root, and its credential names no way to become root", user=self._credential.user)
             raise Permanent(Outcome.FAILED, Reason.PRIVILEGE_DENIED, text)
         if self._method == "su":
             return elevation.su

@@ -20,6 +20,7 @@ from pyzabbix.api import ZabbixAPI, ZabbixAPIException
 from contracts.bounded import whole
 from contracts.config import ZabbixInventory
 from contracts.document import problems_of
+from contracts.text import joined, say
 from runtime.adapters.zabbix.transport import BoundedSession, check, not_zabbix, translated
 from runtime.domain.errors import InventoryUnavailable
 
@@ -51,7 +52,7 @@ class Api:
         with _translated(self.session, self.client.auth):
             result = self.client.do_request(method, params)["result"]
         if not isinstance(result, list):
-            raise self.unexpected(f"{method} answered no list")
+            raise self.unexpected(say("{method} answered no list", method=method))
         return self._checked(method, row, result)
 
     def count(self, method: str, **params: object) -> int:
@@ -60,14 +61,17 @@ class Api:
             result = self.client.do_request(method, {**params, "countOutput": True})["result"]
         number = whole(result if isinstance(result, str) else str(result)[:20])
         if number is None:
-            raise self.unexpected(f"{method} answered no number")
+            raise self.unexpected(say("{method} answered no number", method=method))
         return number
 
     def unexpected(self, what: str) -> InventoryUnavailable:
         return InventoryUnavailable(
             "zabbix_bad_answer",
-            f"{self.session.where}: {what}",
-            f"Zabbix {'.'.join(map(str, self.version))} may be newer than this image: update the image",
+            joined((self.session.where, what), ": "),
+            say(
+                "Zabbix {version} may be newer than this image: update the image",
+                version=".".join(map(str, self.version)),
+            ),
         )
 
     def _checked(self, method: str, row: type[AnyRow], result: list[object]) -> Iterator[AnyRow]:
@@ -76,7 +80,13 @@ class Api:
             try:
                 yield row.model_validate(result.pop())
             except ValidationError as error:
-                raise self.unexpected(f"{method} answered in [{place}]: {problems_of(error)[0]}") from None
+                what = say(
+                    "{method} answered in [{place}]: {problem}",
+                    method=method,
+                    place=place,
+                    problem=str(problems_of(error)[0]),
+                )
+                raise self.unexpected(what) from None
 
 
 @contextlib.contextmanager
@@ -93,8 +103,12 @@ def connected(source: ZabbixInventory, *, within: float | None = None) -> Iterat
         if version < _OLDEST:
             raise InventoryUnavailable(
                 "zabbix_too_old",
-                f"{session.where} is Zabbix {client.version}, which has no API tokens",
-                "Zabbix 6.0 or later is needed",
+                say(
+                    "{address} is Zabbix {version}, which has no API tokens",
+                    address=session.where,
+                    version=str(client.version),
+                ),
+                say("Zabbix 6.0 or later is needed"),
             )
         yield Api(client, session, version)
 
@@ -108,26 +122,28 @@ def _translated(session: BoundedSession, token: str) -> Iterator[None]:
     except ZabbixAPIException as error:
         raise _said(error, where, token) from None
     except (KeyError, TypeError, ValueError):  # JSON, but neither a result nor an error; or a version that is none
-        raise not_zabbix(where, "it is JSON, but not JSON-RPC") from None
+        raise not_zabbix(where, say("it is JSON, but not JSON-RPC")) from None
 
 
 def _said(error: ZabbixAPIException, where: str, token: str) -> InventoryUnavailable:
     """What the API said. pyzabbix's text for an answer that is not JSON holds the answer, passwords and all: not repeated."""
     if error.error is None:
-        return not_zabbix(where, "the answer is empty or not JSON")
+        return not_zabbix(where, say("the answer is empty or not JSON"))
     said = f"{error.error.get('message', '')} {error.error.get('data', '')}".strip()
     said = (said.replace(token, "***") if token else said)[:300]
     if _TOKEN_REFUSED.search(said):
         return InventoryUnavailable(
             "zabbix_token",
-            f"{where} refuses the token: {said}",
-            "make an API token for a user who may call the API and read the network's host group and its templates, "
-            "and set it as inventory.token",
+            say("{address} refuses the token: {said}", address=where, said=said),
+            say(
+                "make an API token for a user who may call the API and read the network's host group and its templates, "
+                "and set it as inventory.token"
+            ),
         )
     return InventoryUnavailable(
         "zabbix_error",
-        f"{where} answered with an error: {said}",
-        "the text is Zabbix's own; check it there, then try again",
+        say("{address} answered with an error: {said}", address=where, said=said),
+        say("the text is Zabbix's own; check it there, then try again"),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contracts.text import one_of, say
+from contracts.visible import quoted
 from runtime.adapters.zabbix.api import Api
 from runtime.adapters.zabbix.rows import Group
 from runtime.domain.errors import InventoryUnavailable
@@ -20,9 +22,11 @@ def read_groups(api: Api, names: tuple[str, ...]) -> dict[str, str]:
     if unknown := [name for name in names if name not in known]:
         raise InventoryUnavailable(
             "unknown_group",
-            f"Zabbix shows no host group named {' or '.join(map(repr, unknown))} to this token",
-            "correct inventory.groups (case counts; empty means one group named as the network), "
-            "or let the token's user read the group",
+            say("Zabbix shows no host group named {names} to this token", names=one_of([*map(quoted, unknown)])),
+            say(
+                "correct inventory.groups (case counts; empty means one group named as the network), "
+                "or let the token's user read the group"
+            ),
         )
     return found
 
@@ -42,7 +46,8 @@ def unseen_between(groups: dict[str, str], names: tuple[str, ...]) -> str:
     } - known
     if not unseen:
         return ""
-    return (
-        f"Zabbix shows groups nested in {', '.join(sorted(unseen))}, but not these to this token: if they exist, their hosts are "
-        "not listed, so they neither run nor protect; let the token's user read them"
+    return say(
+        "Zabbix shows groups nested in {groups}, but not these to this token: if they exist, their hosts are "
+        "not listed, so they neither run nor protect; let the token's user read them",
+        groups=", ".join(sorted(unseen)),
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from contracts.bounded import whole
 from contracts.config import ZabbixInventory
+from contracts.text import plural, say, some_of
 from runtime.adapters.naming import Naming
 from runtime.adapters.resolver import with_names_resolved
 from runtime.adapters.zabbix.api import Api, connected
@@ -44,7 +45,11 @@ class ZabbixHosts:
     def read(self, selector: Selector) -> Listing:
         """See the protocol. Raises InventoryUnavailable, and UsageFault for a trigger id that is no number."""
         if strange := [one for one in selector.trigger_ids if not (one.isascii() and one.isdecimal())]:
-            raise UsageFault("bad_trigger_id", f"{strange[0]} is not a trigger id", "Zabbix's trigger ids are numbers")
+            raise UsageFault(
+                "bad_trigger_id",
+                say("{id} is not a trigger id", id=strange[0]),
+                say("Zabbix's trigger ids are numbers"),
+            )
         with connected(self.source, within=self.within) as api:
             names = self.source.groups or (self.naming.network,)
             groups = read_groups(api, names)
@@ -101,7 +106,9 @@ class ZabbixHosts:
         unsaid: list[str] = []
         unknown: list[str] = []
         own += [self._host(row, _left_out(row), _is_excluded(api, row, excluded), macros, unsaid) for row in dynamic]
-        notices = [f"{one}, an address of it: it protects by its others only" for one in unsaid]
+        notices: list[str] = [
+            say("{unknown}, an address of it: it protects by its others only", unknown=one) for one in unsaid
+        ]
         notices += [told, _foreign(own)]
         found, unresolved = with_names_resolved([*own, *map(strange, far)])
         own, others = found[: len(own)], found[len(own) :]
@@ -113,8 +120,12 @@ class ZabbixHosts:
             own += [*reaching(others, meant), *beside]
             notices += unresolved
         if unknown:
-            shown = f"{'; '.join(unknown[:5])}{' ...' if len(unknown) > 5 else ''}"
-            notices.append(f"hosts of other groups protect this network by the addresses that are known only: {shown}")
+            notices.append(
+                say(
+                    "hosts of other groups protect this network by the addresses that are known only: {hosts}",
+                    hosts=some_of(unknown, 5, "; "),
+                )
+            )
         return own, tuple(notices)
 
     def _ours(self, row: HostRow) -> bool:
@@ -168,7 +179,7 @@ class ZabbixHosts:
                 if value is None:
                     # A host that is for runs and is not reached for want of it has a problem, which says so.
                     if unknown is not None and (one is not agent or left_out):
-                        unknown.append(f"{row.host}: nobody knows the value of {text}")
+                        unknown.append(say("{host}: nobody knows the value of {text}", host=row.host, text=text))
                     continue
                 if value := canonical(value):
                     addresses[value] = None
@@ -212,13 +223,17 @@ def _foreign(hosts: list[Host]) -> str:
     foreign = sorted(host.name for host in hosts if host.left_out == "network")
     if not foreign:
         return ""
-    shown = f"{', '.join(foreign[:5])}{' ...' if len(foreign) > 5 else ''}"
-    return f"{len(foreign)} of the groups' hosts say another network by name, so no run selects them: {shown}"
+    return plural(
+        "{n} of the groups' hosts says another network by name, so no run selects it: {hosts}",
+        "{n} of the groups' hosts say another network by name, so no run selects them: {hosts}",
+        len(foreign),
+        hosts=some_of(foreign, 5),
+    )
 
 
 def _links(api: Api, row: HostRow) -> tuple[TemplateLink, ...]:
     if row.templates is None:
-        raise api.unexpected(f"host.get does not say which templates {row.host} is linked to")
+        raise api.unexpected(say("host.get does not say which templates {host} is linked to", host=row.host))
     return row.templates
 
 
@@ -233,23 +248,34 @@ def _left_out(row: HostRow) -> LeftOut:
 def _address(row: HostRow, agent: Interface | None, macros: Macros) -> tuple[str, str]:
     """Address and problem, one of them empty. A DNS name is not resolved: whoever answers for it would be logged in to."""
     if agent is None:
-        return "", "no agent interface in Zabbix: add one with the host's IP address"
+        return "", say("no agent interface in Zabbix: add one with the host's IP address")
     if agent.useip != 1:
-        return "", f"its agent interface goes by the DNS name {agent.dns}: let it go by IP address in Zabbix"
+        problem = say(
+            "its agent interface goes by the DNS name {name}: let it go by IP address in Zabbix", name=agent.dns
+        )
+        return "", problem
     text = agent.ip.strip()
     if is_macro(text):
         value = macros.value(row.id, text)
         if value.text is None:
-            why = "nobody here knows its value (secret, missing, or not readable for this token)"
-            return "", f"the IP address of its agent interface is {text}, and {why}: write the address itself in Zabbix"
+            problem = say(
+                "the IP address of its agent interface is {text}, and nobody here knows its value "
+                "(secret, missing, or not readable for this token): write the address itself in Zabbix",
+                text=text,
+            )
+            return "", problem
         if not value.own:
-            why = "a template or global macro, which may be another host's"
-            return "", f"the IP address of its agent interface is {text}, {why}: set the macro on the host itself"
+            problem = say(
+                "the IP address of its agent interface is {text}, a template or global macro, "
+                "which may be another host's: set the macro on the host itself",
+                text=text,
+            )
+            return "", problem
         text = value.text.strip()
     address = canonical(text)
     if is_address(address):
         return address, ""
-    return "", f'its agent interface has no IP address but "{text}": correct it in Zabbix'
+    return "", say('its agent interface has no IP address but "{text}": correct it in Zabbix', text=text)
 
 
 def _excluded_ids(api: Api, wanted: tuple[str, ...]) -> frozenset[str]:
@@ -264,8 +290,11 @@ def _excluded_ids(api: Api, wanted: tuple[str, ...]) -> frozenset[str]:
         if not ids:
             raise InventoryUnavailable(
                 "unknown_template",
-                f"Zabbix shows no template {name} to this token, so its hosts cannot be excluded",
-                "correct inventory.exclude_templates (id, name or visible name), or let the token's user read the template",
+                say("Zabbix shows no template {name} to this token, so its hosts cannot be excluded", name=name),
+                say(
+                    "correct inventory.exclude_templates (id, name or visible name), "
+                    "or let the token's user read the template"
+                ),
             )
         excluded |= ids
     while more := {

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+from contracts.text import say
 from runtime.adapters.zabbix.api import Api
 from runtime.adapters.zabbix.macros import is_macro
 from runtime.adapters.zabbix.rows import Interface, InterfaceOwner
@@ -36,9 +37,11 @@ def unclear(api: Api, interfaces: Collection[Interface], known: Collection[str])
     } - {*known}
     if len(found) <= MOST:
         return frozenset(found), ""
-    notice = (
-        f"more than {MOST} hosts of other groups have a macro, a DNS name or an IPv6 address: only {MOST} of them were held "
-        "against this network, so another one at an address of it does not protect it. Let the token's user read fewer groups"
+    notice = say(
+        "more than {most} hosts of other groups have a macro, a DNS name or an IPv6 address: only {most} of them were "
+        "compared with this network, so another one at an address of it does not protect it. "
+        "Let the token's user read fewer groups",
+        most=MOST,
     )
     return frozenset(sorted(found, key=int)[:MOST]), notice
 

@@ -24,6 +24,7 @@ from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import Retry
 
 from contracts.bounded import read_json
+from contracts.text import joined, say
 from runtime.adapters import intermediary
 from runtime.adapters.http_deadline import DeadlinePassed, Wire
 from runtime.adapters.state.files import ca_problem
@@ -93,8 +94,10 @@ class BoundedSession(requests.Session):
                     raise intercepted(self.where, sign_in)
                 raise InventoryUnavailable(
                     "zabbix_redirect",
-                    f"{self.where} sends us on to {shown(location)}",
-                    "set inventory.url to the address that answers in the end; a redirect would take the token along",
+                    say("{address} sends us on to {other}", address=self.where, other=shown(location)),
+                    say(
+                        "set inventory.url to the address that answers in the end; a redirect would take the token along"
+                    ),
                 )
             body = self._body(raw)
         kind = response.headers.get("content-type", "")
@@ -104,7 +107,7 @@ class BoundedSession(requests.Session):
             if page.between and (status >= 400 or b"zabbix" not in body[:_PIECE].lower()):
                 raise intercepted(self.where, page.what)
             if status >= 400:
-                raise _status(status, self.where, f" with {page.unclear}")
+                raise _status(status, self.where, page.unclear)
         answer = _Answer()
         answer.__dict__.update(response.__dict__)
         answer.raw, answer.encoding = io.BytesIO(body), "utf-8"
@@ -119,7 +122,9 @@ class BoundedSession(requests.Session):
             body += piece
             if len(body) > _LARGEST:
                 raise InventoryUnavailable(
-                    "zabbix_bad_answer", f"{self.where} answered more than {_LARGEST} bytes", "check inventory.url"
+                    "zabbix_bad_answer",
+                    say("{address} answered more than {bytes} bytes", address=self.where, bytes=_LARGEST),
+                    say("check inventory.url"),
                 )
         return bytes(body)
 
@@ -129,20 +134,25 @@ def shown(url: str) -> str:
     try:
         parts = urlsplit(url)
     except ValueError:
-        return "an address that cannot be read"
+        return say("an address that cannot be read")
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else parts.path
 
 
 def too_slow(where: str, seconds: float, left: float | None = None) -> InventoryUnavailable:
     """``left``: what the caller had, where that was less than the ``seconds`` of the configuration."""
-    advice = "check the load of Zabbix's frontend and database"
     if left is not None:
-        text = f"{where} did not answer within {left:.1f} s, all the time that was left for it"
-        return InventoryUnavailable("zabbix_timeout", text, advice)
+        text = say(
+            "{address} did not answer within {seconds} s, all the time that was left for it",
+            address=where,
+            seconds=f"{left:.1f}",
+        )
+        return InventoryUnavailable("zabbix_timeout", text, say("check the load of Zabbix's frontend and database"))
     return InventoryUnavailable(
         "zabbix_timeout",
-        f"{where} did not answer within {seconds:g} s",
-        f"{advice}; raise inventory.timeout where the network is that large",
+        say("{address} did not answer within {seconds} s", address=where, seconds=f"{seconds:g}"),
+        say(
+            "check the load of Zabbix's frontend and database; raise inventory.timeout where the network is that large"
+        ),
     )
 
 
@@ -163,42 +173,52 @@ def _explained(error: Exception, where: str, silence: float) -> InventoryUnavail
         case SSLError():
             return InventoryUnavailable(
                 "zabbix_tls",
-                f"{where}: {in_words(error)}",
-                "set inventory.ca_path to the CA that signed its certificate (or to that of a firewall which opens TLS on "
-                "the way), and use a name that the certificate carries; "
-                "there is no way to switch verification off",
+                joined((where, in_words(error)), ": "),
+                say(
+                    "set inventory.ca_path to the CA that signed its certificate (or to that of a firewall which opens TLS "
+                    "on the way), and use a name that the certificate carries; there is no way to switch verification off"
+                ),
             )
         case ReadTimeout() | ReadTimeoutError():
             return too_slow(where, silence)
         case HTTPError():
-            return _status(error.response.status_code, where, "")
+            return _status(error.response.status_code, where)
         case ConnectionFailed() | BodyError() | HTTPException():
             return InventoryUnavailable(
                 "zabbix_unreachable",
-                f"{where}: {in_words(error)}",
-                "check that Zabbix's frontend runs and that this host reaches it; `flageemonitor-run doctor` tells more",
+                joined((where, in_words(error)), ": "),
+                say(
+                    "check that Zabbix's frontend runs and that this host reaches it; `flageemonitor-run doctor` tells more"
+                ),
             )
-    return InventoryUnavailable("zabbix_unreachable", f"{where}: {in_words(error)}", "check inventory.url")
+    text = joined((where, in_words(error)), ": ")
+    return InventoryUnavailable("zabbix_unreachable", text, say("check inventory.url"))
 
 
-def _status(status: int, where: str, what: str) -> InventoryUnavailable:
-    """``what``: what came with it, as in: with a page titled ..."""
+def _status(status: int, where: str, page: str = "") -> InventoryUnavailable:
+    """``page``: what came with it, as in: a page titled ..."""
     if status == 404:
-        return not_zabbix(where, f"it answered HTTP 404{what}")
+        return not_zabbix(
+            where, say("it answered HTTP 404 with {page}", page=page) if page else say("it answered HTTP 404")
+        )
     if status in (401, 403):
-        advice = "something before Zabbix asks for a login of its own: let the API through"
+        advice = say("something before Zabbix asks for a login of its own: let the API through")
     elif status == 429:
-        advice = "something before Zabbix limits how often it is asked: raise the limit for this host"
+        advice = say("something before Zabbix limits how often it is asked: raise the limit for this host")
     else:
-        advice = "look into the log of Zabbix's web server and PHP (memory_limit, max_execution_time)"
-    return InventoryUnavailable("zabbix_http_error", f"{where} answered HTTP {status}{what}", advice)
+        advice = say("look into the log of Zabbix's web server and PHP (memory_limit, max_execution_time)")
+    if page:
+        text = say("{address} answered HTTP {status} with {page}", address=where, status=status, page=page)
+    else:
+        text = say("{address} answered HTTP {status}", address=where, status=status)
+    return InventoryUnavailable("zabbix_http_error", text, advice)
 
 
 def not_zabbix(where: str, why: str) -> InventoryUnavailable:
     return InventoryUnavailable(
         "not_zabbix",
-        f"{where} does not answer like Zabbix's API: {why}",
-        "set inventory.url to the frontend's base address, or to its api_jsonrpc.php",
+        say("{address} does not answer like Zabbix's API: {why}", address=where, why=why),
+        say("set inventory.url to the frontend's base address, or to its api_jsonrpc.php"),
     )
 
 
@@ -206,7 +226,7 @@ def intercepted(where: str, what: str) -> InventoryUnavailable:
     return InventoryUnavailable(
         "zabbix_intercepted",
         intermediary.sentence(what, where, "Zabbix"),
-        f"{intermediary.ADVICE}; or inventory.url names a server that is not Zabbix",
+        say("{advice}; or inventory.url names a server that is not Zabbix", advice=intermediary.ADVICE),
     )
 
 
@@ -216,13 +236,15 @@ def check(url: str, ca_path: str | None) -> None:
         urlsplit(url)
     except ValueError as error:
         raise InventoryUnavailable(
-            "zabbix_bad_url", f"inventory.url cannot be read: {error}", "write it as https://zabbix.example/zabbix"
+            "zabbix_bad_url",
+            say("inventory.url cannot be read: {why}", why=str(error)),
+            say("write it as https://zabbix.example/zabbix"),
         ) from None
     if ca_path is not None and (problem := ca_problem(Path(ca_path))):
         raise InventoryUnavailable(
             "zabbix_ca",
-            f"inventory.ca_path {ca_path} cannot be read: {problem}",
-            "put the CA bundle there, readable for this user",
+            say("inventory.ca_path {path} cannot be read: {why}", path=ca_path, why=problem),
+            say("put the CA bundle there, readable for this user"),
         )
 
 
