@@ -132,7 +132,7 @@ class SubjectRun:
                 record.spent("connect", run.clock.monotonic() - tried)
         if failed:
             record.note(CONNECTION, Allow(sentences.connected_late(record.attempts, failed)))
-        if learned:  # recorded, so that somebody can compare it: whoever answers first is believed (W-23)
+        if learned:  # recorded, so that somebody can compare it: the first machine that answers is believed (W-23)
             self.record.note(HOST_KEY, Allow(say("seen for the first time, pinned: {key}", key=learned)))
 
     async def observe(self) -> Decision | Ended:

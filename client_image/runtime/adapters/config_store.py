@@ -1,7 +1,7 @@
 """Where the network's configuration lives on this machine: the last valid document, where it came from, and its predecessors.
 
 Called by every process that needs the configuration (load) and by the refresh, the only writer (replace, confirm). A folder,
-never a single mounted file, so that a new document takes the old one's place in one rename.
+never a single mounted file, so that a new document replaces the old one in one rename.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 HTTP connections of its own.
 
 The time limits of urllib3 count from one received byte to the next, so that headers, interim answers, chunk sizes and trailers
-that drip would hold a caller for ever; looking up a name has no limit at all. Here the call runs in a thread of its own, and
+that drip would hold a caller without end; looking up a name has no limit at all. Here the call runs in a thread of its own, and
 when its time is over its connections are shut down, which ends it wherever it waits: TLS, a proxy's CONNECT, head or body.
 """
 

@@ -14,7 +14,7 @@ from runtime.domain.providers import Provider
 def open_inventory(
     config: NetworkConfig, providers: Mapping[str, Provider], *, within: float | None = None
 ) -> Inventory:
-    """Nothing is read yet: every call of ``read`` reads afresh. ``within``: seconds for one, where the caller has no more."""
+    """Nothing is read yet: every call of ``read`` reads again. ``within``: seconds for one, where the caller has no more."""
     reader = naming(config, providers)
     if isinstance(config.inventory, StaticInventory):
         credentials = {credential.id: credential for credential in config.credentials}

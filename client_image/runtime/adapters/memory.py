@@ -1,7 +1,7 @@
 """How much memory this process may use, and which process the kernel ends first without any. Used by the daemon and every run.
 
 Linux counts by control groups: version 2 in one tree, version 1 in one tree for each resource. A container sees its own group
-as the root of that tree, or at its path from outside; so every group from the own one up to the root is looked at.
+as the root of that tree, or at its path from outside; so every group from the own one up to the root is read.
 """
 
 from __future__ import annotations

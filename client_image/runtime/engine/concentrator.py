@@ -85,7 +85,9 @@ class Concentrator:
         if delivery is None:
             delivery = delivery_of(stage, self._host, self._action.name, self._run.plan.info.run_id)
             if stage.watermark in ("", self._watermark):
-                raise ValueError(f"{stage.name} does not move the watermark, so its rows would be delivered for ever")
+                raise ValueError(
+                    f"{stage.name} does not move the watermark, so its rows would be delivered again and again"
+                )
         for parcel in delivery.parcels:
             if parcel.sink not in self._shared.sinks:
                 raise ValueError(f"{parcel.name}: there is no sink {parcel.sink}")

@@ -1,4 +1,4 @@
-"""The engine's own look at a terminal: one read-only POSIX sh script, and what its output means. Pure.
+"""How the engine observes a terminal: one read-only POSIX sh script, and what its output means. Pure.
 
 The script only carries: it prints ``key=line`` pairs and whole files, raw bytes and all, between marks, and every judgement is
 made here, where it can be tested. `process_one` runs :data:`SCRIPT` as a section of the first round trip and fills in what

@@ -1,4 +1,4 @@
-"""A request to stop a run, and why. Set by a signal handler or a cancel, looked at by every host before it goes on."""
+"""A request to stop a run, and why. Set by a signal handler or a cancel, checked for every host before it goes on."""
 
 from __future__ import annotations
 

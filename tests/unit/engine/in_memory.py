@@ -71,6 +71,7 @@ class Terminal:
     facts: bytes = FACTS
     busy: bytes = b""
     observe_code: int = 0
+    observe_output: bytes | None = None
     step_code: int = 0
     lose_on: str = ""
     wants_ignored: bool = False
@@ -118,7 +119,10 @@ class MemorySession:
             elif kind == "observe":
                 if terminal.on_look is not None:
                     terminal.on_look()
-                outputs[name], codes[name] = f"value={terminal.value}\n".encode(), terminal.observe_code
+                told = (
+                    f"value={terminal.value}\n".encode() if terminal.observe_output is None else terminal.observe_output
+                )
+                outputs[name], codes[name] = told, terminal.observe_code
             else:
                 if terminal.on_step is not None:
                     terminal.on_step()

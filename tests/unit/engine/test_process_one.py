@@ -287,7 +287,7 @@ TROUBLE: dict[str, tuple[dict[str, Any], tuple[str, str, str]]] = {
     "lost while looking": ({"lose_on": "facts"}, ("unreachable", "connection_lost", "")),
     "lost in a stage": ({"lose_on": "step"}, ("unknown", "connection_lost", "set")),
     "garbage for facts": ({"facts": b"\x00\xffwelcome"}, ("failed", "bad_facts", "")),
-    "look fails": ({"observe_code": 3}, ("failed", "bad_facts", "observe")),
+    "observation fails": ({"observe_code": 3}, ("failed", "bad_facts", "observe")),
     "step fails": ({"step_code": 9}, ("failed", "step_failed", "set")),
     "never settles": ({"wants_ignored": True}, ("failed", "not_converged", "set")),
 }
@@ -301,6 +301,16 @@ def test_each_connection_failure_has_its_own_outcome(case: str) -> None:
     if expected[2]:
         assert result.detail == expected[2]
     assert result.message
+
+
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [(b"", "no output"), (b"first\ncannot be read\n", "cannot be read")],
+    ids=["without output", "with output"],
+)
+def test_a_failed_observation_is_reported_with_its_exit_code_and_last_line(output: bytes, told: str) -> None:
+    result = run(World({NAME: Terminal(observe_code=3, observe_output=output)}))
+    assert result.message == f"observing the terminal for set_value failed with exit 3: {told}"
 
 
 @pytest.mark.parametrize("then", ["still needed", "lost"])

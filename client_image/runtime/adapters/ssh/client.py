@@ -13,7 +13,7 @@ from runtime.adapters.ssh import words
 from runtime.adapters.ssh.library import asyncssh
 from runtime.domain.ports import PinnedKey
 
-# Rounds of a dialogue that shows something and asks nothing. A server that goes on with that for ever is left.
+# Rounds of a dialogue that shows something and asks nothing. After more of them the login ends.
 SILENT_ROUNDS = 8
 
 
@@ -80,7 +80,7 @@ class Client(asyncssh.SSHClient):
         return NotImplemented  # asyncssh's way to say no
 
     def kbdint_auth_requested(self) -> str | None:
-        # Once: a server that says no without asking would be tried again for ever.
+        # Once: a server that says no without asking would be tried again without end.
         first, self._dialogue = self._dialogue, False
         return "" if first and self._password is not None else None
 

@@ -16,7 +16,7 @@ TRIED_AT_MOST = 3
 
 
 def candidates(host: Host, configured: Sequence[Credential], *, pinned: bool, accepted: str) -> tuple[Credential, ...]:
-    """In the order of trying, at least one. Whoever answers for the first time is shown one credential only, never the list:
+    """In the order of trying, at least one. A host that answers for the first time is shown one credential only, never the list:
     its own. What names hosts goes before what names stores, providers, and nothing; among equals the document's order counts.
 
     ``accepted``: id of the one that worked the last time, which comes first. Raises Permanent when none is for this host.
@@ -77,5 +77,7 @@ def _read(name: str, text: Secret, passphrase: Secret | None) -> asyncssh.SSHKey
     try:
         return asyncssh.import_private_key(text.reveal(), passphrase.reveal() if passphrase else None)
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
-        text = say("the private key of credential {credential} cannot be read: {why}", credential=name, why=str(error))
-        raise Permanent(Outcome.UNREACHABLE, Reason.NO_CREDENTIAL, text) from None
+        message = say(
+            "the private key of credential {credential} cannot be read: {why}", credential=name, why=str(error)
+        )
+        raise Permanent(Outcome.UNREACHABLE, Reason.NO_CREDENTIAL, message) from None

@@ -17,7 +17,7 @@ from runtime.domain.model import Outcome, Reason
 from runtime.domain.script import quote
 
 _SKIP = 'while IFS= read -r l; do [ "$l" = {start} ] && exec /bin/sh -s; done; exit 97'
-# A terminal passes our bytes on only when it is raw, and has no end of input: so the script's size is told.
+# A terminal passes our bytes on only when it is raw, and has no end of input: so the script's size is given.
 _TYPED = 'stty raw -echo; printf "%s\\n" {start}go; eval "$(dd bs=1 count={size} 2>/dev/null)"'
 _PAD = b"\n\n\n"  # for login files that read a line or two
 

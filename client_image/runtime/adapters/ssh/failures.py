@@ -1,4 +1,4 @@
-"""What went wrong while connecting, as the outcome of the host. Called by the login."""
+"""Failures while connecting, as outcomes of the host. Called by the login."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ def _named(error: HostError, credential: Credential, *, alone: bool) -> HostErro
 
 
 def _prepare_libraries() -> None:
-    """asyncssh writes a line for every command, also where nobody asked for it (``--debug``), and wants name and home of our own
+    """asyncssh writes a line for every command, also where nobody asked for it (``--debug``), and needs name and home of our own
     account, which in a container may have neither; cryptography warns that what old servers need will move one day."""
     if logging.getLogger("asyncssh").level == logging.NOTSET:
         logging.getLogger("asyncssh").setLevel(logging.WARNING)

@@ -1,6 +1,6 @@
 """Calls of Zabbix's JSON-RPC API with typed answers, by pyzabbix. Called by the Zabbix inventory.
 
-pyzabbix knows where each version wants the token (body before 6.4, bearer header since; 7.2 refuses the body). What it raises
+pyzabbix knows where each version takes the token (body before 6.4, bearer header since; 7.2 refuses the body). What it raises
 is translated here: an API error comes in an HTTP 200, and must never look like "nothing found" (W-40). Its own ``with``
 statement swallows API errors, so it is not used; its debug log holds tokens and passwords, so it is silenced.
 """
@@ -121,7 +121,11 @@ def _translated(session: BoundedSession, token: str) -> Iterator[None]:
             yield
     except ZabbixAPIException as error:
         raise _said(error, where, token) from None
-    except (KeyError, TypeError, ValueError):  # JSON, but neither a result nor an error; or a version that is none
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+    ):  # JSON, but neither a result nor an error; or a version that cannot be read
         raise not_zabbix(where, say("it is JSON, but not JSON-RPC")) from None
 
 

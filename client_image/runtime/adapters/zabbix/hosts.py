@@ -177,7 +177,7 @@ class ZabbixHosts:
                     continue
                 value = macros.value(row.id, text).text if is_macro(text) else text
                 if value is None:
-                    # A host that is for runs and is not reached for want of it has a problem, which says so.
+                    # A host that is for runs and cannot be reached without it has a problem, which says so.
                     if unknown is not None and (one is not agent or left_out):
                         unknown.append(say("{host}: nobody knows the value of {text}", host=row.host, text=text))
                     continue
@@ -246,7 +246,7 @@ def _left_out(row: HostRow) -> LeftOut:
 
 
 def _address(row: HostRow, agent: Interface | None, macros: Macros) -> tuple[str, str]:
-    """Address and problem, one of them empty. A DNS name is not resolved: whoever answers for it would be logged in to."""
+    """Address and problem, one of them empty. A DNS name is not resolved: whatever answers for it would be logged in to."""
     if agent is None:
         return "", say("no agent interface in Zabbix: add one with the host's IP address")
     if agent.useip != 1:

@@ -1,4 +1,4 @@
-"""One HTTP session to one Zabbix that cannot be led astray or held up. Called by :mod:`runtime.adapters.zabbix.api`.
+"""One HTTP session to one Zabbix that is not redirected and always ends in time. Called by :mod:`runtime.adapters.zabbix.api`.
 
 pyzabbix sends through it. TLS is always verified, no redirect is followed (the token would go along), a ``.netrc`` is not
 read (requests would replace the token by it), and an answer is bounded in time and size. Every failure is InventoryUnavailable.
@@ -114,7 +114,7 @@ class BoundedSession(requests.Session):
         return answer
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """None: nothing is followed, nor even looked at."""
+        """None: nothing is followed, or even parsed."""
 
     def _body(self, raw: Any) -> bytes:
         body = bytearray()
@@ -249,7 +249,7 @@ def check(url: str, ca_path: str | None) -> None:
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """The cause below all wrappers: "Connection refused" instead of the pool's whole story."""
+    """The cause below all wrappers: "Connection refused" instead of all that the pool says."""
     while below := error.__cause__ or error.__context__:
         error = below
     return error
