@@ -11,7 +11,7 @@ import pytest
 from runtime.actions import shutdown_endpoint
 from runtime.domain.action import Refused, Stage
 from runtime.domain.facts import Facts
-from runtime.domain.machines import grouped, same_as, shared_machines
+from runtime.domain.machines import canonical, grouped, is_address, same_as, shared_machines
 from runtime.domain.model import Allow, Deny, Host, Listing, Outcome, Reason, Selector
 from runtime.engine import gates
 from tests.unit.engine import in_memory
@@ -54,6 +54,35 @@ SAME: dict[str, tuple[list[Host], list[set[int]]]] = {
         ],
         [],
     ),
+    "addresses that mean another machine everywhere": (
+        [
+            replace(
+                one,
+                addresses=(
+                    one.address,
+                    "",
+                    "localhost.localdomain",
+                    "0.0.0.0",
+                    "::",
+                    "169.254.0.5",
+                    "fe80::1",
+                    "224.0.0.1",
+                ),
+            )
+            for one in (A, B)
+        ],
+        [],
+    ),
+    "localhost by name that is connected to": ([replace(A, address="localhost"), replace(B, address="localhost")], []),
+    "localhost by name that is reached": (
+        [replace(one, address="localhost", reached_as=("localhost",)) for one in (A, B)],
+        [],
+    ),
+    "one address that both are reached at": (
+        [replace(one, address="10.0.0.1", reached_as=("10.0.0.1",)) for one in (A, B)],
+        [{0, 1}],
+    ),
+    "one name that both are reached by": ([replace(one, reached_as=("till.example",)) for one in (A, B)], [{0, 1}]),
     "loopback that is connected to": ([replace(A, address="127.0.0.1"), replace(B, address="127.0.0.1")], [{0, 1}]),
     "a store behind one address with a port for each": (
         [replace(A, port=2201), replace(B, port=2203, address=A.address)],
@@ -100,6 +129,64 @@ def test_entries_are_one_machine_when_they_may_reach_it(case: str) -> None:
         for entry in found:
             for other in entry.machine.certain:
                 assert other == entry or same_as(entry, other).startswith(f"the same machine as {other.name} (")
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        (" 10.0.0.1 ", "10.0.0.1"),
+        ("::FFFF:10.0.0.1", "10.0.0.1"),
+        ("FE80::0001", "fe80::1"),
+        ("10.0.0.256", "10.0.0.256"),
+        ("Till.Example.", "till.example"),
+        ("LINUX.", "linux"),
+        ("", ""),
+    ],
+)
+def test_an_address_and_a_dns_name_have_one_form(text: str, form: str) -> None:
+    assert canonical(text) == form
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [("10.0.0.1", True), ("10.0.0.256", False), ("::1", True), ("fe80::a", True), ("fe80::1%eth0", True),
+     ("till.example", False), ("till1", False), ("10.0.0", False), ("till:x", False), ("", False)],
+)  # fmt: skip
+def test_an_address_is_told_from_a_name(text: str, address: bool) -> None:
+    assert is_address(text) is address
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        (replace(B, address=A.address), "both have the address 10.0.0.1"),
+        (replace(B, addresses=("10.9.9.9", A.address)), "both have the address 10.0.0.1"),
+        (replace(B, addresses=("till.example",)), "both have the name till.example"),
+        (replace(B, name="acme-loja1-pdv201"), "one name"),
+        (B, "through what both share with other entries"),
+    ],
+)
+def test_it_is_said_why_two_entries_are_taken_for_one_machine(other: Host, why: str) -> None:
+    host = replace(A, addresses=(A.address, "10.8.8.8", "till.example"))
+    assert same_as(host, other) == f"the same machine as {other.name} ({why})"
+
+
+def test_entries_stay_those_that_a_run_may_select_and_those_that_only_protect() -> None:
+    found = grouped(Listing((A,), (replace(B, address=A.address), till(204))))
+    assert [[one.name for one in part] for part in (found.hosts, found.others)] == [
+        [A.name],
+        [B.name, "ACME-LOJA001-PDV204"],
+    ]
+    assert found.hosts[0].shared is found.others[0].shared
+    assert found.others[1].shared is None
+
+
+def test_tills_behind_one_address_with_a_port_for_each_share_nothing() -> None:
+    tills = [
+        till(200 + at, port=2200 + at, address="10.0.0.1", addresses=("10.0.0.1", f"10.5.0.{at}")) for at in (1, 2, 3)
+    ]
+    assert [one.shared for one in grouped(Listing(tuple(tills))).hosts] == [None, None, None]
 
 
 def test_an_entry_without_a_port_protects_every_machine_behind_its_address_and_is_not_one_of_them() -> None:

@@ -14,6 +14,7 @@ from runtime.cli import filters as options
 from runtime.domain.errors import UsageFault
 from runtime.domain.filters import FILTERS, from_job, selector_json
 from runtime.domain.model import NamedTerminal, Selector
+from tests.unit.engine import in_memory
 
 NO_FILTERS = {"limit", "all"}  # they say how many, not which
 
@@ -151,3 +152,10 @@ def test_the_filters_of_a_job_are_the_same_selector() -> None:
         provider="arius",
     )
     assert from_job(JobSelector()) == Selector()
+
+
+@pytest.mark.parametrize(("terminal", "near"), [(7, ["PDV7"]), (None, [])])
+def test_only_a_host_with_a_number_is_near_a_terminal_that_was_asked_for(terminal: int | None, near: list[str]) -> None:
+    terminals = next(one for one in FILTERS if one.field == "terminals")
+    assert terminals.named is not None
+    assert list(terminals.named(in_memory.host(7, terminal=terminal))) == near

@@ -36,6 +36,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "group": ({"groups": ("pilot",)}, ["LOJA001-PDV202"]),
     "one tag": ({"tags": (("floor", "1"),)}, ["LOJA001-PDV201"]),
     "both tags must be there": ({"tags": (("floor", "1"), ("kind", "slow"))}, []),
+    "both tags and no other": ({"tags": (("floor", "1"), ("kind", "fast"))}, ["LOJA001-PDV201"]),
     "agent status": ({"agent_status": 2}, ["LOJA001-PDV201"]),
     "provider": ({"provider": "zanthus"}, ["LOJA002-PDV201"]),
     "limit": ({"limit": 2}, ["LOJA001-PDV20", "LOJA001-PDV201"]),
