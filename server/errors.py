@@ -17,7 +17,7 @@ from server import current
 from server.reasons import table
 from server.reasons.problem import CONTENT_TYPE, MalformedRequest, problem_body
 from server.reasons.refusal import Refusal
-from server.reasons.table import Row
+from server.reasons.row import Row
 from server.storage.causes import DatabaseReplaced, DatabaseUnavailable
 from server.storage.faults import explain
 

@@ -7,13 +7,15 @@ import os
 import stat
 from pathlib import Path
 
+from contracts.text import say
+
 _KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-    (stat.S_ISLNK, "a symbolic link"),
+    (stat.S_ISDIR, say("a folder")),
+    (stat.S_ISFIFO, say("a pipe")),
+    (stat.S_ISSOCK, say("a socket")),
+    (stat.S_ISCHR, say("a device")),
+    (stat.S_ISBLK, say("a device")),
+    (stat.S_ISLNK, say("a symbolic link")),
 )
 
 
@@ -21,7 +23,7 @@ def not_plain(mode: int) -> str:
     """What it is, in words; empty for a plain file."""
     if stat.S_ISREG(mode):
         return ""
-    return next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
+    return next((name for is_kind, name in _KINDS if is_kind(mode)), say("something else"))
 
 
 def read_plain(path: Path, limit: int) -> bytes:
@@ -33,14 +35,18 @@ def read_plain(path: Path, limit: int) -> bytes:
     try:
         found = os.fstat(handle)
         if kind := not_plain(found.st_mode):
-            raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))
+            raise OSError(errno.EINVAL, say("it is {kind}, not a file", kind=kind), str(path))
         if found.st_size > limit:
-            raise OSError(errno.EFBIG, f"it has {found.st_size} bytes; at most {limit} are read", str(path))
+            raise OSError(
+                errno.EFBIG,
+                say("it has {size} bytes; at most {limit} are read", size=found.st_size, limit=limit),
+                str(path),
+            )
         content = bytearray()
         while piece := os.read(handle, limit + 1 - len(content)):
             content += piece
         if len(content) > limit:  # it grew, or it is one of the kernel's, which tell no size
-            raise OSError(errno.EFBIG, f"it has more than the {limit} bytes that are read", str(path))
+            raise OSError(errno.EFBIG, say("it has more than the {limit} bytes that are read", limit=limit), str(path))
         return bytes(content)
     finally:
         os.close(handle)

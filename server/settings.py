@@ -19,9 +19,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from contracts.address import is_loopback
 from contracts.bounded import whole
-from contracts.document import problems_of
+from contracts.document import Problem, problems_of
 from contracts.image_reference import parse_reference
 from contracts.secret import Secret
+from contracts.text import joined, say
 from server.plain_file import read_plain
 
 PREFIX = "FLAGEE_"
@@ -43,7 +44,9 @@ def _database_url(url: Secret) -> Secret:
         return url
     if text.startswith(("postgresql://", "postgresql+psycopg://")):
         return url
-    raise ValueError("give sqlite:///relative.db, sqlite:////absolute.db or postgresql://user:password@host/database")
+    raise ValueError(
+        say("give sqlite:///relative.db, sqlite:////absolute.db or postgresql://user:password@host/database")
+    )
 
 
 def _secret_key(key: Secret) -> Secret:
@@ -52,14 +55,20 @@ def _secret_key(key: Secret) -> Secret:
     except (binascii.Error, ValueError):
         decoded = b""
     if len(decoded) != KEY_BYTES:
-        raise ValueError(f"{KEY_BYTES} random bytes in base64url are expected; make them with: {MAKE_A_KEY}")
+        raise ValueError(
+            say(
+                "{number} random bytes in base64url are expected; make them with: {command}",
+                number=KEY_BYTES,
+                command=MAKE_A_KEY,
+            )
+        )
     return key
 
 
 def _bind(text: str) -> str:
     host, _, port = text.rpartition(":")
     if not host or whole(port, 0, 65535) is None:
-        raise ValueError("give HOST:PORT, for example 127.0.0.1:8080 or [::1]:8080")
+        raise ValueError(say("give HOST:PORT, for example 127.0.0.1:8080 or [::1]:8080"))
     return text
 
 
@@ -70,7 +79,7 @@ def _image(text: str) -> str:
 
 def _path(text: Any) -> Any:
     if isinstance(text, str) and ("\n" in text or "-----BEGIN" in text):
-        raise ValueError("this is the content of a file; give its path, in the variable without _FILE at its end")
+        raise ValueError(say("this is the content of a file; give its path, in the variable without _FILE at its end"))
     return text
 
 
@@ -180,25 +189,39 @@ class Settings(BaseModel):
         url = urlsplit(self.public_url)
         plain = _PLAIN.fullmatch(self.public_url) and not (url.query or url.fragment)
         if url.scheme not in ("http", "https") or not url.hostname or not plain:
-            raise ValueError("public_url: give a full address, for example https://control.example.com")
+            raise ValueError(
+                say(
+                    "{setting}: give a full address, for example https://control.example.com",
+                    setting=variable("public_url"),
+                )
+            )
         if url.scheme == "http" and not self.insecure and not is_loopback(url.hostname):
             raise ValueError(
-                "public_url: must be https, because tokens and passwords travel over it; "
-                "to go without TLS on purpose set FLAGEE_INSECURE=true"
+                say(
+                    "{setting}: must be https, because tokens and passwords travel over it; "
+                    "to go without TLS on purpose set FLAGEE_INSECURE=true",
+                    setting=variable("public_url"),
+                )
             )
         return self
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:
         if self.tls_certificate and not self.tls_key:
-            raise ValueError(f"tls_key: {variable('tls_certificate')} is set without it; set both or none")
+            raise ValueError(_alone("tls_certificate", "tls_key"))
         if self.tls_key and not self.tls_certificate:
-            raise ValueError(f"tls_certificate: {variable('tls_key')} is set without it; set both or none")
+            raise ValueError(_alone("tls_key", "tls_certificate"))
         return self
 
     def key(self) -> bytes | None:
         """The decoded secret key, or None when there is none."""
         return decode_key(self.secret_key) if self.secret_key else None
+
+
+def _alone(given: str, missing: str) -> str:
+    return say(
+        "{missing}: {given} is set without it; set both or none", missing=variable(missing), given=variable(given)
+    )
 
 
 def decode_key(key: Secret) -> bytes:
@@ -218,7 +241,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise SettingsError("\n".join(_readable(str(problem)) for problem in problems_of(error))) from None
+        raise SettingsError(joined(map(_readable, problems_of(error)), "\n")) from None
 
 
 def unknown_settings(environ: Mapping[str, str]) -> list[str]:
@@ -229,7 +252,9 @@ def unknown_settings(environ: Mapping[str, str]) -> list[str]:
     names = [name.removeprefix(PREFIX) for name in known]
     near = {name: difflib.get_close_matches(name.removeprefix(PREFIX), names, 1, _ALIKE) for name in strangers}
     return [
-        f"{name} is not a setting" + (f"; did you mean {PREFIX}{near[name][0]}?" if near[name] else "")
+        say("{name} is not a setting; did you mean {near}?", name=name, near=PREFIX + near[name][0])
+        if near[name]
+        else say("{name} is not a setting", name=name)
         for name in strangers
     ]
 
@@ -237,17 +262,24 @@ def unknown_settings(environ: Mapping[str, str]) -> list[str]:
 def _value(environ: Mapping[str, str], name: str) -> str | None:
     direct, path = environ.get(name), environ.get(name + FILE_SUFFIX)
     if direct and path:
-        raise SettingsError(f"{name} and {name}{FILE_SUFFIX} are both set; keep one of them")
+        raise SettingsError(say("{one} and {other} are both set; keep one of them", one=name, other=name + FILE_SUFFIX))
     if not path:
         return direct
     try:
         return read_plain(Path(path), _FILE_BYTES).decode("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise SettingsError(f"{name}{FILE_SUFFIX}: cannot read {path}: {reason}") from None
+        raise SettingsError(
+            say(
+                "{setting}: cannot read {path}: {cause}",
+                setting=name + FILE_SUFFIX,
+                path=path,
+                cause=error.strerror if isinstance(error, OSError) else say("not UTF-8 text"),
+            )
+        ) from None
 
 
-def _readable(problem: str) -> str:
-    """``database_url: …`` becomes ``FLAGEE_DATABASE_URL: …``: the reader set a variable, not a field."""
-    field, colon, text = problem.partition(": ")
-    return f"{variable(field)}{colon}{text}"
+def _readable(problem: Problem) -> str:
+    """With the variable, which the reader set, and not the field. What concerns two of them names both itself."""
+    if not problem.path:
+        return problem.message
+    return say("{setting}: {problem}", setting=variable(problem.path), problem=problem.message)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from server.reasons.table import ROWS, About, Row
+from server.reasons.row import About, Row
+from server.reasons.table import ROWS
 
 _HEAD = """\
 # Reasons of the control plane

@@ -11,15 +11,25 @@ from typing import TYPE_CHECKING
 
 import click
 
+from contracts.text import joined, say
 from server.cli.base import settings_from, working
-from server.cli.output import Output, emit_json, output_option, say, tell
+from server.cli.help import Command
+from server.cli.output import Output, emit_json, output_option, remark, tell
+from server.language import shown
 
 if TYPE_CHECKING:
-    from server.services.backups.restore import Restored
+    from server.services.backups.restore import Fallback, Restored
     from server.settings import Settings
     from server.storage.copies import Contents
 
 NOT_SQLITE = 3
+_TABLES = {
+    "clients": say("clients"),
+    "networks": say("networks"),
+    "agents": say("agents"),
+    "tokens": say("tokens"),
+    "configurations": say("configurations"),
+}
 _SHOWN = 20  # tokens in a list for people; JSON has all
 
 
@@ -29,7 +39,7 @@ class NotSqlite(click.ClickException):
     exit_code = NOT_SQLITE
 
 
-@click.command("backup")
+@click.command("backup", cls=Command)
 @click.argument("target", metavar="FILE|FOLDER", type=click.Path(path_type=Path))
 @click.option("--overwrite", is_flag=True, help="Replace FILE when it exists.")
 @output_option
@@ -49,7 +59,7 @@ def backup(target: Path, overwrite: bool, output: Output) -> None:
     from server.services.backups.backup import back_up
     from server.storage.copies import CopyFailed
 
-    with working(settings) as services, _progress("copying") as progress:
+    with working(settings) as services, _progress(say("copying")) as progress:
         try:
             made = back_up(services.database, target, overwrite=overwrite, now=services.clock(), progress=progress)
         except CopyFailed as error:
@@ -57,12 +67,19 @@ def backup(target: Path, overwrite: bool, output: Output) -> None:
     if output == "json":
         emit_json({"file": str(made.file), "size": made.size, **_described(made.contents)})
         return
-    tell(f"{made.file}: {made.size / 1e6:.1f} MB, {_in_words(made.contents)}; checked")
+    tell(
+        say(
+            "{file}: {size} MB, {contents}; checked",
+            file=made.file,
+            size=f"{made.size / 1e6:.1f}",
+            contents=_in_words(made.contents),
+        )
+    )
     for key in made.contents.key_ids:
-        say(f"To use it you need the secret key {key} as well; keep that in another place.")
+        remark(say("To use it you need the secret key {key} as well; keep that in another place.", key=key))
 
 
-@click.command("restore")
+@click.command("restore", cls=Command)
 @click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
 @click.option(
     "--without-revocations",
@@ -85,13 +102,15 @@ def restore(source: Path, without_revocations: bool, output: Output) -> None:
     _need_sqlite(
         settings,
         lambda address: f"pg_restore --clean --if-exists --single-transaction {address} {shlex.quote(str(source))}",
-        " Tokens that were revoked since the dump work again after it; note them before (flagee-server token list), and revoke "
-        "them again.",
+        say(
+            " Tokens that were revoked since the dump work again after it; note them before (flagee-server token "
+            "list), and revoke them again."
+        ),
     )
     from server.services.backups.restore import restore as put_back
     from server.storage.copies import CopyFailed
 
-    with working(settings) as services, _progress("restoring") as progress:
+    with working(settings) as services, _progress(say("restoring")) as progress:
         file = services.database.file
         assert file is not None  # noqa: S101 -- PostgreSQL was told apart above
         try:
@@ -106,7 +125,9 @@ def restore(source: Path, without_revocations: bool, output: Output) -> None:
         except CopyFailed as error:
             raise click.ClickException(str(error)) from None
         except OSError as error:
-            raise click.ClickException(f"nothing was changed: {error.strerror}: {error.filename}") from None
+            raise click.ClickException(
+                say("nothing was changed: {cause}: {filename}", cause=error.strerror, filename=error.filename)
+            ) from None
     if output == "json":
         emit_json(_json(done, source, file.path))
     else:
@@ -123,8 +144,12 @@ def _need_sqlite(settings: Settings, command: Callable[[str], str], care: str) -
     named = URL.create("postgresql", url.username, None, url.host, url.port, url.database, rest)
     address = named.render_as_string()
     raise NotSqlite(
-        "this is for SQLite, and FLAGEE_DATABASE_URL is a PostgreSQL database; nothing was done. Use PostgreSQL's own tools "
-        f"(they ask for the password, or take it from PGPASSFILE).{care}\n  {command(f'--dbname={shlex.quote(address)}')}"
+        say(
+            "this is for SQLite, and FLAGEE_DATABASE_URL is a PostgreSQL database; nothing was done. Use "
+            "PostgreSQL's own tools (they ask for the password, or take it from PGPASSFILE).{care}\n  {command}",
+            care=care,
+            command=command(f"--dbname={shlex.quote(address)}"),
+        )
     )
 
 
@@ -138,7 +163,7 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
+        task = bar.add_task(shown(what), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
@@ -147,7 +172,13 @@ def _described(contents: Contents) -> dict[str, object]:
 
 
 def _in_words(contents: Contents) -> str:
-    return f"revision {contents.revision}; " + ", ".join(f"{name} {number}" for name, number in contents.counts.items())
+    return say(
+        "revision {revision}; {counts}",
+        revision=contents.revision,
+        counts=joined(
+            say("{table} {number}", table=_TABLES[name], number=number) for name, number in contents.counts.items()
+        ),
+    )
 
 
 def _json(done: Restored, source: Path, path: Path) -> dict[str, object]:
@@ -173,46 +204,87 @@ def _key_state(foreign: tuple[str, ...] | None) -> str:
 
 
 def _tell(done: Restored, source: Path, path: Path) -> None:
-    tell(f"{path}: restored from {source} ({_in_words(done.contents)})")
+    tell(
+        say("{path}: restored from {source} ({contents})", path=path, source=source, contents=_in_words(done.contents))
+    )
     if done.kept:
-        tell(f"the replaced database is kept as {done.kept}")
+        tell(say("the replaced database is kept as {kept}", kept=done.kept))
     lost = done.difference
     if lost is None and done.kept:
-        say(
-            "Warning: the replaced database could not be read. Tokens that were revoked since the backup work again; "
-            "see flagee-server token list, and revoke them with flagee-server token revoke ID."
+        remark(
+            say(
+                "Warning: the replaced database could not be read. Tokens that were revoked since the backup "
+                "work again; see flagee-server token list, and revoke them with flagee-server token revoke ID."
+            )
         )
     elif lost is None:
-        say(
-            "There was no database, so it is not known what was revoked since the backup. "
-            "See flagee-server token list, and revoke with flagee-server token revoke ID."
+        remark(
+            say(
+                "There was no database, so it is not known what was revoked since the backup. See flagee-server "
+                "token list, and revoke with flagee-server token revoke ID."
+            )
         )
     else:
         if done.revocations == "carried_over":
-            tell(f"tokens that ended since the backup stay ended ({len(lost.ended)}): {_ids(lost.ended)}")
+            tell(
+                say(
+                    "tokens that ended since the backup stay ended ({count}): {tokens}",
+                    count=len(lost.ended),
+                    tokens=_ids(lost.ended),
+                )
+            )
         elif lost.ended:
-            say(f"Warning: tokens that ended since the backup work again ({len(lost.ended)}): {_ids(lost.ended)}")
+            remark(
+                say(
+                    "Warning: tokens that ended since the backup work again ({count}): {tokens}",
+                    count=len(lost.ended),
+                    tokens=_ids(lost.ended),
+                )
+            )
         if lost.issued:
-            say(
-                f"Tokens issued since the backup no longer work ({len(lost.issued)}); their hosts have to be enrolled again: "
-                f"{_ids(lost.issued)}"
+            remark(
+                say(
+                    "Tokens issued since the backup no longer work ({count}); their hosts have to be enrolled "
+                    "again: {tokens}",
+                    count=len(lost.issued),
+                    tokens=_ids(lost.issued),
+                )
             )
         for older in lost.configurations:
-            say(
-                f"{older.client} {older.network}: configuration version {older.was} is gone; {older.now or 'none'} is in force"
-            )
+            remark(_fallback(older))
     if done.foreign_keys:
-        say(
-            f"Warning: configurations in it need the secret key {', '.join(done.foreign_keys)}, which FLAGEE_SECRET_KEY is not; "
-            "set that one before serve."
+        remark(
+            say(
+                "Warning: configurations in it need the secret key {keys}, which FLAGEE_SECRET_KEY is not; set "
+                "that one before serve.",
+                keys=", ".join(done.foreign_keys),
+            )
         )
     elif done.foreign_keys is None:
-        say("FLAGEE_SECRET_KEY is not set, so it is not known whether it opens the configurations.")
+        remark(say("FLAGEE_SECRET_KEY is not set, so it is not known whether it opens the configurations."))
     if advice := done.schema.advice():
-        say(f"Before serve: {advice}")
+        remark(say("Before serve: {advice}", advice=advice))
+
+
+def _fallback(older: Fallback) -> str:
+    if not older.now:
+        return say(
+            "{client} {network}: configuration version {was} is gone; none is in force",
+            client=older.client,
+            network=older.network,
+            was=older.was,
+        )
+    return say(
+        "{client} {network}: configuration version {was} is gone; {now} is in force",
+        client=older.client,
+        network=older.network,
+        was=older.was,
+        now=older.now,
+    )
 
 
 def _ids(tokens: Sequence[object]) -> str:
     names = [f"{token.id} ({token.agent or token.client})" for token in tokens[:_SHOWN]]  # type: ignore[attr-defined]
     more = len(tokens) - _SHOWN
-    return ", ".join(names) + (f" and {more} more (--output json lists all)" if more > 0 else "")
+    text = ", ".join(names)
+    return say("{tokens} and {n} more (--output json lists all)", tokens=text, n=more) if more > 0 else text

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from contracts.text import say
+
 if TYPE_CHECKING:
     from server.settings import Settings
     from server.wiring import Services
@@ -57,4 +59,4 @@ def settings_from(environ: Mapping[str, str] = os.environ) -> Settings:
     try:
         return read_settings(environ)
     except SettingsError as error:
-        raise click.ClickException(f"wrong settings\n{error}") from None
+        raise click.ClickException(say("wrong settings\n{problems}", problems=error)) from None

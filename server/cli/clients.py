@@ -6,11 +6,14 @@ import shlex
 
 import click
 
+from contracts.text import say
 from server.cli.base import working
+from server.cli.help import Group, lang_option
 from server.cli.output import Output, emit_json, emit_rows, output_option, tell
 
 
-@click.group()
+@click.group(cls=Group)
+@lang_option
 def client() -> None:
     """Customers of the monitoring company."""
 
@@ -32,7 +35,13 @@ def client_add(name: str, output: Output) -> None:
     if output == "json":
         emit_json({"client": name})
     else:
-        tell(f"client {name} added; next: flagee-server network add {shlex.quote(name)} NETWORK")
+        tell(
+            say(
+                "client {name} added; next: flagee-server network add {word} NETWORK",
+                name=name,
+                word=shlex.quote(name),
+            )
+        )
 
 
 @client.command("list")

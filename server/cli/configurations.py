@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from contracts.text import joined, say
+from contracts.visible import visible
 from server.cli.base import working
-from server.cli.output import Output, emit_json, output_option, say, tell
+from server.cli.help import Group, lang_option
+from server.cli.output import Output, emit_json, output_option, remark, tell
+from server.language import shown
 from server.reasons import table
 
 if TYPE_CHECKING:
@@ -21,12 +25,20 @@ if TYPE_CHECKING:
     from contracts.notes import Note
 
 
-@click.group()
+@click.group(cls=Group)
+@lang_option
 def config() -> None:
     """Configuration documents, one for each network."""
 
 
 _FILE = click.argument("file", metavar="FILE")
+_LEVELS = {
+    "ok": say("ok"),
+    "info": say("info"),
+    "warning": say("warning"),
+    "danger": say("danger"),
+    "error": say("error"),
+}
 # How often another writer may be faster before `config set` gives up.
 _TRIES = 20
 
@@ -51,8 +63,8 @@ def config_set(client_name: str, code: str, file: str, yes: bool, allow_unknown:
 
     FILE may be - for stdin.
 
-    What changes for terminals is said first, the most dangerous changes at the top. On a terminal, changes that reach more
-    terminals or protect fewer have to be confirmed; in a pipe they are said and stored. A version in force that cannot be opened
+    What changes for terminals is shown first, the most dangerous changes at the top. On a terminal, changes that reach more
+    terminals or protect fewer have to be confirmed; in a pipe they are shown and stored. A version in force that cannot be opened
     (another FLAGEE_SECRET_KEY, a damaged row) cannot be compared: replacing it has to be confirmed, in a pipe with --yes.
 
     Documents of the first generation (PARAM_*) are taken as they are. The content is stored encrypted; earlier versions are kept.
@@ -77,9 +89,19 @@ def config_set(client_name: str, code: str, file: str, yes: bool, allow_unknown:
             _say_changes(what.changes)
             asked = (what.dangerous or what.unreadable is not None) and not yes and _on_terminal()
             if what.unreadable and (yes or asked):  # else nothing is stored, and the refusal has this text
-                say(f"Warning: version {what.served} cannot be compared: {what.unreadable.message}")
+                remark(
+                    say(
+                        "Warning: version {served} cannot be compared: {message}",
+                        served=what.served,
+                        message=what.unreadable.message,
+                    )
+                )
             if asked:
-                _ask(f"Store this for network {code} of {client_name}?", what.served, output)
+                _ask(
+                    say("Store this for network {network} of {client}?", network=code, client=client_name),
+                    what.served,
+                    output,
+                )
             try:
                 with services.database.writing() as session:
                     stored = store(
@@ -98,9 +120,17 @@ def config_set(client_name: str, code: str, file: str, yes: bool, allow_unknown:
     if output == "json":
         emit_json({**dataclasses.asdict(stored), "findings": _plain(stored.findings), "changes": what.changes})
     elif stored.changed:
-        tell(f"version {stored.version} stored for network {code} of {client_name} (ETag {stored.etag})")
+        tell(
+            say(
+                "version {version} stored for network {network} of {client} (ETag {etag})",
+                version=stored.version,
+                network=code,
+                client=client_name,
+                etag=stored.etag,
+            )
+        )
     else:
-        tell(f"version {stored.version} has this content already; nothing stored")
+        tell(say("version {version} has this content already; nothing stored", version=stored.version))
 
 
 @config.command("show")
@@ -135,14 +165,22 @@ def config_show(client_name: str, code: str, reveal: bool, output: Output) -> No
         emit_json({"client": client_name, "network": code, "version": current.version, "etag": current.etag,
                    "created_at": at, "document": shown})  # fmt: skip
     else:
-        say(f"version {current.version} of network {code}, stored {at:%Y-%m-%d %H:%M} UTC, ETag {current.etag}")
+        remark(
+            say(
+                "version {version} of network {network}, stored {at} UTC, ETag {etag}",
+                version=current.version,
+                network=code,
+                at=f"{at:%Y-%m-%d %H:%M}",
+                etag=current.etag,
+            )
+        )
         emit_json(shown)
 
 
 @config.command("validate")
 @_FILE
 @click.option(
-    "--client", "client_name", metavar="CLIENT", help="With --network: say what would change from the stored version."
+    "--client", "client_name", metavar="CLIENT", help="With --network: show what would change from the stored version."
 )
 @click.option("--network", "code", metavar="NETWORK", help="With --client: the network that the document is for.")
 @_ALLOW_UNKNOWN
@@ -161,7 +199,7 @@ def config_validate(file: str, client_name: str | None, code: str | None, allow_
     from contracts.document import DocumentError, read_document
 
     if (client_name is None) != (code is None):
-        raise click.UsageError("--client and --network go together: give both, or none of them")
+        raise click.UsageError(say("--client and --network go together: give both, or none of them"))
     raw = _read(file)
     try:
         document = read_document(raw, strict=True)
@@ -169,14 +207,14 @@ def config_validate(file: str, client_name: str | None, code: str | None, allow_
         if output == "json":
             emit_json({"valid": False, "reason": error.reason, "problems": error.problems})
             sys.exit(1)
-        raise click.ClickException("\n".join(("the document cannot be used", *map(str, error.problems)))) from None
+        raise click.ClickException(_unusable(error.problems)) from None
     from server.services.configurations.actions import findings
     from server.wiring import utc_now
 
     found = findings(document.config, utc_now(), allow_unknown=allow_unknown)
     problems = [one for one in found if one.level == "error"]
     if problems and output == "text":
-        raise click.ClickException("\n".join(("the document cannot be used", *map(str, problems))))
+        raise click.ClickException(_unusable(problems))
     changed = () if problems or client_name is None else _changes(client_name, str(code), raw, allow_unknown)
     if output == "json":
         emit_json({"valid": not problems, "network": document.config.network, "generation": document.generation,
@@ -187,8 +225,17 @@ def config_validate(file: str, client_name: str | None, code: str | None, allow_
     _say_findings(found)
     _say_changes(changed)
     tell(
-        f"valid: network {document.config.network}, provider {document.config.provider}, generation {document.generation}"
+        say(
+            "valid: network {network}, provider {provider}, generation {generation}",
+            network=document.config.network,
+            provider=document.config.provider,
+            generation=document.generation,
+        )
     )
+
+
+def _unusable(problems: Iterable[object]) -> str:
+    return say("the document cannot be used\n{problems}", problems=joined(map(str, problems), "\n"))
 
 
 def _changes(client_name: str, code: str, raw: bytes, allow_unknown: bool) -> tuple[Change, ...]:
@@ -219,21 +266,34 @@ def _refused(output: Output) -> Iterator[None]:
 def _ask(question: str, served: int, output: Output) -> None:
     """Ends the command for any answer but yes. ``served``: the version in force, 0 where there is none."""
     try:
-        agreed = click.confirm(question, err=True)
+        agreed = _is_yes(question)
     except click.Abort:  # an interrupt, or the end of the input
-        say("")
+        remark("")
         agreed = False
     if agreed:
         return
     text = (
-        f"Not stored. Version {served} stays in force."
+        say("Not stored. Version {served} stays in force.", served=served)
         if served
-        else "Not stored. The network has no configuration yet."
+        else say("Not stored. The network has no configuration yet.")
     )
-    say(text)
+    remark(text)
     if output == "json":
         emit_json({"changed": False, "reason": table.NOT_CONFIRMED.code, "message": text, "problems": []})
     sys.exit(1)
+
+
+def _is_yes(question: str) -> bool:
+    """As click.confirm asks; the words of the reader's language are taken too."""
+    yes, no = shown(say("yes")), shown(say("no"))
+    while True:
+        prompt = visible(shown(say("{question} [y/N]", question=question)))
+        answer = click.prompt(prompt, default="", show_default=False, err=True).strip().lower()
+        if answer in ("y", "yes", yes, yes[0]):
+            return True
+        if answer in ("", "n", "no", no):
+            return False
+        remark(say("Error: invalid input"))
 
 
 def _read(file: str) -> bytes:
@@ -247,22 +307,24 @@ def _read(file: str) -> bytes:
         return read_plain(Path(file), MAX_BYTES)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         cause = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise click.BadParameter(f"{file}: {cause}; name a file, or - for standard input", param_hint="FILE") from None
+        raise click.BadParameter(
+            say("{file}: {cause}; name a file, or - for standard input", file=file, cause=cause), param_hint="FILE"
+        ) from None
 
 
 def _say_notes(notes: tuple[Note, ...]) -> None:
     for note in notes:
-        say(f"{note.level}: {note}")
+        remark(say("{level}: {note}", level=_LEVELS[note.level], note=note))
 
 
 def _say_findings(findings: Sequence[Finding]) -> None:
     for finding in findings:
-        say(f"{finding.level}: {finding}")
+        remark(say("{level}: {note}", level=_LEVELS[finding.level], note=finding))
 
 
 def _say_changes(changes: Sequence[Change]) -> None:
     for change in changes:
-        say(f"{'DANGER: ' if change.level == 'danger' else ''}{change}")
+        remark(say("DANGER: {change}", change=change) if change.level == "danger" else str(change))
 
 
 def _plain(findings: Iterable[Finding]) -> list[dict[str, str]]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from server.cli.base import working
+from server.cli.help import Command
 from server.cli.output import Output, emit_rows, output_option
 
 _COLUMNS = ("counter", "label", "value", "since")
 
 
-@click.command("counters")
+@click.command("counters", cls=Command)
 @output_option
 def counters(output: Output) -> None:
     """Show counts of enrolments and refused requests. All processes of all time, added up.

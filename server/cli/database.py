@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import click
 
+from contracts.text import say
 from server.cli.base import working
+from server.cli.help import Command
 from server.cli.output import Output, emit_json, output_option, tell
 
 _MIGRATION_WAIT = 120.0  # seconds that a second init-db waits for the first
 
 
-@click.command("init-db")
+@click.command("init-db", cls=Command)
 @output_option
 def init_db(output: Output) -> None:
     """Create the database, or bring it up to this version. Safe to repeat; run it after every update, before serve.
@@ -25,15 +27,15 @@ def init_db(output: Output) -> None:
         database = services.database
         before = inspect_schema(database)
         if before.state == "newer":
-            raise click.ClickException(f"{database.location}: {before.advice()}")
+            raise click.ClickException(say("{database}: {advice}", database=database.location, advice=before.advice()))
         try:
             upgrade(database)
         except OldContentKept as error:
-            raise click.ClickException(f"{database.location}: {error}") from None
+            raise click.ClickException(say("{database}: {advice}", database=database.location, advice=error)) from None
         after = inspect_schema(database)
     if output == "json":
         emit_json({"database": database.location, "before": before.revision, "revision": after.revision})
     elif before.state == "current":
-        tell(f"{database.location} is up to date (revision {after.revision})")
+        tell(say("{database} is up to date (revision {revision})", database=database.location, revision=after.revision))
     else:
-        tell(f"{database.location} is ready (revision {after.revision})")
+        tell(say("{database} is ready (revision {revision})", database=database.location, revision=after.revision))

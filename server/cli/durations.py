@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from contracts.text import say
 from contracts.visible import quoted
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -21,5 +22,7 @@ class Duration(click.ParamType[dt.timedelta]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.timedelta:
         found = re.fullmatch(r"([1-9][0-9]{0,4})([mhdw])", value)
         if not found:
-            self.fail(f"{quoted(value)}: give a number and m, h, d or w, for example 90d or 12h", param, ctx)
+            self.fail(
+                say("{value}: give a number and m, h, d or w, for example 90d or 12h", value=quoted(value)), param, ctx
+            )
         return dt.timedelta(**{_UNITS[found[2]]: int(found[1])})

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from contracts.text import say
 from server.cli.base import settings_from
-from server.cli.output import Output, emit_json, output_option, say, tell
+from server.cli.help import Command
+from server.cli.output import Output, emit_json, output_option, remark, tell
 
 if TYPE_CHECKING:
     from http.client import HTTPConnection
@@ -26,7 +28,7 @@ class NotAnswered(Exception):
     """The text says where was asked, and what came back or did not."""
 
 
-@click.command("health")
+@click.command("health", cls=Command)
 @click.option(
     "--bind", metavar="HOST:PORT", help="Where the server listens; default: FLAGEE_BIND, else 127.0.0.1:8080."
 )
@@ -52,13 +54,13 @@ def health(bind: str | None, timeout: float, output: Output) -> None:
         if output == "json":
             emit_json({"status": "unreachable", "message": str(error)})
         else:
-            say(f"unreachable: {error}")
+            remark(say("unreachable: {error}", error=error))
         sys.exit(1)
     if output == "json":
         emit_json(body)
     else:
         reasons = ", ".join(map(str, body.get("reasons") or ()))
-        (tell if status == 200 else say)(f"{body['status']}{f': {reasons}' if reasons else ''}")
+        (tell if status == 200 else remark)(f"{body['status']}{f': {reasons}' if reasons else ''}")
     sys.exit(0 if status == 200 else 1)
 
 
@@ -77,15 +79,25 @@ def _ask(settings: Settings, timeout: float) -> tuple[int, dict[str, Any]]:
                 raw = answer.read(_ANSWER_BYTES + 1)
         body = read_json(raw, limit=_ANSWER_BYTES)
     except TimeoutError:
-        raise NotAnswered(f"{where} did not answer within {timeout:g} s") from None
+        raise NotAnswered(
+            say("{where} did not answer within {timeout} s", where=where, timeout=f"{timeout:g}")
+        ) from None
     except OSError as error:
-        raise NotAnswered(f"{where}: {error.strerror or error}; is the server running there?") from None
+        raise NotAnswered(
+            say("{where}: {cause}; is the server running there?", where=where, cause=error.strerror or error)
+        ) from None
     except (HTTPException, Unreadable):
         raise NotAnswered(
-            f"{where}: the answer is not one of this server; is another program listening there?"
+            say("{where}: the answer is not one of this server; is another program listening there?", where=where)
         ) from None
     if not isinstance(body, dict) or not isinstance(body.get("status"), str) or answer.status not in (200, 503):
-        raise NotAnswered(f"{where}: status {answer.status}, which is not one of this server's health answers")
+        raise NotAnswered(
+            say(
+                "{where}: status {status}, which is not one of this server's health answers",
+                where=where,
+                status=answer.status,
+            )
+        )
     return answer.status, body
 
 
@@ -97,7 +109,7 @@ def _connection(settings: Settings, timeout: float) -> HTTPConnection:
     name, _, digits = settings.bind.rpartition(":")
     host, port = _reachable(name.strip("[]")), whole(digits)
     if not port:
-        raise NotAnswered(f"{settings.bind}: with port 0 the system chose the port; name it with --bind")
+        raise NotAnswered(say("{bind}: with port 0 the system chose the port; name it with --bind", bind=settings.bind))
     if not settings.tls_certificate:
         return HTTPConnection(host, port, timeout=timeout)
     import ssl

@@ -6,12 +6,14 @@ import datetime as dt
 
 import click
 
+from contracts.text import say
 from server.cli.base import working
 from server.cli.durations import Duration
-from server.cli.output import Output, emit_json, output_option, say
+from server.cli.help import Command
+from server.cli.output import Output, emit_json, output_option, remark
 
 
-@click.command("install-command")
+@click.command("install-command", cls=Command)
 @click.argument("client_name", metavar="CLIENT")
 @click.argument("code", metavar="NETWORK")
 @click.option(
@@ -67,11 +69,28 @@ def install_command(
             {"command": line, "token_id": row.id, "client": row.client, "network": code, "expires_at": row.expires_at}
         )
         return
-    who = "into a PowerShell that was started as administrator" if windows else "as somebody who may use sudo"
-    say(f"Paste this on the host, {who}. It installs one proxy for network {code} of {client_name}.")
-    say(
-        f"It works once, until {row.expires_at:%Y-%m-%d %H:%M} UTC; to take it back: flagee-server token revoke {row.id}"
+    remark(
+        say(
+            "Paste this on the host, into a PowerShell that was started as administrator. "
+            "It installs one proxy for network {network} of {client}.",
+            network=code,
+            client=client_name,
+        )
+        if windows
+        else say(
+            "Paste this on the host, as somebody who may use sudo. It installs one proxy for network {network} "
+            "of {client}.",
+            network=code,
+            client=client_name,
+        )
+    )
+    remark(
+        say(
+            "It works once, until {until} UTC; to take it back: flagee-server token revoke {token}",
+            until=f"{row.expires_at:%Y-%m-%d %H:%M}",
+            token=row.id,
+        )
     )
     if ca is not None:
-        say(f"The authority's certificate must be on the host before that, as {ca}")
+        remark(say("The authority's certificate must be on the host before that, as {path}", path=ca))
     click.echo(line)

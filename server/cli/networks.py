@@ -6,11 +6,14 @@ import shlex
 
 import click
 
+from contracts.text import say
 from server.cli.base import working
+from server.cli.help import Group, lang_option
 from server.cli.output import Output, emit_json, emit_rows, output_option, tell
 
 
-@click.group()
+@click.group(cls=Group)
+@lang_option
 def network() -> None:
     """Networks of clients: one configuration document each."""
 
@@ -34,7 +37,14 @@ def network_add(client_name: str, code: str, output: Output) -> None:
         emit_json({"client": client_name, "network": code})
     else:
         command = shlex.join(["flagee-server", "config", "set", client_name, code])
-        tell(f"network {code} of {client_name} added; next: {command} FILE")
+        tell(
+            say(
+                "network {network} of {client} added; next: {command} FILE",
+                network=code,
+                client=client_name,
+                command=command,
+            )
+        )
 
 
 @network.command("list")

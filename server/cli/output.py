@@ -10,10 +10,31 @@ from typing import Any, Literal, TypeVar
 
 import click
 
+from contracts.text import say
 from contracts.visible import is_utf8, json_text, one_line, visible
-from server.cli.language import shown
+from server.cli.help import lang_option
+from server.language import shown
 
 Output = Literal["text", "json"]
+# Field -> what stands above it in a table for people.
+_HEADINGS = {
+    "agent": say("agent"),
+    "client": say("client"),
+    "counter": say("counter"),
+    "created_at": say("created at"),
+    "expires_at": say("expires at"),
+    "id": say("id"),
+    "label": say("label"),
+    "last_used_at": say("last used at"),
+    "name": say("name"),
+    "network": say("network"),
+    "networks": say("networks"),
+    "scopes": say("scopes"),
+    "since": say("since"),
+    "state": say("state"),
+    "used_at": say("used at"),
+    "value": say("value"),
+}
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -26,10 +47,10 @@ def output_option(command: _Command) -> _Command:
         show_default=True,
         help="How to print the result.",
     )
-    return option(command)
+    return option(lang_option(command))
 
 
-def say(text: str) -> None:
+def remark(text: str) -> None:
     """For people, beside the result: stderr, so that stdout can be piped."""
     click.echo(visible(shown(text)), err=True)
 
@@ -55,7 +76,7 @@ def emit_rows(rows: Sequence[Any], columns: Sequence[str], output: Output) -> No
         from rich.markup import escape
         from rich.table import Table
 
-        table = Table(*(name.replace("_", " ") for name in columns), box=None, header_style="bold", pad_edge=False)
+        table = Table(*(shown(_HEADINGS[name]) for name in columns), box=None, header_style="bold", pad_edge=False)
         for row in rows:
             table.add_row(*(escape(one_line(_cell(getattr(row, name)))) for name in columns))
         Console().print(table)

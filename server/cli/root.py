@@ -7,45 +7,64 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from contracts import core_dumps
 from contracts.text import say
-from contracts.visible import not_text, visible
+from contracts.visible import not_text
 from server.cli.backups import backup, restore
 from server.cli.clients import client
 from server.cli.configurations import config
 from server.cli.counters import counters
 from server.cli.database import init_db
+from server.cli.errors import show_error
 from server.cli.health import health
+from server.cli.help import Group, lang_option
 from server.cli.install_command import install_command
-from server.cli.language import choose_language, shown
 from server.cli.networks import network
+from server.cli.output import remark
 from server.cli.serve import serve
 from server.cli.tokens import token
+from server.language import choose_language
 
 
-class _Commands(click.Group):
-    """Errors repeat what stands in files and databases: nothing in them steers a terminal."""
+class _Program(Group):
+    """All commands. What ends one with an error is shown here."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if strange := not_text(args):
             text = say("{word} is not text in the encoding of this terminal; nothing was done", word=strange)
-            raise click.UsageError(shown(text), ctx)
+            raise click.UsageError(text, ctx)
         return super().parse_args(ctx, args)
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """As click does it, with errors in the reader's language."""
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, False, **extra)
         try:
-            return super().invoke(ctx)
+            code = super().main(args, prog_name, complete_var, False, **extra)
         except click.ClickException as error:
-            vars(error)["message"] = visible(error.message)
-            raise
+            show_error(error)
+            code = error.exit_code
+        except click.Abort:
+            remark(say("Aborted!"))
+            code = 1
+        sys.exit(code)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="flageemonitor-proxy", prog_name="flagee-server")
+@lang_option
 def cli() -> None:
     """The control plane of FlageeMonitor Proxy: registers clients and networks, hands out configuration to their proxies.
 

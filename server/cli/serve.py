@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from contracts.languages import asked_for
+from contracts.text import joined, say
 from server.cli.base import settings_from, working
-from server.cli.output import say
+from server.cli.help import Command, lang_option
+from server.cli.output import remark
 
 if TYPE_CHECKING:
     from server.settings import Settings
 
 
-@click.command("serve")
+@click.command("serve", cls=Command)
 @click.option("--bind", metavar="HOST:PORT", help="Where to listen; default: FLAGEE_BIND, else 127.0.0.1:8080.")
 @click.option("--workers", metavar="N", help="Processes; default: FLAGEE_WORKERS, else 2.")
 @click.option(
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="Requests at work in each process; default: FLAGEE_THREADS, else 8.",
 )
+@lang_option
 def serve(bind: str | None, workers: str | None, threads: str | None) -> None:
     """Serve proxies until stopped by SIGTERM or Ctrl-C. SIGHUP takes renewed certificates and starts fresh workers.
 
@@ -48,12 +52,14 @@ def serve(bind: str | None, workers: str | None, threads: str | None) -> None:
 
         found = services.health.now()
     if found.status == "error":
-        raise click.ClickException("cannot serve\n" + "\n".join(found.problems))
+        raise click.ClickException(say("cannot serve\n{problems}", problems=joined(found.problems, "\n")))
 
     for warning in (*found.problems, *unknown_settings(environ)):
-        say(f"Warning: {warning}")
+        remark(say("Warning: {text}", text=warning))
     # Replaced, not called: signals of the service manager reach the supervisor, and what was loaded for the checks is let go.
-    os.execve(sys.executable, [sys.executable, "-m", "server.serving"], environ)  # noqa: S606
+    language = asked_for(sys.argv[1:])
+    words = ["-m", "server.serving", *(["--lang", language] if language else [])]
+    os.execve(sys.executable, [sys.executable, *words], environ)  # noqa: S606
 
 
 def _check_tls(settings: Settings) -> None:
@@ -64,4 +70,4 @@ def _check_tls(settings: Settings) -> None:
         try:
             check(settings.tls_certificate, settings.tls_key)
         except TlsUnusable as error:
-            raise click.ClickException(f"cannot serve\n{error}") from None
+            raise click.ClickException(say("cannot serve\n{problems}", problems=error)) from None

@@ -6,9 +6,11 @@ import datetime as dt
 
 import click
 
+from contracts.text import say
 from server.cli.base import working
 from server.cli.durations import Duration
-from server.cli.output import Output, emit_json, emit_rows, output_option, say, tell
+from server.cli.help import Group, lang_option
+from server.cli.output import Output, emit_json, emit_rows, output_option, remark, tell
 from server.services.tokens.access import Scope
 
 # The others are of use only in an agent's own token, which its enrolment makes.
@@ -18,7 +20,8 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-@click.group()
+@click.group(cls=Group)
+@lang_option
 def token() -> None:
     """Tokens, with which proxies prove whose they are."""
 
@@ -70,10 +73,20 @@ def token_issue(
         emit_json({"token": secret.reveal(), "id": row.id, "client": row.client, "networks": row.networks, "scopes": row.scopes,
                    "expires_at": row.expires_at})  # fmt: skip
         return
-    until = f"until {row.expires_at:%Y-%m-%d %H:%M} UTC" if row.expires_at else "until revoked"
-    networks_text = row.networks if isinstance(row.networks, str) else ", ".join(row.networks)
-    say(f"token {row.id} of {row.client}; networks: {networks_text}; scopes: {', '.join(row.scopes)}; valid {until}")
-    say("It is shown this once; keep it where only the proxy reads it:")
+    until = (
+        say("until {until} UTC", until=f"{row.expires_at:%Y-%m-%d %H:%M}") if row.expires_at else say("until revoked")
+    )
+    remark(
+        say(
+            "token {token} of {client}; networks: {networks}; scopes: {scopes}; valid {until}",
+            token=row.id,
+            client=row.client,
+            networks=say("all") if isinstance(row.networks, str) else ", ".join(row.networks),
+            scopes=", ".join(row.scopes),
+            until=until,
+        )
+    )
+    remark(say("It is shown this once; keep it where only the proxy reads it:"))
     click.echo(secret.reveal())
 
 
@@ -114,4 +127,8 @@ def token_revoke(public_id: str, output: Output) -> None:
     if output == "json":
         emit_json({"id": public_id, "state": "revoked", "changed": changed})
     else:
-        tell(f"token {public_id} {'revoked' if changed else 'was revoked before'}")
+        tell(
+            say("token {token} revoked", token=public_id)
+            if changed
+            else say("token {token} was revoked before", token=public_id)
+        )

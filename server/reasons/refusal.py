@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from contracts.document import Problem
-    from server.reasons.table import Row
+    from server.reasons.row import Row
 
 
 class Refusal(Exception):

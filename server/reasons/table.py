@@ -7,33 +7,8 @@ Codes and statuses are stable: programs depend on them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
-About = Literal["token", "network", "document", "configuration", "installer", "request", "server", "database", "health"]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """``status``: of an HTTP answer; None for what only commands, logs or the health answer say.
-
-    ``says`` and ``do`` are clauses; names in braces are filled in where the reason is given. ``told``: what an HTTP caller reads
-    where the rest is for the operator, who has it in the log.
-    """
-
-    code: str
-    status: int | None
-    about: About
-    says: str
-    do: str
-    told: str = ""
-
-    def text(self, *, says: str | None = None, do: str | None = None, **values: object) -> str:
-        """One message. ``says`` and ``do``: more exact words than the row's. Raises KeyError for a value that is missing."""
-        what = self.says.format_map(values) if says is None else says
-        advice = self.do.format_map(values) if do is None else do
-        return f"{what}; {advice}" if advice else what
-
+from contracts.text import say
+from server.reasons.row import Row
 
 _MISCONFIGURED = "The server is misconfigured; its log names the setting to correct."
 
@@ -77,12 +52,18 @@ NETWORK_NOT_ALLOWED = Row(
 NETWORK_REQUIRED = Row("network_required", 400, "token", "this token allows {number} networks", "name one with ?rede=")
 
 # Clients, networks, agents.
-CLIENT_UNKNOWN = Row("client_unknown", None, "network", "there is no client {client}{near}", "add it with: {command}")
-NETWORK_UNKNOWN = Row(
-    "network_unknown", None, "network", "client {client} has no network {network}{near}", "add it with: {command}"
+CLIENT_UNKNOWN = Row(
+    "client_unknown", 404, "network", say("there is no client {client}{near}"), say("add it with: {command}")
 )
-NAME_INVALID = Row("name_invalid", None, "network", "{noun} name {name} is not allowed", "use {allowed}")
-NAME_TAKEN = Row("name_taken", None, "network", "{name} exists already", "see: {command}")
+NETWORK_UNKNOWN = Row(
+    "network_unknown",
+    404,
+    "network",
+    say("client {client} has no network {network}{near}"),
+    say("add it with: {command}"),
+)
+NAME_INVALID = Row("name_invalid", 400, "network", say("{noun} name {name} is not allowed"), say("use {allowed}"))
+NAME_TAKEN = Row("name_taken", 409, "network", say("{name} exists already"), say("see: {command}"))
 AGENT_ELSEWHERE = Row(
     "agent_elsewhere",
     409,
@@ -128,29 +109,29 @@ CONFIGURATION_MISSING = Row(
     "configuration_missing",
     404,
     "configuration",
-    "no configuration is stored for network {network} yet",
-    "store one with: {command}",
+    say("no configuration is stored for network {network} yet"),
+    say("store one with: {command}"),
 )
 CONFIGURATION_INVALID = Row(
     "configuration_invalid",
     409,
     "configuration",
-    "the configuration of network {network} cannot be read: {causes}",
-    "correct it and store it again",
+    say("the configuration of network {network} cannot be read: {causes}"),
+    say("correct it and store it again"),
 )
 CONFIGURATION_CHANGED = Row(
     "configuration_changed",
     409,
     "configuration",
-    "another version was stored in the meantime, and nothing was stored",
-    "start again to see what changes from there",
+    say("another version was stored in the meantime, and nothing was stored"),
+    say("start again to see what changes from there"),
 )
 CONFIGURATION_DAMAGED = Row(
     "configuration_damaged",
     503,
     "configuration",
-    "version {version} for network {network} was changed in the database",
-    "store the document again (config set … --yes)",
+    say("version {version} for network {network} was changed in the database"),
+    say("store the document again (config set … --yes)"),
     _MISCONFIGURED,
 )
 NOT_CONFIRMED = Row(
@@ -160,16 +141,16 @@ SECRET_KEY_MISSING = Row(
     "secret_key_missing",
     503,
     "configuration",
-    "FLAGEE_SECRET_KEY is not set",
-    "set it to the key that configurations are stored under, or for a new database make one with: {command}",
+    say("FLAGEE_SECRET_KEY is not set"),
+    say("set it to the key that configurations are stored under, or for a new database make one with: {command}"),
     _MISCONFIGURED,
 )
 SECRET_KEY_MISMATCH = Row(
     "secret_key_mismatch",
     503,
     "configuration",
-    "FLAGEE_SECRET_KEY is the key {key}, but stored configurations need the key {needed}",
-    "set that one, or store the documents again (config set … --yes)",
+    say("FLAGEE_SECRET_KEY is the key {key}, but stored configurations need the key {needed}"),
+    say("set that one, or store the documents again (config set … --yes)"),
     _MISCONFIGURED,
 )
 
@@ -178,23 +159,25 @@ PUBLIC_URL_MISSING = Row(
     "public_url_missing",
     503,
     "installer",
-    "FLAGEE_PUBLIC_URL is not set on the server",
-    "set it to the address under which hosts reach it, for example https://control.example.com, and start it again",
+    say("FLAGEE_PUBLIC_URL is not set on the server"),
+    say(
+        "set it to the address under which hosts reach it, for example https://control.example.com, and start it again"
+    ),
 )
 ASSETS_MISSING = Row(
     "assets_missing",
     503,
     "installer",
-    "the installer cannot be made: {cause}",
-    "install this release again, or correct FLAGEE_ASSETS",
+    say("the installer cannot be made: {cause}"),
+    say("install this release again, or correct FLAGEE_ASSETS"),
     _MISCONFIGURED,
 )
 INSTALLER_VALUE_INVALID = Row(
     "installer_value_invalid",
     409,
     "installer",
-    "{name} of the installer holds a line break or another character that cannot be printed",
-    "correct the network's document or the server's settings",
+    say("{name} of the installer holds a line break or another character that cannot be printed"),
+    say("correct the network's document or the server's settings"),
 )
 
 # Requests that cannot be answered as they are.
@@ -281,83 +264,95 @@ DATABASE_UNAVAILABLE = Row(
 )
 
 # What the database says: `cause` in the log, last_failed in the health answer, messages of commands.
-LOCKED = Row("locked", None, "database", "it is locked by another process", "end that process, or try again")
+LOCKED = Row("locked", None, "database", say("it is locked by another process"), say("end that process, or try again"))
 READ_ONLY = Row(
     "read_only",
     503,
     "database",
-    "it cannot be written",
-    "check the owner and mode of the file and of its folder",
+    say("it cannot be written"),
+    say("check the owner and mode of the file and of its folder"),
     "the server's database takes no writes and nothing was stored; the server's log says why",
 )
 DISK_FULL = Row(
     "disk_full",
     503,
     "database",
-    "the disk is full",
-    "free some space",
+    say("the disk is full"),
+    say("free some space"),
     "the server's disk is full and nothing was stored; try again when its operator has freed space",
 )
 DATABASE_REPLACED = Row(
     "database_replaced",
     503,
     "database",
-    "its file was replaced or removed while it was in use",
-    "see that the right file is there, then restart the server",
+    say("its file was replaced or removed while it was in use"),
+    say("see that the right file is there, then restart the server"),
     "the server's database file was replaced or removed while it was in use; "
     "nothing is served or stored until the server's operator has restarted it",
 )
-IO_ERROR = Row("io_error", None, "database", "reading or writing failed", "check the disk and its free space")
+IO_ERROR = Row("io_error", None, "database", say("reading or writing failed"), say("check the disk and its free space"))
 CANNOT_OPEN = Row(
     "cannot_open",
     None,
     "database",
-    "it cannot be opened",
-    "check that the folder exists, and the owner and mode of both",
+    say("it cannot be opened"),
+    say("check that the folder exists, and the owner and mode of both"),
 )
-DAMAGED = Row("damaged", None, "database", "it is damaged", "restore a backup with: flagee-server restore FILE")
-NOT_A_DATABASE = Row("not_a_database", None, "database", "it is not an SQLite database", "check FLAGEE_DATABASE_URL")
+DAMAGED = Row(
+    "damaged", None, "database", say("it is damaged"), say("restore a backup with: flagee-server restore FILE")
+)
+NOT_A_DATABASE = Row(
+    "not_a_database", None, "database", say("it is not an SQLite database"), say("check FLAGEE_DATABASE_URL")
+)
 ACCESS_DENIED = Row(
     "access_denied",
     None,
     "database",
-    "access is denied",
-    "check the owner and mode of the file and of its folder",
+    say("access is denied"),
+    say("check the owner and mode of the file and of its folder"),
 )
 UNREACHABLE = Row(
-    "unreachable", None, "database", "it cannot be reached: {error}", "check that it runs, and FLAGEE_DATABASE_URL"
+    "unreachable",
+    None,
+    "database",
+    say("it cannot be reached: {error}"),
+    say("check that it runs, and FLAGEE_DATABASE_URL"),
 )
 DATABASE_ABSENT = Row(
     "database_absent",
     None,
     "database",
-    "there is no database at {path}",
-    "run: flagee-server init-db (or correct FLAGEE_DATABASE_URL)",
+    say("there is no database at {path}"),
+    say("run: flagee-server init-db (or correct FLAGEE_DATABASE_URL)"),
 )
 BACKUP_IN_PLACE = Row(
     "backup_in_place",
     None,
     "database",
-    "the file {path} is a backup that was copied there by hand, and nothing was changed. With it, tokens that were revoked since "
-    "would work again",
-    "rename it, and put it in place with: flagee-server restore FILE",
+    say(
+        "the file {path} is a backup that was copied there by hand, and nothing was changed. "
+        "With it, tokens that were revoked since would work again"
+    ),
+    say("rename it, and put it in place with: flagee-server restore FILE"),
 )
 
 # What the health and ready answers add.
-SCHEMA_ABSENT = Row("schema_absent", None, "health", "the database has not been set up", "run: flagee-server init-db")
+SCHEMA_ABSENT = Row(
+    "schema_absent", None, "health", say("the database has not been set up"), say("run: flagee-server init-db")
+)
 SCHEMA_BEHIND = Row(
     "schema_behind",
     None,
     "health",
-    "the database is at revision {revision}, this version needs {head}",
-    "run: flagee-server init-db",
+    say("the database is at revision {revision}, this version needs {head}"),
+    say("run: flagee-server init-db"),
 )
 SCHEMA_NEWER = Row(
     "schema_newer",
     None,
     "health",
-    "the database is at revision {revision}, which this version does not know",
-    "install the newer version",
+    say("the database is at revision {revision}, which this version does not know"),
+    say("install the newer version"),
 )
 WRITE_FAILED = Row(
     "write_failed",
@@ -370,15 +365,15 @@ DISK_NEARLY_FULL = Row(
     "disk_nearly_full",
     None,
     "health",
-    "{disk} where the database is",
-    "free some space; on a full disk writes fail",
+    say("{disk} where the database is"),
+    say("free some space; on a full disk writes fail"),
 )
 DISK_READ_ONLY = Row(
     "disk_read_only",
     None,
     "health",
-    "the volume of the database is mounted read-only",
-    "mount it for writing",
+    say("the volume of the database is mounted read-only"),
+    say("mount it for writing"),
 )
 
 ROWS: dict[str, Row] = {row.code: row for row in list(globals().values()) if isinstance(row, Row)}

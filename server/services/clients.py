@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from contracts.text import say
 from contracts.visible import quoted
 from server.reasons import table
 from server.reasons.refusal import Refusal
@@ -34,11 +35,13 @@ def add_client(session: Session, name: str, now: dt.datetime) -> None:
         raise Refusal(
             table.NAME_INVALID,
             name=quoted(name),
-            noun="client",
-            allowed="1 to 64 letters, digits, spaces or . _ - & ' / +, starting with a letter or digit",
+            noun=say("client"),
+            allowed=say("1 to 64 letters, digits, spaces or . _ - & ' / +, starting with a letter or digit"),
         )
     if session.scalar(select(Client.id).where(Client.name == name)):
-        raise Refusal(table.NAME_TAKEN, name=f"client {quoted(name)}", command="flagee-server client list")
+        raise Refusal(
+            table.NAME_TAKEN, name=say("client {name}", name=quoted(name)), command="flagee-server client list"
+        )
     session.add(Client(name=name, created_at=now))
 
 
@@ -57,7 +60,7 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     """A hint in brackets for a name that is not there: the one of ``names`` that is most alike; empty where none is."""
     alike = {one.casefold(): one for one in names}
     near = difflib.get_close_matches(name.casefold(), alike, 1)
-    return f" (did you mean {quoted(alike[near[0]])}?)" if near else ""
+    return say(" (did you mean {name}?)", name=quoted(alike[near[0]])) if near else ""
 
 
 def find_client(reader: Reader, name: str) -> int:

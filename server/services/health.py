@@ -13,8 +13,9 @@ from typing import Literal
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from contracts.text import say
 from server.reasons import table
-from server.reasons.table import Row
+from server.reasons.row import Row
 from server.services.configurations.in_force import foreign_keys, key_mismatch
 from server.services.installer.assets import InstallerFiles
 from server.storage.causes import DatabaseReplaced, DatabaseUnavailable
@@ -86,7 +87,7 @@ class Health:
 
     def _of_disk(self, row: Row) -> str:
         if row is table.DISK_FULL:
-            return row.text(says=f"{self.disk} where the database is, and writes fail")
+            return row.text(says=say("{disk} where the database is, and writes fail", disk=self.disk))
         return row.text(disk=self.disk)
 
 
@@ -155,11 +156,13 @@ def _ask(database: Database, vault: Vault | None, assets: InstallerFiles) -> Fin
     state: Literal["ok", "missing"] = "missing" if missing else "ok"
     key: Literal["ok", "missing", "mismatch", "unknown"] = "unknown" if vault else "missing"
     if vault is None:
-        problems.append(table.SECRET_KEY_MISSING.text(do="configurations can neither be stored nor served without it"))
+        problems.append(
+            table.SECRET_KEY_MISSING.text(do=say("configurations can neither be stored nor served without it"))
+        )
     try:
         schema = inspect_schema(database)
         if advice := schema.advice():
-            problems.append(f"{database.location}: {advice}")
+            problems.append(say("{database}: {advice}", database=database.location, advice=advice))
         elif vault:
             with database.reading() as connection:
                 foreign = foreign_keys(connection, vault)

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from contracts.config import NetworkCode
+from contracts.text import say
 from contracts.visible import quoted
 from server.reasons import table
 from server.reasons.refusal import Refusal
@@ -44,11 +45,11 @@ def add_network(session: Session, client: str, code: str, now: dt.datetime) -> N
         raise Refusal(
             table.NAME_INVALID,
             name=quoted(code),
-            noun="network",
-            allowed="1 to 64 letters, digits or . _ -, starting with a letter or digit, as in its document",
+            noun=say("network"),
+            allowed=say("1 to 64 letters, digits or . _ -, starting with a letter or digit, as in its document"),
         )
     if session.scalar(select(Network.id).where(Network.client_id == client_id, Network.code == code)):
-        name = f"network {quoted(code)} of client {quoted(client)}"
+        name = say("network {network} of client {client}", network=quoted(code), client=quoted(client))
         raise Refusal(table.NAME_TAKEN, name=name, command="flagee-server network list")
     session.add(Network(client_id=client_id, code=code, created_at=now))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from contracts.text import say
 from server.plain_file import read_plain
 from server.settings import variable
 
@@ -79,7 +80,12 @@ def _read(name: str, path: Path) -> bytes:
         return read_plain(path, _PEM_BYTES)
     except OSError as error:
         raise TlsUnusable(
-            f"{variable(name)}: cannot read {path}: {error.strerror}; check the path, and the owner and mode of the file"
+            say(
+                "{setting}: cannot read {path}: {cause}; check the path, and the owner and mode of the file",
+                setting=variable(name),
+                path=path,
+                cause=error.strerror,
+            )
         ) from None
 
 
@@ -91,13 +97,23 @@ def _check(pems: list[bytes], certificate: Path, key: Path) -> None:
             context.load_cert_chain(first.path, second.path, password=_no_passphrase)
         except ssl.SSLError as error:
             if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
-                name, cause = "tls_key", f"{key} is not the key of the certificate {certificate}"
+                name, cause = (
+                    "tls_key",
+                    say("{key} is not the key of the certificate {certificate}", key=key, certificate=certificate),
+                )
             elif not _is_certificate(pems[0]):
-                name, cause = "tls_certificate", f"{certificate} is not a certificate in PEM"
+                name, cause = (
+                    "tls_certificate",
+                    say("{certificate} is not a certificate in PEM", certificate=certificate),
+                )
             else:
-                name, cause = "tls_key", f"{key} is not a private key in PEM"
+                name, cause = "tls_key", say("{key} is not a private key in PEM", key=key)
             raise TlsUnusable(
-                f"{variable(name)}: {cause}; give the certificate with its intermediates, and the key that it was made for"
+                say(
+                    "{setting}: {cause}; give the certificate with its intermediates, and the key that it was made for",
+                    setting=variable(name),
+                    cause=cause,
+                )
             ) from None
 
 
@@ -136,8 +152,11 @@ def _write(descriptor: int, content: bytes) -> None:
 def _no_passphrase() -> str:
     """Called only for a key that has one. Without this, OpenSSL would ask on the terminal, and a service would wait for ever."""
     raise TlsUnusable(
-        f"{variable('tls_key')}: the key is encrypted with a passphrase; write it without one, readable by the service only: "
-        "openssl pkey -in KEY -out NEW_KEY"
+        say(
+            "{setting}: the key is encrypted with a passphrase; write it without one, readable by the service "
+            "only: openssl pkey -in KEY -out NEW_KEY",
+            setting=variable("tls_key"),
+        )
     )
 
 

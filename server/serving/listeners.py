@@ -13,6 +13,7 @@ from pathlib import Path
 
 from contracts.address import is_loopback
 from contracts.bounded import whole
+from contracts.text import say
 from server.settings import variable
 
 BACKLOG = 2048
@@ -32,7 +33,12 @@ def public(bind: str) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
         raise CannotListen(
-            f"{variable('bind')}: {host} is no address of this machine ({error.strerror}); give HOST:PORT"
+            say(
+                "{setting}: {host} is no address of this machine ({cause}); give HOST:PORT",
+                setting=variable("bind"),
+                host=host,
+                cause=error.strerror,
+            )
         ) from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -63,13 +69,24 @@ def private(path: Path) -> socket.socket:
 def _cause(bind: str, error: OSError) -> str:
     match error.errno:
         case errno.EADDRINUSE:
-            return f"{bind} is in use by another program, perhaps another `serve`; stop that one, or set {variable('bind')}"
+            return say(
+                "{bind} is in use by another program, perhaps another `serve`; stop that one, or set {setting}",
+                bind=bind,
+                setting=variable("bind"),
+            )
         case errno.EACCES:
-            return (
-                f"{bind}: this account may not listen on a port below 1024; set {variable('bind')} to a higher one, or give the "
-                "service the capability (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE)"
+            return say(
+                "{bind}: this account may not listen on a port below 1024; set {setting} to a higher one, or "
+                "give the service the capability (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE)",
+                bind=bind,
+                setting=variable("bind"),
             )
         case errno.EADDRNOTAVAIL:
-            return f"{bind} is no address of this machine; correct {variable('bind')}"
+            return say("{bind} is no address of this machine; correct {setting}", bind=bind, setting=variable("bind"))
         case _:
-            return f"{bind}: {os.strerror(error.errno or 0)}; correct {variable('bind')}"
+            return say(
+                "{bind}: {cause}; correct {setting}",
+                bind=bind,
+                cause=os.strerror(error.errno or 0),
+                setting=variable("bind"),
+            )

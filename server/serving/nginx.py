@@ -9,6 +9,7 @@ import socket
 from importlib import resources
 from pathlib import Path
 
+from contracts.text import say
 from contracts.visible import quoted
 from server.reasons.problem import CONTENT_TYPE, CORRELATION_HEADER, problem_body
 from server.serving.certificates import Certificates, path_of
@@ -37,9 +38,13 @@ def find_program(settings: Settings) -> str | None:
     found = shutil.which(settings.nginx) or shutil.which(settings.nginx, path=_SYSTEM)
     if found is None and "nginx" in settings.model_fields_set:
         raise NotThere(
-            f"{variable('nginx')}: {quoted(settings.nginx)} is not a program that can be started here; give the name or "
-            "path of nginx without arguments (Debian, Ubuntu: apt-get install nginx), or unset "
-            f"{variable('nginx')}, or set it to none: then only a loopback address is served"
+            say(
+                "{setting}: {program} is not a program that can be started here; give the name or path of nginx "
+                "without arguments (Debian, Ubuntu: apt-get install nginx), or unset {setting}, or set it to "
+                "none: then only a loopback address is served",
+                setting=variable("nginx"),
+                program=quoted(settings.nginx),
+            )
         )
     return found
 
@@ -86,7 +91,7 @@ def is_plain(text: str) -> bool:
 
 def _plain(text: str) -> str:
     if not is_plain(text):
-        raise ValueError(f"{text} cannot stand in a configuration of nginx")
+        raise ValueError(say("{text} cannot stand in a configuration of nginx", text=text))
     return text
 
 

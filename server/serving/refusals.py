@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from server.reasons import table
-from server.reasons.table import Row
+from server.reasons.row import Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import structlog
 
+from contracts.text import say
+
 _log = structlog.get_logger(__name__)
 _PREFIX = "flagee-"
 _LOCK = "serve.lock"
@@ -34,7 +36,7 @@ def make(stack: ExitStack) -> Path:
         if _locked(lock) and _is_still(folder / _LOCK, lock):
             _remove_leftovers(folder)
             return folder
-    raise OSError(errno.EBUSY, "another program removes every new folder")
+    raise OSError(errno.EBUSY, say("another program removes every new folder"))
 
 
 def _remove_leftovers(own: Path) -> None:

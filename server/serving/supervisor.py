@@ -21,6 +21,7 @@ from pathlib import Path
 
 import structlog
 
+from contracts.text import say
 from server.serving import listeners, nginx, run_folder
 from server.serving.certificates import Certificates, TlsUnusable
 from server.serving.child import Child, Program
@@ -60,17 +61,25 @@ def supervise(settings: Settings) -> None:
 def require_loopback(settings: Settings, listener: socket.socket) -> None:
     """Without nginx nobody from outside is let in. Raises StartFailed with what to install."""
     missing = (
-        f"nginx is switched off by {variable('nginx')}=none"
+        say("nginx is switched off by {setting}=none", setting=variable("nginx"))
         if settings.nginx == "none"
-        else "nginx was not found on this machine"
+        else say("nginx was not found on this machine")
     )
-    install = f"install it (Debian, Ubuntu: apt-get install nginx) or set {variable('nginx')} to its path"
+    install = say(
+        "install it (Debian, Ubuntu: apt-get install nginx) or set {setting} to its path", setting=variable("nginx")
+    )
     if settings.tls_certificate:
-        raise StartFailed(f"{missing}, and TLS is nginx's part of the work; {install}")
+        raise StartFailed(
+            say("{missing}, and TLS is nginx's part of the work; {install}", missing=missing, install=install)
+        )
     if not listeners.serves_loopback(listener):
         raise StartFailed(
-            f"{missing}; without it only a loopback address is served, because nothing else here limits what strangers do; "
-            f"{install}, or bind 127.0.0.1"
+            say(
+                "{missing}; without it only a loopback address is served, because nothing else here limits what "
+                "strangers do; {install}, or bind 127.0.0.1",
+                missing=missing,
+                install=install,
+            )
         )
     _log.warning(
         "serving_without_nginx", message=f"{missing}; only this machine is served. {install[0].upper()}{install[1:]}."
@@ -83,11 +92,18 @@ def _run_folder(stack: ExitStack) -> Path:
         folder = run_folder.make(stack)
     except OSError as error:
         raise StartFailed(
-            f"there is no folder to write to: {error.strerror}; set TMPDIR to one, or mount a tmpfs on /tmp"
+            say(
+                "there is no folder to write to: {cause}; set TMPDIR to one, or mount a tmpfs on /tmp",
+                cause=error.strerror,
+            )
         ) from None
     if len(os.fsencode(folder)) > _FOLDER_BYTES or not nginx.is_plain(str(folder)):
         raise StartFailed(
-            f"{folder} cannot hold the sockets of serve: its path is too long or unusual; set TMPDIR to another folder"
+            say(
+                "{folder} cannot hold the sockets of serve: its path is too long or unusual; set TMPDIR to "
+                "another folder",
+                folder=folder,
+            )
         )
     return folder
 
@@ -163,8 +179,22 @@ class _Serving:
         try:
             child.start()
         except OSError as error:
-            advice = f"; correct {variable('nginx')}" if child.name == "nginx" else ""
-            raise StartFailed(f"{child.name} cannot be started: {error.filename}: {error.strerror}{advice}") from None
+            raise StartFailed(
+                say(
+                    "{name} cannot be started: {file}: {cause}",
+                    name=child.name,
+                    file=error.filename,
+                    cause=error.strerror,
+                )
+                if child.name != "nginx"
+                else say(
+                    "{name} cannot be started: {file}: {cause}; correct {setting}",
+                    name=child.name,
+                    file=error.filename,
+                    cause=error.strerror,
+                    setting=variable("nginx"),
+                )
+            ) from None
 
     def _wait(self, name: str, child: Child, ready: Callable[[], bool]) -> bool:
         """False when it was asked to stop before it was ready."""
@@ -173,9 +203,19 @@ class _Serving:
             status = child.exit_status()
             if status is not None:
                 self._round(0)  # its last words
-                raise StartFailed(f"{name} ended with {status} at its start; {self._why(child)}")
+                raise StartFailed(
+                    say(
+                        "{name} ended with {status} at its start; {why}", name=name, status=status, why=self._why(child)
+                    )
+                )
             if time.monotonic() > until:
-                raise StartFailed(f"{name} was not ready within {_START_S:g} s; the log says how far it came")
+                raise StartFailed(
+                    say(
+                        "{name} was not ready within {seconds} s; the log says how far it came",
+                        name=name,
+                        seconds=f"{_START_S:g}",
+                    )
+                )
             if self._asked_to_stop():
                 return False
             self._round(_SHORT_S)
@@ -183,8 +223,12 @@ class _Serving:
 
     def _why(self, child: Child) -> str:
         if child is self._nginx and self._log.silent:
-            return f"{self._settings.nginx} does not seem to be nginx; correct {variable('nginx')}"
-        return "its lines in the log say why"
+            return say(
+                "{program} does not seem to be nginx; correct {setting}",
+                program=self._settings.nginx,
+                setting=variable("nginx"),
+            )
+        return say("its lines in the log say why")
 
     def _stop(self) -> None:
         """Nginx first: it finishes what callers have begun, and needs the application for it."""

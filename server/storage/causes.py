@@ -11,8 +11,9 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from contracts.text import say
 from server.reasons import table
-from server.reasons.table import Row
+from server.reasons.row import Row
 
 # Rows of the database that a write can end in; a code is kept as its place in this list (see WriteStatus).
 _WRITES = (*(row for row in table.ROWS.values() if row.about == "database"), table.OVERLOADED)
@@ -89,12 +90,16 @@ _SQLITE = {
 _POSTGRESQL: dict[str, Cause] = {
     "53100": DISK_FULL,
     "25006": _cause(
-        table.READ_ONLY, says="it takes no writes", do="is it a standby, or default_transaction_read_only set?"
+        table.READ_ONLY,
+        says=say("it takes no writes"),
+        do=say("is it a standby, or default_transaction_read_only set?"),
     ),
     "53300": _cause(
-        table.OVERLOADED, says="it has no connection left", do="raise max_connections, or lower FLAGEE_THREADS"
+        table.OVERLOADED,
+        says=say("it has no connection left"),
+        do=say("raise max_connections, or lower FLAGEE_THREADS"),
     ),
-    "57014": _cause(table.LOCKED, says="a statement took too long", do="look for a lock or a slow disk"),
+    "57014": _cause(table.LOCKED, says=say("a statement took too long"), do=say("look for a lock or a slow disk")),
     "55P03": LOCKED,
 }
 
@@ -106,8 +111,8 @@ def cause_of(error: BaseException) -> Cause | None:
     if isinstance(error, PoolTimeout):
         return _cause(
             table.OVERLOADED,
-            says="all connections are busy",
-            do="it answers too slowly for the load, or FLAGEE_THREADS is too high",
+            says=say("all connections are busy"),
+            do=say("it answers too slowly for the load, or FLAGEE_THREADS is too high"),
         )
     original = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(original, sqlite3.Error):

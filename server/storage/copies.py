@@ -15,6 +15,7 @@ from sqlalchemy import Connection, create_engine, event, func, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from contracts.text import say
 from server.storage.causes import cause_of
 from server.storage.models import Base, Configuration
 from server.storage.session import Database
@@ -64,7 +65,9 @@ def copy_file(source: Path, target: Path, progress: Progress) -> None:
             _as_one_file(copy)
     except sqlite3.Error as error:
         cause = cause_of(error)
-        raise CopyFailed(f"{source}: {cause.advice if cause else error}. Nothing was changed") from None
+        raise CopyFailed(
+            say("{source}: {cause}. Nothing was changed", source=source, cause=cause.advice if cause else error)
+        ) from None
 
 
 @contextmanager
@@ -83,13 +86,13 @@ def check(path: Path) -> Contents:
         with using(path) as connection:
             found: list[str] = list(connection.exec_driver_sql("PRAGMA integrity_check(3)").scalars())
             if found != ["ok"]:
-                raise CopyFailed(f"the integrity check found damage ({'; '.join(found)})")
+                raise CopyFailed(say("the integrity check found damage ({found})", found="; ".join(found)))
             if connection.exec_driver_sql("PRAGMA foreign_key_check").first():
-                raise CopyFailed("the integrity check found rows that belong to nothing")
+                raise CopyFailed(say("the integrity check found rows that belong to nothing"))
             return contents(connection)
     except SQLAlchemyError as error:
         cause = cause_of(error)
-        raise CopyFailed(cause.advice if cause else "it cannot be read") from None
+        raise CopyFailed(cause.advice if cause else say("it cannot be read")) from None
 
 
 def contents(connection: Connection) -> Contents:
@@ -122,7 +125,12 @@ def _copy(source: sqlite3.Connection, copy: sqlite3.Connection, target: Path, pr
     need, disk = pages * size, disk_of(target)
     if disk and disk.free < need:
         raise CopyFailed(
-            f"the copy needs {need / 1e6:.1f} MB; {disk} on the volume of {target.parent.parent}. Nothing was changed"
+            say(
+                "the copy needs {need} MB; {disk} on the volume of {folder}. Nothing was changed",
+                need=f"{need / 1e6:.1f}",
+                disk=disk,
+                folder=target.parent.parent,
+            )
         )
     source.backup(copy, pages=_PAGES, progress=lambda _, remaining, total: progress(total - remaining, total))
 

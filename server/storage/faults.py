@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from contracts.text import say
 from server.reasons import table
 from server.storage.causes import Cause, DatabaseUnavailable
 from server.storage.schema import inspect_schema
@@ -16,14 +17,21 @@ def explain(error: Exception, database: Database) -> str:
     cause = database.cause_of(error)
     if isinstance(error, DatabaseUnavailable) and cause:
         return cause.advice  # it names the file
-    return (
-        f"database {database.location}: {cause.advice if cause else _other(error, database)}{_space(database, cause)}"
+    return say(
+        "database {database}: {cause}{space}",
+        database=database.location,
+        cause=cause.advice if cause else _other(error, database),
+        space=_space(database, cause),
     )
 
 
 def _other(error: Exception, database: Database) -> str:
     if isinstance(error, OSError):
-        return f"{error.strerror}: {error.filename}; check that the folder exists, and its owner and mode"
+        return say(
+            "{cause}: {file}; check that the folder exists, and its owner and mode",
+            cause=error.strerror,
+            file=error.filename,
+        )
     # A table or column that is not there: most likely the schema is not this version's.
     original = error.orig if isinstance(error, DBAPIError) else error
     return _schema_advice(database) or str(original).strip().partition("\n")[0]
@@ -33,7 +41,7 @@ def _space(database: Database, cause: Cause | None) -> str:
     if cause is None or cause.row is not table.DISK_FULL or database.file is None:
         return ""
     disk = disk_of(database.file.path)
-    return f" ({disk} on the volume of {database.file.path.parent})" if disk else ""
+    return say(" ({disk} on the volume of {folder})", disk=disk, folder=database.file.path.parent) if disk else ""
 
 
 def _schema_advice(database: Database) -> str | None:

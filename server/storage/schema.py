@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
+from contracts.text import say
 from server.reasons import table
 from server.storage.causes import DatabaseAbsent
 from server.storage.session import Database, create_file
@@ -49,10 +50,10 @@ class OldContentKept(Exception):
     """The schema is up to date, but the SQLite file still holds hashes of configurations in its free parts."""
 
     def __str__(self) -> str:
-        return (
-            "the schema is up to date, but the file still holds hashes of earlier configurations, because another process uses "
-            "it or the disk is full; stop flagee-server, see that the disk has room for a second copy of the file, then run "
-            "flagee-server init-db again"
+        return say(
+            "the schema is up to date, but the file still holds hashes of earlier configurations, because "
+            "another process uses it or the disk is full; stop flagee-server, see that the disk has room for a "
+            "second copy of the file, then run flagee-server init-db again"
         )
 
 

@@ -40,6 +40,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from contracts.secret import Secret
+from contracts.text import say
 from server.reasons.table import CANNOT_OPEN, IO_ERROR, OVERLOADED
 from server.storage.causes import DISK_FULL, LOCKED, Cause, DatabaseUnavailable, cause_of
 from server.storage.sqlite.database_file import DatabaseFile
@@ -190,7 +191,7 @@ def open_database(url: Secret, *, timeout: float, connections: int = 5) -> Datab
         parsed = make_url(url.reveal())
     except (ArgumentError, ValueError):
         raise ValueError(
-            "FLAGEE_DATABASE_URL cannot be read as an address; are special characters percent-encoded?"
+            say("FLAGEE_DATABASE_URL cannot be read as an address; are special characters percent-encoded?")
         ) from None
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed, timeout, connections)

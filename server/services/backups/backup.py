@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from contracts.text import say
 from server.plain_file import not_plain
 from server.storage.causes import cause_of
 from server.storage.copies import Contents, CopyFailed, Progress, check, copy_from_use, make_lasting
@@ -33,7 +34,7 @@ def back_up(database: Database, target: Path, *, overwrite: bool, now: dt.dateti
     if target.is_dir():
         target /= f"flagee-{now:%Y%m%dT%H%M%SZ}.db"
     if database.file and target.exists() and target.samefile(database.file.path):
-        raise CopyFailed(f"{target} is the database itself; name another file")
+        raise CopyFailed(say("{target} is the database itself; name another file", target=target))
     _refuse_occupied(target, overwrite=overwrite)
     try:
         with _folder_beside(target) as folder:
@@ -49,12 +50,14 @@ def back_up(database: Database, target: Path, *, overwrite: bool, now: dt.dateti
                 os.link(draft, target)
         make_lasting(target.parent)
     except FileExistsError:
-        raise CopyFailed(f"{target} was made by another process meanwhile and was not changed") from None
+        raise CopyFailed(
+            say("{target} was made by another process meanwhile and was not changed", target=target)
+        ) from None
     except sqlite3.Error as error:
         cause = cause_of(error)
-        raise CopyFailed(f"no copy was made: {cause.advice if cause else error}") from None
+        raise CopyFailed(say("no copy was made: {cause}", cause=cause.advice if cause else error)) from None
     except OSError as error:
-        raise CopyFailed(f"no copy was made: {error.strerror}: {target}") from None
+        raise CopyFailed(say("no copy was made: {cause}: {target}", cause=error.strerror, target=target)) from None
     return Backup(target, target.stat().st_size, found)
 
 
@@ -65,9 +68,13 @@ def _refuse_occupied(target: Path, *, overwrite: bool) -> None:
     except OSError:  # nothing there; or the folder takes no file, which is told when the copy is begun
         return
     if kind := not_plain(found.st_mode):
-        raise CopyFailed(f"{target} is {kind}, not a file, and was not changed; name a file")
+        raise CopyFailed(
+            say("{target} is {kind}, not a file, and was not changed; name a file", target=target, kind=kind)
+        )
     if not overwrite:
-        raise CopyFailed(f"{target} exists and was not changed; name another file, or give --overwrite")
+        raise CopyFailed(
+            say("{target} exists and was not changed; name another file, or give --overwrite", target=target)
+        )
 
 
 def _folder_beside(target: Path) -> tempfile.TemporaryDirectory[str]:
@@ -75,7 +82,11 @@ def _folder_beside(target: Path) -> tempfile.TemporaryDirectory[str]:
         return tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.")
     except OSError as error:
         raise CopyFailed(
-            f"no copy was made: no file can be made in the folder {target.parent} ({error.strerror}); name another folder"
+            say(
+                "no copy was made: no file can be made in the folder {folder} ({cause}); name another folder",
+                folder=target.parent,
+                cause=error.strerror,
+            )
         ) from None
 
 
@@ -83,4 +94,6 @@ def _checked(draft: Path) -> Contents:
     try:
         return check(draft)
     except CopyFailed as error:
-        raise CopyFailed(f"no copy was kept: {error}. The database is damaged too; restore an earlier backup") from None
+        raise CopyFailed(
+            say("no copy was kept: {cause}. The database is damaged too; restore an earlier backup", cause=error)
+        ) from None

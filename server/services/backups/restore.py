@@ -19,6 +19,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, func, inspect, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from contracts.text import say
 from server.plain_file import not_plain
 from server.services.configurations.in_force import foreign_keys
 from server.storage.causes import DatabaseInUse
@@ -90,11 +91,15 @@ def restore(
     """Replace the database by a copy of ``source``. Raises CopyFailed, DatabaseInUse, OSError; then nothing was changed."""
     path = file.path.resolve()
     if not source.is_file():
-        raise CopyFailed(f"there is no file {source}; nothing was changed")
+        raise CopyFailed(say("there is no file {source}; nothing was changed", source=source))
     if path.exists() and source.samefile(path):
-        raise CopyFailed(f"{source} is the database itself; rename it first, then restore it under its new name")
+        raise CopyFailed(
+            say("{source} is the database itself; rename it first, then restore it under its new name", source=source)
+        )
     if path.exists() and (kind := not_plain(path.stat().st_mode)):
-        raise CopyFailed(f"{path} is {kind}, not a file; nothing was changed. Correct FLAGEE_DATABASE_URL")
+        raise CopyFailed(
+            say("{path} is {kind}, not a file; nothing was changed. Correct FLAGEE_DATABASE_URL", path=path, kind=kind)
+        )
     with file.alone() as in_place, tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         draft = Path(folder) / "copy"
         copy_file(source, draft, progress)
@@ -125,14 +130,18 @@ def _judged(source: Path, draft: Path) -> tuple[Contents, Schema]:
     try:
         found = check(draft)
     except CopyFailed as error:
-        raise CopyFailed(f"{source}: {error}. Nothing was changed") from None
+        raise CopyFailed(say("{source}: {cause}. Nothing was changed", source=source, cause=error)) from None
     schema = judge(found.revision)
     if schema.state == "absent":
-        raise CopyFailed(f"{source} is no database of flagee-server. Nothing was changed")
+        raise CopyFailed(say("{source} is no database of flagee-server. Nothing was changed", source=source))
     if schema.state == "newer":
         raise CopyFailed(
-            f"{source} is at revision {schema.revision}, which this version does not know; nothing was changed. "
-            "Install the version that made it"
+            say(
+                "{source} is at revision {revision}, which this version does not know; nothing was changed. "
+                "Install the version that made it",
+                source=source,
+                revision=schema.revision,
+            )
         )
     return found, schema
 
@@ -152,7 +161,9 @@ def _settled(path: Path) -> Literal["absent", "readable", "damaged"]:
             connection.execute("PRAGMA journal_mode = DELETE").fetchone()
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise DatabaseInUse(f"{path} is in use by another program; nothing was changed. Stop it first") from None
+            raise DatabaseInUse(
+                say("{path} is in use by another program; nothing was changed. Stop it first", path=path)
+            ) from None
         return "damaged"
     except sqlite3.DatabaseError:
         return "damaged"

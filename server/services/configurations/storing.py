@@ -18,6 +18,7 @@ from contracts.action_check import Finding
 from contracts.changes import Change, changes
 from contracts.document import Document, DocumentError, Problem, read_document, same_content
 from contracts.notes import Note
+from contracts.text import joined, say
 from contracts.visible import quoted
 from server.reasons import table
 from server.reasons.refusal import Refusal
@@ -83,7 +84,7 @@ def checked(raw: bytes, now: dt.datetime, *, allow_unknown: bool = False) -> Che
 
 def _invalid(problems: Sequence[Problem]) -> Refusal:
     """One line for each wrong value; each says what to do."""
-    return Refusal(table.CONFIGURATION_INVALID, says="\n".join(map(str, problems)), do="", problems=problems)
+    return Refusal(table.CONFIGURATION_INVALID, says=joined(map(str, problems), "\n"), do="", problems=problems)
 
 
 def preview(
@@ -120,8 +121,12 @@ def _require_network(document: Document, code: str) -> None:
     if document.config.network != code:
         raise Refusal(
             table.CONFIGURATION_INVALID,
-            says=f"network: the document is for {quoted(document.config.network)}, not for {quoted(code)}",
-            do="correct the document or the command",
+            says=say(
+                "network: the document is for {named}, not for {network}",
+                named=quoted(document.config.network),
+                network=quoted(code),
+            ),
+            do=say("correct the document or the command"),
         )
 
 
@@ -180,7 +185,11 @@ def _holds(reader: Reader, vault: Vault, served: Current, raw: bytes, *, replace
             return False
         raise Refusal(
             refusal.row,
-            says=f"version {served.version} of network {served.network} cannot be compared, and nothing was stored: "
-            f"{refusal.message}",
+            says=say(
+                "version {version} of network {network} cannot be compared, and nothing was stored: {cause}",
+                version=served.version,
+                network=served.network,
+                cause=refusal.message,
+            ),
             do="",
         ) from None

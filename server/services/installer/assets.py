@@ -11,6 +11,7 @@ from pathlib import Path
 
 import server
 from contracts.bounded import MAX_BYTES
+from contracts.text import say
 from server.plain_file import read_plain
 from server.reasons import table
 from server.reasons.refusal import Refusal
@@ -51,8 +52,8 @@ class InstallerFiles:
         if self.root is None:
             raise Refusal(
                 table.ASSETS_MISSING,
-                says="the installer's files are not here",
-                do="set FLAGEE_ASSETS to the folder that holds bootstrap/ and wrappers/",
+                says=say("the installer's files are not here"),
+                do=say("set FLAGEE_ASSETS to the folder that holds bootstrap/ and wrappers/"),
             )
         try:
             template = read_plain(self.root / platform.template, MAX_BYTES)
@@ -60,9 +61,11 @@ class InstallerFiles:
             # Whatever the values will be, it finds what is wrong with the files.
             render(template, {}, wrappers, platform.language)
         except OSError as error:
-            raise Refusal(table.ASSETS_MISSING, cause=f"{error.filename}: {error.strerror}") from None
+            raise Refusal(
+                table.ASSETS_MISSING, cause=say("{file}: {cause}", file=error.filename, cause=error.strerror)
+            ) from None
         except TemplateUnusable as error:
-            raise Refusal(table.ASSETS_MISSING, cause=f"{self.root}: {error}") from None
+            raise Refusal(table.ASSETS_MISSING, cause=say("{file}: {cause}", file=self.root, cause=error)) from None
         return Parts(template, wrappers)
 
     def problem(self) -> str | None:

@@ -12,6 +12,7 @@ import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from contracts.text import say
 from server.reasons import table
 from server.reasons.refusal import Refusal
 
@@ -55,15 +56,25 @@ def render(
 
 
 def _check(template: bytes, wrappers: Mapping[str, bytes]) -> None:
-    for name, text in {"the template": template, **wrappers}.items():
+    for name, text in {say("the template"): template, **wrappers}.items():
         if b"\r" in text or b"\0" in text:
-            raise TemplateUnusable(f"{name} holds a carriage return or NUL; it must be text with LF at line ends")
+            raise TemplateUnusable(
+                say("{name} holds a carriage return or NUL; it must be text with LF at line ends", name=name)
+            )
         if not text.endswith(b"\n"):
-            raise TemplateUnusable(f"{name} is empty or ends in the middle of a line; it seems to be cut off")
+            raise TemplateUnusable(
+                say("{name} is empty or ends in the middle of a line; it seems to be cut off", name=name)
+            )
     found = [line.strip() for line in template.split(b"\n")]
     for placeholder in (VALUES, WRAPPERS):
         if (times := found.count(placeholder)) != 1:
-            raise TemplateUnusable(f"the template has {times} lines {placeholder.decode()}; exactly one is expected")
+            raise TemplateUnusable(
+                say(
+                    "the template has {times} lines {placeholder}; exactly one is expected",
+                    times=times,
+                    placeholder=placeholder.decode(),
+                )
+            )
 
 
 def sh_quoted(value: str) -> str:
@@ -108,9 +119,13 @@ def _powershell_assignment(name: str, value: str) -> bytes:
 def _powershell_branch(name: str, text: bytes, indent: bytes) -> bytes:
     """The text of a here-string ends before the last end of line, which therefore is there twice."""
     if not text.isascii():
-        raise TemplateUnusable(f"{name} holds a character beyond ASCII, which Windows PowerShell would read as another")
+        raise TemplateUnusable(
+            say("{name} holds a character beyond ASCII, which Windows PowerShell would read as another", name=name)
+        )
     if re.search(rb"^'@", text, re.MULTILINE):
-        raise TemplateUnusable(f"{name} has a line that begins with '@, which would end it in the middle")
+        raise TemplateUnusable(
+            say("{name} has a line that begins with '@, which would end it in the middle", name=name)
+        )
     return b"".join((indent, f"'{name}' = @'\n".encode(), text, b"\n'@\n"))
 
 
@@ -123,7 +138,7 @@ def _delimiter(name: str, text: bytes) -> bytes:
         delimiter = candidate.encode()
         if delimiter not in text and not _confuses_dash(text, delimiter):
             return delimiter
-    raise TemplateUnusable(f"{name} leaves no word that could mark its end; write it in ASCII")
+    raise TemplateUnusable(say("{name} leaves no word that could mark its end; write it in ASCII", name=name))
 
 
 def _confuses_dash(text: bytes, delimiter: bytes) -> bool:

@@ -11,6 +11,7 @@ from contracts.config import NetworkConfig
 from contracts.document import DocumentError, read_document
 from contracts.image_reference import parse_reference
 from contracts.secret import Secret
+from contracts.text import joined, say
 from server.reasons import table
 from server.reasons.refusal import Refusal
 from server.services.configurations.in_force import Current, plaintext
@@ -93,8 +94,8 @@ def windows_line(bootstrap: Bootstrap, network: str, token: Secret, ca: str | No
 
 def _check_path(ca: str | None) -> None:
     if ca is not None and not ca.isprintable():
-        says = "the path of the authority cannot be printed on one line"
-        raise Refusal(table.INSTALLER_VALUE_INVALID, says=says, do="rename the file")
+        says = say("the path of the authority cannot be printed on one line")
+        raise Refusal(table.INSTALLER_VALUE_INVALID, says=says, do=say("rename the file"))
 
 
 def _config(reader: Reader, vault: Vault | None, current: Current) -> NetworkConfig:
@@ -102,8 +103,8 @@ def _config(reader: Reader, vault: Vault | None, current: Current) -> NetworkCon
         # As a proxy reads it: what was stored stays usable when this version has become stricter.
         return read_document(plaintext(reader, vault, current), strict=False).config
     except DocumentError as error:
-        reasons = "; ".join(map(str, error.problems))
-        raise Refusal(table.CONFIGURATION_INVALID, network=current.network, causes=reasons) from None
+        causes = joined(map(str, error.problems), "; ")
+        raise Refusal(table.CONFIGURATION_INVALID, network=current.network, causes=causes) from None
 
 
 def _values(
@@ -116,8 +117,8 @@ def _values(
         except ValueError as error:  # a document from before this was checked
             raise Refusal(
                 table.INSTALLER_VALUE_INVALID,
-                says=f"{key} of network {current.network}: {error}",
-                do="correct the document",
+                says=say("{key} of network {network}: {error}", key=key, network=current.network, error=error),
+                do=say("correct the document"),
             ) from None
     return {
         "API_BASE": bootstrap.address("/api/ingest"),

@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from contracts.secret import Secret
+from contracts.text import say
 from contracts.visible import quoted
 from server.reasons import table
 from server.reasons.refusal import Refusal
@@ -79,8 +80,8 @@ def revoke(session: Session, public_id: str, now: dt.datetime) -> bool:
     if row is None:
         raise Refusal(
             table.TOKEN_UNKNOWN,
-            says=f"there is no token with the id {quoted(public_id)}",
-            do="see: flagee-server token list",
+            says=say("there is no token with the id {id}", id=quoted(public_id)),
+            do=say("see: flagee-server token list"),
         )
     if row.revoked_at is not None:
         return False

@@ -21,6 +21,7 @@ from typing import Literal
 import structlog
 
 from contracts.bounded import whole
+from contracts.text import say
 from server.reasons import table
 from server.storage.causes import BackupInPlace, DatabaseAbsent, DatabaseInUse, DatabaseReplaced
 from server.storage.sqlite.file_header import BACKUP_MARK, FileHeader, Identity, application_id_of, identity
@@ -159,12 +160,17 @@ class DatabaseFile:
         """
         lock = _open_lock(self.lock_path, make=True)
         if lock is None:
-            raise DatabaseInUse(f"{self.lock_path} cannot be locked; check the owner and mode of the folder")
+            raise DatabaseInUse(
+                say("{path} cannot be locked; check the owner and mode of the folder", path=self.lock_path)
+            )
         try:
             if _hold(lock) != "alone":
                 raise DatabaseInUse(
-                    f"{self.path} is in use by a server or another command of flagee-server; nothing was changed. "
-                    "Stop the server first"
+                    say(
+                        "{path} is in use by a server or another command of flagee-server; nothing was changed. "
+                        "Stop the server first",
+                        path=self.path,
+                    )
                 )
             if found := identity(self.path):
                 self._put_stale_log_aside(lock, found, application_id_of(self.path))
@@ -223,7 +229,7 @@ class DatabaseFile:
         if held == "shared" and waited > _AGREE:
             raise self._refusal()
         if waited > _WAIT:
-            raise DatabaseInUse(f"{self.path} is being restored; try again when that has ended")
+            raise DatabaseInUse(say("{path} is being restored; try again when that has ended", path=self.path))
 
     def _notice(self) -> None:
         self._keep_log_out()
@@ -260,22 +266,31 @@ class DatabaseFile:
         log = self._beside("-wal")
         if log.exists() and log.stat().st_size:
             raise DatabaseReplaced(
-                f"there is no database at {self.path}, but the log of one: {log}. It would damage a new database; nothing was "
-                "changed. Put the database back (flagee-server restore FILE), or move the log away to start with an empty one"
+                say(
+                    "there is no database at {path}, but the log of one: {log}. It would damage a new database; "
+                    "nothing was changed. Put the database back (flagee-server restore FILE), or move the log "
+                    "away to start with an empty one",
+                    path=self.path,
+                    log=log,
+                )
             )
 
 
 def _replaced(path: Path) -> str:
-    return (
-        f"the file {path} was replaced while it was in use. Nothing more is read from the database or written to it. "
-        "Stop the server, put the right file there (a backup with: flagee-server restore FILE), and start it again"
+    return say(
+        "the file {path} was replaced while it was in use. Nothing more is read from the database or written to "
+        "it. Stop the server, put the right file there (a backup with: flagee-server restore FILE), and start it "
+        "again",
+        path=path,
     )
 
 
 def _removed(path: Path) -> str:
-    return (
-        f"the file {path} was removed or renamed while it was in use. Nothing more is read from the database or written to it. "
-        "Stop the server, put the file back or restore a backup (flagee-server restore FILE), and start it again"
+    return say(
+        "the file {path} was removed or renamed while it was in use. Nothing more is read from the database or "
+        "written to it. Stop the server, put the file back or restore a backup (flagee-server restore FILE), and "
+        "start it again",
+        path=path,
     )
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from contracts.text import say
+
 _FULL = 128 * 1024  # bytes; fewer hold no transaction of ours
 _NEARLY = 256 * 1024 * 1024  # bytes, or
 _NEARLY_SHARE = 0.05  # of a small volume
@@ -23,7 +25,7 @@ class Disk:
     size: int
 
     def __str__(self) -> str:
-        return f"{self.free / 1e6:.1f} MB of {self.size / 1e6:.1f} MB free"
+        return say("{free} MB of {size} MB free", free=f"{self.free / 1e6:.1f}", size=f"{self.size / 1e6:.1f}")
 
 
 def disk_of(path: Path) -> Disk | None:

@@ -5,8 +5,8 @@ from click.testing import CliRunner
 
 from contracts.text import say
 from server.cli import output
-from server.cli.language import choose_language
 from server.cli.root import cli
+from server.language import choose_language
 
 
 def test_remarks_and_refused_command_lines_are_in_the_language_of_the_environment(
@@ -15,7 +15,7 @@ def test_remarks_and_refused_command_lines_are_in_the_language_of_the_environmen
     choose_language([], {"LANG": "pt_BR.UTF-8"})
     try:
         refused = CliRunner().invoke(cli, ["a\udcff"])
-        output.say(say("{word} is not text in the encoding of this terminal; nothing was done", word="x"))
+        output.remark(say("{word} is not text in the encoding of this terminal; nothing was done", word="x"))
     finally:
         choose_language([], {})
     assert (refused.exit_code, "não é texto na codificação deste terminal; nada foi feito" in refused.output) == (

@@ -10,7 +10,8 @@ import pytest
 
 from server.reasons import table
 from server.reasons.refusal import Refusal
-from server.reasons.table import ROWS, Row
+from server.reasons.row import Row
+from server.reasons.table import ROWS
 
 ROOT = Path(__file__).parents[3]
 SOURCES = [path for path in sorted((ROOT / "server").rglob("*.py")) if path.name != "table.py"]

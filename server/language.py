@@ -1,4 +1,4 @@
-"""The language in which this process speaks to people, chosen once in main: LC_ALL, LC_MESSAGES or LANG.
+"""The language in which this process speaks to people, chosen once in main: ``--lang``, else LC_ALL, LC_MESSAGES, LANG.
 
 Everything that prints calls :func:`shown` last, just before the text leaves. Codes, JSON, logs and what is stored stay English.
 """
