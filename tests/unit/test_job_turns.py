@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime as dt
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -304,8 +303,10 @@ MOVES = st.one_of(
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(MOVES, max_size=25))
-def test_no_planned_instant_is_started_twice_with_any_clock(moves: list[tuple[str, int]]) -> None:
+@given(moves=st.lists(MOVES, max_size=25))
+def test_no_planned_instant_is_started_twice_with_any_clock(
+    tmp_path_factory: pytest.TempPathFactory, moves: list[tuple[str, int]]
+) -> None:
     """Restarts, two daemons at once, clocks that jump and come back, runs that end, are postponed, or never end."""
     jobs = [
         job(id="off", cron="*/20 * * * *", grace=600, **POWER_OFF),
@@ -345,8 +346,7 @@ def test_no_planned_instant_is_started_twice_with_any_clock(moves: list[tuple[st
                 at, off = clock.at, clock.set_by
         assert max(begun.values(), default=0) <= 1, begun
 
-    with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(story(Path(folder)))
+    asyncio.run(story(tmp_path_factory.mktemp("turns")))
 
 
 def test_starts_are_forgotten_by_number_and_never_by_age(tmp_path: Path) -> None:
