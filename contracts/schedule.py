@@ -107,8 +107,8 @@ def _fires(cron: Cron, zone: ZoneInfo, after: dt.datetime) -> Iterator[tuple[dt.
 
 
 def _walls(cron: Cron, start: dt.datetime) -> Iterator[dt.datetime]:
-    """Wall times that the expression names, from the minute of ``start`` on."""
-    first, day = start.replace(second=0, microsecond=0), start.date()
+    """Wall times that the expression names, from ``start`` on."""
+    day = start.date()
     last = min(day.year + _YEARS_AHEAD, dt.MAXYEAR - 1)
     while day.year <= last:
         if day.month not in cron.months:
@@ -116,5 +116,5 @@ def _walls(cron: Cron, start: dt.datetime) -> Iterator[dt.datetime]:
             continue
         if cron.on(day):
             walls = (dt.datetime.combine(day, dt.time(hour, minute)) for hour in cron.hours for minute in cron.minutes)
-            yield from (wall for wall in walls if wall >= first)
+            yield from (wall for wall in walls if wall >= start)
         day += dt.timedelta(days=1)

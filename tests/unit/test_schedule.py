@@ -216,6 +216,34 @@ def test_jitter_spreads_proxies_and_jobs() -> None:
     assert len(jobs) > 100
 
 
+@pytest.mark.parametrize(("agent", "seconds"), [("agent-1", 3596), ("agent-2", 1481), ("proxy-sul", 154)])
+def test_jitter_is_the_same_in_every_version(agent: str, seconds: int) -> None:
+    """An update must not move the jobs of a fleet."""
+    assert plan_of(job(jitter=3600), SAO_PAULO, agent).offset == dt.timedelta(seconds=seconds)
+
+
+def test_a_fire_that_jitter_has_not_reached_yet_is_the_next_one() -> None:
+    """Between what the cron names (23:50, 02:50 UTC) and its planned instant ten minutes later."""
+    plan = Plan(parse_cron("50 23 * * *"), SAO_PAULO, 10 * MINUTE)
+    today = utc("2026-05-02 03:00")
+    assert plan.next(utc("2026-05-02 02:55")) == today
+    assert list(plan.between(utc("2026-05-02 02:55"), utc("2026-05-03 03:00"))) == [today, today + DAY]
+    assert list(plan.between(today, utc("2026-05-03 02:55"))) == []
+
+
+@pytest.mark.parametrize(
+    ("cron", "after", "fire"),
+    [
+        ("0 12 1 2 *", "2026-01-31 23:00", "2026-02-01 15:00"),
+        ("0 12 1 3 *", "2026-01-31 23:00", "2026-03-01 15:00"),
+        ("0 12 1 2 *", "2026-12-31 23:00", "2027-02-01 15:00"),
+        ("0 12 31 * *", "2026-01-31 23:00", "2026-03-31 15:00"),
+    ],
+)
+def test_no_month_is_left_out_after_the_end_of_a_long_one(cron: str, after: str, fire: str) -> None:
+    assert next_fire(parse_cron(cron), SAO_PAULO, utc(after)) == utc(fire)
+
+
 def test_jitter_longer_than_the_interval_loses_no_fire() -> None:
     plan = Plan(parse_cron("*/5 * * * *"), SAO_PAULO, dt.timedelta(seconds=1000))
     fires = list(plan.between(utc("2026-05-01 00:00"), utc("2026-05-02 00:00")))
