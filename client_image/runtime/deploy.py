@@ -137,7 +137,7 @@ def deploy(
 )
 @click.option("--soak", default=10, hidden=True, type=click.IntRange(0, 600))
 @click.option("--proof", default=600, hidden=True, type=click.IntRange(0, 86400))
-@click.option("--output", type=click.Choice(["table", "json"]), help="Default: a line for people.")
+@click.option("--output", type=click.Choice(["table", "json", "ndjson"]), help="Default: a line for people.")
 @click.option("--host", default="/host", hidden=True, help="Where the host's folders etc, data and bin are mounted.")
 @click.option("--engine", default=f"unix://{SOCKET}", hidden=True)
 @click.option("--image-root", default=ROOT, hidden=True)
@@ -190,7 +190,7 @@ def _options(verb: str, given: dict[str, Any]) -> Options:
 
 def show(out: Out, verb: str, runtime: str, result: Result, report: dict[str, Any]) -> None:
     """The result on stdout; notes, advice and the container's last lines on stderr."""
-    if out.form == "json":
+    if out.form in ("json", "ndjson"):
         out.json(
             {
                 "schema": 1,

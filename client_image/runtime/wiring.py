@@ -158,7 +158,7 @@ class Installation:
         """``within``: seconds for a reading, where the caller has no more."""
         return open_inventory(config, self.known.providers, within=within)
 
-    def context(self, job: RunPlan, config: NetworkConfig, stop: Stop) -> RunContext:
+    def context(self, plan: RunPlan, config: NetworkConfig, stop: Stop) -> RunContext:
         """Everything that one run shares between its hosts."""
         from runtime.adapters.presence.watch import NetworkWatch
         from runtime.adapters.ssh.remote import SshRemote
@@ -173,7 +173,7 @@ class Installation:
         remote = SshRemote(config.ssh, config.credentials, book=SqlHostBook(self.state, self.clock))
         watch = NetworkWatch(config.ssh.allowed_networks)
         return RunContext(
-            plan=job,
+            plan=plan,
             policy=gates.policy(config, self.known.providers, self.assets.rows),
             locks=FileLocks(self.settings.data_path, self.clock),
             ledger=SqlLedger(self.state, self.clock),

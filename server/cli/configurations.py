@@ -152,7 +152,7 @@ def config_show(client_name: str, code: str, reveal: bool, output: Output) -> No
         current = current_of(connection, client_name, code)
         at = stored_at(connection, current)
         raw = plaintext(connection, services.vault, current)
-    if reveal and output == "text":
+    if reveal and output == "table":
         click.echo(raw, nl=False)
         return
     from contracts.bounded import read_json
@@ -213,7 +213,7 @@ def config_validate(file: str, client_name: str | None, code: str | None, allow_
 
     found = findings(document.config, utc_now(), allow_unknown=allow_unknown)
     problems = [one for one in found if one.level == "error"]
-    if problems and output == "text":
+    if problems and output == "table":
         raise click.ClickException(_unusable(problems))
     changed = () if problems or client_name is None else _changes(client_name, str(code), raw, allow_unknown)
     if output == "json":
@@ -256,7 +256,7 @@ def _refused(output: Output) -> Iterator[None]:
     try:
         yield
     except Refusal as refusal:
-        if output == "text":
+        if output == "table":
             raise
         emit_json({"changed": False, "reason": refusal.reason, "message": refusal.message,
                    "problems": refusal.problems})  # fmt: skip

@@ -15,7 +15,7 @@ from contracts.visible import is_utf8, json_text, one_line, visible
 from server.cli.help import lang_option
 from server.language import shown
 
-Output = Literal["text", "json"]
+Output = Literal["table", "json"]
 # Field -> what stands above it in a table for people.
 _HEADINGS = {
     "agent": say("agent"),
@@ -38,12 +38,19 @@ _HEADINGS = {
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
+class _Form(click.Choice[str]):
+    """``text`` is how earlier releases called the table."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert("table" if value == "text" else value, param, ctx)
+
+
 def output_option(command: _Command) -> _Command:
-    """``--output text|json``, passed on as ``output``."""
+    """``--output table|json``, passed on as ``output``."""
     option = click.option(
         "--output",
-        type=click.Choice(["text", "json"]),
-        default="text",
+        type=_Form(["table", "json"]),
+        default="table",
         show_default=True,
         help="How to print the result.",
     )

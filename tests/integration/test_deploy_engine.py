@@ -172,7 +172,7 @@ def test_a_run_at_work_in_another_process_is_waited_for(installed: TestHost) -> 
         assert (done.code, done.reason) == (0, "waiting"), done.output
         assert installed.settled()
         process = _begun(installed, "apply", wait=60)
-        wait_until((installed.host / "data/door").exists, within=60, what="the door is closed")
+        wait_until((installed.host / "data/door").exists, within=60, what="the barrier is closed")
     assert process.wait(120) == 0
     assert installed.settled()
 

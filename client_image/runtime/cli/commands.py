@@ -124,7 +124,7 @@ def run_action(context: click.Context, /, **values: Any) -> None:
 @output_option
 def list_actions(output: str | None) -> None:
     """Every action: its names, its effect, where it may run, and whether this version has it."""
-    from runtime.cli.knowledge import show_actions
+    from runtime.cli.catalogue import show_actions
 
     guarded(output, lambda installation, out: show_actions(installation.known, out), reading=True)
 
@@ -135,7 +135,7 @@ def list_actions(output: str | None) -> None:
 @output_option
 def explain(action: str, provider: str | None, output: str | None) -> None:
     """What ACTION would do for each provider, side by side: names, parameters, gates, and the script that it reads with."""
-    from runtime.cli.knowledge import show_explanation
+    from runtime.cli.catalogue import show_explanation
 
     guarded(output, lambda i, out: show_explanation(i.known, i.document().config, action, provider, out), reading=True)
 

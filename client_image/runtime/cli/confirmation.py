@@ -36,23 +36,23 @@ class Confirmation:
     def __init__(self, out: Out, rules: Policy, now: Callable[[], dt.datetime], *, yes: bool) -> None:
         self._out, self._rules, self._now, self._yes = out, rules, now, yes
 
-    async def __call__(self, job: RunPlan, hosts: list[Host]) -> None:
+    async def __call__(self, plan: RunPlan, hosts: list[Host]) -> None:
         """Raises UsageFault where nobody can be asked, RunCancelled for any answer but the number of hosts."""
-        if self._yes or not needed(job, hosts):
+        if self._yes or not needed(plan, hosts):
             return
         from runtime.engine.forecast import Forecast  # most runs ask nothing
 
-        expected = Forecast(hosts, self._rules).expect(job, self._now())
-        if not asked_about(job, expected):
+        expected = Forecast(hosts, self._rules).expect(plan, self._now())
+        if not asked_about(plan, expected):
             return
-        text = described(job, expected)
+        text = described(plan, expected)
         if not (sys.stdin.isatty() and self._out.stderr.isatty()):
             advice = say("check the hosts with --dry-run, then confirm them by adding --yes")
             message = say("{what} This must be confirmed. Nothing was touched.", what=text)
             raise UsageFault("not_confirmed", message, advice)
         self._out.say(text, "bold yellow")
         number = expected.would_run
-        self._out.ask(_question(_effect(job, expected), job.info.action))
+        self._out.ask(_question(_effect(plan, expected), plan.info.action))
         answer = (await _line()).strip()
         if answer != str(number):
             why = (
@@ -64,23 +64,23 @@ class Confirmation:
             raise RunCancelled("not_confirmed", message, say("run the command again"))
 
 
-def needed(job: RunPlan, hosts: Sequence[Host]) -> bool:
+def needed(plan: RunPlan, hosts: Sequence[Host]) -> bool:
     """Scheduled jobs were confirmed when they were written; a dry-run touches nothing."""
-    if job.info.dry_run or job.info.origin != "manual":
+    if plan.info.dry_run or plan.info.origin != "manual":
         return False
-    effect = job.effect_on(host.provider for host in hosts)
+    effect = plan.effect_on(host.provider for host in hosts)
     return effect == "disrupt" or (effect == "change" and places(hosts) > 1)
 
 
-def asked_about(job: RunPlan, expected: Expected) -> bool:
+def asked_about(plan: RunPlan, expected: Expected) -> bool:
     """Whether the question is still needed without the hosts that are left alone whatever the time is. What is frozen, or outside
     its window, may be touched a moment later, so that all the selected hosts count then."""
-    return not all(kept.lasting for kept in expected.kept) or needed(job, expected.running)
+    return not all(kept.lasting for kept in expected.kept) or needed(plan, expected.running)
 
 
-def described(job: RunPlan, expected: Expected) -> Text:
+def described(plan: RunPlan, expected: Expected) -> Text:
     """shutdown_endpoint disrupts 5 of 6 selected hosts in 2 stores of ACME: A, B, C and 2 more. Left alone: … What it does: …"""
-    action, what, effect = job.info.action, _hosts(job, expected), _effect(job, expected)
+    action, what, effect = plan.info.action, _hosts(plan, expected), _effect(plan, expected)
     if effect == "disrupt":
         text = say("{action} disrupts {what}", action=action, what=what)
     elif effect == "change":
@@ -94,12 +94,12 @@ def described(job: RunPlan, expected: Expected) -> Text:
         if len(expected.kept) > _NAMED:
             alone = say("{some}; and others", some=alone)
         text = say("{what} Left alone: {hosts}.", what=text, hosts=alone)
-    return say("{what} What it does: {summary}", what=text, summary=job.default.action.summary)
+    return say("{what} What it does: {summary}", what=text, summary=plan.default.action.summary)
 
 
-def _hosts(job: RunPlan, expected: Expected) -> Text:
+def _hosts(plan: RunPlan, expected: Expected) -> Text:
     """5 of 6 selected hosts in 2 stores of ACME."""
-    network, number = job.info.network, expected.would_run
+    network, number = plan.info.network, expected.would_run
     if not number:
         hosts = plural("{n} selected host", "{n} selected hosts", expected.hosts)
         return say("none of {hosts} of {network} at this moment", hosts=hosts, network=network)
@@ -122,9 +122,9 @@ def _question(effect: Effect, action: str) -> Text:
     return say("Type the number of hosts that {action} reads to continue: ", action=action)
 
 
-def _effect(job: RunPlan, expected: Expected) -> Effect:
+def _effect(plan: RunPlan, expected: Expected) -> Effect:
     """Of the hosts that would run; of the action where none would now."""
-    return job.effect_on(host.provider for host in expected.running) if expected.running else job.effect
+    return plan.effect_on(host.provider for host in expected.running) if expected.running else plan.effect
 
 
 async def _line() -> str:

@@ -77,22 +77,22 @@ def crowds(installation: Installation) -> Crowds:
 
 def looks(installation: Installation) -> Sequence[Look]:
     """What `doctor` looks at, in its order. Each part is made inside its look, so that one that fails spoils no other."""
-    from runtime.cli import doctor
+    from runtime.cli import doctor_checks as checks
     from runtime.cli.doctor import Look
 
     i, clock, settings = installation, installation.clock, installation.settings
     return (
-        Look(say("image"), lambda: doctor.image(i.known, i.assets)),
-        Look(say("build"), doctor.build),
-        Look(say("deployment"), lambda: doctor.deployment(settings, clock)),
-        Look(say("configuration"), lambda: doctor.configuration(i.store, i.known, clock, i.zone, crowds(i))),
-        Look(say("config room"), lambda: doctor.config_room(settings)),
+        Look(say("image"), lambda: checks.image(i.known, i.assets)),
+        Look(say("build"), checks.build),
+        Look(say("deployment"), lambda: checks.deployment(settings, clock)),
+        Look(say("configuration"), lambda: checks.configuration(i.store, i.known, clock, i.zone, crowds(i))),
+        Look(say("config room"), lambda: checks.config_room(settings)),
         Look(
             say("control plane"),
-            lambda: doctor.control_plane(i.plane, clock, lambda: i.clock_judge),
+            lambda: checks.control_plane(i.plane, clock, lambda: i.clock_judge),
         ),
-        Look(say("clock"), lambda: doctor.right_time(i.clock_judge, i.zone)),
-        Look(say("state"), lambda: doctor.local_state(i.state, clock)),
-        Look(say("daemon"), lambda: doctor.daemon(i.state, clock)),
-        Look(say("inventory"), lambda: doctor.inventory(i.store, i.inventory, lambda: i.state, i.zone)),
+        Look(say("clock"), lambda: checks.right_time(i.clock_judge, i.zone)),
+        Look(say("state"), lambda: checks.local_state(i.state, clock)),
+        Look(say("daemon"), lambda: checks.daemon(i.state, clock)),
+        Look(say("inventory"), lambda: checks.inventory(i.store, i.inventory, lambda: i.state, i.zone)),
     )

@@ -123,17 +123,17 @@ async def _run(
         agent = agent_id(parts.state(), parts.settings.agent_id)
         if scheduled is not None:
             request = from_schedule(config, scheduled, agent, request)
-        job = resolve(request, config, parts.known, agent_id=agent, now=parts.clock.now())
+        plan = resolve(request, config, parts.known, agent_id=agent, now=parts.clock.now())
         if scheduled is not None:
-            _require_in_time(config, job, scheduled, parts.clock.now())
-        _require_right_clock(parts.judge().judge(), config, job, view, by_hand=scheduled is None)
+            _require_in_time(config, plan, scheduled, parts.clock.now())
+        _require_right_clock(parts.judge().judge(), config, plan, view, by_hand=scheduled is None)
         watch = asyncio.create_task(_watch_for_cancel(parts.state, request, stop, view))
         stack.callback(watch.cancel)
         left = max(0.0, config.ssh.run_deadline - (parts.clock.monotonic() - began))
-        stack.enter_context(register(parts.settings.data_path, job.info, left + SURELY_ENDED_S))
+        stack.enter_context(register(parts.settings.data_path, plan.info, left + SURELY_ENDED_S))
         # After the registration: who closes the barrier looks for registered runs after that.
         _require_open_barrier(parts.settings.data_path, parts.clock.now(), parts.zone)
-        context = parts.context(job, config, stop)
+        context = parts.context(plan, config, stop)
         # A moment longer than the run itself waits, so that the run's own words tell what happened.
         inventory = parts.inventory(config, within=left + 1)
         listener = Listener(selected=view.selected, result=view.result, started=view.started, notice=view.warn)
@@ -143,7 +143,7 @@ async def _run(
         gc.freeze()  # all that is loaded by now stays; looking through it again and again would cost more than the hosts
         gc.enable()
         confirm = asking(context.policy, parts.clock.now)
-        return await execute(job, context, inventory, config, listener, confirm=confirm, began=began)
+        return await execute(plan, context, inventory, config, listener, confirm=confirm, began=began)
 
 
 async def _take_turn(
@@ -189,30 +189,30 @@ def _require_open_barrier(data: Path, now: dt.datetime, zone: Callable[[], dt.tz
         raise Updating("updating", text, say("try again in a minute; nothing was touched"))
 
 
-def _require_in_time(config: NetworkConfig, job: RunPlan, scheduled: Scheduled, now: dt.datetime) -> None:
+def _require_in_time(config: NetworkConfig, plan: RunPlan, scheduled: Scheduled, now: dt.datetime) -> None:
     """Once more, because the wait for the previous run may have taken long. Raises UsageFault for a run that came too late."""
     from runtime.domain.time.lateness import Drop, judge
 
     listed = next(one for one in config.schedule if one.id == scheduled.job_id)
     if listed.overlap == "wait":
-        verdict = judge(listed, job.effect, scheduled.planned, now, not_after=job.not_after)
+        verdict = judge(listed, plan.effect, scheduled.planned, now, not_after=plan.not_after)
         if isinstance(verdict, Drop):
             raise UsageFault(verdict.reason, say("job {job} is not started: {why}", job=listed.id, why=verdict.message))
 
 
-def _require_right_clock(trust: Trust, config: NetworkConfig, job: RunPlan, view: RunView, *, by_hand: bool) -> None:
+def _require_right_clock(trust: Trust, config: NetworkConfig, plan: RunPlan, view: RunView, *, by_hand: bool) -> None:
     """Windows, freezes and plans of a disruptive action mean nothing on a wrong clock, nor do freezes of any change. Raises
     UsageFault.
 
     A person who asks now has seen a clock: that nothing confirms ours is said, and only a contradiction refuses.
     """
-    by_time = job.effect == "disrupt" or (job.effect == "change" and bool(config.freeze))
-    if not isinstance(trust, Suspect) or not by_time or job.info.dry_run:
+    by_time = plan.effect == "disrupt" or (plan.effect == "change" and bool(config.freeze))
+    if not isinstance(trust, Suspect) or not by_time or plan.info.dry_run:
         return
     if by_hand and not trust.contradicted:
         view.warn(say("{why}. {advice}", why=trust.why, advice=ADVICE))
         return
-    text = say("{action} is not started: {why}. No host was touched.", action=job.info.action, why=trust.why)
+    text = say("{action} is not started: {why}. No host was touched.", action=plan.info.action, why=trust.why)
     raise UsageFault("clock_suspect", text, ADVICE)
 
 

@@ -33,20 +33,20 @@ class RunView:
 
     def __init__(self, out: Out) -> None:
         self._out = out
-        self._job: RunPlan | None = None
+        self._plan: RunPlan | None = None
         self._bar: Progress | None = None
         self.tally: Tally | None = None
 
-    def selected(self, job: RunPlan, hosts: list[Host]) -> None:
-        self._job = job
+    def selected(self, plan: RunPlan, hosts: list[Host]) -> None:
+        self._plan = plan
         self.tally = Tally(len(hosts))
-        info = job.info
+        info = plan.info
         what = say(
             "{action} on {hosts} of {network}", action=info.action, hosts=in_words(len(hosts)), network=info.network
         )
         if info.dry_run:
             what = say("{what}, dry-run: nothing is changed", what=what)
-        if self._out.form == "table" or job.effect == "disrupt":
+        if self._out.form == "table" or plan.effect == "disrupt":
             text = say("{what} (compatibility {mode}, run {run})", what=what, mode=info.compat_mode, run=info.run_id)
             self._out.say(text, "bold")
         for one in info.missing:
@@ -60,7 +60,7 @@ class RunView:
             self.tally.started(host)
 
     def result(self, result: HostResult) -> None:
-        if self._job is None or self.tally is None:
+        if self._plan is None or self.tally is None:
             return
         self.tally.ended(result)
         if self._bar is not None:
@@ -69,7 +69,7 @@ class RunView:
                 head = f"{result.host.name}: {result.outcome} {_reason(result)}"
                 self._out.say(joined((head, result.message), ": "), "red")
         if self._out.form == "ndjson":
-            self._out.json({"type": "host", **wire.result_json(self._job.info, result)})
+            self._out.json({"type": "host", **wire.result_json(self._plan.info, result)})
         elif self._out.form == "lines":
             self._out.write(_line(result) + "\n")
 
@@ -84,7 +84,7 @@ class RunView:
         self._out.warn(text)
 
     def stopping(self, why: str, grace: float) -> None:
-        if self._job is None:
+        if self._plan is None:
             self._out.say(say("stopping ({why})", why=why), "yellow")
             return
         text = say(

@@ -43,7 +43,7 @@ def decide(data: Path, now: dt.datetime) -> tuple[int, str]:
     if not runs:
         (data / HOLD).unlink(missing_ok=True)
         said = [f"{run.action} ({run.run_id}) is past its deadline and was {_ended(sent)}; " for run, sent in stuck]
-        return 0, f"{''.join(said)}no run is registered; the door is closed to new ones for five minutes"
+        return 0, f"{''.join(said)}no run is registered; new runs are refused for five minutes"
     open_barrier(data)
     _note_hold(data, now, [run.run_id for run in runs])
     what = ", ".join(f"{run.action} ({run.run_id})" for run in runs)

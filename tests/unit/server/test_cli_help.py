@@ -6,6 +6,7 @@ import click
 import pytest
 
 from server.cli import cli
+from server.cli.output import output_option
 
 
 def commands(group: click.Group = cli, names: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
@@ -32,7 +33,22 @@ def test_each_command_is_described_by_a_whole_sentence_in_lists(name: str, comma
 
 
 @pytest.mark.parametrize(("name", "command"), [pytest.param(*one, id=one[0]) for one in commands()])
-def test_output_is_text_or_json_wherever_it_can_be_chosen(name: str, command: click.Command) -> None:
+def test_output_is_a_table_or_json_wherever_it_can_be_chosen(name: str, command: click.Command) -> None:
     chosen = [param.type for param in command.params if param.name == "output"]
-    assert [list(kind.choices) for kind in chosen if isinstance(kind, click.Choice)] == [["text", "json"]] * len(chosen)
+    assert [list(kind.choices) for kind in chosen if isinstance(kind, click.Choice)] == [["table", "json"]] * len(
+        chosen
+    )
     assert chosen or name == "serve"
+
+
+def test_the_table_is_also_asked_for_by_its_first_name() -> None:
+    seen: list[str] = []
+
+    def note(output: str) -> None:
+        seen.append(output)
+
+    command = click.Command("list", callback=note)
+    for words in (["--output", "text"], ["--output", "table"], ["--output", "json"], []):
+        output_option(command).main([*words], standalone_mode=False)
+        command.params.clear()
+    assert seen == ["table", "table", "json", "table"]
