@@ -13,7 +13,7 @@ from contracts.config import JobSelector
 from runtime.cli import filters as options
 from runtime.domain.errors import UsageFault
 from runtime.domain.filters import FILTERS, from_job, selector_json
-from runtime.domain.model import NamedTerminal, Selector
+from runtime.domain.model import Host, NamedTerminal, Selector
 from tests.unit.engine import in_memory
 
 NO_FILTERS = {"limit", "all"}  # they say how many, not which
@@ -154,8 +154,26 @@ def test_the_filters_of_a_job_are_the_same_selector() -> None:
     assert from_job(JobSelector()) == Selector()
 
 
-@pytest.mark.parametrize(("terminal", "near"), [(7, ["PDV7"]), (None, [])])
-def test_only_a_host_with_a_number_is_near_a_terminal_that_was_asked_for(terminal: int | None, near: list[str]) -> None:
-    terminals = next(one for one in FILTERS if one.field == "terminals")
-    assert terminals.named is not None
-    assert list(terminals.named(in_memory.host(7, terminal=terminal))) == near
+def row(field: str) -> Any:
+    return next(one for one in FILTERS if one.field == field)
+
+
+@pytest.mark.parametrize(
+    ("field", "host", "near"),
+    [
+        ("terminals", in_memory.host(7), ["PDV7"]),
+        ("terminals", in_memory.host(7, terminal=None), []),
+        ("stores", in_memory.host(7), ["1"]),
+        ("stores", in_memory.host(7, store=None), []),
+        ("addresses", in_memory.host(7, address=""), []),
+    ],
+)
+def test_only_a_host_that_has_such_a_value_is_near_one_that_was_asked_for(
+    field: str, host: Host, near: list[str]
+) -> None:
+    assert list(row(field).named(host)) == near
+
+
+@pytest.mark.parametrize(("typed_", "spelled"), [("203", "PDV203"), ("SELF1", "SELF1")])
+def test_a_terminal_by_number_is_compared_as_a_till(typed_: str, spelled: str) -> None:
+    assert row("terminals").spelled(typed_) == spelled

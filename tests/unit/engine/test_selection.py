@@ -41,6 +41,10 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "provider": ({"provider": "zanthus"}, ["LOJA002-PDV201"]),
     "limit": ({"limit": 2}, ["LOJA001-PDV20", "LOJA001-PDV201"]),
     "a trigger that the inventory has looked up": ({"trigger_ids": ("7",), "stores": (2,)}, ["LOJA002-PDV201"]),
+    "a trigger's text that the inventory has looked up": (
+        {"trigger_names": ("Down",), "stores": (2,)},
+        ["LOJA002-PDV201"],
+    ),
     "all with a filter is still filtered": ({"all": True, "stores": (2,)}, ["LOJA002-PDV201"]),
 }
 
