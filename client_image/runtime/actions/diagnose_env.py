@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from contracts.bounded import whole
+from contracts.text import joined, say
 from runtime.domain.action import Action, Decision, Done, Params
 from runtime.domain.facts import Facts
 from runtime.domain.model import Host, Role
@@ -66,10 +67,6 @@ printf 'listening_hex=%s\n' "${ports# }"
 _HEX_PORT = re.compile(r"[0-9A-Fa-f]{1,4}")
 
 
-def _number(text: str) -> int | None:
-    return whole(text)
-
-
 def _ports(text: str) -> list[int]:
     return sorted({int(word, 16) for word in text.split() if _HEX_PORT.fullmatch(word)})
 
@@ -97,8 +94,8 @@ def report_of(facts: Facts) -> Mapping[str, Any]:
         "path": seen.get("path") or None,
         "tools": tools,
         "sudo_passwordless": seen.get("sudo_passwordless") or None,
-        "free_root_kb": _number(seen.get("free_root_kb", "")),
-        "free_tmp_kb": _number(seen.get("free_tmp_kb", "")),
+        "free_root_kb": whole(seen.get("free_root_kb", "")),
+        "free_tmp_kb": whole(seen.get("free_tmp_kb", "")),
         "clock_skew_s": skew,
         "libc": seen.get("libc") or None,
         "ariusmonitor": seen.get("ariusmonitor") == "yes",
@@ -111,15 +108,16 @@ def report_of(facts: Facts) -> Mapping[str, Any]:
 
 
 def _decide(facts: Facts, params: Params, host: Host) -> Decision:
-    system = f"{facts.distro} {facts.version}".strip() or "unknown system"
-    return Done(report=report_of(facts), message=f"{system}, {facts.arch or 'unknown architecture'}, {facts.init}")
+    system = f"{facts.distro} {facts.version}".strip() or say("unknown system")
+    seen = (system, facts.arch or say("unknown architecture"), facts.init)
+    return Done(report=report_of(facts), message=joined(seen))
 
 
 ACTION = Action(
     name="diagnose_env",
     aliases=(),
     version="2.0.0",
-    summary="Report what a terminal is and has: system, privileges, disk, clock, agent, ports.",
+    summary=say("Report what a terminal is and has: system, privileges, disk, clock, agent, ports."),
     effect="read",
     roles=frozenset(get_args(Role)),
     observe=_OBSERVE,

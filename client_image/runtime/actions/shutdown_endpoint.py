@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from contracts.text import joined, say
 from contracts.windows import Window, windows_at
 from runtime.domain.action import Action, Decision, Failed, Params, Refused, Script, Stage
 from runtime.domain.facts import Facts
@@ -58,12 +59,16 @@ _POWER_OFF = r"""
 """
 
 
+# What the observe script calls them; anything else is shown as it is.
+_KINDS = {"concentrator": say("concentrator"), "proxy": say("proxy")}
+
+
 def _excepted(params: ShutdownParams, host: Host) -> Refused | None:
     entry = listed_as(host, params.exceptions)
     if entry is None:
         return None
-    text = "listed as an exception: never powered off"
-    return Refused("exception", text if entry == host else f"{same_as(host, entry)}, {text}")
+    text = say("listed as an exception: never powered off")
+    return Refused("exception", text if entry == host else joined((same_as(host, entry), text)))
 
 
 def _foresee(params: ShutdownParams, host: Host, now: dt.datetime) -> Refused | None:
@@ -78,22 +83,24 @@ def _decide(facts: Facts, params: ShutdownParams, host: Host) -> Decision:
         return excepted
     looks_like = facts.observed.get("looks_like")
     if looks_like is None:
-        return Failed("incomplete_look", "the terminal did not say whether it is a server, so it counts as one")
+        return Failed("incomplete_look", say("the terminal did not say whether it is a server, so it counts as one"))
     if looks_like:
-        return Refused("protected_machine", f"this machine looks like a {looks_like}, not like a checkout")
+        text = say("this machine looks like a {kind}, not like a checkout", kind=_KINDS.get(looks_like, looks_like))
+        return Refused("protected_machine", text)
     until = inside_for_machine(host, params.windows_for, facts.observed_at, facts.epoch)
     if isinstance(until, Refused):
         return until
     path = facts.observed.get("shutdown")
     if not path:
-        return Failed("no_shutdown_command", "the terminal has no shutdown command")
+        return Failed("no_shutdown_command", say("the terminal has no shutdown command"))
+    closes = f"{until.astimezone(facts.observed_at.tzinfo):%H:%M %Z}"
     return Stage(
-        "power off",
-        (Script("shut down", _POWER_OFF, {"shutdown": path}),),
+        say("power off"),
+        (Script(say("shut down"), _POWER_OFF, {"shutdown": path}),),
         confirm="gone",
         settle=params.settle,
         valid_until=until,
-        summary=(f"{path} -h now (window open until {until.astimezone(facts.observed_at.tzinfo):%H:%M %Z})",),
+        summary=(say("{path} -h now (window open until {time})", path=path, time=closes),),
     )
 
 
@@ -101,9 +108,9 @@ ACTION = Action(
     name="shutdown_endpoint",
     aliases=("pdv_shutdown", "shutdown_host"),
     version="2.0.0",
-    summary="Power off checkouts inside their window, confirmed by their going.",
+    summary=say("Power off checkouts inside their window, confirmed by their going."),
     effect="disrupt",
-    does="powers off",
+    does=say("powers off"),
     params=ShutdownParams,
     needs_root=True,
     observe=_OBSERVE,

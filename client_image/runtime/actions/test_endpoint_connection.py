@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+from contracts.text import say
 from runtime.domain.action import Action, Decision, Done, Params
 from runtime.domain.facts import Facts
 from runtime.domain.model import Host, Role
@@ -12,7 +13,7 @@ from runtime.domain.model import Host, Role
 def _decide(facts: Facts, params: Params, host: Host) -> Decision:
     return Done(
         report={"user": facts.user, "hostname": facts.hostname, "kernel": facts.kernel},
-        message=f"logged in as {facts.user or 'unknown user'}",
+        message=say("logged in as {user}", user=facts.user or say("unknown user")),
     )
 
 
@@ -20,7 +21,7 @@ ACTION = Action(
     name="test_endpoint_connection",
     aliases=("pdv_test_connection", "test_host_connection"),
     version="2.0.0",
-    summary="Open a connection to a terminal, log in, run one command.",
+    summary=say("Open a connection to a terminal, log in, run one command."),
     effect="read",
     roles=frozenset(get_args(Role)),  # looking is allowed everywhere
     observe="",

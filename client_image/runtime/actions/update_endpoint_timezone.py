@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from contracts.config import ZONEINFO, HostOrAddress, ZoneFile, ZoneName
+from contracts.text import joined, say
 from runtime.domain import units
 from runtime.domain.action import Action, Decision, Done, Failed, LegacyOption, Params, Script, Stage, Step, WriteFile
 from runtime.domain.facts import Facts
@@ -126,7 +127,7 @@ _NTPDATE = r"""
 "$ntpdate" -u "$server"
 """
 
-_MASKED = (
+_MASKED = say(
     "systemd-timesyncd is masked on the terminal: nothing can start it. NTP was not changed. Run "
     "systemctl unmask systemd-timesyncd there, or run this action without enable_ntp"
 )
@@ -150,8 +151,8 @@ def _zone_stage(facts: Facts, params: TimezoneParams) -> Stage | None:
     seen = facts.observed
     if facts.distro == "slackware" or seen.get("timezone") == params.timezone:
         return None
-    was = seen.get("timezone") or "absent"
-    write = WriteFile("write /etc/timezone", "/etc/timezone", f"{params.timezone}\n".encode())
+    was = seen.get("timezone") or say("absent")
+    write = WriteFile(say("write {path}", path="/etc/timezone"), "/etc/timezone", f"{params.timezone}\n".encode())
     return Stage("zone", (write,), changes=(Change("/etc/timezone", was, params.timezone),))
 
 
@@ -166,8 +167,8 @@ def _localtime_stage(facts: Facts, params: TimezoneParams) -> Stage | None:
         right = current in (params.target, params.target.replace(ZONEINFO, "../usr/share/zoneinfo/"))
     if right and seen.get("copied_from", params.target) == params.target:
         return None
-    was = "a copy of another zone" if kind == "copy" else seen.get("localtime") or "absent"
-    step = Script("point /etc/localtime", _RELINK, {"target": params.target, "kind": kind})
+    was = say("a copy of another zone") if kind == "copy" else seen.get("localtime") or say("absent")
+    step = Script(say("point /etc/localtime"), _RELINK, {"target": params.target, "kind": kind})
     return Stage("localtime", (step,), changes=(Change("/etc/localtime", was, params.target),))
 
 
@@ -183,24 +184,34 @@ def _ntp_stage(facts: Facts, params: TimezoneParams) -> Stage | Failed | None:
             return None
         if units.masked(seen):
             return Failed("unit_masked", _MASKED, {"timezone": params.timezone, "ntp": "masked"}, stage="ntp")
-        steps: list[Step] = [WriteFile(f"write {path}", path, content.encode()) for path, content in stale]
-        steps.append(Script("restart timesyncd", _RESTART_TIMESYNCD))
-        summary = (*(f"{path}: write" for path, _ in stale), "systemd-timesyncd: enable and restart")
+        steps: list[Step] = [
+            WriteFile(say("write {path}", path=path), path, content.encode()) for path, content in stale
+        ]
+        steps.append(Script(say("restart timesyncd"), _RESTART_TIMESYNCD))
+        summary = (
+            *(say("{path}: write", path=path) for path, _ in stale),
+            say("systemd-timesyncd: enable and restart"),
+        )
         return Stage("ntp", tuple(steps), settle=20, summary=summary, why=_not_running(seen))
     skew = _skew(facts)
     if seen.get("ntpdate") and params.ntp_server and skew is not None and abs(skew) > SKEW_LIMIT_S:
-        step = Script("set the clock once", _NTPDATE, {"ntpdate": seen["ntpdate"], "server": params.ntp_server})
-        return Stage("ntp", (step,), summary=(f"clock: off by {skew} s -> one ntpdate from {params.ntp_server}",))
+        step = Script(say("set the clock once"), _NTPDATE, {"ntpdate": seen["ntpdate"], "server": params.ntp_server})
+        line = say("clock: off by {skew} s -> one ntpdate from {server}", skew=skew, server=params.ntp_server)
+        return Stage("ntp", (step,), summary=(line,))
     return None
 
 
 def _not_running(seen: Mapping[str, str]) -> str:
     """Why systemd-timesyncd does not keep the clock."""
     if seen.get("timesyncd_active") == "active":
-        return f"timedatectl says that network time is {seen.get('timedatectl_ntp') or 'unknown'}"
+        network_time = seen.get("timedatectl_ntp") or say("unknown")
+        return say("timedatectl says that network time is {state}", state=network_time)
     why = units.words(seen)
-    advice = "; force_timesyncd lifts such conditions" if "ConditionFileIsExecutable" in why else ""
-    return f"systemd-timesyncd is {seen.get('timesyncd_active') or 'unknown'}; {why}{advice}"
+    state = seen.get("timesyncd_active") or say("unknown")
+    text = say("systemd-timesyncd is {state}; {why}", state=state, why=why)
+    if "ConditionFileIsExecutable" not in why:
+        return text
+    return say("{text}; force_timesyncd lifts such conditions", text=text)
 
 
 def _other_daemon(facts: Facts, params: TimezoneParams) -> str:
@@ -229,12 +240,14 @@ def _ntp_state(
 def _decide(facts: Facts, params: TimezoneParams, host: Host) -> Decision:
     seen = facts.observed
     if seen.get("target_file") != "yes":
-        return Failed("no_zone_file", f"{params.target} does not exist on the terminal. Nothing was changed")
+        text = say("{file} does not exist on the terminal. Nothing was changed", file=params.target)
+        return Failed("no_zone_file", text)
     from runtime.domain.time import zone_truth  # no other action reads zone files
 
     zone = zone_truth.judge(params.target, ZONEINFO, seen, facts.observed_at)
     if zone.wrong_now:
-        return Failed(zone.code, f"{zone.message}. The time zone was not changed. {zone.advice}", zone.report())
+        text = say("{problem}. The time zone was not changed. {advice}", problem=zone.message, advice=zone.advice)
+        return Failed(zone.code, text, zone.report())
     needed: Stage | Failed | None = _zone_stage(facts, params) or _localtime_stage(facts, params)
     if needed is None and params.enable_ntp:
         needed = _ntp_stage(facts, params)
@@ -251,23 +264,29 @@ def _decide(facts: Facts, params: TimezoneParams, host: Host) -> Decision:
         **zone.report(),
     }
     if zone.code:
-        return Failed(zone.code, f"{zone.message}. {zone.advice}", report, stage="rules")
-    note = {
-        "no_client": "; no NTP client on the terminal, nothing installed",
-        "no_server": "; ntp_server is not configured",
-        "other_daemon": f"; the clock, {_skew(facts)} s off, is left to {seen.get('time_daemon_runs')}",
+        return Failed(zone.code, joined((zone.message, zone.advice), ". "), report, stage="rules")
+    text = say("time zone is {timezone}", timezone=params.timezone)
+    if params.target != ZONEINFO + params.timezone:
+        text = say("time zone is {timezone}, local time from {file}", timezone=params.timezone, file=params.target)
+    notes = {
+        "no_client": say("no NTP client on the terminal, nothing installed"),
+        "no_server": say("ntp_server is not configured"),
+        "other_daemon": say(
+            "the clock, {seconds} s off, is left to {daemon}",
+            seconds=str(_skew(facts)),
+            daemon=str(seen.get("time_daemon_runs")),
+        ),
     }
-    source = "" if params.target == ZONEINFO + params.timezone else f", local time from {params.target}"
-    return Done(report=report, message=f"time zone is {params.timezone}{source}{note.get(ntp, '')}{zone.note}")
+    return Done(report=report, message=joined(filter(None, (text, notes.get(ntp, ""), zone.note)), "; "))
 
 
 ACTION = Action(
     name="update_endpoint_timezone",
     aliases=("pdv_update_timezone", "update_host_timezone"),
     version="2.0.0",
-    summary="Correct time zone, local time file and, where asked, NTP.",
+    summary=say("Correct time zone, local time file and, where asked, NTP."),
     effect="change",
-    does="sets the time zone and clock of",
+    does=say("sets the time zone and clock of"),
     params=TimezoneParams,
     needs_root=True,
     observe=_OBSERVE,

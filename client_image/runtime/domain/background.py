@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from contracts.text import say
+
 T = TypeVar("T")
 
 
@@ -54,5 +56,5 @@ def within(seconds: float, work: Callable[[], T]) -> T:
     if errors:
         raise errors[0]
     if not results:
-        raise TimeoutError(f"no answer within {seconds:.0f} s")
+        raise TimeoutError(say("no answer within {seconds} s", seconds=f"{seconds:.0f}"))
     return results[0]

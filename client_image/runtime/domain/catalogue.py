@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from contracts.config import Level
 from contracts.secret import sounds_secret
+from contracts.text import one_of, say
 from contracts.visible import quoted
 from runtime.domain.action import Action, LegacyOption, is_secret
 from runtime.domain.document_names import names_of
@@ -35,7 +36,9 @@ class Actions:
         name = asked.strip().lower()
         canonical = self.names.get(name) or external.get(name)
         if canonical is None:
-            raise UsageFault("unknown_action", f"unknown action {asked}", nearest(name, [*self.names, *external]))
+            raise UsageFault(
+                "unknown_action", say("unknown action {action}", action=asked), nearest(name, [*self.names, *external])
+            )
         return self.by_name[canonical]
 
     def legacy_options(self) -> Mapping[str, tuple[LegacyOption, tuple[Action, ...]]]:
@@ -52,8 +55,8 @@ class Actions:
         if target is None:
             raise UsageFault(
                 "bad_override",
-                f"the override of {canonical} names the unknown action {replacement}",
-                "correct `overrides`",
+                say("the override of {action} names the unknown action {other}", action=canonical, other=replacement),
+                say("correct `overrides`"),
             )
         return self.by_name[target]
 
@@ -72,9 +75,11 @@ class Catalogue:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Advice for a name that is none."""
+    """Advice for an unknown name."""
     near = difflib.get_close_matches(name, list(names), n=3, cutoff=0.6)
-    return f"did you mean {' or '.join(near)}?" if near else "`flageemonitor-run actions` lists every name"
+    if near:
+        return say("did you mean {names}?", names=one_of(near))
+    return say("`flageemonitor-run actions` lists every name")
 
 
 def build(actions: Iterable[Action]) -> Actions:

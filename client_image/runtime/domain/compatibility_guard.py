@@ -16,6 +16,7 @@ from packaging.version import Version
 from pydantic import Field
 
 from contracts.config import ActionName, Effect, Level, MatrixRow, Mode, Part, Text
+from contracts.text import say
 from runtime.domain.data_files import DataFault, read
 from runtime.domain.errors import UsageFault
 from runtime.domain.facts import Facts
@@ -25,11 +26,13 @@ _MODES: tuple[Mode, ...] = get_args(Mode)  # from loose to tight
 _RANK: Mapping[Level, int] = {"L1": 3, "L2": 2, "L3": 1}
 # How well a system is known, in the words that people read wherever a level is shown.
 LEVELS: Mapping[Level, str] = {
-    "L1": "production",
-    "L2": "restricted",
-    "L3": "best effort",
+    "L1": say("production"),
+    "L2": say("restricted"),
+    "L3": say("best effort"),
 }
-LEGEND = "Levels of systems: L1 production, seen in the field; L2 restricted, expected to work; L3 best effort, only looked at"
+LEGEND = say(
+    "Levels of systems: L1 production, seen in the field; L2 restricted, expected to work; L3 best effort, only looked at"
+)
 _LEADING_NUMBERS = re.compile(r"\s*v?([0-9]{1,9}(?:\.[0-9]{1,9}){0,5})(?![0-9])", re.ASCII)
 
 
@@ -60,9 +63,9 @@ def parse_minimums(text: str, where: str) -> Mapping[str, Level]:
 def check_minimums(minimums: Mapping[str, Level], canonical: Set[str], where: str) -> None:
     """Every action has a row and every row an action. Raises DataFault."""
     for name in sorted(minimums.keys() - canonical):
-        raise DataFault(where, f"actions.{name}", "unknown action")
+        raise DataFault(where, f"actions.{name}", say("unknown action"))
     for name in sorted(canonical - minimums.keys()):
-        raise DataFault(where, "actions", f"{name} has no level")
+        raise DataFault(where, "actions", say("{action} has no level", action=name))
 
 
 def lookup(rows: Iterable[MatrixRow], facts: Facts) -> Level | None:
@@ -83,12 +86,18 @@ def effective_mode(configured: Mode, requested: str | None, allow_loosening: boo
         return configured
     mode = next((mode for mode in _MODES if mode == requested.strip().lower()), None)
     if mode is None:
-        raise UsageFault("bad_compat_mode", f"unknown compatibility mode {requested}", f"one of {', '.join(_MODES)}")
+        raise UsageFault(
+            "bad_compat_mode",
+            say("unknown compatibility mode {mode}", mode=requested),
+            say("one of {modes}", modes=", ".join(_MODES)),
+        )
     if _MODES.index(mode) < _MODES.index(configured) and not allow_loosening:
         raise UsageFault(
             "compat_mode_loosened",
-            f"compatibility mode {mode} is looser than the configured {configured}",
-            "leave --compat-mode out, or set compatibility.allow_loosening in the network's configuration",
+            say(
+                "compatibility mode {mode} is looser than the configured {configured}", mode=mode, configured=configured
+            ),
+            say("leave --compat-mode out, or set compatibility.allow_loosening in the network's configuration"),
         )
     return mode
 
@@ -108,35 +117,41 @@ def decide(
         return Allow(), {**record, "decision": "not_checked"}
     refusal = _refusal(facts, level, required)
     if refusal is None:
-        return Allow(f"{_system(facts)} is {explained(level) if level else 'unknown'}"), {
-            **record,
-            "decision": "allowed",
-        }
+        known = explained(level) if level else say("unknown")
+        return Allow(say("{system} is {level}", system=_system(facts), level=known)), {**record, "decision": "allowed"}
     record |= {"reason": refusal.reason.value, "message": refusal.message}
     if mode == "warn":
-        return Allow(f"warning: {refusal.message}"), {**record, "decision": "warned"}
+        return Allow(say("warning: {message}", message=refusal.message)), {**record, "decision": "warned"}
     if effect == "read":
-        return Allow(f"only reads, so let through: {refusal.message}"), {**record, "decision": "read_allowed"}
+        note = say("only reads, so let through: {message}", message=refusal.message)
+        return Allow(note), {**record, "decision": "read_allowed"}
     return refusal, {**record, "decision": "blocked"}
 
 
 def explained(level: Level) -> str:
     """L2 (restricted)."""
-    return f"{level} ({LEVELS[level]})"
+    return say("{level} ({word})", level=level, word=LEVELS[level])
 
 
 def _refusal(facts: Facts, level: Level | None, required: Level) -> Deny | None:
     if level is None:
-        what = f"no compatibility row covers {_system(facts)}" if facts.distro else "its system was not recognised"
+        what = say("its system was not recognised")
+        if facts.distro:
+            what = say("no compatibility row covers {system}", system=_system(facts))
         return Deny(Outcome.BLOCKED, Reason.COMPAT_UNKNOWN, what)
     if _RANK[level] < _RANK[required]:
-        message = f"{_system(facts)} is {explained(level)}; this action needs {explained(required)}"
+        message = say(
+            "{system} is {level}; this action needs {required}",
+            system=_system(facts),
+            level=explained(level),
+            required=explained(required),
+        )
         return Deny(Outcome.BLOCKED, Reason.COMPAT_BELOW_MINIMUM, message)
     return None
 
 
 def _system(facts: Facts) -> str:
-    return " ".join(part for part in (facts.distro, facts.version, facts.arch) if part) or "unknown"
+    return " ".join(part for part in (facts.distro, facts.version, facts.arch) if part) or say("unknown")
 
 
 def _version(text: str) -> Version | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from contracts.action_check import Check, Finding, Level
 from contracts.config import Job, NetworkConfig
+from contracts.text import say
 from runtime.domain.catalogue import Catalogue
 from runtime.domain.errors import RunError
 from runtime.domain.pipeline import resolve
@@ -44,6 +45,7 @@ def _job_problems(config: NetworkConfig, known: Catalogue, job: Job, now: dt.dat
         resolve(request_of(job), config, known, agent_id="", now=now)
     except RunError as error:
         level: Level = "error" if job.enabled else "warning"
-        advice = f": {error.advice}" if error.reason == "no_target" else ""
-        text = f"{error.message}; this job is not started{advice}"
+        text = say("{message}; this job is not started", message=error.message)
+        if error.reason == "no_target":
+            text = say("{message}; this job is not started: {advice}", message=error.message, advice=error.advice)
         yield Finding(level, f"schedule.{job.id}", text, job=job.id, stops=True)

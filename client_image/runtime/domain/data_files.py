@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from contracts.bounded import MAX_DEPTH, Unreadable, require_bounds
 from contracts.document import problems_of
+from contracts.text import joined, say
 from runtime.domain.errors import RunError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -34,8 +35,8 @@ class DataFault(RunError):
     def __init__(self, where: str, key: str, problem: str) -> None:
         super().__init__(
             "bad_data_file",
-            f"{where}: {key}: {problem}" if key else f"{where}: {problem}",
-            "the file belongs to the image: correct it there, or go back to the previous image",
+            joined((where, key, problem) if key else (where, problem), ": "),
+            say("the file belongs to the image: correct it there, or go back to the previous image"),
         )
         self.where, self.key, self.problem = where, key, problem
 
@@ -73,7 +74,7 @@ def _parse(text: str, where: str) -> Any:
         raise DataFault(where, error.path, error.message) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         text = " ".join(str(error).replace('"<unicode string>", ', "").split())
-        raise DataFault(where, "", f"not readable as YAML: {text}") from None
+        raise DataFault(where, "", say("not readable as YAML: {cause}", cause=text)) from None
     return data
 
 
@@ -81,7 +82,9 @@ def _require_plain(text: str) -> None:
     """No references, where a few lines stand for millions, and no nesting that ends the process: libyaml composes by recursion in
     C, which no exception can stop."""
     if len(text) > _MAX_CHARACTERS:
-        raise Unreadable("too_large", f"{len(text)} characters; at most {_MAX_CHARACTERS} are read")
+        raise Unreadable(
+            "too_large", say("{count} characters; at most {most} are read", count=len(text), most=_MAX_CHARACTERS)
+        )
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -90,6 +93,11 @@ def _require_plain(text: str) -> None:
             depth -= 1
         line = event.start_mark.line + 1 if event.start_mark else "unknown"
         if depth > MAX_DEPTH:
-            raise Unreadable("too_deep", f"nested more than {MAX_DEPTH} levels deep, line {line}")
+            raise Unreadable(
+                "too_deep", say("nested more than {most} levels deep, line {line}", most=MAX_DEPTH, line=line)
+            )
         if isinstance(event, yaml.AliasEvent):
-            raise Unreadable("not_plain", f"a reference (*{event.anchor}), line {line}: write the values out")
+            raise Unreadable(
+                "not_plain",
+                say("a reference (*{anchor}), line {line}: write the values out", anchor=event.anchor, line=line),
+            )

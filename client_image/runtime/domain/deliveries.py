@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from contracts.text import plural
 from runtime.domain.action import Stage, StepKind
 from runtime.domain.model import Host
 
@@ -84,6 +85,11 @@ def delivery_of(stage: Stage, host: Host, action: str, run_id: str) -> Delivery:
 def stage_of(delivery: Delivery) -> Stage:
     """The stage that delivers it once more. Its steps carry no rows: what is sent are the parcels as they were kept."""
     rows = sum(parcel.rows for parcel in delivery.parcels)
-    text = f"{rows} rows again, which run {delivery.run_id} had sent without a receipt"
+    text = plural(
+        "{n} row again, which run {run} had sent without a receipt",
+        "{n} rows again, which run {run} had sent without a receipt",
+        rows,
+        run=delivery.run_id,
+    )
     steps = tuple(Deliver(parcel.name, parcel.sink, ()) for parcel in delivery.parcels)
     return Stage(delivery.stage, steps, confirm="receipt", watermark=delivery.watermark, summary=(text,))

@@ -10,9 +10,10 @@ same when the line to the store is cut.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum
 from typing import Any, Literal
 
+from contracts.text import joined, say
 from runtime.domain.action import Stage
 from runtime.domain.model import Host, Outcome, Reason
 from runtime.domain.subject_record import Ended
@@ -21,14 +22,16 @@ from runtime.domain.witnesses import Witness
 SILENCE_S = 15.0
 
 
-class Sign(StrEnum):
-    """What one question to an address came to. NOT_ASKED: a fault on our own side, which says nothing about the machine."""
+class Sign(Enum):
+    """What one question to an address came to. NOT_ASKED: a fault on our own side, which says nothing about the machine.
 
-    ECHO = "answers a ping"
-    ACCEPTED = "accepts connections"
-    REFUSED = "refuses connections"
-    SILENT = "is silent"
-    NOT_ASKED = "could not be asked"
+    The value says it for people."""
+
+    ECHO = say("answers a ping")
+    ACCEPTED = say("accepts connections")
+    REFUSED = say("refuses connections")
+    SILENT = say("is silent")
+    NOT_ASKED = say("could not be asked")
 
     @property
     def answers(self) -> bool:
@@ -66,29 +69,53 @@ class Departure:
 
 def departed(seen: Departure, host: Host, stage: Stage) -> Ended:
     """What the end of the wait means for the host."""
-    store = "its store" if host.store is None else f"store {host.store}"
-    unproven = f"{stage.name} was sent but not confirmed"
-    check = f"Check the line to {store}, then run test_endpoint_connection on {host.name}"
+    store = say("its store") if host.store is None else say("store {number}", number=host.store)
+    check = say("Check the line to {store}, then run test_endpoint_connection on {host}", store=store, host=host.name)
+    silent = f"{seen.silent_s:.0f}"
     if seen.state == "gone":
-        text = f"{stage.name} confirmed: silent for {seen.silent_s:.0f} s while {seen.vouched} {seen.vouched_sign}"
+        text = say(
+            "{stage} confirmed: silent for {seconds} s while {witness} {sign}",
+            stage=stage.name,
+            seconds=silent,
+            witness=str(seen.vouched),
+            sign=seen.vouched_sign.value if seen.vouched_sign else "",
+        )
         return Ended(Outcome.CHANGED, Reason.CONFIRMED, text, report=seen.report())
     if seen.state == "there":
-        text = (
-            f"{stage.name} was sent, but the machine is still on after {stage.settle:.0f} s: {host.address} {seen.sign}"
+        text = say(
+            "{stage} was sent, but the machine is still on after {seconds} s: {address} {sign}. "
+            "Something holds the shutdown up: look at the terminal",
+            stage=stage.name,
+            seconds=f"{stage.settle:.0f}",
+            address=host.address,
+            sign=seen.sign.value,
         )
-        text += ". Something holds the shutdown up: look at the terminal"
         return Ended(Outcome.FAILED, Reason.NOT_CONVERGED, text, seen.state, seen.report())
     if seen.state == "store_silent":
-        asked = ", ".join(map(str, seen.asked))
-        text = (
-            f"{unproven}: nothing of {store} answers any more, and a cut line looks the same (asked: {asked}). {check}"
+        text = say(
+            "{stage} was sent but not confirmed: nothing of {store} answers any more, and a cut line looks the same "
+            "(asked: {asked}). {check}",
+            stage=stage.name,
+            store=store,
+            asked=joined(map(str, seen.asked)),
+            check=check,
         )
     elif seen.state == "no_witness":
-        number = "<number>" if host.store is None else host.store
-        text = f"{unproven}: silent for {seen.silent_s:.0f} s, but the proxy knows nothing else of {store} to ask, and a cut line"
-        text += f" looks the same. Set stores.{number}.gateway in the configuration"
+        text = say(
+            "{stage} was sent but not confirmed: silent for {seconds} s, but the proxy knows nothing else of {store} to ask, "
+            "and a cut line looks the same. Set stores.{number}.gateway in the configuration",
+            stage=stage.name,
+            seconds=silent,
+            store=store,
+            number="<number>" if host.store is None else host.store,
+        )
     else:
-        text = f"{unproven}: a fault of the proxy's own machine kept it from asking {host.address}. {check}"
+        text = say(
+            "{stage} was sent but not confirmed: a fault of the proxy's own machine kept it from asking {address}. {check}",
+            stage=stage.name,
+            address=host.address,
+            check=check,
+        )
     return Ended(Outcome.UNKNOWN, Reason.CONNECTION_LOST, text, seen.state, seen.report())
 
 

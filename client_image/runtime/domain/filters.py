@@ -96,7 +96,7 @@ def read_tag(text: str) -> tuple[str, str]:
     """``name=value``; raises UsageFault."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
-        raise UsageFault("bad_tag", f"{text} is not tag=value", "for example --tag name=value")
+        raise UsageFault("bad_tag", say("{text} is not tag=value", text=text), say("for example --tag name=value"))
     return name.strip(), value
 
 
@@ -104,7 +104,9 @@ def _read_address(text: str) -> str:
     try:
         parse_address(text)
     except ValueError:
-        raise UsageFault("bad_address", f"{text} is not an IP address", "names go to --host") from None
+        raise UsageFault(
+            "bad_address", say("{text} is not an IP address", text=text), say("names go to --host")
+        ) from None
     return text
 
 

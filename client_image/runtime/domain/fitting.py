@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from contracts.text import all_of, say
+
 if TYPE_CHECKING:
     from runtime.domain.action import Action, Confirm, Stage, StepKind, Target
 
@@ -58,11 +60,24 @@ def misfit(action: Action, stage: Stage) -> str:
     """Why a stage must not be applied, whatever the gates say; empty when it fits its action and subject."""
     target, kinds = action.target, {step.kind for step in stage.steps}
     if action.effect == "read" and kinds != {"rows"}:
-        return f"{action.name} only reads, but asked to apply {stage.name}"
+        return say("{action} only reads, but asked to apply {stage}", action=action.name, stage=stage.name)
     if other := sorted(kinds - {*(action.steps or STEPS[target])}):
-        return f"{stage.name} has {' and '.join(other)} steps, which {action.name} does not declare for a {target}"
+        return say(
+            "{stage} has {kinds} steps, which {action} does not declare for a {target}",
+            stage=stage.name,
+            kinds=all_of(other),
+            action=action.name,
+            target=target,
+        )
     if stage.confirm not in CONFIRMS[target]:
-        return f"{stage.name} asks for a {stage.confirm}, which no {target} gives"
+        return say(
+            "{stage} asks for a {proof}, which no {target} gives", stage=stage.name, proof=stage.confirm, target=target
+        )
     if stage.confirm not in (action.confirms or CONFIRMS[target][:1]):
-        return f"{stage.name} is confirmed by {stage.confirm}, which {action.name} does not declare in `confirms`"
+        return say(
+            "{stage} is confirmed by {proof}, which {action} does not declare in `confirms`",
+            stage=stage.name,
+            proof=stage.confirm,
+            action=action.name,
+        )
     return ""

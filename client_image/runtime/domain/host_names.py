@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from contracts.text import all_of, say
 from runtime.domain.errors import UsageFault
 
 
@@ -39,13 +40,20 @@ class Names:
         visible = self.visible.get(key, frozenset()) - technical
         found = [*sorted(technical), *sorted(visible)]
         if len(found) > 1:
-            how = [f"the technical name of {name}" for name in sorted(technical)]
-            how += [f"the visible name of {name}" for name in sorted(visible)]
+            how = [say("the technical name of {host}", host=name) for name in sorted(technical)]
+            how += [say("the visible name of {host}", host=name) for name in sorted(visible)]
             raise UsageFault(
                 "ambiguous_name",
-                f"{text} means {len(found)} hosts: it is {' and '.join(how)}. Nothing was touched.",
-                "name the host by --ip, or by a technical name that no other host has as its visible name; "
-                "or correct the visible name in the inventory",
+                say(
+                    "{text} means {count} hosts: it is {how}. Nothing was touched.",
+                    text=text,
+                    count=len(found),
+                    how=all_of(how),
+                ),
+                say(
+                    "name the host by --ip, or by a technical name that no other host has as its visible name; "
+                    "or correct the visible name in the inventory"
+                ),
             )
         return found[0] if found else None
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from contracts.text import all_of, joined, say
 from runtime.domain.facts import Facts
 from runtime.domain.model import Host
 from runtime.domain.names import RoleWords, parse_name
@@ -110,7 +111,7 @@ class Finding:
 
     @property
     def text(self) -> str:
-        return f"{self.what} {self.advice}".strip()
+        return _together(self.what, self.advice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +124,9 @@ class EntryIndex:
 
     def spelled(self, names: Iterable[str]) -> str:
         """A few names as the inventory writes them."""
-        shown = [self.named[name].name if name in self.named else name for name in names]
-        return ", ".join(shown[:FEW]) + (" and others" if len(shown) > FEW else "")
+        spelled = [self.named[name].name if name in self.named else name for name in names]
+        few = ", ".join(spelled[:FEW])
+        return say("{names} and others", names=few) if len(spelled) > FEW else few
 
     def aliases(self, host: Host) -> frozenset[str]:
         """Names of every entry that leads to the same machine, the host's own included."""
@@ -166,8 +168,9 @@ def claim_of(facts: Facts) -> Claim:
 
 def evidence(host: Host, claim: Claim, around: EntryIndex, words: RoleWords) -> tuple[Evidence, ...]:
     """Which entries the machine's host name and its point of sale name. What fits no entry is no evidence."""
+    hostname = say("host name {name}", name=claim.hostname)
     found = (
-        Evidence("hostname", f"host name {claim.hostname}", _by_hostname(host, claim.hostname, around, words)),
+        Evidence("hostname", hostname, _by_hostname(host, claim.hostname, around, words)),
         Evidence("point of sale", _numbers(claim), _by_number(claim, around)),
     )
     return tuple(one for one in found if one.entries)
@@ -209,14 +212,17 @@ def judge(
     shared = _shared(kin, around)
     proofs = [one for one in counted if not (one.source == "hostname" and kin.namesakes)]
     if by_id or (proofs and not kin.rivals):
-        said = " and ".join(one.text for one in counted)
-        text = f"{shared} Only {host.name} fits the machine's {said}. {change}".strip()
-        return Finding(True, "changed" if change else "" if kin.settled else "shared_key", text)
+        said = all_of([one.text for one in counted])
+        only = say("Only {host} fits the machine's {said}.", host=host.name, said=said)
+        kind: Kind = "changed" if change else "" if kin.settled else "shared_key"
+        return Finding(True, kind, _together(shared, only, change))
     if kin.settled is None:
         return _fits_none_or_several(host, claim, kin, around)
     if change:  # nothing but the machine's own words could tell it from its clones, and these are not what they were
-        return Finding(False, "not_as_before", f"{shared} {change} It may be another machine.", _rekey(host))
-    return Finding(True, "", f"{shared} {kin.settled.by} accepted that on {kin.settled.at:%Y-%m-%d}.")
+        what = _together(shared, change, say("It may be another machine."))
+        return Finding(False, "not_as_before", what, _rekey(host))
+    accepted = say("{who} accepted that on {date}.", who=kin.settled.by, date=f"{kin.settled.at:%Y-%m-%d}")
+    return Finding(True, "", _together(shared, accepted))
 
 
 def note_of(finding: Finding, before: Note | None) -> Note | None:
@@ -229,23 +235,30 @@ def note_of(finding: Finding, before: Note | None) -> Note | None:
 def _says_another(
     host: Host, claim: Claim, one: Evidence, kin: Kin, change: str, around: EntryIndex, known: tuple[Evidence, ...]
 ) -> Finding:
-    names = around.spelled(sorted(one.entries))
-    text = f"The machine at {host.address} says that it is {names} ({one.text}), not {host.name}."
-    correct = "correct the inventory, or what the machine says of itself."
+    text = say(
+        "The machine at {address} says that it is {names} ({evidence}), not {host}.",
+        address=host.address,
+        names=around.spelled(sorted(one.entries)),
+        evidence=one.text,
+        host=host.name,
+    )
     same_place = bool(one.entries & around.aliases(host))
     recognised = any(before.entries & around.own(host) and not before.entries & one.entries for before in known)
     if not (kin.same_key or change) and (recognised or _let_pass(claim, one, kin, same_place=same_place)):
-        return Finding(True, "another_host", f"{text} No other host is known to have its key.", correct.capitalize())
-    advice = f"Make sure which machine has this address; then {correct}"
+        what = _together(text, say("No other host is known to have its key."))
+        advice = say("Correct the inventory, or what the machine says of itself.")
+        return Finding(True, "another_host", what, advice)
+    advice = say(
+        "Make sure which machine has this address; then correct the inventory, or what the machine says of itself."
+    )
     if kin.same_key:
-        return Finding(False, "another_host", f"{text} {_shared(kin, around)}", advice)
+        return Finding(False, "another_host", _together(text, _shared(kin, around)), advice)
     if same_place:
-        return Finding(
-            False, "another_host", f"{text} Both have this address in the inventory. {change}".strip(), advice
-        )
-    why = change or f"It was never recognised as {host.name}, so its host key proves nothing."
-    accept = f"If it is the right one: flageemonitor-run hosts settle --key {kin.fingerprint}"
-    return Finding(False, "another_host", f"{text} {why}", f"{advice} {accept}")
+        both = say("Both have this address in the inventory.")
+        return Finding(False, "another_host", _together(text, both, change), advice)
+    why = change or say("It was never recognised as {host}, so its host key proves nothing.", host=host.name)
+    accept = say("If it is the right one: flageemonitor-run hosts settle --key {key}", key=kin.fingerprint)
+    return Finding(False, "another_host", _together(text, why), _together(advice, accept))
 
 
 def _let_pass(claim: Claim, one: Evidence, kin: Kin, *, same_place: bool) -> bool:
@@ -263,48 +276,64 @@ def _let_pass(claim: Claim, one: Evidence, kin: Kin, *, same_place: bool) -> boo
 
 
 def _rekey(host: Host) -> str:
-    return f"If it was renamed or installed again on purpose: flageemonitor-run hosts rekey {host.name}"
+    return say("If it was renamed or installed again on purpose: flageemonitor-run hosts rekey {host}", host=host.name)
 
 
 def _fits_none_or_several(host: Host, claim: Claim, kin: Kin, around: EntryIndex) -> Finding:
-    said = (
-        f"host name {claim.hostname}" if claim.hostname else "no host name",
-        f"machine id {claim.machine_id[:8]}…" if claim.machine_id else "no machine id",
+    parts = (
+        say("host name {name}", name=claim.hostname) if claim.hostname else say("no host name"),
+        say("machine id {id}…", id=claim.machine_id[:8]) if claim.machine_id else say("no machine id"),
         _numbers(claim),
     )
+    said = joined(filter(None, parts))
     also = kin.rivals or kin.namesakes or kin.same_machine_id or kin.id_seen_at
-    fits = f"fits {around.spelled(also)} as well" if also else "fits no single host of the inventory"
-    text = f"{_shared(kin, around)} What this machine says of itself ({', '.join(filter(None, said))}) {fits}."
-    again = (
-        "If addresses were just corrected, log in to these hosts again: flageemonitor-run test_endpoint_connection. "
+    own_keys = say("Give every terminal its own host key or host name.")
+    cloned = say("If they were cloned from one image: flageemonitor-run hosts settle --key {key}", key=kin.fingerprint)
+    if not also:
+        fits = say("What this machine says of itself ({said}) fits no single host of the inventory.", said=said)
+        return Finding(False, "shared_key", _together(_shared(kin, around), fits), _together(own_keys, cloned))
+    fits = say(
+        "What this machine says of itself ({said}) fits {others} as well.", said=said, others=around.spelled(also)
     )
-    advice = f"{again if also else ''}Give every terminal its own host key or host name. {_settle(kin)}"
-    return Finding(False, "shared_key", text, advice)
+    again = say(
+        "If addresses were just corrected, log in to these hosts again: flageemonitor-run test_endpoint_connection."
+    )
+    return Finding(False, "shared_key", _together(_shared(kin, around), fits), _together(again, own_keys, cloned))
 
 
 def _shared(kin: Kin, around: EntryIndex) -> str:
-    return f"The host key {kin.fingerprint} is also that of {around.spelled(kin.same_key)}."
+    names = around.spelled(kin.same_key)
+    return say("The host key {key} is also that of {hosts}.", key=kin.fingerprint, hosts=names)
 
 
-def _settle(kin: Kin) -> str:
-    return f"If they were cloned from one image: flageemonitor-run hosts settle --key {kin.fingerprint}"
+def _together(*sentences: str) -> str:
+    """Those that say something, one after the other."""
+    return joined(filter(None, sentences), " ")
 
 
 def _change(before: Claim | None, now: Claim) -> str:
     """What a machine says differently than the last time, as a sentence. A word that is missing says nothing."""
     if before is None:
         return ""
-    parts = [
-        f"the {what} was {old} and is {new}"
-        for what, old, new in (
-            ("host name", before.hostname, now.hostname),
-            ("machine id", before.machine_id, now.machine_id),
-            ("store number of its point of sale", before.store, now.store),
-            ("terminal number of its point of sale", before.terminal, now.terminal),
+    parts = []
+    if _differs(before.hostname, now.hostname):
+        parts.append(say("the host name was {old} and is {new}", old=before.hostname, new=now.hostname))
+    if _differs(before.machine_id, now.machine_id):
+        parts.append(say("the machine id was {old} and is {new}", old=before.machine_id, new=now.machine_id))
+    if _differs(before.store, now.store):
+        text = say("the store number of its point of sale was {old} and is {new}", old=before.store, new=now.store)
+        parts.append(text)
+    if _differs(before.terminal, now.terminal):
+        text = say(
+            "the terminal number of its point of sale was {old} and is {new}", old=before.terminal, new=now.terminal
         )
-        if old not in ("", None) and new not in ("", None) and old != new
-    ]
-    return f"Behind the same host key {' and '.join(parts)}." if parts else ""
+        parts.append(text)
+    return say("Behind the same host key {changes}.", changes=all_of(parts)) if parts else ""
+
+
+def _differs(old: str | int | None, new: str | int | None) -> bool:
+    """Of two words that both say something."""
+    return old not in ("", None) and new not in ("", None) and old != new
 
 
 def _by_hostname(host: Host, hostname: str, around: EntryIndex, words: RoleWords) -> frozenset[str]:
@@ -334,8 +363,13 @@ def _by_number(claim: Claim, around: EntryIndex) -> frozenset[str]:
 def _numbers(claim: Claim) -> str:
     if claim.terminal is None:
         return ""
-    store = "" if claim.store is None else f"store {claim.store} "
-    return f"{store}terminal {claim.terminal} in the settings of its point of sale"
+    if claim.store is None:
+        return say("terminal {terminal} in the settings of its point of sale", terminal=claim.terminal)
+    return say(
+        "store {store} terminal {terminal} in the settings of its point of sale",
+        store=claim.store,
+        terminal=claim.terminal,
+    )
 
 
 def _by_machine_id(host: Host, claim: Claim, kin: Kin) -> tuple[Evidence, ...]:
@@ -348,5 +382,5 @@ def _by_machine_id(host: Host, claim: Claim, kin: Kin) -> tuple[Evidence, ...]:
         owner = "" if kin.same_machine_id or kin.id_seen_at else host.name.lower()
     elif len(kin.same_machine_id) == 1:
         owner = kin.same_machine_id[0]
-    text = f"machine id {claim.machine_id[:8]}…"
+    text = say("machine id {id}…", id=claim.machine_id[:8])
     return (Evidence("machine id", text, frozenset({owner})),) if owner else ()

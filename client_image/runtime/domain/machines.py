@@ -23,6 +23,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from contracts.address import parse_address
+from contracts.text import say
 from runtime.domain.model import Host, Listing, Machine
 from runtime.domain.names import host_key
 
@@ -81,11 +82,12 @@ def same_as(host: Host, other: Host) -> str:
     theirs = {*_reached(other), *_beside(other)}
     both = next((text for text in (*_reached(host), *_beside(host)) if text in theirs), "")
     if both:
-        kind = "address" if is_address(both) else "name"
-        return f"the same machine as {other.name} (both have the {kind} {both})"
+        if is_address(both):
+            return say("the same machine as {host} (both have the address {address})", host=other.name, address=both)
+        return say("the same machine as {host} (both have the name {name})", host=other.name, name=both)
     if host_key(host.name) == host_key(other.name):
-        return f"the same machine as {other.name} (one name)"
-    return f"the same machine as {other.name} (through what both share with other entries)"
+        return say("the same machine as {host} (one name)", host=other.name)
+    return say("the same machine as {host} (through what both share with other entries)", host=other.name)
 
 
 def _machines(entries: Sequence[Host]) -> dict[int, Machine]:

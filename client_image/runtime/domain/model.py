@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from contracts.config import Credential, Effect, Role
+from contracts.text import joined, plural, say
 
 __all__ = ["Credential", "Effect", "Role"]
 
@@ -87,10 +88,10 @@ class Reason(StrEnum):
 
 # Why an entry of the inventory is not for runs, in words; see Host.left_out.
 LEFT_OUT: Mapping[str, str] = {
-    "disabled": "disabled in the inventory",
-    "template": "linked to an excluded template",
-    "network": "of another network by its name",
-    "group": "in none of this network's host groups",
+    "disabled": say("disabled in the inventory"),
+    "template": say("linked to an excluded template"),
+    "network": say("of another network by its name"),
+    "group": say("in none of this network's host groups"),
 }
 LeftOut = Literal["", "disabled", "template", "network", "group"]
 
@@ -257,12 +258,21 @@ class Missing:
 
     def __str__(self) -> str:
         if self.left_out:
-            return f"{self.option} {self.value} ({LEFT_OUT.get(self.left_out, self.left_out)})"
+            why = LEFT_OUT.get(self.left_out, self.left_out)
+            return say("{option} {value} ({why})", option=self.option, value=self.value, why=why)
         if self.matches:
-            hosts = "1 host" if self.matches == 1 else f"{self.matches} hosts"
-            return f"{self.option} {self.value} (matches {hosts}, but not together with the other filters)"
-        near = f" (near: {', '.join(self.near)})" if self.near else ""
-        return f"{self.option} {self.value}{near}"
+            return plural(
+                "{option} {value} (matches {n} host, but not together with the other filters)",
+                "{option} {value} (matches {n} hosts, but not together with the other filters)",
+                self.matches,
+                option=self.option,
+                value=self.value,
+            )
+        if self.near:
+            return say(
+                "{option} {value} (near: {names})", option=self.option, value=self.value, names=joined(self.near)
+            )
+        return f"{self.option} {self.value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +284,7 @@ class Change:
     after: str
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.before} -> {self.after}"
+        return say("{name}: {before} -> {after}", name=self.name, before=self.before, after=self.after)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import get_args
 
 from contracts.config import Role
+from contracts.text import say
 from runtime.domain.errors import UsageFault
 from runtime.domain.model import NamedTerminal
 
@@ -128,12 +129,22 @@ def role_of(
 
 def parse_store(text: str) -> int:
     """``LOJA001``, ``001`` or ``1``; raises UsageFault."""
-    return int(_matched(_STORE, text, "bad_store", "a store", "LOJA001, 001 or 1")[1])
+    return int(
+        _matched(
+            _STORE, text, "bad_store", say("{text} is not a store", text=text), say("write it as LOJA001, 001 or 1")
+        )[1]
+    )
 
 
 def parse_terminal(text: str) -> int | NamedTerminal:
     """``PDV201``, ``SELF01`` or ``201``; raises UsageFault."""
-    match = _matched(_TERMINAL, text, "bad_terminal", "a terminal", "PDV201, SELF01 or 201")
+    match = _matched(
+        _TERMINAL,
+        text,
+        "bad_terminal",
+        say("{text} is not a terminal", text=text),
+        say("write it as PDV201, SELF01 or 201"),
+    )
     number = int(match["number"])
     return NamedTerminal(match["word"].upper(), number) if match["word"] else number
 
@@ -146,10 +157,10 @@ def carries(name: str, word: str, role: Role) -> bool:
     return word in (said & {"PDV", "SELF"} or {"SELF" if role == "self_checkout" else "PDV"})
 
 
-def _matched(pattern: re.Pattern[str], text: str, reason: str, what: str, forms: str) -> re.Match[str]:
+def _matched(pattern: re.Pattern[str], text: str, reason: str, message: str, advice: str) -> re.Match[str]:
     match = pattern.fullmatch(text.strip())
     if match is None:
-        raise UsageFault(reason, f"{text} is not {what}", f"write it as {forms}")
+        raise UsageFault(reason, message, advice)
     return match
 
 

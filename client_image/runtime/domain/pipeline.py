@@ -19,6 +19,7 @@ from contracts.config import ActionSettings, Effect, Level, Mode, NetworkConfig
 from contracts.document import problems_of
 from contracts.ids import correlation_id, uuid7
 from contracts.secret import Secret
+from contracts.text import joined, one_of, say
 from runtime.domain import compatibility_guard
 from runtime.domain.action import Action, Params, Target, secrets_of
 from runtime.domain.catalogue import Catalogue
@@ -27,8 +28,8 @@ from runtime.domain.errors import UsageFault
 from runtime.domain.model import RunInfo, Selector
 
 TARGETS: Mapping[bool, str] = {
-    False: "name them (--loja, --host, --ip, --group, --tag), or give --all for every host of the network",
-    True: "name them in the job's `selector` (stores, hosts, addresses, groups, tags), or say `all: true` there",
+    False: say("name them (--loja, --host, --ip, --group, --tag), or give --all for every host of the network"),
+    True: say("name them in the job's `selector` (stores, hosts, addresses, groups, tags), or say `all: true` there"),
 }
 
 
@@ -134,8 +135,8 @@ def require_network(asked: str | None, config: NetworkConfig) -> None:
     if asked is not None and asked.lower() != config.network.lower():
         raise UsageFault(
             "other_network",
-            f"this proxy serves the network {config.network}, not {asked}",
-            "run it on the proxy of that network, or leave --rede out",
+            say("this proxy serves the network {network}, not {asked}", network=config.network, asked=asked),
+            say("run it on the proxy of that network, or leave --rede out"),
         )
 
 
@@ -143,8 +144,11 @@ def known_provider(asked: str | None, known: Catalogue) -> str | None:
     """The provider's id, however it was written. Raises UsageFault for one that nobody knows."""
     provider = asked.lower() if asked is not None else None
     if provider is not None and provider not in known.providers:
-        known_ones = ", ".join(sorted(known.providers))
-        raise UsageFault("unknown_provider", f"unknown provider {asked}", f"known: {known_ones}")
+        raise UsageFault(
+            "unknown_provider",
+            say("unknown provider {provider}", provider=asked),
+            say("known: {providers}", providers=", ".join(sorted(known.providers))),
+        )
     return provider
 
 
@@ -154,11 +158,12 @@ def require_target(plan: RunPlan) -> None:
     effect, selector = plan.effect, plan.info.selector
     if selector.explicit_for(effect):
         return
-    does = "disrupts terminals" if effect == "disrupt" else "changes terminals"
-    text = f"{plan.info.action} {does} and needs explicit targets"
+    text = say("{action} changes terminals and needs explicit targets", action=plan.info.action)
+    if effect == "disrupt":
+        text = say("{action} disrupts terminals and needs explicit targets", action=plan.info.action)
     if selector.terminals:
         asked = ", ".join(f"--pdv {one}" for one in selector.terminals)
-        text += f": {asked} alone is a terminal of every store"
+        text = say("{refusal}: {asked} alone is a terminal of every store", refusal=text, asked=asked)
     raise UsageFault("no_target", text, TARGETS[plan.info.scheduled])
 
 
@@ -169,7 +174,9 @@ def named(known: Catalogue, name: str, provider: str | None) -> Action:
     meanings = {one.actions[own] for one in chosen if own in one.actions}
     if len(meanings) > 1 and own not in known.actions.names:
         raise UsageFault(
-            "ambiguous_action", f"{name} means {' or '.join(sorted(meanings))}", "say whose with --provider"
+            "ambiguous_action",
+            say("{name} means {actions}", name=name, actions=one_of(sorted(meanings))),
+            say("say whose with --provider"),
         )
     external = {spelled: canonical for one in chosen for spelled, canonical in one.actions.items()}
     return known.actions.resolve(name, external)
@@ -184,8 +191,18 @@ def _bind_for(provider: str, default: Binding, request: Request, config: Network
     try:
         return _bind(action, request, config, known)
     except UsageFault as fault:
-        text = f"for provider {provider}, `overrides` replaces {asked.name} by {action.name}: {fault.message}"
-        advice = f"{fault.advice}; or leave provider {provider} out (--provider names another), or correct `overrides`"
+        text = say(
+            "for provider {provider}, `overrides` replaces {asked} by {action}: {problem}",
+            provider=provider,
+            asked=asked.name,
+            action=action.name,
+            problem=fault.message,
+        )
+        advice = say(
+            "{advice}; or leave provider {provider} out (--provider names another), or correct `overrides`",
+            advice=fault.advice,
+            provider=provider,
+        )
         raise UsageFault(fault.reason, text, advice) from None
 
 
@@ -196,9 +213,15 @@ def overridden(asked: Action, provider: str, config: NetworkConfig, known: Catal
     action = known.actions.override(asked.name, replacement)
     require_no_stronger(provider, asked, action)
     if action.target != asked.target:
-        kinds = f"is on a {action.target} instead of a {asked.target}"
-        text = f"for provider {provider}, {action.name} replaces {asked.name}, but {kinds}"
-        raise UsageFault("bad_override", text, "correct `overrides`")
+        text = say(
+            "for provider {provider}, {action} replaces {asked}, but is on a {target} instead of a {expected}",
+            provider=provider,
+            action=action.name,
+            asked=asked.name,
+            target=action.target,
+            expected=asked.target,
+        )
+        raise UsageFault("bad_override", text, say("correct `overrides`"))
     return action
 
 
@@ -206,15 +229,15 @@ def _bind(action: Action, request: Request, config: NetworkConfig, known: Catalo
     if not action.available:
         raise UsageFault(
             "not_available",
-            f"{action.name} is not available in this version",
-            "`flageemonitor-run actions` shows what is; a newer image may carry it",
+            say("{action} is not available in this version", action=action.name),
+            say("`flageemonitor-run actions` shows what is; a newer image may carry it"),
         )
     settings = settings_of(action, config, known.names())
     if settings is not None and not settings.enabled:
         raise UsageFault(
             "action_disabled",
-            f"{action.name} is switched off for the network {config.network}",
-            f"set actions.{action.name}.enabled in its configuration",
+            say("{action} is switched off for the network {network}", action=action.name, network=config.network),
+            say("set actions.{action}.enabled in its configuration", action=action.name),
         )
     given = {name: _value(value) for name, value in request.params.items()}
     if not request.origin.startswith("schedule:"):
@@ -223,11 +246,11 @@ def _bind(action: Action, request: Request, config: NetworkConfig, known: Catalo
     try:
         params = action.params.model_validate(values)
     except ValidationError as error:
-        known_names = ", ".join(sorted(action.params.model_fields)) or "none"
+        names = ", ".join(sorted(action.params.model_fields)) or say("none")
         raise UsageFault(
             "bad_parameter",
-            f"{action.name}: {'; '.join(map(str, problems_of(error)))}",
-            f"parameters of this action: {known_names}",
+            joined((action.name, joined(map(str, problems_of(error)), "; ")), ": "),
+            say("parameters of this action: {names}", names=names),
         ) from None
     return Binding(action, params, known.minimums[action.name])
 
@@ -238,8 +261,11 @@ def _refuse_plain_secrets(action: Action, given: Mapping[str, Any]) -> None:
         if not isinstance(given[name], Secret):
             raise UsageFault(
                 "secret_in_arguments",
-                f"{name} is a secret, and a command line is seen by others. Nothing was started",
-                f"--param {name}=@FILE reads a file, --param {name}=@- standard input; replace the secret that was typed",
+                say("{name} is a secret, and a command line is seen by others. Nothing was started", name=name),
+                say(
+                    "--param {name}=@FILE reads a file, --param {name}=@- standard input; replace the secret that was typed",
+                    name=name,
+                ),
             )
 
 

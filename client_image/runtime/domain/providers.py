@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from contracts.config import ActionName, Identifier, Part, Percent, ProviderId, Role, Text
+from contracts.text import say
 from contracts.visible import quoted
 from runtime.domain.data_files import DataFault, read
 
@@ -22,7 +23,7 @@ DEFAULT = "arius"
 def _inside(path: str) -> str:
     parts = PurePosixPath(path)
     if not path or parts.is_absolute() or ".." in parts.parts:
-        raise ValueError("a path inside the provider's own folder is expected")
+        raise ValueError(say("a path inside the provider's own folder is expected"))
     return path
 
 
@@ -68,7 +69,7 @@ def check_names(provider: Provider, names: Mapping[str, str], where: str) -> Non
     for external, canonical in provider.actions.items():
         _canonical(canonical, names, where, f"actions.{external}")
         if names.get(external, canonical) != canonical:
-            raise DataFault(where, f"actions.{external}", f"is already a name of {names[external]}")
+            raise DataFault(where, f"actions.{external}", say("is already a name of {action}", action=names[external]))
     for replaced, replacement in provider.overrides.items():
         _canonical(replaced, names, where, f"overrides.{replaced}")
         _canonical(replacement, names, where, f"overrides.{replaced}")
@@ -82,6 +83,7 @@ def provider_of(tags: Iterable[tuple[str, str]], configured: str) -> str:
 
 def _canonical(name: str, names: Mapping[str, str], where: str, key: str) -> None:
     if name not in names:
-        raise DataFault(where, key, f"unknown action {quoted(name)}")
+        raise DataFault(where, key, say("unknown action {action}", action=quoted(name)))
     if names[name] != name:
-        raise DataFault(where, key, f"{quoted(name)} is an alias; write {quoted(names[name])}")
+        text = say("{alias} is an alias; write {action}", alias=quoted(name), action=quoted(names[name]))
+        raise DataFault(where, key, text)

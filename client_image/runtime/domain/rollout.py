@@ -10,6 +10,7 @@ import hashlib
 from decimal import Decimal
 
 from contracts.config import Rollout
+from contracts.text import joined, say
 from runtime.domain.listed import listed_as
 from runtime.domain.machines import same_as
 from runtime.domain.model import Allow, Deny, Host, Outcome, Reason, Verdict
@@ -52,14 +53,20 @@ def decide(rollout: Rollout, provider: str, host: Host) -> Verdict:
     if isinstance(denied := never(rollout, provider, host), Deny):
         return denied
     if rollout.pilot and host_key(host.name) in _keys(rollout.pilot):
-        return Allow(f"pilot host of {provider}'s rollout")
+        return Allow(say("pilot host of {provider}'s rollout", provider=provider))
     percent = Decimal(0) if rollout.percent is None else rollout.percent
     share = basis_points(percent)
     drawn = bucket(provider if rollout.salt is None else rollout.salt, host.identity)
-    place = f"{provider} is rolled out to {percent} %: bucket {drawn} of {BUCKETS}"
+    place = say(
+        "{provider} is rolled out to {percent} %: bucket {bucket} of {buckets}",
+        provider=provider,
+        percent=percent,
+        bucket=drawn,
+        buckets=BUCKETS,
+    )
     if drawn < share:
-        return Allow(f"{place} is below {share}")
-    return _out(f"{place} is not below {share}")
+        return Allow(say("{bucket} is below {share}", bucket=place, share=share))
+    return _out(say("{bucket} is not below {share}", bucket=place, share=share))
 
 
 def never(rollout: Rollout, provider: str, host: Host) -> Verdict:
@@ -67,8 +74,8 @@ def never(rollout: Rollout, provider: str, host: Host) -> Verdict:
     entry = listed_as(host, rollout.never)
     if entry is None:
         return Allow()
-    text = f"on the never list of {provider}'s rollout"
-    return _out(text if entry == host else f"{same_as(host, entry)}, {text}")
+    text = say("on the never list of {provider}'s rollout", provider=provider)
+    return _out(text if entry == host else joined((same_as(host, entry), text)))
 
 
 def _out(message: str) -> Deny:

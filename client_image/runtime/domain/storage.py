@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from contracts.text import say
 from runtime.domain.facts import Storage
 
 _DISK = frozenset(
@@ -44,32 +45,43 @@ def storage_of(lines: Sequence[str]) -> Storage | None:
     mount = _holding("/etc", lines)
     if mount is None:
         return None
-    lasting, seen = _lasting(mount, lines)
+    lasting, why = _lasting(mount, lines)
     read_only = "ro" in mount.options or mount.kind in _IMAGE
-    why = f"{mount.place} ({mount.device}, {mount.kind}) {_state(mount)}" if read_only else f"{mount.place} is {seen}"
+    if read_only:
+        why = _read_only(mount)
     return Storage(mount.place, mount.kind, mount.device, read_only, lasting, why)
 
 
-def _state(mount: _Mount) -> str:
+def _read_only(mount: _Mount) -> str:
     """ext's own option says what a read-only mount most likely means."""
-    cause = mount.option("errors")
-    return "is mounted read-only" + (", as it is after a disk error: see dmesg" if cause == "remount-ro" else "")
+    if mount.option("errors") == "remount-ro":
+        return say(
+            "{place} ({device}, {kind}) is mounted read-only, as it is after a disk error: see dmesg",
+            place=mount.place,
+            device=mount.device,
+            kind=mount.kind,
+        )
+    return say(
+        "{place} ({device}, {kind}) is mounted read-only", place=mount.place, device=mount.device, kind=mount.kind
+    )
 
 
 def _lasting(mount: _Mount, lines: Sequence[str]) -> tuple[bool | None, str]:
-    """And what was seen, as the end of a sentence about the mount's place."""
-    if mount.kind in _MEMORY:
-        return False, f"kept in memory ({mount.kind})"
-    if mount.kind in _IMAGE:
-        return None, f"an image ({mount.kind})"
-    if mount.kind in _LAYERS:
+    """And what was seen, as a sentence."""
+    place, kind = mount.place, mount.kind
+    if kind in _MEMORY:
+        return False, say("{place} is kept in memory ({kind})", place=place, kind=kind)
+    if kind in _IMAGE:
+        return None, say("{place} is an image ({kind})", place=place, kind=kind)
+    if kind in _LAYERS:
         upper = mount.option("upperdir")
         under = _holding(upper, lines, without=mount.number) if upper else None
         # The mount that holds the layer may be out of sight: it was made before the root was.
         if under is not None and under.place != "/" and under.kind in _DISK:
-            return True, f"a layer on {under.device}"
-        return False, f"a layer over another file system ({mount.kind})"
-    return (True if mount.kind in _DISK else None), f"on {mount.device} ({mount.kind})"
+            return True, say("{place} is a layer on {device}", place=place, device=under.device)
+        return False, say("{place} is a layer over another file system ({kind})", place=place, kind=kind)
+    text = say("{place} is on {device} ({kind})", place=place, device=mount.device, kind=kind)
+    return (True if kind in _DISK else None), text
 
 
 def _holding(path: str, lines: Sequence[str], without: int = -1) -> _Mount | None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from contracts.text import all_of, joined, say
 from runtime.domain.model import Allow, Change, Deny, GateRecord, Outcome, Reason, StageRecord, StepRecord, Verdict
 
 if TYPE_CHECKING:
@@ -85,18 +86,20 @@ class SubjectRecord:
         """What is known of the last stage, in words that are true at any moment."""
         last = self.stages[-1] if self.stages else None
         if last is None:
-            return "nothing was changed"
-        return {
-            "sent": f"{last.name} was sent but not finished",
-            "applied": f"{last.name} was applied but not confirmed",
-            "failed": f"{last.name} failed",
-        }.get(last.state, "the rest was not begun")
+            return say("nothing was changed")
+        if last.state == "sent":
+            return say("{stage} was sent but not finished", stage=last.name)
+        if last.state == "applied":
+            return say("{stage} was applied but not confirmed", stage=last.name)
+        return say("{stage} failed", stage=last.name) if last.state == "failed" else say("the rest was not begun")
 
     def lasting(self) -> str:
         """How long the changes last, where that is not for ever. A power-off needs no disk; a file that is written to memory is
         gone at the next boot."""
         storage = self.facts.storage if self.facts is not None and self.writes else None
-        return f"only until the next boot: {storage.why}" if storage is not None and storage.lasting is False else ""
+        if storage is None or storage.lasting is not False:
+            return ""
+        return say("only until the next boot: {why}", why=storage.why)
 
     def completed(self, ended: Ended) -> Ended:
         """The end with what came before it: stages that were confirmed stay so, and a change that does not last says so.
@@ -104,18 +107,35 @@ class SubjectRecord:
         A subject that was changed and then left half-way is not "skipped" or "blocked": somebody should look at it.
         """
         if self.warning and ended.reason is not Reason.HOST_IDENTITY_UNCLEAR:
-            before = f"{ended.message.rstrip('. ')}. " if ended.message else ""
-            ended = replace(ended, message=f"{before}Identity: {self.warning}")
+            ended = replace(ended, message=_with_identity(ended.message, self.warning))
         limit = self.lasting()
         if ended.outcome in (Outcome.CHANGED, Outcome.WOULD_CHANGE):
-            return replace(ended, message=f"{ended.message}; {limit}") if limit else ended
-        kept = f" ({limit})" if limit else ""
-        before = f"{' and '.join(self.confirmed)} confirmed{kept}; " if self.confirmed else ""
-        begun = f"{self.so_far()}: " if self.unconfirmed and self.unconfirmed not in ended.message else ""
+            return replace(ended, message=joined((ended.message, limit), "; ")) if limit else ended
+        before = self._confirmed(limit)
+        begun = self.so_far() if self.unconfirmed and self.unconfirmed not in ended.message else ""
         if (self.confirmed or self.unconfirmed) and ended.outcome in _UNTOUCHED:
-            text = f"{before}{begun or 'the rest was not begun: '}{ended.message}"
+            why = joined((begun or say("the rest was not begun"), ended.message), ": ")
+            text = joined((*before, why), "; ")
             return Ended(Outcome.FAILED, Reason.NOT_CONVERGED, text, ended.detail or ended.reason.value, ended.report)
-        return replace(ended, message=f"{before}{begun}{ended.message}")
+        why = joined((begun, ended.message), ": ") if begun else ended.message
+        return replace(ended, message=joined((*before, why), "; "))
+
+    def _confirmed(self, limit: str) -> tuple[str, ...]:
+        """``limit``: how long it lasts, from :meth:`lasting`. Empty where no stage is confirmed."""
+        if not self.confirmed:
+            return ()
+        stages = all_of(self.confirmed)
+        if limit:
+            return (say("{stages} confirmed ({limit})", stages=stages, limit=limit),)
+        return (say("{stages} confirmed", stages=stages),)
+
+
+def _with_identity(message: str, warning: str) -> str:
+    if not message:
+        return say("Identity: {warning}", warning=warning)
+    if message.endswith("."):
+        return say("{message} Identity: {warning}", message=message, warning=warning)
+    return say("{message}. Identity: {warning}", message=message, warning=warning)
 
 
 def denied(verdict: Deny) -> Ended:

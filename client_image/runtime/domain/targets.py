@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from contracts.text import joined, plural, say
 from runtime.domain.errors import NoHostMatched
 from runtime.domain.filters import FILTERS, Filter, selector_json
 from runtime.domain.model import Host, Missing, RunInfo, Selector
@@ -52,17 +53,22 @@ def require_found(info: RunInfo, found: Sequence[Missing], chosen: Sequence[Host
     """Raises NoHostMatched when nothing is selected, or when a value selects nothing and the run does not go on without it."""
     if chosen and (not found or info.ignore_missing or info.scheduled):
         return
-    network = info.network
     if not found:
-        asked = ", ".join(f"{name}={value}" for name, value in selector_json(info.selector).items()) or "every host"
-        what = f"no host of {network} matches {asked}"
+        given = selector_json(info.selector).items()
+        asked = ", ".join(f"{name}={value}" for name, value in given) or say("every host")
     else:
-        others = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
-        what = f"no host of {network} matches {'; '.join(map(str, found[:NAMED]))}{others}"
-    advice = "`flageemonitor-run hosts` lists every host of this network by its exact name"
+        asked = joined(map(str, found[:NAMED]), "; ")
+        if len(found) > NAMED:
+            asked = say("{some}; and {n} more", some=asked, n=len(found) - NAMED)
+    text = say("no host of {network} matches {asked}. Nothing was touched.", network=info.network, asked=asked)
+    advice = say("`flageemonitor-run hosts` lists every host of this network by its exact name")
     if chosen:
-        advice = f"correct the values, or give --ignore-missing to go on with {counted(len(chosen))}; {advice}"
-    raise NoHostMatched("no_host_matched", f"{what}. Nothing was touched.", advice)
+        advice = say(
+            "correct the values, or give --ignore-missing to go on with {hosts}; {advice}",
+            hosts=counted(len(chosen)),
+            advice=advice,
+        )
+    raise NoHostMatched("no_host_matched", text, advice)
 
 
 def near(text: str, names: Iterable[str]) -> tuple[str, ...]:
@@ -94,7 +100,7 @@ def _likeness(matcher: difflib.SequenceMatcher[str], name: str) -> float:
 
 
 def counted(number: int) -> str:
-    return f"{number} host{'' if number == 1 else 's'}"
+    return plural("{n} host", "{n} hosts", number)
 
 
 def places(hosts: Iterable[Host]) -> int:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from contracts.text import all_of, joined, say
+
 _LINES, _LINE_CHARACTERS = 60, 300
 SETTLED_S = 3
 
@@ -80,10 +82,10 @@ _FAILED = re.compile(r"(?:Condition|Assert): (start (?:condition|assertion) (?:f
 _PROPERTY = re.compile(r"(LoadState|UnitFileState|ActiveState|Result|ConditionResult|ConditionTimestamp)=(.*)")
 _JOURNAL = re.compile(r"[A-Z][a-z]{2} [ 0-9]\d \d\d:\d\d:\d\d \S+ ([^:]{1,80}: .*)")
 _NOT_LOADED = {
-    "masked": "the unit is masked",
-    "not-found": "there is no such unit",
-    "error": "the unit could not be loaded",
-    "bad-setting": "the unit has a bad setting",
+    "masked": say("the unit is masked"),
+    "not-found": say("there is no such unit"),
+    "error": say("the unit could not be loaded"),
+    "bad-setting": say("the unit has a bad setting"),
 }
 
 
@@ -95,7 +97,7 @@ def masked(observed: Mapping[str, str]) -> bool:
 def words(observed: Mapping[str, str]) -> str:
     """One clause about the unit whose lines are in ``observed``; says so when systemd gives no reason."""
     parts = _reasons(_lines(observed))
-    return f"systemd says: {'; '.join(parts)}" if parts else "systemd gives no reason"
+    return say("systemd says: {reasons}", reasons=joined(parts, "; ")) if parts else say("systemd gives no reason")
 
 
 def _reasons(lines: list[str]) -> list[str]:
@@ -111,15 +113,15 @@ def _reasons(lines: list[str]) -> list[str]:
     if not unmet and journal and (skipped := _SKIPPED.fullmatch(journal[-1])):
         unmet = [skipped[1]]
     if unmet:
-        return [" and ".join(f"{one} was not met" for one in unmet)]
+        return [all_of([say("{condition} was not met", condition=one) for one in unmet])]
     parts = [found[1] for line in lines if (found := _FAILED.fullmatch(line))][:1]
     tried = said.get("ConditionTimestamp", "?") not in ("", "n/a")
     if not parts and tried and said.get("ConditionResult") == "no":
-        parts = ["a condition of the unit was not met"]
+        parts = [say("a condition of the unit was not met")]
     if said.get("Result", "success") not in ("success", ""):
         parts.append(f"Result={said['Result']}")
     if not tried and said.get("UnitFileState") == "disabled":
-        return [*parts, "the unit is disabled"]
+        return [*parts, say("the unit is disabled")]
     failed = said.get("Result", "success") != "success" or said.get("ActiveState") in ("failed", "activating")
     texts = (_last_try(journal) if failed else []) or journal
     return [*parts, *texts[-2:]]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from contracts.config import NetworkConfig
+from contracts.text import say
 from runtime.domain.model import Host
 
 WITNESSES = 6  # of one store; each is asked at most once in a few seconds, for all hosts of the store together
@@ -24,7 +25,7 @@ class Witness:
     leaving: bool = False
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.address})"
+        return say("{name} ({address})", name=self.name, address=self.address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,12 @@ class Place:
 def places(config: NetworkConfig) -> tuple[Place, ...]:
     """Gateways first: of all that a store has they say most about its line."""
     gateways = (
-        Place(number, f"the gateway of store {number}", store.gateway, GATEWAY_PORTS)
+        Place(number, say("the gateway of store {number}", number=number), store.gateway, GATEWAY_PORTS)
         for number, store in config.stores.items()
         if store.gateway is not None
     )
     concentrators = (
-        Place(one.store, one.name or "the concentrator", one.address, (config.ssh.port,))
+        Place(one.store, one.name or say("the concentrator"), one.address, (config.ssh.port,))
         for one in config.concentrators
         if one.store is not None
     )

@@ -11,6 +11,8 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
+from contracts.text import plural, say
+
 # More than drift, slow answers and leap seconds make; far less than a freeze window, a day of history or a wrong zone.
 TOLERANCE = dt.timedelta(hours=1)
 # How long a machine may have been off, such as over a weekend, before its clock needs the control plane's word.
@@ -18,7 +20,7 @@ LONGEST_PAUSE = dt.timedelta(days=4)
 # After a jump that only the control plane confirms, nothing is deleted for so long: both may sit on one wrong machine.
 SETTLING = dt.timedelta(hours=24)
 
-ADVICE = (
+ADVICE = say(
     "check date and time synchronisation (NTP) of this machine; when they are right, `flageemonitor-run config refresh` "
     "compares with the control plane and ends this state"
 )
@@ -91,18 +93,25 @@ def judge(evidence: Evidence, reading: Reading, zone: dt.tzinfo = dt.UTC) -> Tru
     if evidence.built is not None and wall < evidence.built - TOLERANCE:
         return Suspect(
             wall,
-            f"the clock shows {_when(wall, zone)}, but this version was built on {_when(evidence.built, zone)}",
+            say(
+                "the clock shows {now}, but this version was built on {built}",
+                now=_when(wall, zone),
+                built=_when(evidence.built, zone),
+            ),
             True,
         )
     told = evidence.plane.off(reading) if evidence.plane else None
     if told is None:
         return _by_memory(evidence, reading, zone)
     if abs(told) > TOLERANCE:
-        way = "ahead of" if told > dt.timedelta() else "behind"
-        return Suspect(
-            wall, f"the clock shows {_when(wall, zone)}, {_span(told)} {way} the time that the control plane gave", True
-        )
-    return _trusted(evidence, reading, "the control plane's time", zone)
+        now, span = _when(wall, zone), _span(told)
+        text = say("the clock shows {now}, {span} behind the time that the control plane gave", now=now, span=span)
+        if told > dt.timedelta():
+            text = say(
+                "the clock shows {now}, {span} ahead of the time that the control plane gave", now=now, span=span
+            )
+        return Suspect(wall, text, True)
+    return _trusted(evidence, reading, say("the control plane's time"), zone)
 
 
 def jumped(evidence: Evidence, reading: Reading) -> bool:
@@ -115,19 +124,28 @@ def _by_memory(evidence: Evidence, reading: Reading, zone: dt.tzinfo) -> Trust:
     wall, believed = reading.wall, evidence.believed
     off = believed.off(reading) if believed else None
     if off is not None and abs(off) > TOLERANCE:
-        way = "forward" if off > dt.timedelta() else "back"
-        return Suspect(
-            wall, f"the clock shows {_when(wall, zone)}: it jumped {way} by {_span(off)} while the proxy ran", True
-        )
+        now, span = _when(wall, zone), _span(off)
+        text = say("the clock shows {now}: it jumped back by {span} while the proxy ran", now=now, span=span)
+        if off > dt.timedelta():
+            text = say("the clock shows {now}: it jumped forward by {span} while the proxy ran", now=now, span=span)
+        return Suspect(wall, text, True)
     if off is None:
         moments = [known.instant for known in (believed, evidence.plane) if known is not None]
         last = max(moments, default=evidence.newest)
         if last is not None and wall < last - TOLERANCE:
-            return Suspect(wall, f"the clock shows {_when(wall, zone)}, but {_when(last, zone)} has been already", True)
+            now, last_shown = _when(wall, zone), _when(last, zone)
+            return Suspect(
+                wall, say("the clock shows {now}, but {last} has been already", now=now, last=last_shown), True
+            )
         if last is not None and wall > last + LONGEST_PAUSE:
-            text = f"the clock shows {_when(wall, zone)}, {_span(wall - last)} after the last time that is known to be right"
-            return Suspect(wall, f"{text}; the control plane has not confirmed it", False)
-    return _trusted(evidence, reading, "the proxy's own records", zone)
+            text = say(
+                "the clock shows {now}, {span} after the last time that is known to be right; "
+                "the control plane has not confirmed it",
+                now=_when(wall, zone),
+                span=_span(wall - last),
+            )
+            return Suspect(wall, text, False)
+    return _trusted(evidence, reading, say("the proxy's own records"), zone)
 
 
 def _trusted(evidence: Evidence, reading: Reading, by: str, zone: dt.tzinfo) -> Trusted:
@@ -135,7 +153,8 @@ def _trusted(evidence: Evidence, reading: Reading, by: str, zone: dt.tzinfo) -> 
     settled = wall + SETTLING if jumped(evidence, reading) else evidence.settled
     if settled is None or not wall < settled <= wall + SETTLING:
         return Trusted(wall, by)
-    return Trusted(wall, by, False, f"the clock was moved; history is deleted again from {_when(settled, zone)}")
+    why = say("the clock was moved; history is deleted again from {instant}", instant=_when(settled, zone))
+    return Trusted(wall, by, False, why)
 
 
 def _when(instant: dt.datetime, zone: dt.tzinfo) -> str:
@@ -147,5 +166,5 @@ def _span(span: dt.timedelta) -> str:
     seconds = abs(span).total_seconds()
     days = int(seconds // 86400)
     if days:
-        return f"{days} day{'s' if days > 1 else ''}"
+        return plural("{n} day", "{n} days", days)
     return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60)} min"

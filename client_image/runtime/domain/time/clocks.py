@@ -9,10 +9,13 @@ import datetime as dt
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from contracts.text import say
 from contracts.windows import Window, inside
 from runtime.domain.action import Refused
 from runtime.domain.model import Host
 from runtime.domain.ports import Clock
+
+WEEKDAYS = (say("Mon"), say("Tue"), say("Wed"), say("Thu"), say("Fri"), say("Sat"), say("Sun"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,10 @@ class Anchor:
         seconds = (clock.now() - self.wall).total_seconds() - (clock.monotonic() - self.monotonic)
         if abs(seconds) <= limit:
             return None
-        way = "forward" if seconds > 0 else "back"
-        return f"the proxy's clock jumped {way} by {abs(seconds):.0f} s since the run began"
+        moved = f"{abs(seconds):.0f}"
+        if seconds > 0:
+            return say("the proxy's clock jumped forward by {seconds} s since the run began", seconds=moved)
+        return say("the proxy's clock jumped back by {seconds} s since the run began", seconds=moved)
 
 
 def inside_by_both(
@@ -47,17 +52,30 @@ def inside_by_both(
     it could not be read. Codes of the refusal: outside_window, no_clock, clocks_disagree.
     """
     windows = tuple(windows)
-    allowed = ", ".join(map(str, windows)) or "none"
+    allowed = ", ".join(map(str, windows)) or say("none")
     ours = inside(windows, now, store)
     if ours is None:
-        return Refused("outside_window", f"it is {now:%a %H:%M %Z}, allowed: {allowed}")
+        text = say(
+            "it is {weekday} {time}, allowed: {windows}",
+            weekday=WEEKDAYS[now.weekday()],
+            time=f"{now:%H:%M %Z}",
+            windows=allowed,
+        )
+        return Refused("outside_window", text)
     theirs = _time(epoch, now.tzinfo)
     if theirs is None:
-        return Refused("no_clock", "the terminal's clock cannot be read, so ours cannot be checked against it")
+        text = say("the terminal's clock cannot be read, so ours cannot be checked against it")
+        return Refused("no_clock", text)
     until = inside(windows, theirs, store)
     if until is None:
-        shown = f"the proxy says {now:%a %H:%M}, the terminal {theirs:%Y-%m-%d %H:%M %Z}"
-        return Refused("clocks_disagree", f"{shown}, which is outside its window; allowed: {allowed}")
+        text = say(
+            "the proxy says {weekday} {time}, the terminal {theirs}, which is outside its window; allowed: {windows}",
+            weekday=WEEKDAYS[now.weekday()],
+            time=f"{now:%H:%M}",
+            theirs=f"{theirs:%Y-%m-%d %H:%M %Z}",
+            windows=allowed,
+        )
+        return Refused("clocks_disagree", text)
     return min(ours, now.astimezone(dt.UTC) + (until - theirs))
 
 
@@ -69,7 +87,10 @@ def inside_for_machine(
     for store in host.machine.stores:
         one = inside_by_both(windows_for(store), now, epoch, store)
         if isinstance(one, Refused):
-            return one if store == host.store else replace(one, message=f"as a machine of store {store}: {one.message}")
+            if store == host.store:
+                return one
+            text = say("as a machine of store {store}: {message}", store=store, message=one.message)
+            return replace(one, message=text)
         until = one if until is None else min(until, one)
     if until is None:
         raise ValueError("a machine without stores")  # there is always one, known or not

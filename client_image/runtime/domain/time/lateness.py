@@ -10,6 +10,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 from contracts.config import Effect, Job
+from contracts.text import say
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,16 @@ def judge(
 ) -> Start | Drop:
     """``planned``: the last planned instant that is due (aware); ``not_after``: the job's deadline for it."""
     late = (now - planned).total_seconds()
+    instant = f"{planned:%Y-%m-%d %H:%M:%S %Z}"
     if not_after is not None and now >= not_after:
-        return Drop(planned, "not_after", f"planned for {planned:%Y-%m-%d %H:%M:%S %Z}, not to be started any more")
+        return Drop(planned, "not_after", say("planned for {instant}, not to be started any more", instant=instant))
     if late <= job.grace:
         return Start(planned, max(late, 0.0))
-    text = f"planned for {planned:%Y-%m-%d %H:%M:%S %Z}, {late:.0f} s late (grace {job.grace} s)"
+    text = say(
+        "planned for {instant}, {late} s late (grace {grace} s)", instant=instant, late=f"{late:.0f}", grace=job.grace
+    )
     if effect == "disrupt":
-        return Drop(planned, "disruptive", f"{text}; an action that disrupts is never run late")
+        return Drop(planned, "disruptive", say("{late}; an action that disrupts is never run late", late=text))
     if job.missed == "once":
         return Start(planned, late)
     return Drop(planned, "too_late", text)

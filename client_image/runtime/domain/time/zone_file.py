@@ -20,6 +20,8 @@ from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from contracts.text import say
+
 MAX_BYTES = 16_384  # the longest zone of the database has less than 4 kB
 AHEAD = dt.timedelta(days=2 * 366)
 _STEP = dt.timedelta(hours=12)  # no rule of any zone holds for a shorter time
@@ -139,37 +141,37 @@ def _edge(same: dt.datetime, other: dt.datetime, differs: Callable[[dt.datetime]
 def _check(data: bytes) -> None:
     """Sizes, counts and indices of both blocks hold, and the rule at the end is short text."""
     if len(data) > MAX_BYTES:
-        raise BadZoneFile(f"more than {MAX_BYTES} bytes")
+        raise BadZoneFile(say("more than {most} bytes", most=MAX_BYTES))
     version, end = _check_block(data, 0, 4)
     if version == b"\0":
         return
     _, end = _check_block(data, end, 8)
     if not _FOOTER.fullmatch(data[end:]):
-        raise BadZoneFile("no rule at the end")
+        raise BadZoneFile(say("no rule at the end"))
 
 
 def _check_block(data: bytes, start: int, width: int) -> tuple[bytes, int]:
     if len(data) < start + _HEADER.size:
-        raise BadZoneFile("cut off")
+        raise BadZoneFile(say("cut off"))
     magic, version, utc, std, leaps, times, types, chars = _HEADER.unpack_from(data, start)
     if magic != b"TZif":
-        raise BadZoneFile("not a zone file")
+        raise BadZoneFile(say("not a zone file"))
     counts = (utc, std, leaps, times, types, chars)
     if min(counts) < 0 or types < 1 or chars < 1 or types > 256 or utc not in (0, types) or std not in (0, types):
-        raise BadZoneFile("counts that cannot be")
+        raise BadZoneFile(say("counts that cannot be"))
     begin = start + _HEADER.size + times * width
     infos = begin + times
     end = infos + types * 6 + chars + leaps * (width + 4) + std + utc
     if end > len(data):
-        raise BadZoneFile("cut off")
+        raise BadZoneFile(say("cut off"))
     if any(index >= types for index in data[begin:infos]):
-        raise BadZoneFile("an index beyond its table")
+        raise BadZoneFile(say("an index beyond its table"))
     for number in range(types):
         offset, _, name = struct.unpack_from(">lBB", data, infos + number * 6)
         if name >= chars or abs(offset) > 26 * 3600:
-            raise BadZoneFile("an offset that cannot be")
+            raise BadZoneFile(say("an offset that cannot be"))
     if data[infos + types * 6 + chars - 1] != 0:
-        raise BadZoneFile("a name without end")
+        raise BadZoneFile(say("a name without end"))
     return version, end
 
 

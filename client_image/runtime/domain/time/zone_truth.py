@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from contracts.text import say
 from runtime.domain.time.zone_file import (
     BadZoneFile,
     Difference,
@@ -25,7 +26,7 @@ from runtime.domain.time.zone_file import (
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """``code`` is empty when nothing is wrong. ``wrong_now``: the file itself, today. ``note`` goes behind a good end."""
+    """``code`` is empty when nothing is wrong. ``wrong_now``: the file itself, today. ``note``: what a good end says besides."""
 
     code: str = ""
     message: str = ""
@@ -41,10 +42,12 @@ class Truth:
         """The same once nothing is left to set: programs on the terminal must show the right offset now."""
         if self.code or not self.offset or not self.expected or self.offset == self.expected:
             return self
-        text = (
-            f"/etc/localtime is right, but programs on the terminal show {self.offset} where {self.expected} is right"
+        text = say(
+            "/etc/localtime is right, but programs on the terminal show {shown} where {right} is right",
+            shown=self.offset,
+            right=self.expected,
         )
-        advice = "Its C library goes by another file (/etc/TZ?): look at the terminal"
+        advice = say("Its C library goes by another file (/etc/TZ?): look at the terminal")
         return replace(self, code="offset_differs", message=text, advice=advice)
 
     def report(self) -> dict[str, Any]:
@@ -66,16 +69,19 @@ def judge(target: str, folder: str, seen: Mapping[str, str], now: dt.datetime) -
     shown = shown if re.fullmatch(r"[+-]\d{4}", shown, re.ASCII) else ""
     tzdata = version_in(seen.get("tzdata", ""))
     if ours is None or not data:
-        why = "the proxy's own zone database does not have it" if ours is None else "the terminal could not send it"
-        return Truth(note=f"; {target} was not compared: {why}", offset=shown, checked=False, tzdata=tzdata)
+        note = say("{file} was not compared: the terminal could not send it", file=target)
+        if ours is None:
+            note = say("{file} was not compared: the proxy's own zone database does not have it", file=target)
+        return Truth(note=note, offset=shown, checked=False, tzdata=tzdata)
     expected = offset_text(now.astimezone(ours).utcoffset() or dt.timedelta())
     try:
         found = difference(data, name, int(now.timestamp()) // 3600)
     except BadZoneFile as error:
-        text = f"{target} on the terminal is no zone file that can be used: {error}"
-        return Truth(
-            "bad_zone_file", text, "Install tzdata on the terminal again", True, "", shown, expected, True, tzdata
+        text = say(
+            "{file} on the terminal is no zone file that can be used: {problem}", file=target, problem=str(error)
         )
+        reinstall = say("Install tzdata on the terminal again")
+        return Truth("bad_zone_file", text, reinstall, True, "", shown, expected, True, tzdata)
     if found is not None:
         message, advice = _stale(target, found, now, tzdata)
         return Truth("stale_zone_file", message, advice, found.now, "", shown, expected, True, tzdata)
@@ -85,19 +91,39 @@ def judge(target: str, folder: str, seen: Mapping[str, str], now: dt.datetime) -
 def _stale(target: str, found: Difference, now: dt.datetime, tzdata: str) -> tuple[str, str]:
     shown, right = offset_text(found.shown), offset_text(found.right)
     at = f"{found.at.astimezone(now.tzinfo):%Y-%m-%d %H:%M}"
-    version = f" (tzdata {tzdata})" if tzdata else ""
-    what = f"{target} on the terminal is an old zone file{version}"
+    what = say("{file} on the terminal is an old zone file", file=target)
+    if tzdata:
+        what = say("{file} on the terminal is an old zone file (tzdata {version})", file=target, version=tzdata)
     if found.now:
-        message = f"{what}: since {at} it shows {shown}, and {right} is right"
+        message = say(
+            "{what}: since {instant} it shows {shown}, and {right} is right",
+            what=what,
+            instant=at,
+            shown=shown,
+            right=right,
+        )
     else:
-        message = f"{what}: its offset is right today, but from {at} on it will show {shown} where {right} is right"
+        message = say(
+            "{what}: its offset is right today, but from {instant} on it will show {shown} where {right} is right",
+            what=what,
+            instant=at,
+            shown=shown,
+            right=right,
+        )
     hours = found.right / dt.timedelta(hours=1)
-    fixed = (
-        f", or set localtime_target to a fixed offset (Etc/GMT{-int(hours):+d})" if hours.is_integer() and hours else ""
-    )
-    advice = f"Update tzdata on the terminal{fixed}"
+    advice = say("Update tzdata on the terminal")
+    if hours.is_integer() and hours:
+        advice = say(
+            "Update tzdata on the terminal, or set localtime_target to a fixed offset (Etc/GMT{hours})",
+            hours=f"{-int(hours):+d}",
+        )
     if tzdata > database_version() != "":
-        advice += f". If {tzdata} is right about it, update the proxy: its own database is {database_version()}"
+        advice = say(
+            "{advice}. If {version} is right about it, update the proxy: its own database is {own}",
+            advice=advice,
+            version=tzdata,
+            own=database_version(),
+        )
     return message, advice
 
 
