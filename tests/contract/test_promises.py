@@ -96,6 +96,20 @@ MAY: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "jitter as long as the time until not_after": ({"cron": "50 23 * * *", "not_after": "23:55", "jitter": 300}, {}),
     "a window only for a store, which the others do without": ({"cron": "50 23 * * *"}, windows({**NIGHT, "stores": [7]})),
     "the first midnight of the window": ({"cron": "0 0 * * *"}, windows({"start": "00:00", "end": "00:01"})),
+    "the window of a clock that is a day behind": (
+        {"cron": "0 8,10 * * *", "timezone": "Asia/Tokyo"}, windows({"start": "21:00", "end": "22:30"}),
+    ),
+    "the window of a clock that is a day ahead": (
+        {"cron": "0 14,16 * * *"}, windows({"start": "03:00", "end": "05:00", "timezone": "Asia/Tokyo"}),
+    ),
+    "the last day of a freeze, after its end": (
+        {"cron": "50 23 20,27 12 *"},
+        {"freeze": [{"id": "now", "start": "2026-12-10T00:00", "end": "2026-12-27T12:00"},
+                    {"id": "next", "start": "2027-12-01T00:00", "end": "2027-12-31T00:00"}]},
+    ),
+    "next Monday, where today's time is past": (
+        {"cron": "0 10,13 * * mon"}, windows({"start": "09:00", "end": "11:00"}),
+    ),
     "a day in years": ({"cron": "50 23 29 2 *"}, {}),
     "a zone of its own, by both": (
         {"cron": "50 23 * * *", "timezone": "Asia/Tokyo"}, windows({**NIGHT, "timezone": "Asia/Tokyo"}),
@@ -199,6 +213,29 @@ def test_a_jitter_longer_than_the_time_that_is_left_is_a_warning() -> None:
 def test_a_disabled_job_gets_only_a_warning() -> None:
     [one] = found(jobs=[{"action": OFF, "cron": "0 12 * * *", "enabled": False}])
     assert one.level == "warning"
+
+
+@pytest.mark.parametrize(
+    ("zone", "job_zone", "jump"),
+    [
+        pytest.param("Europe/Lisbon", "UTC", "2027-10-31T01:00", id="on the day itself"),
+        pytest.param("Pacific/Auckland", "Etc/GMT-12", "2027-04-03T14:00", id="on the day before by UTC"),
+        pytest.param("America/Santiago", "Etc/GMT+4", "2027-04-04T03:00", id="on the day after by UTC"),
+    ],
+)
+def test_a_clock_that_is_put_back_to_before_a_freeze_lets_a_job_run(zone: str, job_zone: str, jump: str) -> None:
+    """Of four times the third is in the quarter of an hour between the jump and the second beginning of the freeze."""
+    at, half = dt.datetime.fromisoformat(jump).replace(tzinfo=dt.UTC), dt.timedelta(minutes=30)
+    start, local = (at - half).astimezone(ZoneInfo(zone)), at.astimezone(ZoneInfo(job_zone))
+    job = {"cron": f"15,45 {local.hour - 1},{local.hour} {local.day} {local.month} *", "timezone": job_zone}
+    job["action"] = "update_endpoint_timezone"
+    freezes = [
+        {"id": "early", "from_time": f"{at - 2 * half:%H:%M}", "to_time": f"{at - half:%H:%M}", "timezone": "UTC"},
+        {"id": "twice", "from_time": f"{start:%H:%M}", "to_time": f"{start + 9 * half:%H:%M}", "timezone": zone},
+    ]
+    assert found(jobs=[job], freeze=freezes) == []
+    [one] = found(jobs=[job], freeze=[{**one, "to_time": f"{at + 4 * half:%H:%M}"} for one in freezes[:1]])
+    assert (one.level, "inside freeze early" in one.text) == ("error", True)
 
 
 def test_a_time_that_only_the_summer_of_another_zone_allows_is_found() -> None:
