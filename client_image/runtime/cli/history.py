@@ -70,7 +70,7 @@ def _is_named(record: HostRecord, asked: str) -> bool:
 def _why_row(record: HostRecord, out: Out) -> tuple[Any, ...]:
     outcome = record.outcome or record.state
     happened = joined((record.message or "", *record.plan), "; ")
-    last = (record.run_id, record.name, _by(record), record.purpose)
+    last = (record.run_id, record.name, _requester(record), record.purpose)
     return (out.when(record.started_at), record.action, outcome, record.reason, happened, *last)
 
 
@@ -95,7 +95,7 @@ def _why_block(record: HostRecord, out: Out) -> None:
         rows.append((say("  step"), mark, step.get("name", "")))
     out.table((say("  gate"), "", ""), rows, ())
     parts = [
-        say("by {who}", who=_by(record)),
+        say("by {who}", who=_requester(record)),
         "" if record.asked == record.action else say("requested as {name}", name=record.asked),
         say("dry-run") if record.dry_run else "",
         say("reason: {reason}", reason=record.purpose) if record.purpose else "",
@@ -105,7 +105,7 @@ def _why_block(record: HostRecord, out: Out) -> None:
     out.console.print(Text(f"  {one_line(shown(text))}", style="dim"), soft_wrap=True)
 
 
-def _by(record: RunRecord | HostRecord) -> str:
+def _requester(record: RunRecord | HostRecord) -> str:
     """Who asked: a person by name, or the scheduled job or command that did."""
     return record.actor or record.origin
 
@@ -132,7 +132,7 @@ def _run_row(record: RunRecord, out: Out) -> tuple[Any, ...]:
     outcomes = outcomes or record.reason or ""
     code = record.state if record.exit_code is None else record.exit_code
     action = say("{action} (dry-run)", action=record.action) if record.dry_run else record.action
-    return (out.when(record.started_at), action, _by(record), record.hosts, outcomes, code, record.run_id)
+    return (out.when(record.started_at), action, _requester(record), record.hosts, outcomes, code, record.run_id)
 
 
 def show_run(state: State, run_id: str, out: Out) -> int:
@@ -147,7 +147,7 @@ def show_run(state: State, run_id: str, out: Out) -> int:
     if out.form == "table":
         out.table(_RUN, [_run_row(record, out)], (), whole=_RUN_WHOLE)
         out.console.print()
-        asked = say("requested by {who}", who=_by(record))
+        asked = say("requested by {who}", who=_requester(record))
         why_so = say("reason: {reason}", reason=record.purpose) if record.purpose else ""
         texts = (joined([part for part in (asked, why_so) if part]), *_missing(record), record.message or "")
         for line in texts:

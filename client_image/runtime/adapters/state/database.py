@@ -114,17 +114,17 @@ def _prepare(engine: Engine, folder: Path, now: dt.datetime, *, held: bool) -> t
         notices.append(_move_aside(engine, folder, now, damage))
     suspicion(folder).unlink(missing_ok=True)
     try:
-        return (*notices, *_brought_up(engine, folder, now, damaged=bool(damage), notice=" ".join(notices)))
+        return (*notices, *_migrated(engine, folder, now, damaged=bool(damage), notice=" ".join(notices)))
     except StateUnavailable as error:
         if error.reason != CORRUPT or damage:
             raise
         # Sound for SQLite, but no schema that any release of ours has made.
         notice = _move_aside(engine, folder, now, error.message)
     suspicion(folder).unlink(missing_ok=True)
-    return (notice, *_brought_up(engine, folder, now, damaged=True, notice=notice))
+    return (notice, *_migrated(engine, folder, now, damaged=True, notice=notice))
 
 
-def _brought_up(engine: Engine, folder: Path, now: dt.datetime, *, damaged: bool, notice: str) -> list[str]:
+def _migrated(engine: Engine, folder: Path, now: dt.datetime, *, damaged: bool, notice: str) -> list[str]:
     """Bring the schema up to date and restore what outlives a database. Raises StateUnavailable: state_corrupt."""
     with open_private(folder / FILE, os.O_RDWR):
         pass  # SQLite would make it with the process's umask; WAL and shared memory take the mode from it
@@ -132,7 +132,7 @@ def _brought_up(engine: Engine, folder: Path, now: dt.datetime, *, damaged: bool
     if revision >= HEAD:
         return []  # another process was faster
     if not revision:
-        _settle_format(engine)
+        _set_format(engine)
     with transaction(engine, folder, write=True) as connection:
         _upgrade(connection, folder)
         if gone := missing(connection):
@@ -175,7 +175,7 @@ def _move_aside(engine: Engine, folder: Path, now: dt.datetime, damage: str) -> 
     )
 
 
-def _settle_format(engine: Engine) -> None:
+def _set_format(engine: Engine) -> None:
     """What only an empty file takes, and no transaction. auto_vacuum lets retention give space back without a full copy."""
     with contextlib.closing(engine.raw_connection()) as connection:
         cursor = connection.cursor()

@@ -28,9 +28,11 @@ class SqlDeliveries:
     async def load(self, host: Host, action: str) -> tuple[str, Delivery | None]:
         with self._state.read() as connection:
             value = connection.scalar(
-                select(watermarks.c.value).where(_of(watermarks, host.network, host.name, action))
+                select(watermarks.c.value).where(_of_subject(watermarks, host.network, host.name, action))
             )
-            row = connection.execute(select(deliveries).where(_of(deliveries, host.network, host.name, action))).first()
+            row = connection.execute(
+                select(deliveries).where(_of_subject(deliveries, host.network, host.name, action))
+            ).first()
         return value or "", None if row is None else _delivery(row)
 
     async def begin(self, delivery: Delivery) -> None:
@@ -49,7 +51,7 @@ class SqlDeliveries:
             raise ValueError(f"{delivery.stage}: {len(values['parcels'])} bytes are too many for one delivery")
 
         def work(connection: Connection) -> None:
-            row = connection.execute(select(deliveries).where(_same(deliveries, delivery))).first()
+            row = connection.execute(select(deliveries).where(_of_delivery(deliveries, delivery))).first()
             if row is None:
                 connection.execute(insert(deliveries), values)
             elif _delivery(row).parcels != delivery.parcels:
@@ -85,15 +87,15 @@ class SqlDeliveries:
 
 def _end(connection: Connection, delivery: Delivery) -> None:
     """Raises RuntimeError when the delivery is not open: then its watermark is not ours to move."""
-    if not connection.execute(delete(deliveries).where(_same(deliveries, delivery))).rowcount:
+    if not connection.execute(delete(deliveries).where(_of_delivery(deliveries, delivery))).rowcount:
         raise RuntimeError(f"no delivery of {delivery.action} from {delivery.subject} waits for a receipt")
 
 
-def _same(table: Table, delivery: Delivery) -> ColumnElement[bool]:
-    return _of(table, delivery.network, delivery.subject, delivery.action)
+def _of_delivery(table: Table, delivery: Delivery) -> ColumnElement[bool]:
+    return _of_subject(table, delivery.network, delivery.subject, delivery.action)
 
 
-def _of(table: Table, network: str, subject: str, action: str) -> ColumnElement[bool]:
+def _of_subject(table: Table, network: str, subject: str, action: str) -> ColumnElement[bool]:
     return and_(table.c.network == network, table.c.subject == subject, table.c.action == action)
 
 

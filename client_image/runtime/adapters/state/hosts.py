@@ -16,7 +16,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from contracts.text import say
 from runtime.adapters.state import recovery_log
 from runtime.adapters.state.codec import dumps, loads
-from runtime.adapters.state.identities import forget
+from runtime.adapters.state.identities import forget, place_of
 from runtime.adapters.state.prepared import PreparedInsert, PreparedQuery
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import host_keys, host_memory, meta
@@ -82,7 +82,7 @@ class SqlHostBook:
 
     async def get(self, host: Host) -> tuple[PinnedKey | None, SshNotes]:
         """Raises Permanent for a host without a key while first use is blocked because keys were lost."""
-        known = self._state.one(_KNOWN, _place(host))  # by index, well under a millisecond: not worth a thread
+        known = self._state.one(_KNOWN, place_of(host))  # by index, well under a millisecond: not worth a thread
         if known.key is None and known.lost is not None:
             text = say(
                 "{problem}; confirm with `flageemonitor-run hosts rekey --all` that new keys may be pinned",
@@ -96,7 +96,7 @@ class SqlHostBook:
             if key is not None:
                 _pin(host, key, now, connection)
             if notes is not None:
-                _REMEMBER.execute(connection, [{**_place(host), "notes": dumps(notes)}])
+                _REMEMBER.execute(connection, [{**place_of(host), "notes": dumps(notes)}])
 
         now = self._clock.now()
         if key is not None or notes is not None:
@@ -153,7 +153,7 @@ def pinned_keys(state: State, network: str) -> dict[str, KeyRecord]:
 
 
 def _pin(host: Host, key: PinnedKey, now: dt.datetime, connection: Connection) -> None:
-    values = {**_place(host), "key": key.text, "fingerprint": key.fingerprint, "first_seen": now, "asked": True}
+    values = {**place_of(host), "key": key.text, "fingerprint": key.fingerprint, "first_seen": now, "asked": True}
     if _PIN.execute(connection, [values]):
         recovery_log.append(connection, "pin", **values)
 
@@ -163,10 +163,6 @@ def _records(connection: Connection, where: ColumnElement[bool]) -> tuple[KeyRec
         KeyRecord(r.network, r.name, r.port, PinnedKey(r.key), r.first_seen, r.retired_at, r.retired_by)
         for r in connection.execute(select(host_keys).where(where).order_by(host_keys.c.id))
     )
-
-
-def _place(host: Host) -> dict[str, Any]:
-    return {"network": host.network, "name": host.name.lower(), "port": host.port}
 
 
 def _notes(text: str | None) -> SshNotes:

@@ -118,7 +118,7 @@ class SqlIdentities:
     async def kin(
         self, host: Host, claim: Claim, *, other: Callable[[str], bool], named: frozenset[str], suspects: frozenset[str]
     ) -> Kin:
-        asked = {**_place(host), "machine_id": claim.machine_id, "hostname": claim.hostname}
+        asked = {**place_of(host), "machine_id": claim.machine_id, "hostname": claim.hostname}
         row = self._state.one(_AROUND, asked)  # by index, well under a millisecond: not worth a thread
         if row is None:
             return Kin()
@@ -158,15 +158,15 @@ class SqlIdentities:
         if (kin.remembered, kin.said, kin.note) == (known, said, note):
             return
         values = {
-            **_place(host),
+            **place_of(host),
             **claim_columns(known, "known"),
             **claim_columns(said, "said"),
             "identity_note": dumps({"kind": note.kind, "text": note.text, "at": self._clock.now()}) if note else None,
         }
         if at_once:
-            await self._state.awrite_item(_write, values)
+            await self._state.awrite_item(_remember, values)
         else:
-            self._state.hold_item(_write, values)
+            self._state.hold_item(_remember, values)
 
     def _rivals(self, asked: Mapping[str, Any], suspects: frozenset[str]) -> tuple[str, ...]:
         """The suspects that have the key, or none that is known yet: such a one may have it as well."""
@@ -223,9 +223,10 @@ def _some(names: Iterable[str], number: int, counts: Callable[[str], bool]) -> t
     return tuple(found)
 
 
-def _write(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+def _remember(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     _REMEMBER.execute(connection, rows)
 
 
-def _place(host: Host) -> dict[str, Any]:
+def place_of(host: Host) -> dict[str, Any]:
+    """The columns that tell hosts apart in ``host_keys`` and ``host_memory``."""
     return {"network": host.network, "name": host.name.lower(), "port": host.port}

@@ -71,7 +71,7 @@ class FileLocks:
                     content = {"name": name, "owner": owner, "pid": os.getpid(), "since": self._clock.now()}
                     _rewrite(handle, dumps(content).encode())
             if handle is None:
-                yield _sentence(path)
+                yield _holder(path)
                 return
             try:
                 yield None
@@ -87,7 +87,7 @@ def _rewrite(handle: int, content: bytes) -> None:
         write_all(handle, content)
 
 
-def _sentence(path: Path) -> str:
+def _holder(path: Path) -> str:
     try:
         content = read_json(read_untrusted(path))
         since = dt.datetime.fromisoformat(content["since"])

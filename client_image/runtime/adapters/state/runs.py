@@ -82,7 +82,7 @@ def register(folder: Path, info: RunInfo, lasts: float | None = None) -> Iterato
     with contextlib.ExitStack() as stack:
         with translated(folder):
             path = private_folder(folder / "runs") / f"{info.run_id}.lock"
-            handle = stack.enter_context(_held_for_good(path))
+            handle = stack.enter_context(_run_lock(path))
             os.ftruncate(handle, 0)
             write_all(handle, content.encode())
         try:
@@ -94,7 +94,7 @@ def register(folder: Path, info: RunInfo, lasts: float | None = None) -> Iterato
 
 
 @contextlib.contextmanager
-def _held_for_good(path: Path) -> Iterator[int]:
+def _run_lock(path: Path) -> Iterator[int]:
     """The lock on the file that the name stands for: a reaper may look at, or remove, what was there a moment ago."""
     while True:
         with locked(path, timeout=_OTHERS_LOOK_S) as handle:

@@ -121,7 +121,7 @@ def unsettle(state: State, network: str, fingerprint: str, *, by: str, now: dt.d
         hosts, before = _with_key(connection, network, fingerprint), _acceptance(connection, network, fingerprint)
         if before is not None:
             connection.execute(
-                update(settled_keys).where(_of(network, fingerprint)).values(undone_at=now, undone_by=by)
+                update(settled_keys).where(_settled_key(network, fingerprint)).values(undone_at=now, undone_by=by)
             )
             recovery_log.append(connection, "unsettle", network=network, fingerprint=fingerprint, by=by, at=now)
         elif len(hosts) == 1:
@@ -139,7 +139,7 @@ def _in_force() -> ColumnElement[bool]:
     return settled_keys.c.undone_at.is_(None)
 
 
-def _of(network: str, fingerprint: str) -> ColumnElement[bool]:
+def _settled_key(network: str, fingerprint: str) -> ColumnElement[bool]:
     return and_(settled_keys.c.network == network, settled_keys.c.fingerprint == fingerprint, _in_force())
 
 
@@ -149,7 +149,7 @@ def _with_key(connection: Connection, network: str, fingerprint: str) -> frozens
 
 
 def _acceptance(connection: Connection, network: str, fingerprint: str) -> Settled | None:
-    row = connection.execute(select(settled_keys).where(_of(network, fingerprint))).one_or_none()
+    row = connection.execute(select(settled_keys).where(_settled_key(network, fingerprint))).one_or_none()
     return None if row is None else settled_of(row)
 
 
@@ -166,7 +166,7 @@ def _clear_notes(connection: Connection, network: str, hosts: Collection[str]) -
     for row in connection.execute(noted).all():
         note = note_in(row.identity_note)
         if row.name in hosts and (note is None or note.kind in ("changed", "shared_key")):
-            connection.execute(update(host_memory).where(_here(row)).values(identity_note=None))
+            connection.execute(update(host_memory).where(_same_host(row)).values(identity_note=None))
 
 
 def _accept_machine(
@@ -175,7 +175,7 @@ def _accept_machine(
     """What the machine of one host said the last time is what it is known by. Returns who accepted its words before, where they
     are the same as now, and who accepts them after this; None where it has said nothing yet."""
     before = after = None
-    said_something = and_(_named(network, name), host_memory.c.said_hostname.is_not(None))
+    said_something = and_(_named_host(network, name), host_memory.c.said_hostname.is_not(None))
     for row in connection.execute(select(host_memory).where(said_something)).all():
         said, known = claim_in(row, "said"), claim_in(row, "known")
         accepted = said.filled(known) if said else known
@@ -184,7 +184,7 @@ def _accept_machine(
             continue
         words = claim_columns(accepted, "known")
         values = {"accepted_by": given.by, "accepted_at": given.at}
-        connection.execute(update(host_memory).where(_here(row)).values(identity_note=None, **values, **words))
+        connection.execute(update(host_memory).where(_same_host(row)).values(identity_note=None, **values, **words))
         recovery_log.append(connection, "accept", network=network, name=row.name, port=row.port, **values, **words)
         after = given
     return before if before == after else None, after
@@ -192,23 +192,25 @@ def _accept_machine(
 
 def _doubt_machine(connection: Connection, network: str, name: str, taken: Settled) -> Settled | None:
     before = None
-    rows = connection.execute(select(host_memory).where(_named(network, name), host_memory.c.accepted_at.is_not(None)))
+    rows = connection.execute(
+        select(host_memory).where(_named_host(network, name), host_memory.c.accepted_at.is_not(None))
+    )
     for row in rows.all():
         before = _accepted(row)
         nothing = {"accepted_by": None, "accepted_at": None, **claim_columns(None, "known")}
-        connection.execute(update(host_memory).where(_here(row)).values(nothing))
+        connection.execute(update(host_memory).where(_same_host(row)).values(nothing))
         recovery_log.append(
             connection, "doubt", network=network, name=row.name, port=row.port, by=taken.by, at=taken.at
         )
     return before
 
 
-def _named(network: str, name: str) -> ColumnElement[bool]:
+def _named_host(network: str, name: str) -> ColumnElement[bool]:
     return and_(host_memory.c.network == network, host_memory.c.name == name)
 
 
-def _here(row: Any) -> ColumnElement[bool]:
-    return and_(_named(row.network, row.name), host_memory.c.port == row.port)
+def _same_host(row: Any) -> ColumnElement[bool]:
+    return and_(_named_host(row.network, row.name), host_memory.c.port == row.port)
 
 
 def _accepted(row: Any) -> Settled | None:

@@ -39,7 +39,7 @@ def claim(state: State, job_id: str, planned: dt.datetime, effect: str, now: dt.
             return Claim.NOT_OURS
         if connection.execute(upsert(job_starts).on_conflict_do_nothing(), row).rowcount:
             return Claim.WAITS
-        found = connection.scalar(select(job_starts.c.state).where(*_this(job_id, planned)))
+        found = connection.scalar(select(job_starts.c.state).where(*_same_start(job_id, planned)))
         return Claim.STARTED_BEFORE if found == STARTED else Claim.WAITS
 
     return state.write(work)
@@ -58,14 +58,14 @@ def give_back(state: State, job_id: str, planned: dt.datetime, run_id: str, now:
 
 def drop(state: State, job_id: str, planned: dt.datetime) -> bool:
     """It does not wait any more, and was not started. True for one caller. Blocks."""
-    statement = delete(job_starts).where(*_this(job_id, planned), job_starts.c.state == WAITING)
+    statement = delete(job_starts).where(*_same_start(job_id, planned), job_starts.c.state == WAITING)
     return state.write(lambda connection: connection.execute(statement).rowcount > 0)
 
 
 def started(state: State, job_id: str, planned: dt.datetime) -> bool:
     """Whether it was started at any time."""
     with state.read() as connection:
-        return connection.scalar(select(job_starts.c.state).where(*_this(job_id, planned))) == STARTED
+        return connection.scalar(select(job_starts.c.state).where(*_same_start(job_id, planned))) == STARTED
 
 
 def waiting(state: State) -> list[tuple[str, dt.datetime]]:
@@ -123,9 +123,11 @@ def _move(
     values: Mapping[str, object],
     *more: ColumnElement[bool],
 ) -> bool:
-    statement = update(job_starts).where(*_this(job_id, planned), job_starts.c.state == before, *more).values(values)
+    statement = (
+        update(job_starts).where(*_same_start(job_id, planned), job_starts.c.state == before, *more).values(values)
+    )
     return state.write(lambda connection: connection.execute(statement).rowcount > 0)
 
 
-def _this(job_id: str, planned: dt.datetime) -> tuple[ColumnElement[bool], ...]:
+def _same_start(job_id: str, planned: dt.datetime) -> tuple[ColumnElement[bool], ...]:
     return job_starts.c.job_id == job_id, job_starts.c.planned_at == planned

@@ -59,8 +59,8 @@ def shed(connection: Connection, *, limit: int, now: dt.datetime) -> int:
     moment. Dead letters have a limit of their own. To be called until nothing goes.
     """
     waiting = outbox.c.dead_at.is_(None) & (outbox.c.importance < EXEMPT)
-    excess = _number(connection, waiting) - limit
-    dead = _number(connection, outbox.c.dead_at.is_not(None)) - DEAD_LETTERS
+    excess = _count(connection, waiting) - limit
+    dead = _count(connection, outbox.c.dead_at.is_not(None)) - DEAD_LETTERS
     gone = 0
     if excess > 0:
         free = select(outbox.c.id).where(waiting, ~is_leased(now))
@@ -72,7 +72,7 @@ def shed(connection: Connection, *, limit: int, now: dt.datetime) -> int:
     return gone
 
 
-def _number(connection: Connection, where: Any) -> int:
+def _count(connection: Connection, where: Any) -> int:
     return connection.scalar(select(func.count()).select_from(outbox).where(where)) or 0
 
 
@@ -117,15 +117,11 @@ def _tombstone(rows: Sequence[Row[Any]], before: Mapping[str, Any]) -> dict[str,
     return {
         "dropped": dropped,
         "kinds": dict(kinds),
-        "first_at": min([*made, *_one(before.get("first_at"))]),
-        "last_at": max([*made, *_one(before.get("last_at"))]),
+        "first_at": min(filter(None, (*made, before.get("first_at")))),
+        "last_at": max(filter(None, (*made, before.get("last_at")))),
         "ranges": named,
         "beyond": dropped - sum(last - first + 1 for first, last in named),
     }
-
-
-def _one(text: str | None) -> tuple[str, ...]:
-    return () if text is None else (text,)
 
 
 def _joined(ranges: Iterable[Sequence[int]]) -> list[list[int]]:
