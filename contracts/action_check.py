@@ -20,6 +20,7 @@ from contracts.config import STRICT, ActionSettings, Job, NetworkConfig
 from contracts.document import REQUIRED, Problem, problems_of
 from contracts.parameters import model_of
 from contracts.promises import unmet
+from contracts.text import joined, say
 from contracts.visible import quoted
 from contracts.windows import Window
 
@@ -41,7 +42,7 @@ class Finding:
     stops: bool = False
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.text}"
+        return joined((self.path, self.text), ": ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Check:
         yield from self._overrides()
         config = self.config
         for name in sorted({*config.rollout, *config.overrides, config.provider} - self.catalogue.providers.keys()):
-            yield Finding("warning", "provider", f"{name} is not a provider that this version knows")
+            yield Finding("warning", "provider", say("{name} is not a provider that this version knows", name=name))
         for job in config.schedule:
             yield from self._job(job)
 
@@ -120,33 +121,54 @@ class Check:
             if key in names:
                 first.setdefault(names[key], key)
             else:
-                yield self._unknown(f"actions.{key}", key, names, "this entry has no effect, and protects no host")
+                yield self._unknown(f"actions.{key}", key, names, say("this entry has no effect, and protects no host"))
         for action, key in first.items():
             entry, path = self.catalogue.actions[action], f"actions.{key}"
             try:
                 self._values(action, entry)
             except Contradiction as found:
-                yield Finding("error", path, f"{found.message}: no run of {action} starts; {found.advice}")
+                yield Finding(
+                    "error",
+                    path,
+                    say(
+                        "{problem}: no run of {action} starts; {advice}",
+                        problem=found.message,
+                        action=action,
+                        advice=found.advice,
+                    ),
+                )
                 continue
             if not entry.available:
                 yield Finding(
                     "warning",
                     path,
-                    f"{action} is not available in this version; its parameters are not checked",
+                    say("{action} is not available in this version; its parameters are not checked", action=action),
                 )
                 continue
             for problem in self._checked(action, entry, {})[1]:
                 if problem.message == REQUIRED and problem.path.isidentifier():
                     continue  # it may come with the run
                 where = f"{path}.params{'.' if problem.path else ''}{problem.path}"
-                yield Finding("error", where, f"{problem.message}; runs of {action} with this value are refused")
+                yield Finding(
+                    "error",
+                    where,
+                    say(
+                        "{problem}; runs of {action} with this value are refused",
+                        problem=problem.message,
+                        action=action,
+                    ),
+                )
 
     def _unknown(self, path: str, name: str, names: Mapping[str, str], effect: str) -> Finding:
         if len(self._advised) < _ADVISED:
             self._advised.add(name)
         alike = near(name, names) if name in self._advised else ""
-        advice = alike or "`flageemonitor-run actions` lists every name"
-        return Finding(self.unknown, path, f"unknown action {quoted(name)}: {effect}; {advice}")
+        advice = alike or say("`flageemonitor-run actions` lists every name")
+        return Finding(
+            self.unknown,
+            path,
+            say("unknown action {name}: {effect}; {advice}", name=quoted(name), effect=effect, advice=advice),
+        )
 
     def _overrides(self) -> Iterator[Finding]:
         for provider, overrides in self.config.overrides.items():
@@ -154,16 +176,25 @@ class Check:
             for key, replacement in overrides.items():
                 path = f"overrides.{provider}.{key}"
                 if key not in names:
-                    yield self._unknown(path, key, names, "this entry has no effect")
+                    yield self._unknown(path, key, names, say("this entry has no effect"))
                 elif replacement not in names:
                     yield self._unknown(
-                        path, replacement, names, f"no run of {names[key]} on hosts of {provider} starts"
+                        path,
+                        replacement,
+                        names,
+                        say("no run of {action} on hosts of {provider} starts", action=names[key], provider=provider),
                     )
                 elif provider in self.catalogue.providers:
                     try:
                         self._replaced(names[key], provider)
                     except Contradiction as found:
-                        text = f"{found.message}: no run of {names[key]} that may meet hosts of {provider} starts; {found.advice}"
+                        text = say(
+                            "{problem}: no run of {action} that may meet hosts of {provider} starts; {advice}",
+                            problem=found.message,
+                            action=names[key],
+                            provider=provider,
+                            advice=found.advice,
+                        )
                         yield Finding("error", path, text)
 
     def _replaced(self, action: str, provider: str) -> str:
@@ -188,12 +219,15 @@ class Check:
         path, names = f"schedule.{job.id}", self._names(job.selector.provider)
         action = names.get(job.action)
         if action is None:
-            yield replace(self._unknown(path, job.action, names, "this job is not started"), stops=True)
+            yield replace(self._unknown(path, job.action, names, say("this job is not started")), stops=True)
             return
         entry = self.catalogue.actions[action]
         if not entry.available:
             yield Finding(
-                "warning", path, f"{action} is not available in this version; this job is not started", stops=True
+                "warning",
+                path,
+                say("{action} is not available in this version; this job is not started", action=action),
+                stops=True,
             )
             return
         try:
@@ -203,13 +237,24 @@ class Check:
             return  # told where it is written
         if said is not None and not said.enabled:
             yield Finding(
-                "warning", path, f"{action} is switched off by actions.{action}; this job is not started", stops=True
+                "warning",
+                path,
+                say("{action} is switched off by actions.{action}; this job is not started", action=action),
+                stops=True,
             )
             return
         if not job.selector.explicit_for(entry.effect):
-            does = "disrupts" if entry.effect == "disrupt" else "changes"
-            text = f"{action} {does} terminals and needs explicit targets: name them in its selector, or all: true"
-            yield Finding("error", path, f"{text}; this job is not started", stops=True)
+            if entry.effect == "disrupt":
+                text = say(
+                    "{action} disrupts terminals and needs explicit targets: name them in its selector, or all: true",
+                    action=action,
+                )
+            else:
+                text = say(
+                    "{action} changes terminals and needs explicit targets: name them in its selector, or all: true",
+                    action=action,
+                )
+            yield Finding("error", path, say("{problem}; this job is not started", problem=text), stops=True)
         yield from self._job_parameters(job, action, entry)
         if running in self.catalogue.actions:
             yield from self._promises(job, running)
@@ -219,14 +264,20 @@ class Check:
         for problem in self._checked(action, entry, job.params)[1]:
             if problem.path.partition(".")[0].partition("[")[0] in job.params:
                 where = f"schedule.{job.id}.params.{problem.path}"
-                yield Finding("error", where, f"{problem.message}; this job is not started", stops=True)
+                yield Finding(
+                    "error", where, say("{problem}; this job is not started", problem=problem.message), stops=True
+                )
             elif problem.message == REQUIRED:
-                text = f"{action} needs the parameter {problem.path}; this job is not started"
+                text = say(
+                    "{action} needs the parameter {parameter}; this job is not started",
+                    action=action,
+                    parameter=problem.path,
+                )
                 yield Finding("error", f"schedule.{job.id}", text, stops=True)
             else:
                 others = True
         if others:
-            text = f"what actions.{action} says is wrong; this job is not started"
+            text = say("what actions.{action} says is wrong; this job is not started", action=action)
             yield Finding("error", f"schedule.{job.id}", text, stops=True)
 
     def _promises(self, job: Job, action: str) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from contracts.config import ActionSettings, Effect, NetworkConfig
+from contracts.text import all_of, say
 
 STRENGTH: Mapping[Effect, int] = {"read": 0, "change": 1, "disrupt": 2}
 
@@ -61,9 +62,13 @@ def settings_of(
     if differ:
         raise Contradiction(
             "contradiction",
-            f"{' and '.join(f'actions.{key}' for key in keys)} are one action, {action}, and differ in "
-            f"{', '.join(dict.fromkeys(differ))}",
-            f"keep actions.{action} alone",
+            say(
+                "{keys} are one action, {action}, and differ in {parts}",
+                keys=all_of([f"actions.{key}" for key in keys]),
+                action=action,
+                parts=", ".join(dict.fromkeys(differ)),
+            ),
+            say("keep actions.{action} alone", action=action),
         )
     return ActionSettings(enabled=enabled is not False, params=params) if keys else None
 
@@ -78,9 +83,12 @@ def replacement_of(
     if len(meant) > 1:
         raise Contradiction(
             "bad_override",
-            f"{' and '.join(f'overrides.{provider}.{key}' for key in written)} are one action, {action}, with different "
-            "replacements",
-            f"keep overrides.{provider}.{action} alone",
+            say(
+                "{keys} are one action, {action}, with different replacements",
+                keys=all_of([f"overrides.{provider}.{key}" for key in written]),
+                action=action,
+            ),
+            say("keep overrides.{provider}.{action} alone", provider=provider, action=action),
         )
     return next(iter(meant), shipped.get(action, action))
 
@@ -90,8 +98,15 @@ def require_no_stronger(provider: str, asked: tuple[str, Effect], new: tuple[str
     if STRENGTH[new[1]] > STRENGTH[asked[1]]:
         raise Contradiction(
             "bad_override",
-            f"provider {provider} overrides {asked[0]} ({asked[1]}) by {new[0]}, which does more: {new[1]}",
-            "an override may not be stronger than what was asked for; correct `overrides`",
+            say(
+                "provider {provider} overrides {asked} ({effect}) by {new}, which does more: {new_effect}",
+                provider=provider,
+                asked=asked[0],
+                effect=asked[1],
+                new=new[0],
+                new_effect=new[1],
+            ),
+            say("an override may not be stronger than what was asked for; correct `overrides`"),
         )
 
 

@@ -11,6 +11,8 @@ import math
 import re
 from typing import Any, NoReturn
 
+from contracts.text import joined, recognised, say
+
 MAX_BYTES = 8 * 1024 * 1024
 MAX_DEPTH = 40
 # What a 64-bit column and every other reader of JSON can hold.
@@ -19,6 +21,18 @@ LEAST, MOST = -(2**63), 2**63 - 1
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
 # From its first digit only: begun at every digit, runs that are a little too short would cost the square of their length.
 _MANY_DIGITS = re.compile(r"(?<![0-9])[0-9]{4300,}")
+# Python's own.
+_OF_JSON = (
+    say("Expecting value"),
+    say("Expecting ',' delimiter"),
+    say("Expecting ':' delimiter"),
+    say("Expecting property name enclosed in double quotes"),
+    say("Unterminated string starting at"),
+    say("Invalid control character at"),
+    say("Invalid \\escape"),
+    say("Invalid \\uXXXX escape"),
+    say("Extra data"),
+)
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]')
 
 
@@ -26,7 +40,7 @@ class Unreadable(ValueError):
     """The text was not taken. ``reason``: too_large, not_json, too_deep, bad_number or key_twice; ``path``: where, if known."""
 
     def __init__(self, reason: str, message: str, path: str = "") -> None:
-        super().__init__(f"{path}: {message}" if path else message)
+        super().__init__(joined((path, message), ": ") if path else message)
         self.reason, self.message, self.path = reason, message, path
 
 
@@ -37,7 +51,7 @@ def read_json(raw: bytes | str, *, limit: int = MAX_BYTES, depth: int = MAX_DEPT
     which JSON can write, is kept: what it may be used for is for the caller to say.
     """
     if len(raw) > limit:
-        raise Unreadable("too_large", f"{len(raw)} bytes; at most {limit} are read")
+        raise Unreadable("too_large", say("{size} bytes; at most {limit} are read", size=len(raw), limit=limit))
     text = ""
     try:
         # Windows editors leave a byte order mark; everything else that is not UTF-8 is damaged.
@@ -46,16 +60,22 @@ def read_json(raw: bytes | str, *, limit: int = MAX_BYTES, depth: int = MAX_DEPT
     except Unreadable:
         raise
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno} column {error.colno}"
-        raise Unreadable("not_json", f"not a complete JSON document, {where}: {error.msg}") from None
+        where: str = say("line {line} column {column}", line=error.lineno, column=error.colno)
+        raise Unreadable(
+            "not_json",
+            say("not a complete JSON document, {where}: {cause}", where=where, cause=recognised(error.msg, _OF_JSON)),
+        ) from None
     except UnicodeDecodeError:
-        raise Unreadable("not_json", "not a complete JSON document: this is not UTF-8 text") from None
+        raise Unreadable("not_json", say("not a complete JSON document: this is not UTF-8 text")) from None
     except RecursionError:
-        raise Unreadable("too_deep", f"nested more than {depth} levels deep, {_deep_place(text, depth)}") from None
+        raise Unreadable(
+            "too_deep",
+            say("nested more than {depth} levels deep, {where}", depth=depth, where=_deep_place(text, depth)),
+        ) from None
     except ValueError:  # the only one left: more digits than Python converts
         found = _MANY_DIGITS.search(text)
-        where = _place(text, found.start()) if found else "somewhere"
-        raise Unreadable("bad_number", f"a number with thousands of digits, {where}") from None
+        where = _place(text, found.start()) if found else say("somewhere")
+        raise Unreadable("bad_number", say("a number with thousands of digits, {where}", where=where)) from None
     require_bounds(data, depth=depth)
     return data
 
@@ -69,10 +89,10 @@ def require_bounds(data: Any, *, depth: int = MAX_DEPTH) -> None:
             kind = type(node)
             if kind is dict or kind is list:
                 if not left:
-                    raise Unreadable("too_deep", f"nested more than {depth} levels deep")
+                    raise Unreadable("too_deep", say("nested more than {depth} levels deep", depth=depth))
                 inner += node.values() if kind is dict else node
             elif (kind is int and not LEAST <= node <= MOST) or (kind is float and not math.isfinite(node)):
-                raise Unreadable("bad_number", "not a finite number within 64 bits", _path_to(node, data))
+                raise Unreadable("bad_number", say("not a finite number within 64 bits"), _path_to(node, data))
         level = inner
 
 
@@ -92,13 +112,13 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for name, _ in pairs:
             if name in seen:
-                raise Unreadable("key_twice", f"key given twice: {name[:200]}")
+                raise Unreadable("key_twice", say("key given twice: {name}", name=name[:200]))
             seen.add(name)
     return result
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise Unreadable("bad_number", f"{name} is not a JSON number")
+    raise Unreadable("bad_number", say("{name} is not a JSON number", name=name))
 
 
 def _path_to(number: int | float, node: Any, path: str = "") -> str:
@@ -127,11 +147,13 @@ def _deep_place(text: str, depth: int) -> str:
                 return _place(text, found.start())
         elif found[0] in "]}":
             level -= 1
-    return "somewhere"
+    return say("somewhere")
 
 
 def _place(text: str, at: int) -> str:
-    return f"line {text.count(chr(10), 0, at) + 1} column {at - text.rfind(chr(10), 0, at)}"
+    return say(
+        "line {line} column {column}", line=text.count(chr(10), 0, at) + 1, column=at - text.rfind(chr(10), 0, at)
+    )
 
 
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "Unreadable", "read_json", "require_bounds", "whole"]

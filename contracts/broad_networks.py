@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from contracts.config import NetworkConfig
 from contracts.notes import Note
+from contracts.text import say, some_of
 
 # Not reached from the internet, whatever a customer does with them.
 _CLOSED_4 = [
@@ -57,20 +58,25 @@ def _note(found: dict[_Network, int], many: int, written: Sequence[str], family:
     number = sum(found.values())
     if number < many:
         return
-    widest = [str(one) for one in sorted(found, key=lambda one: -found[one])[:_SHOWN]]
-    joined = [one for one in widest if one not in written]
-    together = f" ({', '.join(joined)}: several entries together)" if joined else ""
-    more = f" and {len(found) - len(widest)} more" if len(found) > len(widest) else ""
-    text = (
-        f"{', '.join(widest)}{more}{together} allows {_approximately(number)} public {family} addresses: a wrong inventory entry "
+    widest = [str(one) for one in sorted(found, key=lambda one: -found[one])]
+    networks = some_of(widest, _SHOWN)
+    if together := [one for one in widest[:_SHOWN] if one not in written]:
+        networks = say("{networks} ({some}: several entries together)", networks=networks, some=", ".join(together))
+    text = say(
+        "{networks} allows {number} public {family} addresses: a wrong inventory entry "
         "is enough for the proxy to send its passwords to a stranger's machine; name the customer's own networks, for example "
-        f"{'10.20.0.0/16' if family == 'IPv4' else 'fd12:3456:789a::/48'}"
+        "{example}",
+        networks=networks,
+        number=_approximately(number),
+        family=family,
+        example="10.20.0.0/16" if family == "IPv4" else "fd12:3456:789a::/48",
     )
     yield Note("danger", "ssh.allowed_networks", text)
 
 
 def _approximately(number: int) -> str:
-    for power, name in ((30, "10^30"), (9, "billion"), (6, "million")):
-        if number >= 10**power:
-            return f"{number / 10**power:.3g} {name}" if power < 30 else f"more than {name}"
-    return str(number)
+    if number >= 10**30:
+        return say("more than {number}", number="10^30")
+    if number >= 10**9:
+        return say("{number} billion", number=f"{number / 10**9:.3g}")
+    return say("{number} million", number=f"{number / 10**6:.3g}") if number >= 10**6 else str(number)

@@ -18,6 +18,7 @@ from contracts.action_names import names_of
 from contracts.bounded import read_json
 from contracts.config import ActionName, Effect, Part, ProviderId, Role
 from contracts.parameters import secrets_of
+from contracts.text import one_of, say
 
 FILE = "catalogue.json"
 FORMAT: Literal[1] = 1
@@ -77,7 +78,7 @@ class Catalogue(Part):
 def near(name: str, names: Iterable[str]) -> str:
     """ "did you mean …?", or nothing when no name is close."""
     found = difflib.get_close_matches(name, list(names), n=3, cutoff=0.6)
-    return f"did you mean {' or '.join(found)}?" if found else ""
+    return say("did you mean {names}?", names=one_of(found)) if found else ""
 
 
 def parse_catalogue(text: str) -> Catalogue:

@@ -20,6 +20,7 @@ from contracts.differences import differences, shown
 from contracts.in_words import items, job_in_words, listed, window_in_words
 from contracts.parameters import model_of, secrets_of
 from contracts.static_hosts import StaticHosts
+from contracts.text import all_of, joined, say
 
 Level = Literal["danger", "warning", "info"]
 _ORDER: tuple[Level, ...] = ("danger", "warning", "info")
@@ -28,10 +29,10 @@ _STRICTNESS = ("off", "warn", "enforce")
 # Parts that have sentences of their own; every other difference is told by its path.
 _SPOKEN = {"schedule", "actions", "rollout", "freeze", "overrides"}
 _WIDER = {
-    "inventory": "other hosts may be selected",
-    "provider": "hosts without a tag belong to another software house",
-    "timezone": "every time without a zone of its own moves",
-    "compatibility.allow_loosening": "a run by hand may choose a weaker mode",
+    "inventory": say("other hosts may be selected"),
+    "provider": say("hosts without a tag belong to another software house"),
+    "timezone": say("every time without a zone of its own moves"),
+    "compatibility.allow_loosening": say("a run by hand may choose a weaker mode"),
 }
 
 
@@ -54,7 +55,7 @@ def changes(before: NetworkConfig | None, after: NetworkConfig, catalogue: Catal
 def _all(before: NetworkConfig | None, after: NetworkConfig, catalogue: Catalogue) -> Iterator[Change]:
     old, new = _Sides(before, catalogue), _Sides(after, catalogue)
     if before is None:
-        yield Change("warning", "", f"first: the first document of network {after.network}")
+        yield Change("warning", "", say("first: the first document of network {network}", network=after.network))
     yield from _jobs(old, new)
     yield from _actions(old, new)
     yield from _rollouts(old, new)
@@ -68,10 +69,9 @@ def _all(before: NetworkConfig | None, after: NetworkConfig, catalogue: Catalogu
             ("ssh.allowed_networks", "concentrators", "compatibility.mode")
         ):
             continue
-        wider = next((text for key, text in _WIDER.items() if path == key or path.startswith(f"{key}.")), "")
-        yield Change(
-            "danger" if wider else "info", path, f"changed: {path}: {was} -> {now}{f': {wider}' if wider else ''}"
-        )
+        wider = next((text for key, text in _WIDER.items() if path == key or path.startswith(f"{key}.")), None)
+        text = say("changed: {path}: {before} -> {after}", path=path, before=was, after=now)
+        yield Change("danger" if wider else "info", path, joined((text, wider), ": ") if wider else text)
 
 
 class _Sides:
@@ -133,14 +133,14 @@ def _jobs(old: _Sides, new: _Sides) -> Iterator[Change]:
         path, text = f"schedule.{key}", new.told(job, action, entry)
         level: Level = "info" if job.dry_run else _LEVEL[entry.effect]
         if key not in was:
-            yield Change(level, path, f"new: {text}")
+            yield Change(level, path, say("new: {job}", job=text))
         elif (before := old.told(*was[key])) != text:
-            yield Change(level, path, f"changed: {text}; before: {before}")
+            yield Change(level, path, say("changed: {job}; before: {before}", job=text, before=before))
         elif was[key][0] != job:
             parts = ", ".join(path for path, _, _ in differences(was[key][0], job))
-            yield Change("info", path, f"changed: {parts} of job {key}")
+            yield Change("info", path, say("changed: {parts} of job {job}", parts=parts, job=key))
     for key in sorted(was.keys() - now.keys()):
-        yield Change("info", f"schedule.{key}", f"removed: {old.told(*was[key])}")
+        yield Change("info", f"schedule.{key}", say("removed: {job}", job=old.told(*was[key])))
 
 
 def _actions(old: _Sides, new: _Sides) -> Iterator[Change]:
@@ -150,7 +150,13 @@ def _actions(old: _Sides, new: _Sides) -> Iterator[Change]:
         path, was, now = f"actions.{action}", old.settings(action), new.settings(action)
         if was.enabled != now.enabled:
             level: Level = _LEVEL[entry.effect] if now.enabled else "info"
-            yield Change(level, path, f"changed: {action} is switched {'on' if now.enabled else 'off'}")
+            yield Change(
+                level,
+                path,
+                say("changed: {action} is switched on", action=action)
+                if now.enabled
+                else say("changed: {action} is switched off", action=action),
+            )
         if old.config is not None:
             yield from _parameters(action, entry, old.params(action, {}), new.params(action, {}))
 
@@ -165,19 +171,36 @@ def _parameters(action: str, entry: ActionEntry, was: Mapping[str, Any], now: Ma
             yield from _protection(path, action, items(before), items(after))
         elif name == entry.windows:
             texts = [listed(items(value), window_in_words) for value in (before, after)]
-            yield Change(_LEVEL[entry.effect], path, f"changed: window of {action}: {texts[0]} -> {texts[1]}")
+            text = say(
+                "changed: window of {action}: {before} -> {after}", action=action, before=texts[0], after=texts[1]
+            )
+            yield Change(_LEVEL[entry.effect], path, text)
         else:
             harmless = name in declared and name not in secrets
-            values = f"{shown(name, before)} -> {shown(name, after)}" if harmless else "a new value"
-            yield Change("warning", path, f"changed: {name} of {action}: {values}")
+            text = (
+                say(
+                    "changed: {name} of {action}: {before} -> {after}",
+                    name=name,
+                    action=action,
+                    before=shown(name, before),
+                    after=shown(name, after),
+                )
+                if harmless
+                else say("changed: {name} of {action}: a new value", name=name, action=action)
+            )
+            yield Change("warning", path, text)
 
 
 def _protection(path: str, what: str, before: Iterable[str], after: Iterable[str]) -> Iterator[Change]:
     lost, won = _only_in(before, after), _only_in(after, before)
     if lost:
-        yield Change("danger", path, f"removed: {listed(lost)} is no longer protected from {what} ({path})")
+        text = say(
+            "removed: {hosts} is no longer protected from {action} ({path})", hosts=listed(lost), action=what, path=path
+        )
+        yield Change("danger", path, text)
     if won:
-        yield Change("info", path, f"new: {listed(won)} is protected from {what} ({path})")
+        text = say("new: {hosts} is protected from {action} ({path})", hosts=listed(won), action=what, path=path)
+        yield Change("info", path, text)
 
 
 def _only_in(these: Iterable[Any], those: Iterable[Any]) -> list[Any]:
@@ -196,20 +219,37 @@ def _rollouts(old: _Sides, new: _Sides) -> Iterator[Change]:
         path, (before, was), (after, now) = f"rollout.{name}", _share(old, name), _share(new, name)
         if old.config is None:
             if after or now.pilot:
-                pilots = f" and {len(now.pilot)} pilot hosts" if now.pilot else ""
-                yield Change("info", path, f"rollout of {name}: {after.normalize():f} % of its hosts{pilots}")
+                text = say(
+                    "rollout of {provider}: {percent} % of its hosts", provider=name, percent=f"{after.normalize():f}"
+                )
+                if now.pilot:
+                    text = say("{rollout} and {number} pilot hosts", rollout=text, number=len(now.pilot))
+                yield Change("info", path, text)
             continue
         if before != after:
-            more = after > before
-            text = f"rollout of {name}: {before.normalize():f} % -> {after.normalize():f} %"
-            yield Change("danger" if more else "info", path, f"changed: {text}, {'more' if more else 'fewer'} hosts")
+            shares = f"{before.normalize():f} % -> {after.normalize():f} %"
+            if after > before:
+                text = say("changed: rollout of {provider}: {shares}, more hosts", provider=name, shares=shares)
+                yield Change("danger", path, text)
+            else:
+                text = say("changed: rollout of {provider}: {shares}, fewer hosts", provider=name, shares=shares)
+                yield Change("info", path, text)
         if was.salt != now.salt:
-            yield Change("danger", f"{path}.salt", f"changed: the salt of the rollout of {name}: other hosts are drawn")
-        yield from _protection(f"{path}.never", "every action", was.never, now.never)
+            text = say("changed: the salt of the rollout of {provider}: other hosts are drawn", provider=name)
+            yield Change("danger", f"{path}.salt", text)
+        yield from _protection(f"{path}.never", say("every action"), was.never, now.never)
         if added := _only_in(now.pilot, was.pilot):
-            yield Change("warning", f"{path}.pilot", f"new: pilot hosts of {name}: {listed(added)}")
+            yield Change(
+                "warning",
+                f"{path}.pilot",
+                say("new: pilot hosts of {provider}: {hosts}", provider=name, hosts=listed(added)),
+            )
         if gone := _only_in(was.pilot, now.pilot):
-            yield Change("info", f"{path}.pilot", f"removed: pilot hosts of {name}: {listed(gone)}")
+            yield Change(
+                "info",
+                f"{path}.pilot",
+                say("removed: pilot hosts of {provider}: {hosts}", provider=name, hosts=listed(gone)),
+            )
 
 
 def _share(side: _Sides, name: str) -> tuple[Decimal, Rollout]:
@@ -224,24 +264,39 @@ def _share(side: _Sides, name: str) -> tuple[Decimal, Rollout]:
 def _freezes(before: Iterable[FreezeWindow], after: Iterable[FreezeWindow]) -> Iterator[Change]:
     was, now = {one.id: one for one in before}, {one.id: one for one in after}
     for key in sorted(was.keys() - now.keys()):
-        yield Change("danger", f"freeze.{key}", f"removed: freeze {key} ({_frozen(was[key])})")
+        yield Change(
+            "danger", f"freeze.{key}", say("removed: freeze {freeze} ({when})", freeze=key, when=_frozen(was[key]))
+        )
     for key, freeze in now.items():
         if key not in was:
-            yield Change("info", f"freeze.{key}", f"new: freeze {key} ({_frozen(freeze)})")
+            yield Change(
+                "info", f"freeze.{key}", say("new: freeze {freeze} ({when})", freeze=key, when=_frozen(freeze))
+            )
         elif was[key] != freeze:
-            text = f"changed: freeze {key}: {_frozen(was[key])} -> {_frozen(freeze)}"
+            text = say(
+                "changed: freeze {freeze}: {before} -> {after}",
+                freeze=key,
+                before=_frozen(was[key]),
+                after=_frozen(freeze),
+            )
             yield Change("danger", f"freeze.{key}", text)
 
 
 def _frozen(freeze: FreezeWindow) -> str:
-    days = f"{','.join(freeze.weekdays)} " if freeze.weekdays else ""
+    parts: list[str] = []
     if freeze.start is not None:
-        when = f"{freeze.start:%Y-%m-%d %H:%M} to {freeze.end:%Y-%m-%d %H:%M}"
+        parts.append(
+            say("{start} to {end}", start=f"{freeze.start:%Y-%m-%d %H:%M}", end=f"{freeze.end:%Y-%m-%d %H:%M}")
+        )
     else:
-        when = f"{days}{freeze.from_time:%H:%M}-{freeze.to_time:%H:%M}"
-    stores = f", store {listed(freeze.stores)}" if freeze.stores else ""
-    zone = f", {freeze.timezone}" if freeze.timezone else ""
-    return f"{when}{stores}{zone}, holds {' and '.join(freeze.effects)}"
+        days = f"{','.join(freeze.weekdays)} " if freeze.weekdays else ""
+        parts.append(f"{days}{freeze.from_time:%H:%M}-{freeze.to_time:%H:%M}")
+    if freeze.stores:
+        parts.append(say("store {stores}", stores=listed(freeze.stores)))
+    if freeze.timezone:
+        parts.append(freeze.timezone)
+    parts.append(say("holds {effects}", effects=all_of(freeze.effects)))
+    return joined(parts)
 
 
 def _overrides(before: NetworkConfig, after: NetworkConfig) -> Iterator[Change]:
@@ -249,7 +304,12 @@ def _overrides(before: NetworkConfig, after: NetworkConfig) -> Iterator[Change]:
         was, now = before.overrides.get(provider, {}), after.overrides.get(provider, {})
         for key in sorted(was.keys() | now.keys()):
             if was.get(key) != now.get(key):
-                text = f"changed: hosts of {provider} get {now.get(key, key)} instead of {was.get(key, key)}"
+                text = say(
+                    "changed: hosts of {provider} get {action} instead of {before}",
+                    provider=provider,
+                    action=now.get(key, key),
+                    before=was.get(key, key),
+                )
                 yield Change("warning", f"overrides.{provider}.{key}", text)
 
 
@@ -257,24 +317,40 @@ def _reach(before: NetworkConfig, after: NetworkConfig) -> Iterator[Change]:
     reached = before.ssh.reach()
     for one in after.ssh.allowed_networks:
         if not reached.covers(parse_network(one)):
-            yield Change("danger", "ssh.allowed_networks", f"new: terminals in {one} may be contacted")
+            yield Change(
+                "danger", "ssh.allowed_networks", say("new: terminals in {network} may be contacted", network=one)
+            )
     if gone := _only_in(before.ssh.allowed_networks, after.ssh.allowed_networks):
-        yield Change("info", "ssh.allowed_networks", f"removed from ssh.allowed_networks: {listed(gone)}")
+        yield Change(
+            "info", "ssh.allowed_networks", say("removed from ssh.allowed_networks: {networks}", networks=listed(gone))
+        )
     was, now = ({one.address: one for one in side.concentrators} for side in (before, after))
     for address in sorted(was.keys() - now.keys()):
-        yield Change("danger", "concentrators", f"removed: {address} is no longer protected as a concentrator")
+        text = say("removed: {address} is no longer protected as a concentrator", address=address)
+        yield Change("danger", "concentrators", text)
     for address in sorted(now.keys() - was.keys()):
-        yield Change("info", "concentrators", f"new: {address} is protected as a concentrator")
+        text = say("new: {address} is protected as a concentrator", address=address)
+        yield Change("info", "concentrators", text)
     for address in sorted(was.keys() & now.keys()):
         for path, old_value, new_value in differences(was[address], now[address]):
             lost = path == "name" and was[address].name is not None  # hosts are protected by that name as well
             yield Change(
                 "danger" if lost else "info",
                 f"concentrators.{path}",
-                f"changed: {path} of concentrator {address}: {old_value} -> {new_value}",
+                say(
+                    "changed: {path} of concentrator {address}: {before} -> {after}",
+                    path=path,
+                    address=address,
+                    before=old_value,
+                    after=new_value,
+                ),
             )
     modes = before.compatibility.mode, after.compatibility.mode
     if modes[0] != modes[1]:
-        looser = _STRICTNESS.index(modes[1]) < _STRICTNESS.index(modes[0])
-        text = f"changed: compatibility.mode: {modes[0]} -> {modes[1]}, {'fewer' if looser else 'more'} systems are kept out"
-        yield Change("danger" if looser else "info", "compatibility.mode", text)
+        between = " -> ".join(modes)
+        if _STRICTNESS.index(modes[1]) < _STRICTNESS.index(modes[0]):
+            text = say("changed: compatibility.mode: {modes}, fewer systems are kept out", modes=between)
+            yield Change("danger", "compatibility.mode", text)
+        else:
+            text = say("changed: compatibility.mode: {modes}, more systems are kept out", modes=between)
+            yield Change("info", "compatibility.mode", text)

@@ -11,24 +11,40 @@ from urllib.parse import urlsplit
 from contracts.address import is_loopback
 from contracts.config import NetworkConfig, ZabbixInventory
 from contracts.notes import Note
+from contracts.text import say
 
 
 def notes_on(config: NetworkConfig) -> Iterator[Note]:
     """One for each URL that leaves this machine in clear text, with what to do about it."""
     inventory, api, assets = config.inventory, config.delivery.business_api, config.agent.assets_url
     if isinstance(inventory, ZabbixInventory) and is_clear(inventory.url):
-        shown = "the API token and the passwords in inventory notes" if inventory.notes_credentials else "the API token"
-        text = f"plain http: {shown} cross the network in clear text, and hosts can be forged on the way; serve Zabbix over https"
-        yield Note("danger", "inventory.url", f"{text} and write https:// (a private authority: inventory.ca_path)")
+        shown = (
+            say("the API token and the passwords in inventory notes")
+            if inventory.notes_credentials
+            else say("the API token")
+        )
+        text = say(
+            "plain http: {shown} cross the network in clear text, and hosts can be forged on the way; serve Zabbix over https",
+            shown=shown,
+        )
+        yield Note(
+            "danger",
+            "inventory.url",
+            say("{danger} and write https:// (a private authority: inventory.ca_path)", danger=text),
+        )
     if api is not None and is_clear(api.url):
-        text = "plain http: the token and all that is delivered cross the network in clear text; serve it over https"
+        text = say(
+            "plain http: the token and all that is delivered cross the network in clear text; serve it over https"
+        )
         yield Note(
             "danger",
             "delivery.business_api.url",
-            f"{text} and write https:// (a private authority: delivery.business_api.ca_path)",
+            say("{danger} and write https:// (a private authority: delivery.business_api.ca_path)", danger=text),
         )
     if assets is not None and is_clear(assets):
-        text = "plain http: files for terminals can be changed on the way; serve them over https and write https://"
+        text = say(
+            "plain http: files for terminals can be changed on the way; serve them over https and write https://"
+        )
         yield Note("warning", "agent.assets_url", text)
 
 

@@ -21,6 +21,7 @@ from contracts.cron import cron_text
 from contracts.image_reference import parse_reference
 from contracts.networks import Networks, networks_of
 from contracts.secret import Secret
+from contracts.text import say, some_of
 from contracts.visible import quoted
 from contracts.zones import require_zone
 
@@ -44,13 +45,13 @@ def _zone(name: str, info: ValidationInfo) -> str:
 def _zone_file(value: str) -> str:
     path = value if value.startswith("/") else ZONEINFO + value
     if not re.fullmatch(re.escape(ZONEINFO) + r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", path):
-        raise ValueError(f"must be a zone name or a file below {ZONEINFO}")
+        raise ValueError(say("must be a zone name or a file below {folder}", folder=ZONEINFO))
     return path
 
 
 def _host_or_address(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?", value):
-        raise ValueError("must be a host name or an IP address")
+        raise ValueError(say("must be a host name or an IP address"))
     return value
 
 
@@ -71,21 +72,20 @@ def _address(text: str) -> str:
 
 def _wall_time(value: dt.time) -> dt.time:
     if value.tzinfo is not None:
-        raise ValueError("give the wall time only, for example 23:50; the zone is the document's")
+        raise ValueError(say("give the wall time only, for example 23:50; the zone is the document's"))
     return value
 
 
 def _wall_instant(value: dt.datetime) -> dt.datetime:
     if value.tzinfo is not None:
-        raise ValueError("give wall time without offset, for example 2026-12-24T18:00; the zone is the document's")
+        raise ValueError(say("give wall time without offset, for example 2026-12-24T18:00; the zone is the document's"))
     return value
 
 
 def _given_twice(names: Iterable[str]) -> str:
     """Those that are there more than once, the first few of them; empty when all differ."""
     twice = sorted(name for name, number in Counter(names).items() if number > 1)
-    more = f" and {len(twice) - _SHOWN} more" if len(twice) > _SHOWN else ""
-    return ", ".join(twice[:_SHOWN]) + more
+    return some_of(twice, _SHOWN)
 
 
 def _versions(text: str) -> str:
@@ -93,7 +93,7 @@ def _versions(text: str) -> str:
         try:
             SpecifierSet(text)
         except InvalidSpecifier as error:
-            raise ValueError('PEP 440 specifiers are expected, for example ">=18.04,<20", or "*"') from error
+            raise ValueError(say('PEP 440 specifiers are expected, for example ">=18.04,<20", or "*"')) from error
     return text
 
 
@@ -150,7 +150,7 @@ class Credential(Part):
     @model_validator(mode="after")
     def _has_a_way_in(self) -> Self:
         if self.password is None and self.private_key is None:
-            raise ValueError("needs a password or a private_key")
+            raise ValueError(say("needs a password or a private_key"))
         return self
 
 
@@ -196,7 +196,7 @@ class StaticInventory(Part):
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
         if twice := _given_twice(host.name.lower() for host in self.hosts):
-            raise ValueError(f"host names given twice: {twice}")
+            raise ValueError(say("host names given twice: {names}", names=twice))
         return self
 
 
@@ -326,13 +326,13 @@ class FreezeWindow(Part):
         weekly = (self.from_time is not None, self.to_time is not None)
         if any(absolute) and not any(weekly) and all(absolute) and not self.weekdays:
             if self.start and self.end and self.start >= self.end:
-                raise ValueError("start must be before end")
+                raise ValueError(say("start must be before end"))
             return self
         if any(weekly) and not any(absolute) and all(weekly):
             if self.from_time == self.to_time:
-                raise ValueError("from_time and to_time are equal; for a whole day use 00:00 and 23:59:59.999999")
+                raise ValueError(say("from_time and to_time are equal; for a whole day use 00:00 and 23:59:59.999999"))
             return self
-        raise ValueError("give either start and end, or from_time and to_time (with weekdays if not every day)")
+        raise ValueError(say("give either start and end, or from_time and to_time (with weekdays if not every day)"))
 
 
 class Database(Part):
@@ -453,16 +453,26 @@ class NetworkConfig(Part):
     def _references_hold(self) -> Self:
         for what, parts in (("credentials", self.credentials), ("schedule", self.schedule), ("freeze", self.freeze)):
             if twice := _given_twice(part.id for part in parts):
-                raise ValueError(f"{what}: id given twice: {twice}")
+                raise ValueError(say("{part}: id given twice: {ids}", part=what, ids=twice))
         reach = self.ssh.reach()
         for number, store in self.stores.items():
             if store.gateway is not None and parse_address(store.gateway) not in reach:
-                raise ValueError(f"stores.{number}.gateway: {store.gateway} is outside ssh.allowed_networks")
+                raise ValueError(
+                    say(
+                        "stores.{number}.gateway: {gateway} is outside ssh.allowed_networks",
+                        number=number,
+                        gateway=store.gateway,
+                    )
+                )
         if isinstance(self.inventory, StaticInventory):
             known = {c.id for c in self.credentials}
             for host in self.inventory.hosts:
                 if host.credential is not None and host.credential not in known:
                     raise ValueError(
-                        f"inventory.hosts: {host.name} names the unknown credential {quoted(host.credential)}"
+                        say(
+                            "inventory.hosts: {name} names the unknown credential {credential}",
+                            name=host.name,
+                            credential=quoted(host.credential),
+                        )
                     )
         return self

@@ -11,6 +11,7 @@ import calendar
 import datetime as dt
 from dataclasses import dataclass
 
+from contracts.text import say
 from contracts.visible import quoted
 
 _WORDS = {
@@ -73,15 +74,15 @@ def parse_cron(text: str) -> Cron:
     if len(parts) == 1 and parts[0].startswith("@"):
         word = parts[0].lower()
         if word not in _WORDS:
-            raise CronError(f"{parts[0]} is not known here; use one of {', '.join(_WORDS)}")
+            raise CronError(say("{word} is not known here; use one of {words}", word=parts[0], words=", ".join(_WORDS)))
         parts = _WORDS[word].split()
     if len(parts) != len(_FIELDS):
         names = ", ".join(field.name for field in _FIELDS)
-        raise CronError(f"{len(parts)} fields instead of 5 ({names})")
+        raise CronError(say("{number} fields instead of 5 ({names})", number=len(parts), names=names))
     minutes, hours, days, months, weekdays = (_values(field, part) for field, part in zip(_FIELDS, parts, strict=True))
     either_day = not parts[2].startswith("*") and not parts[4].startswith("*")
     if not either_day and days[0] > max(_LONGEST[month] for month in months):
-        raise CronError(f"day-of-month: {parts[2]} never comes in month {parts[3]}")
+        raise CronError(say("day-of-month: {day} never comes in month {month}", day=parts[2], month=parts[3]))
     weekdays = tuple(sorted({day % 7 for day in weekdays}))
     return Cron(" ".join(parts), minutes, hours, days, months, weekdays, either_day)
 
@@ -109,17 +110,28 @@ def _item(field: _Field, item: str) -> range:
         high = _number(field, last) if has_end else low
         if has_step and not has_end:
             raise CronError(
-                f"{field.name}: a step needs a range: write {first}-{field.high}/{step_text} or */{step_text}"
+                say(
+                    "{name}: a step needs a range: write {first}-{last}/{step} or */{step}",
+                    name=field.name,
+                    first=first,
+                    last=field.high,
+                    step=step_text,
+                )
             )
         if field.names is _WEEKDAYS and high == 0 < low:
             high = 7  # fri-sun
     if low > high:
-        raise CronError(f"{field.name}: the range {span} runs backwards")
+        raise CronError(say("{name}: the range {span} runs backwards", name=field.name, span=span))
     if not has_step:
         return range(low, high + 1)
     if not _is_number(step_text) or not 1 <= int(step_text) <= field.high - field.low + 1:
         raise CronError(
-            f"{field.name}: the step {quoted(step_text)} is not a number from 1 to {field.high - field.low + 1}"
+            say(
+                "{name}: the step {step} is not a number from 1 to {most}",
+                name=field.name,
+                step=quoted(step_text),
+                most=field.high - field.low + 1,
+            )
         )
     return range(low, high + 1, int(step_text))
 
@@ -129,10 +141,17 @@ def _number(field: _Field, text: str) -> int:
     if named is not None:
         return named
     if not _is_number(text):
-        names = f" or one of {', '.join(field.names)}" if field.names else ""
-        raise CronError(f"{field.name}: {quoted(text)} is not a number{names}")
+        if field.names:
+            names = ", ".join(field.names)
+            text = say(
+                "{name}: {text} is not a number or one of {names}", name=field.name, text=quoted(text), names=names
+            )
+            raise CronError(text)
+        raise CronError(say("{name}: {text} is not a number", name=field.name, text=quoted(text)))
     if not field.low <= int(text) <= field.high:
-        raise CronError(f"{field.name}: {text} is outside {field.low}-{field.high}")
+        raise CronError(
+            say("{name}: {text} is outside {low}-{high}", name=field.name, text=text, low=field.low, high=field.high)
+        )
     return int(text)
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from contracts.masking import shown_by_name
 from contracts.secret import MASK, Secret
+from contracts.text import say
 
 _LONGEST = 60
 Difference = tuple[str, str, str]  # path, before, after
@@ -27,7 +28,7 @@ def differences(before: BaseModel, after: BaseModel, path: str = "") -> Iterator
 def shown(name: str, value: Any) -> str:
     """A value in short; one whose name sounds like a secret is masked."""
     if value is None:
-        return "none"
+        return say("none")
     plain = shown_by_name(name, value)
     text = plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False, default=str)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
@@ -43,7 +44,7 @@ def _values(before: Any, after: Any, path: str) -> Iterator[Difference]:
     elif (was := _by_key(before)) is not None and (now := _by_key(after)) is not None:
         yield from _keyed(was, now, path)
     elif Secret in (type(before), type(after)):
-        yield path, MASK if before else "none", "a new value" if after else "none"
+        yield path, MASK if before else say("none"), say("a new value") if after else say("none")
     else:
         name = path.rpartition(".")[2]
         yield path, shown(name, _plain(before)), shown(name, _plain(after))
@@ -54,7 +55,8 @@ def _keyed(before: Mapping[str, Any], after: Mapping[str, Any], path: str) -> It
         if key in before and key in after:
             yield from _values(before[key], after[key], f"{path}.{key}")
         else:
-            yield f"{path}.{key}", "there" if key in before else "none", "there" if key in after else "none"
+            was, now = (say("there") if key in side else say("none") for side in (before, after))
+            yield f"{path}.{key}", was, now
 
 
 def _by_key(value: Any) -> Mapping[str, Any] | None:

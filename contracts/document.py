@@ -20,11 +20,13 @@ from contracts.bounded import Unreadable, read_json
 from contracts.config import STRICT, NetworkConfig
 from contracts.legacy import is_first_generation, origin, translate
 from contracts.notes import Note
+from contracts.pydantic_messages import sentence_of
+from contracts.text import joined, say
 from contracts.visible import quoted
 
 _REASONS = {"too_large": "too_large", "too_deep": "wrong_type"}
-REQUIRED = "is required"
-_MESSAGES = {"extra_forbidden": "unknown key; is it spelled right?", "missing": REQUIRED}
+REQUIRED = say("is required")
+_MESSAGES = {"extra_forbidden": say("unknown key; is it spelled right?"), "missing": REQUIRED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +37,14 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message}" if self.path else self.message
+        return joined((self.path, self.message), ": ") if self.path else self.message
 
 
 class DocumentError(Exception):
     """The document cannot be used. ``reason``: not_json, wrong_type, too_large, newer_version, must_understand or invalid."""
 
     def __init__(self, reason: str, problems: tuple[Problem, ...]) -> None:
-        super().__init__("; ".join(map(str, problems)))
+        super().__init__(joined(map(str, problems), "; "))
         self.reason = reason
         self.problems = problems
 
@@ -72,7 +74,9 @@ def read_document(raw: bytes, *, strict: bool) -> Document:
         raise DocumentError(
             "must_understand",
             tuple(
-                Problem("must_understand", f"{quoted(path)} is not known to this version; update it first")
+                Problem(
+                    "must_understand", say("{path} is not known to this version; update it first", path=quoted(path))
+                )
                 for path in unknown
             ),
         )
@@ -81,7 +85,7 @@ def read_document(raw: bytes, *, strict: bool) -> Document:
     except ValidationError as error:
         problems = problems_of(error)
         if generation == 1:
-            problems = tuple(Problem(p.path, f"{p.message}{_written_as(p.path)}") for p in problems)
+            problems = tuple(map(_with_origin, problems))
         raise DocumentError("invalid", problems) from None
     notes += ignored
     dangers = (*clear_text.notes_on(config), *broad_networks.notes_on(config))
@@ -95,8 +99,7 @@ def problems_of(error: ValidationError) -> tuple[Problem, ...]:
     for item in error.errors():
         # A wrong key of a map is reported at the key, then "[key]".
         loc = item["loc"][:-1] if item["loc"][-1:] == ("[key]",) and item["type"] != "extra_forbidden" else item["loc"]
-        message = _MESSAGES.get(item["type"], item["msg"]).removeprefix("Value error, ")
-        problems.append(Problem(_dotted(loc), message))
+        problems.append(Problem(_dotted(loc), _MESSAGES.get(item["type"]) or sentence_of(item)))
     return tuple(problems)
 
 
@@ -134,12 +137,16 @@ def _parse(raw: bytes) -> dict[str, Any]:
         problem = Problem(error.path, error.message)
         raise DocumentError(_REASONS.get(error.reason, "not_json"), (problem,)) from None
     if not isinstance(data, dict):
-        raise DocumentError("wrong_type", (Problem("", f"a JSON object is expected, this is {_named(data)}"),))
+        raise DocumentError(
+            "wrong_type", (Problem("", say("a JSON object is expected, this is {kind}", kind=_named(data))),)
+        )
     try:
         _canonical(data).encode("utf-8")
     except UnicodeEncodeError as error:
         half = f"\\u{ord(error.object[error.start]):04x}"
-        text = f"{half} is half of a character (a surrogate without its other half): write the character itself"
+        text = say(
+            "{half} is half of a character (a surrogate without its other half): write the character itself", half=half
+        )
         raise DocumentError("not_json", (Problem("", text),)) from None
     return data
 
@@ -151,8 +158,8 @@ def _canonical(data: Any) -> str:
 
 def _named(data: Any) -> str:
     """What JSON calls it."""
-    kinds = {list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
-    return kinds.get(type(data), "a number")
+    kinds = {list: say("a list"), str: say("a text"), bool: say("a truth value"), type(None): "null"}
+    return kinds.get(type(data), say("a number"))
 
 
 def _where_written(note: Note, written: Mapping[str, Any]) -> Note:
@@ -161,16 +168,24 @@ def _where_written(note: Note, written: Mapping[str, Any]) -> Note:
     return note if key is None or note.path.partition(".")[0] in written else replace(note, path=key)
 
 
-def _written_as(path: str) -> str:
-    key = origin(path)
-    return f" (translated from {key})" if key else ""
+def _with_origin(problem: Problem) -> Problem:
+    key = origin(problem.path)
+    if not key:
+        return problem
+    text = say("{problem} (translated from {key})", problem=problem.message, key=key)
+    return replace(problem, message=text)
 
 
 def _check_version(data: Mapping[str, Any]) -> None:
     version = data.get("schema_version", 2)
     if isinstance(version, int) and version > 2:
         raise DocumentError(
-            "newer_version", (Problem("schema_version", f"is {version}; this version reads up to 2: update it first"),)
+            "newer_version",
+            (
+                Problem(
+                    "schema_version", say("is {version}; this version reads up to 2: update it first", version=version)
+                ),
+            ),
         )
 
 
@@ -206,10 +221,12 @@ def _remove_all(extras: list[tuple[int | str, ...]], data: dict[str, Any]) -> li
         match loc:
             case ("schedule", int() as number, "selector", *_):
                 data["schedule"][number]["enabled"] = False
-                text = "a filter that this version does not know: the job is switched off, so that it does not reach too many"
+                text = say(
+                    "a filter that this version does not know: the job is switched off, so that it does not reach too many"
+                )
                 notes.append(Note("danger", _dotted(loc), text))
             case _:
-                notes.append(Note("info", _dotted(loc), "not known to this version; ignored"))
+                notes.append(Note("info", _dotted(loc), say("not known to this version; ignored")))
     return notes
 
 

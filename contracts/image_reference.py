@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from contracts.text import say
+
 NAME_LONGEST = 255  # domain and path; tag and digest have limits of their own in the form
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
 _DOMAIN = rf"({_LABEL}(\.{_LABEL})*|\[[0-9A-Fa-f:]+\])(:[0-9]{{1,5}})?"
@@ -17,7 +19,7 @@ FORM = rf"({_DOMAIN}/)?{_PART}(/{_PART})*(:[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?
 
 _HEXADECIMAL = re.compile("[0-9a-f]{64}")
 _HUB = ("docker.io", "index.docker.io")
-ADVICE = "give one such as registry.example.com/name:stable"
+ADVICE = say("give one such as registry.example.com/name:stable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def parse_reference(text: str) -> Reference:
         tag = ""
     # Before the form is tried: it takes longer the longer a text is.
     if len(name) > NAME_LONGEST or len(text) > 2 * NAME_LONGEST or not re.fullmatch(FORM, text) or _is_misread(name):
-        raise ValueError(f"this is not a reference to an image; {ADVICE}")
+        raise ValueError(say("this is not a reference to an image; {advice}", advice=ADVICE))
     return Reference(familiar(name), tag or ("" if digest else "latest"), digest)
 
 

@@ -16,6 +16,7 @@ from contracts.legacy_beside import joined
 from contracts.legacy_keys import CHECKOUT_STATUS, DEFAULT_JOBS, IMPLIED, KEYS, SHUTDOWN, DefaultJob
 from contracts.legacy_values import STRANGER, Old, flag, given, listed, store, text, texts, whole, without_blanks
 from contracts.notes import Note, NoteLevel
+from contracts.text import all_of, say
 
 _ROLLOUT = "PARAM_ROLLOUT_"
 _ROOTS = frozenset(key.name.partition(".")[0] for key in KEYS)
@@ -25,7 +26,7 @@ _AS_WRITTEN = frozenset({"DB_PASS", "DB_PG_PASS", "DB_PASS_BI", "PDV_PARSING_RUL
 _CLOSED_MAPS = ("shutdown_window", "logfiles", "log_rotation")
 _TIMEZONE_KEYS = ("timezone", "localtime_target", "enable_ntp", "ntp_server", "force_timesyncd")
 _SHIPPED_AUTHORITY = "certi_api.pem"
-_ENABLE_SHUTDOWN = (
+_ENABLE_SHUTDOWN = say(
     "to power checkouts off at night, write `schedule` in schema 2 with the job shutdown_endpoint enabled"
 )
 
@@ -91,7 +92,7 @@ def _say_what_the_table_says(old: Old) -> None:
     for key in KEYS:
         level = key.note or (None if key.to else "info")
         if level is not None and old.has(key.name):
-            old.note(level, key.name, key.text if key.to else f"dropped: {key.text}")
+            old.note(level, key.name, key.text if key.to else say("dropped: {reason}", reason=key.text))
     for key in IMPLIED:
         if not old.has(key.to) and key.to.partition(".")[0] not in _NEWER & old.data.keys():
             old.note(key.note or "info", key.to, key.text)
@@ -155,12 +156,16 @@ def _rollout(old: Old, provider: Any) -> dict[str, Any]:
         percent = old.held(key, share, 0, 100)
         default = 100 if name == "arius" else 0
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name):
-            old.note("warning", key, "names no provider; ignored")
+            old.note("warning", key, say("names no provider; ignored"))
         elif percent is not None:
             result[name] = {"percent": percent}
         elif share is not None:
             level: NoteLevel = "danger" if default else "warning"
-            old.note(level, key, f"is not a number: the default of {name} holds, {default} percent")
+            old.note(
+                level,
+                key,
+                say("is not a number: the default of {name} holds, {default} percent", name=name, default=default),
+            )
     return result
 
 
@@ -171,7 +176,7 @@ def _compatibility(old: Old) -> dict[str, Any]:
     plain = mode.strip().lower() if isinstance(mode, str) else None
     if plain in ("off", "warn", "enforce"):
         return {"mode": plain}
-    old.note("warning", "PARAM_COMPATIBILITY_MODE", "is none of off, warn and enforce: read as warn")
+    old.note("warning", "PARAM_COMPATIBILITY_MODE", say("is none of off, warn and enforce: read as warn"))
     return {"mode": "warn"}
 
 
@@ -197,14 +202,14 @@ def _timezone(old: Old) -> dict[str, Any]:
         entry = settings.pop(name, {}) if isinstance(name, str) else {}
         path = f"PDV_TIMEZONE_SETTINGS.{name}"
         if not isinstance(entry, dict):
-            old.note("warning", path, "is not a map: ignored")
+            old.note("warning", path, say("is not a map: ignored"))
             continue
         for key in entry:
             if key not in _TIMEZONE_KEYS:
                 old.note("warning", f"{path}.{key}", STRANGER)
         result |= {key: entry[key] for key in _TIMEZONE_KEYS if entry.get(key) is not None}
     for name in settings:
-        old.note("info", f"PDV_TIMEZONE_SETTINGS.{name}", "dropped: another network's; it belongs in its document")
+        old.note("info", f"PDV_TIMEZONE_SETTINGS.{name}", say("dropped: another network's; it belongs in its document"))
     return result | {key: flag(result[key]) for key in ("enable_ntp", "force_timesyncd") if key in result}
 
 
@@ -214,14 +219,16 @@ def _shutdown(old: Old) -> dict[str, Any]:
     hours = [hour for hour in map(whole, written) if hour is not None and 0 <= hour <= 23]
     if len(hours) < 2:
         old.note(
-            "warning", "shutdown_window", "is not a pair of hours from 0 to 23: shutdown_endpoint gets it as written"
+            "warning",
+            "shutdown_window",
+            say("is not a pair of hours from 0 to 23: shutdown_endpoint gets it as written"),
         )
         span = {"start": str(written[0]), "end": str(written[1])}
     else:
         start, end = hours[0], (hours[1] + 1) % 24  # the end hour was inclusive
         span = {"start": f"{start:02}:00", "end": f"{end:02}:00"}
         if start == end:
-            old.note("danger", "shutdown_window", "is the whole day: shutdown_endpoint may run in opening hours")
+            old.note("danger", "shutdown_window", say("is the whole day: shutdown_endpoint may run in opening hours"))
             span = {"start": "00:00", "end": "23:59:59.999999"}
     return {"windows": [span], **given(exceptions=listed(old.get("shutdown_exception_ips")))}
 
@@ -231,7 +238,7 @@ def _schedule(old: Old, new: dict[str, Any]) -> list[dict[str, Any]]:
     for name in switches:
         if name not in ("pdv_shutdown", "status_caixa"):
             old.note(
-                "warning", f"PARAM_CRON_ACTIONS.{name}", "had no effect and has none; write `schedule` in schema 2"
+                "warning", f"PARAM_CRON_ACTIONS.{name}", say("had no effect and has none; write `schedule` in schema 2")
             )
     jobs = []
     for job in DEFAULT_JOBS:
@@ -240,14 +247,22 @@ def _schedule(old: Old, new: dict[str, Any]) -> list[dict[str, Any]]:
         if wanted and job.changed:
             old.note("info", f"schedule[{job.action}]", job.changed)
         if wanted and not able:
-            needs = " and ".join(job.needs)
-            old.note("info", f"schedule[{job.action}]", f"translated switched off: it needs {needs}")
+            needs = all_of(job.needs)
+            old.note("info", f"schedule[{job.action}]", say("translated switched off: it needs {needs}", needs=needs))
         entry = {"id": job.action, "action": job.action, "cron": job.cron, "enabled": wanted and able}
         jobs.append(entry | given(selector=dict(job.selector) or None))
     wish = switches.get("pdv_shutdown")
     if wish is None or flag(wish):
-        asked = "was on by default" if wish is None else "is asked for here"
-        note = f"the nightly shutdown {asked}, but is translated switched off; {_ENABLE_SHUTDOWN}"
+        if wish is None:
+            note = say(
+                "the nightly shutdown was on by default, but is translated switched off; {advice}",
+                advice=_ENABLE_SHUTDOWN,
+            )
+        else:
+            note = say(
+                "the nightly shutdown is asked for here, but is translated switched off; {advice}",
+                advice=_ENABLE_SHUTDOWN,
+            )
         old.note("danger", "PARAM_CRON_ACTIONS.pdv_shutdown", note)
     return jobs
 
@@ -278,21 +293,23 @@ def _databases(old: Old) -> dict[str, Any]:
     if user is not None and password is not None:
         result["mysql"] = {"user": user, "password": password, "name": old.get("DB_NAME", "controle")}
     elif user is not None or password is not None:
-        old.note("warning", "DB_USER", "dropped: DB_USER and DB_PASS come together, one is missing")
+        old.note("warning", "DB_USER", say("dropped: DB_USER and DB_PASS come together, one is missing"))
     name = old.get("DB_PG_DB")
     user, password = old.get("DB_PG_USER", user), old.get("DB_PG_PASS", password)
     if name is not None and user is not None and password is not None:
         access = {"user": user, "password": password, "name": name}
         result["postgresql"] = access | given(port=old.get("DB_PG_PORT"))
     elif any(key.startswith("DB_PG_") for key in old.data):
-        old.note("warning", "DB_PG_DB", "dropped: reading PostgreSQL takes a user, a password and DB_PG_DB")
+        old.note("warning", "DB_PG_DB", say("dropped: reading PostgreSQL takes a user, a password and DB_PG_DB"))
     return result
 
 
 def _agent(old: Old) -> dict[str, Any]:
     server = old.get("PARAM_PROXY_IP")
     if isinstance(server, str) and (server.strip().startswith("127.") or server.strip() in ("localhost", "::1")):
-        old.note("warning", "PARAM_PROXY_IP", "dropped: with a loopback address every terminal would report to itself")
+        old.note(
+            "warning", "PARAM_PROXY_IP", say("dropped: with a loopback address every terminal would report to itself")
+        )
         server = None
     return given(
         server=server,
@@ -316,13 +333,17 @@ def _delivery(old: Old) -> dict[str, Any]:
         result["business_api"] = given(url=url, token=token, ca_path=authority, company_id=company)
     elif url is not None or token is not None:
         old.note(
-            "warning", "PARAM_BI_SERVER", "dropped: PARAM_BI_SERVER and PARAM_TOKEN_BI come together, one is missing"
+            "warning",
+            "PARAM_BI_SERVER",
+            say("dropped: PARAM_BI_SERVER and PARAM_TOKEN_BI come together, one is missing"),
         )
     sender = old.get("PARAM_ZABBIX_SENDER_SERVER")
     if sender is not None:
         result["zabbix_trapper"] = given(address=sender, port=old.get("PARAM_ZABBIX_SENDER_PORT"))
         if sender in ("127.0.0.1", "localhost"):
-            old.note("warning", "PARAM_ZABBIX_SENDER_SERVER", "is the proxy's own container; name the Zabbix proxy")
+            old.note(
+                "warning", "PARAM_ZABBIX_SENDER_SERVER", say("is the proxy's own container; name the Zabbix proxy")
+            )
     elif old.has("PARAM_ZABBIX_SENDER_PORT"):
-        old.note("info", "PARAM_ZABBIX_SENDER_PORT", "dropped: there is no PARAM_ZABBIX_SENDER_SERVER to send to")
+        old.note("info", "PARAM_ZABBIX_SENDER_PORT", say("dropped: there is no PARAM_ZABBIX_SENDER_SERVER to send to"))
     return result

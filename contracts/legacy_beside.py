@@ -12,13 +12,14 @@ from typing import Any
 
 from contracts.address import parse_address
 from contracts.legacy_values import Old
+from contracts.text import one_of, say
 
 # Lists that only ever keep hosts out: both hold.
 _ADD_UP = re.compile(r"actions\.shutdown_endpoint\.params\.exceptions|inventory\.exclude_templates")
 # Values that say what may be touched, and the keys they were translated from.
 _PROTECTIONS = (
     (re.compile(r"actions\.shutdown_endpoint\.params\.windows"), "shutdown_window"),
-    (re.compile(r"rollout\.[^.]+\.percent"), "PARAM_PROVIDER_ROLLOUT or PARAM_ROLLOUT_<PROVIDER>"),
+    (re.compile(r"rollout\.[^.]+\.percent"), one_of(("PARAM_PROVIDER_ROLLOUT", "PARAM_ROLLOUT_<PROVIDER>"))),
     (re.compile(r"overrides\..+"), "PARAM_PROVIDER_ACTION_OVERRIDES"),
     (re.compile(r"compatibility\.mode"), "PARAM_COMPATIBILITY_MODE"),
     (re.compile(r"network"), "PARAM_REDE"),
@@ -31,13 +32,13 @@ def joined(old: Old, translated: Mapping[str, Any], written: Mapping[str, Any]) 
     for part, value in written.items():
         made = translated.get(part)
         if made is None or made in ({}, []):
-            old.note("info", part, "a key of schema 2: taken as it is")
+            old.note("info", part, say("a key of schema 2: taken as it is"))
             result[part] = value
         elif part in _JOINED:
-            old.note("info", part, "a key of schema 2: joined with what the translation makes of this part")
+            old.note("info", part, say("a key of schema 2: joined with what the translation makes of this part"))
             result[part] = _JOINED[part](old, part, made, value)
         else:
-            old.note("info", part, "a key of schema 2: it replaces what the translation makes of this part")
+            old.note("info", part, say("a key of schema 2: it replaces what the translation makes of this part"))
             result[part] = value
             if made != value:
                 _say(old, part, made)
@@ -64,10 +65,16 @@ def _say(old: Old, path: str, made: Any) -> None:
     for protection, key in _PROTECTIONS:
         # Without its own key a window is the first generation's default, which nobody asked for.
         if protection.fullmatch(path) and not (key == "shutdown_window" and not old.has(key)):
-            old.note("danger", path, f"replaces what {key} says: {_short(made)}; is that meant? Keep one of the two")
+            old.note(
+                "danger",
+                path,
+                say(
+                    "replaces what {key} says: {value}; is that meant? Keep one of the two", key=key, value=_short(made)
+                ),
+            )
             return
     if "." in path:
-        old.note("info", path, "replaces what the translation makes of it")
+        old.note("info", path, say("replaces what the translation makes of it"))
 
 
 def _short(value: Any) -> str:
@@ -86,8 +93,9 @@ def _inventory(old: Old, path: str, made: Any, written: Any) -> Any:
     if written.get("kind") == "zabbix":
         own = written.get("exclude_templates", [])
         return written | {"exclude_templates": _one(old, f"{path}.exclude_templates", excluded, own)}
-    text = (
-        f"what EXCLUDE_TEMPLATE_IDS left out ({_short(excluded)}) is not left out: only an inventory of kind zabbix can"
+    text = say(
+        "what EXCLUDE_TEMPLATE_IDS left out ({templates}) is not left out: only an inventory of kind zabbix can",
+        templates=_short(excluded),
     )
     old.note("danger", path, text)
     return written

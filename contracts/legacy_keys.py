@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contracts.notes import NoteLevel
+from contracts.text import say
 
 _TIMEZONE = "actions.update_endpoint_timezone.params"
 _SHUTDOWN = "actions.shutdown_endpoint.params"
 _MYSQL, _POSTGRESQL = "concentrators[].mysql", "concentrators[].postgresql"
-_ONE_ROOT = "everything lives under /flageemonitor in the image"
-_STDOUT = "logs go to standard output as JSON; Docker limits and rotates them"
-_OLD_BOT = "read by an older generation only"
-_DIRECT = "results go through the business API, never straight into its database"
+_ONE_ROOT = say("everything lives under /flageemonitor in the image")
+_STDOUT = say("logs go to standard output as JSON; Docker limits and rotates them")
+_OLD_BOT = say("read by an older generation only")
+_DIRECT = say("results go through the business API, never straight into its database")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,9 @@ KEYS = (
     # who and where
     Key("PARAM_REDE", "network"),
     Key("PARAM_PROVIDER", "provider"),
-    Key("provider", "provider", "only where PARAM_PROVIDER is missing: the first generation never read it", "info"),
+    Key(
+        "provider", "provider", say("only where PARAM_PROVIDER is missing: the first generation never read it"), "info"
+    ),
     Key("TIMEZONE", f"timezone, {_TIMEZONE}.timezone"),
     # what may be touched
     Key(
@@ -51,8 +54,10 @@ KEYS = (
     Key(
         "PARAM_PROVIDER_ROLLOUT",
         "rollout.<provider>.percent",
-        "a map, or one number for arius and the network's own provider. The percentage selects other hosts than "
-        "before, because address and user are no longer part of a host's identity",
+        say(
+            "a map, or one number for arius and the network's own provider. The percentage selects other hosts than "
+            "before, because address and user are no longer part of a host's identity"
+        ),
         "info",
     ),
     Key("PARAM_PROVIDER_ACTION_OVERRIDES", "overrides"),
@@ -61,13 +66,15 @@ KEYS = (
     Key(
         "PARAM_ZABBIX_SERVER",
         "inventory.url",
-        "`https://<host>/api_jsonrpc.php`, or a full URL as it is. Its certificate is verified now; the file of a private "
-        "authority goes into inventory.ca_path",
+        say(
+            "`https://<host>/api_jsonrpc.php`, or a full URL as it is. Its certificate is verified now; the file of a private "
+            "authority goes into inventory.ca_path"
+        ),
         "info",
     ),
     Key("PARAM_TOKEN", "inventory.token", secret=True),
     Key("EXCLUDE_TEMPLATE_IDS", "inventory.exclude_templates"),
-    Key("PARAM_ZABBIX_GROUPID", "", "the group is found by the network's name, or by inventory.groups"),
+    Key("PARAM_ZABBIX_GROUPID", "", say("the group is found by the network's name, or by inventory.groups")),
     Key("PARAM_ZABBIX_PROXYID", "agent.zabbix_proxy"),
     Key("PARAM_TEMPLATES", "agent.templates"),
     Key("PARAM_ZABBIX_PORT", "agent.port"),
@@ -83,8 +90,10 @@ KEYS = (
     Key(
         "ssh.timeout",
         "ssh.connect_timeout, ssh.command_timeout",
-        "the time for a login is at least 30 s and the time for a command at least 60 s, because each now covers more. "
-        "Other keys of schema 2 inside ssh are used as they are",
+        say(
+            "the time for a login is at least 30 s and the time for a command at least 60 s, because each now covers more. "
+            "Other keys of schema 2 inside ssh are used as they are"
+        ),
         "info",
     ),
     # when actions run
@@ -94,7 +103,7 @@ KEYS = (
         "translated, and always disabled: the first generation powered checkouts off by default",
     ),
     Key("PARAM_CRON_ACTIONS.status_caixa", "schedule[collect_checkout_status].enabled"),
-    Key("PARAM_CRON_ACTIONS.<other>", "", "never had an effect; write the schedule in schema 2", "warning"),
+    Key("PARAM_CRON_ACTIONS.<other>", "", say("never had an effect; write the schedule in schema 2"), "warning"),
     # shutdown
     Key(
         "shutdown_window.start",
@@ -104,8 +113,10 @@ KEYS = (
     Key(
         "shutdown_window.end",
         f"{_SHUTDOWN}.windows[0].end",
-        "the hour was inclusive: 6 becomes 07:00, exclusive. Without it 6. A window inside one day, which was read as "
-        '"always", now is that window',
+        say(
+            "the hour was inclusive: 6 becomes 07:00, exclusive. Without it 6. A window inside one day, which was read as "
+            '"always", now is that window'
+        ),
         "info",
     ),
     Key("shutdown_exception_ips", f"{_SHUTDOWN}.exceptions"),
@@ -145,8 +156,8 @@ KEYS = (
     Key("PARAM_LOCAL_REPO_DIR", "agent.mirror_dir"),
     Key("PARAM_CLISITEF_DIR", "actions.update_payment_client_config.params.template_dir"),
     Key("PDV_PARSING_RULE", "actions.refresh_endpoint_printer.params.parsing_rule"),
-    Key("PARAM_PATH_GERAL_LOCAL", "", "user parameters are the image's own"),
-    Key("PARAM_PATH_GERAL_REMOTE", "", "user parameters have one place on a terminal"),
+    Key("PARAM_PATH_GERAL_LOCAL", "", say("user parameters are the image's own")),
+    Key("PARAM_PATH_GERAL_REMOTE", "", say("user parameters have one place on a terminal")),
     # no longer needed
     Key("PARAM_BASE_DIR", "", _ONE_ROOT),
     Key("PARAM_SCRIPTS_PATH", "", _ONE_ROOT),
@@ -164,14 +175,16 @@ IMPLIED = (
     Key(
         "",
         "inventory.notes_credentials",
-        "hosts are logged in to with the user and password in their Zabbix inventory notes, where everyone who may read the "
-        "inventory sees them: move them to credentials",
+        say(
+            "hosts are logged in to with the user and password in their Zabbix inventory notes, where everyone who may read the "
+            "inventory sees them: move them to credentials"
+        ),
         "warning",
     ),
     Key(
         "",
         "ssh.allowed_networks",
-        "only private addresses are contacted; name others in ssh.allowed_networks",
+        say("only private addresses are contacted; name others in ssh.allowed_networks"),
         "info",
     ),
 )
@@ -204,7 +217,7 @@ DEFAULT_JOBS = (
         "0 1 * * *",
         ("concentrators[].mysql",),
         {"all": True},
-        changed="was `* 1 * * *`, which ran it sixty times a night",
+        changed=say("was `* 1 * * *`, which ran it sixty times a night"),
     ),
     CHECKOUT_STATUS,
     SHUTDOWN,

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contracts.notes import Note, NoteLevel
+from contracts.text import say
 
-STRANGER = "not a key of the first generation; ignored"
+STRANGER = say("not a key of the first generation; ignored")
 
 
 @dataclass(slots=True)
@@ -26,7 +27,7 @@ class Old:
         value = self.data.get(key, {})
         if isinstance(value, dict):
             return dict(value)
-        self.note("warning", key, "is not a map: ignored")
+        self.note("warning", key, say("is not a map: ignored"))
         return {}
 
     def has(self, path: str) -> bool:
@@ -55,7 +56,7 @@ class Old:
             return None
         result = max(low, min(number, high))
         if result != number:
-            self.note("warning", key, f"{number} is held to {result}")
+            self.note("warning", key, say("{number} is held to {result}", number=number, result=result))
         return result
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from contracts.text import joined
+
 NoteLevel = Literal["info", "warning", "danger"]
 
 
@@ -17,4 +19,4 @@ class Note:
     text: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.text}"
+        return joined((self.path, self.text), ": ")

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from contracts.config import Effect, FreezeWindow, Job
 from contracts.schedule import plan_of
+from contracts.text import one_of, say, some_of
 from contracts.walltime import occurrences, offset_change, wall_of
 from contracts.windows import Window, frozen, inside, windows_at
 
@@ -55,13 +56,15 @@ def unmet(
     judged = [(alike, _why_never(job, zone, effect, allowed, held, alike[0], now)) for alike, allowed, held in classes]
     never = [(alike, text) for alike, text in judged if text]
     if len(never) == len(judged):
-        yield Unmet(True, f"can never run: {never[0][1]}")
+        yield Unmet(True, say("can never run: {cause}", cause=never[0][1]))
         return
     for alike, text in never:
         named = [store for store in alike if store >= 0]
         if named:
-            more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
-            yield Unmet(False, f"can never run in store {', '.join(map(str, named[:_SHOWN]))}{more}: {text}")
+            yield Unmet(
+                False,
+                say("can never run in store {stores}: {cause}", stores=some_of([*map(str, named)], _SHOWN), cause=text),
+            )
 
 
 def _stores(job: Job, windows: Iterable[Window], freezes: Iterable[FreezeWindow]) -> tuple[int, ...]:
@@ -120,14 +123,20 @@ def _why_never(
         here = planned.astimezone(zone)
         freeze = frozen(near, effect, store, here)
         if allowed is not None and inside(allowed, here, store) is None:
-            held.add(f"outside its window ({', '.join(map(str, allowed)) or 'no window for it'})")
+            windows = ", ".join(map(str, allowed)) or say("no window for it")
+            held.add(say("outside its window ({windows})", windows=windows))
         elif freeze is not None:
-            held.add(f"inside freeze {freeze.window.id}")
+            held.add(say("inside freeze {freeze}", freeze=freeze.window.id))
         else:
             return ""
     if not held:
         return ""  # the expression comes less often than once in the time that was looked at
-    return f"every time of `{job.cron}` ({job.timezone or zone.key}) is {' or '.join(sorted(held, reverse=True))}"
+    return say(
+        "every time of `{cron}` ({zone}) is {where}",
+        cron=job.cron,
+        zone=job.timezone or zone.key,
+        where=one_of(sorted(held, reverse=True)),
+    )
 
 
 def _planned(
@@ -239,13 +248,25 @@ def _not_after(job: Job, zone: ZoneInfo, now: dt.datetime) -> Iterator[Unmet]:
         return
     shortest, at = min(left)
     if max(left)[0] <= dt.timedelta(0):
-        yield Unmet(True, f"can never run: not_after {job.not_after:%H:%M} is the very time at which it is planned")
+        yield Unmet(
+            True,
+            say(
+                "can never run: not_after {not_after} is the very time at which it is planned",
+                not_after=f"{job.not_after:%H:%M}",
+            ),
+        )
     elif shortest > _LATE_LIMIT and at > job.not_after:
         hours = round(shortest.total_seconds() / 3600)
-        text = (
-            f"not_after {job.not_after:%H:%M} comes {hours} h after {at:%H:%M}, on the next day: is another time meant?"
+        text = say(
+            "not_after {not_after} comes {hours} h after {at}, on the next day: is another time meant?",
+            not_after=f"{job.not_after:%H:%M}",
+            hours=hours,
+            at=f"{at:%H:%M}",
         )
         yield Unmet(False, text)
     if dt.timedelta(0) < shortest < dt.timedelta(seconds=job.jitter):
-        text = f"jitter ({job.jitter} s) can be longer than the time until not_after: such a proxy never runs it"
+        text = say(
+            "jitter ({seconds} s) can be longer than the time until not_after: such a proxy never runs it",
+            seconds=job.jitter,
+        )
         yield Unmet(False, text)

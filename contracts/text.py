@@ -87,18 +87,18 @@ def some_of(parts: Sequence[str], at_most: int, separator: str = ", ") -> str:
 
 def all_of(parts: Sequence[str]) -> str:
     """``A and B and C``. A Text when there are several, or when the only part is one."""
-    found = parts[0] if parts else ""
-    for part in parts[1:]:
-        found = say("{some} and {last}", some=found, last=part)
-    return found
+    if len(parts) < 2:
+        return parts[0] if parts else ""
+    half = len(parts) // 2  # in halves: a list of thousands must not be as many sentences inside each other
+    return say("{some} and {last}", some=all_of(parts[:half]), last=all_of(parts[half:]))
 
 
 def one_of(parts: Sequence[str]) -> str:
     """As :func:`all_of`, with "or"."""
-    found = parts[0] if parts else ""
-    for part in parts[1:]:
-        found = say("{some} or {last}", some=found, last=part)
-    return found
+    if len(parts) < 2:
+        return parts[0] if parts else ""
+    half = len(parts) // 2
+    return say("{some} or {last}", some=one_of(parts[:half]), last=one_of(parts[half:]))
 
 
 def recognised(text: str, sentences: Sequence[Text]) -> str:

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from pydantic import ConfigDict, Field, model_validator
 
 from contracts.config import Effect, FreezeWindow, Part, WallTime, Weekday, ZoneName
+from contracts.text import say
 from contracts.walltime import occurrences, offset_change, wall_of
 
 _DAY = dt.timedelta(days=1)
@@ -39,7 +40,7 @@ class Window(Part):
     @model_validator(mode="after")
     def _lasts(self) -> Self:
         if self.start == self.end:
-            raise ValueError("start and end are equal; for a whole day use 00:00 and 23:59:59.999999")
+            raise ValueError(say("start and end are equal; for a whole day use 00:00 and 23:59:59.999999"))
         return self
 
     def __str__(self) -> str:

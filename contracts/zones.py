@@ -11,6 +11,7 @@ import importlib
 from functools import cache
 from zoneinfo import ZoneInfo
 
+from contracts.text import say
 from contracts.visible import quoted
 
 
@@ -42,7 +43,10 @@ def require_zone(name: str, *, listed: bool) -> str:
         raise ValueError(_unknown(name))
     if not _readable(name):
         raise ValueError(
-            f"time zone {name}: its rules cannot be read on this machine; install tzdata, or a whole image of this release"
+            say(
+                "time zone {zone}: its rules cannot be read on this machine; install tzdata, or a whole image of this release",
+                zone=name,
+            )
         )
     return name
 
@@ -58,12 +62,22 @@ def _readable(name: str) -> bool:
 def _unknown(name: str) -> str:
     shown = quoted(name)
     if not zone_names():
-        return f"time zone {shown}: the list of zones is missing here; reinstall this release with its package tzdata"
+        return say(
+            "time zone {zone}: the list of zones is missing here; reinstall this release with its package tzdata",
+            zone=shown,
+        )
     near = _near().get(_spelling(name)) or _near().get(_spelling(name.rpartition("/")[2]))
-    advice = f"did you mean {near}?" if near else "use an IANA name such as America/Sao_Paulo, or Etc/GMT+3 for UTC-3."
-    return (
-        f"unknown time zone {shown}: {advice} Known are the names of IANA's list {list_version()}; "
-        "if the zone is newer, update this side first"
+    advice = (
+        say("did you mean {names}?", names=near)
+        if near
+        else say("use an IANA name such as America/Sao_Paulo, or Etc/GMT+3 for UTC-3.")
+    )
+    return say(
+        "unknown time zone {zone}: {advice} Known are the names of IANA's list {release}; "
+        "if the zone is newer, update this side first",
+        zone=shown,
+        advice=advice,
+        release=list_version(),
     )
 
 
