@@ -12,9 +12,8 @@ from contracts.changes import changes
 from contracts.document import DocumentError, read_document
 from contracts.in_words import ACTIONS_DO
 from contracts.languages import catalogue_of
-from contracts.lists import all_of, any_of
 from contracts.pydantic_messages import sentence_of
-from contracts.text import Text, in_language
+from contracts.text import Text, all_of, in_language, one_of
 from server.services.configurations import actions
 
 ROOT = Path(__file__).parents[2]
@@ -127,15 +126,15 @@ def test_what_an_action_does_by_its_own_words_can_be_translated() -> None:
 def test_lists_have_their_word_between_all_parts(number: int) -> None:
     parts = [str(part) for part in range(number)]
     assert all_of(parts) == " and ".join(parts)
-    assert any_of(parts) == " or ".join(parts)
+    assert one_of(parts) == " or ".join(parts)
     assert shown(all_of(parts)) == " e ".join(parts)
-    assert shown(any_of(parts)) == " ou ".join(parts)
+    assert shown(one_of(parts)) == " ou ".join(parts)
 
 
 @pytest.mark.parametrize("parts", [(), ("one",)])
 def test_a_list_of_one_or_none_is_that_text(parts: tuple[str, ...]) -> None:
-    assert all_of(parts) == any_of(parts) == "".join(parts)
+    assert all_of(parts) == one_of(parts) == "".join(parts)
 
 
 def test_a_very_long_list_can_be_translated() -> None:
-    assert shown(any_of([str(number) for number in range(5000)])).count(" ou ") == 4999
+    assert shown(one_of([str(number) for number in range(5000)])).count(" ou ") == 4999
