@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import asyncssh
 
 from contracts.config import Credential, Ssh
+from contracts.text import Text
 from runtime.adapters.ssh.remote import SshRemote
 from runtime.domain.errors import HostError
 from runtime.domain.model import Host, Outcome, Reason
@@ -86,9 +87,12 @@ async def refusal(remote: Remote, host: Host, **how: Any) -> HostError:
     """How the host could not be reached, or root not be become."""
     try:
         answer = await ask(remote, host, **how)
-    except HostError as error:
-        return error
-    raise AssertionError(f"answered: {answer}")
+    except HostError as caught:
+        error = caught
+    else:
+        raise AssertionError(f"answered: {answer}")
+    assert isinstance(error.message, Text) or error.message == host.problem, "it would not be translated"
+    return error
 
 
 def ended(error: HostError) -> tuple[Outcome, Reason]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from contracts.text import Text
 from runtime.domain.errors import InventoryUnavailable
 from runtime.domain.model import Selector
 from tests.harness.ports import LOOPBACK, free_port
@@ -41,6 +42,7 @@ def failure(url: str, **source: Any) -> InventoryUnavailable:
     error = caught.value
     assert error.exit_code == 4
     assert error.advice
+    assert isinstance(error.advice, Text), "it would not be translated"
     assert not any(secret in f"{error.message} {error.advice}" for secret in SECRETS)
     return error
 
