@@ -205,28 +205,42 @@ def test_only_a_machine_that_is_seen_to_go_or_to_stay_settles_its_stage(state: A
     assert [one.state for one in result.stages] == [STATES[state]]
 
 
-@pytest.mark.parametrize(("answering", "asked"), [(["10.0.0.3"], ["10.0.0.3"]), ([], ["10.0.0.2", "10.0.0.3"])])
-def test_who_answers_before_a_power_off_is_asked_after_it(
-    answering: list[str], asked: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found: list[list[str]] = []
+# addresses of the host, others as (address, port), who answers before -> who is asked after, and whether the address is its own
+VOUCHING: dict[str, tuple[tuple[str, ...], list[tuple[str, int]], list[str], list[str], bool]] = {
+    "one answers": ((), [("10.0.0.2", 22), ("10.0.0.3", 22)], ["10.0.0.3"], ["10.0.0.3"], True),
+    "none answers": ((), [("10.0.0.2", 22), ("10.0.0.3", 22)], [], ["10.0.0.2", "10.0.0.3"], True),
+    "one is the host itself": (("10.0.0.1", "10.0.0.2"), [("10.0.0.2", 22), ("10.0.0.3", 22)], [], ["10.0.0.3"], True),
+    "a store behind one address": ((), [("10.0.0.1", 2202)], ["10.0.0.1"], ["10.0.0.1"], False),
+}
+
+
+@pytest.mark.parametrize("case", VOUCHING)
+def test_who_answers_before_a_power_off_is_asked_after_it(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses, others, answering, asked, own = VOUCHING[case]
+    found: list[tuple[list[str], bool]] = []
 
     async def some(self: in_memory.MemoryWatch, witnesses: Sequence[Witness]) -> Sequence[Witness]:
         return [one for one in witnesses if one.address in answering]
 
     async def departure(
-        self: in_memory.MemoryWatch, host: Host, witnesses: Sequence[Witness], *_: Any, **__: Any
-    ) -> Any:
-        found.append(sorted(one.address for one in witnesses))
+        self: in_memory.MemoryWatch,
+        host: Host,
+        witnesses: Sequence[Witness],
+        settle: float,
+        *,
+        own_address: bool = True,
+    ) -> Departure:
+        found.append((sorted(one.address for one in witnesses), own_address))
         return Departure("gone", 15.0, Sign.SILENT)
 
     monkeypatch.setattr(in_memory.MemoryWatch, "answering", some)
     monkeypatch.setattr(in_memory.MemoryWatch, "departure", departure)
     one = scripted(deciding(stage("power off", confirm="gone"), effect="disrupt", stages=1, confirms=("gone",)))
-    others = [in_memory.host(200 + number, address=f"10.0.0.{number}") for number in (2, 3)]
-    context = dataclasses.replace(one.context("scripted"), neighbours=Neighbours(entries=[in_memory.host(), *others]))
-    asyncio.run(engine.process_one(in_memory.host(provider="arius"), context))
-    assert found == [asked]
+    host = in_memory.host(provider="arius", addresses=addresses, port=2201 if not own else 22)
+    entries = [host, *(in_memory.host(300 + at, address=text, port=port) for at, (text, port) in enumerate(others))]
+    context = dataclasses.replace(one.context("scripted"), neighbours=Neighbours(entries=entries))
+    asyncio.run(engine.process_one(host, context))
+    assert found == [(asked, own)]
 
 
 def test_a_till_that_is_busy_before_the_second_stage_keeps_the_first() -> None:
