@@ -53,6 +53,12 @@ NEVER: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "a freeze of every night": (
         {"cron": "50 23 * * *"}, {"freeze": [{"id": "all", "from_time": "20:00", "to_time": "08:00"}]}, "inside freeze all",
     ),
+    "a weekly freeze before one of a year": (
+        {"cron": "50 23 * * *"},
+        {"freeze": [{"id": "week", "from_time": "01:00", "to_time": "02:00"},
+                    {"id": "year", "start": "2026-11-01T00:00", "end": "2028-03-01T00:00"}]},
+        "inside freeze year",
+    ),
     "window and freeze, each for its part": (
         {"cron": "0 12,23 * * *"},
         {"freeze": [{"id": "late", "from_time": "22:30", "to_time": "23:30"}]},
