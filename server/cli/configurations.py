@@ -266,7 +266,7 @@ def _refused(output: Output) -> Iterator[None]:
 def _ask(question: str, served: int, output: Output) -> None:
     """Ends the command for any answer but yes. ``served``: the version in force, 0 where there is none."""
     try:
-        agreed = _is_yes(question)
+        agreed = is_yes(question)
     except click.Abort:  # an interrupt, or the end of the input
         remark("")
         agreed = False
@@ -283,7 +283,7 @@ def _ask(question: str, served: int, output: Output) -> None:
     sys.exit(1)
 
 
-def _is_yes(question: str) -> bool:
+def is_yes(question: str) -> bool:
     """As click.confirm asks; the words of the reader's language are taken too."""
     yes, no = shown(say("yes")), shown(say("no"))
     while True:

@@ -17,8 +17,10 @@ def counters(output: Output) -> None:
     """Show counts of enrolments and refused requests. All processes of all time, added up.
 
     \b
-    agent_enrolled     new, again, or elsewhere: a known agent_id with another host name, address, network or client, or
-                       while its earlier token was in use; the log has a line agent_enrolled_elsewhere for each
+    agent_enrolled     new, again, or elsewhere: a known agent_id with
+                       another host name, address, network or client, or
+                       while its earlier token was in use; the log has a
+                       line agent_enrolled_elsewhere for each
     enrolment_refused  enrolments that were refused, by reason
     token_refused      requests whose token was refused, by reason
 

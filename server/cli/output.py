@@ -83,7 +83,9 @@ def emit_rows(rows: Sequence[Any], columns: Sequence[str], output: Output) -> No
         from rich.markup import escape
         from rich.table import Table
 
-        table = Table(*(shown(_HEADINGS[name]) for name in columns), box=None, header_style="bold", pad_edge=False)
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for name in columns:  # an id is copied, so it stays whole
+            table.add_column(shown(_HEADINGS[name]), no_wrap=name == "id", overflow="fold")
         for row in rows:
             table.add_row(*(escape(one_line(_cell(getattr(row, name)))) for name in columns))
         Console().print(table)
