@@ -21,6 +21,7 @@ from runtime.adapters.state.files import read_plain
 from runtime.adapters.state.meta import note_refresh
 from runtime.adapters.state.store import State
 from runtime.cli.crowd import Crowds
+from runtime.cli.language import shown
 from runtime.cli.output import Out
 from runtime.cli.text import lasting
 from runtime.domain.catalogue import Catalogue
@@ -30,6 +31,13 @@ from runtime.domain.ports import Clock
 from runtime.services.config_refresh import refresh
 
 _STYLE = {"ok": "green", "info": "dim", "warning": "yellow", "danger": "bold red", "error": "bold red"}
+_LEVELS = {
+    "ok": say("ok"),
+    "info": say("info"),
+    "warning": say("warning"),
+    "danger": say("danger"),
+    "error": say("error"),
+}
 
 
 def check(store: ConfigStore, known: Catalogue, clock: Clock, crowds: Crowds, file: str | None, out: Out) -> int:
@@ -75,7 +83,8 @@ def _jobs_on(config: NetworkConfig, good: Iterable[Job]) -> Sentence:
 
 
 def _mark(level: Level, out: Out) -> object:
-    return Text(level, style=_STYLE[level]) if out.form == "table" else level
+    """A word for a person; a pipe gets the code."""
+    return Text(shown(_LEVELS[level]), style=_STYLE[level]) if out.form == "table" else level
 
 
 def _read(store: ConfigStore, file: str | None) -> tuple[Document, str | None, list[Finding]]:
