@@ -107,7 +107,7 @@ def refresh_now(
     judge: Callable[[], ClockJudge],
     out: Out,
 ) -> int:
-    """Exit code 0 when what the control plane serves is in force, 1 when the last valid one was kept, 3 when there is none."""
+    """Exit code 0 when what the control plane serves is in force, 1 when the last valid one was kept, 3 without a valid one."""
     result = refresh(store, plane, clock)
     note_refresh(state(), result, clock.now())
     if result.current:

@@ -62,7 +62,7 @@ def schedule_parts(installation: Installation) -> ScheduleParts:
 
 
 def crowds(installation: Installation) -> Crowds:
-    """Nothing is read before it is asked for, and no local state is made where there is none."""
+    """Nothing is read before it is asked for, and a missing local state is not created."""
     from runtime.adapters.state.database import FILE
     from runtime.cli.crowd import Crowds
 

@@ -204,7 +204,7 @@ def _require_right_clock(trust: Trust, config: NetworkConfig, plan: RunPlan, vie
     """Windows, freezes and plans of a disruptive action mean nothing on a wrong clock, nor do freezes of any change. Raises
     UsageFault.
 
-    A person who asks now has seen a clock: that nothing confirms ours is said, and only a contradiction refuses.
+    A person who asks now has seen a clock: an unconfirmed clock is only a warning then; a contradicted one refuses.
     """
     by_time = plan.effect == "disrupt" or (plan.effect == "change" and bool(config.freeze))
     if not isinstance(trust, Suspect) or not by_time or plan.info.dry_run:
@@ -226,7 +226,7 @@ async def _watch_for_cancel(state: Callable[[], State], request: Request, stop: 
 
 
 def _cancelled_by(state: Callable[[], State], request: Request) -> str | None:
-    """A note that cannot be read is none: a stop must not fail for it."""
+    """None also for a note that cannot be read: a stop must not fail for it."""
     try:
         return cancel_requested(state(), request.run_id or "")
     except RunError:
@@ -258,5 +258,5 @@ def _request(stop: Stop, view: RunView, reason: Reason, text: str) -> None:
     first = not stop.requested
     stop.request(reason, text)
     if first:
-        with contextlib.suppress(OSError, ValueError):  # whoever should read it may be gone
+        with contextlib.suppress(OSError, ValueError):  # its reader may be gone
             view.stopping(text, GRACE_S)

@@ -46,7 +46,8 @@ class RefreshResult:
 
     ``reason``: updated, unchanged, ``invalid:<reason of the document>``, refused, unavailable, intercepted
     (something else answered), or not_stored (the disk). ``age``:
-    seconds since the control plane last called the configuration in force current; None when that is not known or there is none.
+    seconds since the control plane last called the configuration in force current; None when that is not known, and without
+    a configuration.
     ``told``: the control plane's own time in the answer.
     """
 

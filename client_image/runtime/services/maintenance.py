@@ -22,7 +22,7 @@ async def apply_retention(state: State, store: ConfigStore, watch: ClockWatch) -
     try:
         delivery = store.load().document.config.delivery
     except RunError:
-        return  # the configuration's own service says why there is none
+        return  # the configuration's own service says why it is missing
     done = await asyncio.to_thread(
         maintain,
         state,

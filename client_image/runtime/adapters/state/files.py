@@ -68,7 +68,7 @@ def kind_of(mode: int) -> str:
 
 
 def ca_problem(path: Path) -> str:
-    """Why this file or folder of certificate authorities cannot be used; TLS itself would wait at a pipe for good."""
+    """Why this file or folder of certificate authorities cannot be used; TLS itself would wait at a pipe without end."""
     if path.is_dir():
         return ""
     try:

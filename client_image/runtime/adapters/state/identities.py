@@ -201,7 +201,7 @@ def claim_columns(claim: Claim | None, kind: Literal["known", "said"]) -> dict[s
 
 
 def settled_of(row: Any) -> Settled | None:
-    """The acceptance in a row that has the columns of settled_keys, empty where there is none."""
+    """The acceptance in a row that has the columns of settled_keys, or None."""
     if row.settled_at is None:
         return None
     return Settled(row.settled_by, row.settled_at, frozenset(loads(row.image_names) or ()))

@@ -2,7 +2,7 @@
 
 Built by the composition roots, called by process_one; :func:`close_run` also by the reaper in :mod:`runtime.adapters.state.runs`.
 What is awaited here is on disk when the await returns; a host's result and its outbox row are one transaction. A host that is
-done stays as it is: whoever records first has the say, so that a late or second record cannot make two outcomes of one.
+done stays as it is: the first record counts, so that a late or second one cannot make two outcomes of one.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Closed by the pre-update hook and by `deploy`, looked at by every run after it has registered. What the hook closed is opened by
 the new container's daemon at its start; what `deploy` closed, by `deploy` alone, once it has judged the new container. The order
 makes it safe: a run registers first and checks the barrier then, who closes it looks for registered runs after that. It opens by
-itself when its time is over, so that nothing stays shut when whoever closed it dies.
+itself when its time is over, so that it does not stay closed when the process that closed it dies.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import job_fires, job_starts
 
 WAITING, STARTED = "waiting", "started"
-# Rows of one job: a disruptive one that runs every minute is remembered for 48 days, one that runs every night for good.
+# Rows of one job: a disruptive one that runs every minute is remembered for 48 days, one that runs every night for years.
 KEPT, KEPT_DISRUPTIVE = 2_000, 70_000
 
 

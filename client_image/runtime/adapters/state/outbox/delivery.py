@@ -84,7 +84,8 @@ def lease(
 
 
 def acknowledge(connection: Connection, ids: Sequence[str]) -> int:
-    """The control plane has these: they are deleted and counted, whoever holds them. Returns how many there were still."""
+    """The control plane has these: they are deleted and counted, also while another process holds them. Returns how many
+    were still there."""
     deleted = connection.execute(delete(outbox).where(outbox.c.id.in_(ids))).rowcount
     if deleted:
         connection.execute(update(outbox_stream).values(delivered=outbox_stream.c.delivered + deleted))
