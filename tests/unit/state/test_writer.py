@@ -110,6 +110,18 @@ def test_held_items_stay_together_in_a_batch(state: State) -> None:
     assert calls == [["0", "1", "2"]]
 
 
+def test_a_held_item_that_cannot_be_written_is_logged_and_spoils_nothing_else(
+    state: State, caplog: pytest.LogCaptureFixture
+) -> None:
+    def bulk(_: Connection, keys: Sequence[str]) -> None:
+        raise ValueError(f"no place for {keys[0]}")
+
+    state.hold_item(bulk, "a")
+    state.write(_put("b"))
+    assert "b" in _keys(state)
+    assert caplog.messages == ["not recorded: ValueError: no place for a"]
+
+
 def test_closing_writes_a_held_item(tmp_path: Path) -> None:
     def bulk(connection: Connection, keys: Sequence[str]) -> None:
         connection.execute(insert(meta), [{"key": key, "value": "x"} for key in keys])

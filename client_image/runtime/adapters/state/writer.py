@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,7 @@ Bulk = Callable[[Connection, Sequence[T]], None]
 Transaction = Callable[[], contextlib.AbstractContextManager[Connection]]
 
 BATCH = 500
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +65,10 @@ class Writer:
 
     def hold_item(self, bulk: Bulk[T], item: T) -> Future[None]:
         """The same for one item that may wait: it goes before whatever is handed over next, at the latest when the writer is
-        closed. Waking the thread costs each host more than the writing does."""
+        closed. Waking the thread costs each host more than the writing does. Nobody has to wait for it: what fails is logged."""
         job = _Job(None, bulk, item, first=True)
         job.future.set_running_or_notify_cancel()
+        job.future.add_done_callback(_tell_of_failure)
         with self._lock:
             self._require_open()
             self._held.append(job)
@@ -131,6 +134,12 @@ class Writer:
         else:
             for job, answer in zip(batch, answers, strict=True):
                 job.future.set_result(answer)
+
+
+def _tell_of_failure(future: Future[Any]) -> None:
+    error = future.exception()
+    if error is not None and not isinstance(error, StateUnavailable):  # of that the next one that waits is told
+        _log.error("not recorded: %s: %s", type(error).__name__, error)
 
 
 def _answers(connection: Connection, batch: list[_Job]) -> list[Any]:
