@@ -1,4 +1,4 @@
-"""What ``ssh.allowed_networks`` allows beyond the addresses of customers' own networks: said, never refused. Pure.
+"""Notes on what ``ssh.allowed_networks`` allows beyond the addresses of customers' own networks; nothing is refused. Pure.
 
 Called by :func:`contracts.document.read_document`, so `config validate`, `config set` and `config check` all say it. Counted is
 what the networks hold together: 0.0.0.0/1 beside 128.0.0.0/1 is 0.0.0.0/0, and so are enough smaller ones.

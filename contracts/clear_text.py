@@ -1,4 +1,4 @@
-"""What a document sends or fetches over plain http: said, never refused, since some networks have nothing better yet.
+"""Notes on what a document sends or fetches over plain http; nothing is refused, since some networks have nothing better yet.
 
 Pure; called by :func:`contracts.document.read_document` for documents of both generations.
 """

@@ -122,7 +122,7 @@ Versions = Annotated[Text, AfterValidator(_versions)]
 
 
 class Part(BaseModel):
-    """Base of every part of the document: frozen, and strangers are an error (lenient reading removes them first).
+    """Base of every part of the document: frozen, and unknown keys are an error (lenient reading removes them first).
 
     Validators are built for what is validated, when it is: most parts are only ever validated as part of the whole.
     """

@@ -197,7 +197,7 @@ def _must_understand(data: Mapping[str, Any]) -> list[str]:
 
 
 def _validated(data: dict[str, Any], *, strict: bool) -> tuple[NetworkConfig, list[Note]]:
-    """Validated once, and again without its strangers, which are removed from ``data``, where they may be ignored. Raises
+    """Validated once, and again without its unknown keys, which are removed from ``data``, where they may be ignored. Raises
     ValidationError."""
     context = STRICT if strict else None
     try:

@@ -14,7 +14,7 @@ from typing import Any
 from contracts.config import NetworkConfig, Ssh
 from contracts.legacy_beside import joined
 from contracts.legacy_keys import CHECKOUT_STATUS, DEFAULT_JOBS, IMPLIED, KEYS, SHUTDOWN, DefaultJob
-from contracts.legacy_values import STRANGER, Old, flag, given, listed, store, text, texts, whole, without_blanks
+from contracts.legacy_values import UNKNOWN_KEY, Old, flag, given, listed, store, text, texts, whole, without_blanks
 from contracts.notes import Note, NoteLevel
 from contracts.text import all_of, say
 
@@ -39,7 +39,7 @@ def is_first_generation(data: dict[str, Any]) -> bool:
 def translate(data: dict[str, Any]) -> tuple[dict[str, Any], list[Note]]:
     """The document in schema 2, not validated yet, and what there is to say about every key that changed or went."""
     old = Old(_readable(data))
-    _say_what_the_table_says(old)
+    _note_what_the_table_says(old)
     provider = old.get("PARAM_PROVIDER", old.get("provider"))
     provider = provider.strip().lower() if isinstance(provider, str) else provider
     new = {
@@ -88,7 +88,7 @@ def origin(path: str) -> str | None:
     return None
 
 
-def _say_what_the_table_says(old: Old) -> None:
+def _note_what_the_table_says(old: Old) -> None:
     for key in KEYS:
         level = key.note or (None if key.to else "info")
         if level is not None and old.has(key.name):
@@ -98,13 +98,13 @@ def _say_what_the_table_says(old: Old) -> None:
             old.note(key.note or "info", key.to, key.text)
     for name in old.data:
         if name not in _ROOTS | _NEWER and not name.startswith(_ROLLOUT):
-            old.note("warning", name, STRANGER)
+            old.note("warning", name, UNKNOWN_KEY)
     known = {key.name for key in KEYS}
     for name in _CLOSED_MAPS:
         inner = old.get(name)
         for key in inner if isinstance(inner, dict) else ():
             if f"{name}.{key}" not in known:
-                old.note("warning", f"{name}.{key}", STRANGER)
+                old.note("warning", f"{name}.{key}", UNKNOWN_KEY)
 
 
 def _inventory(old: Old) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def _ssh(old: Old) -> Any:
         if name in Ssh.model_fields:
             result[name] = value
         elif name != "timeout":
-            old.note("warning", f"ssh.{name}", STRANGER)
+            old.note("warning", f"ssh.{name}", UNKNOWN_KEY)
     if old.has("ssh.timeout"):
         seconds = whole(old.get("ssh")["timeout"])
         odd = old.get("ssh")["timeout"]
@@ -176,7 +176,7 @@ def _compatibility(old: Old) -> dict[str, Any]:
     plain = mode.strip().lower() if isinstance(mode, str) else None
     if plain in ("off", "warn", "enforce"):
         return {"mode": plain}
-    old.note("warning", "PARAM_COMPATIBILITY_MODE", say("is none of off, warn and enforce: read as warn"))
+    old.note("warning", "PARAM_COMPATIBILITY_MODE", say("is not off, warn or enforce: read as warn"))
     return {"mode": "warn"}
 
 
@@ -206,7 +206,7 @@ def _timezone(old: Old) -> dict[str, Any]:
             continue
         for key in entry:
             if key not in _TIMEZONE_KEYS:
-                old.note("warning", f"{path}.{key}", STRANGER)
+                old.note("warning", f"{path}.{key}", UNKNOWN_KEY)
         result |= {key: entry[key] for key in _TIMEZONE_KEYS if entry.get(key) is not None}
     for name in settings:
         old.note("info", f"PDV_TIMEZONE_SETTINGS.{name}", say("dropped: another network's; it belongs in its document"))

@@ -9,7 +9,7 @@ from typing import Any
 from contracts.notes import Note, NoteLevel
 from contracts.text import say
 
-STRANGER = say("not a key of the first generation; ignored")
+UNKNOWN_KEY = say("not a key of the first generation; ignored")
 
 
 @dataclass(slots=True)
