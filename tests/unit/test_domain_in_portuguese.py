@@ -12,8 +12,9 @@ import pytest
 
 from contracts.config import Job, Rollout
 from contracts.languages import catalogue_of
-from contracts.text import in_language, say
+from contracts.text import Text, in_language, say
 from contracts.windows import Window
+from runtime.actions.registry import registered
 from runtime.domain import identity, rollout
 from runtime.domain.action import Refused, Stage
 from runtime.domain.departure import Departure, Sign, departed
@@ -25,6 +26,8 @@ from runtime.domain.model import Change, Deny, Host, Listing, Missing, Outcome, 
 from runtime.domain.subject_record import Ended, SubjectRecord
 from runtime.domain.time import clocks, lateness
 from runtime.domain.witnesses import Witness
+from tests.harness.action_cases import cases
+from tests.unit.engine import in_memory
 
 _FOLDER = Path(__file__).resolve().parents[2] / "locale" / "pt_BR"
 PORTUGUESE = catalogue_of("pt-BR", [file.read_text("utf-8") for file in sorted(_FOLDER.glob("*.po"))])
@@ -192,3 +195,19 @@ SENTENCES: dict[str, tuple[Callable[[], str], str]] = {
 @pytest.mark.parametrize(("made", "portuguese"), SENTENCES.values(), ids=SENTENCES)
 def test_a_composed_sentence_is_translated_in_all_of_its_parts(made: Callable[[], str], portuguese: str) -> None:
     assert in_language(made(), PORTUGUESE) == portuguese
+
+
+# An action need not be translated to be used; these are.
+TRANSLATED = ("shutdown_endpoint", "update_endpoint_timezone", "test_endpoint_connection", "test_endpoint_privilege")
+
+
+@pytest.mark.parametrize("name", TRANSLATED)
+def test_what_an_action_decides_is_told_in_sentences_that_can_be_translated(name: str) -> None:
+    action = registered().by_name[name]
+    assert action.decide is not None
+    assert all(isinstance(text, Text) for text in (action.summary, action.does) if text)
+    for title, case in cases(name).items():
+        decision = action.decide(case.seen(), action.params.model_validate(case.params), in_memory.host(**case.host))
+        told = [getattr(decision, "message", ""), getattr(decision, "why", ""), *getattr(decision, "summary", ())]
+        told += [str(change) for change in getattr(decision, "changes", ())]
+        assert all(isinstance(text, Text) for text in told if text), title

@@ -109,7 +109,8 @@ def report_of(facts: Facts) -> Mapping[str, Any]:
 
 def _decide(facts: Facts, params: Params, host: Host) -> Decision:
     system = f"{facts.distro} {facts.version}".strip() or say("unknown system")
-    seen = (system, facts.arch or say("unknown architecture"), facts.init)
+    init = say("unknown") if facts.init == "unknown" else facts.init
+    seen = (system, facts.arch or say("unknown architecture"), init)
     return Done(report=report_of(facts), message=joined(seen))
 
 
