@@ -288,6 +288,22 @@ def test_a_dry_run_records_what_the_first_stage_would_change() -> None:
     assert (result.message, result.stages, one.ledger.intents) == ("would apply: first", (), [])
 
 
+def test_a_stage_that_names_no_change_is_planned_by_its_steps() -> None:
+    assert run(scripted(deciding(stage("first", "one", "two"))), dry_run=True).plan == ("one", "two")
+
+
+@pytest.mark.parametrize(("effect", "at_once"), [("change", True), ("disrupt", True), ("read", False)])
+def test_the_identity_is_written_at_once_where_the_host_may_be_changed(effect: str, at_once: bool) -> None:
+    written: list[bool] = []
+
+    class Recorded(in_memory.MemoryIdentities):
+        async def remember(self, host: Host, claim: Any, finding: Any, kin: Any, *, at_once: bool) -> None:
+            written.append(at_once)
+
+    run(scripted(deciding(Done(), effect=effect), identities=Recorded()))
+    assert written == [at_once]
+
+
 def test_an_action_applies_no_more_stages_than_it_declares() -> None:
     one = scripted(deciding(stage("first"), stage("second"), Done(), stages=1))
     result = run(one)
