@@ -207,7 +207,9 @@ def test_a_limit_more_than_twelve_hours_later_on_the_next_day_is_a_warning(
 
 
 def test_a_job_planned_at_its_not_after_once_of_two_times_runs_at_the_other() -> None:
-    assert found(jobs=[{"action": "diagnose_env", "cron": "0 12,20 * * *", "not_after": "20:00"}]) == []
+    for jitter in (0, 60):
+        job = {"action": "diagnose_env", "cron": "0 12,20 * * *", "not_after": "20:00", "jitter": jitter}
+        assert found(jobs=[job]) == []
 
 
 def test_a_jitter_longer_than_the_time_that_is_left_is_a_warning() -> None:
