@@ -83,12 +83,18 @@ def emit_rows(rows: Sequence[Any], columns: Sequence[str], output: Output) -> No
         from rich.markup import escape
         from rich.table import Table
 
+        console = Console()
+        headings = [shown(_HEADINGS[name]) for name in columns]
+        cells = [[one_line(_cell(getattr(row, name))) for name in columns] for row in rows]
+        if sum(max(map(len, column)) + 2 for column in zip(headings, *cells, strict=True)) - 2 > console.width:
+            headings = [heading.replace(" ", "\n") for heading in headings]
+            cells = [[_broken(getattr(row, name)) for name in columns] for row in rows]
         table = Table(box=None, header_style="bold", pad_edge=False)
-        for name in columns:  # an id is copied, so it stays whole
-            table.add_column(shown(_HEADINGS[name]), no_wrap=name == "id", overflow="fold")
-        for row in rows:
-            table.add_row(*(escape(one_line(_cell(getattr(row, name)))) for name in columns))
-        Console().print(table)
+        for name, heading in zip(columns, headings, strict=True):  # an id is copied, so it stays whole
+            table.add_column(heading, no_wrap=name == "id" or name.endswith("_at"), overflow="fold")
+        for line in cells:
+            table.add_row(*map(escape, line))
+        console.print(table)
 
 
 def _text(value: Any) -> str:
@@ -104,6 +110,14 @@ def _cell(value: Any) -> str:
     if isinstance(value, dt.datetime):
         return f"{value.astimezone(dt.UTC):%Y-%m-%d %H:%M}"
     return _text(value).replace(",", ", ") if isinstance(value, tuple) else _text(value)
+
+
+def _broken(value: Any) -> str:
+    """As :func:`_cell`, on several lines where a table is too wide."""
+    cell = one_line(_cell(value))
+    if isinstance(value, dt.datetime):
+        return cell.replace(" ", "\n")
+    return cell.replace(", ", ",\n") if isinstance(value, tuple) else cell
 
 
 def _plain(value: Any) -> Any:

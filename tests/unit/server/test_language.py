@@ -34,7 +34,7 @@ def test_remarks_and_refused_command_lines_are_in_the_language_of_the_environmen
 def _in_portuguese(*words: str) -> tuple[int, str]:
     choose_language(["--lang", "pt-BR"], {})
     try:
-        done = CliRunner().invoke(cli, [*words])
+        done = CliRunner().invoke(cli, [*words], terminal_width=110)
     finally:
         choose_language([], {})
     return done.exit_code, done.output
@@ -49,7 +49,7 @@ def _in_portuguese(*words: str) -> tuple[int, str]:
         ),
         (["token", "issue", "-h"], "Cria um token para CLIENT."),
         (["token", "issue", "-h"], "Exemplos:\n    flagee-server token issue"),
-        (["token", "issue", "-h"], "[padrão: text]"),
+        (["token", "issue", "-h"], "[padrão: "),
     ],
 )
 def test_help_is_in_the_language_that_is_asked_for(words: list[str], said: str) -> None:
