@@ -38,7 +38,7 @@ NETWORK = "SHOP"
 ZONE = "America/Sao_Paulo"
 # Commands that run no action and so never ask.
 VIEWS = frozenset({"actions", "explain", "why", "runs", "cancel", "hosts", "config", "schedule", "doctor"})
-QUESTION = b"go on:"
+QUESTION = b"to continue:"
 LONG_S = 300.0  # for what a busy machine may take, and a power-off that is not confirmed within its two minutes
 
 

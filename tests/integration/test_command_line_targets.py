@@ -134,7 +134,7 @@ def test_a_read_a_dry_run_and_a_change_in_one_store_ask_nothing(place: Place) ->
 def test_on_a_terminal_any_other_answer_than_the_number_touches_nothing(place: Place, typed: str) -> None:
     said = place.proxy.on_terminal(TIMEZONE, "--all", columns=100, typed=typed)
     assert "changes 2 hosts in 2 stores of SHOP" in said.stdout
-    assert "Type the number of hosts that update_endpoint_timezone changes to go on:" in said.stdout
+    assert "Type the number of hosts that update_endpoint_timezone changes to continue:" in said.stdout
     assert (said.code, "Nothing was touched" in said.stdout) == (130, True)
     assert not place.touched()
 
