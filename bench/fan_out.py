@@ -29,7 +29,7 @@ from runtime.engine import probe
 from tests.harness.ssh_offer import key_pair
 
 HOSTS = 100
-ROUNDS = 3
+ROUNDS = 5
 PARALLEL = 32
 LIMIT_S = 300.0  # for a client that hangs
 SETTLE_S = 1.0  # what a visit leaves on the terminals is gone by then
