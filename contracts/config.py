@@ -4,7 +4,6 @@ Read through :mod:`contracts.document`, which knows strict (server) and lenient 
 documents. Times of day and zone-less instants are wall time in :attr:`NetworkConfig.timezone`; durations are seconds.
 """
 
-
 import datetime as dt
 import re
 from collections import Counter
