@@ -5,6 +5,7 @@ in a mount namespace; commands of a test run in there, and nothing of it is left
 """
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -94,6 +95,12 @@ class DockerHost:
         os.kill(pid, signal.SIGKILL if kill else signal.SIGTERM)
         process.wait_until(lambda: not Path(f"/proc/{pid}").exists(), within=180, what="the engine ended")
         process.wait_until(lambda: _answers(self.url), within=180, what="the engine answers again")
+
+    def configure_engine(self, settings: Mapping[str, object]) -> None:
+        """As an administrator would in daemon.json; the engine starts again with it."""
+        self.must("mkdir", "-p", "/etc/docker")
+        self.must("sh", "-c", "cat >/etc/docker/daemon.json", stdin=json.dumps(settings).encode())
+        self.restart_engine()
 
     def containers(self) -> dict[str, str]:
         """Name to state of every container, stopped ones too."""

@@ -1,8 +1,9 @@
 """What each of our containers must be, as the body of the engine's create call, and what differs from it. Pure.
 
 This is the only description of the containers. Drift compares what runs, not only the label, because somebody may have used
-`docker update` or created the container by hand. No drift: what the engine adds, what the image brings, and what Watchtower
-changes when it creates the container again (hostname, image).
+`docker update` or created the container by hand. Compared is what the specification sets, and what would give the container more
+than it needs. No drift: what the engine adds to every container (log options, limits and more of its own settings, which may
+change at any time), what the image brings, and what Watchtower changes when it creates the container again (hostname, image).
 """
 
 from __future__ import annotations
@@ -208,12 +209,13 @@ def drift(spec: Specification, container: Container, image: Image | None, *, ima
     ``image``: the one that the container runs, if the engine still has it. ``image_id``: the one that it must run; empty for any.
     """
     config, host = _mapping(container.raw.get("Config")), _mapping(container.raw.get("HostConfig"))
-    inherited: Mapping[str, Any] = image.config if image else {}
+    # Without its image nobody knows what the container inherited, and an image that was removed is no reason to stop it.
+    inherited: Mapping[str, Any] = image.config if image else config
     found = [
         *_image_drift(spec, container, config, image_id),
         *_environment_drift(spec.body["Env"], config.get("Env"), inherited.get("Env")),
         *_label_drift(spec.body["Labels"], config.get("Labels"), inherited.get("Labels")),
-        *_process_drift(spec, config, inherited, image_known=image is not None),
+        *_process_drift(spec, config, inherited),
         *_host_drift(spec.body["HostConfig"], host),
     ]
     if not found and container.labels.get(LABEL_SPEC) != spec.hash:
@@ -263,9 +265,7 @@ def _label_drift(wanted: object, there: object, image: object) -> Iterator[str]:
             yield say("label {key} is set, should not be", key=key)
 
 
-def _process_drift(
-    spec: Specification, config: Mapping[str, Any], inherited: Mapping[str, Any], *, image_known: bool
-) -> Iterator[str]:
+def _process_drift(spec: Specification, config: Mapping[str, Any], inherited: Mapping[str, Any]) -> Iterator[str]:
     user = spec.body.get("User", inherited.get("User", ""))
     if (config.get("User") or "") != (user or ""):
         yield say("user {found}, should be {wanted}", found=quoted(config.get("User")), wanted=quoted(user))
@@ -273,7 +273,7 @@ def _process_drift(
         yield say(
             "stop timeout {found}, should be {wanted}", found=config.get("StopTimeout"), wanted=spec.body["StopTimeout"]
         )
-    for part in ("Entrypoint", "Cmd") if image_known else ():
+    for part in ("Entrypoint", "Cmd"):
         if (config.get(part) or []) != (inherited.get(part) or []):
             yield say("{part} is not the image's", part=part.lower())
 
@@ -283,6 +283,16 @@ def _host_drift(want: Mapping[str, Any], have: Mapping[str, Any]) -> Iterator[st
         wanted, there = normal(want.get(name)), normal(have.get(name))
         if wanted != there:
             yield say("{key} is {found}, should be {wanted}", key=name, found=quoted(there), wanted=quoted(wanted))
+    yield from _log_drift(_mapping(want.get("LogConfig")), _mapping(have.get("LogConfig")))
+
+
+def _log_drift(want: Mapping[str, Any], have: Mapping[str, Any]) -> Iterator[str]:
+    """The engine adds its own options for the driver (`log-opts` in daemon.json) to those of each container."""
+    options = _mapping(have.get("Config"))
+    there = have.get("Type"), {key: options.get(key) for key in sorted(_mapping(want.get("Config")))}
+    wanted = want.get("Type"), dict(sorted(_mapping(want.get("Config")).items()))
+    if there != wanted:
+        yield say("{key} is {found}, should be {wanted}", key="LogConfig", found=quoted(there), wanted=quoted(wanted))
 
 
 def _number(value: object) -> int:
@@ -297,11 +307,6 @@ def _words(value: object) -> list[str]:
 def _security(value: object) -> list[str]:
     words = value if isinstance(value, list | tuple) else []
     return sorted(str(word).replace("=", ":").removesuffix(":true") for word in words)
-
-
-def _logging(value: object) -> object:
-    log = _mapping(value)
-    return log.get("Type"), dict(sorted(_mapping(log.get("Config")).items()))
 
 
 def _mounts(value: object) -> list[tuple[str, str, str, bool]]:
@@ -320,7 +325,13 @@ def _present(value: object) -> object:
     return value or None
 
 
-# Parts of HostConfig that are compared, each in a form in which the engine's spelling does not matter.
+def _shared(value: object) -> object:
+    """A namespace that the container shares with the host or another container; the engine's defaults share none."""
+    return value if isinstance(value, str) and (value == "host" or value.startswith("container:")) else None
+
+
+# Parts of HostConfig that are compared, each in a form in which the engine's spelling does not matter. The engine adds nothing to
+# these; parts that the specification does not set are here because they would give the container more than it needs.
 _COMPARED: Mapping[str, Callable[[Any], object]] = {
     "ReadonlyRootfs": bool,
     "Privileged": bool,
@@ -331,11 +342,16 @@ _COMPARED: Mapping[str, Callable[[Any], object]] = {
     "Binds": _present,
     "VolumesFrom": _present,
     "Devices": _present,
+    "DeviceRequests": _present,
+    "DeviceCgroupRules": _present,
+    "GroupAdd": _present,
     "Tmpfs": _present,
     "NetworkMode": str,
-    "PidMode": _present,
+    "PidMode": _shared,
+    "IpcMode": _shared,
+    "UTSMode": _shared,
+    "UsernsMode": _shared,
     "RestartPolicy": _restart,
-    "LogConfig": _logging,
     "Memory": _number,
     "PidsLimit": _number,
 }

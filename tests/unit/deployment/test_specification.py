@@ -96,6 +96,45 @@ def test_a_container_that_watchtower_created_again_has_no_drift() -> None:
     assert drift(RUNTIME, container(raw, "sha256:bb"), newer) == ()
 
 
+@pytest.mark.parametrize("spec", [RUNTIME, CANDIDATE, WATCHTOWER], ids=lambda spec: spec.role)
+def test_a_container_whose_image_was_removed_has_no_drift(spec: Specification) -> None:
+    raw = made(spec)
+    raw["Config"]["Labels"]["com.centurylinklabs.watchtower"] = "true"  # Watchtower's own image has it
+    assert drift(spec, container(raw), None) == ()
+
+
+# What daemon.json and newer engines write into each container's settings.
+ADDITIONS: dict[str, dict[str, Any]] = {
+    "log options": {
+        "LogConfig": {
+            "Type": "json-file",
+            "Config": {
+                "max-file": "5",
+                "max-size": "10m",
+                "compress": "true",
+                "labels": "status",
+                "env": "os,customer",
+            },
+        }
+    },
+    "ulimits": {"Ulimits": [{"Name": "nofile", "Hard": 64000, "Soft": 64000}]},
+    "init": {"Init": True},
+    "namespaces": {"CgroupnsMode": "host", "IpcMode": "shareable", "UTSMode": "", "UsernsMode": ""},
+    "runtime": {"Runtime": "nvidia", "CgroupParent": "/customer", "ShmSize": 268435456, "OomScoreAdj": -500},
+    "paths": {"MaskedPaths": ["/proc/kcore", "/proc/new"], "ReadonlyPaths": None},
+    "empty instead of absent": {"DeviceRequests": None, "DeviceCgroupRules": None, "GroupAdd": [], "Binds": []},
+    "memory": {"MemorySwap": -1, "MemorySwappiness": None, "OomKillDisable": None, "KernelMemory": 0},
+}
+
+
+@pytest.mark.parametrize("spec", [RUNTIME, CANDIDATE, WATCHTOWER], ids=lambda spec: spec.role)
+@pytest.mark.parametrize("added", ADDITIONS.values(), ids=ADDITIONS)
+def test_what_the_engine_adds_is_no_drift(spec: Specification, added: dict[str, Any]) -> None:
+    raw = made(spec)
+    raw["HostConfig"].update(added)
+    assert drift(spec, container(raw), IMAGE) == ()
+
+
 def change(part: str, key: str, value: Any) -> Callable[[dict[str, Any]], None]:
     def apply(raw: dict[str, Any]) -> None:
         raw[part][key] = value
@@ -134,11 +173,23 @@ MOUNT = RUNTIME.body["HostConfig"]["Mounts"][0]
         (change("HostConfig", "SecurityOpt", []), "SecurityOpt"),
         (change("HostConfig", "Mounts", [MOUNT]), "Mounts"),
         (change("HostConfig", "Binds", ["/:/host"]), "Binds"),
+        (change("HostConfig", "Devices", [{"PathOnHost": "/dev/mem"}]), "Devices"),
+        (change("HostConfig", "DeviceRequests", [{"Driver": "nvidia"}]), "DeviceRequests"),
+        (change("HostConfig", "DeviceCgroupRules", ["a *:* rwm"]), "DeviceCgroupRules"),
+        (change("HostConfig", "GroupAdd", ["docker"]), "GroupAdd"),
+        (change("HostConfig", "VolumesFrom", ["other"]), "VolumesFrom"),
+        (change("HostConfig", "SecurityOpt", ["no-new-privileges", "seccomp=unconfined"]), "SecurityOpt"),
+        (change("HostConfig", "IpcMode", "host"), "IpcMode"),
+        (change("HostConfig", "UTSMode", "host"), "UTSMode"),
+        (change("HostConfig", "UsernsMode", "host"), "UsernsMode"),
         (change("HostConfig", "Tmpfs", None), "Tmpfs"),
         (change("HostConfig", "NetworkMode", "host"), "NetworkMode"),
         (change("HostConfig", "PidMode", "host"), "PidMode"),
+        (change("HostConfig", "PidMode", "container:other"), "PidMode"),
         (change("HostConfig", "RestartPolicy", {"Name": "always"}), "RestartPolicy"),
         (change("HostConfig", "LogConfig", {"Type": "journald", "Config": {}}), "LogConfig"),
+        (change("HostConfig", "LogConfig", {"Type": "json-file", "Config": {"max-size": "10m"}}), "LogConfig"),
+        (change("HostConfig", "LogConfig", None), "LogConfig"),
         (change("HostConfig", "Memory", 0), "Memory"),
         (change("HostConfig", "PidsLimit", 0), "PidsLimit"),
     ],
