@@ -1,10 +1,13 @@
 import compileall
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.harness.logs import logging_as_before, no_logger_kept
 
 pytest_plugins = ["tests.harness.fixtures"]
 _REPOSITORY = Path(__file__).resolve().parents[1]
@@ -25,6 +28,18 @@ def pytest_configure(config: pytest.Config) -> None:
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, _nothing)  # ours to ignore, and the default again for whatever we start
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_logger_is_kept() -> Iterator[None]:
+    with no_logger_kept():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    with logging_as_before():
+        yield
 
 
 def _nothing(*_: object) -> None:

@@ -6,7 +6,6 @@ Called by tests of the server, on SQLite or on a database of the harness's Postg
 import base64
 import contextlib
 import json
-import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from server.cli import cli
 from server.current import EXTENSION
 from server.settings import Settings, read_settings
 from server.wiring import Clock, Services, utc_now
+from tests.harness.logs import logging_as_before
 from tests.harness.need import need_program
 from tests.harness.ports import LOOPBACK, accepts, free_port
 from tests.harness.process import Child, running
@@ -86,15 +86,12 @@ class ControlPlane:
     @contextlib.contextmanager
     def app(self, clock: Clock = utc_now, /, **changes: str) -> Iterator[Flask]:
         """The application in this process; the process's logging is as before afterwards."""
-        root = logging.getLogger()
-        handlers, level = root.handlers[:], root.level
-        application = create_app(self.settings(**changes), clock=clock)
-        try:
-            yield application
-        finally:
-            services_of(application).close()
-            root.handlers[:] = handlers
-            root.setLevel(level)
+        with logging_as_before():
+            application = create_app(self.settings(**changes), clock=clock)
+            try:
+                yield application
+            finally:
+                services_of(application).close()
 
     @contextlib.contextmanager
     def serving(self, *arguments: str, **changes: str) -> Iterator[tuple[str, Child]]:

@@ -19,7 +19,9 @@ def commands(group: click.Group = cli, names: tuple[str, ...] = ()) -> Iterator[
 
 
 def help_of(command: click.Command, name: str) -> str:
-    return command.get_help(click.Context(command, info_name=f"flagee-server {name}", terminal_width=110))
+    # Below the program's own context, as always: click makes an option for help once a command, with the names that are in force.
+    program = click.Context(cli, info_name="flagee-server", terminal_width=110, **cli.context_settings)
+    return command.get_help(click.Context(command, parent=program, info_name=name))
 
 
 @pytest.mark.parametrize(("name", "command"), [pytest.param(*one, id=one[0]) for one in commands()])

@@ -3,24 +3,14 @@
 import json
 import logging
 import re
-from collections.abc import Iterator
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
 from contracts.visible import visible
 from server.logs import configure_logging
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.contextvars.clear_contextvars()
-    structlog.reset_defaults()
+from tests.harness.logs import logging_as_before
 
 
 def test_our_lines_and_those_of_libraries_have_one_shape(capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,3 +109,19 @@ def test_what_an_exception_repeats_is_visible(form: str, capfd: pytest.CaptureFi
             logging.getLogger("theirs").exception("failed")
     printed = re.sub(r"\x1b\[[0-9;]*m", "", capfd.readouterr().err)
     assert visible(printed) == printed
+
+
+def test_a_logger_that_one_test_used_logs_as_the_next_one_configures(capsys: pytest.CaptureFixture[str]) -> None:
+    log, root = structlog.get_logger("of a module"), logging.getLogger()
+    before = structlog.get_config(), root.handlers[:], root.level
+    with logging_as_before():
+        configure_logging("json", "error")
+        log.error("first", answer=1)
+    assert (structlog.get_config(), root.handlers, root.level) == before
+    with logging_as_before():
+        configure_logging("json", "debug")
+        with capture_logs() as lines:
+            log.debug("second")
+        log.debug("third")
+    assert lines == [{"event": "second", "log_level": "debug"}]
+    assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["first", "third"]
