@@ -3,12 +3,16 @@
 import asyncio
 import contextlib
 import datetime as dt
+import gc
 import socket
+import ssl
+import struct
 import threading
 import time
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -220,6 +224,50 @@ def test_a_connection_that_is_over_keeps_no_descriptor_until_the_session_ends(ca
                 wire.within(20, lambda: session.get(f"{scheme}://{LOOPBACK}:{port}/x", timeout=20).content)
             counts.append(connections(port))
     assert set(counts) == {kept}, counts
+
+
+def test_a_connection_that_is_reset_before_tls_begins_is_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without waiting for garbage collection, which closes what nobody else does."""
+    loading, reset, callers = threading.Event(), threading.Event(), []
+    load = ssl.SSLContext.load_verify_locations
+
+    async def hang_up(_: StreamReader, writer: StreamWriter) -> None:
+        callers.append(writer.get_extra_info("peername"))
+        assert await asyncio.to_thread(loading.wait, 20)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+        asyncio.get_running_loop().call_soon(reset.set)
+
+    def load_after_the_reset(*words: Any, **more: Any) -> None:
+        loading.set()
+        assert reset.wait(20)
+        load(*words, **more)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", load_after_the_reset)
+    gc.disable()
+    try:
+        with weird.serving(hang_up) as port, Wire() as wire, requests.Session() as session:
+            session.trust_env = False
+            wire.mount(session, Retry(0))
+            with pytest.raises(requests.ConnectionError, match="reset by peer"):
+                wire.within(30, lambda: session.get(f"https://{LOOPBACK}:{port}/x", timeout=20))
+            assert not [address for address in own_addresses() if address in callers]
+    finally:
+        gc.enable()
+    assert len(callers) == 1
+
+
+def own_addresses() -> list[Any]:
+    """The local address of every socket of this process."""
+    found = []
+    for path in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            borrowed = socket.socket(fileno=int(path.name))
+            try:
+                found.append(borrowed.getsockname())
+            finally:
+                borrowed.detach()
+    return found
 
 
 def test_a_caller_with_less_time_is_not_held_longer() -> None:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import socket
+import ssl
 import threading
+import traceback
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, Queue
@@ -207,7 +209,8 @@ def _pool(pool: Any, connection: Any, wire: Wire) -> Any:
             self._copy = None
             try:
                 super().connect()
-            except BaseException:
+            except BaseException as error:
+                _close_forgotten(error)
                 if self._copy is not None:
                     wire.drop(self._copy)
                 raise
@@ -218,3 +221,12 @@ def _pool(pool: Any, connection: Any, wire: Wire) -> Any:
         ConnectionCls = Watched
 
     return WatchedPool
+
+
+def _close_forgotten(error: BaseException) -> None:
+    """Close the socket that TLS took over and did not close: Python 3.11 leaves that out when the connection was reset before the
+    handshake begins. Only the frame that failed knows the socket, and garbage collection would close it, some time later."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        taken_over = frame.f_locals.get("self")
+        if isinstance(taken_over, ssl.SSLSocket):
+            taken_over.close()
