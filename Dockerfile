@@ -78,7 +78,8 @@ LABEL org.opencontainers.image.title="FlageeMonitor Proxy" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.created="${BUILT_AT}" \
-      flageemonitor.licence="${LICENCE}"
+      flageemonitor.licence="${LICENCE}" \
+      flageemonitor.verbs="install uninstall neighbours"
 USER 10001:10001
 WORKDIR /flageemonitor
 # The check fails only for what a restart would repair: see runtime/container/health.py.

@@ -24,23 +24,27 @@ WAIT_S, REPAIR_WAIT_S = 600.0, 30.0
 @dataclass(frozen=True, slots=True)
 class Options:
     """Seconds. ``soak``: for which a new container must stay healthy before the previous one is removed; ``proof``: for which an
-    image must have run to be trusted. ``force``: do not wait for runs, and update although pinned."""
+    image must have run to be trusted. ``force``: do not wait for runs, and update although pinned. ``trial``: try an image that
+    was never healthy here as a candidate first."""
 
     wait: float = WAIT_S
     health_timeout: float = 120.0
     soak: float = 10.0
     proof: float = 600.0
     force: bool = False
+    trial: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Where this process sees the host's folders, and the image's own."""
+    """Where this process sees the host's folders, and the image's own. ``timer``: systemd's units or cron's files, for the
+    verbs that write them."""
 
     etc: Path
     data: Path
     bin: Path
     image: Path
+    timer: Path | None = None
 
 
 class Clock(Protocol):

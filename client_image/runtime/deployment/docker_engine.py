@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -138,6 +139,22 @@ class DockerEngine:
         # The engine also finds containers by the beginning of their id.
         return found if name in (found.name, found.id) else None
 
+    def list_containers(self) -> tuple[Container, ...]:
+        with _translated(say("list the containers")):
+            found = []
+            for one in self._api.containers(all=True):
+                with contextlib.suppress(NotFound):  # it has ended since
+                    found.append(_container(self._api.inspect_container(one["Id"])))
+        return tuple(found)
+
+    def has_network(self, name: str) -> bool:
+        with _translated(say("inspect network {name}", name=name)):
+            try:
+                self._api.inspect_network(name)
+            except NotFound:
+                return False
+        return True
+
     def create(self, name: str, body: Mapping[str, Any]) -> str:
         with _translated(say("create container {name}", name=name)):
             made = self._api.create_container_from_config(dict(body), name=name)  # type: ignore[no-untyped-call]
@@ -157,6 +174,33 @@ class DockerEngine:
     def restart(self, name: str, seconds: int) -> None:
         with _translated(say("restart container {name}", name=name)):
             self._api.restart(name, timeout=seconds)
+
+    def stop_for_good(self, name: str, seconds: int) -> None:
+        with _translated(say("stop container {name}", name=name)), contextlib.suppress(NotFound):
+            policy: Any = {"Name": "no"}
+            self._api.update_container(name, restart_policy=policy)
+            self._api.stop(name, timeout=seconds)
+
+    def run_once(self, name: str, body: Mapping[str, Any], stdin: bytes, seconds: float) -> Probe:
+        made = self.create(name, {**body, "OpenStdin": True, "StdinOnce": True, "AttachStdin": True})
+        try:
+            with _translated(say("run container {name}", name=name)):
+                stream = self._api.attach_socket(made, params={"stdin": 1, "stream": 1})
+                try:
+                    self._api.start(made)
+                    stream._sock.sendall(stdin)
+                    stream._sock.shutdown(socket.SHUT_WR)
+                finally:
+                    stream._sock.close()
+                    stream.close()
+                try:
+                    code = self._api.wait(made, timeout=round(seconds))["StatusCode"]
+                except requests.exceptions.RequestException:
+                    return Probe(None, say("no answer within {seconds} s", seconds=f"{seconds:g}"))
+                said = self._api.logs(made, stdout=True, stderr=False)
+        finally:
+            self.remove(made)
+        return Probe(code, said.decode(errors="replace") if isinstance(said, bytes) else "")
 
     def rename(self, name: str, to: str) -> None:
         with _translated(say("rename container {name} to {to}", name=name, to=to)):

@@ -27,6 +27,7 @@ CREDENTIALS_FILE = Path("docker/config.json")
 WRAPPERS = Path("wrappers")
 PLACEHOLDER = b"@RUNTIME_NAME@"
 _PREFIX = "flageemonitor-"
+COMMANDS = ("run", "logs", "update-config", "update-image", "watchtower-logs", "uninstall")
 _HEADER = b"# FlageeMonitor Proxy, flageemonitor-"
 _HEADER_BYTES = 65536
 
@@ -87,6 +88,11 @@ def windows_sources(engine: Engine, names: Names, sources: Sources, etc: Path) -
             credentials = f"{folder}{separator}docker" if (etc / CREDENTIALS_FILE).is_file() else ""
             return replace(sources, config=f"{folder}{separator}config", credentials=credentials)
     return sources
+
+
+def commands(names: Names, system: HostOs) -> tuple[str, ...]:
+    """File names of a runtime's commands."""
+    return tuple(names.wrapper(word) + (".ps1" if system == "windows" else "") for word in COMMANDS)
 
 
 def is_ours(content: bytes, runtime: str) -> bool:

@@ -17,13 +17,20 @@ EXIT_CODES: Mapping[str, int] = MappingProxyType(
         "rolled_back": 0,
         "waiting": 0,
         "status": 0,
+        "planned": 0,
+        "removed": 0,
+        "no_problems": 0,
         "image_unavailable": 1,
         "engine_error": 1,
         "watchtower_unavailable": 1,
         "no_previous": 1,
         "pinned": 1,
         "failed": 1,
+        "checks_failed": 1,
+        "not_enrolled": 1,
+        "not_installed": 1,
         "bad_environment": 2,
+        "bad_request": 2,
         "busy": 6,
         "candidate_unhealthy": 10,
         "restored": 11,
@@ -32,7 +39,7 @@ EXIT_CODES: Mapping[str, int] = MappingProxyType(
     }
 )
 # Neither a change nor a fault: no event is posted for them each time the timer runs.
-UNEVENTFUL = frozenset({"unchanged", "waiting", "busy", "pinned", "status"})
+UNEVENTFUL = frozenset({"unchanged", "waiting", "busy", "pinned", "status", "planned", "no_problems"})
 
 
 class DeployError(RunError):

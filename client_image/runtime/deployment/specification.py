@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from contracts.stop_times import CONTAINER_STOP_S
@@ -81,6 +81,15 @@ def candidate_spec(settings: DeploySettings, facts: EngineFacts, sources: Source
     name = settings.names.candidate
     mounts = [_mount(sources.config, CONFIG, read_only=True), _mount(name, DATA)]
     return _proxy(settings, facts, name, "candidate", image, mounts, {})
+
+
+def enrolment_spec(settings: DeploySettings, facts: EngineFacts, sources: Sources, image: str) -> Specification:
+    """`runtime.enrol` as the runtime will run: same user, network, mounts and environment. It has the candidate's name, so that
+    one that was left behind is discarded as a candidate is."""
+    mounts = [_mount(sources.config, CONFIG), _mount(sources.data, DATA)]
+    spec = _proxy(settings, facts, settings.names.candidate, "enrolment", image, mounts, {})
+    program = {"Entrypoint": ["python", "-m", "runtime.enrol"], "Cmd": [], "Healthcheck": {"Test": ["NONE"]}}
+    return replace(spec, body={**spec.body, **program})
 
 
 def watchtower_spec(settings: DeploySettings, facts: EngineFacts, sources: Sources) -> Specification:

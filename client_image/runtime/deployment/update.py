@@ -105,7 +105,8 @@ def replace_runtime(deployment: Deployment, target: TargetImage, *, verb: str, r
     nothing_runs = deployment.runtime() is None
     # An image that was healthy before needs no trial when nothing runs that the trial could protect: on a slow machine the
     # candidate could fail every time, and the host would stay without a runtime.
-    if not (nothing_runs and deployment.records.known(target.image.id)):
+    needs_trial = deployment.options.trial and not deployment.records.known(target.image.id)
+    if not nothing_runs or needs_trial:
         health = try_candidate(deployment, target.image, target.label)
         if not health.healthy:
             return _refused(deployment, target, health)

@@ -33,7 +33,7 @@ def run(deployment: Deployment, verb: str) -> tuple[Result, dict[str, Any]]:
     except OSError as error:
         # Everything that is written here is small: the disk is full or read-only.
         result = Result("failed", f"{error}", say("free space on the disk of this host, then try again"))
-    return _conclude(deployment, verb, result)
+    return conclude(deployment, verb, result)
 
 
 def apply(deployment: Deployment, *, resuming: bool = False) -> Result:
@@ -89,7 +89,8 @@ _WORK: dict[str, Callable[[Deployment], Result]] = {
 }
 
 
-def _conclude(deployment: Deployment, verb: str, result: Result) -> tuple[Result, dict[str, Any]]:
+def conclude(deployment: Deployment, verb: str, result: Result) -> tuple[Result, dict[str, Any]]:
+    """What every verb ends with: Watchtower, commands, report."""
     notes = [*result.notes, *filter(None, (deployment.record_file.notice,))]
     if verb != "repair":  # the timer would repeat it every five minutes
         notes += deployment.settings.notes

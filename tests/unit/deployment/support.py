@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ class MemoryEngine:
     one answers a probe that waits for a minute.
 
     `die_at`: at which changing call the process is killed, `die_after` whether the engine had done it by then; `refuse`: the
-    engine only refuses that one call.
+    engine only refuses that one call. `program`: what a container does that runs once, from its body and its stdin.
     """
 
     clock: MemoryClock
@@ -93,6 +93,8 @@ class MemoryEngine:
     refuse: bool = False
     log: list[str] = field(default_factory=list)
     probes: list[tuple[str, ...]] = field(default_factory=list)
+    networks: set[str] = field(default_factory=set)
+    program: Callable[[Mapping[str, Any], bytes], Probe] = lambda _body, _stdin: Probe(0, "")
     _numbers: Iterable[int] = field(default_factory=lambda: itertools.count(1))
 
     def publish(self, kind: str, version: str, tag: str = TAG) -> Image:
@@ -187,6 +189,27 @@ class MemoryEngine:
             labels=config["Labels"],
             raw={"Config": config, "HostConfig": body["HostConfig"]},
         )
+
+    def list_containers(self) -> tuple[Container, ...]:
+        found = (self.container(stored.name) for stored in list(self.containers.values()))
+        return tuple(one for one in found if one is not None)
+
+    def has_network(self, name: str) -> bool:
+        return name in self.networks
+
+    def stop_for_good(self, name: str, seconds: int) -> None:
+        self._known(name).body["HostConfig"]["RestartPolicy"] = {"Name": "no"}
+        self.stop(name, seconds)
+
+    def run_once(self, name: str, body: Mapping[str, Any], stdin: bytes, seconds: float) -> Probe:
+        made = self.create(name, body)
+        try:
+            self._may_die("run_once")
+            answer = self.program(body, stdin)
+            self._did("run_once")
+        finally:
+            self.containers.pop(made, None)
+        return answer
 
     def create(self, name: str, body: Mapping[str, Any]) -> str:
         self._may_die(f"create {name}")

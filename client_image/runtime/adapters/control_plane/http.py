@@ -9,6 +9,7 @@ import datetime as dt
 import email.utils
 import os
 import stat
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -41,6 +42,8 @@ _PIECE = 65536
 _ERROR_BYTES = 65536
 _OWN_WORDS = (b"network", b"schema_version", b"PARAM_")  # one of them is in every document
 _TOKEN_BYTES = 65536
+_HEALTH_S = 30.0
+_GOOD = (200, 201)
 
 
 _REFUSAL_ADVICE = {
@@ -91,10 +94,44 @@ class HttpControlPlane:
             "x-correlation-id": correlation_id,
             **({"If-None-Match": known} if known else {}),
         }
-        limit = self.total_timeout if within is None else min(within, self.total_timeout)
+        params = {"rede": self.network} if self.network else None
+
+        def get(session: requests.Session) -> Answer:
+            return self._send(session, "GET", headers, now, params=params, asked=known is not None)
+
+        return self._call(get, self.total_timeout if within is None else min(within, self.total_timeout))
+
+    def health(self, *, correlation_id: str, now: dt.datetime) -> Answer:
+        """GET of ``url``, the health address, without a token: whether the way to the control plane works from here."""
+        if problem := _address_problem(self.url, insecure=self.insecure) or self._ca_problem():
+            return Unavailable(problem)
+        headers = {"Accept": "application/json", "User-Agent": self.user_agent, "x-correlation-id": correlation_id}
+        return self._call(lambda session: self._send(session, "GET", headers, now, words=(b"status",)), _HEALTH_S)
+
+    def enrol(self, token: Secret, agent_id: str, hostname: str, *, correlation_id: str, now: dt.datetime) -> Answer:
+        """POST to ``url``, the enrolment's address, with a one-time token. The body that is fetched has the agent's own token."""
+        if problem := _address_problem(self.url, insecure=self.insecure) or self._ca_problem():
+            return Unavailable(problem)
+        headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": self.user_agent,
+            "X-Bot-Token": token.reveal(),
+            "x-correlation-id": correlation_id,
+        }
+        params = {"rede": self.network} if self.network else None
+        body = {"agent_id": agent_id, "hostname": hostname}
+
+        def post(session: requests.Session) -> Answer:
+            return self._send(session, "POST", headers, now, params=params, json=body, words=(b"token",))
+
+        return self._call(post, self.total_timeout)
+
+    def _call(self, send: Callable[[requests.Session], Answer], limit: float) -> Answer:
+        """What ``send`` comes to within ``limit`` seconds. Never raises for what the other side does."""
         try:
             with Wire() as wire, _session(self.url, wire) as session:
-                return wire.within(limit, lambda: self._get(session, headers, asked=known is not None, now=now))
+                return wire.within(limit, lambda: send(session))
         except DeadlinePassed as late:
             host, waited = urlsplit(self.url).netloc, f"{late.seconds:g}"
             if not late.connected:
@@ -114,19 +151,30 @@ class HttpControlPlane:
                 return self._intercepted(tunnel)
             return Unavailable(_network_reason(error, self.url))
 
-    def _get(self, session: requests.Session, headers: dict[str, str], *, asked: bool, now: dt.datetime) -> Answer:
-        response = session.get(
+    def _send(
+        self,
+        session: requests.Session,
+        method: str,
+        headers: dict[str, str],
+        now: dt.datetime,
+        *,
+        asked: bool = False,
+        words: Collection[bytes] = _OWN_WORDS,
+        **more: Any,
+    ) -> Answer:
+        response = session.request(
+            method,
             self.url,
-            params={"rede": self.network} if self.network else None,
             headers=headers,
             auth=_no_auth,
             timeout=(self.connect_timeout, self.read_timeout),
             verify=self.ca_path or True,
             allow_redirects=False,
             stream=True,
+            **more,
         )
         with response:
-            return self._answer(response, asked=asked, now=now)
+            return self._answer(response, asked=asked, now=now, words=words)
 
     def advice(self, answer: Answer | None = None) -> str:
         """What to do about an answer that was no configuration; None asks about what came before any answer."""
@@ -160,18 +208,20 @@ class HttpControlPlane:
             return ""
         return say("FLAGEEMONITOR_CA_PATH {path} cannot be read: {why}", path=self.ca_path, why=problem)
 
-    def _answer(self, response: requests.Response, *, asked: bool, now: dt.datetime) -> Answer:
+    def _answer(
+        self, response: requests.Response, *, asked: bool, now: dt.datetime, words: Collection[bytes]
+    ) -> Answer:
         status = response.status_code
         if status == 304 and asked:
             return NotModified(_server_time(response))
         if 300 <= status < 400 and status != 304:
             return self._redirect(status, response.headers.get("Location", ""))
-        body = _read(response, MAX_BYTES if status == 200 else _ERROR_BYTES)
+        body = _read(response, MAX_BYTES if status in _GOOD else _ERROR_BYTES)
         kind = response.headers.get("Content-Type", "")
         page = intermediary.page(status, kind, body if isinstance(body, bytes) else b"")
         if page is not None and page.between:
             return self._intercepted(page.what, status)
-        if status == 200 and isinstance(body, bytes) and (other := intermediary.other_service(kind, body, _OWN_WORDS)):
+        if status in _GOOD and isinstance(body, bytes) and (other := intermediary.other_service(kind, body, words)):
             return self._intercepted(other, status)
         return _judged(response, body, now, page)
 
@@ -251,7 +301,7 @@ def _address_problem(url: str, *, insecure: bool) -> str:
 def _judged(response: requests.Response, body: bytes | str, now: dt.datetime, page: intermediary.Page | None) -> Answer:
     """An answer of the control plane's own, or of its web server. ``body``: as :func:`_read` returns it."""
     status = response.status_code
-    if status == 200:
+    if status in _GOOD:
         if isinstance(body, str):
             return Unavailable(body, status)
         return Fetched(body, response.headers.get("ETag"), _server_time(response))

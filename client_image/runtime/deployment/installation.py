@@ -1,0 +1,447 @@
+"""`deploy install`: from a checked host to a proxy that runs, or back to what was there. Called by runtime.deploy.
+
+Nothing of the present installation is changed before everything that can fail was tried; a first installation that fails leaves
+nothing. The environment file is the last thing that changes: it and the version that runs always belong together.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from contracts.ids import uuid7
+from contracts.text import all_of, say
+from runtime.adapters.state.files import read_plain, write_atomically
+from runtime.adapters.untrusted_files import read_untrusted, write_for_owner
+from runtime.deployment import verbs
+from runtime.deployment.deployment import Deployment, Folders
+from runtime.deployment.enrolment import NotEnrolled, enrol
+from runtime.deployment.environment import PREFIX, parse
+from runtime.deployment.host_files import (
+    CREDENTIALS_FILE,
+    ENV_FILE,
+    credentials_source,
+    prepare_folders,
+    windows_sources,
+)
+from runtime.deployment.names import HostOs, Names, environment_file
+from runtime.deployment.neighbours import MARKER, Neighbours, Problem, folder_problems, look, problems
+from runtime.deployment.removal import clear_folder, remove_containers
+from runtime.deployment.request import CA_FILE, EnvironmentText, InstallOptions, InstallRequest, seen_folder
+from runtime.deployment.results import DeployError, Result, as_result
+from runtime.deployment.specification import Sources
+from runtime.deployment.timer import timer_files
+
+_NEXT = f".{ENV_FILE}.next"
+_LEGACY_STOP_S = 150
+
+
+class ChecksFailed(DeployError):
+    """Something is in the way; nothing was changed."""
+
+    def __init__(self, found: list[Problem]) -> None:
+        super().__init__("checks_failed", say("Not installed; nothing was changed."))
+        self.problems = tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be installed. ``before``: the present environment file, None without one; ``environment``: the one to be."""
+
+    request: InstallRequest
+    options: InstallOptions
+    agent_id: str
+    before: bytes | None
+    environment: EnvironmentText
+
+
+@dataclass(slots=True)
+class _Changes:
+    """What must be taken back when the installation fails. ``fresh``: nothing of this runtime was here. ``new_data``: nor of its
+    data. ``kept``: from here on the proxy runs with its new settings, and nothing is taken back."""
+
+    fresh: bool
+    new_data: bool
+    enrolled: bool = False
+    kept: bool = False
+    files: dict[Path, bytes | None] = field(default_factory=dict)
+    authority: bytes | None = None
+
+
+def present(etc: Path) -> tuple[bytes | None, str]:
+    """The environment file as it is, None without one; and the agent id: its own, that of an installation that was killed, or a
+    new one. Raises OSError."""
+    try:
+        before = read_plain(etc / ENV_FILE)
+    except FileNotFoundError:
+        return None, _marked(etc).get("agent") or uuid7()
+    return before, parse(before).values.get(f"{PREFIX}AGENT_ID") or uuid7()
+
+
+def _marked(etc: Path) -> dict[str, str]:
+    """What the marker says: it is there while a first installation has not come to its environment file."""
+    try:
+        lines = read_plain(etc / MARKER).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return {}
+    return {key: value for key, equals, value in (line.partition("=") for line in lines) if equals}
+
+
+def check_folders(folders: Folders, names: Names, system: HostOs, request: InstallRequest) -> None:
+    """Before anything is written, the lock included. Raises ChecksFailed."""
+    found = list(folder_problems(folders, names, system))
+    for folder in _handed_on(folders, system) if request.seen else ():
+        if folder.is_dir() and not (folder / seen_folder(request.seen)).is_dir():
+            found.append(
+                Problem(
+                    say("The engine mounts another folder than the one that this host has at {folder}.", folder=folder),
+                    say("Does Docker run in a sandbox (snap) or on another machine? Use Docker Engine on this host."),
+                )
+            )
+    if found:
+        raise ChecksFailed(found)
+
+
+def install(deployment: Deployment, order: Order) -> tuple[Result, dict[str, Any]]:
+    """The result, and for people what to know next: ``plan`` or ``summary``, lists of sentences. Never raises DeployError."""
+    try:
+        here = _checked(deployment, order)
+        if order.options.dry_run:
+            result = Result("planned", say("All checks passed. Nothing was changed (--dry-run)."))
+            return result, {"plan": _plan(deployment, order, here)}
+    except DeployError as error:
+        return as_result(error), {"problems": problems_of(error)}
+    fresh = order.before is None and not {deployment.names.runtime, deployment.names.previous} & here.ours.keys()
+    new_data = _is_empty(deployment.folders.data) or _marked(deployment.folders.etc).get("data") == "new"
+    changes = _Changes(fresh, fresh and new_data)
+    try:
+        result, report = _carry_out(deployment, order, changes)
+    except DeployError as error:
+        result, report = as_result(error), {}
+    except OSError as error:
+        advice = say("Free space on the disk of this host, then start again.")
+        result, report = (
+            Result("failed", say("A file of this host could not be written: {cause}", cause=error), advice),
+            {},
+        )
+    deployment.defer_signals()
+    if changes.kept:
+        return _complete(deployment, order, here, result, report)
+    return _undo(deployment, order, changes, result), report
+
+
+def problems_of(error: DeployError) -> list[dict[str, str]]:
+    """For people, and for JSON."""
+    found = error.problems if isinstance(error, ChecksFailed) else ()
+    return [{"text": one.text, "advice": one.advice} for one in found]
+
+
+def _handed_on(folders: Folders, system: HostOs) -> tuple[Path, ...]:
+    """The folders that the installer sees as well; on Windows the data is in a volume."""
+    return (folders.etc,) if system == "windows" else (folders.etc, folders.data)
+
+
+def _is_empty(folder: Path) -> bool:
+    """But for what the installer made there."""
+    return not folder.is_dir() or all(path.name.startswith(".seen-") for path in folder.iterdir())
+
+
+def _checked(deployment: Deployment, order: Order) -> Neighbours:
+    """Raises ChecksFailed."""
+    request, options = order.request, order.options
+    here = look(deployment.engine, deployment.names, request.get("LEGACY_FOLDER"))
+    found = list(
+        problems(here, deployment.engine, deployment.folders, deployment.system, options, request.get("NETWORK"))
+    )
+    if deployment.engine.image(str(deployment.settings.image)) is None:
+        reference = deployment.settings.image
+        found.append(
+            Problem(
+                say("The image {reference} is not on this host.", reference=reference),
+                say("docker pull {reference}", reference=reference),
+            )
+        )
+    if found:
+        raise ChecksFailed(found)
+    return here
+
+
+def _carry_out(deployment: Deployment, order: Order, changes: _Changes) -> tuple[Result, dict[str, Any]]:
+    """Up to a runtime that is healthy and the environment file that belongs to it. Raises DeployError and OSError."""
+    folders, names, notify = deployment.folders, deployment.names, deployment.notify
+    if changes.fresh:
+        data = "new" if changes.new_data else "kept"
+        write_atomically(folders.etc / MARKER, f"{names.runtime}\nagent={order.agent_id}\ndata={data}\n".encode())
+    _remove_seen(folders)
+    prepare_folders(folders.etc, folders.data, deployment.sources, deployment.system)
+    (folders.etc / "config").mkdir(mode=0o700, exist_ok=True)
+    _write_given_files(deployment, order, changes)
+    deployment = replace(deployment, sources=_sources(deployment))
+    # Written now, so that a full disk is noticed before anything runs; put in force by a rename, which needs no space.
+    write_atomically(folders.etc / _NEXT, order.environment.text.encode("utf-8", "surrogateescape"))
+    notify(
+        "enrolling",
+        say(
+            "enrolling agent {agent} for network {network}", agent=order.agent_id, network=order.request.get("NETWORK")
+        ),
+    )
+    try:
+        enrolled = enrol(deployment, order.request, order.agent_id)
+    except NotEnrolled as error:
+        changes.enrolled = error.new
+        raise
+    changes.enrolled = enrolled.new
+    notify(
+        "enrolled",
+        say("enrolled; the configuration is here") if enrolled.new else say("the agent and its token are kept"),
+    )
+    options = replace(deployment.options, trial=False, soak=0.0) if changes.fresh else deployment.options
+    deployment = replace(deployment, options=options)
+    notes = [*enrolled.notes, *order.environment.kept]
+    try:
+        result = verbs.apply(deployment)
+    except DeployError as error:
+        if error.reason != "pinned":
+            raise
+        # The rest of the settings comes into force with the next repair, which keeps the pin.
+        result = Result("unchanged", error.message)
+        notes.append(error.advice)
+    if result.exit_code:
+        return result, {}
+    deployment.defer_signals()
+    changes.kept = True
+    (folders.etc / _NEXT).replace(folders.etc / ENV_FILE)
+    (folders.etc / MARKER).unlink(missing_ok=True)
+    result = replace(result, notes=(*result.notes, *notes))
+    return verbs.conclude(deployment, "install", result)
+
+
+def _remove_seen(folders: Folders) -> None:
+    for folder in (folders.etc, folders.data):
+        for path in folder.glob(".seen-*"):
+            with contextlib.suppress(OSError):
+                path.rmdir()
+
+
+def _write_given_files(deployment: Deployment, order: Order, changes: _Changes) -> None:
+    """The authority and the registry's credentials, if the installer gave any."""
+    etc, request = deployment.folders.etc, order.request
+    if credentials := request.credentials.reveal():
+        (etc / CREDENTIALS_FILE.parent).mkdir(mode=0o700, exist_ok=True)
+        _put(etc / CREDENTIALS_FILE, credentials.encode(), changes, mode=0o600)
+    if request.ca:
+        # Twice: root reads nothing that the proxy may have changed.
+        _put(etc / CA_FILE, request.ca.encode(), changes, mode=0o444)
+        with contextlib.suppress(OSError):
+            changes.authority = read_untrusted(etc / "config" / CA_FILE)
+        write_for_owner(etc / "config", CA_FILE, request.ca.encode(), mode=0o444)
+
+
+def _put(path: Path, content: bytes, changes: _Changes, *, mode: int) -> None:
+    try:
+        changes.files[path] = read_plain(path)
+    except FileNotFoundError:
+        changes.files[path] = None
+    write_atomically(path, content, mode=mode)
+
+
+def _sources(deployment: Deployment) -> Sources:
+    """As at the start, with the credentials that may be new."""
+    sources, etc = deployment.sources, deployment.folders.etc
+    if deployment.system == "windows":
+        return windows_sources(deployment.engine, deployment.names, sources, etc)
+    return replace(sources, credentials=credentials_source(etc, sources.config))
+
+
+# -- back --
+
+
+def _undo(deployment: Deployment, order: Order, changes: _Changes, result: Result) -> Result:
+    etc, names = deployment.folders.etc, deployment.names
+    notes = list(result.notes)
+    if not changes.fresh:
+        deployment.notify("undoing", say("putting back what was there"))
+        _put_back(etc, order, changes, notes)
+        return replace(result, notes=(*notes, _state_after(deployment)))
+    deployment.notify("undoing", say("taking back what was made"))
+    left = remove_containers(deployment.engine, names, deployment.notify)
+    if left:
+        text = say(
+            "Not taken back: {left}. Settings and data of {runtime} stay. When the Docker engine answers, start again with a "
+            "new line, or remove all with --uninstall.",
+            left=all_of(left),
+            runtime=names.runtime,
+        )
+        return replace(result, notes=(*notes, text))
+    if changes.new_data:
+        clear_folder(deployment.folders.data)
+    clear_folder(etc)
+    notes.append(say("Nothing is installed. Start again with a new line: each works once."))
+    if changes.enrolled:
+        notes.append(
+            say(
+                "Agent {agent} is still registered, but its token was discarded. Revoke it on the control plane: "
+                "flagee-server token list, token revoke ID",
+                agent=order.agent_id,
+            )
+        )
+    reason = "failed" if result.reason in ("broken", "restored") else result.reason
+    return replace(result, reason=reason, notes=tuple(notes))
+
+
+def _put_back(etc: Path, order: Order, changes: _Changes, notes: list[str]) -> None:
+    try:
+        for path, content in changes.files.items():
+            if content is None:
+                path.unlink(missing_ok=True)
+            else:
+                write_atomically(path, content, mode=0o444 if path.name == CA_FILE else 0o600)
+        if order.request.ca and changes.authority is None:
+            (etc / "config" / CA_FILE).unlink(missing_ok=True)
+        elif order.request.ca and changes.authority is not None:
+            write_for_owner(etc / "config", CA_FILE, changes.authority, mode=0o444)
+    except OSError as error:
+        notes.append(say("Not put back: {cause}", cause=error))
+    with contextlib.suppress(OSError):
+        (etc / _NEXT).unlink(missing_ok=True)
+
+
+def _state_after(deployment: Deployment) -> str:
+    update = deployment.names.wrapper("update-image")
+    try:
+        found = deployment.runtime()
+    except DeployError:
+        found = None
+    if found is not None and found.running:
+        return say(
+            "The previous installation of {runtime} runs. See: {update} --status",
+            runtime=deployment.names.runtime,
+            update=update,
+        )
+    return say(
+        "The previous installation of {runtime} is in place, but does not run. Repair it with: {update} --repair",
+        runtime=deployment.names.runtime,
+        update=update,
+    )
+
+
+# -- and to the end --
+
+
+def _complete(
+    deployment: Deployment, order: Order, here: Neighbours, result: Result, report: dict[str, Any]
+) -> tuple[Result, dict[str, Any]]:
+    notes = list(result.notes)
+    try:
+        write_timer(deployment, order)
+    except OSError as error:
+        result = replace(
+            result,
+            reason="failed",
+            message=say("The proxy runs, but its repair timer could not be written: {cause}", cause=error),
+            advice=say("Correct that, then start the installer again."),
+        )
+    if order.options.legacy == "replace":
+        notes += _stop_first_generation(deployment, here)
+    os.sync()  # what is said to be there is there after a power cut as well
+    return replace(result, notes=tuple(notes)), {**report, "summary": _summary(deployment, order)}
+
+
+def write_timer(deployment: Deployment, order: Order) -> None:
+    """Raises OSError."""
+    folder = deployment.folders.timer
+    if folder is None:
+        return
+    for name, text in timer_files(order.options.timer, deployment.names, order.request.get("HOSTNAME")).items():
+        path = folder / name
+        if not path.is_file() or path.is_symlink() or path.read_text() != text:
+            write_atomically(path, text.encode(), mode=0o644)
+
+
+def _stop_first_generation(deployment: Deployment, here: Neighbours) -> Iterator[str]:
+    """Their files stay. A sentence for each that could not be stopped."""
+    found = deployment.runtime()
+    if found is None or not found.running:
+        yield say(
+            "The proxy does not run yet, so that of the first generation was left alone. Start this again when it does."
+        )
+        return
+    for proxy in here.first_generation:
+        for name in (f"{proxy}-watchtower", proxy):
+            if not here.is_first_generation(name):
+                continue
+            deployment.notify("legacy", say("stopping {name} permanently; its files stay", name=name))
+            try:
+                deployment.engine.stop_for_good(name, _LEGACY_STOP_S)
+            except DeployError as error:
+                yield say(
+                    "{name} was not stopped ({cause}). Do it by hand: docker update --restart=no {name}; docker stop {name}",
+                    name=name,
+                    cause=error.message,
+                )
+
+
+def _plan(deployment: Deployment, order: Order, here: Neighbours) -> list[str]:
+    names, request = deployment.names, order.request
+    file = environment_file(names.runtime, deployment.system)
+    lines: list[str] = [
+        say(
+            "To be done for network {network} of {client}:",
+            network=request.get("NETWORK"),
+            client=request.get("CLIENT"),
+        )
+    ]
+    if order.before is None:
+        lines.append(
+            say(
+                "  enrol this host at {url}; the token stays in the configuration folder", url=request.get("ENROLL_URL")
+            )
+        )
+    else:
+        lines.append(say("  keep agent {agent}, and its token if it still works", agent=order.agent_id))
+    lines += [
+        say("  fetch the configuration in a container without privileges that ends at once"),
+        say(
+            "  start or update the containers {runtime} and {watchtower}; only Watchtower has Docker's socket",
+            runtime=names.runtime,
+            watchtower=names.watchtower,
+        ),
+        say("  write {file} and the commands {runtime}-*", file=file, runtime=names.runtime),
+    ]
+    lines += [
+        say("  write {file}, which repairs what is broken every five minutes", file=name)
+        for name in timer_files(order.options.timer, names)
+    ]
+    if order.options.legacy == "replace":
+        lines += [
+            say("  stop the container {name} and its Watchtower; their files stay", name=name)
+            for name in here.first_generation
+        ]
+    return lines
+
+
+def _summary(deployment: Deployment, order: Order) -> list[str]:
+    names, request = deployment.names, order.request
+    command = names.wrapper
+    return [
+        say(
+            "Installed: {runtime}, network {network} of {client}, agent {agent}.",
+            runtime=names.runtime,
+            network=request.get("NETWORK"),
+            client=request.get("CLIENT"),
+            agent=order.agent_id,
+        ),
+        say("  {command} ACTION ...   run an action on terminals; first: {command} doctor", command=command("run")),
+        say("  {command} -f   what the proxy does", command=command("logs")),
+        say("  {command}   fetch the configuration now", command=command("update-config")),
+        say("  {command}   update now; --status, --repair, --rollback, --resume", command=command("update-image")),
+        say("  {command}   what Watchtower does", command=command("watchtower-logs")),
+        say(
+            "  {command}   remove the proxy; the data stays unless --delete-data is given", command=command("uninstall")
+        ),
+        say("Settings: {file}.", file=environment_file(names.runtime, deployment.system)),
+    ]
