@@ -23,19 +23,23 @@ class Speech:
         """A sentence in the chosen language; any other text as it is."""
         if self._language == ENGLISH or not isinstance(text, Text):
             return text
-        return in_language(text, self._catalogue())
+        return in_language(text, self._catalogue_of(self._language))
+
+    def in_each_language(self, text: str) -> dict[str, str]:
+        """By the code of the language: for what is read where nobody knows yet who reads it."""
+        return {code: in_language(text, self._catalogue_of(code)) for code in LANGUAGES} | {ENGLISH: str(text)}
 
     def looked_up(self, template: str) -> str:
         """A text without values that is no Text, such as an option's help."""
-        forms = () if self._language == ENGLISH else self._catalogue().sentences.get(template, ())
+        forms = () if self._language == ENGLISH else self._catalogue_of(self._language).sentences.get(template, ())
         return forms[0] if forms else template
 
-    def _catalogue(self) -> Catalogue:
+    def _catalogue_of(self, language: str) -> Catalogue:
         """Without any translation where the files cannot be read: a sentence in English is better than none."""
-        if self._language not in self._read:
+        if language not in self._read:
             try:
-                files = [*self._files(LANGUAGES[self._language].folder)]
+                files = [*self._files(LANGUAGES[language].folder)]
             except (OSError, UnicodeDecodeError):
                 files = []
-            self._read[self._language] = catalogue_of(self._language, files)
-        return self._read[self._language]
+            self._read[language] = catalogue_of(language, files)
+        return self._read[language]

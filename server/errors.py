@@ -1,14 +1,15 @@
-"""Every error becomes one ``application/problem+json`` answer here. Registered by :func:`server.app.create_app`.
+"""Every error becomes one answer here: ``application/problem+json``, or a script where an installer was asked for, because what
+comes there is run. Registered by :func:`server.app.create_app`.
 
 Which reason has which status and words is said in :mod:`server.reasons.table`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
-from flask import Flask, Response, g
+from flask import Flask, Response, g, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
@@ -18,6 +19,7 @@ from server.reasons import table
 from server.reasons.problem import CONTENT_TYPE, MalformedRequest, problem_body
 from server.reasons.refusal import Refusal
 from server.reasons.row import Row
+from server.services.installer.error_script import error_script, form_for
 from server.storage.causes import DatabaseReplaced, DatabaseUnavailable
 from server.storage.faults import explain
 
@@ -34,15 +36,24 @@ def register(app: Flask) -> None:
     app.register_error_handler(Exception, _unexpected)
 
 
-def _answer(row: Row, detail: str = "", *, status: int | None = None, networks: Sequence[str] = ()) -> Response:
-    """``detail``: instead of the row's words; ``status``: instead of its status."""
+def _answer(
+    row: Row,
+    detail: str = "",
+    *,
+    status: int | None = None,
+    networks: Sequence[str] = (),
+    values: Mapping[str, object] | None = None,
+) -> Response:
+    """``detail``: instead of the row's words; ``status``: instead of its status; ``values``: for the words on a host."""
     g.reason = row.code
     code = status or row.status or 500
-    response = Response(
-        problem_body(code, row.code, detail or row.told or row.text(), g.correlation_id, networks),
-        status=code,
-        content_type=CONTENT_TYPE,
-    )
+    body: str | bytes
+    if form := form_for(request.path, request.headers.get("Accept", "")):
+        body, content_type = error_script(form, row, code, g.correlation_id, values or {}), form.content_type
+    else:
+        body = problem_body(code, row.code, detail or row.told or row.text(), g.correlation_id, networks)
+        content_type = CONTENT_TYPE
+    response = Response(body, status=code, content_type=content_type)
     response.headers["Cache-Control"] = "no-store"
     if code == 401:
         invalid = ', error="invalid_token"' if row is table.TOKEN_UNKNOWN else ""
@@ -55,7 +66,7 @@ def _answer(row: Row, detail: str = "", *, status: int | None = None, networks: 
 def _refused(refusal: Refusal) -> Response:
     if refusal.row.status == 503:  # the operator has to correct it: the log has the cause
         _log.error("cannot_serve", reason=refusal.reason, cause=refusal.message)
-    return _answer(refusal.row, refusal.row.told or refusal.message, networks=refusal.networks)
+    return _answer(refusal.row, refusal.row.told or refusal.message, networks=refusal.networks, values=refusal.values)
 
 
 _ROUTING = {404: table.NOT_FOUND, 405: table.METHOD_NOT_ALLOWED}

@@ -20,7 +20,7 @@ def _files(folder: str) -> Iterator[str]:
 
 
 _speech = Speech(_files)
-shown, looked_up = _speech.shown, _speech.looked_up
+shown, looked_up, in_each_language = _speech.shown, _speech.looked_up, _speech.in_each_language
 
 
 def choose_language(words: Iterable[str], environ: Mapping[str, str] = os.environ) -> None:

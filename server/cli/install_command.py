@@ -11,6 +11,7 @@ from server.cli.base import working
 from server.cli.durations import Duration
 from server.cli.help import Command
 from server.cli.output import Output, emit_json, output_option, remark
+from server.language import shown
 
 
 @click.command("install-command", cls=Command)
@@ -25,15 +26,17 @@ from server.cli.output import Output, emit_json, output_option, remark
     help="For a server whose certificate comes from a private authority: the authority's certificate, as a path on the host "
     "that gets the proxy. Copy it there first.",
 )
-@click.option("--windows", is_flag=True, help="The line for a host with Windows: for PowerShell, as an administrator.")
+@click.option("--windows", is_flag=True, help="For a host with Windows: to paste into PowerShell, as an administrator.")
 @output_option
 def install_command(
     client_name: str, code: str, expires: dt.timedelta, ca: str | None, windows: bool, output: Output
 ) -> None:
     """Print the line that installs a proxy. To paste on a host of NETWORK of CLIENT; it works for one installation.
 
-    The line is the last one on stdout. It holds a token, so hand it over as you would a password. The host needs Docker, and
-    curl where it is Linux. The network's configuration must be stored, and FLAGEE_PUBLIC_URL must be set as it is for the server.
+    The line is the last one on stdout. The three commands above it do the same in steps: save the script, read it, run it. The
+    line and the first command hold a token, so hand them over as you would a password. The installer's options go to the end of
+    the line, or of the third command. The host needs Docker, and curl where it is Linux. The network's configuration must be
+    stored, and FLAGEE_PUBLIC_URL must be set as it is for the server.
 
     \b
     Examples:
@@ -45,7 +48,10 @@ def install_command(
     with working() as services, services.database.writing() as session:
         from server.services.configurations.in_force import current_of
         from server.services.installer.assets import LINUX, WINDOWS
-        from server.services.installer.script import install_line, install_script, windows_line
+        from server.services.installer.lines import NOT_A_SCRIPT
+        from server.services.installer.lines import linux as linux_recipe
+        from server.services.installer.lines import windows as windows_recipe
+        from server.services.installer.script import install_script
         from server.services.tokens.access import Scope
         from server.services.tokens.lifecycle import issue
 
@@ -63,12 +69,24 @@ def install_command(
         # Made once for nobody: what would be refused on the host is told here, and no token is left behind.
         platform = WINDOWS if windows else LINUX
         install_script(session, services.vault, services.bootstrap, current, token, now, platform)
-        line = (windows_line if windows else install_line)(services.bootstrap, code, token, ca)
+        recipe_of = windows_recipe if windows else linux_recipe
+        recipe = recipe_of(services.bootstrap, code, token, ca, shown(NOT_A_SCRIPT))
     if output == "json":
         emit_json(
-            {"command": line, "token_id": row.id, "client": row.client, "network": code, "expires_at": row.expires_at}
+            {
+                "command": recipe.line,
+                "steps": {"save": recipe.save, "read": recipe.read, "run": recipe.run},
+                "token_id": row.id,
+                "client": row.client,
+                "network": code,
+                "expires_at": row.expires_at,
+            }
         )
         return
+    remark(say("To read the script before it runs, use these commands: save, read, run."))
+    for step in (recipe.save, recipe.read, recipe.run):
+        click.echo(step)
+    remark(say("Or use the one line at the end."))
     remark(
         say(
             "Paste this on the host, into a PowerShell that was started as administrator. "
@@ -93,4 +111,4 @@ def install_command(
     )
     if ca is not None:
         remark(say("The authority's certificate must be on the host before that, as {path}", path=ca))
-    click.echo(line)
+    click.echo(recipe.line)

@@ -14,7 +14,8 @@ class Refusal(Exception):
     """``reason`` is the row's code, stable and for programs; ``message`` tells people what happened and what to do.
 
     ``networks`` are the ones to choose from; ``problems`` what is wrong with a document, each with its place; ``token`` the
-    public id of a token whose secret was right. ``values`` fill in the row; ``says`` and ``do`` replace its words by exact ones.
+    public id of a token whose secret was right. ``values`` fill in the row, and the words for a host
+    (:mod:`server.reasons.on_host`); ``says`` and ``do`` replace the row's words by exact ones.
     """
 
     def __init__(
@@ -35,3 +36,4 @@ class Refusal(Exception):
         self.networks = tuple(networks)
         self.problems = tuple(problems)
         self.token = token
+        self.values = {"token": token, **values} if token else values

@@ -12,6 +12,7 @@ from pathlib import Path
 from contracts.text import say
 from contracts.visible import quoted
 from server.reasons.problem import CONTENT_TYPE, CORRELATION_HEADER, problem_body
+from server.services.installer.error_script import FORMS, Form, error_script
 from server.serving.certificates import Certificates, path_of
 from server.serving.refusals import ALL, EarlyRefusal
 from server.settings import Settings, variable
@@ -22,6 +23,9 @@ _PROCESSES = 4
 _BACKLOG = 2048
 # By an address and not by a name: a request line that could not be read has no address to be redirected from.
 _PLACE = "/.refused/"
+_CORRELATION = "@@CORRELATION@@"
+_DOLLAR = "${dollar}"  # in nginx.conf: a text that nginx answers with cannot hold the character otherwise
+_TOKEN_BYTES = 4096  # the longest word of a configuration
 _SYSTEM = f"/usr/sbin:/usr/local/sbin:{os.defpath}"  # an account's PATH often lacks sbin
 _NAME = re.compile(r"\{\{([a-z_]+)\}\}")
 _SAFE = re.compile(r"[A-Za-z0-9._/\[\]:-]+")
@@ -62,7 +66,7 @@ def render(settings: Settings, folder: Path, listener: socket.socket, certificat
         "listen": f"{_plain(address(listener))} backlog={_BACKLOG}{' ssl' if certificates else ''}",
         "tls": _tls(certificates) if certificates else "",
         "errors": "".join(
-            f"        error_page {' '.join(map(str, refused.codes))} ={refused.status} {_PLACE}{refused.reason};\n"
+            f"        error_page {' '.join(map(str, refused.codes))} ={refused.status} {_PLACE}{refused.reason}$refused_as;\n"
             for refused in ALL
             if refused.codes
         ),
@@ -72,7 +76,10 @@ def render(settings: Settings, folder: Path, listener: socket.socket, certificat
             for name in ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded")
             if not settings.trusted_proxies
         ),
-        "answers": "".join(_answer(refused, folder) for refused in ALL),
+        "installers": "".join(
+            f'        "~{path.replace(".", "[.]")}([?]|$)" /{form.suffix};\n' for path, form in FORMS.items()
+        ),
+        "answers": "".join(_answer(refused, folder, form) for refused in ALL for form in (None, *FORMS.values())),
     }
     template = resources.files("server.serving").joinpath("nginx.conf").read_text(encoding="utf-8")
     return _NAME.sub(lambda found: values[found[1]] if found[1] != "names" else found[0], template)
@@ -128,19 +135,31 @@ def _log_format(refused: EarlyRefusal, folder: Path) -> str:
     return f"    log_format {refused.reason} escape=json '{fields}';\n"
 
 
-def _answer(refused: EarlyRefusal, folder: Path) -> str:
-    body = problem_body(refused.status, refused.reason, refused.detail, "$correlation").decode()
-    if "'" in body or "\\" in body:
-        raise ValueError(f"{refused.reason}: its text cannot stand in a configuration of nginx")
+def _answer(refused: EarlyRefusal, folder: Path, form: Form | None) -> str:
+    """``form``: where an installer was asked for."""
+    if form is None:
+        place, content_type = refused.reason, CONTENT_TYPE
+        body = problem_body(refused.status, refused.reason, refused.detail, _CORRELATION).decode()
+    else:
+        place, content_type = f"{refused.reason}/{form.suffix}", form.content_type
+        body = error_script(form, refused.row, refused.status, _CORRELATION, {})
     more = {"Retry-After": refused.retry_after, "Allow": refused.allow}
     headers = "".join(f'            add_header {name} "{value}" always;\n' for name, value in more.items() if value)
     return (
-        f"        location = {_PLACE}{refused.reason} {{\n"
+        f"        location = {_PLACE}{place} {{\n"
         "            internal;\n"
         f"            access_log syslog:server=unix:{folder}/log,nohostname {refused.reason};\n"
-        f"            default_type {CONTENT_TYPE};\n"
+        f'            default_type "{content_type}";\n'
         f"            add_header {CORRELATION_HEADER} $correlation always;\n"
         f"            add_header Cache-Control no-store always;\n{headers}"
-        f"            return {refused.status} '{body}';\n"
+        f"            return {refused.status} {_quoted(body)};\n"
         "        }\n"
     )
+
+
+def _quoted(body: str) -> str:
+    """As a word of the configuration in which nginx puts the correlation id."""
+    escaped = body.replace("\\", "\\\\").replace("'", "\\'").replace("$", _DOLLAR).replace(_CORRELATION, "$correlation")
+    if len(escaped.encode()) >= _TOKEN_BYTES:
+        raise ValueError(f"a text of {len(escaped)} characters is too long for a configuration of nginx")
+    return f"'{escaped}'"

@@ -46,11 +46,11 @@ def head(http: FlaskClient, query: str, token: str, etag: str) -> TestResponse:
 
 
 def install_sh(http: FlaskClient, query: str, token: str, etag: str) -> TestResponse:
-    return http.get("/api/bootstrap/install.sh" + query, headers={"X-Bot-Token": token})
+    return http.get("/api/bootstrap/install.sh" + query, headers={"X-Bot-Token": token, "Accept": "application/json"})
 
 
 def install_ps1(http: FlaskClient, query: str, token: str, etag: str) -> TestResponse:
-    return http.get("/api/bootstrap/install.ps1" + query, headers={"X-Bot-Token": token})
+    return http.get("/api/bootstrap/install.ps1" + query, headers={"X-Bot-Token": token, "Accept": "application/json"})
 
 
 def enroll(http: FlaskClient, query: str, token: str, etag: str) -> TestResponse:

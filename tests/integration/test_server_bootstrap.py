@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -29,6 +30,7 @@ INSTALL = "/api/bootstrap/install.sh"
 WINDOWS = "/api/bootstrap/install.ps1"
 ENROLL = "/api/bootstrap/enroll"
 CONFIG = "/api/ingest/bot/config"
+JSON = "application/json"
 
 
 def token_in(line: str) -> str:
@@ -44,8 +46,10 @@ class World:
     plane: ControlPlane
     http: FlaskClient
 
-    def script(self, token: str | None, query: str = "", path: str = INSTALL) -> TestResponse:
-        return self.http.get(path + query, headers={"X-Bot-Token": token} if token is not None else {})
+    def script(self, token: str | None, query: str = "", path: str = INSTALL, accept: str = JSON) -> TestResponse:
+        """An error as JSON; with another ``accept``, such as curl's, as the script that a host runs."""
+        headers = {"Accept": accept} | ({"X-Bot-Token": token} if token is not None else {})
+        return self.http.get(path + query, headers=headers)
 
     def enroll(self, token: str | None, agent_id: str, hostname: str = "proxy-1", query: str = "") -> TestResponse:
         headers = {"X-Bot-Token": token} if token is not None else {}
@@ -305,13 +309,11 @@ def test_the_installer_for_windows_carries_the_same_values_and_its_own_wrappers(
 def test_the_line_for_windows_is_for_powershell(shared: World) -> None:
     result = shared.plane.run("install-command", CLIENT, "SOL", "--windows")
     assert result.exit_code == 0, result.output
-    [line] = result.stdout.splitlines()
+    *steps, line = result.stdout.splitlines()
     token = line.partition("'X-Bot-Token'='")[2].partition("'")[0]
-    assert line == (
-        "[Net.ServicePointManager]::SecurityProtocol = 'Tls12'; "
-        f"irm -Headers @{{'X-Bot-Token'='{token}'}} '{PUBLIC_URL}/api/bootstrap/install.ps1?rede=SOL' | iex"
-    )
-    assert powershell.faults(line.encode()) == []
+    assert [command.count(token) for command in (*steps, line)] == [1, 0, 0, 1]
+    assert f"irm -MaximumRedirection 0 -Headers @{{'X-Bot-Token'='{token}'}} '{PUBLIC_URL}{WINDOWS}?rede=SOL'" in line
+    assert [powershell.faults(command.encode()) for command in (*steps, line)] == [[]] * 4
     assert token not in result.stderr
     assert "administrator" in result.stderr
     assert shared.script(token, path=WINDOWS).status_code == 200
@@ -321,16 +323,10 @@ def test_on_windows_curl_gets_the_private_authority_and_reads_the_token_from_std
     path = "C:\\company's ca.pem"
     line = shared.plane.must("install-command", CLIENT, "SOL", "--windows", "--ca", path).splitlines()[-1]
     token = line.partition("X-Bot-Token: ")[2].partition('"')[0]
-    quoted = "'" + path.replace("'", "''") + "'"
-    assert line == (
-        f"& ([scriptblock]::Create((('header = \"X-Bot-Token: {token}\"' | curl.exe -fsS --ssl-no-revoke --cacert {quoted} "
-        f"-K - '{PUBLIC_URL}/api/bootstrap/install.ps1?rede=SOL') -join [char]10))) -Ca {quoted}"
-    )
+    assert token.startswith("fm1.")
+    assert "| curl.exe -qsS --ssl-no-revoke --cacert 'C:\\company''s ca.pem' -K - " in line
+    assert line.endswith(" -Ca 'C:\\company''s ca.pem'")
     assert powershell.faults(line.encode()) == []
-    strings = [
-        powershell.constant(node) for node in powershell.nodes(powershell.parse(line.encode()), "string_literal")
-    ]
-    assert strings.count(path) == 2
     result = shared.plane.run("install-command", CLIENT, "SOL", "--windows", "--ca", "a\nb")
     assert (result.exit_code, result.stdout) == (1, "")
 
@@ -373,6 +369,66 @@ def test_a_refused_caller_gets_a_reason_and_nothing_else(shared: World) -> None:
                 assert b"stand-in" not in answer.data
                 assert token is None or token not in answer.text
                 assert ("WWW-Authenticate" in answer.headers) == (status == 401)
+
+
+def test_a_host_gets_each_refusal_as_a_script_that_fails(shared: World) -> None:
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=2)
+    with shared.plane.app(lambda: later) as app:
+        world = World(shared.plane, app.test_client())
+        for what, (token, query, status, expected) in refused_tokens(shared).items():
+            answer = world.script(token, query, accept="*/*")
+            assert (answer.status_code, answer.content_type) == (status, "text/x-shellscript; charset=utf-8"), what
+            assert answer.headers["Cache-Control"] == "no-store"
+            done = subprocess.run(["sh", "-s"], input=answer.data, capture_output=True, check=False, timeout=30)
+            assert (done.returncode, done.stdout) == (1, b"")
+            assert f"Reason: {expected}, correlation id: {answer.headers['x-correlation-id']}." in done.stderr.decode()
+            assert token is None or token not in answer.text
+            answer = world.script(token, query, WINDOWS, accept="")
+            assert (answer.status_code, answer.content_type) == (status, "text/plain; charset=utf-8"), what
+            assert f"Reason: {expected}, " in answer.text
+            assert powershell.faults(answer.data) == []
+            assert token is None or token not in answer.text
+
+
+def test_a_server_that_is_not_ready_says_so_to_a_host(shared: World) -> None:
+    token = shared.once()
+    for setting, status in (("PUBLIC_URL", 503), ("SECRET_KEY", 503)):
+        with shared.plane.app(**{setting: ""}) as app:
+            answer = World(shared.plane, app.test_client()).script(token, accept="*/*")
+        assert answer.status_code == status
+        done = subprocess.run(["sh", "-s"], input=answer.data, capture_output=True, check=False, timeout=30)
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert "The control plane cannot " in done.stderr.decode()
+        assert f"FLAGEE_{setting}" not in done.stderr.decode(), "settings are the operator's, and in the log"
+
+
+@pytest.mark.parametrize("correlation", ["a'; touch hit; '", "$(touch hit)", "`touch hit`", "x" * 200])
+def test_nothing_of_a_request_is_in_the_script_of_its_refusal(shared: World, tmp_path: Path, correlation: str) -> None:
+    token = shared.plane.token("--scope", "bootstrap", "--network", "SOL")
+    headers = {"Accept": f"*/*, {correlation}", "X-Bot-Token": token, "x-correlation-id": correlation}
+    answer = shared.http.get(f"{INSTALL}?rede={quote(correlation)}", headers=headers)
+    assert answer.status_code == 403
+    assert correlation not in answer.text
+    subprocess.run(["sh", "-s"], input=answer.data, capture_output=True, check=False, timeout=30, cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_nginx_refuses_is_a_script_for_a_host_too(either: ControlPlane) -> None:
+    with either.serving(ADDRESS_RATE="1", WORKERS="1") as (url, _):
+        seen = {}
+        for _ in range(20):
+            for accept, form in (("*/*", "script"), (JSON, "json")):
+                answer = requests.get(url + INSTALL, headers={"Accept": accept}, timeout=60)
+                seen[form, answer.status_code] = answer
+    answer = seen["script", 429]
+    assert answer.headers["Content-Type"] == "text/x-shellscript; charset=utf-8"
+    done = subprocess.run(["sh", "-s"], input=answer.content, capture_output=True, check=False, timeout=30)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert f"Reason: too_many_requests, correlation id: {answer.headers['x-correlation-id']}." in done.stderr.decode()
+    assert "Run the line again in some minutes." in done.stderr.decode()
+    assert seen["json", 429].json()["reason"] == "too_many_requests"
+    assert seen["json", 401].json()["reason"] == "token_missing"
+    assert "token_missing" in seen["script", 401].text
 
 
 def test_a_used_token_is_refused_everywhere_as_used(world: World) -> None:
@@ -676,7 +732,7 @@ def test_additional_fields_of_a_body_are_accepted(shared: World) -> None:
 
 @pytest.mark.parametrize(("path", "allowed"), [(INSTALL, {"GET", "HEAD"}), (ENROLL, {"POST"})])
 def test_a_wrong_method_gets_the_list_of_allowed_methods(shared: World, path: str, allowed: set[str]) -> None:
-    answer = shared.http.delete(path)
+    answer = shared.http.delete(path, headers={"Accept": JSON})
     assert reason(answer) == (405, "method_not_allowed")
     assert set(answer.headers["Allow"].split(", ")) == allowed
 
@@ -763,11 +819,12 @@ def at_once(url: str, callers: list[tuple[str, str]], queries: Sequence[str] = (
 def test_the_line_is_the_last_on_stdout_and_hints_are_beside(either: ControlPlane) -> None:
     result = either.run("install-command", CLIENT, "SOL")
     assert result.exit_code == 0, result.output
-    [line] = result.stdout.splitlines()
+    *steps, line = result.stdout.splitlines()
     token = token_in(line)
+    assert [command.count(token) for command in (*steps, line)] == [1, 0, 0, 1]
     header = f"""'header = "X-Bot-Token: {token}"'"""
     url = f"'{PUBLIC_URL}/api/bootstrap/install.sh?rede=SOL'"
-    assert line == f"printf '%s\\n' {header} | curl -fsS -K - {url} | sudo sh"
+    assert line.startswith(f"printf '%s\\n' {header} | curl -qsS -K - {url} | sudo sh -c ")
     assert token not in result.stderr
     assert f"flagee-server token revoke {token.split('.')[1]}" in result.stderr
     [row] = json.loads(either.must("token", "list", "--output", "json"))
@@ -780,15 +837,17 @@ def test_curl_and_the_installer_get_the_private_authority(shared: World) -> None
     line = shared.plane.must("install-command", CLIENT, "SOL", "--ca", "/root/the ca's.pem").splitlines()[-1]
     _, fetch, run = line.split(" | ")
     assert shlex.split(fetch)[2:4] == ["--cacert", "/root/the ca's.pem"]
-    assert shlex.split(run) == ["sudo", "sh", "-s", "--", "--ca", "/root/the ca's.pem"]
+    assert shlex.split(run)[4:] == ["sh", "--ca", "/root/the ca's.pem"]
     result = shared.plane.run("install-command", CLIENT, "SOL", "--ca", "a\nb")
     assert (result.exit_code, result.stdout) == (1, "")
 
 
 def test_the_line_is_available_as_json_and_with_a_longer_expiry(shared: World) -> None:
     result = json.loads(shared.plane.must("install-command", CLIENT, "SOL", "--expires", "12h", "--output", "json"))
-    assert result["command"].endswith("| sudo sh")
+    assert "| sudo sh -c " in result["command"]
     assert result["token_id"] in result["command"]
+    assert list(result["steps"]) == ["save", "read", "run"]
+    assert result["token_id"] in result["steps"]["save"]
     assert (result["client"], result["network"]) == (CLIENT, "SOL")
     assert dt.datetime.fromisoformat(result["expires_at"]) > dt.datetime.now(dt.UTC) + dt.timedelta(hours=11)
 

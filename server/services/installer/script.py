@@ -1,9 +1,8 @@
-"""The install script of one network, and the line that fetches it. Called by :mod:`server.api.bootstrap` and the CLI."""
+"""The install script of one network. Called by :mod:`server.api.bootstrap` and ``flagee-server install-command``."""
 
 from __future__ import annotations
 
 import datetime as dt
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ from server.reasons import table
 from server.reasons.refusal import Refusal
 from server.services.configurations.in_force import Current, plaintext
 from server.services.installer.assets import LINUX, InstallerFiles, Platform
-from server.services.installer.rendering import powershell_quoted, render, sh_quoted
+from server.services.installer.rendering import render
 from server.storage.crypto import Vault
 from server.storage.session import Reader
 from server.version import VERSION
@@ -55,47 +54,6 @@ def install_script(
     parts = bootstrap.assets.parts(platform)
     config = _config(reader, vault, current)
     return render(parts.template, _values(bootstrap, current, config, token, now), parts.wrappers, platform.language)
-
-
-def install_line(bootstrap: Bootstrap, network: str, token: Secret, ca: str | None) -> str:
-    """What to paste on a host. ``ca`` is a path on that host: a private authority, for curl and for the installer.
-
-    Refusals: public_url_missing, installer_value_invalid.
-    """
-    _check_path(ca)
-    url = f"{bootstrap.address('/api/bootstrap/install.sh')}?rede={network}"
-    trust = "" if ca is None else f" --cacert {shlex.quote(ca)}"
-    script = "sudo sh" if ca is None else f"sudo sh -s -- --ca {shlex.quote(ca)}"
-    # The token goes to curl on its stdin: its arguments are there for every user of the host to read. No redirect is followed,
-    # because curl would take the header along.
-    header = sh_quoted(f'header = "X-Bot-Token: {token.reveal()}"')
-    return f"printf '%s\\n' {header} | curl -fsS{trust} -K - {sh_quoted(url)} | {script}"
-
-
-def windows_line(bootstrap: Bootstrap, network: str, token: Secret, ca: str | None) -> str:
-    """The same for a host with Windows, to paste into PowerShell 5.1 or 7.
-
-    ``irm`` cannot be told of a private authority, so that curl.exe, which comes with Windows, fetches the script then; the token
-    goes through its stdin. Refusals: as above.
-    """
-    _check_path(ca)
-    url = powershell_quoted(f"{bootstrap.address('/api/bootstrap/install.ps1')}?rede={network}")
-    if ca is None:
-        header = powershell_quoted(token.reveal())
-        return (
-            "[Net.ServicePointManager]::SecurityProtocol = 'Tls12'; "
-            f"irm -Headers @{{'X-Bot-Token'={header}}} {url} | iex"
-        )
-    header = powershell_quoted(f'header = "X-Bot-Token: {token.reveal()}"')
-    trust = powershell_quoted(ca)
-    fetch = f"{header} | curl.exe -fsS --ssl-no-revoke --cacert {trust} -K - {url}"
-    return f"& ([scriptblock]::Create((({fetch}) -join [char]10))) -Ca {trust}"
-
-
-def _check_path(ca: str | None) -> None:
-    if ca is not None and not ca.isprintable():
-        says = say("the path of the authority cannot be printed on one line")
-        raise Refusal(table.INSTALLER_VALUE_INVALID, says=says, do=say("rename the file"))
 
 
 def _config(reader: Reader, vault: Vault | None, current: Current) -> NetworkConfig:
