@@ -12,12 +12,12 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
 
-from contracts.envelope import Kind
+from contracts.envelope import Kind, whole
 
 Instant = Annotated[dt.datetime, Meta(tz=True)]
 Name = Annotated[str, Meta(max_length=255)]
 Code = Annotated[str, Meta(min_length=1, max_length=64)]
-RunId = Annotated[str, Meta(min_length=1, max_length=64)]
+RunId = Annotated[str, whole(r"[A-Za-z0-9._:-]{1,64}")]
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 ExitCode = Annotated[int, Meta(ge=-255, le=255)]
 

@@ -32,23 +32,30 @@ _ULID = r"[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}"
 _ID = re.compile(f"{_UUID7}|{_ULID}")
 _CROCKFORD = {letter: value for value, letter in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
 
-Sub = Annotated[str, Meta(pattern=r"^([a-z0-9_]+(\.[a-z0-9_]+)*)?$", max_length=64)]
+
+def whole(pattern: str) -> Meta:
+    """All of a text. A dollar alone would let a line feed through at its end, which JSON Schema's dialect has no word for."""
+    return Meta(pattern=rf"^({pattern})$(?!\n)")
+
+
+Sub = Annotated[str, whole(r"([a-z0-9_]+(\.[a-z0-9_]+)*)?"), Meta(max_length=64)]
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
-Uuid = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
+Uuid = Annotated[str, whole(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")]
+Correlation = Annotated[str, whole(r"[A-Za-z0-9._:-]{1,128}")]
 
 
 class Envelope(Struct, frozen=True, gc=False, omit_defaults=True):
     """``envelope_id``: UUIDv7 or ULID, made with what it tells of. ``body``: an object, typed by kind and sub. ``seq``: its place
     in ``stream``, one outbox of the agent. ``tenant_id`` and ``agent_id`` may be left out; they may not contradict the token."""
 
-    envelope_id: Annotated[str, Meta(pattern=f"^({_UUID7}|{_ULID})$")]
+    envelope_id: Annotated[str, whole(f"{_UUID7}|{_ULID}")]
     kind: Annotated[str, Meta(min_length=1, max_length=32)]
     ts_unix_ms: Annotated[int, Meta(ge=0, le=MOST)]
     body: Raw
     sub: Sub = ""
     schema_version: Annotated[int, Meta(ge=1, le=32767)] = 1
     meta: dict[Id, Annotated[str, Meta(max_length=1024)]] | None = None
-    correlation_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,128}$")] | None = None
+    correlation_id: Correlation | None = None
     stream: Uuid | None = None
     seq: Annotated[int, Meta(ge=0, le=MOST)] | None = None
     tenant_id: Id | None = None

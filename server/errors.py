@@ -66,7 +66,12 @@ def _answer(
 def _refused(refusal: Refusal) -> Response:
     if refusal.row.status == 503:  # the operator has to correct it: the log has the cause
         _log.error("cannot_serve", reason=refusal.reason, cause=refusal.message)
-    return _answer(refusal.row, refusal.row.told or refusal.message, networks=refusal.networks, values=refusal.values)
+    response = _answer(
+        refusal.row, refusal.row.told or refusal.message, networks=refusal.networks, values=refusal.values
+    )
+    if refusal.retry_after is not None:
+        response.headers["Retry-After"] = str(refusal.retry_after)
+    return response
 
 
 _ROUTING = {404: table.NOT_FOUND, 405: table.METHOD_NOT_ALLOWED}

@@ -182,6 +182,30 @@ class Settings(BaseModel):
         "Requests themselves write nothing.",
     )
 
+    ingest_envelopes: int = Field(
+        1000, ge=1, le=10_000, description="Envelopes that an agent may send at once; more are answered with 413."
+    )
+    ingest_bytes: int = Field(
+        4 * 1024 * 1024,
+        ge=300_000,
+        le=64 * 1024 * 1024,
+        description="Bytes of a batch after decompression; more are answered with 413.",
+    )
+    ingest_agent_quota: int = Field(
+        30_000,
+        ge=100,
+        description="Envelopes a minute that one agent may send; above 80 % of it the answer is 429, until it is at 60 %. Every "
+        "process counts its share.",
+    )
+    ingest_client_quota: int = Field(600_000, ge=100, description="The same for all agents of one client together.")
+    telemetry_days: int = Field(
+        90,
+        ge=46,
+        le=3650,
+        description="Days for which envelopes, runs and outcomes are kept after they were received. At least 46, because an "
+        "envelope is known as a duplicate for 45 days.",
+    )
+
     @model_validator(mode="after")
     def _public_url_is_safe(self) -> Self:
         if self.public_url is None:

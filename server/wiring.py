@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ from server.services.counters import Counters
 from server.services.health import HealthCheck
 from server.services.installer.assets import InstallerFiles, find_root
 from server.services.installer.script import Bootstrap
+from server.services.telemetry.batch import Limits
+from server.services.telemetry.quotas import Quotas
+from server.services.telemetry.upkeep import Upkeep
 from server.services.tokens.last_use import LastUse
 from server.settings import Settings
 from server.storage.crypto import Vault
@@ -37,9 +41,13 @@ class Services:
     clock: Clock
     bootstrap: Bootstrap
     health: HealthCheck
+    ingest: Limits
+    quotas: Quotas
+    upkeep: Upkeep
 
     def close(self) -> None:
         """Write what is still in memory and let the database go."""
+        self.upkeep.close()
         self.last_use.close()
         self.counters.close()
         self.database.close()
@@ -61,4 +69,11 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         clock=clock,
         bootstrap=Bootstrap(settings.public_url, settings.client_image, assets),
         health=HealthCheck(database, vault, assets),
+        ingest=Limits(settings.ingest_envelopes, settings.ingest_bytes),
+        quotas=Quotas(
+            settings.ingest_agent_quota / settings.workers,
+            settings.ingest_client_quota / settings.workers,
+            time.monotonic,
+        ),
+        upkeep=Upkeep(database, settings.telemetry_days, clock),
     )

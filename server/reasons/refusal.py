@@ -14,8 +14,8 @@ class Refusal(Exception):
     """``reason`` is the row's code, stable and for programs; ``message`` tells people what happened and what to do.
 
     ``networks`` are the ones to choose from; ``problems`` what is wrong with a document, each with its place; ``token`` the
-    public id of a token whose secret was right. ``values`` fill in the row, and the words for a host
-    (:mod:`server.reasons.on_host`); ``says`` and ``do`` replace the row's words by exact ones.
+    public id of a token whose secret was right; ``retry_after`` seconds after which it may be tried again. ``values`` fill in
+    the row, and the words for a host (:mod:`server.reasons.on_host`); ``says`` and ``do`` replace the row's words by exact ones.
     """
 
     def __init__(
@@ -27,6 +27,7 @@ class Refusal(Exception):
         networks: Sequence[str] = (),
         problems: Sequence[Problem] = (),
         token: str | None = None,
+        retry_after: int | None = None,
         **values: object,
     ) -> None:
         self.message = row.text(says=says, do=do, token=token, **values)
@@ -37,3 +38,4 @@ class Refusal(Exception):
         self.problems = tuple(problems)
         self.token = token
         self.values = {"token": token, **values} if token else values
+        self.retry_after = retry_after

@@ -42,6 +42,13 @@ TOKEN_USED = Row(
 SCOPE_MISSING = Row(
     "scope_missing", 403, "token", "token {token} has no scope {scope}", "ask for a token with: --scope {scope}"
 )
+AGENT_REQUIRED = Row(
+    "agent_required",
+    403,
+    "token",
+    "token {token} is not an agent's own",
+    "use the token that the agent got when it enrolled, in its own name only",
+)
 NETWORK_NOT_ALLOWED = Row(
     "network_not_allowed",
     403,
@@ -208,6 +215,31 @@ LENGTH_REQUIRED = Row(
 )
 BODY_TOO_LARGE = Row(
     "body_too_large", 413, "request", "the body is larger than any that is taken here", "send less at once"
+)
+TOO_MANY_ENVELOPES = Row(
+    "too_many_envelopes",
+    413,
+    "request",
+    "the batch has {number} envelopes; at most {limit} are taken",
+    "send less at once",
+)
+BATCH_INVALID = Row("batch_invalid", 400, "request", "the batch cannot be read: {cause}", "send one array of envelopes")
+ENCODING_UNSUPPORTED = Row(
+    "encoding_unsupported", 415, "request", "this Content-Encoding is not taken", "send gzip, zstd or no encoding"
+)
+BATCH_TYPE_UNSUPPORTED = Row(
+    "batch_type_unsupported",
+    415,
+    "request",
+    "this Content-Type is not taken",
+    "send application/json, application/x-ndjson or application/msgpack",
+)
+QUOTA_EXCEEDED = Row(
+    "quota_exceeded",
+    429,
+    "request",
+    "the {whose} sends more envelopes than its quota",
+    "keep them and send them after the time in Retry-After",
 )
 URI_TOO_LONG = Row("uri_too_long", 414, "request", "the address is too long", "send rede and nothing else")
 MEDIA_TYPE_UNSUPPORTED = Row(

@@ -38,8 +38,13 @@ def opened(plane: ControlPlane) -> Iterator[Database]:
 def test_the_migrations_make_what_the_models_describe(bare: ControlPlane) -> None:
     bare.must("init-db")
     with opened(bare) as database, database.reading() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "include_object": _no_partition})
         assert compare_metadata(context, Base.metadata) == []
+
+
+def _no_partition(_: object, name: str | None, kind: str, *__: object) -> bool:
+    """PostgreSQL's partitions are tables too; models describe the whole."""
+    return not (kind == "table" and name and name.startswith("envelopes_"))
 
 
 def test_init_db_can_be_repeated(bare: ControlPlane) -> None:
@@ -74,6 +79,12 @@ def test_a_failed_migration_leaves_nothing_behind(bare: ControlPlane) -> None:
     bare.must("init-db")
     with opened(bare) as database, database.writing() as session:
         for table in (
+            "duties",
+            "outcomes",
+            "runs",
+            "agent_reports",
+            "streams",
+            "envelopes",
             "configurations",
             "token_networks",
             "tokens",

@@ -89,7 +89,9 @@ def enroll(
     signs = tuple(
         _signs(principal, network_id, known, hostname, address, in_use=last_use is not None and last_use > now - IN_USE)
     )
-    agent.hostname, agent.enrolled_at, agent.enrolled_from = hostname, now, address
+    here = any(row.network_id == network_id for row in known)
+    agent.hostname, agent.enrolled_at, agent.enrolled_from, agent.retired_at = hostname, now, address, None
+    agent.enrolment += here
     revoke_of_agent(session, agent.id, now)
     row, token = issue(
         session,
@@ -100,7 +102,6 @@ def enroll(
         now=now,
         agent=agent,
     )
-    here = any(row.network_id == network_id for row in known)
     return Enrolled(
         agent_id=agent_id,
         client=principal.client,

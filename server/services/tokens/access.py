@@ -38,6 +38,18 @@ class NetworkRecord(NamedTuple):
     listed: bool
 
 
+# What is written in an agent's name, or told to it, needs a token that is that agent's own.
+_OF_AN_AGENT = (Scope.INGEST, Scope.COMMANDS)
+
+
+class AgentRecord(NamedTuple):
+    """The agent that a token belongs to. ``id``: of its row; ``agent_id``: as the host knows it."""
+
+    id: str
+    agent_id: str
+    enrolment: int
+
+
 class TokenRecord(NamedTuple):
     """A stored token, with those networks of its client that a request may be about: the one it names, or without a name all.
 
@@ -56,6 +68,7 @@ class TokenRecord(NamedTuple):
     used_at: dt.datetime | None
     single_use: bool
     networks: tuple[NetworkRecord, ...]
+    agent: AgentRecord | None = None
 
 
 class Principal(NamedTuple):
@@ -68,6 +81,7 @@ class Principal(NamedTuple):
     network_id: int
     network: str
     single_use: bool
+    agent: AgentRecord | None = None
 
 
 def admit(
@@ -77,7 +91,7 @@ def admit(
     sent, if any. ``network``: a code; None for the only one that the token is for.
 
     Refusals: token_unknown; and, told only to who has the secret, token_revoked, token_used, token_expired, scope_missing,
-    network_not_allowed, which does not tell whether there is such a network, and network_required.
+    agent_required, network_not_allowed, which does not tell whether there is such a network, and network_required.
     """
     if token is None or not hmac.compare_digest(token.secret_hash, hash_of(secret)):
         return Refusal(table.TOKEN_UNKNOWN)
@@ -86,11 +100,15 @@ def admit(
         return _ended(token, state)
     if scope not in token.scopes.split():
         return Refusal(table.SCOPE_MISSING, token=token.public_id, scope=scope.value)
+    if scope in _OF_AN_AGENT and token.agent is None:
+        return Refusal(table.AGENT_REQUIRED, token=token.public_id)
     chosen = [one for one in allowed(token) if network in (None, one.code)]
     if len(chosen) != 1:
         return _not_one(token, chosen, network)
     [one] = chosen
-    return Principal(token.id, token.public_id, token.client_id, token.client, one.id, one.code, token.single_use)
+    return Principal(
+        token.id, token.public_id, token.client_id, token.client, one.id, one.code, token.single_use, token.agent
+    )
 
 
 def allowed(token: TokenRecord) -> list[NetworkRecord]:

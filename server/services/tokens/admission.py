@@ -17,8 +17,8 @@ from server.reasons.refusal import Refusal
 from server.services.configurations.in_force import IN_FORCE, Current, missing
 from server.services.networks import is_network_code
 from server.services.tokens import access
-from server.services.tokens.access import NetworkRecord, Principal, Scope, TokenRecord
-from server.storage.models import Client, Configuration, Network, Token, TokenNetwork
+from server.services.tokens.access import AgentRecord, NetworkRecord, Principal, Scope, TokenRecord
+from server.storage.models import Agent, Client, Configuration, Network, Token, TokenNetwork
 from server.storage.prepared import Rows
 
 _NOBODYS = ""  # no network has this code
@@ -29,6 +29,13 @@ class Admission(NamedTuple):
 
     principal: Principal
     current: Current | None
+
+    @property
+    def agent(self) -> AgentRecord:
+        """Whose token it is. Only for scopes that nobody but an agent has."""
+        if self.principal.agent is None:
+            raise TypeError("this scope is not for agents alone")
+        return self.principal.agent
 
     def served(self) -> Current:
         """Refusal: configuration_missing."""
@@ -71,7 +78,9 @@ def _token(found: Sequence[Sequence[Any]]) -> TokenRecord | None:
         for row in found
         if row[_NETWORK_ID] is not None
     ]
-    return TokenRecord._make([*found[0][:_NETWORK_ID], tuple(networks)])
+    first = found[0]
+    agent = None if first[_AGENT] is None else AgentRecord._make(first[_AGENT:_NETWORK_ID])
+    return TokenRecord._make([*first[:_AGENT], tuple(networks), agent])
 
 
 # The columns in the order of the records that are made of them, because every poll pays for that.
@@ -88,15 +97,18 @@ _OF_TOKEN = (
     Token.used_at,
     Token.single_use,
 )
+_OF_AGENT = (Agent.id, Agent.agent_id, Agent.enrolment)
 _OF_NETWORK = (Network.id, Network.code, TokenNetwork.network_id)
 _OF_CONFIGURATION = (Configuration.id, Configuration.version, Configuration.etag, Configuration.key_id)
-_NETWORK_ID, _CODE, _LISTED, _CONFIGURATION_ID = range(len(_OF_TOKEN), len(_OF_TOKEN) + 4)
+_AGENT = len(_OF_TOKEN)
+_NETWORK_ID, _CODE, _LISTED, _CONFIGURATION_ID = range(_AGENT + len(_OF_AGENT), _AGENT + len(_OF_AGENT) + 4)
 
 
 def _statement(*of_network: Any) -> Any:
     return (
-        select(*_OF_TOKEN, *_OF_NETWORK, *_OF_CONFIGURATION)
+        select(*_OF_TOKEN, *_OF_AGENT, *_OF_NETWORK, *_OF_CONFIGURATION)
         .join(Client, Client.id == Token.client_id)
+        .outerjoin(Agent, Agent.id == Token.agent_id)
         .outerjoin(Network, and_(Network.client_id == Token.client_id, *of_network))
         .outerjoin(TokenNetwork, and_(TokenNetwork.token_id == Token.id, TokenNetwork.network_id == Network.id))
         .outerjoin(Configuration, IN_FORCE)

@@ -4,11 +4,30 @@ Every change needs a revision in ``migrations/versions``. Importing this package
 ``Base.metadata`` is whole.
 """
 
-from server.storage.models.agents import Agent
+from server.storage.models.agents import Agent, AgentReport
 from server.storage.models.base import Base, Instant
 from server.storage.models.clients import Client, Network
 from server.storage.models.configurations import Configuration
 from server.storage.models.counters import Counter
+from server.storage.models.duties import Duty
+from server.storage.models.runs import Outcome, Run
+from server.storage.models.telemetry import Envelope, Stream
 from server.storage.models.tokens import Token, TokenNetwork
 
-__all__ = ["Agent", "Base", "Client", "Configuration", "Counter", "Instant", "Network", "Token", "TokenNetwork"]
+__all__ = [
+    "Agent",
+    "AgentReport",
+    "Base",
+    "Client",
+    "Configuration",
+    "Counter",
+    "Duty",
+    "Envelope",
+    "Instant",
+    "Network",
+    "Outcome",
+    "Run",
+    "Stream",
+    "Token",
+    "TokenNetwork",
+]

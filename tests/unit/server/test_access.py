@@ -7,12 +7,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.reasons.refusal import Refusal
-from server.services.tokens.access import NetworkRecord, Principal, Scope, TokenRecord, admit, hash_of, malformed, parse
+from server.services.tokens.access import (
+    AgentRecord,
+    NetworkRecord,
+    Principal,
+    Scope,
+    TokenRecord,
+    admit,
+    hash_of,
+    malformed,
+    parse,
+)
 
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 MOMENT = dt.timedelta(microseconds=1)
 SECRET = "s" * 43
 SOL, LUA = NetworkRecord(1, "SOL", listed=True), NetworkRecord(2, "LUA", listed=False)
+AGENT = AgentRecord("0190a0a0-0000-7000-8000-000000000001", "0190a0a0-0000-7000-8000-000000000002", 1)
 TOKEN = TokenRecord(
     id=7,
     public_id="0123456789ab",
@@ -91,7 +102,22 @@ def test_the_scopes_are_the_words_that_stored_tokens_hold() -> None:
 def test_each_scope_admits_only_to_itself(scope: Scope) -> None:
     for other in Scope:
         expected = "SOL" if other == scope else "scope_missing"
-        assert outcome(TOKEN._replace(scopes=str(scope)), scope=other) == expected
+        assert outcome(TOKEN._replace(scopes=str(scope), agent=AGENT), scope=other) == expected
+
+
+@pytest.mark.parametrize("scope", [Scope.INGEST, Scope.COMMANDS])
+@pytest.mark.parametrize("network", ["SOL", "LUA", "NOWHERE", None])
+def test_what_is_done_in_an_agents_name_needs_its_own_token_whatever_the_network(
+    scope: Scope, network: str | None
+) -> None:
+    assert outcome(TOKEN._replace(scopes=str(scope)), scope=scope, network=network) == "agent_required"
+
+
+def test_an_agents_own_token_tells_whose_it_is() -> None:
+    own = TOKEN._replace(scopes="ingest", agent=AGENT)
+    found = admit(own, SECRET, scope=Scope.INGEST, network=None, now=NOW)
+    assert isinstance(found, Principal)
+    assert found.agent == AGENT
 
 
 @pytest.mark.parametrize(

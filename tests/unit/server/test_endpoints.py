@@ -21,6 +21,7 @@ REQUIRED = {
     "/api/bootstrap/install.ps1": Scope.BOOTSTRAP,
     "/api/bootstrap/enroll": Scope.BOOTSTRAP,
     "/api/ingest/bot/config": Scope.CONFIG,
+    "/v1/ingest": Scope.INGEST,
 }
 
 

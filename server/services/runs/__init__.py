@@ -1,0 +1,1 @@
+"""The fleet's ledger: runs and outcomes as agents told of them."""
