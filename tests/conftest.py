@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.harness import powershell
 from tests.harness.logs import logging_as_before, no_logger_kept
 
 pytest_plugins = ["tests.harness.fixtures"]
+collect_ignore = [] if powershell.SHELLS else [powershell.TESTS]
 _REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -28,6 +30,11 @@ def pytest_configure(config: pytest.Config) -> None:
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, _nothing)  # ours to ignore, and the default again for whatever we start
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not powershell.SHELLS:
+        terminalreporter.write_line(powershell.ABSENT)
 
 
 @pytest.fixture(scope="session", autouse=True)

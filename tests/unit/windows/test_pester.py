@@ -1,24 +1,17 @@
-"""On a real PowerShell, where there is one: the Pester tests, and what it makes of a rendered installer.
-
-No registry that this project builds from has PowerShell, so its absence is said and never fails, not even in CI.
-"""
+"""On a real PowerShell: the Pester tests, and what it makes of a rendered installer. Collected only where there is one."""
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.harness.need import need
+from tests.harness.powershell import SHELLS
 from tests.unit.server.test_installer_powershell import HOSTILE
 from tests.unit.windows.scripts import ROOT, VALUES, rendered
 
-SHELLS = [name for name in ("pwsh", "powershell.exe") if shutil.which(name)]
-pytestmark = pytest.mark.skipif(
-    not SHELLS, reason="no PowerShell here: the scripts for Windows were parsed, but not run"
-)
 _PESTER = """
 $ErrorActionPreference = 'Stop'
 if (-not (Get-Module -ListAvailable -Name Pester | Where-Object { $_.Version.Major -ge 5 })) { exit 99 }
