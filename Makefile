@@ -43,7 +43,7 @@ test: $(VENV)/.dev ## Every test that this machine can run, on real parts; says 
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 unit: $(VENV)/.dev ## The fast tests only
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/unit tests/contract
+	$(BIN)/python -m pytest -q -n 3 --dist worksteal tests/unit tests/contract
 
 mutants: $(VENV)/.dev ## Which small faults in a module no test notices: MODULE="rollout listed"
 	$(BIN)/python -m tools.mutants $(MODULE)

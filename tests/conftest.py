@@ -1,6 +1,8 @@
 import compileall
+import gc
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
     in_ci = os.environ.get("CI") == "true"
     settings.register_profile("ours", derandomize=in_ci, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("ours")
+    sys.dont_write_bytecode = False  # what pytest makes of each assert is kept: half of the time of collecting
     if not hasattr(config, "workerinput"):
         # Tests start programs by the hundred; each would compile the product where PYTHONDONTWRITEBYTECODE is set.
         for package in ("contracts", "server", "client_image", "demo", "tools"):
@@ -30,6 +33,10 @@ def pytest_configure(config: pytest.Config) -> None:
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, _nothing)  # ours to ignore, and the default again for whatever we start
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # thousands of tests and what they import stay until the end: none of it needs to be looked at again
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
