@@ -8,7 +8,7 @@ PIP    := $(BIN)/pip install -q --disable-pip-version-check --no-input
 PYTEST_ARGS ?= -q -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-up demo-down try test unit mutants integration new-action check check-types check-rest format lock schema catalogues bench \
+.PHONY: help setup demo demo-up demo-down try test test-newer unit mutants integration new-action check check-types check-rest format lock schema catalogues bench \
 	image publish clean
 
 help: ## List these targets
@@ -41,6 +41,12 @@ new-action: $(VENV)/.dev ## Write the skeleton of an action: NAME=set_motd [EFFE
 test: $(VENV)/.dev ## Every test that this machine can run, on real parts; says what it could not run and why
 	@sh tools/system-packages.sh tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+DOCKER_TESTS := tests/e2e/test_docker_publish.py tests/e2e/test_docker_install.py tests/e2e/test_docker_updates.py \
+	  tests/integration/test_deploy_engine.py tests/integration/test_deploy_engine_settings.py
+test-newer: $(VENV)/.dev ## The tests of Docker on Engine 29 with containerd's image store
+	@sh tools/system-packages.sh tests
+	FLAGEE_TEST_ENGINE=newer $(BIN)/python -m pytest $(PYTEST_ARGS) $(DOCKER_TESTS)
 
 unit: $(VENV)/.dev ## The fast tests only
 	$(BIN)/python -m pytest -q -n 3 --dist worksteal tests/unit tests/contract

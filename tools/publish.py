@@ -31,6 +31,10 @@ class Refused(Exception):
     """The image may not be pushed; the text says why and what to do."""
 
 
+class NotPushed(Exception):
+    """The engine or the registry failed; the text says what of it was published before."""
+
+
 def gate(files: Mapping[str, bytes], labels: Mapping[str, str], *, allow_trial: bool) -> list[str]:
     """What is wrong with the image, by its files (path from the root, without the leading slash) and labels. Empty: nothing."""
     problems = []
@@ -134,16 +138,21 @@ def selftest(client: docker.DockerClient, image: str) -> str:
 
 
 def push(client: docker.DockerClient, image: str, repository: str, tag: str) -> str:
-    """Tag and push; the digest that the registry has now. Raises Refused."""
+    """Tag and push; the digest that the registry has now. Raises NotPushed."""
     client.images.get(image).tag(repository, tag)
-    digest = ""
     for line in client.images.push(repository, tag, stream=True, decode=True):
         if "error" in line:
-            raise Refused(f"push of {repository}:{tag} failed: {line['error']}")
-        digest = line.get("aux", {}).get("Digest", digest)
-    if not digest:
-        raise Refused(f"the registry named no digest for {repository}:{tag}")
+            raise NotPushed(f"push of {repository}:{tag} failed: {line['error']}")
+    # What an engine answers to a push differs from one image store to the other; the registry itself decides.
+    digest = _published(client, repository, tag)
+    if digest is None or digest not in _digests(client, image):
+        raise NotPushed(f"{repository}:{tag} was pushed, and the registry has {digest or 'no digest'} under this tag")
     return digest
+
+
+def _digests(client: docker.DockerClient, image: str) -> set[str]:
+    """Of the image's manifest, as registries name it."""
+    return {text.partition("@")[2] for text in client.images.get(image).attrs.get("RepoDigests") or ()}
 
 
 def _published(client: docker.DockerClient, repository: str, tag: str) -> str | None:
@@ -190,6 +199,8 @@ def main(repository: str, source: str, channel: str, allow_trial: bool, only_che
         digest = _push_all(client, source, repository, version, channel)
     except Refused as refused:
         raise click.ClickException(f"refused, nothing was published\n{refused}") from None
+    except NotPushed as failed:
+        raise click.ClickException(f"{failed}") from None
     except docker.errors.ImageNotFound:
         raise click.ClickException(f"there is no image {source}: make image VERSION=...") from None
     except docker.errors.DockerException as error:
@@ -207,11 +218,13 @@ def _pass_gate(client: docker.DockerClient, source: str, labels: Mapping[str, st
 
 def _push_all(client: docker.DockerClient, source: str, repository: str, version: str, channel: str) -> str:
     known = _published(client, repository, version)
-    ours = {text.partition("@")[2] for text in client.images.get(source).attrs.get("RepoDigests") or ()}
-    if known is not None and known not in ours:
+    if known is not None and known not in _digests(client, source):
         raise Refused(f"- {repository}:{version} is published already, as {known}: give this one a version of its own")
     digest = push(client, source, repository, version)
-    push(client, source, repository, channel)
+    try:
+        push(client, source, repository, channel)
+    except NotPushed as failed:
+        raise NotPushed(f"{failed}\n{repository}:{version} is published as {digest}; run the command again") from None
     return digest
 
 

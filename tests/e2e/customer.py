@@ -15,7 +15,7 @@ from tests.e2e import plane as control_plane
 from tests.e2e.plane import Plane
 from tests.e2e.site import TILL, Site
 from tests.harness import authority, docker_host, images, process, registry, terminals
-from tests.harness.docker_host import DockerHost, Said
+from tests.harness.docker_host import DockerHost, Engine, Said
 from tests.harness.ports import LOOPBACK
 from tests.harness.registry import Registry
 from tests.harness.terminals import Terminal
@@ -149,14 +149,21 @@ class Customer:
 
 
 @contextlib.contextmanager
-def running(folder: Path, zabbix: Zabbix, code: str, *, hurry: bool = False) -> Iterator[Customer]:
+def running(
+    folder: Path, zabbix: Zabbix, code: str, *, hurry: bool = False, engine: Engine | None = None
+) -> Iterator[Customer]:
     """A host without a proxy, a release in the registry, a network with a configuration and no terminals yet.
 
     With `hurry` the release is the product's but for how long a new container has to stay healthy; for many updates in a row.
+    `engine`: another one than the usual.
     """
     private = authority.new(folder)
     issued = private.issue(folder, LOOPBACK, "localhost")
-    with docker_host.running() as host, registry.running() as store, control_plane.running(folder, tls=issued) as plane:
+    with (
+        docker_host.running(engine) as host,
+        registry.running() as store,
+        control_plane.running(folder, tls=issued) as plane,
+    ):
         plane.add_network(code)
         site = Site(code, plane, zabbix, folder, "", plane.url)
         images.watchtower(host)

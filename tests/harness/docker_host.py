@@ -13,14 +13,16 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import docker
 import docker.errors
 
-from tests.harness import process
+from tests.harness import newer_engine, process
 from tests.harness.need import need_program, need_root
 from tests.harness.workdir import workdir
 
+Engine = Literal["debian", "newer"]
 _BOOT = Path(__file__).with_suffix(".sh")
 
 
@@ -112,12 +114,15 @@ class DockerHost:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[DockerHost]:
-    """A host with an engine that answers, and no container or image yet."""
+def running(engine: Engine | None = None) -> Iterator[DockerHost]:
+    """A host with an engine that answers, and no container or image yet. The `engine` is what FLAGEE_TEST_ENGINE says, else
+    Debian's."""
+    newer = (engine or os.environ.get("FLAGEE_TEST_ENGINE", "debian")) == "newer"
     need_root("a host with Docker")
     need_program("dockerd", "docker.io")
     need_program("docker", "docker.io")
     need_program("nsenter", "util-linux")
+    programs = newer_engine.programs() if newer else ""
     with workdir("docker") as folder:
         bridge = f"fm{os.getpid() % 100000}"
         (folder / f"{bridge}.link").touch()
@@ -127,13 +132,13 @@ def running() -> Iterator[DockerHost]:
         process.run(["ip", "link", "set", bridge, "up"])
         url = f"unix://{folder}/run/docker.sock"
         with process.running(
-            ["unshare", "--mount", "--propagation", "private", "--", "/bin/sh", _BOOT, folder, bridge],
+            ["unshare", "--mount", "--propagation", "private", "--", "/bin/sh", _BOOT, folder, bridge, programs],
             name="dockerd",
             folder=folder,
             ready=lambda: _answers(url),
             within=180,
-        ) as engine:
-            host = DockerHost(folder, url, engine)
+        ) as child:
+            host = DockerHost(folder, url, child)
             try:
                 yield host
             finally:

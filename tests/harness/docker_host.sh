@@ -1,10 +1,12 @@
 #!/bin/sh
 # First process of a host with Docker, in a mount namespace of its own: what it writes to /etc, /usr/local, /var/lib and /run stays in
-# a folder of the harness. docker_host.sh FOLDER BRIDGE
+# a folder of the harness. docker_host.sh FOLDER BRIDGE [PROGRAMS]
+# PROGRAMS: a folder with another engine than this machine's.
 set -eu
 
 main() {
     folder=$1 bridge=$2
+    PATH=${3:+$3:}$PATH
     for place in etc usr/local var/lib; do
         upper=$folder/host/$place
         mkdir -p "$upper" "$folder/scratch/$place"
@@ -20,7 +22,7 @@ main() {
     while [ -e "$folder/again" ]; do
         # No rules of its own in this machine's firewall: containers reach each other and the host, nothing else.
         dockerd --data-root "$folder/docker" --exec-root "$folder/exec" --pidfile "$folder/run/docker.pid" \
-            -H unix:///run/docker.sock --bridge "$bridge" --iptables=false --ip-masq=false --ip-forward=false &
+            -H unix:///run/docker.sock --bridge "$bridge" --iptables=false --ip6tables=false --ip-masq=false --ip-forward=false &
         engine=$!
         # A trapped signal ends the first wait, not the engine.
         wait "$engine" || wait "$engine" || :

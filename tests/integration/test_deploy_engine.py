@@ -274,8 +274,8 @@ def _publish(host: TestHost, published: Registry, kind: str, version: str) -> st
     tag = f"{published.address}/{REPOSITORY}:stable"
     image = make_image(host.client, kind, version, f"{REPOSITORY}:work")
     host.client.images.get(image).tag(tag)
-    lines = host.client.images.push(tag, stream=True, decode=True)
-    digest = next(line["aux"]["Digest"] for line in lines if "aux" in line)
+    host.client.images.push(tag)
+    digest = host.client.images.get_registry_data(tag).id
     host.client.images.remove(tag)
     host.client.images.remove(f"{REPOSITORY}:work")
     return str(digest)

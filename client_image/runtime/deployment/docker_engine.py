@@ -299,6 +299,7 @@ def _image(raw: Mapping[str, Any]) -> Image:
     return Image(
         id=str(raw["Id"]),
         digests=tuple(raw.get("RepoDigests") or ()),
+        manifest=str((raw.get("Descriptor") or {}).get("digest") or ""),
         labels=dict(config.get("Labels") or {}),
         config=config,
     )

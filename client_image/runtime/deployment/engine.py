@@ -27,22 +27,28 @@ class EngineFacts:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """``digests``: as the engine lists them, repository@sha256:…. ``config``: defaults that containers inherit."""
+    """``digests``: as the engine lists them, repository@sha256:…. ``config``: defaults that containers inherit.
+
+    ``manifest``: the digest of its manifest where the engine keeps images by it (containerd's image store). It is the id then,
+    and no longer among ``digests`` once the tag names another image. Empty on other engines.
+    """
 
     id: str
     digests: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    manifest: str = ""
 
     def digest(self, repository: str) -> str:
-        """The manifest digest under this repository; empty for an image that no registry has."""
+        """The manifest digest under this repository; empty for an image that no registry has, as far as the engine knows."""
         found = (text.partition("@") for text in self.digests)
-        return next((digest for name, _, digest in found if name == repository), "")
+        return next((digest for name, _, digest in found if name == repository), self.manifest)
 
     @property
     def manifest_digests(self) -> tuple[str, ...]:
         """The digests alone; an image that was pulled by several names may have several."""
-        return tuple(text.partition("@")[2] for text in self.digests)
+        listed = (text.partition("@")[2] for text in self.digests)
+        return tuple(dict.fromkeys(filter(None, (*listed, self.manifest))))
 
     @property
     def version(self) -> str:

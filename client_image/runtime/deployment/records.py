@@ -168,6 +168,8 @@ class Records(_Part):
             )
             return self.model_copy(update={"current": image.id, "healthy": tuple(entries)})
         digest = image.digest(repository)
+        # The same image under the id that it had in the engine's former image store is no image to go back to.
+        others = tuple(one for one in self.healthy if not digest or one.digest != digest)
         reference = str(Reference(repository, digest=digest)) if digest else image.id
         entry = HealthyImage(
             reference=reference,
@@ -178,7 +180,7 @@ class Records(_Part):
             proved=proved,
             at=now,
         )
-        healthy = (entry, *self.healthy)
+        healthy = (entry, *others)
         # Those with a digest can be pulled again.
         removable = (one.image_id for one in healthy[2:] if one.digest)
         return self.model_copy(update={"healthy": healthy[:HEALTHY_KEPT], "current": image.id}).with_retired(*removable)
@@ -190,10 +192,13 @@ class Records(_Part):
     def with_refused(self, image: Image, now: dt.datetime) -> Records:
         """Watchtower must not take this one."""
         one = RefusedImage(image_id=image.id, digests=image.manifest_digests, at=now)
-        return self.model_copy(update={"refused": (one, *self.without_refused(image.id).refused)[:_LIST_LIMIT]})
+        return self.model_copy(update={"refused": (one, *self.without_refused(image).refused)[:_LIST_LIMIT]})
 
-    def without_refused(self, image_id: str) -> Records:
-        return self.model_copy(update={"refused": tuple(one for one in self.refused if one.image_id != image_id)})
+    def without_refused(self, image: Image) -> Records:
+        """Without this image, whatever its id was when it was refused."""
+        same = {image.id, *image.manifest_digests}
+        left = tuple(one for one in self.refused if not same & {one.image_id, *one.digests})
+        return self.model_copy(update={"refused": left})
 
 
 class RecordFile:

@@ -34,7 +34,7 @@ def ask_tag(deployment: Deployment, *, always: bool) -> None:
     runtime = deployment.runtime()
     image = deployment.engine.image(runtime.image_id) if runtime else None
     behind = records.behind_since
-    if tag.digest and image is not None and image.digests:
+    if tag.digest and image is not None and image.manifest_digests:
         behind = None if tag.digest in image.manifest_digests else behind or now
     deployment.record_file.change(tag=tag, behind_since=behind)
 

@@ -48,7 +48,8 @@ def target_image(deployment: Deployment, container: Container | None) -> TargetI
     pin, reference = deployment.records.pinned, deployment.reference()
     if pin is not None:
         image, pinned = deployment.earlier_image(pin.reference, pin.image_id)
-        return TargetImage(image, pinned, pin.model_copy(update={"reference": pinned}))
+        # An engine with another image store has the same image under another id.
+        return TargetImage(image, pinned, pin.model_copy(update={"reference": pinned, "image_id": image.id}))
     changed = image_changed(deployment, container)
     fixed = bool(deployment.settings.image.digest)
     if fixed or changed:
@@ -287,7 +288,7 @@ def complete_update(deployment: Deployment, pending: PendingUpdate) -> None:
     image = deployment.engine.image(runtime.image_id) if runtime else None
     if image is not None:
         repository = deployment.settings.image.repository
-        records = records.with_healthy(image, repository, deployment.now(), proved=False).without_refused(image.id)
+        records = records.with_healthy(image, repository, deployment.now(), proved=False).without_refused(image)
     followed = records.followed if pending.pin else pending.reference
     changes = {"pending_update": None, "pinned": pending.pin, "followed": followed}
     deployment.record_file.save(records.model_copy(update=changes))
