@@ -198,6 +198,12 @@ class Settings(BaseModel):
         "process counts its share.",
     )
     ingest_client_quota: int = Field(600_000, ge=100, description="The same for all agents of one client together.")
+    heartbeat_interval: int = Field(
+        30,
+        ge=5,
+        le=3600,
+        description="Seconds between two heartbeats of an agent. One that was silent for 2 of them is late, for 10 offline.",
+    )
     telemetry_days: int = Field(
         90,
         ge=46,

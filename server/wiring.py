@@ -44,6 +44,7 @@ class Services:
     ingest: Limits
     quotas: Quotas
     upkeep: Upkeep
+    heartbeat_interval: int
 
     def close(self) -> None:
         """Write what is still in memory and let the database go."""
@@ -76,4 +77,5 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
             time.monotonic,
         ),
         upkeep=Upkeep(database, settings.telemetry_days, clock),
+        heartbeat_interval=settings.heartbeat_interval,
     )

@@ -241,6 +241,13 @@ QUOTA_EXCEEDED = Row(
     "the {whose} sends more envelopes than its quota",
     "keep them and send them after the time in Retry-After",
 )
+IDENTITY_IN_USE = Row(
+    "identity_in_use",
+    409,
+    "request",
+    "two instances of agent {agent} run at the same time",
+    "stop one of them; if a disk was copied, remove FLAGEEMONITOR_AGENT_ID from the copy's environment file and install it again",
+)
 URI_TOO_LONG = Row("uri_too_long", 414, "request", "the address is too long", "send rede and nothing else")
 MEDIA_TYPE_UNSUPPORTED = Row(
     "media_type_unsupported", 415, "request", "the body is not JSON", "send JSON, with Content-Type: application/json"

@@ -22,6 +22,7 @@ REQUIRED = {
     "/api/bootstrap/enroll": Scope.BOOTSTRAP,
     "/api/ingest/bot/config": Scope.CONFIG,
     "/v1/ingest": Scope.INGEST,
+    "/v1/heartbeat": Scope.INGEST,
 }
 
 

@@ -1,0 +1,99 @@
+"""``POST /v1/heartbeat`` on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from contracts.ids import uuid7
+from server.storage.models import AgentReport
+from tests.harness.agents import Agent, enrolled, envelope
+from tests.harness.control_plane import ControlPlane, prepared, services_of
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def plane(request: pytest.FixtureRequest, tmp_path: Path) -> ControlPlane:
+    return prepared(tmp_path, None if request.param == "sqlite" else request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def app(plane: ControlPlane) -> Iterator[Flask]:
+    with plane.app() as made:
+        yield made
+
+
+@pytest.fixture
+def agent(plane: ControlPlane, app: Flask) -> Agent:
+    return enrolled(plane, app)
+
+
+def report(instance: str = "", **more: Any) -> dict[str, Any]:
+    return {"instance_id": instance or uuid7(), "clock_unix_ms": time.time_ns() // 10**6, **more}
+
+
+def beat(agent: Agent, said: Any) -> tuple[int, dict[str, Any]]:
+    answer = agent.post(json.dumps(said).encode(), "/v1/heartbeat")
+    return answer.status_code, answer.get_json()
+
+
+def test_the_answer_tells_the_time_and_when_the_next_one_is_due(agent: Agent) -> None:
+    status, answer = beat(agent, report())
+    assert (status, answer["interval_s"]) == (200, 30)
+    assert abs(answer["server_time_unix_ms"] - time.time() * 1000) < 60_000
+
+
+def test_the_answer_names_the_highest_number_that_is_stored_of_the_stream(agent: Agent) -> None:
+    stream = uuid7()
+    outbox = {"stream": stream.upper(), "highest_seq": 9, "waiting": 2}
+    assert beat(agent, report(outbox=outbox))[1].get("highest_seq") is None
+    agent.send([envelope(stream=stream, seq=7), envelope(stream=uuid7(), seq=8)])
+    assert beat(agent, report(outbox=outbox))[1]["highest_seq"] == 7
+
+
+def test_only_the_latest_report_is_kept(app: Flask, agent: Agent) -> None:
+    instance = uuid7()
+    for version in ("1", "2"):
+        assert beat(agent, report(instance, version=version, colour="blue"))[0] == 200
+    with services_of(app).database.reading() as connection:
+        row = connection.execute(select(AgentReport.__table__)).one()
+    assert (row.version, row.instance, json.loads(row.report)["colour"]) == ("2", instance, "blue")
+    assert abs(row.clock_ms) < 60_000
+
+
+def test_two_instances_of_one_agent_are_both_refused_until_one_is_gone(agent: Agent) -> None:
+    one, other = report(), report()
+    found = [beat(agent, said)[0] for said in (one, other, one, other, one)]
+    assert found == [200, 200, 200, 409, 409]
+    assert beat(agent, one)[1]["reason"] == "identity_in_use"
+    assert beat(agent, report())[0] == 200  # one that was started again
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        [],
+        "text",
+        report("no uuid"),
+        {**report(), "clock_unix_ms": -1},
+        {**report(), "clock_unix_ms": "now"},
+        {**report(), "runs": "all"},
+    ],
+    ids=str,
+)
+def test_what_is_no_report_is_refused(agent: Agent, said: Any) -> None:
+    status, answer = beat(agent, said)
+    assert (status, answer["reason"]) == (400, "body_invalid")
+
+
+def test_odd_words_and_clocks_break_nothing(app: Flask, agent: Agent) -> None:
+    said = report(version="\x00" * 255, build="\x00", trouble=["\x00"])
+    said["clock_unix_ms"] = 2**63 - 1
+    assert beat(agent, said)[0] == 200
