@@ -61,7 +61,7 @@ def speaks(before: Instances | None, instance: str, now: dt.datetime, interval_s
 def take_report(
     session: Session, agent: str, report: Report, text: str, now: dt.datetime, interval_s: int
 ) -> Answer | None:
-    """Keep the report; None when two instances of the agent are at work. ``agent``: id of its row; ``text``: the report as JSON."""
+    """Keep the report; None when two instances of the agent are at work. ``agent``: id of its row; ``text``: the report."""
     row = session.execute(select(AgentReport).where(AgentReport.agent == agent).with_for_update()).scalar_one_or_none()
     before = Instances(row.instance, row.other_instance, row.changes, row.changed_at) if row else None
     after, doubled = speaks(before, report.instance_id.lower(), now, interval_s)
