@@ -79,7 +79,8 @@ LABEL org.opencontainers.image.title="FlageeMonitor Proxy" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.created="${BUILT_AT}" \
       flageemonitor.licence="${LICENCE}" \
-      flageemonitor.verbs="install uninstall neighbours"
+      flageemonitor.verbs="install uninstall neighbours" \
+      flageemonitor.environment="2"
 USER 10001:10001
 WORKDIR /flageemonitor
 # The check fails only for what a restart would repair: see runtime/container/health.py.

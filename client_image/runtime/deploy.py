@@ -7,9 +7,10 @@ command line. It never runs in the long-lived container, which has neither.
 from __future__ import annotations
 
 import datetime as dt
+import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,15 +30,16 @@ from runtime.cli.program import lang_option
 from runtime.deployment import host_files
 from runtime.deployment.deployment import REPAIR_WAIT_S, WAIT_S, Deployment, Folders, Notify, Options
 from runtime.deployment.engine import Engine
-from runtime.deployment.environment import DeploySettings, read_settings
+from runtime.deployment.environment import DeploySettings, parse, read_settings
 from runtime.deployment.interruptions import StopSignals
 from runtime.deployment.names import SOCKET, HostOs, Names, name_problem
-from runtime.deployment.neighbours import MARKER
+from runtime.deployment.neighbours import MARKER, Problem
 from runtime.deployment.records import RecordFile
 from runtime.deployment.removal import LOCK
 from runtime.deployment.request import MAX_BYTES, InstallOptions, environment_text, read_request
 from runtime.deployment.results import DeployError, Result, as_result
 from runtime.deployment.specification import Sources
+from runtime.deployment.web_proxies import found_by_installer
 from runtime.settings import ROOT
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -98,8 +100,9 @@ def deploy(
     )
 
 
-def install(place: Place, raw: bytes, options: InstallOptions) -> Answer:
-    """``raw``: the installer's request. As deploy, for a host that may have nothing yet."""
+def install(place: Place, raw: bytes, options: InstallOptions, environ: Mapping[str, str]) -> Answer:
+    """``raw``: the installer's request. ``environ``: of whoever installs, for HTTP proxies. As deploy, for a host that may have
+    nothing yet."""
     from runtime.deployment import installation
 
     def work() -> Answer:
@@ -109,7 +112,12 @@ def install(place: Place, raw: bytes, options: InstallOptions) -> Answer:
         names = Names(place.runtime)
         installation.check_folders(place.folders, names, place.system, request)
         before, agent_id = installation.present(place.folders.etc)
-        environment = environment_text(before, place.runtime, request, options, agent_id)
+        try:
+            web_proxies = found_by_installer(environ, parse(before or b"").values)
+        except ValueError as error:
+            advice = say("Correct it, or set FLAGEEMONITOR_HTTPS_PROXY in the environment file.")
+            raise installation.ChecksFailed([Problem(str(error), advice)]) from error
+        environment = environment_text(before, place.runtime, request, options, agent_id, web_proxies)
         order = installation.Order(request, options, agent_id, before, environment)
         return _with_deployment(
             place,
@@ -357,6 +365,10 @@ for _name, _text in {
         _option(
             "--watchtower-interval", default="", metavar="SECONDS", help="How often Watchtower checks for an image."
         ),
+        _option(
+            "--update-window", default="", metavar="FROM-TO", help="When Watchtower may update, such as 02:00-05:00."
+        ),
+        _option("--no-auto-update", is_flag=True, help="Without Watchtower: only a person updates."),
         _TIMER,
         _DRY_RUN,
     ),
@@ -369,12 +381,14 @@ def install_command(**given: Any) -> None:
         watchtower_image=given["watchtower_image"],
         watchtower_interval=given["watchtower_interval"],
         docker_network=given["docker_network"],
+        update_window=given["update_window"],
+        auto_update=not given["no_auto_update"],
         legacy=given["legacy"] or "",
         foreign_watchtower=given["allow_foreign_watchtower"],
         timer=given["timer"],
         dry_run=given["dry_run"],
     )
-    _end("install", given, install(_place("install", given), raw, options))
+    _end("install", given, install(_place("install", given), raw, options, os.environ))
 
 
 @cli.command("uninstall", cls=pages.Command)

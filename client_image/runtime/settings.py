@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from contracts.bounded import whole
@@ -17,7 +17,10 @@ ROOT = "/flageemonitor"
 
 @dataclass(frozen=True, slots=True)
 class RuntimeSettings:
-    """Paths and addresses. ``token`` is the text of ``FLAGEEMONITOR_TOKEN`` (first generation); the file is preferred."""
+    """Paths and addresses. ``token`` is the text of ``FLAGEEMONITOR_TOKEN`` (first generation); the file is preferred.
+
+    ``zone``: of the container's clock. ``web_proxies``: the usual variables as they are; they may contain a password.
+    """
 
     config_path: Path
     data_path: Path
@@ -33,7 +36,12 @@ class RuntimeSettings:
     log_format: str
     run_mode: str
     watchtower_interval: int | None
+    update_window: str = ""
+    zone: str = "UTC"
+    web_proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
 
+
+_WEB_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
 
 # name -> what it is for; the order of docs/settings.md
 NAMES: Mapping[str, str] = {
@@ -50,6 +58,11 @@ NAMES: Mapping[str, str] = {
     "FLAGEEMONITOR_INSECURE": "`plain-http` allows http to a host that is not loopback. Tokens then travel in clear text.",
     "FLAGEEMONITOR_LOG_FORMAT": "json or console; default: console on a terminal, else json.",
     "FLAGEEMONITOR_WATCHTOWER_INTERVAL": "Seconds between Watchtower's polls, to tell when it is silent. Set by deploy.",
+    "FLAGEEMONITOR_UPDATE_WINDOW": "When Watchtower may update, such as 02:00-05:00 in TZ; at any time without it.",
+    "HTTPS_PROXY": "HTTP proxy for https addresses, also as https_proxy. Set by deploy, without a login: that is in "
+    "`proxy_logins.json` of the configuration folder, by host:port.",
+    "HTTP_PROXY": "The same for http addresses.",
+    "NO_PROXY": "Hosts that are asked without an HTTP proxy, besides this one. Set by deploy.",
     "FLAGEEMONITOR_INVOCATION": "UUID that becomes the id of a run by hand, so that the host's wrapper can cancel it.",
     "FLAGEEMONITOR_ACTOR": "Who asks for a run by hand, for the record; the host's wrapper sets it. No proof of identity.",
     "RUN_MODE": "daemon, or candidate: a new image on trial, which schedules, fetches and delivers nothing. Set by deploy.",
@@ -88,4 +101,7 @@ def read_settings(environ: Mapping[str, str]) -> RuntimeSettings:
         log_format=get("LOG_FORMAT"),
         run_mode=environ.get("RUN_MODE", "").strip() or "daemon",
         watchtower_interval=whole(interval),
+        update_window=get("UPDATE_WINDOW"),
+        zone=environ.get("TZ", "").strip() or "UTC",
+        web_proxies={key: environ[key] for name in _WEB_PROXIES for key in (name.lower(), name) if environ.get(key)},
     )

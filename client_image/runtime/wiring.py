@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from contracts.config import NetworkConfig
 from contracts.document import Document
+from contracts.web_proxy import LOGINS_FILE
 from runtime.actions.registry import registered
 from runtime.adapters import assets
 from runtime.adapters.config_store import ConfigStore
@@ -34,6 +35,7 @@ from runtime.settings import RuntimeSettings
 if TYPE_CHECKING:
     from runtime.adapters.control_plane.http import HttpControlPlane
     from runtime.adapters.state.clock_evidence import ClockJudge
+    from runtime.adapters.web_proxies import WebProxies
     from runtime.engine.run_context import RunContext
 
 
@@ -152,11 +154,18 @@ class Installation:
             token=settings.token,
             ca_path=settings.ca_path,
             insecure=settings.insecure,
+            web_proxies=self.web_proxies,
         )
+
+    @property
+    def web_proxies(self) -> WebProxies:
+        from runtime.adapters.web_proxies import WebProxies
+
+        return WebProxies(self.settings.web_proxies, self.settings.config_path / LOGINS_FILE)
 
     def inventory(self, config: NetworkConfig, *, within: float | None = None) -> Inventory:
         """``within``: seconds for a reading, where the caller has no more."""
-        return open_inventory(config, self.known.providers, within=within)
+        return open_inventory(config, self.known.providers, within=within, web_proxies=self.web_proxies)
 
     def context(self, plan: RunPlan, config: NetworkConfig, stop: Stop) -> RunContext:
         """Everything that one run shares between its hosts."""

@@ -23,6 +23,7 @@ from contracts.secret import Secret
 from runtime.adapters.control_plane.http import HttpControlPlane
 from runtime.adapters.control_plane.transport import Intercepted, Unavailable
 from runtime.adapters.http_deadline import DeadlinePassed, Wire, paced
+from runtime.adapters.web_proxies import WebProxies
 from runtime.adapters.zabbix.api import connected
 from runtime.domain.errors import InventoryUnavailable
 from tests.harness import weird
@@ -81,19 +82,29 @@ HOSTILE: dict[str, tuple[weird.Behaviour, str]] = {
 }
 
 
-def plane(url: str) -> HttpControlPlane:
-    return HttpControlPlane(url, token=Secret("t"), connect_timeout=30, read_timeout=30, total_timeout=DEADLINE_S)
+DIRECT = WebProxies()
 
 
-def ask_plane(url: str) -> str:
-    answer = plane(url).fetch_config(None, correlation_id="c", now=dt.datetime.now(dt.UTC))
+def plane(url: str, web_proxies: WebProxies = DIRECT) -> HttpControlPlane:
+    return HttpControlPlane(
+        url,
+        token=Secret("t"),
+        web_proxies=web_proxies,
+        connect_timeout=30,
+        read_timeout=30,
+        total_timeout=DEADLINE_S,
+    )
+
+
+def ask_plane(url: str, web_proxies: WebProxies = DIRECT) -> str:
+    answer = plane(url, web_proxies).fetch_config(None, correlation_id="c", now=dt.datetime.now(dt.UTC))
     assert isinstance(answer, Unavailable), answer
     return answer.reason
 
 
-def ask_zabbix(url: str) -> str:
+def ask_zabbix(url: str, web_proxies: WebProxies = DIRECT) -> str:
     source = ZabbixInventory.model_validate({"kind": "zabbix", "url": url, "token": "t", "timeout": 30})
-    with pytest.raises(InventoryUnavailable) as caught, connected(source, within=DEADLINE_S):
+    with pytest.raises(InventoryUnavailable) as caught, connected(source, within=DEADLINE_S, web_proxies=web_proxies):
         raise AssertionError("a session was opened")
     assert caught.value.reason in ("zabbix_timeout", "zabbix_unreachable")
     return caught.value.message
@@ -127,14 +138,10 @@ def test_an_answer_that_never_ends_is_over_by_the_deadline(
     [b"HTTP/1.1 200 " + b"O" * 1000, b"HTTP/1.1 200 OK\r\nX: " + b"y" * 1000],
     ids=["its status line", "a header"],
 )
-def test_a_proxy_that_drips_is_over_by_the_deadline(
-    ask: Callable[[str], str], reply: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_proxy_that_drips_is_over_by_the_deadline(ask: Callable[..., str], reply: bytes) -> None:
     with weird.serving(after(b"", reply)) as port:
-        for name in ("https_proxy", "HTTPS_PROXY"):
-            monkeypatch.setenv(name, f"http://{LOOPBACK}:{port}")
         begun = time.monotonic()
-        ask("https://control.test/x")
+        ask("https://control.test/x", WebProxies({"HTTPS_PROXY": f"http://{LOOPBACK}:{port}"}))
         assert DEADLINE_S <= time.monotonic() - begun < DEADLINE_S + LATE_S
 
 
@@ -311,16 +318,18 @@ def test_a_stream_passes_its_pieces_and_its_error_on() -> None:
     assert list(paced(lambda: [1, 2, 3], silence=5, whole=5, monotonic=time.monotonic)) == [1, 2, 3]
 
 
-def test_a_proxy_that_demands_a_login_is_reported_as_intercepting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_http_proxy_that_demands_a_login_is_reported_as_intercepting() -> None:
     refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
     with weird.serving(weird.saying(refusal)) as port:
-        monkeypatch.setenv("https_proxy", f"http://{LOOPBACK}:{port}")
-        answer = plane("https://control.test/x").fetch_config(None, correlation_id="c", now=dt.datetime.now(dt.UTC))
+        proxies = WebProxies({"https_proxy": f"http://{LOOPBACK}:{port}"})
+        answer = plane("https://control.test/x", proxies).fetch_config(
+            None, correlation_id="c", now=dt.datetime.now(dt.UTC)
+        )
         assert isinstance(answer, Intercepted)
         assert (
             "answered for control.test: the proxy does not connect (407 Proxy Authentication Required)" in answer.reason
         )
         source = ZabbixInventory.model_validate({"kind": "zabbix", "url": "https://zabbix.test", "token": "t"})
-        with pytest.raises(InventoryUnavailable) as caught, connected(source):
+        with pytest.raises(InventoryUnavailable) as caught, connected(source, web_proxies=proxies):
             raise AssertionError("a session was opened")
         assert caught.value.reason == "zabbix_intercepted"

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runtime.adapters.build import read_build
-from runtime.adapters.deployment_notes import DeploymentNotes, LastDeploy, read_notes
+from runtime.adapters.deployment_notes import DeploymentNotes, LastDeploy, Updates, read_notes
 from runtime.adapters.untrusted_files import read_untrusted, write_for_owner
 from tests.harness.need import need_root
 
@@ -52,6 +52,29 @@ def test_a_current_host_is_reported_without_a_warning(tmp_path: Path) -> None:
     assert notes.warnings == ()
     assert (notes.running_digest, notes.tag_digest, notes.pinned) == ("sha256:bb", "sha256:bb", "")
     assert notes.last == LastDeploy("apply", "updated", "runs 2", (NOW - HOUR).isoformat())
+
+
+AUTO_OFF = {"auto": False, "window": "", "zone": "UTC", "fixed": False}
+NIGHT = {"auto": True, "window": "02:00-05:00", "zone": "America/Sao_Paulo", "fixed": False}
+
+
+def test_a_host_without_automatic_updates_lacks_nothing(tmp_path: Path) -> None:
+    behind = (NOW - 900 * HOUR).isoformat()
+    notes = written(tmp_path, None, updates=AUTO_OFF, watchtower={"state": "off", "image": "x"}, behind_since=behind)
+    assert (notes.warnings, notes.updates) == ((), Updates(auto=False, zone="UTC"))
+
+
+@pytest.mark.parametrize(("hours", "late"), [(29, False), (31, True)])
+def test_a_host_with_an_update_window_has_a_night_to_follow(tmp_path: Path, hours: int, late: bool) -> None:
+    notes = written(tmp_path, updates=NIGHT, behind_since=(NOW - hours * HOUR).isoformat())
+    assert notes.updates == Updates(window="02:00-05:00", zone="America/Sao_Paulo")
+    assert any("behind since" in warning for warning in notes.warnings) is late
+
+
+def test_the_http_proxy_of_the_host_is_known(tmp_path: Path) -> None:
+    proxy = {"https": "http://proxy.corp:3128", "http": "", "direct": [], "source": "engine", "login": False}
+    assert written(tmp_path, http_proxy=proxy).http_proxy == "http://proxy.corp:3128"
+    assert written(tmp_path, http_proxy=None).http_proxy == ""
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,40 @@ def test_a_door_with_unreadable_content_is_open(tmp_path: Path, text: str) -> No
     assert closed_until(tmp_path, NOW) is None
 
 
+@pytest.mark.parametrize(
+    ("now", "code"),
+    [
+        ("2026-03-10T04:59:00+00:00", update_hook.NOT_NOW),
+        ("2026-03-10T05:00:00+00:00", 0),
+        ("2026-03-10T08:00:00+00:00", update_hook.NOT_NOW),
+    ],
+)
+def test_watchtower_updates_only_inside_the_window_of_the_host_s_zone(tmp_path: Path, now: str, code: int) -> None:
+    at = dt.datetime.fromisoformat(now)
+    found, message = update_hook.decide(tmp_path, at, "02:00-05:00", "America/Sao_Paulo")
+    assert found == code, message
+    assert (closed_until(tmp_path, at) is None) is bool(code)  # runs may start while the update waits
+    assert not code or "updates are taken from 02:00-05:00 (America/Sao_Paulo)" in message
+
+
+def test_a_run_is_waited_for_inside_the_window_too(tmp_path: Path) -> None:
+    with register(tmp_path, make_info()):
+        assert update_hook.decide(tmp_path, NOW, "00:00-23:59", "UTC")[0] == update_hook.NOT_NOW
+
+
+@pytest.mark.parametrize(("window", "zone"), [("night", "UTC"), ("02:00-05:00", "Nowhere/There")])
+def test_a_window_that_cannot_be_read_keeps_updates_away(tmp_path: Path, window: str, zone: str) -> None:
+    environment = {
+        **os.environ,
+        "FLAGEEMONITOR_DATA_PATH": str(tmp_path),
+        "FLAGEEMONITOR_UPDATE_WINDOW": window,
+        "TZ": zone,
+    }
+    asked = [sys.executable, "-m", "runtime.container.update_hook"]
+    done = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout.startswith("not now: ")) == (update_hook.NOT_NOW, True), done
+
+
 def test_another_user_may_read_the_door(tmp_path: Path) -> None:
     close_barrier(tmp_path, NOW + FIVE)
     assert (tmp_path / FILE).stat().st_mode & 0o044 == 0o044

@@ -18,6 +18,8 @@ from runtime.adapters.untrusted_files import read_untrusted
 
 REPORT, HOLD, STAMP = "deployment.json", "hold.json", "watchtower.stamp"
 PATIENCE = dt.timedelta(hours=6)
+# The window opens once a day.
+WINDOW_PATIENCE = dt.timedelta(hours=30)
 SILENT_POLLS = 3
 # The timer calls the repair every five minutes, and each writes the report.
 SILENT_REPAIR = dt.timedelta(hours=24)
@@ -38,6 +40,17 @@ class LastDeploy:
 
 
 @dataclass(frozen=True, slots=True)
+class Updates:
+    """How this host takes new images. ``auto``: by Watchtower; ``window``: when, with its zone, empty for always; ``fixed``: the
+    environment file names a digest."""
+
+    auto: bool = True
+    window: str = ""
+    zone: str = ""
+    fixed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class DeploymentNotes:
     """Empty texts and None where nothing is known. ``tag_refused``: this host has refused what the tag points to just now.
     ``warnings``: sentences for an operator."""
@@ -53,6 +66,8 @@ class DeploymentNotes:
     watchtower_state: str = ""
     watchtower_seen: dt.datetime | None = None
     held_since: dt.datetime | None = None
+    updates: Updates = Updates()
+    http_proxy: str = ""
     last: LastDeploy | None = None
     warnings: tuple[str, ...] = ()
 
@@ -73,6 +88,8 @@ def read_notes(data: Path, now: dt.datetime, interval: int | None) -> Deployment
         watchtower_state=text_of(watchtower.get("state")),
         watchtower_seen=_stamp(data / STAMP, now),
         held_since=_instant(json_in(data / HOLD).get("since"), now),
+        updates=_updates(report.get("updates")),
+        http_proxy=_http_proxy(report.get("http_proxy")),
         last=_last(report.get("last")),
     )
     return _with_warnings(notes, now, interval)
@@ -92,7 +109,7 @@ def _with_warnings(notes: DeploymentNotes, now: dt.datetime, interval: int | Non
                 digest=notes.tag_digest[:19],
             )
         )
-    elif notes.behind_since and now - notes.behind_since > PATIENCE:
+    elif notes.updates.auto and notes.behind_since and now - notes.behind_since > _patience(notes.updates):
         warnings.append(
             say(
                 "behind since {instant}: runs {running}, {image} points to {digest}",
@@ -108,7 +125,7 @@ def _with_warnings(notes: DeploymentNotes, now: dt.datetime, interval: int | Non
         seen = notes.watchtower_seen or (_instant(notes.last.at, now) if notes.last else None)
         if seen is None or now - seen > SILENT_POLLS * dt.timedelta(seconds=interval):
             warnings.append(_late_watchtower(notes.watchtower_seen, interval))
-    if notes.watchtower_state not in ("", "running"):
+    if notes.watchtower_state not in ("", "running", "off"):
         warnings.append(say("Watchtower is {state}", state=notes.watchtower_state))
     if notes.reported_at and now - notes.reported_at > SILENT_REPAIR:
         warnings.append(say("the host's repair timer has not run since {instant}", instant=_when(notes.reported_at)))
@@ -140,6 +157,25 @@ def _running(report: Mapping[str, Any]) -> str:
 def _pinned(value: object) -> str:
     pinned = _mapping(value)
     return text_of(pinned.get("reference")) or text_of(pinned.get("image_id")) or text_of(value)
+
+
+def _updates(value: object) -> Updates:
+    updates = _mapping(value)
+    return Updates(
+        auto=updates.get("auto") is not False,
+        window=text_of(updates.get("window")),
+        zone=text_of(updates.get("zone")),
+        fixed=updates.get("fixed") is True,
+    )
+
+
+def _http_proxy(value: object) -> str:
+    proxy = _mapping(value)
+    return text_of(proxy.get("https")) or text_of(proxy.get("http"))
+
+
+def _patience(updates: Updates) -> dt.timedelta:
+    return WINDOW_PATIENCE if updates.window else PATIENCE
 
 
 def _last(value: object) -> LastDeploy | None:

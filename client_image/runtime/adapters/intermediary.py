@@ -19,6 +19,14 @@ ADVICE = say(
     "let this host through: an exception for this address in the firewall or the sign-in portal, or the right proxy in "
     "HTTPS_PROXY; from this host, `curl -v` of the address shows the page"
 )
+LOGIN_ADVICE = say(
+    "the HTTP proxy asks for a login: write FLAGEEMONITOR_HTTPS_PROXY=http://user:password@host:port into the host's environment "
+    "file, then run `update-image`"
+)
+PROXY_ADVICE = say(
+    "check that the HTTP proxy runs and that this host reaches it; FLAGEEMONITOR_HTTPS_PROXY in the host's environment file "
+    "names it, else the Docker engine's own configuration"
+)
 _READ = 65_536
 _TITLE = re.compile(r"<title[^>]{0,200}>(.{0,400}?)</title", re.IGNORECASE | re.DOTALL)
 _FORM = re.compile(r"type\s{0,9}=\s{0,9}[\"']?password", re.IGNORECASE)
@@ -90,6 +98,11 @@ def refused_tunnel(error: str) -> str:
     """What a proxy said to CONNECT, out of the error's text; empty when it is about something else."""
     found = re.search(r"Tunnel connection failed: (\d{3}.*)", error)
     return say("the proxy does not connect ({said})", said=shown(found[1], 80)) if found else ""
+
+
+def unreachable_proxy(whom: str, why: str) -> Text:
+    """``whom``: what was asked through it."""
+    return say("the HTTP proxy on the way to {whom} could not be reached, or broke off: {why}", whom=whom, why=why)
 
 
 def sign_in_redirect(address: str, location: str) -> str:

@@ -17,7 +17,7 @@ from runtime.adapters.assets import Assets, find_root
 from runtime.adapters.build import read_build
 from runtime.adapters.config_store import ConfigStore
 from runtime.adapters.control_plane.transport import Intercepted, RequestRefused, Transport, Unavailable
-from runtime.adapters.deployment_notes import read_notes
+from runtime.adapters.deployment_notes import DeploymentNotes, read_notes
 from runtime.adapters.state.clock_evidence import ClockJudge
 from runtime.adapters.state.errors import StateUnavailable
 from runtime.adapters.state.history import count
@@ -79,6 +79,9 @@ def deployment(settings: RuntimeSettings, clock: Clock) -> Iterator[Check]:
         running = notes.running_digest[:19] or say("an image of no registry")
         text = say("runs {digest}, {image} is {current}", digest=running, image=notes.image, current=digest)
         yield Check(say("deployment"), "ok", text)
+        yield from _updates(notes)
+    if notes.http_proxy:
+        yield Check(say("HTTP proxy"), "ok", notes.http_proxy)
     if notes.last is not None:
         last = notes.last
         text = say(
@@ -92,6 +95,24 @@ def deployment(settings: RuntimeSettings, clock: Clock) -> Iterator[Check]:
     for warning in notes.warnings:
         advice = say("on the host: {command}", command=f"{settings.runtime_name}-update-image --status")
         yield Check(say("deployment"), "warning", warning, advice)
+
+
+def _updates(notes: DeploymentNotes) -> Iterator[Check]:
+    updates = notes.updates
+    if updates.fixed:
+        text = say("the host's environment file names a digest: no update is taken until it names another image")
+    elif not updates.auto:
+        behind = bool(notes.behind_since)
+        text = (
+            say("automatic updates are off; {image} points to another image than the one that runs", image=notes.image)
+            if behind
+            else say("automatic updates are off")
+        )
+    elif updates.window:
+        text = say("automatic, from {window} ({zone})", window=updates.window, zone=updates.zone)
+    else:
+        text = say("automatic, at any time")
+    yield Check(say("updates"), "ok", text)
 
 
 def configuration(

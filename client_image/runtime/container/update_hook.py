@@ -1,9 +1,10 @@
 """`python -m runtime.container.update_hook`: Watchtower asks it before it replaces this container. Exit 75: not now, 0: go on.
 
 It closes the barrier for new runs first and looks for registered ones then, so that no run can slip in between. An image that
-deploy has refused on this host, or gone back from, is not taken again: Watchtower itself does not know that. It must answer
-soon, or Watchtower would wait with all its work; whatever goes wrong is "not now", because an update can wait and a cut run
-cannot. A run that is past its own deadline holds nothing back: it is killed, and its hosts at work become unknown.
+deploy has refused on this host, or gone back from, is not taken again: Watchtower itself does not know that. Outside the host's
+update window nothing is taken. It must answer soon, or Watchtower would wait with all its work; whatever goes wrong is "not now",
+because an update can wait and a cut run cannot. A run that is past its own deadline holds nothing back: it is killed, and its
+hosts at work become unknown.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 NOT_NOW = 75
 CLOSED_FOR = dt.timedelta(minutes=5)
@@ -25,14 +27,20 @@ _AT_LAST_S = 25.0
 HOLD = "hold.json"
 
 
-def decide(data: Path, now: dt.datetime) -> tuple[int, str]:
-    """Exit code and a sentence for Watchtower's log. Raises OSError and RunError, which mean "not now" as well."""
+def decide(data: Path, now: dt.datetime, window: str = "", zone: str = "UTC") -> tuple[int, str]:
+    """Exit code and a sentence for Watchtower's log. ``window``: when updates may be taken, empty for always, by the clocks of
+    ``zone``. Raises OSError, RunError, and ValueError for a window or zone that cannot be read, which all mean "not now" too.
+    """
+    from contracts.update_window import parse_update_window
     from runtime.adapters.deployment_notes import read_notes
     from runtime.adapters.state.run_barrier import DEPLOY, close_barrier, closed_by, open_barrier
     from runtime.adapters.state.runs import end_overdue, live_runs
 
     if closed_by(data, now) == DEPLOY:
         return NOT_NOW, "not now: deploy is at work on this container"
+    if window and not parse_update_window(window).is_open(now, ZoneInfo(zone)):
+        (data / HOLD).unlink(missing_ok=True)
+        return NOT_NOW, f"not now: updates are taken from {window} ({zone})"
     notes = read_notes(data, now, None)
     if notes.tag_refused:
         (data / HOLD).unlink(missing_ok=True)  # nothing that an end of runs would change
@@ -70,7 +78,8 @@ def _ended(sent: bool) -> str:
 def _answer() -> tuple[int, str]:
     from runtime.settings import read_settings
 
-    return decide(read_settings(os.environ).data_path, dt.datetime.now(dt.UTC))
+    settings = read_settings(os.environ)
+    return decide(settings.data_path, dt.datetime.now(dt.UTC), settings.update_window, settings.zone)
 
 
 def main() -> None:

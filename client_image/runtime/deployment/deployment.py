@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Protocol
 
 from contracts.image_reference import parse_reference
-from contracts.text import say
+from contracts.text import joined, say
 from runtime.deployment.engine import Container, Engine, EngineFacts, Image
 from runtime.deployment.environment import DeploySettings
 from runtime.deployment.names import HostOs, Names
 from runtime.deployment.records import RecordFile, Records
 from runtime.deployment.results import DeployError
 from runtime.deployment.specification import Sources, Specification, runtime_spec
+from runtime.deployment.web_proxies import Decided, decide
 
 # For runs at work. The timer calls again in five minutes: a repair never keeps new runs from starting for long.
 WAIT_S, REPAIR_WAIT_S = 600.0, 30.0
@@ -87,6 +88,11 @@ class Deployment:
     def records(self) -> Records:
         return self.record_file.records
 
+    @property
+    def web_proxies(self) -> Decided:
+        """The HTTP proxy of this host's containers."""
+        return decide(self.settings.web_proxies, self.facts)
+
     def now(self) -> dt.datetime:
         return self.clock.now().replace(microsecond=0)
 
@@ -148,4 +154,8 @@ class Deployment:
         except ValueError as error:
             raise DeployError("image_unavailable", str(error), say("see deploy.json")) from error
         self.notify("pulling", say("pulling {reference}", reference=reference))
-        return self.engine.pull(parsed)
+        try:
+            return self.engine.pull(parsed)
+        except DeployError as error:
+            notes = self.web_proxies.notes  # the engine may lack the HTTP proxy that our containers have
+            raise DeployError(error.reason, error.message, joined((error.advice, *notes), "; ")) from error

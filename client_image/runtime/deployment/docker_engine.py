@@ -52,6 +52,10 @@ class DockerEngine:
             api_min=str(version.get("MinAPIVersion", "")),
             memory_limit=bool(info.get("MemoryLimit", True)),
             pids_limit=bool(info.get("PidsLimit", True)),
+            https_proxy=str(info.get("HttpsProxy") or ""),
+            http_proxy=str(info.get("HttpProxy") or ""),
+            no_proxy=str(info.get("NoProxy") or ""),
+            selinux=any("name=selinux" in str(option).split(",") for option in info.get("SecurityOptions") or ()),
         )
 
     def image(self, reference: str) -> Image | None:

@@ -16,13 +16,21 @@ from runtime.deployment.names import LABEL_RUNTIME
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """``api`` and ``api_min``: versions of the API such as 1.41. The limits tell whether the kernel can enforce them."""
+    """``api`` and ``api_min``: versions of the API such as 1.41. The limits tell whether the kernel can enforce them.
+
+    ``https_proxy``, ``http_proxy``, ``no_proxy``: of the engine's own configuration, through which it pulls; it hides logins.
+    ``selinux``: whether it confines containers by SELinux.
+    """
 
     version: str
     api: str
     api_min: str
     memory_limit: bool = True
     pids_limit: bool = True
+    https_proxy: str = ""
+    http_proxy: str = ""
+    no_proxy: str = ""
+    selinux: bool = False
 
 
 @dataclass(frozen=True, slots=True)

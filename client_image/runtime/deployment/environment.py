@@ -22,7 +22,9 @@ from contracts.config import NetworkCode
 from contracts.image_reference import Reference, parse_reference
 from contracts.secret import Secret
 from contracts.text import joined, say
+from contracts.update_window import UpdateWindow, parse_update_window
 from contracts.visible import quoted
+from contracts.web_proxy import WebProxy, parse_direct, parse_web_proxy
 from runtime.deployment.names import CONFIG, DATA, HostOs, Names, environment_file, name_problem
 from runtime.deployment.results import DeployError
 
@@ -34,17 +36,30 @@ HOST_KEYS: Mapping[str, str] = {
     "FLAGEEMONITOR_WATCHTOWER_IMAGE": "Image of Watchtower, or of a program with the same labels and settings.",
     "FLAGEEMONITOR_WATCHTOWER_INTERVAL": "Seconds between two checks of Watchtower for a new image, 30 to 604800.",
     "FLAGEEMONITOR_DOCKER_NETWORK": "Docker network of the proxy: bridge (default), host, or a name.",
+    "FLAGEEMONITOR_HTTPS_PROXY": "HTTP proxy for https addresses, http://[user:password@]host:port, or none. Default: "
+    "the engine's own.",
+    "FLAGEEMONITOR_HTTP_PROXY": "The same for http addresses.",
+    "FLAGEEMONITOR_NO_PROXY": "Names, .domains, addresses and networks that are asked without an HTTP proxy, besides this host "
+    "and private networks. A name that leads to such an address counts as well.",
+    "FLAGEEMONITOR_PROXY_PRIVATE": "`yes`: addresses of private networks are asked through the HTTP proxy too.",
+    "FLAGEEMONITOR_AUTO_UPDATE": "`no`: there is no Watchtower, and only a person updates. Default: yes.",
+    "FLAGEEMONITOR_UPDATE_WINDOW": "When Watchtower may update, such as 02:00-05:00 in TZ; a person may always. "
+    "Default: at any time.",
     "DOCKER_HOST": "unix:// socket of the engine, where it is not the default one.",
     "TZ": "Time zone of the container's clock, an IANA name; jobs use the time zone of the network's configuration.",
 }
-_WORDS = (
+# The first release's deploy refuses a file with any other key.
+_FIRST_WORDS = (
     *("REDE", "API_BASE", "CONFIG_URL", "CONFIG_PATH", "DATA_PATH", "IMAGE", "RUNTIME_NAME", "WATCHTOWER_IMAGE"),
     *("WATCHTOWER_INTERVAL", "AGENT_ID", "TOKEN_FILE", "TOKEN", "CA_PATH", "DOCKER_NETWORK", "INSECURE", "LOG_FORMAT"),
 )
-KNOWN_KEYS = (*(PREFIX + word for word in _WORDS), *PLAIN_KEYS)
+_LATER_WORDS = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "PROXY_PRIVATE", "AUTO_UPDATE", "UPDATE_WINDOW")
+KNOWN_KEYS = (*(PREFIX + word for word in (*_FIRST_WORDS, *_LATER_WORDS)), *PLAIN_KEYS)
+# Before a line whose key an older image would refuse, while that image runs. This release reads the line as if it were not there.
+SET_ASIDE = "#newer-image# "
 # First-generation name -> our name; read where ours is absent.
 LEGACY_KEYS: Mapping[str, str] = {
-    **{LEGACY_PREFIX + word: PREFIX + word for word in _WORDS},
+    **{LEGACY_PREFIX + word: PREFIX + word for word in _FIRST_WORDS},
     f"{LEGACY_PREFIX}API_URL": f"{PREFIX}API_BASE",
 }
 # The first generation wrote these about its own container. They must not stop an upgrade, and nothing here uses them.
@@ -52,6 +67,7 @@ IGNORED_WORDS = ("CONTAINER_ROOT", "CONFIG_CONF", "CONFIG_REFRESH")
 IGNORED_KEYS = tuple(prefix + word for prefix in (PREFIX, LEGACY_PREFIX) for word in IGNORED_WORDS)
 
 _ACCEPTED_KEYS = frozenset((*KNOWN_KEYS, *LEGACY_KEYS, *IGNORED_KEYS))
+_LATER_KEYS = frozenset(PREFIX + word for word in _LATER_WORDS)
 
 MAX_BYTES = 65536
 
@@ -61,7 +77,10 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
 WATCHTOWER_IMAGE = "containrrr/watchtower:1.7.1"
 DEFAULT_INTERVAL = 300
 MIN_INTERVAL, MAX_INTERVAL = 30, 7 * 86400
-_PASSED_ON = ("REDE", "API_BASE", "CONFIG_URL", "TOKEN_FILE", "AGENT_ID", "CA_PATH", "INSECURE", "LOG_FORMAT")
+_PASSED_ON = (
+    *("REDE", "API_BASE", "CONFIG_URL", "TOKEN_FILE", "AGENT_ID", "CA_PATH", "INSECURE", "LOG_FORMAT", "UPDATE_WINDOW"),
+)
+NO_WEB_PROXY = "none"
 _NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _CODE: TypeAdapter[str] = TypeAdapter(NetworkCode)
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")  # as both installers have it
@@ -72,18 +91,33 @@ _CONFIG_PATHS = (CONFIG, f"{CONFIG}/config_bot.json", "/flageemonitor/config_bot
 @dataclass(frozen=True, slots=True)
 class EnvFile:
     """``values``: by our names, without empty ones. ``lines``: where each stood. ``problems``; ``notes``: on keys without
-    effect."""
+    effect; ``unknown``: on keys that perhaps a later release knows."""
 
     values: Mapping[str, str]
     lines: Mapping[str, int]
     problems: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WebProxySettings:
+    """What the file says of HTTP proxies. ``given``: whether it names one, or says that there is none; else the engine's counts.
+
+    ``direct``: of FLAGEEMONITOR_NO_PROXY. ``private``: whether private networks are behind the HTTP proxy too.
+    """
+
+    given: bool = False
+    https: WebProxy | None = None
+    http: WebProxy | None = None
+    direct: tuple[str, ...] = ()
+    private: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DeploySettings:
     """The checked content of the file. ``environment``: for the runtime container, without token and run mode. ``interval``:
-    seconds. ``notes``: on keys without effect."""
+    seconds. ``notes``: on keys without effect. ``auto_update``: whether there is a Watchtower."""
 
     names: Names
     image: Reference
@@ -93,6 +127,14 @@ class DeploySettings:
     environment: Mapping[str, str]
     token: Secret | None = field(default=None)
     notes: tuple[str, ...] = ()
+    web_proxies: WebProxySettings = WebProxySettings()
+    auto_update: bool = True
+    update_window: UpdateWindow | None = None
+
+    @property
+    def zone(self) -> str:
+        """Of the container's clock, and of the update window."""
+        return self.environment.get("TZ", "UTC")
 
 
 def read_settings(raw: bytes, runtime: str, system: HostOs = "linux") -> DeploySettings:
@@ -106,7 +148,7 @@ def read_settings(raw: bytes, runtime: str, system: HostOs = "linux") -> DeployS
             file=environment_file(runtime, system),
             runtime=runtime,
         )
-        raise DeployError("bad_environment", joined(reader.problems, "; "), advice)
+        raise DeployError("bad_environment", joined((*reader.problems, *file.unknown), "; "), advice)
     return settings
 
 
@@ -123,10 +165,15 @@ def parse(raw: bytes) -> EnvFile:
         return EnvFile({}, {}, (say("line {where}: not UTF-8", where=where),))
     given: dict[str, tuple[int, str]] = {}
     problems: list[str] = []
-    for number, line in enumerate(text.split("\n"), 1):
+    unknown: list[str] = []
+    for number, written in enumerate(text.split("\n"), 1):
+        line = written.removeprefix(SET_ASIDE)
         if not line.strip() or line.startswith("#"):
             continue
         key, equals, value = line.partition("=")
+        if equals and _is_of_a_later_release(key):
+            unknown.append(say("line {line}: {problem}", line=number, problem=_unknown(key)))
+            continue
         problem = _key_problem(key, equals)
         if not problem and _CONTROL.search(value.strip()):
             problem = say("{key}: a control character in the value", key=key)
@@ -145,7 +192,7 @@ def parse(raw: bytes) -> EnvFile:
         for key in IGNORED_KEYS
         if key in given
     )
-    return EnvFile(*_by_our_names(given), tuple(problems), tuple(notes))
+    return EnvFile(*_by_our_names(given), tuple(problems), tuple(notes), tuple(unknown))
 
 
 def _by_our_names(given: Mapping[str, tuple[int, str]]) -> tuple[dict[str, str], dict[str, int]]:
@@ -169,17 +216,49 @@ def _key_problem(key: str, equals: str) -> str:
         return say("write {bare}=value, with nothing before the key and no space around =", bare=bare)
     if not _KEY.fullmatch(key):
         return say("no KEY=value")
+    return _unknown(key)
+
+
+def _unknown(key: str) -> str:
     near = difflib.get_close_matches(key.upper(), (*KNOWN_KEYS, *LEGACY_KEYS), n=1, cutoff=0.75)
     if near:
         return say("{key} is not a known key; did you mean {near}?", key=key, near=near[0])
     return say("{key} is not a known key", key=key)
 
 
+def _is_of_a_later_release(key: str) -> bool:
+    """Perhaps: after a rollback this release must read a file that a later one has written. So it is noted, and is no problem."""
+    return key.startswith(PREFIX) and _KEY.fullmatch(key) is not None and key not in _ACCEPTED_KEYS
+
+
+def set_aside(raw: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """The file as the first release's deploy reads it, and the keys whose lines are now comments. Values stay in the file."""
+    keys: list[str] = []
+    lines = raw.split(b"\n")
+    for place, line in enumerate(lines):
+        key = line.removeprefix(b"\xef\xbb\xbf").partition(b"=")[0].decode(errors="replace")
+        if key in _LATER_KEYS or _is_of_a_later_release(key):
+            keys.append(key)
+            lines[place] = SET_ASIDE.encode() + line.removeprefix(b"\xef\xbb\xbf")
+    return b"\n".join(lines), tuple(keys)
+
+
+def restored(raw: bytes) -> bytes:
+    """The file without what ``set_aside`` did."""
+    mark = SET_ASIDE.encode()
+    return b"\n".join(line.removeprefix(mark) for line in raw.split(b"\n"))
+
+
 class _Reader:
     """Checks one key after the other and collects the problems."""
 
     def __init__(self, file: EnvFile, problems: list[str]) -> None:
-        self.values, self.lines, self.notes, self.problems = file.values, file.lines, file.notes, problems
+        self.values, self.lines, self.notes, self.problems = (
+            file.values,
+            file.lines,
+            (*file.notes, *file.unknown),
+            problems,
+        )
 
     def settings(self, runtime: str) -> DeploySettings | None:
         if problem := name_problem(runtime):
@@ -201,8 +280,12 @@ class _Reader:
         if image is None or watchtower is None:
             return None
         token = self._get("TOKEN")
+        auto_update = self._yes_or_no("AUTO_UPDATE", default=True)
+        web_proxies, window = self._web_proxies(), self._update_window(interval)
         passed_on = {PREFIX + word: self.values[PREFIX + word] for word in _PASSED_ON if PREFIX + word in self.values}
-        passed_on |= {f"{PREFIX}RUNTIME_NAME": runtime, f"{PREFIX}WATCHTOWER_INTERVAL": str(interval)}
+        passed_on |= {f"{PREFIX}RUNTIME_NAME": runtime}
+        if auto_update:  # without the interval nobody misses a Watchtower
+            passed_on |= {f"{PREFIX}WATCHTOWER_INTERVAL": str(interval)}
         if zone := self.values.get("TZ"):
             passed_on["TZ"] = zone
         return DeploySettings(
@@ -214,6 +297,9 @@ class _Reader:
             environment=passed_on,
             token=Secret(token) if token else None,
             notes=self.notes,
+            web_proxies=web_proxies,
+            auto_update=auto_update,
+            update_window=window,
         )
 
     def _get(self, word: str, default: str = "") -> str:
@@ -277,6 +363,57 @@ class _Reader:
         except ValueError:
             self._problem(word, say("is not a reference to an image, such as registry.example/name:stable"))
             return None
+
+    def _yes_or_no(self, word: str, *, default: bool) -> bool:
+        text = self._get(word)
+        if text not in ("", "yes", "no"):
+            self._problem(word, say("may only be yes or no"))
+        return {"yes": True, "no": False}.get(text, default)
+
+    def _web_proxies(self) -> WebProxySettings:
+        found = {word: self._web_proxy(word) for word in ("HTTPS_PROXY", "HTTP_PROXY")}
+        direct: tuple[str, ...] = ()
+        try:
+            direct = parse_direct(self._get("NO_PROXY"))
+        except ValueError as error:
+            self._problem("NO_PROXY", str(error))
+        return WebProxySettings(
+            given=any(self._get(word) for word in found),
+            https=found["HTTPS_PROXY"],
+            http=found["HTTP_PROXY"],
+            direct=direct,
+            private=self._yes_or_no("PROXY_PRIVATE", default=False),
+        )
+
+    def _web_proxy(self, word: str) -> WebProxy | None:
+        text = self._get(word)
+        if text in ("", NO_WEB_PROXY):
+            return None
+        try:
+            return parse_web_proxy(text)
+        except ValueError as error:
+            self._problem(word, str(error))
+            return None
+
+    def _update_window(self, interval: int) -> UpdateWindow | None:
+        text = self._get("UPDATE_WINDOW")
+        if not text:
+            return None
+        try:
+            window = parse_update_window(text)
+        except ValueError as error:
+            self._problem("UPDATE_WINDOW", str(error))
+            return None
+        if window.seconds < interval:
+            self._problem(
+                "UPDATE_WINDOW",
+                say(
+                    "is shorter than {interval} s, so Watchtower might never look inside of it: make it longer, or lower {key}",
+                    interval=interval,
+                    key=f"{PREFIX}WATCHTOWER_INTERVAL",
+                ),
+            )
+        return window
 
     def _interval(self) -> int:
         text = self._get("WATCHTOWER_INTERVAL", str(DEFAULT_INTERVAL))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-from contracts.text import say
+from contracts.text import joined, say
 from runtime.deployment.deployment import Deployment
 from runtime.deployment.engine import Container, Image
-from runtime.deployment.records import Pin
+from runtime.deployment.host_files import fit_environment_file, reads_any_key
+from runtime.deployment.records import Pin, Records
 from runtime.deployment.repair_rules import (
     RESTARTS,
     Condition,
@@ -157,6 +158,36 @@ def assess(deployment: Deployment, seen: Observation) -> Situation:
     )
 
 
+def save_healthy(deployment: Deployment, image: Image, records: Records) -> tuple[str, ...]:
+    """Save records in which ``image`` is the one that was last healthy. From then on repairs run its deploy, which must be able
+    to read the environment file. Sentences for an operator where lines of it had to become comments."""
+    notes: tuple[str, ...] = ()
+    if not reads_any_key(image):
+        notes = _fit_environment_file(deployment, image)
+    deployment.record_file.save(records)
+    if reads_any_key(image):  # a call that is killed before this leaves a file that both can read
+        notes = _fit_environment_file(deployment, image)
+    return notes
+
+
+def _fit_environment_file(deployment: Deployment, image: Image) -> tuple[str, ...]:
+    try:
+        keys = fit_environment_file(deployment.folders.etc, image)
+    except FileNotFoundError:
+        return ()  # a first installation writes it at its end
+    except OSError as error:
+        return (say("the environment file could not be adapted to the image: {why}", why=error.strerror or str(error)),)
+    if not keys:
+        return ()
+    text = say(
+        "{image} does not know {keys}: these lines of the environment file are comments until a newer image runs",
+        image=image.release or image.id.removeprefix("sha256:")[:12],
+        keys=joined(keys),
+    )
+    deployment.notify("keys_set_aside", text)
+    return (text,)
+
+
 def record_healthy(deployment: Deployment, seen: Observation, *, pin: Pin | None) -> None:
     """The runtime is healthy. An image that was never healthy before is recorded only when it has been so for long enough."""
     records, container = deployment.records, seen.container
@@ -164,7 +195,9 @@ def record_healthy(deployment: Deployment, seen: Observation, *, pin: Pin | None
     proved = _proved(deployment, seen)
     if image is not None and (proved or records.known(image.id)):
         records = records.with_healthy(image, deployment.settings.image.repository, deployment.now(), proved=proved)
-    deployment.record_file.save(records.model_copy(update={"pinned": pin}))
+        save_healthy(deployment, image, records.model_copy(update={"pinned": pin}))
+    else:
+        deployment.record_file.save(records.model_copy(update={"pinned": pin}))
 
 
 def _proved(deployment: Deployment, seen: Observation) -> bool:

@@ -6,6 +6,7 @@ so on, in the `bin` of the runtime's own folder.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -14,11 +15,14 @@ from collections.abc import Container, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from contracts.secret import Secret
 from contracts.text import say
-from runtime.adapters.state.files import read_plain
-from runtime.deployment.engine import Engine
-from runtime.deployment.environment import DeploySettings, read_settings
-from runtime.deployment.names import UID, HostOs, Names, environment_file, name_problem
+from contracts.web_proxy import LOGINS_FILE
+from runtime.adapters.state.files import read_plain, write_atomically
+from runtime.adapters.untrusted_files import write_for_owner
+from runtime.deployment.engine import Engine, Image
+from runtime.deployment.environment import DeploySettings, read_settings, restored, set_aside
+from runtime.deployment.names import LABEL_ENVIRONMENT, UID, HostOs, Names, environment_file, name_problem
 from runtime.deployment.results import DeployError
 from runtime.deployment.specification import Sources
 
@@ -50,6 +54,31 @@ def read_environment_file(etc: Path, runtime: str, system: HostOs) -> DeploySett
         )
         raise DeployError("bad_environment", text, say("run the installer again, it keeps existing files")) from error
     return read_settings(raw, runtime, system)
+
+
+def reads_any_key(image: Image) -> bool:
+    """Whether the deploy in this image reads an environment file with keys that it does not know."""
+    return LABEL_ENVIRONMENT in image.labels
+
+
+def fit_environment_file(etc: Path, image: Image) -> tuple[str, ...]:
+    """Keys that are comments now, because the deploy in ``image`` would refuse them; none, and none left, for an image that reads
+    any key. Raises OSError, and then the file is as before."""
+    raw = read_plain(etc / ENV_FILE)
+    fitting, keys = (restored(raw), ()) if reads_any_key(image) else set_aside(raw)
+    if fitting != raw:
+        write_atomically(etc / ENV_FILE, fitting, mode=0o600)
+    return keys
+
+
+def write_proxy_logins(etc: Path, logins: Mapping[str, Secret]) -> None:
+    """The file from which the runtime knows the logins of HTTP proxies; none without logins. Raises OSError."""
+    folder = etc / "config"
+    if logins:
+        content = json.dumps({place: login.reveal() for place, login in sorted(logins.items())})
+        write_for_owner(folder, LOGINS_FILE, content.encode(), mode=0o400)
+    else:
+        (folder / LOGINS_FILE).unlink(missing_ok=True)
 
 
 def prepare_folders(etc: Path, data: Path, sources: Sources, system: HostOs) -> None:

@@ -27,6 +27,7 @@ from runtime.deployment.host_files import (
     credentials_source,
     prepare_folders,
     windows_sources,
+    write_proxy_logins,
 )
 from runtime.deployment.names import HostOs, Names, environment_file
 from runtime.deployment.neighbours import MARKER, Neighbours, Problem, folder_problems, look, problems
@@ -165,6 +166,11 @@ def _checked(deployment: Deployment, order: Order) -> Neighbours:
                 say("docker pull {reference}", reference=reference),
             )
         )
+    advice = say(
+        "Start the installer with HTTPS_PROXY=http://user:password@host:port in root's environment; the environment file keeps "
+        "it."
+    )
+    found += (Problem(text, advice) for text in deployment.web_proxies.unusable)
     if found:
         raise ChecksFailed(found)
     return here
@@ -182,6 +188,7 @@ def _carry_out(deployment: Deployment, order: Order, changes: _Changes) -> tuple
     _write_given_files(deployment, order, changes)
     deployment = replace(deployment, sources=_sources(deployment))
     # Written now, so that a full disk is noticed before anything runs; put in force by a rename, which needs no space.
+    write_proxy_logins(folders.etc, deployment.web_proxies.logins())
     write_atomically(folders.etc / _NEXT, order.environment.text.encode("utf-8", "surrogateescape"))
     notify(
         "enrolling",

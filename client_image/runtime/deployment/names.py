@@ -23,6 +23,8 @@ SOCKET = "/var/run/docker.sock"
 LABEL_RUNTIME = "flageemonitor.runtime"
 LABEL_ROLE = "flageemonitor.role"
 LABEL_SPEC = "flageemonitor.spec"
+# On images whose deploy notes keys of the environment file that it does not know. Without it deploy refuses such a file.
+LABEL_ENVIRONMENT = "flageemonitor.environment"
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,13 @@ def build(deployment: Deployment, watchtower: Watchtower) -> dict[str, Any]:
         "refused": list(records.refused_digests),
         "pinned": pin.model_dump(mode="json") if pin else None,
         "watchtower": {"state": watchtower.state, "image": watchtower.image},
+        "updates": {
+            "auto": deployment.settings.auto_update,
+            "window": str(deployment.settings.update_window or ""),
+            "zone": deployment.settings.zone,
+            "fixed": bool(deployment.settings.image.digest),
+        },
+        "http_proxy": deployment.web_proxies.report(),
         "last": last.model_dump(mode="json") if last else None,
     }
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from contracts.secret import Secret
 from contracts.text import joined, say
-from runtime.deployment.environment import DEFAULT_INTERVAL, PREFIX, WATCHTOWER_IMAGE, parse
+from runtime.deployment.environment import DEFAULT_INTERVAL, PREFIX, WATCHTOWER_IMAGE, parse, restored
 from runtime.deployment.names import CONFIG
 from runtime.deployment.results import DeployError
 
@@ -36,6 +36,8 @@ class InstallOptions:
     watchtower_image: str = ""
     watchtower_interval: str = ""
     docker_network: str = ""
+    update_window: str = ""
+    auto_update: bool = True
     legacy: Legacy = ""
     foreign_watchtower: bool = False
     timer: Timer = "none"
@@ -103,10 +105,18 @@ class EnvironmentText:
 
 
 def environment_text(
-    before: bytes | None, runtime: str, request: InstallRequest, options: InstallOptions, agent_id: str
+    before: bytes | None,
+    runtime: str,
+    request: InstallRequest,
+    options: InstallOptions,
+    agent_id: str,
+    web_proxies: Mapping[str, str],
 ) -> EnvironmentText:
-    """The option, else what the file has, else what the control plane says, else the default. Other lines stay."""
-    old = before.decode("utf-8-sig", "surrogateescape") if before is not None else _head(runtime)
+    """The option, else what the file has, else what the control plane says, else the default. Other lines stay.
+
+    ``web_proxies``: keys that the file does not have.
+    """
+    old = restored(before).decode("utf-8-sig", "surrogateescape") if before is not None else _head(runtime)
     lines = old.split("\n")[: -1 if old.endswith("\n") else None]
     there = parse(before).values if before is not None else {}
     kept: list[str] = []
@@ -137,6 +147,12 @@ def environment_text(
     offer("WATCHTOWER_IMAGE", options.watchtower_image, request.get("WATCHTOWER_IMAGE"), WATCHTOWER_IMAGE)
     offer("WATCHTOWER_INTERVAL", options.watchtower_interval, request.get("WATCHTOWER_INTERVAL"), str(DEFAULT_INTERVAL))
     offer("DOCKER_NETWORK", options.docker_network, "bridge", tell=False)
+    if options.update_window:
+        put(f"{PREFIX}UPDATE_WINDOW", options.update_window)
+    if not options.auto_update:
+        put(f"{PREFIX}AUTO_UPDATE", "no")
+    for key, value in web_proxies.items():
+        put(key, value)
     if request.ca:
         put(f"{PREFIX}CA_PATH", f"{CONFIG}/{CA_FILE}")
     for key, value in (

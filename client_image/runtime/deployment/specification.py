@@ -21,6 +21,7 @@ from contracts.visible import quoted
 from runtime.deployment.engine import Container, EngineFacts, Image
 from runtime.deployment.environment import LEGACY_PREFIX, PLAIN_KEYS, PREFIX, DeploySettings
 from runtime.deployment.names import CONFIG, DATA, LABEL_ROLE, LABEL_RUNTIME, LABEL_SPEC, SOCKET, UID
+from runtime.deployment.web_proxies import VARIABLES, decide
 
 WATCHTOWER_STOP_S = 240  # lets it finish an update that it has begun: the stop of our container and what follows
 WATCHTOWER_API = (1, 43)
@@ -30,9 +31,10 @@ LABEL_WATCHTOWER = "com.centurylinklabs.watchtower"
 _MIB = 1024 * 1024
 _SCRIPTS = "/flageemonitor/scripts"
 
-_SECRET_KEYS = ("FLAGEEMONITOR_TOKEN", "ARIUSMONITOR_TOKEN")
+# Somebody may have created a container by hand with a login in the address of an HTTP proxy.
+_SECRET_KEYS = ("FLAGEEMONITOR_TOKEN", "ARIUSMONITOR_TOKEN", *VARIABLES[:2])
 _OUR_PREFIXES = (PREFIX, LEGACY_PREFIX, "WATCHTOWER_")
-_OUR_KEYS = (*PLAIN_KEYS, "DOCKER_API_VERSION", "DOCKER_CONFIG")
+_OUR_KEYS = (*PLAIN_KEYS, *VARIABLES, "DOCKER_API_VERSION", "DOCKER_CONFIG")
 _OUR_LABELS = ("flageemonitor.", LABEL_WATCHTOWER)
 
 
@@ -68,25 +70,26 @@ def runtime_spec(settings: DeploySettings, facts: EngineFacts, sources: Sources,
     runtime = settings.names.runtime
     labels = {
         f"{LABEL_WATCHTOWER}.scope": runtime,
-        f"{LABEL_WATCHTOWER}.enable": "true",
+        # A Watchtower of somebody else's must not update a runtime that has none of its own.
+        f"{LABEL_WATCHTOWER}.enable": "true" if settings.auto_update else "false",
         f"{LABEL_WATCHTOWER}.lifecycle.pre-check": f"{_SCRIPTS}/watchtower-pre-check.sh",
         f"{LABEL_WATCHTOWER}.lifecycle.pre-update": f"{_SCRIPTS}/watchtower-pre-update.sh",
     }
-    mounts = [_mount(sources.config, CONFIG), _mount(sources.data, DATA)]
+    mounts = _mounted(facts, _mount(sources.config, CONFIG), _mount(sources.data, DATA))
     return _proxy(settings, facts, runtime, "runtime", image, mounts, labels)
 
 
 def candidate_spec(settings: DeploySettings, facts: EngineFacts, sources: Sources, image: str) -> Specification:
     """The runtime without effect: no schedule, a copy of the state, no labels that Watchtower acts on."""
     name = settings.names.candidate
-    mounts = [_mount(sources.config, CONFIG, read_only=True), _mount(name, DATA)]
+    mounts = _mounted(facts, _mount(sources.config, CONFIG, read_only=True), _mount(name, DATA))
     return _proxy(settings, facts, name, "candidate", image, mounts, {})
 
 
 def enrolment_spec(settings: DeploySettings, facts: EngineFacts, sources: Sources, image: str) -> Specification:
     """`runtime.enrol` as the runtime will run: same user, network, mounts and environment. It has the candidate's name, so that
     one that was left behind is discarded as a candidate is."""
-    mounts = [_mount(sources.config, CONFIG), _mount(sources.data, DATA)]
+    mounts = _mounted(facts, _mount(sources.config, CONFIG), _mount(sources.data, DATA))
     spec = _proxy(settings, facts, settings.names.candidate, "enrolment", image, mounts, {})
     program = {"Entrypoint": ["python", "-m", "runtime.enrol"], "Cmd": [], "Healthcheck": {"Test": ["NONE"]}}
     return replace(spec, body={**spec.body, **program})
@@ -105,6 +108,8 @@ def watchtower_spec(settings: DeploySettings, facts: EngineFacts, sources: Sourc
         "WATCHTOWER_TIMEOUT": "180s",
         "WATCHTOWER_NO_STARTUP_MESSAGE": "true",
         "DOCKER_API_VERSION": nearest_api(WATCHTOWER_API, facts),
+        # To ask for a digest; the engine pulls by its own settings.
+        **decide(settings.web_proxies, facts).environment(),
     }
     if zone := settings.environment.get("TZ"):
         environment["TZ"] = zone
@@ -118,7 +123,7 @@ def watchtower_spec(settings: DeploySettings, facts: EngineFacts, sources: Sourc
         f"{LABEL_WATCHTOWER}.enable": "false",
     }
     host = {
-        **_confined(facts, memory=256 * _MIB, pids=256),
+        **_confined(facts, memory=256 * _MIB, pids=256, label=not facts.selinux),
         "CapAdd": ["DAC_OVERRIDE"],  # the socket of a rootless engine is not root's
         "Mounts": mounts,
         "NetworkMode": settings.docker_network,
@@ -151,17 +156,18 @@ def _proxy(
     name: str,
     role: str,
     image: str,
-    mounts: list[dict[str, Any]],
+    mounts: Mapping[str, Any],
     labels: Mapping[str, str],
 ) -> Specification:
     is_runtime = role == "runtime"
-    environment = {**settings.environment, "RUN_MODE": "daemon" if is_runtime else "candidate"}
+    proxies = decide(settings.web_proxies, facts).environment()
+    environment = {**settings.environment, **proxies, "RUN_MODE": "daemon" if is_runtime else "candidate"}
     if settings.token:
         environment["FLAGEEMONITOR_TOKEN"] = settings.token.reveal()
     host = {
         **_confined(facts, memory=1024 * _MIB, pids=512),
         "CapAdd": [],
-        "Mounts": mounts,
+        **mounts,
         "NetworkMode": settings.docker_network,
         "RestartPolicy": {"Name": "unless-stopped" if is_runtime else "no"},
         "Tmpfs": {"/tmp": "rw,noexec,nosuid,nodev,mode=1777,size=128m"},  # noqa: S108
@@ -170,12 +176,16 @@ def _proxy(
     return _with_hash(name, role, settings.names.runtime, image, environment, labels, host, CONTAINER_STOP_S, user)
 
 
-def _confined(facts: EngineFacts, *, memory: int, pids: int) -> dict[str, Any]:
-    """Without limits that the kernel cannot enforce: the engine would drop them, and every repair would see drift."""
+def _confined(facts: EngineFacts, *, memory: int, pids: int, label: bool = True) -> dict[str, Any]:
+    """Without limits that the kernel cannot enforce: the engine would drop them, and every repair would see drift.
+
+    ``label``: whether SELinux confines it too. Its policy keeps containers from the engine's socket, and a socket that all of the
+    host uses must not be relabelled.
+    """
     return {
         "ReadonlyRootfs": True,
         "CapDrop": ["ALL"],
-        "SecurityOpt": ["no-new-privileges"],
+        "SecurityOpt": ["no-new-privileges", *([] if label else ["label=disable"])],
         "LogConfig": {"Type": "json-file", "Config": {"max-file": "5", "max-size": "10m"}},
         **({"Memory": memory} if facts.memory_limit else {}),
         **({"PidsLimit": pids} if facts.pids_limit else {}),
@@ -210,6 +220,16 @@ def _mount(source: str, target: str, *, read_only: bool = False) -> dict[str, An
     """A mount of a folder fails when the folder does not exist; with `Binds` the engine would create one that belongs to root."""
     folder = source.startswith("/") or re.match(r"[A-Za-z]:[\\/]", source)
     return {"Type": "bind" if folder else "volume", "Source": source, "Target": target, "ReadOnly": read_only}
+
+
+def _mounted(facts: EngineFacts, *mounts: dict[str, Any]) -> dict[str, Any]:
+    """Under SELinux a folder is relabelled so that containers may use it, shared (`z`), because runtime and candidate both do.
+    Only a bind of the older form can say that; deploy makes the folders beforehand. The engine labels volumes by itself."""
+    if not facts.selinux:
+        return {"Mounts": list(mounts)}
+    folders = [one for one in mounts if one["Type"] == "bind"]
+    binds = [f"{one['Source']}:{one['Target']}:{'ro,z' if one['ReadOnly'] else 'z'}" for one in folders]
+    return {"Mounts": [one for one in mounts if one not in folders], **({"Binds": binds} if binds else {})}
 
 
 def drift(spec: Specification, container: Container, image: Image | None, *, image_id: str = "") -> tuple[str, ...]:
@@ -330,6 +350,10 @@ def _restart(value: object) -> str:
     return str(_mapping(value).get("Name") or "no")
 
 
+def _binds(value: object) -> list[str]:
+    return sorted(map(str, value)) if isinstance(value, list | tuple) else []
+
+
 def _present(value: object) -> object:
     return value or None
 
@@ -348,7 +372,7 @@ _COMPARED: Mapping[str, Callable[[Any], object]] = {
     "CapAdd": _words,
     "SecurityOpt": _security,
     "Mounts": _mounts,
-    "Binds": _present,
+    "Binds": _binds,
     "VolumesFrom": _present,
     "Devices": _present,
     "DeviceRequests": _present,

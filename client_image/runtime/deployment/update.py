@@ -15,7 +15,7 @@ from runtime.deployment import watchtower
 from runtime.deployment.candidate import try_candidate
 from runtime.deployment.deployment import Deployment
 from runtime.deployment.engine import Container, Image
-from runtime.deployment.health import HealthResult, wait_healthy, wait_stable
+from runtime.deployment.health import HealthResult, save_healthy, wait_healthy, wait_stable
 from runtime.deployment.interruptions import drain_runs
 from runtime.deployment.records import PendingUpdate, Pin
 from runtime.deployment.results import DeployError, Result
@@ -220,10 +220,11 @@ def _swap(deployment: Deployment, target: TargetImage, *, verb: str, reason: str
     except DeployError as error:
         health = HealthResult(False, error.message, final=True)
     if health.healthy:
-        complete_update(deployment, pending)
+        notes = complete_update(deployment, pending)
         if old is None and reason == "updated":
             reason = "installed"
-        return Result(reason, say("{runtime} runs {image}", runtime=deployment.names.runtime, image=target.label))
+        text = say("{runtime} runs {image}", runtime=deployment.names.runtime, image=target.label)
+        return Result(reason, text, notes=notes)
     refuse_image(deployment, target.image)
     if old is None:
         return _without_previous(deployment, target, health)
@@ -282,8 +283,8 @@ def _without_previous(deployment: Deployment, target: TargetImage, health: Healt
     )
 
 
-def complete_update(deployment: Deployment, pending: PendingUpdate) -> None:
-    """The new container is healthy: recorded first, then the previous one is removed."""
+def complete_update(deployment: Deployment, pending: PendingUpdate) -> tuple[str, ...]:
+    """The new container is healthy: recorded first, then the previous one is removed. Sentences for an operator."""
     records, runtime = deployment.records, deployment.runtime()
     image = deployment.engine.image(runtime.image_id) if runtime else None
     if image is not None:
@@ -291,9 +292,13 @@ def complete_update(deployment: Deployment, pending: PendingUpdate) -> None:
         records = records.with_healthy(image, repository, deployment.now(), proved=False).without_refused(image)
     followed = records.followed if pending.pin else pending.reference
     changes = {"pending_update": None, "pinned": pending.pin, "followed": followed}
-    deployment.record_file.save(records.model_copy(update=changes))
+    records = records.model_copy(update=changes)
+    if image is None:
+        deployment.record_file.save(records)
+    notes = save_healthy(deployment, image, records) if image is not None else ()
     deployment.notify("remembered", say("it is recorded as healthy"))
     remove_previous(deployment)
+    return notes
 
 
 def remove_previous(deployment: Deployment) -> None:

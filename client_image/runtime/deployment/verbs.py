@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from contracts.text import say
 from runtime.deployment import report, watchtower
 from runtime.deployment.deployment import Deployment
 from runtime.deployment.health import observe, record_healthy
-from runtime.deployment.host_files import write_wrappers
+from runtime.deployment.host_files import write_proxy_logins, write_wrappers
 from runtime.deployment.recovery import recover
 from runtime.deployment.repair import repair
 from runtime.deployment.repair_rules import Condition
@@ -27,6 +28,7 @@ def run(deployment: Deployment, verb: str) -> tuple[Result, dict[str, Any]]:
     if verb == "status":
         return _status(deployment)
     try:
+        write_proxy_logins(deployment.folders.etc, deployment.web_proxies.logins())
         result = _WORK[verb](deployment)
     except DeployError as error:
         result = as_result(error)
@@ -93,7 +95,7 @@ def conclude(deployment: Deployment, verb: str, result: Result) -> tuple[Result,
     """What every verb ends with: Watchtower, commands, report."""
     notes = [*result.notes, *filter(None, (deployment.record_file.notice,))]
     if verb != "repair":  # the timer would repeat it every five minutes
-        notes += deployment.settings.notes
+        notes += (*deployment.settings.notes, *deployment.web_proxies.notes)
     deployment.defer_signals()
     if result.exit_code and not _installed(deployment):
         return replace(result, notes=tuple(notes)), {}  # nothing is installed, and nothing is left behind
@@ -155,13 +157,42 @@ def _remove_unused_images(deployment: Deployment) -> None:
         deployment.record_file.change(retired=left)
 
 
+def _conditions(deployment: Deployment) -> list[str]:
+    """Under what conditions this host is updated and reaches the Internet, where they are not the usual ones."""
+    settings, proxies = deployment.settings, deployment.web_proxies
+    update = deployment.names.wrapper("update-image")
+    notes: list[str] = []
+    if settings.image.digest:
+        notes.append(say("FLAGEEMONITOR_IMAGE names a digest: no update is taken until it names another image"))
+    elif not settings.auto_update:
+        notes.append(say("automatic updates are off; {command} updates", command=update))
+    elif settings.update_window:
+        zone = ZoneInfo(settings.zone)
+        now = deployment.now().astimezone(zone)
+        window, time = settings.update_window, f"{now:%H:%M}"
+        notes.append(
+            say("Watchtower may update from {window} ({zone}), and now at {time}", window=window, zone=zone, time=time)
+            if window.is_open(now, zone)
+            else say(
+                "Watchtower may update from {window} ({zone}), not now at {time}", window=window, zone=zone, time=time
+            )
+        )
+    for proxy in proxies.proxies:
+        notes.append(
+            say("HTTP proxy {address} with a login ({source})", address=proxy.address, source=proxies.source)
+            if proxy.login
+            else say("HTTP proxy {address} ({source})", address=proxy.address, source=proxies.source)
+        )
+    return [*notes, *proxies.notes]
+
+
 def _status(deployment: Deployment) -> tuple[Result, dict[str, Any]]:
     seen = observe(deployment)
     tower = watchtower.state(deployment)
     content = report.build(deployment, tower)
     content |= {"condition": seen.condition.value, "drift": list(seen.drift)}
     records = deployment.records
-    notes = [*filter(None, (deployment.record_file.notice,)), *deployment.settings.notes]
+    notes = [*filter(None, (deployment.record_file.notice,)), *deployment.settings.notes, *_conditions(deployment)]
     notes += (say("drift: {difference}", difference=one) for one in seen.drift)
     if records.pinned:
         notes.append(say("pinned to {reference}: {why}", reference=records.pinned.reference, why=records.pinned.why))

@@ -1,4 +1,7 @@
-"""Watchtower beside the runtime: exists, is as specified, runs. Called by the verbs at their end; update pauses it meanwhile."""
+"""Watchtower beside the runtime: exists, is as specified, runs; or is not there, where automatic updates are off.
+
+Called by the verbs at their end; update pauses it meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from runtime.deployment.deployment import Deployment
 from runtime.deployment.results import DeployError
 from runtime.deployment.specification import WATCHTOWER_STOP_S, drift, watchtower_spec
 
+OFF = "off"
 SETTLE_S = 2.0
 _PAUSE_S = 0.5
 _YOUNG = dt.timedelta(minutes=1)
@@ -26,6 +30,8 @@ class Watchtower:
 
 def ensure(deployment: Deployment) -> Watchtower:
     """Raises DeployError (watchtower_unavailable); the runtime is not affected."""
+    if not deployment.settings.auto_update:
+        return Watchtower(OFF, str(deployment.settings.watchtower_image), _remove(deployment))
     try:
         changed = _ensure_running(deployment)
         if changed:
@@ -43,7 +49,8 @@ def state(deployment: Deployment) -> Watchtower:
         found = deployment.own_container(deployment.names.watchtower)
     except DeployError:
         return Watchtower("unknown", image)
-    return Watchtower(found.status if found else "missing", image)
+    missing = "missing" if deployment.settings.auto_update else OFF
+    return Watchtower(found.status if found else missing, image)
 
 
 def pause(deployment: Deployment) -> None:
@@ -52,6 +59,17 @@ def pause(deployment: Deployment) -> None:
     if container is not None and container.status in ("running", "restarting"):
         deployment.notify("watchtower_paused", say("Watchtower waits meanwhile"))
         deployment.engine.stop(container.id, WATCHTOWER_STOP_S)
+
+
+def _remove(deployment: Deployment) -> str:
+    """What was done, a sentence. It first finishes an update that it has begun. Raises DeployError."""
+    found = deployment.own_container(deployment.names.watchtower)
+    if found is None:
+        return ""
+    deployment.engine.stop(found.id, WATCHTOWER_STOP_S)
+    deployment.engine.remove(found.id)
+    deployment.notify("watchtower_removed", say("Watchtower is removed"))
+    return say("Watchtower was removed, because automatic updates are off")
 
 
 def _ensure_running(deployment: Deployment) -> str:

@@ -13,10 +13,11 @@ from contracts.text import say
 from runtime.deployment import installation, removal
 from runtime.deployment.deployment import Deployment
 from runtime.deployment.engine import Probe
-from runtime.deployment.environment import read_settings
+from runtime.deployment.environment import parse, read_settings
 from runtime.deployment.names import Names
 from runtime.deployment.request import InstallOptions, environment_text, read_request
 from runtime.deployment.results import DeployError, Result, as_result
+from runtime.deployment.web_proxies import found_by_installer
 from tests.unit.deployment.support import RUNTIME, TAG, Host, StoredContainer, make_host
 
 TOKEN = "fm1.0123456789ab.one-time_0123456789"
@@ -52,6 +53,7 @@ class Site:
     enrolment: dict[str, Any] | None = field(default_factory=lambda: {"stage": "done", "enrolled": True})
     orders: list[dict[str, Any]] = field(default_factory=list)
     bodies: list[Mapping[str, Any]] = field(default_factory=list)
+    environ: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def etc(self) -> Path:
@@ -82,7 +84,8 @@ class Site:
         """As runtime.deploy does it, without the lock."""
         asked, chosen = read_request(raw or request()), InstallOptions(**options)
         before, agent = installation.present(self.etc)
-        environment = environment_text(before, RUNTIME, asked, chosen, agent)
+        web_proxies = found_by_installer(self.environ, parse(before or b"").values)
+        environment = environment_text(before, RUNTIME, asked, chosen, agent, web_proxies)
         order = installation.Order(asked, chosen, agent, before, environment)
         return installation.install(self.deployment(environment.text), order)
 

@@ -97,14 +97,17 @@ class MemoryEngine:
     program: Callable[[Mapping[str, Any], bytes], Probe] = lambda _body, _stdin: Probe(0, "")
     _numbers: Iterable[int] = field(default_factory=lambda: itertools.count(1))
 
-    def publish(self, kind: str, version: str, tag: str = TAG) -> Image:
-        """Put a new image into the registry under the tag."""
+    def publish(self, kind: str, version: str, tag: str = TAG, *, first_release: bool = False) -> Image:
+        """Put a new image into the registry under the tag. ``first_release``: its deploy refuses keys that it does not know."""
         mark = f"{len(self.registry) + 1:064x}"
         reference = parse_reference(tag)
         image = Image(
             id=f"sha256:{mark[::-1]}",
             digests=(f"{reference.repository}@sha256:{mark}",),
-            labels={"org.opencontainers.image.version": version},
+            labels={
+                "org.opencontainers.image.version": version,
+                **({} if first_release else {"flageemonitor.environment": "2"}),
+            },
             config={"Env": ["PATH=/bin"], "Entrypoint": ["/entry"], "User": "10001", "Labels": {"org.x": "y"}},
         )
         self.kinds[image.id] = kind
@@ -343,10 +346,30 @@ class Host:
     steps: list[tuple[str, str]] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
     options: Options = field(default_factory=lambda: Options(wait=5, health_timeout=30))
+    facts: EngineFacts = FACTS
+    _written: str = ""
 
     def settings(self) -> DeploySettings:
+        """Of the environment file, once a verb was run; before that, of `env`."""
+        return read_settings(self.environment_file.read_bytes() if self._written else self._text().encode(), RUNTIME)
+
+    def _text(self) -> str:
         values = {"FLAGEEMONITOR_IMAGE": TAG, "FLAGEEMONITOR_REDE": "acme", **self.env}
-        return read_settings("".join(f"{key}={value}\n" for key, value in values.items()).encode(), RUNTIME)
+        return "".join(f"{key}={value}\n" for key, value in values.items())
+
+    def _write(self) -> None:
+        """An operator writes the environment file when a test has changed `env`; deploy may change it too."""
+        (self.folder / "etc/config").mkdir(exist_ok=True)  # runtime.deploy prepares it
+        text = self._text()
+        if text != self._written and (
+            self._written or not self.environment_file.exists()
+        ):  # else an installation wrote it
+            self.environment_file.write_text(text)
+        self._written = text
+
+    @property
+    def environment_file(self) -> Path:
+        return self.folder / "etc/flageemonitor.env"
 
     def deployment(self) -> Deployment:
         """As a new process makes it: the records are read from the disk."""
@@ -354,7 +377,7 @@ class Host:
         return Deployment(
             settings=self.settings(),
             engine=self.engine,
-            facts=FACTS,
+            facts=self.facts,
             record_file=RecordFile(root / "etc"),
             folders=Folders(root / "etc", root / "data", root / "bin", root / "image"),
             sources=SOURCES,
@@ -365,6 +388,7 @@ class Host:
         )
 
     def run(self, verb: str) -> Result:
+        self._write()
         return verbs.run(self.deployment(), verb)[0]
 
     def update(self) -> Result:

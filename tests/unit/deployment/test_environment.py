@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.image_reference import familiar, parse_reference
-from runtime.deployment.environment import IGNORED_KEYS, KNOWN_KEYS, LEGACY_KEYS, parse, read_settings
+from runtime.deployment.environment import (
+    IGNORED_KEYS,
+    KNOWN_KEYS,
+    LEGACY_KEYS,
+    parse,
+    read_settings,
+    restored,
+    set_aside,
+)
 from runtime.deployment.results import DeployError
 
 GOOD = "FLAGEEMONITOR_IMAGE=registry.example/proxy:stable\n"
@@ -40,7 +48,6 @@ def test_a_value_is_the_trimmed_rest_of_its_line(raw: bytes, values: dict[str, s
     ("raw", "problem"),
     [
         (b"TZ=UTC\n\nTZ=UTC\n", "line 3: TZ is given twice, first in line 1"),
-        (b"FLAGEEMONITOR_IMGE=x\n", "line 1: FLAGEEMONITOR_IMGE is not a known key; did you mean FLAGEEMONITOR_IMAGE?"),
         (b"PATH=/bin\n", "line 1: PATH is not a known key"),
         (b"just words\n", "line 1: no KEY=value"),
         (b"export TZ=UTC\n", "line 1: write TZ=value, with nothing before the key and no space around ="),
@@ -52,6 +59,83 @@ def test_a_value_is_the_trimmed_rest_of_its_line(raw: bytes, values: dict[str, s
 )
 def test_a_problem_is_reported_with_its_line(raw: bytes, problem: str) -> None:
     assert parse(raw).problems == (problem,)
+
+
+@pytest.mark.parametrize(
+    ("raw", "note"),
+    [
+        (b"FLAGEEMONITOR_IMGE=x\n", "line 1: FLAGEEMONITOR_IMGE is not a known key; did you mean FLAGEEMONITOR_IMAGE?"),
+        (
+            b"TZ=UTC\nFLAGEEMONITOR_THAT_NOBODY_HAS_THOUGHT_OF=x\n",
+            "line 2: FLAGEEMONITOR_THAT_NOBODY_HAS_THOUGHT_OF is not a known key",
+        ),
+    ],
+)
+def test_a_key_that_a_later_release_may_know_is_noted_and_has_no_effect(raw: bytes, note: str) -> None:
+    assert (parse(raw).problems, parse(raw).unknown) == ((), (note,))
+    assert note.partition(": ")[2] in read_settings(GOOD.encode() + raw, "proxy").notes[0]
+
+
+def test_a_misspelt_key_is_named_where_the_right_one_is_missing() -> None:
+    with pytest.raises(DeployError, match="FLAGEEMONITOR_IMAGE is missing; line 1: FLAGEEMONITOR_IMGE is not a known"):
+        read_settings(b"FLAGEEMONITOR_IMGE=registry.example/proxy\n", "proxy")
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_keys_that_an_older_image_refuses_are_set_aside_and_come_back(end: bytes, mark: bytes) -> None:
+    first = b"TZ=UTC", GOOD.strip().encode(), b"FLAGEEMONITOR_REDE=acme"
+    later = (
+        b"FLAGEEMONITOR_UPDATE_WINDOW=02:00-05:00",
+        b"FLAGEEMONITOR_HTTPS_PROXY=http://user:pw@proxy:3128",
+        b"FLAGEEMONITOR_OF_2031=x",
+    )
+    raw = mark + end.join((later[0], *first, *later[1:], b"# a remark")) + end
+    fitting, keys = set_aside(raw)
+    assert keys == tuple(line.partition(b"=")[0].decode() for line in later)
+    active = [line for line in fitting.split(end) if line and not line.startswith(b"#")]
+    assert active == list(first)
+    assert read_settings(fitting, "proxy") == read_settings(raw, "proxy")  # this release knows them either way
+    assert restored(fitting) == raw.removeprefix(mark)
+    assert set_aside(fitting) == (fitting, ())
+
+
+@pytest.mark.parametrize("raw", [b"", GOOD.encode(), f"# note\n{GOOD}TZ=UTC\n".encode()])
+def test_a_file_of_the_first_release_stays_as_it_is(raw: bytes) -> None:
+    assert (set_aside(raw), restored(raw)) == ((raw, ()), raw)
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "login"),
+    [
+        ("http://proxy.example:3128", "http://proxy.example:3128", None),
+        ("http://proxy.example:3128/", "http://proxy.example:3128", None),
+        ("proxy.example:3128", "http://proxy.example:3128", None),
+        ("https://10.0.0.9:8443", "https://10.0.0.9:8443", None),
+        ("http://[fd00::1]:3128", "http://[fd00::1]:3128", None),
+        ("http://user:pw@proxy.example:3128", "http://proxy.example:3128", "user:pw"),
+        ("http://user:p%40ss@proxy", "http://proxy:80", "user:p%40ss"),
+        ("http://user:p@ss@proxy:3128", "http://proxy:3128", "user:p@ss"),
+    ],
+)
+def test_an_http_proxy_is_read_and_its_login_is_apart(text: str, address: str, login: str | None) -> None:
+    found = read_settings(f"{GOOD}FLAGEEMONITOR_HTTPS_PROXY={text}\n".encode(), "proxy").web_proxies
+    assert found.https is not None
+    assert (found.given, found.https.address, found.http) == (True, address, None)
+    assert (found.https.login.reveal() if found.https.login else None) == login
+    assert login is None or login not in repr(found)
+
+
+def test_without_a_key_the_file_says_nothing_of_http_proxies_and_none_says_that_there_is_none() -> None:
+    assert read_settings(GOOD.encode(), "proxy").web_proxies.given is False
+    none = read_settings(f"{GOOD}FLAGEEMONITOR_HTTPS_PROXY=none\n".encode(), "proxy").web_proxies
+    assert (none.given, none.https) == (True, None)
+
+
+def test_without_automatic_updates_nobody_misses_a_watchtower() -> None:
+    settings = read_settings(f"{GOOD}FLAGEEMONITOR_AUTO_UPDATE=no\n".encode(), "proxy")
+    assert settings.auto_update is False
+    assert "FLAGEEMONITOR_WATCHTOWER_INTERVAL" not in settings.environment
 
 
 @given(st.binary(max_size=300))
@@ -121,6 +205,11 @@ def test_the_token_is_never_printed() -> None:
         "DOCKER_HOST=unix:///run/user/1000/docker.sock",
         "TZ=America/Sao_Paulo",
         "RUN_MODE=daemon",
+        "FLAGEEMONITOR_NO_PROXY=localhost, .example.com,10.0.0.0/8,fd00::/8,*.corp,host:8080",
+        "FLAGEEMONITOR_PROXY_PRIVATE=yes",
+        "FLAGEEMONITOR_AUTO_UPDATE=yes",
+        "FLAGEEMONITOR_UPDATE_WINDOW=02:00-05:00",
+        "FLAGEEMONITOR_UPDATE_WINDOW=23:30-00:30",
     ],
 )
 def test_a_valid_line_is_accepted(line: str) -> None:
@@ -165,6 +254,19 @@ def test_a_valid_line_is_accepted(line: str) -> None:
         f"FLAGEEMONITOR_TOKEN=Bearer {TOKEN}",
         f"FLAGEEMONITOR_TOKEN={TOKEN};$(reboot)",
         f"ARIUSMONITOR_TOKEN='{TOKEN}'",
+        "FLAGEEMONITOR_HTTPS_PROXY=socks5://proxy:1080",
+        f"FLAGEEMONITOR_HTTPS_PROXY=http://user:{TOKEN}@proxy:0",
+        f"FLAGEEMONITOR_HTTP_PROXY=http://user:{TOKEN}@",
+        "FLAGEEMONITOR_HTTPS_PROXY=http://proxy:3128/path",
+        "FLAGEEMONITOR_HTTPS_PROXY=http://proxy:99999",
+        "FLAGEEMONITOR_HTTPS_PROXY=http://pro xy:3128",
+        "FLAGEEMONITOR_NO_PROXY=localhost;10.0.0.1",
+        "FLAGEEMONITOR_PROXY_PRIVATE=1",
+        "FLAGEEMONITOR_AUTO_UPDATE=off",
+        "FLAGEEMONITOR_UPDATE_WINDOW=2:00-5:00",
+        "FLAGEEMONITOR_UPDATE_WINDOW=02:00-02:00",
+        "FLAGEEMONITOR_UPDATE_WINDOW=02:00-24:00",
+        "FLAGEEMONITOR_UPDATE_WINDOW=02:00-02:04",
     ],
 )
 def test_an_invalid_line_is_refused_with_its_number(line: str) -> None:

@@ -1,17 +1,19 @@
 """`deploy install`: what a first installation leaves, what a second one keeps, and what every failure takes back."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contracts.text import say
-from runtime.deployment.environment import parse
+from runtime.deployment.environment import parse, set_aside
 from runtime.deployment.interruptions import Stopped
 from runtime.deployment.request import read_request
 from runtime.deployment.results import DeployError
 from tests.unit.deployment.install_parts import AUTHORITY, CREDENTIALS, TOKEN, Site, make_site, request
-from tests.unit.deployment.support import RUNTIME, Killed
+from tests.unit.deployment.support import RUNTIME, TAG, Killed
 
 
 @pytest.fixture
@@ -394,3 +396,55 @@ def contents(site: Site) -> dict[str, str]:
     own = ("etc/deploy.json", "data/deployment.json", "etc/healthy_image")
     names = (name for name in site.files() if name not in own and (site.host.folder / name).is_file())
     return {name: (site.host.folder / name).read_text() for name in names}
+
+
+def test_an_http_proxy_of_the_caller_reaches_enrolment_runtime_and_watchtower_and_is_kept(site: Site) -> None:
+    site.environ = {"https_proxy": "http://user:hunter2@proxy.corp:3128", "no_proxy": ".corp"}
+    result, _ = site.install()
+    assert result.exit_code == 0, result
+    assert site.environment()["FLAGEEMONITOR_HTTPS_PROXY"] == "http://user:hunter2@proxy.corp:3128"
+    assert site.environment()["FLAGEEMONITOR_NO_PROXY"] == ".corp"
+    bodies = [*site.bodies, *(stored.body for stored in site.host.engine.containers.values())]
+    assert len(bodies) == 3
+    for body in bodies:
+        assert "HTTPS_PROXY=http://proxy.corp:3128" in body["Env"]
+        assert "hunter2" not in str(body)
+    logins = site.etc / "config/proxy_logins.json"
+    assert json.loads(logins.read_text()) == {"proxy.corp:3128": "user:hunter2"}
+    before = site.environment()
+    site.environ = {}
+    assert site.install()[0].exit_code == 0
+    assert site.environment() == before  # the timer, and whoever comes next, need not know it
+
+
+def test_an_http_proxy_of_the_engine_whose_login_it_hides_refuses_the_installation(site: Site) -> None:
+    site.host.facts = replace(site.host.facts, https_proxy="http://xxxxx:xxxxx@proxy.engine:3128")
+    result, report = site.install()
+    assert result.reason == "checks_failed"
+    [problem] = report["problems"]
+    assert "needs a login, which the engine does not tell" in problem["text"]
+    assert "HTTPS_PROXY=http://user:password@host:port" in problem["advice"]
+    assert site.orders == []  # the one-time token is not spent
+    site.environ = {"HTTPS_PROXY": "http://user:word@proxy.engine:3128"}
+    assert site.install()[0].exit_code == 0
+
+
+def test_a_digest_an_update_window_and_no_watchtower_are_chosen_at_the_installation(site: Site) -> None:
+    image = site.host.engine.registry[TAG]
+    site.host.engine.images[image.id] = image
+    result, _ = site.install(image=image.digests[0], auto_update=False, update_window="02:00-05:00")
+    assert result.exit_code == 0, result
+    written = site.environment()
+    assert written["FLAGEEMONITOR_IMAGE"] == image.digests[0]
+    assert (written["FLAGEEMONITOR_AUTO_UPDATE"], written["FLAGEEMONITOR_UPDATE_WINDOW"]) == ("no", "02:00-05:00")
+    assert site.host.status() == {"": "running"}
+
+
+def test_a_later_installation_brings_keys_back_that_a_rollback_set_aside(installed: Site) -> None:
+    file = installed.etc / "flageemonitor.env"
+    raw, keys = set_aside(file.read_bytes() + b"FLAGEEMONITOR_UPDATE_WINDOW=02:00-05:00\n")
+    assert keys == ("FLAGEEMONITOR_UPDATE_WINDOW",)
+    file.write_bytes(raw)
+    assert installed.install(update_window="03:00-06:00")[0].exit_code == 0
+    assert installed.environment()["FLAGEEMONITOR_UPDATE_WINDOW"] == "03:00-06:00"
+    assert "#newer-image#" not in file.read_text()

@@ -289,6 +289,87 @@ def test_limits_that_the_kernel_cannot_enforce_are_left_out() -> None:
     assert not {"Memory", "PidsLimit"} & spec.body["HostConfig"].keys()
 
 
+def of(spec: Specification) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in spec.body["Env"])
+
+
+BEHIND = read_settings(
+    b"FLAGEEMONITOR_IMAGE=registry.example/proxy:stable\nFLAGEEMONITOR_HTTPS_PROXY=http://user:hunter2@proxy.corp:3128\n",
+    "proxy",
+)
+
+
+def test_all_containers_have_the_http_proxy_and_none_its_login() -> None:
+    specs = (
+        runtime_spec(BEHIND, FACTS, SOURCES, "x"),
+        candidate_spec(BEHIND, FACTS, SOURCES, "x"),
+        watchtower_spec(BEHIND, FACTS, SOURCES),
+    )
+    for spec in specs:
+        assert of(spec)["HTTPS_PROXY"] == "http://proxy.corp:3128"
+        assert "10.0.0.0/8" in of(spec)["NO_PROXY"]
+        assert "hunter2" not in str(spec.body)
+    assert not any("PROXY" in key for spec in (RUNTIME, CANDIDATE, WATCHTOWER) for key in of(spec))
+
+
+def test_another_http_proxy_of_the_engine_is_drift_and_a_login_in_it_is_not_shown() -> None:
+    before = made(runtime_spec(SETTINGS, FACTS, SOURCES, str(SETTINGS.image)))
+    behind = runtime_spec(SETTINGS, replace(FACTS, https_proxy="http://proxy.corp:3128"), SOURCES, str(SETTINGS.image))
+    found = drift(behind, container(before), IMAGE)
+    assert found[0] == "HTTPS_PROXY differs"
+    assert found[1].startswith('NO_PROXY is not set, should be "localhost,127.0.0.0/8')
+    by_hand = made(RUNTIME)
+    by_hand["Config"]["Env"].append("HTTPS_PROXY=http://user:hunter2@proxy.corp:3128")
+    assert drift(RUNTIME, container(by_hand), IMAGE) == ("HTTPS_PROXY differs",)
+
+
+SELINUX = replace(FACTS, selinux=True)
+
+
+def test_under_selinux_folders_are_labelled_for_runtime_and_candidate_which_stay_confined() -> None:
+    for spec in (runtime_spec(SETTINGS, SELINUX, SOURCES, "x"), candidate_spec(SETTINGS, SELINUX, SOURCES, "x")):
+        host = spec.body["HostConfig"]
+        assert host["SecurityOpt"] == ["no-new-privileges"]
+        assert all(mount["Type"] == "volume" for mount in host["Mounts"])
+    assert runtime_spec(SETTINGS, SELINUX, SOURCES, "x").body["HostConfig"]["Binds"] == [
+        "/etc/proxy/config:/flageemonitor/config:z",
+        "/var/lib/proxy:/flageemonitor/data:z",
+    ]
+    assert candidate_spec(SETTINGS, SELINUX, SOURCES, "x").body["HostConfig"]["Binds"] == [
+        "/etc/proxy/config:/flageemonitor/config:ro,z"
+    ]
+
+
+def test_under_selinux_watchtower_is_let_to_the_engine_s_socket_which_is_not_relabelled() -> None:
+    host = watchtower_spec(SETTINGS, SELINUX, SOURCES).body["HostConfig"]
+    assert host["SecurityOpt"] == ["no-new-privileges", "label=disable"]
+    assert "Binds" not in host
+
+
+@pytest.mark.parametrize("facts", [FACTS, SELINUX])
+def test_labels_of_mounts_are_no_drift_and_missing_ones_are(facts: EngineFacts) -> None:
+    spec = runtime_spec(SETTINGS, SELINUX, SOURCES, str(SETTINGS.image))
+    raw = made(spec)
+    raw["HostConfig"]["Binds"] = list(reversed(spec.body["HostConfig"]["Binds"]))
+    wanted = runtime_spec(SETTINGS, facts, SOURCES, str(SETTINGS.image))
+    assert bool(drift(wanted, container(raw), IMAGE)) is not facts.selinux
+
+
+def test_no_watchtower_at_all_updates_a_runtime_whose_updates_are_off() -> None:
+    off = read_settings(b"FLAGEEMONITOR_IMAGE=registry.example/proxy\nFLAGEEMONITOR_AUTO_UPDATE=no\n", "proxy")
+    labels = runtime_spec(off, FACTS, SOURCES, "x").body["Labels"]
+    assert labels["com.centurylinklabs.watchtower.enable"] == "false"
+
+
+def test_the_hook_in_the_runtime_knows_the_update_window_and_its_zone() -> None:
+    night = read_settings(
+        b"FLAGEEMONITOR_IMAGE=registry.example/proxy\nTZ=America/Sao_Paulo\nFLAGEEMONITOR_UPDATE_WINDOW=02:00-05:00\n",
+        "proxy",
+    )
+    values = of(runtime_spec(night, FACTS, SOURCES, "x"))
+    assert (values["FLAGEEMONITOR_UPDATE_WINDOW"], values["TZ"]) == ("02:00-05:00", "America/Sao_Paulo")
+
+
 def test_the_hash_differs_only_when_the_specification_does() -> None:
     again = runtime_spec(SETTINGS, FACTS, SOURCES, str(SETTINGS.image))
     assert (again.hash, again.body) == (RUNTIME.hash, RUNTIME.body)

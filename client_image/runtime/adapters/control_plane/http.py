@@ -10,7 +10,7 @@ import email.utils
 import os
 import stat
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from runtime.adapters.control_plane.transport import (
 )
 from runtime.adapters.http_deadline import DeadlinePassed, Wire
 from runtime.adapters.state.files import ca_problem, read_plain
+from runtime.adapters.web_proxies import WebProxies
 from runtime.domain.errors import in_words
 
 _PIECE = 65536
@@ -69,6 +70,7 @@ class HttpControlPlane:
     token: Secret | None = None
     ca_path: str = ""
     insecure: bool = False
+    web_proxies: WebProxies = field(default_factory=WebProxies)
     user_agent: str = "flageemonitor-proxy"
     connect_timeout: float = 10.0
     read_timeout: float = 30.0
@@ -130,7 +132,7 @@ class HttpControlPlane:
     def _call(self, send: Callable[[requests.Session], Answer], limit: float) -> Answer:
         """What ``send`` comes to within ``limit`` seconds. Never raises for what the other side does."""
         try:
-            with Wire() as wire, _session(self.url, wire) as session:
+            with Wire() as wire, _session(wire) as session:
                 return wire.within(limit, lambda: send(session))
         except DeadlinePassed as late:
             host, waited = urlsplit(self.url).netloc, f"{late.seconds:g}"
@@ -148,7 +150,7 @@ class HttpControlPlane:
             RuntimeError,
         ) as error:
             if tunnel := intermediary.refused_tunnel(str(_innermost(error))):
-                return self._intercepted(tunnel)
+                return self._intercepted(tunnel, 407 if "407" in tunnel else None)
             return Unavailable(_network_reason(error, self.url))
 
     def _send(
@@ -167,6 +169,7 @@ class HttpControlPlane:
             self.url,
             headers=headers,
             auth=_no_auth,
+            proxies=self.web_proxies.for_requests(self.url),  # here, because it may look up a name: within the deadline
             timeout=(self.connect_timeout, self.read_timeout),
             verify=self.ca_path or True,
             allow_redirects=False,
@@ -237,6 +240,8 @@ class HttpControlPlane:
 
 def _answer_advice(answer: Answer | None, url: str) -> str:
     match answer:
+        case Intercepted(status=407):
+            return intermediary.LOGIN_ADVICE
         case Intercepted():
             return intermediary.ADVICE
         case RequestRefused(page=True, status=401 | 403):
@@ -324,14 +329,12 @@ def _place(location: str) -> str:
         return say("an address that cannot be read")
 
 
-def _session(url: str, wire: Wire) -> requests.Session:
+def _session(wire: Wire) -> requests.Session:
     session = requests.Session()
     # Only what never reached the server is tried again here; every answer goes to the policy in next_pause.
     retry = Retry(2, connect=2, read=False, status=0, other=0, backoff_factor=0.5, respect_retry_after_header=False)
     wire.mount(session, retry)
-    session.trust_env = not is_loopback(
-        urlsplit(url).hostname or ""
-    )  # proxies of the environment, but not to ourselves
+    session.trust_env = False
     return session
 
 
@@ -395,6 +398,8 @@ def _network_reason(error: Exception, url: str) -> str:
             host=host,
             why=in_words(error),
         )
+    if isinstance(error, requests.exceptions.ProxyError):
+        return intermediary.unreachable_proxy(host, in_words(error))
     if isinstance(_innermost(error), TimeoutError):
         return say("{host} did not answer in time", host=host)
     return say("{host} could not be reached, or broke off: {why}", host=host, why=in_words(error))

@@ -21,6 +21,7 @@ from contracts.bounded import whole
 from contracts.config import ZabbixInventory
 from contracts.document import problems_of
 from contracts.text import joined, say
+from runtime.adapters.web_proxies import WebProxies
 from runtime.adapters.zabbix.transport import BoundedSession, check, not_zabbix, translated
 from runtime.domain.errors import InventoryUnavailable
 
@@ -90,11 +91,18 @@ class Api:
 
 
 @contextlib.contextmanager
-def connected(source: ZabbixInventory, *, within: float | None = None) -> Iterator[Api]:
-    """An API session with the token of the configuration; asks for the version once. ``within``: seconds for all of it."""
+def connected(
+    source: ZabbixInventory, *, within: float | None = None, web_proxies: WebProxies | None = None
+) -> Iterator[Api]:
+    """An API session with the token of the configuration; asks for the version once. ``within``: seconds for all of it.
+
+    ``web_proxies``: through which it may go; None for none.
+    """
     url = source.url.rstrip("/").removesuffix(_ENTRY) + _ENTRY
     check(url, source.ca_path)
-    with BoundedSession(url, ca_path=source.ca_path, silence=source.timeout, within=within) as session:
+    with BoundedSession(
+        url, ca_path=source.ca_path, silence=source.timeout, within=within, web_proxies=web_proxies
+    ) as session:
         client = ZabbixAPI(url, session=session)
         token = source.token.reveal()
         with _translated(session, token):

@@ -16,6 +16,7 @@ from contracts.config import ZabbixInventory
 from contracts.text import plural, say, some_of
 from runtime.adapters.naming import Naming
 from runtime.adapters.resolver import with_names_resolved
+from runtime.adapters.web_proxies import WebProxies
 from runtime.adapters.zabbix.api import Api, connected
 from runtime.adapters.zabbix.groups import read_groups, unseen_between
 from runtime.adapters.zabbix.macros import Macros, is_macro, read_macros
@@ -41,6 +42,7 @@ class ZabbixHosts:
     naming: Naming
     port: int
     within: float | None = None
+    web_proxies: WebProxies | None = None
 
     def read(self, selector: Selector) -> Listing:
         """See the protocol. Raises InventoryUnavailable, and UsageFault for a trigger id that is no number."""
@@ -50,7 +52,7 @@ class ZabbixHosts:
                 say("{id} is not a trigger id", id=strange[0]),
                 say("Zabbix's trigger ids are numbers"),
             )
-        with connected(self.source, within=self.within) as api:
+        with connected(self.source, within=self.within, web_proxies=self.web_proxies) as api:
             names = self.source.groups or (self.naming.network,)
             groups = read_groups(api, names)
             excluded = _excluded_ids(api, self.source.exclude_templates)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,7 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.exceptions import ConnectionError as ConnectionFailed
-from requests.exceptions import HTTPError, ReadTimeout, RequestException, SSLError
-from requests.utils import get_environ_proxies
+from requests.exceptions import HTTPError, ProxyError, ReadTimeout, RequestException, SSLError
 from urllib3.exceptions import HTTPError as BodyError
 from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import Retry
@@ -28,6 +28,7 @@ from contracts.text import joined, say
 from runtime.adapters import intermediary
 from runtime.adapters.http_deadline import DeadlinePassed, Wire
 from runtime.adapters.state.files import ca_problem
+from runtime.adapters.web_proxies import WebProxies
 from runtime.domain.errors import InventoryUnavailable, in_words
 
 _PIECE = 65_536
@@ -59,15 +60,23 @@ class _Answer(requests.Response):
 
 class BoundedSession(requests.Session):
     """``silence``: seconds without a byte; ``within``: seconds for all of the session, where the caller has no more;
-    ``where``: the address as it may be shown."""
+    ``where``: the address as it may be shown; ``web_proxies``: through which it may go."""
 
-    def __init__(self, url: str, *, ca_path: str | None, silence: float, within: float | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        ca_path: str | None,
+        silence: float,
+        within: float | None = None,
+        web_proxies: WebProxies | None = None,
+    ) -> None:
         super().__init__()
         self._end = None if within is None else time.monotonic() + within
         self._wire = Wire()
         self.where, self.silence = shown(url), silence
         self.trust_env = False
-        self.proxies.update(get_environ_proxies(url))
+        self._url, self._web_proxies = url, web_proxies
         self.verify = ca_path or True
         self.stream = True
         self._wire.mount(self, _RETRY)
@@ -81,12 +90,23 @@ class BoundedSession(requests.Session):
         except DeadlinePassed:
             raise too_slow(self.where, limit, left if left < limit else None) from None
 
+    @cached_property
+    def _through(self) -> Mapping[str, str]:
+        """The HTTP proxy for this Zabbix, as requests has it. It may look up a name. Raises InventoryUnavailable."""
+        try:
+            return {} if self._web_proxies is None else self._web_proxies.for_requests(self._url)
+        except ValueError as error:
+            raise InventoryUnavailable(
+                "zabbix_unreachable", str(error), say("correct it in the environment of this proxy")
+            ) from None
+
     def close(self) -> None:
         super().close()
         self._wire.close()
 
     def _whole(self, request: requests.PreparedRequest, kwargs: dict[str, Any]) -> requests.Response:
-        response = super().send(request, **{**kwargs, "timeout": (min(_CONNECT_S, self.silence), self.silence)})
+        timeout = min(_CONNECT_S, self.silence), self.silence
+        response = super().send(request, **{**kwargs, "timeout": timeout, "proxies": self._through})
         with contextlib.closing(response.raw) as raw:
             if response.is_redirect:
                 location = response.headers["location"]
@@ -183,16 +203,17 @@ def _explained(error: Exception, where: str, silence: float) -> InventoryUnavail
             return too_slow(where, silence)
         case HTTPError():
             return _status(error.response.status_code, where)
+        case ProxyError():
+            text: str = intermediary.unreachable_proxy(where, in_words(error))
+            advice = intermediary.PROXY_ADVICE
         case ConnectionFailed() | BodyError() | HTTPException():
-            return InventoryUnavailable(
-                "zabbix_unreachable",
-                joined((where, in_words(error)), ": "),
-                say(
-                    "check that Zabbix's frontend runs and that this host reaches it; `flageemonitor-run doctor` tells more"
-                ),
+            text = joined((where, in_words(error)), ": ")
+            advice = say(
+                "check that Zabbix's frontend runs and that this host reaches it; `flageemonitor-run doctor` tells more"
             )
-    text = joined((where, in_words(error)), ": ")
-    return InventoryUnavailable("zabbix_unreachable", text, say("check inventory.url"))
+        case _:
+            text, advice = joined((where, in_words(error)), ": "), say("check inventory.url")
+    return InventoryUnavailable("zabbix_unreachable", text, advice)
 
 
 def _status(status: int, where: str, page: str = "") -> InventoryUnavailable:
@@ -226,7 +247,10 @@ def intercepted(where: str, what: str) -> InventoryUnavailable:
     return InventoryUnavailable(
         "zabbix_intercepted",
         intermediary.sentence(what, where, "Zabbix"),
-        say("{advice}; or inventory.url names a server that is not Zabbix", advice=intermediary.ADVICE),
+        say(
+            "{advice}; or inventory.url names a server that is not Zabbix",
+            advice=intermediary.LOGIN_ADVICE if "407" in what else intermediary.ADVICE,
+        ),
     )
 
 
