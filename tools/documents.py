@@ -78,8 +78,8 @@ def _proxy_settings() -> str:
         + "\n## The host's environment file\n\n`/etc/<runtime>/flageemonitor.env`: one KEY=value a line, no quotes. It may hold "
         "what is above, but for `FLAGEEMONITOR_INVOCATION`, and:\n\n| key | what it does |\n|---|---|\n"
         + "".join(f"| `{name}` | {about} |\n" for name, about in HOST_KEYS.items())
-        + "\nA `FLAGEEMONITOR_…` key that is not known is noted and has no effect, because a later release may know it; any other is an "
-        "error. "
+        + "\nA `FLAGEEMONITOR_…` key that is not known is noted and has no effect, because a later release may know it. Any "
+        "other is an error. "
         + ", ".join(f"`…_{word}`" for word in IGNORED_WORDS)
         + " of the first generation are ignored; `--status` and an update say so. "
         "A change takes effect with `<runtime>-update-image`.\n"
