@@ -13,7 +13,7 @@ from tests.harness import powershell
 from tests.harness.logs import logging_as_before, no_logger_kept
 
 pytest_plugins = ["tests.harness.fixtures"]
-collect_ignore = [] if powershell.SHELLS else [powershell.TESTS]
+collect_ignore = [] if powershell.SHELLS else [*powershell.TESTS]
 _REPOSITORY = Path(__file__).resolve().parents[1]
 
 

@@ -6,5 +6,5 @@ So the tests that need one exist only where it is on the PATH: none of them is s
 import shutil
 
 SHELLS = [name for name in ("pwsh", "powershell.exe") if shutil.which(name)]
-TESTS = "unit/windows/test_pester.py"  # below tests/
-ABSENT = f"Without PowerShell: tests/{TESTS} was not collected; the scripts for Windows were parsed, not run."
+TESTS = ("unit/windows/test_pasted_line.py", "unit/windows/test_pester.py")  # below tests/
+ABSENT = f"No PowerShell here, so not collected: {', '.join(TESTS)}. The scripts for Windows were parsed, not run."

@@ -1,4 +1,4 @@
-"""The line for Windows in a real PowerShell, where there is one: what it runs, what it prints, and that it fails."""
+"""The line for Windows in a real PowerShell: what it runs, what it prints, and that it fails. Collected only where there is one."""
 
 import contextlib
 import socket
@@ -8,10 +8,9 @@ import pytest
 from server.reasons import table
 from server.services.installer.error_script import POWERSHELL, error_script
 from server.services.installer.lines import NOT_A_SCRIPT, POWERSHELL_MARK
+from tests.harness.powershell import SHELLS
 from tests.unit.server.test_lines import PAGE, Answer, recipe, serving
-from tests.unit.windows.test_pester import SHELLS, pytestmark, run
-
-__all__ = ["pytestmark"]  # pytest reads it here as well
+from tests.unit.windows.test_pester import run
 
 INSTALLER = (
     f'{POWERSHELL_MARK}: a test\nparam([switch] $DryRun)\n& {{ "installed $DryRun"; $global:LASTEXITCODE = 0 }}\n'
