@@ -1,4 +1,4 @@
-"""The line for Windows in a real PowerShell: what it runs, what it prints, and that it fails. Collected only where there is one."""
+"""The line for Windows in a real PowerShell: what it runs, prints, and that it fails. Collected only where there is one."""
 
 import contextlib
 import socket
