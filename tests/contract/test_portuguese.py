@@ -13,7 +13,7 @@ from server.services import health
 DOCS = Path(__file__).parents[2] / "docs"
 PROGRAMS = ("bootstrap", "client_image", "contracts", "server", "wrappers")
 CLONED = "cloned-terminals.md"
-PAGES = ("daily.md", "data.md", "install.md", "problems.md", "reference.md")
+PAGES = ("administrators.md", "daily.md", "data.md", "install.md", "problems.md", "reference.md")
 PAIRS = [
     ("operations.md", "operacao.md"),
     (CLONED, f"pt-BR/{CLONED}"),
