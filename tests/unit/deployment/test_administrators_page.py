@@ -59,7 +59,7 @@ def test_no_container_of_the_specification_opens_a_port() -> None:
     for spec in SPECS.values():
         assert not {"ExposedPorts"} & spec.body.keys()
         assert not {"PortBindings", "PublishAllPorts"} & host(spec).keys()
-    assert not re.search(r"--publish| -p +[0-9\"$]", one_shot_sources())
+    assert not re.search(r"--publish|--expose| -p [0-9.]+:[0-9]", one_shot_sources())
 
 
 def test_accounts_and_capabilities_are_those_of_the_table() -> None:
