@@ -413,14 +413,16 @@ def _plan(deployment: Deployment, order: Order, here: Neighbours) -> list[str]:
     lines += [
         say("  fetch the configuration in a container without privileges that ends at once"),
         say(
-            "  start or update the containers {runtime} and {watchtower}; only Watchtower has Docker's socket",
+            "  start or update the container {runtime}, without Docker's socket, and {watchtower}, which has it",
             runtime=names.runtime,
             watchtower=names.watchtower,
-        ),
+        )
+        if deployment.settings.auto_update
+        else say("  start or update the container {runtime}, without Docker's socket", runtime=names.runtime),
         say("  write {file} and the commands {runtime}-*", file=file, runtime=names.runtime),
     ]
     lines += [
-        say("  write {file}, which repairs what is broken every five minutes", file=name)
+        say("  write {file}: every five minutes a container with Docker's socket repairs what is broken", file=name)
         for name in timer_files(order.options.timer, names)
     ]
     if order.options.legacy == "replace":
