@@ -69,9 +69,10 @@ check-rest: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	git ls-files '*.sh' .ci/run 'wrappers/linux/*' | xargs shellcheck
+	git ls-files '*.sh' .ci/run ':!wrappers' | xargs shellcheck
 	$(BIN)/python -m tools.action_scripts
-	git ls-files '*.ps1' | xargs $(BIN)/python -m tools.powershell
+	git ls-files '*.ps1' ':!wrappers' | xargs $(BIN)/python -m tools.powershell
+	$(BIN)/python -m tools.host_commands
 	$(BIN)/python -m tools.documents --check
 	$(BIN)/python -m tools.catalogues --check
 	@git ls-files -z ':!requirements/*.txt' | xargs -0 $(BIN)/detect-secrets-hook $(SECRETS)

@@ -1128,7 +1128,7 @@ write_wrappers() {
     step "Writing the commands $bin/$runtime-*"
     for name in $TOOLS; do
         wrapper "$name" | sed "s/@RUNTIME_NAME@/$runtime/g" >"$stage/wrapper"
-        [ "$(sed -n '$p' "$stage/wrapper")" = 'main "$@"' ] ||
+        [ "$(sed -n '$p' "$stage/wrapper")" = 'exit; }' ] ||
             fail "The command $name is not whole." "Is the file system full? Else get this script again from the control plane."
         chmod 755 "$stage/wrapper"
         put "$stage/wrapper" "$bin/$runtime-$name"

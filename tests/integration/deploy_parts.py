@@ -190,10 +190,7 @@ def running_host(engine: DockerHost, folder: Path, watchtower: str) -> Iterator[
         (folder / name).mkdir(parents=True)
     for name in ("etc/config", "data", "data/runs"):
         os.chown(folder / name, 10001, 10001)
-    wrappers = folder / "image/wrappers/linux"
-    wrappers.mkdir(parents=True)
-    for source in Path("wrappers/linux").iterdir():
-        shutil.copy(source, wrappers)
+    shutil.copytree("wrappers", folder / "image/wrappers")
     with contextlib.closing(sqlite3.connect(folder / "data/state.db")) as database:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("CREATE TABLE kept (what TEXT)")

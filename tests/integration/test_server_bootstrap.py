@@ -23,7 +23,16 @@ from werkzeug.test import TestResponse
 
 from contracts.ids import uuid7
 from server.services.installer.assets import find_root
-from tests.harness.control_plane import CLIENT, PRODUCT, PUBLIC_URL, ControlPlane, document, prepared, services_of
+from tests.harness.control_plane import (
+    CLIENT,
+    PRODUCT,
+    PUBLIC_URL,
+    ControlPlane,
+    document,
+    prepared,
+    services_of,
+    stand_in_commands,
+)
 from tools import powershell
 
 INSTALL = "/api/bootstrap/install.sh"
@@ -143,11 +152,10 @@ def test_the_installer_carries_every_value_of_its_network(world: World) -> None:
 
 def test_the_installer_carries_every_wrapper(shared: World) -> None:
     script = shared.script(shared.once()).data
-    for path in (PRODUCT / "wrappers" / "linux").iterdir():
-        name = path.name.removeprefix("flageemonitor-")
+    for name, text in stand_in_commands("linux").items():
         command = ["sh", "-s", "--", name]
         printed = subprocess.run(command, input=script, capture_output=True, check=True, timeout=30).stdout
-        assert printed == path.read_bytes()
+        assert printed == text
 
 
 def test_without_an_image_in_the_document_the_servers_own_is_used(shared: World) -> None:
@@ -242,7 +250,7 @@ def test_missing_or_damaged_files_are_reported_to_the_operator_only(
 ) -> None:
     folder = tmp_path / "product"
     shutil.copytree(PRODUCT, folder)
-    path, end, option = (INSTALL, "", []) if system == "linux" else (WINDOWS, ".ps1", ["--windows"])
+    path, end, option = (INSTALL, ".sh", []) if system == "linux" else (WINDOWS, ".ps1", ["--windows"])
     template = folder / path.removeprefix("/api/")
     match damage:
         case "gone":
@@ -250,7 +258,7 @@ def test_missing_or_damaged_files_are_reported_to_the_operator_only(
         case "no template":
             template.unlink()
         case "no wrapper":
-            (folder / "wrappers" / system / f"flageemonitor-run{end}").unlink()
+            (folder / "wrappers" / system / f"template{end}").unlink()
         case "cut off":
             template.write_bytes(template.read_bytes()[:-1])
         case "no placeholder":
@@ -300,10 +308,7 @@ def test_the_installer_for_windows_carries_the_same_values_and_its_own_wrappers(
     linux = values_of(world.script(token).data)
     assert abs(int(values.pop("SERVER_TIME")) - int(linux.pop("SERVER_TIME"))) < 60
     assert values == linux
-    folder = PRODUCT / "wrappers" / "windows"
-    assert wrappers == {
-        path.name.removeprefix("flageemonitor-").removesuffix(".ps1"): path.read_text() for path in folder.iterdir()
-    }
+    assert wrappers == {name: text.decode() for name, text in stand_in_commands("windows").items()}
 
 
 def test_the_line_for_windows_is_for_powershell(shared: World) -> None:

@@ -4,10 +4,15 @@ function Get-Root {
     Split-Path -Parent (Split-Path -Parent $PSScriptRoot)
 }
 
+# A command as it is written on a host; the caller of these tests made it.
+function Get-CommandPath([string]$Name) {
+    Join-Path $env:FM_COMMANDS "flageemonitor-$Name.ps1"
+}
+
 function Get-Functions([string]$Path) {
     $tokens = $null
     $errors = $null
-    $file = Join-Path (Get-Root) $Path
+    $file = if (Test-Path -LiteralPath $Path) { $Path } else { Join-Path (Get-Root) $Path }
     $tree = [System.Management.Automation.Language.Parser]::ParseFile($file, [ref]$tokens, [ref]$errors)
     if ($errors.Count -gt 0) {
         throw "$Path does not parse: $($errors[0].Message)"

@@ -2,13 +2,14 @@
 
 BeforeAll {
     . (Join-Path $PSScriptRoot 'Functions.ps1')
-    . (Get-Functions 'wrappers/windows/flageemonitor-run.ps1')
+    . (Get-Functions (Get-CommandPath 'run'))
     Set-StrictMode -Version 2.0
     $echo = Join-Path $TestDrive 'echo.ps1'
     Set-Content -LiteralPath $echo -Value '[Console]::Out.Write((@($args | ForEach-Object { [Convert]::ToBase64String([Text.Encoding]::UTF8.GetBytes($_)) }) -join ","))'
     $shell = (Get-Process -Id $PID).Path
+    Mock Get-Docker { $shell }
     function Get-Echo([string[]]$Words) {
-        $said = Invoke-Program $shell (@('-NoProfile', '-ExecutionPolicy', 'Bypass', '-File', $echo) + $Words)
+        $said = Invoke-Docker (@('-NoProfile', '-ExecutionPolicy', 'Bypass', '-File', $echo) + $Words)
         @($said.Out -split ',' | ForEach-Object { [Text.Encoding]::UTF8.GetString([Convert]::FromBase64String($_)) })
     }
 }
@@ -33,29 +34,25 @@ Describe 'ConvertTo-CommandLine' {
     }
 }
 
-Describe 'Invoke-Program' {
+Describe 'Invoke-Docker' {
     It 'keeps exit code, output and errors apart' {
-        $said = Invoke-Program $shell @('-NoProfile', '-Command', '[Console]::Out.Write(1); [Console]::Error.Write(2); exit 7')
+        $said = Invoke-Docker @('-NoProfile', '-Command', '[Console]::Out.Write(1); [Console]::Error.Write(2); exit 7')
         $said.Code | Should -Be 7
         $said.Out | Should -BeExactly '1'
         $said.Err | Should -BeExactly '2'
     }
 
     It 'gives 127 for what cannot be started' {
-        (Invoke-Program (Join-Path $TestDrive 'nothing') @()).Code | Should -Be 127
-        (Invoke-Program '' @()).Code | Should -Be 127
-    }
-
-    It 'hands its input over without a mark in front' {
-        $said = Invoke-Program $shell @('-NoProfile', '-Command', '[Console]::Out.Write([Console]::In.ReadToEnd())') "header`n"
-        $said.Out | Should -BeExactly 'header'
+        Mock Get-Docker { Join-Path $TestDrive 'nothing' }
+        (Invoke-Docker @()).Code | Should -Be 127
+        Mock Get-Docker { '' }
+        (Invoke-Docker @()).Code | Should -Be 127
     }
 }
 
 Describe 'Invoke-Live' {
     BeforeAll {
-        Mock Get-Docker { $shell }
-        Mock Write-Message { $heard.Add($Text) }
+        Mock Write-Message { $heard.Add($English) }
     }
     BeforeEach {
         $heard = New-Object 'System.Collections.Generic.List[string]'

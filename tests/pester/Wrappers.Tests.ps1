@@ -5,43 +5,55 @@ Describe '<Name>' -ForEach @(
 ) {
     BeforeAll {
         . (Join-Path $PSScriptRoot 'Functions.ps1')
-        . (Get-Functions "wrappers/windows/flageemonitor-$Name.ps1")
+        . (Get-Functions (Get-CommandPath "$Name"))
     }
 
-    It 'has help' {
-        $help = Get-Help -Name (Join-Path (Get-Root) "wrappers/windows/flageemonitor-$Name.ps1") -Full
-        $help.Synopsis | Should -Not -BeNullOrEmpty
-        $help.Synopsis | Should -Not -Match 'flageemonitor-'
-        ($help.description | Out-String) | Should -Match 'Usage: flageemonitor-'
+    It 'has help in both languages' {
+        (Get-Help -Name (Get-CommandPath $Name)).Synopsis | Should -Match "$Name --help"
+        $file = Get-CommandPath $Name
+        (& $file --help) -join "`n" | Should -Match "\AUsage: flageemonitor-$Name "
+        $portuguese = (& $file --help --lang pt-BR) -join "`n"
+        $portuguese | Should -Match "\AUso: flageemonitor-$Name "
+        $portuguese | Should -Match ([char]0xE7 + [char]0xE3 + 'o|' + [char]0xEA) # accents came through
+        $LASTEXITCODE | Should -Be 0
     }
 
     It 'ends with 69 without docker' {
-        $program, $runtime, $folder = "flageemonitor-$Name", 'flageemonitor', $TestDrive
+        $program, $runtime, $folder, $output, $verb = "flageemonitor-$Name", 'flageemonitor', $TestDrive, 'json', $Name
         Mock Get-Docker { '' }
-        Mock Write-Message { $null }
-        Get-ExitCode { Assert-Engine } | Should -Be 69
+        Mock Write-Message { }
+        Get-ExitCode { Stop-NoEngine } | Should -Be 69
     }
 
-    It 'refuses the name of no runtime' {
-        $program, $runtime = "flageemonitor-$Name", '../x'
-        Mock Write-Message { $null }
-        Get-ExitCode { Assert-Runtime } | Should -Be 2
+    It 'refuses the name of no runtime, as JSON where that is asked for' {
+        $env:RUNTIME_NAME = '../x'
+        try {
+            $said = & (Get-CommandPath $Name) --output json 2>$null
+        } finally {
+            $env:RUNTIME_NAME = ''
+        }
+        $LASTEXITCODE | Should -Be 2
+        $answer = $said | ConvertFrom-Json
+        $answer.reason | Should -Be 'usage'
+        $answer.exit_code | Should -Be 2
+        $answer.error.message | Should -BeLike '*../x'
     }
 }
 
 Describe 'a container' {
     BeforeAll {
         . (Join-Path $PSScriptRoot 'Functions.ps1')
-        . (Get-Functions 'wrappers/windows/flageemonitor-run.ps1')
+        . (Get-Functions (Get-CommandPath "run"))
         Set-StrictMode -Version 2.0
     }
     BeforeEach {
-        $program, $runtime, $folder = 'flageemonitor-run', 'flageemonitor', $TestDrive
+        $program, $command, $verb, $runtime, $folder = 'flageemonitor-run', 'run', 'run', 'flageemonitor', $TestDrive
+        $output, $language, $locale, $ScriptInvocation = '', 'en', 'LANG=en', $MyInvocation
         $script:ExitCode = 0
         $heard = New-Object 'System.Collections.Generic.List[string]'
         $asked = New-Object 'System.Collections.Generic.List[object]'
         $state = 'running'
-        Mock Write-Message { $heard.Add($Text) }
+        Mock Write-Message { $heard.Add($English) }
         Mock Get-Docker { 'docker' }
         Mock Invoke-Docker {
             if ($Arguments[0] -eq 'container' -and $state) {
@@ -53,7 +65,6 @@ Describe 'a container' {
         }
         Mock Invoke-Live { $asked.Add($Arguments) }
         Mock Test-Terminal { $false }
-        $scriptInvocation = $MyInvocation
     }
 
     It 'gets the words as they are, and an id to cancel by' {
@@ -62,12 +73,12 @@ Describe 'a container' {
         $words[0] | Should -Be 'exec'
         $words[2] | Should -Match '\AFLAGEEMONITOR_INVOCATION=[0-9a-f-]{36}\z'
         $words[3..4] | Should -BeExactly @('-e', "FLAGEEMONITOR_ACTOR=$env:USERNAME")
-        $words[5..6] | Should -BeExactly @('-e', "LANG=$($PSUICulture -replace '-', '_')")
+        $words[5..6] | Should -BeExactly @('-e', 'LANG=en')
         $words[7..11] | Should -BeExactly @('flageemonitor', '/flageemonitor/run_action.sh', 'diagnose_env', '--param', 'text=say "hi"')
     }
 
-    It 'that is <State> is 69' -TestCases @(@{ State = 'exited' }, @{ State = 'paused' }, @{ State = '' }) {
-        $state = $State
+    It 'that is <Found> is 69' -TestCases @(@{ Found = 'exited' }, @{ Found = 'paused' }, @{ Found = '' }) {
+        $state = $Found
         Get-ExitCode { Invoke-Main @('doctor') } | Should -Be 69
         $asked.Count | Should -Be 0
     }
@@ -76,6 +87,23 @@ Describe 'a container' {
         Mock Invoke-Live { $script:ExitCode = 12 }
         Invoke-Main @('doctor')
         $script:ExitCode | Should -Be 12
+    }
+
+    It 'is not said to be missing while the engine is away' {
+        Mock Invoke-Docker { New-Said '' 1 'Cannot connect' }
+        Get-ExitCode { Invoke-Main @('doctor') } | Should -Be 69
+        $heard[0] | Should -Match 'engine does not answer: Cannot connect'
+    }
+
+    It 'that is left by its engine during the run is 69' {
+        Mock Invoke-Live { $script:ExitCode = 1 }
+        $after = @{ Count = 0 }
+        Mock Get-Container {
+            $after.Count++
+            @{ Identity = 'x'; State = $(if ($after.Count -gt 1) { 'away' } else { 'running' }) }
+        }
+        Get-ExitCode { Invoke-Main @('doctor') } | Should -Be 69
+        $heard[0] | Should -Match 'engine went away'
     }
 
     It 'that went away during the run is 69' {
@@ -95,7 +123,7 @@ Describe 'a container' {
 Describe 'Test-Terminal' {
     BeforeAll {
         . (Join-Path $PSScriptRoot 'Functions.ps1')
-        . (Get-Functions 'wrappers/windows/flageemonitor-run.ps1')
+        . (Get-Functions (Get-CommandPath "run"))
     }
 
     It 'is no terminal in <Line>' -TestCases @(
@@ -113,18 +141,19 @@ Describe 'Test-Terminal' {
 Describe 'update-image' {
     BeforeAll {
         . (Join-Path $PSScriptRoot 'Functions.ps1')
-        . (Get-Functions 'wrappers/windows/flageemonitor-update-image.ps1')
+        . (Get-Functions (Get-CommandPath "update-image"))
         Set-StrictMode -Version 2.0
     }
     BeforeEach {
-        $program, $runtime, $folder = 'flageemonitor-update-image', 'flageemonitor', $TestDrive
+        $program, $command, $verb, $runtime, $folder = 'flageemonitor-update-image', 'update-image', 'update-image', 'flageemonitor', $TestDrive
+        $env_file, $output, $language, $locale = (Join-Path $folder 'flageemonitor.env'), '', 'en', 'LANG=en'
         $script:ExitCode = 0
         $asked = New-Object 'System.Collections.Generic.List[object]'
         $pulled = New-Object 'System.Collections.Generic.List[string]'
-        [System.IO.File]::WriteAllText((Join-Path $folder 'flageemonitor.env'), "FLAGEEMONITOR_IMAGE= registry.example/proxy:1 `r`n")
+        [System.IO.File]::WriteAllText((Join-Path $folder 'flageemonitor.env'), "$([char]0xFEFF)FLAGEEMONITOR_IMAGE= registry.example/proxy:1 `r`n")
         Remove-Item -LiteralPath (Join-Path $folder 'healthy_image') -ErrorAction SilentlyContinue
-        Mock Write-Message { $null }
-        Mock Test-Administrator { $true }
+        Mock Write-Message { }
+        Mock Assert-Host { $null }
         Mock Get-Docker { 'docker' }
         Mock Invoke-Docker {
             if ($Arguments -contains 'pull') { $pulled.Add($Arguments[-1]) }
@@ -136,7 +165,7 @@ Describe 'update-image' {
     It 'starts the one-shot container as it is documented' {
         Invoke-Main @()
         $line = $asked[0] -join ' '
-        $line | Should -BeLike 'run --rm --name flageemonitor-deploy --user 0:0 --network none --read-only --tmpfs /tmp --cap-drop ALL *'
+        $line | Should -BeLike 'run --rm --name flageemonitor-deploy --label flageemonitor.runtime=flageemonitor --label flageemonitor.role=deploy --cidfile * --user 0:0 --network none --read-only --tmpfs /tmp --cap-drop ALL *'
         $line | Should -BeLike "*-v ${folder}:/host/etc -v flageemonitor-data:/host/data -v $(Join-Path $folder 'bin'):/host/bin registry.example/proxy:1 deploy apply *"
         $line | Should -BeLike "*--host-os windows --socket /var/run/docker.sock --config-source $(Join-Path $folder 'config') --data-source flageemonitor-data"
         $pulled | Should -BeExactly @('registry.example/proxy:1')
@@ -157,17 +186,47 @@ Describe 'update-image' {
         $asked.Count | Should -Be 0
     }
 
-    It 'wants an administrator' {
-        Mock Test-Administrator { $false }
-        Get-ExitCode { Invoke-Main @() } | Should -Be 69
-    }
-
     It 'is busy while another deploy runs' {
         Mock Get-Container { @{ Identity = 'x'; State = 'running' } }
+        Mock Test-Deploy { $true }
         Get-ExitCode { Invoke-Main @() } | Should -Be 6
     }
 
+    It 'leaves a container of that name alone that is not ours' {
+        Mock Get-Container { @{ Identity = 'x'; State = 'exited' } }
+        Mock Invoke-Docker { $asked.Add($Arguments); New-Said ' of somebody' }
+        Get-ExitCode { Invoke-Main @() } | Should -Be 1
+        @(Get-Lines $asked | Where-Object { $_ -like 'rm *' }).Count | Should -Be 0
+    }
+
+    It 'removes what a killed engine left, without force' {
+        $states = New-Object 'System.Collections.Generic.Queue[string]'
+        @('exited', 'none') | ForEach-Object { $states.Enqueue($_) }
+        Mock Get-Container { @{ Identity = ''; State = $states.Dequeue() } }
+        Mock Test-Deploy { $true }
+        Mock Invoke-Docker { $asked.Add($Arguments); New-Said '' }
+        Clear-Name
+        Get-Lines $asked | Should -BeExactly @('rm flageemonitor-deploy')
+    }
+
+    It 'says of docker <Code> with<Created> a container: <Said>' -TestCases @(
+        @{ Code = 125; Created = 'out'; Exit = 1; Said = 'Nothing was changed' }
+        @{ Code = 125; Created = ''; Exit = 1; Said = 'is not known' }
+        @{ Code = 127; Created = ''; Exit = 1; Said = 'Nothing was changed' }
+        @{ Code = 137; Created = ''; Exit = 137; Said = 'is not known' }
+    ) {
+        $heard = New-Object 'System.Collections.Generic.List[string]'
+        Mock Write-Message { $heard.Add($English) }
+        Mock Invoke-Live {
+            $script:ExitCode = $Code
+            if (-not $Created) { [System.IO.File]::WriteAllText($Arguments[[array]::IndexOf($Arguments, '--cidfile') + 1], 'abc') }
+        }
+        Get-ExitCode { Invoke-Main @() } | Should -Be $Exit
+        $heard -join ' ' | Should -Match $Said
+    }
+
     It 'says as JSON what it refuses' {
+        $output = 'json'
         Mock Get-PullProblem { 'docker: "denied"' }
         try {
             Invoke-Main @('--output', 'json')

@@ -15,6 +15,7 @@ from collections.abc import Container, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from contracts.host_commands import COMMANDS, SUFFIXES, host_command
 from contracts.secret import Secret
 from contracts.text import say
 from contracts.web_proxy import LOGINS_FILE
@@ -29,9 +30,6 @@ from runtime.deployment.specification import Sources
 ENV_FILE = "flageemonitor.env"
 CREDENTIALS_FILE = Path("docker/config.json")
 WRAPPERS = Path("wrappers")
-PLACEHOLDER = b"@RUNTIME_NAME@"
-_PREFIX = "flageemonitor-"
-COMMANDS = ("run", "logs", "update-config", "update-image", "watchtower-logs", "uninstall")
 _HEADER = b"# FlageeMonitor Proxy, flageemonitor-"
 _HEADER_BYTES = 65536
 
@@ -121,7 +119,7 @@ def windows_sources(engine: Engine, names: Names, sources: Sources, etc: Path) -
 
 def commands(names: Names, system: HostOs) -> tuple[str, ...]:
     """File names of a runtime's commands."""
-    return tuple(names.wrapper(word) + (".ps1" if system == "windows" else "") for word in COMMANDS)
+    return tuple(names.wrapper(word + SUFFIXES[system]) for word in COMMANDS)
 
 
 def is_ours(content: bytes, runtime: str) -> bool:
@@ -138,19 +136,25 @@ def write_wrappers(
     """Names of changed files, and sentences on those that could not be changed. An image without wrappers changes nothing."""
     changed: list[str] = []
     problems: list[str] = []
-    contents: dict[str, bytes] = {}
-    for path in sorted((image / WRAPPERS / system).glob(f"{_PREFIX}*")):
-        name = names.wrapper(path.name.removeprefix(_PREFIX))
-        contents[name] = path.read_bytes().replace(PLACEHOLDER, names.runtime.encode())
-    for name, content in contents.items():
+    if not (image / WRAPPERS).is_dir():
+        return (), ()
+    current = commands(names, system)
+    for name, command in zip(current, COMMANDS, strict=True):
         try:
+            content = _command(image / WRAPPERS, command, names, system)
             if _write_if_different(folder / name, content, executable=system == "linux"):
                 changed.append(name)
         except OSError as error:
             problems.append(say("{name} could not be written: {strerror}", name=name, strerror=error.strerror))
-    if contents:
-        changed += _remove_old_wrappers(folder, names, contents, problems)
+    changed += _remove_old_wrappers(folder, names, current, problems)
     return tuple(changed), tuple(problems)
+
+
+def _command(sources: Path, command: str, names: Names, system: HostOs) -> bytes:
+    def read(path: str) -> str:
+        return (sources / path).read_text(encoding="utf-8")
+
+    return host_command(read, system, command, names.runtime).encode()
 
 
 def _write_if_different(path: Path, content: bytes, *, executable: bool) -> bool:

@@ -11,26 +11,25 @@ from pathlib import Path
 
 import server
 from contracts.bounded import MAX_BYTES
+from contracts.host_commands import COMMANDS, PLACEHOLDER, host_command
 from contracts.text import say
 from server.plain_file import read_plain
 from server.reasons import table
 from server.reasons.refusal import Refusal
 from server.services.installer.rendering import POWERSHELL, SH, Language, TemplateUnusable, render
 
-_WRAPPERS = ("run", "logs", "update-config", "update-image", "watchtower-logs")
-
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """``template`` and ``wrapper`` (with a wrapper's name in it) are paths below the root of the assets."""
+    """``template`` is a path below the root of the assets, ``system`` the name of the wrappers' folder."""
 
     template: str
-    wrapper: str
+    system: str
     language: Language
 
 
-LINUX = Platform("bootstrap/install.sh", "wrappers/linux/flageemonitor-{}", SH)
-WINDOWS = Platform("bootstrap/install.ps1", "wrappers/windows/flageemonitor-{}.ps1", POWERSHELL)
+LINUX = Platform("bootstrap/install.sh", "linux", SH)
+WINDOWS = Platform("bootstrap/install.ps1", "windows", POWERSHELL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +56,27 @@ class InstallerFiles:
             )
         try:
             template = read_plain(self.root / platform.template, MAX_BYTES)
-            wrappers = {name: read_plain(self.root / platform.wrapper.format(name), MAX_BYTES) for name in _WRAPPERS}
+            wrappers = {
+                command: self._wrapper(self.root / "wrappers", platform.system, command) for command in COMMANDS
+            }
             # Whatever the values will be, it finds what is wrong with the files.
             render(template, {}, wrappers, platform.language)
         except OSError as error:
             raise Refusal(
                 table.ASSETS_MISSING, cause=say("{file}: {cause}", file=error.filename, cause=error.strerror)
             ) from None
-        except TemplateUnusable as error:
+        except (TemplateUnusable, UnicodeDecodeError) as error:
             raise Refusal(table.ASSETS_MISSING, cause=say("{file}: {cause}", file=self.root, cause=error)) from None
         return Parts(template, wrappers)
+
+    @staticmethod
+    def _wrapper(folder: Path, system: str, command: str) -> bytes:
+        """As it is installed, but for the runtime's name, which the installer fills in."""
+
+        def read(path: str) -> str:
+            return read_plain(folder / path, MAX_BYTES).decode()
+
+        return host_command(read, system, command, PLACEHOLDER).encode()
 
     def problem(self) -> str | None:
         """What is wrong with them, with the fix; None when all is well."""

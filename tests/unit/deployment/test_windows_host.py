@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from contracts.host_commands import COMMANDS
 from runtime import deploy
 from runtime.deployment.engine import Container
 from runtime.deployment.environment import read_settings
@@ -16,10 +17,11 @@ from runtime.deployment.names import Names
 from runtime.deployment.results import DeployError
 from runtime.deployment.specification import Sources, runtime_spec
 from tests.unit.deployment.support import FACTS, MemoryClock, MemoryEngine
+from tools.host_commands import made
 
 ROOT = Path(__file__).parents[3]
 GIVEN = Sources("C:\\ProgramData\\FlageeMonitor\\proxy\\config", "proxy-data")
-TOOLS = ("logs", "run", "update-config", "update-image", "watchtower-logs")
+TOOLS = tuple(COMMANDS)
 
 
 class Engine(MemoryEngine):
@@ -101,8 +103,7 @@ def test_only_the_commands_for_windows_are_written(tmp_path: Path) -> None:
 
 def test_only_old_commands_of_this_runtime_are_removed_on_windows(tmp_path: Path) -> None:
     write_wrappers(ROOT, tmp_path, Names("proxy-two"), "windows")
-    content = (ROOT / "wrappers/windows/flageemonitor-run.ps1").read_bytes()
-    old = content.replace(b"@RUNTIME_NAME@", b"proxy")
+    old = made("windows", "run", "proxy").encode()
     assert is_ours(old, "proxy")
     assert not is_ours(old, "proxy-two")
     (tmp_path / "proxy-old.ps1").write_bytes(old)

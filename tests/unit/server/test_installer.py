@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from server.reasons.refusal import Refusal
 from server.services.installer.rendering import TemplateUnusable, render
-from tests.harness.control_plane import PRODUCT
+from tests.harness.control_plane import PRODUCT, stand_in_commands
 
 SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
 TEMPLATE = (PRODUCT / "bootstrap" / "install.sh").read_bytes()
@@ -18,10 +18,7 @@ NAMES = [
     "API_BASE", "ENROLL_URL", "HEALTH_URL", "CLIENT", "NETWORK", "TIMEZONE", "IMAGE", "WATCHTOWER_IMAGE", "WATCHTOWER_INTERVAL",
     "BOOTSTRAP_TOKEN", "SERVER_TIME", "SERVER_VERSION",
 ]  # fmt: skip
-WRAPPERS = {
-    name: (PRODUCT / "wrappers" / "linux" / f"flageemonitor-{name}").read_bytes()
-    for name in ("run", "logs", "update-config", "update-image", "watchtower-logs")
-}
+WRAPPERS = stand_in_commands("linux")
 PLAIN = dict.fromkeys(NAMES, "plain")
 
 printable = st.text(

@@ -6,15 +6,12 @@ from hypothesis import strategies as st
 
 from server.reasons.refusal import Refusal
 from server.services.installer.rendering import POWERSHELL, TemplateUnusable, powershell_quoted, render
-from tests.harness.control_plane import PRODUCT
+from tests.harness.control_plane import PRODUCT, stand_in_commands
 from tools import powershell
 
 TEMPLATE = (PRODUCT / "bootstrap" / "install.ps1").read_bytes()
 NAMES = ["API_BASE", "CLIENT", "NETWORK", "IMAGE", "BOOTSTRAP_TOKEN"]
-WRAPPERS = {
-    name: (PRODUCT / "wrappers" / "windows" / f"flageemonitor-{name}.ps1").read_bytes()
-    for name in ("run", "logs", "update-config", "update-image", "watchtower-logs")
-}
+WRAPPERS = stand_in_commands("windows")
 PLAIN = dict.fromkeys(NAMES, "plain")
 HOSTILE = [
     "'", "''", '"', "`", "`n", "$", "$(id)", "$env:Path", "${x}", "@", "@'", "'@", '@"', '"@', "{0}", "}", "#", "<#", "#>", ";",

@@ -14,11 +14,13 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from contracts.host_commands import COMMANDS, PLACEHOLDER
 from server.services.installer.rendering import render as render_installer
 from tests.harness.need import need_program, need_root
+from tools import host_commands
 
 ROOT = Path(__file__).parents[3]
-TOOLS = ("run", "logs", "update-config", "update-image", "watchtower-logs")
+TOOLS = COMMANDS
 SHELLS = {"dash": ("dash",), "bash": ("bash",), "busybox": ("busybox", "sh")}
 # Everything that the scripts call beside docker, curl, systemctl and what a shell has built in.
 USERLAND = (
@@ -71,8 +73,8 @@ def render(values: Mapping[str, str] = VALUES) -> bytes:
     return render_installer(template, values, {name: wrapper(name).encode() for name in TOOLS})
 
 
-def wrapper(name: str) -> str:
-    return (ROOT / "wrappers/linux" / f"flageemonitor-{name}").read_text()
+def wrapper(name: str, runtime: str = PLACEHOLDER) -> str:
+    return host_commands.made("linux", name, runtime)
 
 
 class Host:
@@ -110,8 +112,10 @@ class Host:
     def no_answer(self, name: str) -> None:
         (self.stand_in / name).unlink()
 
-    def container(self, name: str, status: str = "running", label: str = "", number: str = "c0ffee") -> None:
-        self.answer(f"containers/{name}", f"{status}|{number}|{label}")
+    def container(
+        self, name: str, status: str = "running", label: str = "", number: str = "c0ffee", title: str = ""
+    ) -> None:
+        self.answer(f"containers/{name}", f"{status}|{number}|{label}|{title}")
 
     def containers(self) -> set[str]:
         return {path.name for path in (self.stand_in / "containers").iterdir()}
@@ -196,7 +200,7 @@ class Host:
     def installed_wrapper(self, name: str, runtime: str = "flageemonitor") -> Path:
         """The wrapper as the installer writes it, without installing anything."""
         path = self.bin / f"{runtime}-{name}"
-        path.write_text(wrapper(name).replace("@RUNTIME_NAME@", runtime))
+        path.write_text(wrapper(name, runtime))
         path.chmod(0o755)
         return path
 

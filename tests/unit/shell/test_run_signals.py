@@ -55,7 +55,7 @@ def test_the_run_is_cancelled_inside_and_its_result_delivered(
     (os.killpg if whole_group else os.kill)(process.pid, number)
     out, said = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, '{"state": "cancelled"}\n')
-    assert "cancelling" in said
+    assert "Cancelling" in said
     invocation = until(proxy.stand_in / "started").removeprefix("FLAGEEMONITOR_INVOCATION=")
     assert until(proxy.stand_in / "cancelled") == invocation
 

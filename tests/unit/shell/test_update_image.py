@@ -49,11 +49,12 @@ def pulls(host: Host) -> list[str]:
 def test_the_one_shot_container_is_the_one_that_is_described(proxy: Host) -> None:
     assert update(proxy, "--force", "--wait", "7", "--output", "json").returncode == 0
     described = (
-        "run --rm --name flageemonitor-deploy --user 0:0 --network none --read-only --tmpfs /tmp --cap-drop ALL"
-        " --cap-add DAC_OVERRIDE --cap-add CHOWN --cap-add FOWNER --security-opt no-new-privileges"
+        "run --rm --name flageemonitor-deploy --label flageemonitor.runtime=flageemonitor --label flageemonitor.role=deploy"
+        " --user 0:0 --network none --read-only --tmpfs /tmp --cap-drop ALL --cap-add DAC_OVERRIDE --cap-add CHOWN"
+        " --cap-add FOWNER --security-opt no-new-privileges --security-opt label=disable"
         " -v /var/run/docker.sock:/var/run/docker.sock -v /etc/flageemonitor:/host/etc -v /var/lib/flageemonitor:/host/data"
-        f" -v /usr/local/bin:/host/bin {NAMED} deploy apply --runtime-name flageemonitor --socket /var/run/docker.sock"
-        " --config-source /etc/flageemonitor/config --data-source /var/lib/flageemonitor --force --wait 7 --output json"
+        f" -v /usr/local/bin:/host/bin {NAMED} deploy apply --force --wait 7 --runtime-name flageemonitor --socket"
+        " /var/run/docker.sock --config-source /etc/flageemonitor/config --data-source /var/lib/flageemonitor --output json"
     )
     call = made(proxy)
     identity = call.pop(call.index("--cidfile") + 1)
@@ -103,7 +104,7 @@ def test_a_registry_that_does_not_answer_changes_nothing(proxy: Host) -> None:
         answer = json.loads(done.stdout)
         assert (answer["reason"], answer["runtime"], answer["exit_code"]) == ("image_unavailable", "flageemonitor", 1)
         assert "no route to host" in answer["message"]
-        assert "nothing was changed" in answer["advice"]
+        assert "Nothing was changed" in answer["advice"]
     assert not [call for call in proxy.calls() if call[0] == "run"]
     assert update(proxy, "--repair").returncode == 1
     # What the timer calls needs no registry while an image is here.
@@ -132,27 +133,27 @@ def test_exit_codes_are_deploys_own(proxy: Host, code: int) -> None:
 def test_an_engine_that_does_not_start_the_container_is_reported(proxy: Host) -> None:
     proxy.answer("on-create", "exit 125")
     done = update(proxy)
-    assert (done.returncode, "nothing was changed" in done.stderr) == (1, True)
+    assert (done.returncode, "Nothing was changed" in done.stderr) == (1, True)
 
 
 def test_an_engine_that_stops_during_an_update_is_reported_without_claiming_that_nothing_changed(proxy: Host) -> None:
     proxy.answer("on-deploy", "echo Cannot connect >$STAND_IN/down; exit 125")
     done = update(proxy, "--output", "json")
-    assert (done.returncode, "nothing was changed" in done.stderr) == (1, False)
+    assert (done.returncode, "Nothing was changed" in done.stderr) == (1, False)
     assert json.loads(done.stdout)["reason"] == "engine_error"
     assert "is not known" in done.stderr
     assert not list(proxy.run_folder.glob("*.id"))
 
 
 def test_the_second_of_two_updates_is_refused(proxy: Host) -> None:
-    proxy.container("flageemonitor-deploy")
+    proxy.container("flageemonitor-deploy", label="flageemonitor")
     before = proxy.tree()
     done = update(proxy, "--output", "json")
     assert (done.returncode, json.loads(done.stdout)["reason"]) == (6, "busy")
     assert not [call for call in proxy.calls() if call[0] in ("run", "rm", "pull")]
     # The other one was faster by a moment: its name is taken when ours is to start.
     (proxy.stand_in / "containers/flageemonitor-deploy").unlink()
-    proxy.answer("on-create", "echo 'running|1|' >$STAND_IN/containers/flageemonitor-deploy; exit 125")
+    proxy.answer("on-create", "echo 'running|1|flageemonitor' >$STAND_IN/containers/flageemonitor-deploy; exit 125")
     assert update(proxy).returncode == 6
     assert {key: value for key, value in proxy.tree().items() if "update-image" not in key} == {
         key: value for key, value in before.items() if "update-image" not in key
@@ -161,15 +162,28 @@ def test_the_second_of_two_updates_is_refused(proxy: Host) -> None:
 
 @pytest.mark.parametrize("state", ["exited", "dead", "created"])
 def test_what_a_killed_engine_left_is_removed(proxy: Host, state: str) -> None:
-    proxy.container("flageemonitor-deploy", state)
-    assert update(proxy).returncode == 0
-    assert ["rm", "flageemonitor-deploy"] in proxy.calls()
+    for whose in ({"label": "flageemonitor"}, {"title": "FlageeMonitor Proxy"}):
+        proxy.container("flageemonitor-deploy", state, **whose)
+        assert update(proxy).returncode == 0
+        assert ["rm", "flageemonitor-deploy"] in proxy.calls()
+        proxy.forget()
+
+
+@pytest.mark.parametrize("state", ["running", "exited"])
+@pytest.mark.parametrize("label", ["", "shop-2"])
+def test_a_container_of_that_name_that_is_not_ours_is_left_alone(a_host: Host, state: str, label: str) -> None:
+    a_host.environment_file(f"FLAGEEMONITOR_IMAGE={NAMED}\n")
+    a_host.container("flageemonitor-deploy", state, label=label, title="Somebody's")
+    done = update(a_host, "--output", "json")
+    assert (done.returncode, json.loads(done.stdout)["reason"]) == (1, "engine_error")
+    assert "Nothing was changed" in done.stderr
+    assert not [call for call in a_host.calls() if call[0] in ("run", "rm", "pull")]
 
 
 def test_another_deploy_that_starts_while_its_name_is_cleared_is_left_alone(proxy: Host) -> None:
-    proxy.container("flageemonitor-deploy", "created")
+    proxy.container("flageemonitor-deploy", "created", label="flageemonitor")
     path = proxy.programs / "docker"
-    starts = 'case $1 in (rm) echo "running|1|" >"$STAND_IN/containers/flageemonitor-deploy" ;; esac'
+    starts = 'case $1 in (rm) echo "running|1|flageemonitor" >"$STAND_IN/containers/flageemonitor-deploy" ;; esac'
     path.write_text(path.read_text().replace("main() {", f"main() {{\n    {starts}", 1))
     assert update(proxy).returncode == 6
     assert "flageemonitor-deploy" in proxy.containers()
@@ -192,7 +206,7 @@ def test_no_signal_leaves_an_update_unfinished(proxy: Host, number: signal.Signa
     proxy.answer("go-on", "")
     out, said = process.communicate(timeout=60)
     assert (process.returncode, out) == (11, "whole\n")
-    assert "cannot be left half-way" in said
+    assert "cannot be interrupted half-way" in said
 
 
 def test_an_unknown_option_is_refused_before_anything_changes(proxy: Host) -> None:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.unit.shell.host import TOOLS, Host, wrapper
+from tests.unit.shell.host import TOOLS, Host
 
 RUN = "/flageemonitor/run_action.sh"
 ODD = [
@@ -42,29 +42,6 @@ def proxy(host: Host) -> Host:
 def executed(host: Host) -> list[str]:
     (call,) = (call for call in host.calls() if call[0] == "exec")
     return call
-
-
-def part(name: str, beginning: str, end: str) -> str:
-    return wrapper(name).split(beginning)[1].split(end)[0]
-
-
-def test_what_wrappers_have_in_common_is_the_same_in_each() -> None:
-    for beginning, end, names in (
-        ("# The same in every wrapper", "    esac\n}\n\n# Sets identity", TOOLS),
-        ("# Sets identity", "\n}\n", TOOLS),
-        ("# The same wherever a container is needed.", "\n}\n", ("run", "logs", "watchtower-logs", "update-config")),
-        ("# Comes back only when the container $1 runs.", "\n}\n", ("run", "update-config")),
-        ("# Sets ended", "\n}\n", ("run", "update-image")),
-        ("# Waits for the child", "\n}\n", ("run", "update-image")),
-    ):
-        assert len({part(name, beginning, end) for name in names}) == 1, beginning
-
-
-def test_each_wrapper_has_one_place_for_its_runtime_and_ends_in_main() -> None:
-    for name in TOOLS:
-        assert wrapper(name).count("@RUNTIME_NAME@") == 1
-        assert wrapper(name).startswith("#!/bin/sh\n")
-        assert wrapper(name).endswith('\nmain "$@"\n')
 
 
 def test_arguments_arrive_as_they_were_given(proxy: Host) -> None:
@@ -203,13 +180,13 @@ def test_without_docker_engine_or_container_69_says_what_to_do(host: Host, name:
     host.answer("runtimes", "shop-1\nshop-2")
     done = host.run(path, "x")
     assert done.returncode == 69
-    assert "runtimes on this host: shop-1 shop-2\n" in done.stderr
+    assert "Runtimes on this host: shop-1 shop-2\n" in done.stderr
     assert "shop-1-run ..." in done.stderr
     host.container("flageemonitor-deploy")
-    assert "an update of flageemonitor is at work" in host.run(path, "x").stderr
+    assert "an update of flageemonitor is in progress" in host.run(path, "x").stderr
     host.answer("down", "permission denied while trying to connect to the docker API at unix:///var/run/docker.sock")
     done = host.run(path, "x")
-    assert (done.returncode, "use sudo" in done.stderr) == (69, True)
+    assert (done.returncode, "Use sudo" in done.stderr) == (69, True)
     host.answer("down", "Cannot connect to the Docker daemon. Is the docker daemon running?")
     done = host.run(path, "x")
     assert (done.returncode, "systemctl start docker" in done.stderr) == (69, True)
@@ -311,7 +288,7 @@ def test_the_log_of_a_stopped_container_is_shown_with_its_state(proxy: Host) -> 
     done = proxy.run(proxy.installed_wrapper("logs"))
     assert done.returncode == 0
     assert done.stdout == "log of --tail=200 flageemonitor\n"
-    assert "the container flageemonitor is exited" in done.stderr
+    assert "The container flageemonitor is exited" in done.stderr
 
 
 def test_update_config_runs_inside_the_container(proxy: Host) -> None:

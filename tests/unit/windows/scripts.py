@@ -8,28 +8,30 @@ from pathlib import Path
 
 from tree_sitter import Node
 
+from contracts.host_commands import COMMANDS, PLACEHOLDER
 from server.services.installer.rendering import POWERSHELL, render
-from tools import powershell
+from tools import host_commands, powershell
 
 ROOT = Path(__file__).parents[3]
 INSTALLER = ROOT / "bootstrap/install.ps1"
-TOOLS = ("run", "logs", "update-config", "update-image", "watchtower-logs")
+TOOLS = tuple(COMMANDS)
 VALUES = (
     "API_BASE", "ENROLL_URL", "HEALTH_URL", "CLIENT", "NETWORK", "TIMEZONE", "IMAGE", "WATCHTOWER_IMAGE", "WATCHTOWER_INTERVAL",
     "BOOTSTRAP_TOKEN", "SERVER_TIME", "SERVER_VERSION",
 )  # fmt: skip
 
 
-def wrapper(name: str) -> Path:
-    return ROOT / f"wrappers/windows/flageemonitor-{name}.ps1"
+def wrapper(name: str, runtime: str = PLACEHOLDER) -> bytes:
+    """The command as it is written on a host."""
+    return host_commands.made("windows", name, runtime).encode()
 
 
-SCRIPTS = {"install": INSTALLER, **{name: wrapper(name) for name in TOOLS}}
+SCRIPTS = {"install": INSTALLER.read_bytes(), **{name: wrapper(name) for name in TOOLS}}
 
 
 def rendered(value: str = "plain") -> bytes:
     """The real installer with every value the same, and the real wrappers inside."""
-    wrappers = {name: wrapper(name).read_bytes() for name in TOOLS}
+    wrappers = {name: wrapper(name) for name in TOOLS}
     return render(INSTALLER.read_bytes(), dict.fromkeys(VALUES, value), wrappers, POWERSHELL)
 
 
@@ -42,13 +44,15 @@ def deploy_command(given: Mapping[str, str]) -> list[str]:
 
     ``given``: folder, runtime, image and verb, as the script's variables would hold them.
     """
-    source = function(wrapper("update-image").read_bytes(), "Get-DeployCommand")
+    source = function(wrapper("update-image"), "Get-DeployCommand")
     array = powershell.text(next(powershell.nodes(source, "array_expression")))
     values = {
         "$folder": given["folder"],
         "$runtime": given["runtime"],
         "$Image": given["image"],
-        "$wish.Verb": given["verb"],
+        "$verb": given["verb"],
+        "$locale": "LANG=pt_BR",
+        "$Made": given.get("made", "made"),
     }
     words = []
     for word in re.finditer(r"""'([^']*)'|"((?:[^"]|(?<=')")*)"|\(Join-Path \$folder '(\w+)'\)|(\$[\w.]+)""", array):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from runtime.deployment.environment import parse, read_settings
+from tests.unit.shell.host import wrapper as sh_wrapper
 from tests.unit.windows.linux_installer import cases, written
 from tests.unit.windows.scripts import INSTALLER, ROOT, deploy_command, function, wrapper
 from tools import powershell
@@ -101,16 +102,18 @@ def test_both_installers_have_the_same_options() -> None:
 
 
 def test_the_one_shot_container_is_the_documented_one() -> None:
-    [linux] = re.findall(
-        r"set -- docker (run .*?) \"\$@\"\n",
-        (ROOT / "wrappers/linux/flageemonitor-update-image").read_text(),
-        re.DOTALL,
-    )
-    linux = re.sub(r"\$\{made:\+[^}]*\}", "", linux)  # where docker notes what it made: the wrapper's own business
-    before_mounts = linux.replace("\\\n", " ").replace('"', "").replace("$runtime-deploy", "NAME").split()
-    before_mounts = before_mounts[: before_mounts.index("-v")]
+    [linux] = re.findall(r"apart docker (run --rm .*?) \"\$@\"", sh_wrapper("update-image"), re.DOTALL)
+    for here, there in (
+        ("\\\n", " "),
+        ('"', ""),
+        ("${made:+--cidfile $made}", "--cidfile made"),
+        ("${language:+-e LANG=$language}", "-e LANG=pt_BR"),
+        ("$runtime", "win"),
+    ):
+        linux = linux.replace(here, there)
+    linux = linux.split()
+    before_mounts = linux[: linux.index("-v")]
     own = deploy_command({"folder": "/etc/win", "runtime": "win", "image": "an/image:1", "verb": "apply"})
-    own[own.index("--name") + 1] = "NAME"
     assert own[: len(before_mounts)] == before_mounts
     mounts = [own[at + 1] for at, word in enumerate(own) if word == "-v"]
     assert mounts == [
@@ -127,16 +130,15 @@ def test_the_one_shot_container_is_the_documented_one() -> None:
         assert option in document
 
 
-def test_a_refused_update_is_reported_as_json_in_the_same_form() -> None:
-    linux = re.search(
-        r"printf '(\{\"schema\": 1.*?\})", (ROOT / "wrappers/linux/flageemonitor-update-image").read_text()
+def test_a_failure_of_a_wrapper_is_reported_as_json_in_the_same_form() -> None:
+    linux = re.findall(
+        r"printf '(.*?)(?:\\n)?'", sh_wrapper("update-image").split("print_failure() {")[1].split("\n}\n")[0]
     )
-    assert linux
-    table = next(
-        powershell.nodes(function(wrapper("update-image").read_bytes(), "Stop-Update"), "hash_literal_expression")
-    )
-    windows = [powershell.text(entry.children[0]) for entry in powershell.nodes(table, "hash_entry")]
-    assert windows == re.findall(r'"(\w+)":', linux[1])
+    *tables, _ = powershell.nodes(function(wrapper("update-image"), "Stop-Script"), "hash_literal_expression")
+    windows = [
+        powershell.text(entry.children[0]) for table in tables for entry in powershell.nodes(table, "hash_entry")
+    ]
+    assert windows == re.findall(r'"(\w+)":', "".join(linux))
 
 
 def test_the_first_configuration_runs_in_the_same_container() -> None:

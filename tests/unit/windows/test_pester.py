@@ -10,7 +10,7 @@ import pytest
 from tests.harness.need import need
 from tests.harness.powershell import SHELLS
 from tests.unit.server.test_installer_powershell import HOSTILE
-from tests.unit.windows.scripts import ROOT, VALUES, rendered
+from tests.unit.windows.scripts import ROOT, TOOLS, VALUES, rendered, wrapper
 
 _PESTER = """
 $ErrorActionPreference = 'Stop'
@@ -47,8 +47,10 @@ def run(shell: str, code: str, **environment: str) -> subprocess.CompletedProces
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_the_pester_tests_pass(shell: str) -> None:
-    done = run(shell, _PESTER)
+def test_the_pester_tests_pass(shell: str, tmp_path: Path) -> None:
+    for name in TOOLS:
+        (tmp_path / f"flageemonitor-{name}.ps1").write_bytes(wrapper(name, "flageemonitor"))
+    done = run(shell, _PESTER, FM_COMMANDS=str(tmp_path))
     need(done.returncode != 99, "Pester 5", "Install-Module Pester")
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -21,14 +21,14 @@ CMDLETS = {
     "Select-Object", "Set-StrictMode", "Start-Sleep", "Test-Path", "Unregister-ScheduledTask", "Where-Object", "Write-Host",
 }  # fmt: skip
 AUTOMATIC = {
-    "_", "args", "executioncontext", "false", "host", "matches", "myinvocation", "null", "pscommandpath", "pshome",
+    "_", "args", "executioncontext", "false", "host", "matches", "myinvocation", "null", "pid", "pscommandpath", "pshome",
     "psuiculture", "psversiontable", "true",
 }  # fmt: skip
 
 
 @pytest.fixture(params=SCRIPTS)
 def script(request: pytest.FixtureRequest) -> bytes:
-    return SCRIPTS[request.param].read_bytes()
+    return SCRIPTS[request.param]
 
 
 def tables(script: bytes) -> tuple[dict[str, str], dict[str, str]]:
@@ -46,7 +46,7 @@ def test_the_real_installer_and_wrappers_can_be_rendered() -> None:
     assert powershell.problems(script) == []
     values, wrappers = tables(script)
     assert values == dict.fromkeys(VALUES, "plain")
-    assert wrappers == {name: wrapper(name).read_text() for name in TOOLS}
+    assert wrappers == {name: wrapper(name).decode() for name in TOOLS}
 
 
 def test_hostile_values_stay_data_in_the_real_installer() -> None:
@@ -129,35 +129,41 @@ def test_functions_get_no_more_arguments_than_they_accept(script: bytes) -> None
         assert len(given) <= len([one for one in takes[name] if "[switch]" not in one]), powershell.text(call)
 
 
-def test_what_is_the_same_in_several_scripts_is_the_same() -> None:
-    bodies: dict[str, set[str]] = {}
-    own = {
-        "Invoke-Main",
-        "Stop-Usage",
-        "Test-Image",
-        "Get-EnvValue",
-    }  # of one script, or of another form in the installer
-    for path in SCRIPTS.values():
-        for name, node in powershell.functions(powershell.parse(path.read_bytes())).items():
-            if name not in own:
-                bodies.setdefault(name, set()).add(re.sub(r"\s+", " ", powershell.text(node)))
-    assert [name for name, texts in bodies.items() if len(texts) > 1] == []
+@pytest.mark.parametrize("name", TOOLS)
+def test_a_command_has_help_its_mark_and_its_runtime_s_name(name: str) -> None:
+    text = wrapper(name).decode()
+    assert text.split("\n")[1].startswith(f"# FlageeMonitor Proxy, flageemonitor-{name}.")
+    assert "\n\n<#\n.SYNOPSIS\n" in text
+    assert text.count("@RUNTIME_NAME@") == 1
+    assert text.endswith("    exit $script:ExitCode\n} $MyInvocation $args\n")
 
 
 @pytest.mark.parametrize("name", TOOLS)
-def test_a_command_has_help_its_mark_and_its_runtime_s_name(name: str) -> None:
-    text = wrapper(name).read_text()
-    assert text.startswith(f"# FlageeMonitor Proxy, flageemonitor-{name}: ")
-    assert "\n\n<#\n.SYNOPSIS\n" in text
-    assert ".EXAMPLE" in text
-    assert text.count("@RUNTIME_NAME@") == 1
-    assert text.rstrip().endswith("exit $ExitCode")
+def test_a_command_that_was_cut_off_runs_nothing(name: str) -> None:
+    script = wrapper(name)
+    assert runs_something(script)
+    body, end = script.index(b"\n& {\n"), script.rindex(b"}")
+    for cut in {
+        *random.Random(name).sample(range(body, end), 60),
+        *range(body + 2, body + 8),
+        *range(end - 20, end + 1),
+    }:
+        assert not runs_something(script[:cut]), script[:cut][-80:]
 
 
-def test_the_linux_and_windows_commands_are_the_same_ones() -> None:
-    linux = {path.name for path in (ROOT / "wrappers/linux").iterdir()}
-    windows = {path.name.removesuffix(".ps1") for path in (ROOT / "wrappers/windows").iterdir()}
-    assert linux == windows
+@pytest.mark.parametrize("name", TOOLS)
+def test_messages_of_a_command_come_in_pairs(name: str) -> None:
+    """English and Portuguese by turns; what is the same in both is a command line."""
+    pairs: list[tuple[str, str]] = []
+    for call in powershell.nodes(powershell.parse(wrapper(name)), "command"):
+        if powershell.text(call.children[0]) in ("Stop-Script", "Stop-Usage", "Write-Message", "Select-Text"):
+            # A literal is a node of its own, and its kind another one below.
+            literals = powershell.nodes(call, "string_literal", "expandable_string_literal")
+            texts = list({one.start_byte: powershell.text(one) for one in literals}.values())
+            texts = [text for text in texts if " " in text]
+            pairs += zip(texts[::2], texts[1::2], strict=True)
+    assert len(pairs) > 5
+    assert [english for english, portuguese in pairs if english == portuguese] == []
 
 
 def test_no_token_is_on_a_command_line() -> None:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Stands in for the docker client: records its arguments, keeps containers and images as files in $STAND_IN, and does what the
-# files there say: `down` (it does not answer), `pull-fails`, `refresh-code`; and the scripts `on-exec`, `on-stop`, `on-create` and
-# `on-deploy` (before and after the one-shot container is made).
+# files there say: `down` (it does not answer), `pull-fails`, `refresh-code`; and the scripts `on-exec`, `on-stop`, `on-wait`, `on-create`
+# and `on-deploy` (before and after the one-shot container is made).
 set -eu
 
 record() {
@@ -17,9 +17,10 @@ inspect_container() {
         shift
     done
     [ -f "$STAND_IN/containers/$1" ] || { echo "Error: No such container: $1" >&2; exit 1; }
-    IFS='|' read -r status id label <"$STAND_IN/containers/$1"
+    IFS='|' read -r status id label title <"$STAND_IN/containers/$1"
     case $form in
         (*StartedAt*) echo "/$1 $status $id 2026-01-01T00:00:00Z" ;;
+        (*image.title*) echo "$label of ${title:-}" ;;
         (*flageemonitor.runtime*) echo "/$1 of $label" ;;
         (*) echo "/$1 $status" ;;
     esac
@@ -105,6 +106,9 @@ main() {
             done
             case $force:$(cat "$STAND_IN/containers/$1") in (no:running*) echo "stop it first" >&2; exit 1 ;; esac
             rm "$STAND_IN/containers/$1" ;;
+        (wait:*)
+            # shellcheck disable=SC1091
+            . "$STAND_IN/on-wait" ;;
         (logs:*) echo "log of $*" ;;
         (stop:*)
             # shellcheck disable=SC1091

@@ -1,0 +1,53 @@
+"""The commands on a host, `<runtime>-run` and so on, made from one template a system. Pure.
+
+`wrappers/<system>/` holds the template, the parts that commands are made of, and what several parts share; `wrappers/help/` the
+help for both systems. Called by deploy, which writes the commands, by the server, whose installers carry them, and by
+`make check`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+# The part that each command is made of.
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "run": "run",
+        "logs": "logs",
+        "update-config": "update-config",
+        "update-image": "update-image",
+        "watchtower-logs": "logs",
+    }
+)
+PLACEHOLDER = "@RUNTIME_NAME@"
+SUFFIXES = {"linux": "", "windows": ".ps1"}  # of the commands themselves
+_SOURCES = {"linux": ".sh", "windows": ".ps1"}  # of what they are made from
+_INCLUDED = re.compile(r"^ *# @@([\w.-]+)@@\n", re.MULTILINE)
+
+
+def host_command(read: Callable[[str], str], system: str, command: str, runtime: str) -> str:
+    """One command. ``read``: the text of a file, by its path below `wrappers/`.
+
+    A line `# @@NAME@@` stands for the file NAME of the system's folder, `# @@COMMAND@@` for the command's part, and
+    `# @@help.LANGUAGE@@` for its help. What is for Windows becomes ASCII, because Windows PowerShell 5.1 reads a file in the
+    machine's code page: a character beyond becomes an expression with its number. So such characters may stand in strings in
+    double quotes only.
+    """
+
+    def included(found: re.Match[str]) -> str:
+        name, _, language = found[1].partition(".")
+        if language:
+            return read(f"help/{COMMANDS[command]}.{language}.txt")
+        return part(COMMANDS[command] if name == "COMMAND" else name)
+
+    def part(name: str) -> str:
+        return _INCLUDED.sub(included, read(f"{system}/{name}{_SOURCES[system]}"))
+
+    text = part("template").replace("@COMMAND@", command).replace(PLACEHOLDER, runtime)
+    return _in_ascii(text) if system == "windows" else text
+
+
+def _in_ascii(text: str) -> str:
+    return re.sub(r"[^\x00-\x7f]", lambda found: f"$([char]0x{ord(found[0]):04X})", text)

@@ -1,2 +1,0 @@
-# FlageeMonitor Proxy, flageemonitor-logs: a stand-in.
-'logs: $env:HOME `n "quoted"' -f $args

@@ -1,2 +1,0 @@
-# FlageeMonitor Proxy, flageemonitor-update-config: a stand-in.
-'update-config: $env:HOME `n "quoted"' -f $args

@@ -1,0 +1,2 @@
+# FlageeMonitor Proxy, flageemonitor-@COMMAND@: a stand-in.
+'@COMMAND@: $env:HOME `n "quoted"' -f $args

@@ -1,0 +1,68 @@
+# @@one-shot@@
+
+# Sets image to one that is here and knows how to uninstall. No registry is asked: it may have gone with its vendor.
+choose_image() {
+    named_image
+    healthy_image
+    running=$(docker container inspect --format '{{.Image}}' "$runtime" 2>/dev/null) || running=''
+    for image in "$running" "$healthy" "$named"; do
+        is_image "$image" || continue
+        case " $(docker image inspect --format '{{index .Config.Labels "flageemonitor.verbs"}}' "$image" 2>/dev/null) " in
+            (*' uninstall '*) return 0 ;;
+        esac
+    done
+    fail 1 image_unavailable "No image on this host knows how to uninstall $runtime. Nothing was changed." \
+        "Nenhuma imagem neste host sabe desinstalar $runtime. Nada foi alterado." \
+        "Run the install script with --uninstall, or remove by hand: docker rm -f $runtime $runtime-watchtower; then $etc and /usr/local/bin/$runtime-*" \
+        "Rode o script de instalação com --uninstall, ou remova à mão: docker rm -f $runtime $runtime-watchtower; depois $etc e /usr/local/bin/$runtime-*"
+}
+
+confirm() {
+    [ -t 0 ] || bad_usage "Without a terminal, --yes is needed. Nothing was changed." "Sem um terminal é preciso --yes. Nada foi alterado."
+    tell "Remove $runtime from this host${delete:+, with identity and data}? (yes/no)" \
+        "Remover $runtime deste host${delete:+, com identidade e dados}? (sim/não)"
+    read -r answer || answer=''
+    case $answer in
+        (yes | y | sim | s) ;;
+        (*) fail 1 not_confirmed "Not confirmed. Nothing was changed." "Não confirmado. Nada foi alterado." ;;
+    esac
+}
+
+main() {
+    delete='' dry='' yes=''
+    while [ $# -gt 0 ]; do
+        case $1 in
+            (-h | --help) usage; exit 0 ;;
+            (--delete-data) delete=--delete-data ;;
+            (--dry-run) dry=--dry-run ;;
+            (--yes) yes=yes ;;
+            (--output | --lang)
+                [ $# -gt 1 ] || bad_usage "$1 needs a value." "$1 precisa de um valor."
+                shift ;;
+            (--output=* | --lang=*) ;;
+            (*) bad_usage "Unknown option: $1" "Opção desconhecida: $1" ;;
+        esac
+        shift
+    done
+    case $output in ('' | json | table) ;; (*) bad_usage "--output needs json or table, not '$output'." "--output precisa de json ou table, não '$output'." ;; esac
+    need_host
+    clear_name
+    choose_image
+    [ -n "$yes$dry" ] || confirm
+    timer=none
+    if [ -e "/etc/systemd/system/$runtime-repair.timer" ]; then
+        timer=systemd timers=/etc/systemd/system:/host/systemd
+        # A repair that begins now would find everything missing.
+        [ -n "$dry" ] || systemctl disable --quiet --now "$runtime-repair.timer" >/dev/null 2>&1 || :
+    elif [ -d /etc/cron.d ]; then
+        timer=cron timers=/etc/cron.d:/host/cron
+    fi
+    deploy_with "$image" uninstall --timer "$timer" ${delete:+"$delete"} ${dry:+"$dry"}
+    # What deploy emptied, but has mounted and so cannot remove; or what the engine made to mount it.
+    rmdir "$etc" "$data" 2>/dev/null || :
+    if [ -z "$dry" ] && [ "$timer" = systemd ]; then
+        if [ -e "/etc/systemd/system/$runtime-repair.timer" ]; then set -- enable --quiet --now "$runtime-repair.timer"; else set -- daemon-reload; fi
+        systemctl "$@" >/dev/null 2>&1 || :
+    fi
+    exit "$code"
+}

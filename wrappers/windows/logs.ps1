@@ -1,0 +1,16 @@
+# @@container@@
+
+function Invoke-Main([string[]]$Words) {
+    $container = if ($command -ceq 'logs') { $runtime } else { "$runtime-watchtower" }
+    if ($Words -ccontains '-h' -or $Words -ccontains '--help') {
+        return Get-Usage
+    }
+    $found = Assert-Container $container
+    if ($found.State -ne 'running') {
+        Write-Message "${program}: The container $container is $($found.State). Repair it, as administrator: $runtime-update-image --repair" `
+            "${program}: O contêiner $container está $($found.State). Repare-o, como administrador: $runtime-update-image --repair"
+    }
+    # A --tail among the options comes later and is the one that counts.
+    $tail = if (@($Words -clike '--since*') + @($Words -clike '--until*')) { '--tail=all' } else { '--tail=200' }
+    Invoke-Live (@('logs', $tail) + $Words + @($container)) { param($process) $process.Kill() }
+}

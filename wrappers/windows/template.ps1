@@ -1,0 +1,255 @@
+#Requires -Version 5.1
+# FlageeMonitor Proxy, flageemonitor-@COMMAND@. Written from the image at every update: changes made here are lost.
+# All of it is one block, which PowerShell reads to its end before it runs any of it: a file that was cut off runs nothing.
+
+<#
+.SYNOPSIS
+Part of FlageeMonitor Proxy; @COMMAND@ --help says what it does and takes.
+#>
+
+& {
+    param($ScriptInvocation, [object[]]$Given)
+    if ($ExecutionContext.SessionState.LanguageMode -ne 'FullLanguage') {
+        # Nothing of .NET may be called in this mode, so that the helpers below cannot be used.
+        if ($PSUICulture -like 'pt*') {
+            Write-Host "O PowerShell está em modo de linguagem restrito (AppLocker ou outra política). Nada foi alterado. Libere esta pasta na política."
+        } else {
+            Write-Host 'PowerShell is in a restricted language mode (AppLocker or another policy). Nothing was changed. Allow this folder in the policy.'
+        }
+        exit 69
+    }
+    Set-StrictMode -Version 2.0
+    $ErrorActionPreference = 'Stop'
+    $command = '@COMMAND@'
+    $runtime = if ($env:RUNTIME_NAME) { $env:RUNTIME_NAME } else { '@RUNTIME_NAME@' }
+    $program = [System.IO.Path]::GetFileNameWithoutExtension($PSCommandPath)
+    $folder = Join-Path (Join-Path ([Environment]::GetFolderPath('CommonApplicationData')) 'FlageeMonitor') $runtime
+    $env_file = Join-Path $folder 'flageemonitor.env'
+    $data = "volume $runtime-data"
+    $script:ExitCode = 0
+
+    # What Windows programs take apart again as it was: backslashes count only before a double quote. Not left to PowerShell, of
+    # which 5.1 and 7 quote differently, and 5.1 wrongly.
+    function ConvertTo-CommandLine([string[]]$Arguments) {
+        $quoted = foreach ($word in $Arguments) {
+            if ($word -and $word -notmatch '[\s"]') { $word } else { '"' + (($word -replace '(\\*)"', '$1$1\"') -replace '(\\+)\z', '$1$1') + '"' }
+        }
+        $quoted -join ' '
+    }
+
+    # The process, or nothing where it cannot be started. Unless it is -Shown in this console, it has one of its own, which no
+    # Ctrl-C of this one reaches, and its output is ours to read.
+    function Start-Program([string]$File, [string[]]$Arguments, [switch]$Shown) {
+        $start = New-Object System.Diagnostics.ProcessStartInfo
+        $start.FileName = $File
+        $start.Arguments = ConvertTo-CommandLine $Arguments
+        $start.UseShellExecute = $false
+        if (-not $Shown) {
+            $start.CreateNoWindow = $true
+            $start.RedirectStandardInput = $start.RedirectStandardOutput = $start.RedirectStandardError = $true
+            $start.StandardOutputEncoding = $start.StandardErrorEncoding = New-Object System.Text.UTF8Encoding $false
+        }
+        try { [System.Diagnostics.Process]::Start($start) } catch { $null }
+    }
+
+    # By its whole path: Windows would look for it in the current folder first. Docker Desktop has a script `docker` beside it.
+    function Get-Docker {
+        foreach ($place in ($env:Path -split ';')) {
+            $file = [System.IO.Path]::Combine($place.Trim().Trim('"'), 'docker.exe')
+            if ([System.IO.Path]::IsPathRooted($file) -and [System.IO.File]::Exists($file)) {
+                return $file
+            }
+        }
+        return ''
+    }
+
+    # Exit code, output and errors of docker as text; 127 where it cannot be started.
+    function Invoke-Docker([string[]]$Arguments) {
+        $process = Start-Program (Get-Docker) $Arguments
+        if ($null -eq $process) {
+            return @{ Code = 127; Out = ''; Err = 'it cannot be started' }
+        }
+        $out = $process.StandardOutput.ReadToEndAsync()
+        $err = $process.StandardError.ReadToEndAsync()
+        $process.StandardInput.Close()
+        $process.WaitForExit()
+        return @{ Code = $process.ExitCode; Out = $out.Result.Trim(); Err = $err.Result.Trim() }
+    }
+
+    function ConvertTo-OneLine([string]$Text) {
+        ($Text -replace '\s+', ' ').Trim()
+    }
+
+    # The text in the operator's language.
+    function Select-Text([string]$English, [string]$Portuguese) {
+        if ($language -match '\Apt([-_.@]|\z)') { $Portuguese } else { $English }
+    }
+
+    # Whether anybody reads it decides nothing.
+    function Write-Line($Writer, [string]$Text) {
+        try { $Writer.WriteLine($Text) } catch { $null = $_ }
+    }
+
+    function Write-Message([string]$English, [string]$Portuguese = $English) {
+        Write-Line ([Console]::Error) (Select-Text $English $Portuguese)
+    }
+
+    # Ends the script. $Texts: English and Portuguese by turns; what happened, then what it means and what to do.
+    function Stop-Script([int]$Code, [string]$Reason, [string[]]$Texts) {
+        $advice = @(for ($at = 2; $at -lt $Texts.Count; $at += 2) { $Texts[$at] }) -join ' '
+        Write-Message "${program}: $($Texts[0])" "${program}: $($Texts[1])"
+        for ($at = 2; $at -lt $Texts.Count; $at += 2) {
+            Write-Message "  $($Texts[$at])" "  $($Texts[$at + 1])"
+        }
+        $stop = New-Object System.InvalidOperationException -ArgumentList $Texts[0]
+        $stop.Data['ExitCode'] = $Code
+        $stop.Data['Output'] = ''
+        if (@('json', 'ndjson') -ccontains $output) {
+            # In one form, which has what deploy's answers have (schema to report) and what runs print of a failure (error).
+            $stop.Data['Output'] = ConvertTo-Json -Compress -InputObject ([ordered]@{
+                schema = 1; verb = $verb; runtime = $runtime; reason = $Reason; message = $Texts[0]; advice = $advice; notes = @(); log = ''
+                exit_code = $Code; report = $null; error = [ordered]@{ reason = $Reason; message = $Texts[0]; advice = $advice }
+            })
+        }
+        throw $stop
+    }
+
+    function Get-Usage {
+        Select-Text @"
+# @@help.en@@
+"@ @"
+# @@help.pt@@
+"@
+    }
+
+    function Stop-Usage([string]$English, [string]$Portuguese) {
+        Stop-Script 2 'usage' @($English, $Portuguese, "See: $program --help", "Veja: $program --help")
+    }
+
+    # What was typed: a number or a list of PowerShell's is text again.
+    function ConvertTo-Words([object[]]$Given) {
+        foreach ($word in $Given) { @($word | ForEach-Object { "$_" }) -join ',' }
+    }
+
+    # The value of an option that concerns the wrapper as well; the last one counts.
+    function Get-Option([string]$Name, [string[]]$Words, [string]$Default) {
+        $value = $Default
+        for ($at = 0; $at -lt $Words.Count; $at++) {
+            if ($Words[$at].StartsWith("$Name=", [System.StringComparison]::Ordinal)) {
+                $value = $Words[$at].Substring($Name.Length + 1)
+            } elseif ($Words[$at] -ceq $Name -and $at + 1 -lt $Words.Count) {
+                $value = $Words[$at + 1]
+            }
+        }
+        $value
+    }
+
+    function Stop-NoEngine {
+        if (-not (Get-Docker)) {
+            Stop-Script 69 'no_engine' @('docker is not installed on this host, or is not on PATH.', "docker não está instalado neste host ou não está no PATH.")
+        }
+        $said = Invoke-Docker @('version', '--format', '{{.Server.Version}}')
+        $why = ConvertTo-OneLine ($said.Err + ' ' + $said.Out)
+        if ($why -match 'denied') {
+            Stop-Script 69 'no_engine' @(
+                "The Docker engine denies access to the user $env:USERNAME.", "O Docker Engine nega acesso ao usuário $env:USERNAME.",
+                'Open PowerShell as administrator.', 'Abra o PowerShell como administrador.'
+            )
+        }
+        Stop-Script 69 'no_engine' @(
+            "The Docker engine does not answer: $why", "O Docker Engine não responde: $why",
+            'Start Docker Desktop, and check that it runs Linux containers.', "Inicie o Docker Desktop e verifique se ele usa contêineres Linux."
+        )
+    }
+
+    # State is running, exited, ... ; none; away when the engine does not answer. Identity is a text that changes when the container
+    # is stopped, started or replaced.
+    function Get-Container([string]$Name) {
+        $said = Invoke-Docker @('container', 'inspect', '--format', '{{.Name}} {{.State.Status}} {{.Id}} {{.State.StartedAt}}', $Name)
+        # Docker also answers to the beginning of another container's id.
+        if ($said.Code -eq 0 -and $said.Out.StartsWith("/$Name ", [System.StringComparison]::Ordinal)) {
+            return @{ State = $said.Out.Split(' ')[1]; Identity = $said.Out }
+        }
+        $away = $said.Code -ne 0 -and (Invoke-Docker @('version', '--format', '{{.Server.Version}}')).Code -ne 0
+        return @{ State = $(if ($away) { 'away' } else { 'none' }); Identity = '' }
+    }
+
+    # Sets ExitCode to docker's and gives its output line by line, as strings; errors go where errors go. When Ctrl-C or the reader of
+    # the output ends this script, OnStop gets the process and the lines that are still to come.
+    function Invoke-Live([string[]]$Arguments, [scriptblock]$OnStop) {
+        $process = Start-Program (Get-Docker) $Arguments
+        if ($null -eq $process) {
+            Stop-NoEngine
+        }
+        $process.StandardInput.Close()
+        $coming = @{ Out = $process.StandardOutput.ReadLineAsync(); Err = $process.StandardError.ReadLineAsync() }
+        $ended = $false
+        try {
+            while ($coming.Count -gt 0) {
+                Receive-Line $process $coming
+            }
+            $process.WaitForExit()
+            $script:ExitCode = $process.ExitCode
+            $ended = $true
+        } finally {
+            if (-not $ended) {
+                & $OnStop $process $coming
+            }
+        }
+    }
+
+    # At most one line of each stream; waits a moment for it, and no longer, so that Ctrl-C is noticed.
+    function Receive-Line($Process, [hashtable]$Coming) {
+        $null = [System.Threading.Tasks.Task]::WaitAny([System.Threading.Tasks.Task[]]@($Coming.Values), 200)
+        foreach ($stream in @($Coming.Keys)) {
+            if ($Coming[$stream].IsCompleted) {
+                $line = $Coming[$stream].Result
+                if ($null -eq $line) {
+                    $Coming.Remove($stream)
+                } elseif ($stream -eq 'Out') {
+                    $Coming[$stream] = $Process.StandardOutput.ReadLineAsync()
+                    $line
+                } else {
+                    $Coming[$stream] = $Process.StandardError.ReadLineAsync()
+                    Write-Message $line
+                }
+            }
+        }
+    }
+
+    # After Ctrl-C nothing goes through the pipeline any more: the rest is written to the console.
+    function Receive-Rest($Process, [hashtable]$Coming) {
+        while ($Coming.Count -gt 0) {
+            foreach ($line in @(Receive-Line $Process $Coming)) { Write-Line ([Console]::Out) $line }
+        }
+        $Process.WaitForExit()
+        $global:LASTEXITCODE = $Process.ExitCode
+    }
+
+    # @@COMMAND@@
+
+    $words = @(ConvertTo-Words $Given)
+    $verb = $command
+    $output = Get-Option '--output' $words ''
+    $language = Get-Option '--lang' $words $PSUICulture
+    $locale = "LANG=$($language -replace '-', '_')" # for the program in the container
+    # UTF-8 both ways; a host without a console has no encoding to set.
+    $encoding = $null
+    try {
+        $encoding = [Console]::OutputEncoding
+        [Console]::OutputEncoding = New-Object System.Text.UTF8Encoding $false
+    } catch { $encoding = $null }
+    try {
+        if ($runtime -cnotmatch '\A[a-z0-9][a-z0-9_.-]{0,39}\z') {
+            Stop-Script 2 'usage' @("Invalid runtime name in RUNTIME_NAME: $runtime", "Nome de runtime inválido em RUNTIME_NAME: $runtime")
+        }
+        Invoke-Main $words
+    } catch {
+        if (-not $_.Exception.Data.Contains('ExitCode')) { throw }
+        if ($_.Exception.Data['Output']) { $_.Exception.Data['Output'] }
+        $script:ExitCode = $_.Exception.Data['ExitCode']
+    } finally {
+        if ($null -ne $encoding) { [Console]::OutputEncoding = $encoding }
+    }
+    exit $script:ExitCode
+} $MyInvocation $args
