@@ -518,7 +518,7 @@ param(
             Stage = Join-Path $folder '.install'
             EnvFile = Join-Path $folder 'flageemonitor.env'
             Volume = "$RuntimeName-data"
-            Tools = @('run', 'logs', 'update-config', 'update-image', 'watchtower-logs')
+            Tools = @('run', 'logs', 'update-config', 'update-image', 'watchtower-logs', 'uninstall')
             # What a proxy of the first generation is called; its Watchtower as well, with -watchtower.
             First = @('ariusmonitor', 'flageemonitor')
             Problems = New-Object 'System.Collections.Generic.List[string]'

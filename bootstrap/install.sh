@@ -49,7 +49,7 @@ TEXT
 }
 
 OWNER=10001:10001 # the proxy's user inside the container
-TOOLS='run logs update-config update-image watchtower-logs'
+TOOLS='run logs update-config update-image watchtower-logs uninstall'
 FIRST='ariusmonitor flageemonitor' # what a proxy of the first generation is called; its Watchtower as well, with -watchtower
 CR=$(printf '\r')
 

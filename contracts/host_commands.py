@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "update-config": "update-config",
         "update-image": "update-image",
         "watchtower-logs": "logs",
+        "uninstall": "uninstall",
     }
 )
 PLACEHOLDER = "@RUNTIME_NAME@"

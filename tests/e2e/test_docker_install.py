@@ -20,7 +20,7 @@ from tests.harness.zabbix import Zabbix
 
 ROOT = Path(__file__).parents[2]
 NETWORK = "DOCKER"
-WRAPPERS = ("run", "logs", "update-config", "update-image", "watchtower-logs")
+WRAPPERS = ("run", "logs", "update-config", "update-image", "watchtower-logs", "uninstall")
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ no_container() {
     others=$(docker ps -a --filter label=flageemonitor.role=runtime --format '{{.Names}}' 2>/dev/null | tr '\n' ' ') || others=
     if [ -z "$others" ]; then
         fail 69 no_container "There is no container $1, and no other runtime on this host." \
-            "Não há contêiner $1, nem outro runtime neste host." "$2" "$3"
+            "Não há contêiner $1, nem outro runtime neste servidor." "$2" "$3"
     fi
     fail 69 no_container "There is no container $1. Runtimes on this host: ${others% }" \
-        "Não há contêiner $1. Runtimes neste host: ${others% }" \
+        "Não há contêiner $1. Runtimes neste servidor: ${others% }" \
         "Use the command of another runtime, for example: ${others%% *}-run ..." \
         "Use o comando de outro runtime, por exemplo: ${others%% *}-run ..." "$2" "$3"
 }

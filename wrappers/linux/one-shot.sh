@@ -16,7 +16,7 @@ need_host() {
         (unix:///*) ;;
         (*)
             fail 2 bad_environment "DOCKER_HOST must be a unix:// socket of this host, not $DOCKER_HOST" \
-                "DOCKER_HOST deve ser um socket unix:// deste host, não $DOCKER_HOST" ;;
+                "DOCKER_HOST deve ser um socket unix:// deste servidor, não $DOCKER_HOST" ;;
     esac
     engine_answers || no_engine
 }

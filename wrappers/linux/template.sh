@@ -115,7 +115,7 @@ look_at() {
 no_engine() {
     if ! command -v docker >/dev/null 2>&1; then
         fail 69 no_engine "docker is not installed on this host, or is not on PATH: $PATH" \
-            "docker não está instalado neste host ou não está no PATH: $PATH"
+            "docker não está instalado neste servidor ou não está no PATH: $PATH"
     fi
     said=$(printf '%s' "$engine_error" | tr -s '\n' ' ')
     case $said in

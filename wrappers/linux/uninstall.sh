@@ -12,15 +12,15 @@ choose_image() {
         esac
     done
     fail 1 image_unavailable "No image on this host knows how to uninstall $runtime. Nothing was changed." \
-        "Nenhuma imagem neste host sabe desinstalar $runtime. Nada foi alterado." \
+        "Nenhuma imagem neste servidor sabe desinstalar $runtime. Nada foi alterado." \
         "Run the install script with --uninstall, or remove by hand: docker rm -f $runtime $runtime-watchtower; then $etc and /usr/local/bin/$runtime-*" \
-        "Rode o script de instalação com --uninstall, ou remova à mão: docker rm -f $runtime $runtime-watchtower; depois $etc e /usr/local/bin/$runtime-*"
+        "Rode o script de instalação com --uninstall, ou remova manualmente: docker rm -f $runtime $runtime-watchtower; depois $etc e /usr/local/bin/$runtime-*"
 }
 
 confirm() {
     [ -t 0 ] || bad_usage "Without a terminal, --yes is needed. Nothing was changed." "Sem um terminal é preciso --yes. Nada foi alterado."
     tell "Remove $runtime from this host${delete:+, with identity and data}? (yes/no)" \
-        "Remover $runtime deste host${delete:+, com identidade e dados}? (sim/não)"
+        "Remover $runtime deste servidor${delete:+, com identidade e dados}? (sim/não)"
     read -r answer || answer=''
     case $answer in
         (yes | y | sim | s) ;;

@@ -12,7 +12,7 @@ choose_image() {
             pull "$image" ||
                 fail 1 image_unavailable "The image $image is unavailable: $said" "A imagem $image não está disponível: $said" \
                     "Nothing was changed; the proxy continues. Check that the registry is reachable and that the credentials in $etc/docker/config.json are valid." \
-                    "Nada foi alterado; o proxy continua. Verifique se o registry está acessível e se as credenciais em $etc/docker/config.json são válidas."
+                    "Nada foi alterado; o proxy continua. Verifique se o repositório de imagens está acessível e se as credenciais em $etc/docker/config.json são válidas."
             return 0 ;;
     esac
     # Never the image that may have to be repaired.
@@ -22,7 +22,7 @@ choose_image() {
     elif ! have "$image" && ! pull "$image"; then
         fail 1 image_unavailable "Neither the last healthy image nor $image is available: $said" \
             "Nem a última imagem saudável nem $image está disponível: $said" \
-            "Nothing was changed. Check that the registry is reachable." "Nada foi alterado. Verifique se o registry está acessível."
+            "Nothing was changed. Check that the registry is reachable." "Nada foi alterado. Verifique se o repositório de imagens está acessível."
     fi
 }
 
@@ -58,7 +58,7 @@ main() {
         fail 2 bad_environment "$env_file does not exist: $runtime is not installed here." \
             "$env_file não existe: $runtime não está instalado aqui." \
             "Install it with the command that flagee-server install-command prints on the control plane." \
-            "Instale com o comando que flagee-server install-command mostra no control plane."
+            "Instale com o comando que flagee-server install-command mostra no servidor de controle."
     need_host
     clear_name
     choose_image

@@ -17,11 +17,11 @@ function Assert-Container([string]$Name) {
     $first = "$others ".Split(' ')[0]
     $what = if ($first) {
         @(
-            "There is no container $Name. Runtimes on this host: $others", "Não há contêiner $Name. Runtimes neste host: $others",
+            "There is no container $Name. Runtimes on this host: $others", "Não há contêiner $Name. Runtimes neste servidor: $others",
             "Use the command of another runtime, for example: $first-run ...", "Use o comando de outro runtime, por exemplo: $first-run ..."
         )
     } else {
-        @("There is no container $Name, and no other runtime on this host.", "Não há contêiner $Name, nem outro runtime neste host.")
+        @("There is no container $Name, and no other runtime on this host.", "Não há contêiner $Name, nem outro runtime neste servidor.")
     }
     Stop-Script 69 'no_container' ($what + @(
         "If $folder exists, create it again, as administrator: $runtime-update-image --repair",

@@ -146,7 +146,7 @@ Part of FlageeMonitor Proxy; @COMMAND@ --help says what it does and takes.
 
     function Stop-NoEngine {
         if (-not (Get-Docker)) {
-            Stop-Script 69 'no_engine' @('docker is not installed on this host, or is not on PATH.', "docker não está instalado neste host ou não está no PATH.")
+            Stop-Script 69 'no_engine' @('docker is not installed on this host, or is not on PATH.', "docker não está instalado neste servidor ou não está no PATH.")
         }
         $said = Invoke-Docker @('version', '--format', '{{.Server.Version}}')
         $why = ConvertTo-OneLine ($said.Err + ' ' + $said.Out)

@@ -14,7 +14,7 @@ function Select-Image {
             Stop-Script 1 'image_unavailable' @(
                 "The image $named is unavailable: $problem", "A imagem $named não está disponível: $problem",
                 "Nothing was changed; the proxy continues. Check that the registry is reachable and that the credentials in $folder\docker\config.json are valid.",
-                "Nada foi alterado; o proxy continua. Verifique se o registry está acessível e se as credenciais em $folder\docker\config.json são válidas."
+                "Nada foi alterado; o proxy continua. Verifique se o repositório de imagens está acessível e se as credenciais em $folder\docker\config.json são válidas."
             )
         }
         return $named
@@ -29,7 +29,7 @@ function Select-Image {
         if ($problem) {
             Stop-Script 1 'image_unavailable' @(
                 "Neither the last healthy image nor $named is available: $problem", "Nem a última imagem saudável nem $named está disponível: $problem",
-                'Nothing was changed. Check that the registry is reachable.', "Nada foi alterado. Verifique se o registry está acessível."
+                'Nothing was changed. Check that the registry is reachable.', "Nada foi alterado. Verifique se o repositório de imagens está acessível."
             )
         }
     }
@@ -78,7 +78,7 @@ function Invoke-Main([string[]]$Words) {
         Stop-Script 2 'bad_environment' @(
             "$env_file does not exist: $runtime is not installed here.", "$env_file não existe: $runtime não está instalado aqui.",
             'Install it with the line that flagee-server install-command --windows prints on the control plane.',
-            "Instale com a linha que flagee-server install-command --windows mostra no control plane."
+            "Instale com a linha que flagee-server install-command --windows mostra no servidor de controle."
         )
     }
     Clear-Name

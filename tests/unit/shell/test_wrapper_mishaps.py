@@ -14,7 +14,7 @@ import pytest
 from tests.unit.shell.host import SHELLS, TOOLS, Host, until, wrapper
 from tests.unit.shell.test_run_signals import RUN
 
-WITH_OUTPUT = ("run", "update-config", "update-image")
+WITH_OUTPUT = ("run", "update-config", "update-image", "uninstall")
 NAMED = "registry.example/flageemonitor:stable"
 
 
@@ -100,9 +100,10 @@ def test_closed_streams_are_replaced_by_nothing(proxy: Host, name: str) -> None:
     proxy.container("flageemonitor-watchtower", label="flageemonitor")
     proxy.answer("on-exec", "exit 7")
     proxy.answer("on-deploy", "exit 7")
+    proxy.answer("verbs", f"{NAMED}\n")
     path = f"/usr/local/bin/{proxy.installed_wrapper(name).name}"
     caller = proxy.folder / "caller.sh"
-    words = ["x"] if name == "run" else []
+    words = {"run": ["x"], "uninstall": ["--yes"]}.get(name, [])
     caller.write_text(f"exec {shlex.join(proxy.command('', path, *words)[6:])} <&- >&- 2>&-\n")
     assert proxy.run(caller).returncode == (0 if name.endswith("logs") else 7)
 
@@ -130,7 +131,7 @@ def test_failures_of_a_wrapper_are_one_json_object_where_json_was_asked_for(
     a_host.answer("down", "Cannot connect to the Docker daemon")
     failed(69, "no_engine")
     a_host.no_answer("down")
-    if name != "update-image":
+    if name in ("run", "update-config"):
         failed(69, "no_container")
         a_host.container("flageemonitor", "paused")
         failed(69, "not_running")

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Stands in for the docker client: records its arguments, keeps containers and images as files in $STAND_IN, and does what the
-# files there say: `down` (it does not answer), `pull-fails`, `refresh-code`; and the scripts `on-exec`, `on-stop`, `on-wait`, `on-create`
+# files there say: `down` (it does not answer), `pull-fails`, `refresh-code`,
+# `verbs` (the images whose deploy has verbs); and the scripts `on-exec`, `on-stop`, `on-wait`, `on-create`
 # and `on-deploy` (before and after the one-shot container is made).
 set -eu
 
@@ -20,6 +21,7 @@ inspect_container() {
     IFS='|' read -r status id label title <"$STAND_IN/containers/$1"
     case $form in
         (*StartedAt*) echo "/$1 $status $id 2026-01-01T00:00:00Z" ;;
+        ('{{.Image}}') echo "$id" ;;
         (*image.title*) echo "$label of ${title:-}" ;;
         (*flageemonitor.runtime*) echo "/$1 of $label" ;;
         (*) echo "/$1 $status" ;;
@@ -86,7 +88,13 @@ main() {
             esac ;;
         (ps:-a) cat "$STAND_IN/runtimes" 2>/dev/null || : ;;
         (network:inspect) test -f "$STAND_IN/networks/$2" ;;
-        (image:inspect) test -f "$(image_file "$2")" ;;
+        (image:inspect)
+            case $* in
+                (*flageemonitor.verbs*)
+                    while [ $# -gt 1 ]; do shift; done
+                    if grep -qx "$1" "$STAND_IN/verbs" 2>/dev/null; then echo install uninstall neighbours; fi ;;
+                (*) test -f "$(image_file "$2")" ;;
+            esac ;;
         (pull:*)
             if [ -f "$STAND_IN/pull-fails" ]; then
                 cat "$STAND_IN/pull-fails" >&2
