@@ -81,7 +81,5 @@ def test_an_image_that_lacks_a_part_of_a_wrapper_keeps_the_present_one(folders: 
     (folders[0] / "wrappers/linux/logs.sh").write_text("main() { :; }\n")
     changed, problems = write_wrappers(*folders, Names("proxy"))
     assert changed == ("proxy-logs", "proxy-watchtower-logs")
-    assert [problem.split()[0] for problem in problems] == [
-        name for name in ALL if not name.endswith("logs")
-    ]
+    assert [problem.split()[0] for problem in problems] == [name for name in ALL if not name.endswith("logs")]
     assert {path.name for path in folders[1].iterdir()} == set(ALL)
