@@ -1,4 +1,7 @@
-"""Every command line in the README and in the pages is one that the programs accept: commands and options."""
+"""Every command line in the README and in the pages is one that the programs accept: commands and options.
+
+Commands of the host that are shell scripts take no more than their help names.
+"""
 
 import re
 import shlex
@@ -19,11 +22,15 @@ PLACEHOLDER = re.compile(r"^(ACTION|AÇÃO)\b")
 TAIL = re.compile(r"\s+#.*|\s*[|>(&…].*|\s{3,}.*")
 
 
-def command_lines(text: str) -> list[tuple[str, list[str]]]:
+def code_lines(text: str) -> list[str]:
     lines = [code.strip() for code in re.findall(r"`([^`\n]+)`", text)]
     for fence in re.findall(r"^ *```\w*\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL):
         lines += [line.strip() for line in fence.splitlines()]
-    calls = [found for line in lines if (found := CALL.match(line))]
+    return lines
+
+
+def command_lines(text: str) -> list[tuple[str, list[str]]]:
+    calls = [found for line in code_lines(text) if (found := CALL.match(line))]
     return [(call[1], shlex.split(PLACEHOLDER.sub("diagnose_env", TAIL.sub("", call[2])))) for call in calls]
 
 
@@ -43,6 +50,45 @@ def parse(program: str, words: list[str]) -> None:
         name, found, words = command.resolve_command(context, rest)
         assert found is not None
         command, context = found, click.Context(found, parent=context, info_name=name)
+
+
+HOST_COMMANDS = {
+    "update-image": "update-image",
+    "update-config": "update-config",
+    "logs": "logs",
+    "watchtower-logs": "logs",
+    "uninstall": "uninstall",
+}
+HOST_CALL = re.compile(rf"^(?:sudo )?\w+-({'|'.join(HOST_COMMANDS)})((?: .*)?)$")
+
+
+def host_calls(text: str) -> list[tuple[str, list[str]]]:
+    """Command and options of each call of a shell script, by whatever name its runtime has."""
+    calls = [found for line in code_lines(text) if (found := HOST_CALL.match(line))]
+    return [(call[1], [word for word in shlex.split(TAIL.sub("", call[2])) if word.startswith("-")]) for call in calls]
+
+
+def options_of(command: str, language: str) -> set[str]:
+    help_text = (ROOT / f"wrappers/help/{HOST_COMMANDS[command]}.{language}.txt").read_text(encoding="utf-8")
+    return set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", help_text))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_option_of_a_host_s_command_is_in_its_help(page: str) -> None:
+    unknown = [
+        (command, option)
+        for command, options in host_calls((ROOT / page).read_text(encoding="utf-8"))
+        for option in options
+        for language in ("en", "pt")
+        if option.partition("=")[0] not in options_of(command, language)
+    ]
+    assert unknown == []
+
+
+def test_calls_of_host_commands_are_found_in_the_pages() -> None:
+    found = [call for page in PAGES for call in host_calls((ROOT / page).read_text(encoding="utf-8"))]
+    assert {command for command, _ in found} == set(HOST_COMMANDS)
+    assert ("uninstall", ["--dry-run"]) in found
 
 
 @pytest.mark.parametrize("page", PAGES)
