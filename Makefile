@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install -q --disable-pip-version-check --no-input
 # Tests share two cores with the real parts that they start. They run in the order of the files, because the end-to-end tests are few and
 # long, and a long test that starts last keeps the others waiting.
-PYTEST_ARGS ?= -q -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST_ARGS ?= -q -n 3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-up demo-down try test test-newer unit mutants integration new-action check check-types check-rest format lock schema catalogues bench \

@@ -2,6 +2,7 @@ import compileall
 import gc
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +11,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.harness import powershell
+from tests.harness.cache import cache_folder
 from tests.harness.logs import logging_as_before, no_logger_kept
 
 pytest_plugins = ["tests.harness.fixtures"]
 collect_ignore = [] if powershell.SHELLS else [*powershell.TESTS]
 _REPOSITORY = Path(__file__).resolve().parents[1]
+_WITH_PARTS = ("tests/e2e", "tests/integration", "tests")
+_PREPARING = pytest.StashKey[subprocess.Popen[bytes]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,6 +41,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_finish() -> None:
     gc.freeze()  # thousands of tests and what they import stay until the end: none of it needs to be looked at again
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Whoever asks for all tests of a slow layer needs nearly every part: they are made beside the tests that need none."""
+    config = session.config
+    whole = {Path(word).resolve() for word in config.args} & {_REPOSITORY / name for name in _WITH_PARTS}
+    if whole and not config.option.collectonly and not hasattr(config, "workerinput"):
+        log = cache_folder() / "prepare.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("wb") as said:
+            command = [sys.executable, "-m", "tests.harness.prepare"]
+            config.stash[_PREPARING] = subprocess.Popen(command, cwd=_REPOSITORY, stdout=said, stderr=said)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if preparing := config.stash.get(_PREPARING, None):
+        preparing.terminate()
+        preparing.wait()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

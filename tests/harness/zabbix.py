@@ -105,13 +105,12 @@ class Zabbix(Api):
 @contextlib.contextmanager
 def running() -> Iterator[Zabbix]:
     """A Zabbix with nothing in it but what its packages bring."""
-    need((_SCHEMA / "schema.sql.gz").exists(), "Zabbix's schema", "apt-get install zabbix-server-pgsql")
     need((_FRONTEND / "api_jsonrpc.php").exists(), "Zabbix's frontend", "apt-get install zabbix-frontend-php")
     php = need_program("php", "php-cli")
     modules = set(process.run([php, "-m"]).lower().split())
     missing = sorted(_PHP_EXTENSIONS - modules)
     need(not missing, "a PHP extension", "apt-get install " + " ".join(f"php-{name}" for name in missing))
-    loaded = cached("zabbix-database", _recipe(), _load_database)
+    loaded = load()
     with contextlib.ExitStack() as stack:
         database = stack.enter_context(postgres.cluster(loaded / "data"))
         folder = stack.enter_context(workdir("zabbix"))
@@ -119,6 +118,12 @@ def running() -> Iterator[Zabbix]:
         zabbix = Zabbix(url, database, folder, stack)
         zabbix.token = _new_token(zabbix)
         yield zabbix
+
+
+def load() -> Path:
+    """The folder with the database of a fresh Zabbix, in `data`: loaded now, or found from an earlier run."""
+    need((_SCHEMA / "schema.sql.gz").exists(), "Zabbix's schema", "apt-get install zabbix-server-pgsql")
+    return cached("zabbix-database", _recipe(), _load_database)
 
 
 def _recipe() -> dict[str, object]:
