@@ -180,7 +180,7 @@ def test_keys_pinned_before_identity_was_read_stay_marked(tmp_path: Path) -> Non
     (tmp_path / recovery_log.FILE).write_text("\n".join(kept) + "\n")
 
     def unasked(state: State, host: Host) -> bool:
-        asked = SqlIdentities(state, StillClock()).kin(
+        asked = SqlIdentities(state, StillClock()).record(
             host, Claim(), other=lambda _: True, named=frozenset(), suspects=frozenset()
         )
         return asyncio.run(asked).unasked

@@ -69,16 +69,16 @@ def on_the_never_list_as_another_entry() -> str:
 
 
 def cloned() -> str:
-    kin = identity.Kin("SHA256:abc", same_key=("acme-loja001-pdv202", "x", "y", "z"))
+    record = identity.IdentityRecord("SHA256:abc", same_key=("acme-loja001-pdv202", "x", "y", "z"))
     around = identity.entry_index([HOST, OTHER])
-    return identity.judge(HOST, identity.Claim("debian", "0123456789"), (), kin, around, known=()).text
+    return identity.judge(HOST, identity.Claim("debian", "0123456789"), (), record, around, known=()).text
 
 
 def changed() -> str:
     before = identity.Claim("old", store=1, terminal=201)
-    kin = identity.Kin("SHA256:abc", remembered=before)
+    record = identity.IdentityRecord("SHA256:abc", remembered=before)
     around = identity.entry_index([HOST])
-    return identity.judge(HOST, identity.Claim("new", store=2, terminal=201), (), kin, around, known=()).text
+    return identity.judge(HOST, identity.Claim("new", store=2, terminal=201), (), record, around, known=()).text
 
 
 def a_name_of_two_hosts() -> str:

@@ -120,7 +120,7 @@ def departed(seen: Departure, host: Host, stage: Stage) -> Ended:
 
 
 @dataclass(slots=True)
-class Vigil:
+class DepartureWatch:
     """The wait as a state machine: every round's answers go in, and at some round the end comes out. Times are monotonic.
 
     ``settle``: seconds in which the machine may still answer. Silence that begins inside it is watched to its end, which is

@@ -64,7 +64,7 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class Kin:
+class IdentityRecord:
     """What the local state knows around one login. Each tuple has the first few other entries of the inventory, in lower case.
 
     ``remembered``: what the machine behind this entry said when it was last known to be the right one; ``accepted``: somebody
@@ -192,36 +192,36 @@ def judge(
     host: Host,
     claim: Claim,
     found: tuple[Evidence, ...],
-    kin: Kin,
+    record: IdentityRecord,
     around: EntryIndex,
     *,
     known: tuple[Evidence, ...],
 ) -> Finding:
     """``found`` and ``known``: from :func:`evidence`, of the claim and of what is remembered."""
     own = around.own(host)
-    change = _change(kin.remembered, claim)
+    change = _change(record.remembered, claim)
     # An image's machine id says nothing against a terminal with a key of its own.
-    by_id = _by_machine_id(host, claim, kin) if kin.same_key or change else ()
-    image = kin.settled is not None and claim.hostname in kin.settled.image_names
+    by_id = _by_machine_id(host, claim, record) if record.same_key or change else ()
+    image = record.settled is not None and claim.hostname in record.settled.image_names
     counted = [one for one in (*found, *by_id) if not (image and one.source == "hostname")]
     for one in counted:
         if not one.entries & own:
-            return _says_another(host, claim, one, kin, change, around, known)
-    if not kin.same_key:
+            return _says_another(host, claim, one, record, change, around, known)
+    if not record.same_key:
         return Finding(True, "changed", change, _rekey(host)) if change else Finding(clear=True)
-    shared = _shared(kin, around)
-    proofs = [one for one in counted if not (one.source == "hostname" and kin.namesakes)]
-    if by_id or (proofs and not kin.rivals):
+    shared = _shared(record, around)
+    proofs = [one for one in counted if not (one.source == "hostname" and record.namesakes)]
+    if by_id or (proofs and not record.rivals):
         said = all_of([one.text for one in counted])
         only = say("Only {host} fits the machine's {said}.", host=host.name, said=said)
-        kind: Kind = "changed" if change else "" if kin.settled else "shared_key"
+        kind: Kind = "changed" if change else "" if record.settled else "shared_key"
         return Finding(True, kind, _together(shared, only, change))
-    if kin.settled is None:
-        return _fits_none_or_several(host, claim, kin, around)
+    if record.settled is None:
+        return _fits_none_or_several(host, claim, record, around)
     if change:  # nothing but the machine's own words could tell it from its clones, and these are not what they were
         what = _together(shared, change, say("It may be another machine."))
         return Finding(False, "not_as_before", what, _rekey(host))
-    accepted = say("{who} accepted that on {date}.", who=kin.settled.by, date=f"{kin.settled.at:%Y-%m-%d}")
+    accepted = say("{who} accepted that on {date}.", who=record.settled.by, date=f"{record.settled.at:%Y-%m-%d}")
     return Finding(True, "", _together(shared, accepted))
 
 
@@ -233,7 +233,13 @@ def note_of(finding: Finding, before: Note | None) -> Note | None:
 
 
 def _says_another(
-    host: Host, claim: Claim, one: Evidence, kin: Kin, change: str, around: EntryIndex, known: tuple[Evidence, ...]
+    host: Host,
+    claim: Claim,
+    one: Evidence,
+    record: IdentityRecord,
+    change: str,
+    around: EntryIndex,
+    known: tuple[Evidence, ...],
 ) -> Finding:
     text = say(
         "The machine at {address} says that it is {names} ({evidence}), not {host}.",
@@ -244,66 +250,68 @@ def _says_another(
     )
     same_place = bool(one.entries & around.aliases(host))
     recognised = any(before.entries & around.own(host) and not before.entries & one.entries for before in known)
-    if not (kin.same_key or change) and (recognised or _let_pass(claim, one, kin, same_place=same_place)):
+    if not (record.same_key or change) and (recognised or _let_pass(claim, one, record, same_place=same_place)):
         what = _together(text, say("No other host is known to have its key."))
         advice = say("Correct the inventory, or what the machine says of itself.")
         return Finding(True, "another_host", what, advice)
     advice = say(
         "Make sure which machine has this address; then correct the inventory, or what the machine says of itself."
     )
-    if kin.same_key:
-        return Finding(False, "another_host", _together(text, _shared(kin, around)), advice)
+    if record.same_key:
+        return Finding(False, "another_host", _together(text, _shared(record, around)), advice)
     if same_place:
         both = say("Both have this address in the inventory.")
         return Finding(False, "another_host", _together(text, both, change), advice)
     why = change or say("It was never recognised as {host}, so its host key proves nothing.", host=host.name)
-    accept = say("If it is the right one: flageemonitor-run hosts settle --key {key}", key=kin.fingerprint)
+    accept = say("If it is the right one: flageemonitor-run hosts settle --key {key}", key=record.fingerprint)
     return Finding(False, "another_host", _together(text, why), _together(advice, accept))
 
 
-def _let_pass(claim: Claim, one: Evidence, kin: Kin, *, same_place: bool) -> bool:
+def _let_pass(claim: Claim, one: Evidence, record: IdentityRecord, *, same_place: bool) -> bool:
     """Whether the machine may go on calling itself another one: somebody accepted just that, or its key was trusted before
     anybody asked, and it has said so since it was first asked."""
-    before = kin.remembered
-    unasked = kin.unasked and not same_place
+    before = record.remembered
+    unasked = record.unasked and not same_place
     if before is None:
         return unasked
     if one.source == "hostname":
         said_before = claim.hostname == before.hostname
     else:
         said_before = (claim.store, claim.terminal) == (before.store, before.terminal)
-    return said_before and (kin.accepted or unasked)
+    return said_before and (record.accepted or unasked)
 
 
 def _rekey(host: Host) -> str:
     return say("If it was renamed or installed again on purpose: flageemonitor-run hosts rekey {host}", host=host.name)
 
 
-def _fits_none_or_several(host: Host, claim: Claim, kin: Kin, around: EntryIndex) -> Finding:
+def _fits_none_or_several(host: Host, claim: Claim, record: IdentityRecord, around: EntryIndex) -> Finding:
     parts = (
         say("host name {name}", name=claim.hostname) if claim.hostname else say("no host name"),
         say("machine id {id}…", id=claim.machine_id[:8]) if claim.machine_id else say("no machine id"),
         _numbers(claim),
     )
     said = joined(filter(None, parts))
-    also = kin.rivals or kin.namesakes or kin.same_machine_id or kin.id_seen_at
+    also = record.rivals or record.namesakes or record.same_machine_id or record.id_seen_at
     own_keys = say("Give every terminal its own host key or host name.")
-    cloned = say("If they were cloned from one image: flageemonitor-run hosts settle --key {key}", key=kin.fingerprint)
+    cloned = say(
+        "If they were cloned from one image: flageemonitor-run hosts settle --key {key}", key=record.fingerprint
+    )
     if not also:
         fits = say("What this machine says of itself ({said}) fits no single host of the inventory.", said=said)
-        return Finding(False, "shared_key", _together(_shared(kin, around), fits), _together(own_keys, cloned))
+        return Finding(False, "shared_key", _together(_shared(record, around), fits), _together(own_keys, cloned))
     fits = say(
         "What this machine says of itself ({said}) fits {others} as well.", said=said, others=around.spelled(also)
     )
     again = say(
         "If addresses were just corrected, log in to these hosts again: flageemonitor-run test_endpoint_connection."
     )
-    return Finding(False, "shared_key", _together(_shared(kin, around), fits), _together(again, own_keys, cloned))
+    return Finding(False, "shared_key", _together(_shared(record, around), fits), _together(again, own_keys, cloned))
 
 
-def _shared(kin: Kin, around: EntryIndex) -> str:
-    names = around.spelled(kin.same_key)
-    return say("The host key {key} is also that of {hosts}.", key=kin.fingerprint, hosts=names)
+def _shared(record: IdentityRecord, around: EntryIndex) -> str:
+    names = around.spelled(record.same_key)
+    return say("The host key {key} is also that of {hosts}.", key=record.fingerprint, hosts=names)
 
 
 def _together(*sentences: str) -> str:
@@ -372,15 +380,15 @@ def _numbers(claim: Claim) -> str:
     )
 
 
-def _by_machine_id(host: Host, claim: Claim, kin: Kin) -> tuple[Evidence, ...]:
+def _by_machine_id(host: Host, claim: Claim, record: IdentityRecord) -> tuple[Evidence, ...]:
     """An id fits this entry when its machine had it before and no other was ever met with it; it fits another when that one's
     machine alone is known by it."""
     if not claim.machine_id:
         return ()
     owner = ""
-    if kin.remembered is not None and kin.remembered.machine_id == claim.machine_id:
-        owner = "" if kin.same_machine_id or kin.id_seen_at else host.name.lower()
-    elif len(kin.same_machine_id) == 1:
-        owner = kin.same_machine_id[0]
+    if record.remembered is not None and record.remembered.machine_id == claim.machine_id:
+        owner = "" if record.same_machine_id or record.id_seen_at else host.name.lower()
+    elif len(record.same_machine_id) == 1:
+        owner = record.same_machine_id[0]
     text = say("machine id {id}…", id=claim.machine_id[:8])
     return (Evidence("machine id", text, frozenset({owner})),) if owner else ()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # many commands need the ports, and few what these are about
     from runtime.domain.deliveries import Delivery, Parcel, Receipt
     from runtime.domain.departure import Departure
     from runtime.domain.facts import Storage
-    from runtime.domain.identity import Claim, Finding, Kin
+    from runtime.domain.identity import Claim, Finding, IdentityRecord
     from runtime.domain.sources import ApiCall, Query, Row
     from runtime.domain.subject_record import Ended
     from runtime.domain.witnesses import Witness
@@ -265,16 +265,18 @@ class HostBook(Protocol):
 class IdentityBook(Protocol):
     """What machines said of themselves, from one run to the next, by (network, host name, port). Raises StateUnavailable."""
 
-    async def kin(
+    async def record(
         self, host: Host, claim: Claim, *, other: Callable[[str], bool], named: frozenset[str], suspects: frozenset[str]
-    ) -> Kin:
+    ) -> IdentityRecord:
         """``other``: whether a lower-case name is an entry of the inventory that leads to another machine; ``named``: those that
         the machine's host name names; ``suspects``: those that could be rivals."""
         ...
 
-    async def remember(self, host: Host, claim: Claim, finding: Finding, kin: Kin, *, at_once: bool) -> None:
-        """Writes only what is new. ``kin``: what :meth:`kin` answered. ``at_once``: durable when it returns, so that another
-        run that meets the same machine knows of it; else with the host's result."""
+    async def remember(
+        self, host: Host, claim: Claim, finding: Finding, record: IdentityRecord, *, at_once: bool
+    ) -> None:
+        """Writes only what is new. ``record``: what :meth:`record` answered. ``at_once``: durable when it returns, so that
+        another run that meets the same machine knows of it; else with the host's result."""
         ...
 
 

@@ -17,17 +17,17 @@ async def recognise(
     StateUnavailable."""
     claim, mine = identity.claim_of(facts), around.aliases(host)
     found = identity.evidence(host, claim, around, words)
-    kin = await book.kin(
+    record = await book.record(
         host,
         claim,
         other=lambda name: name in around.named and name not in mine,
         named=identity.named_by(found),
         suspects=identity.suspects(host, found, around),
     )
-    if not kin.same_key:  # one key, one machine: what it said the last time still holds where it says nothing now
-        claim = claim.filled(kin.said)
+    if not record.same_key:  # one key, one machine: what it said the last time still holds where it says nothing now
+        claim = claim.filled(record.said)
         found = identity.evidence(host, claim, around, words)
-    known = identity.evidence(host, kin.remembered, around, words) if kin.remembered else ()
-    finding = identity.judge(host, claim, found, kin, around, known=known)
-    await book.remember(host, claim, finding, kin, at_once=not reads)
+    known = identity.evidence(host, record.remembered, around, words) if record.remembered else ()
+    finding = identity.judge(host, claim, found, record, around, known=known)
+    await book.remember(host, claim, finding, record, at_once=not reads)
     return finding

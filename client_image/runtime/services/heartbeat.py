@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
+from contracts.text import say
 from runtime.adapters.state.clock_evidence import ClockJudge
 from runtime.adapters.state.meta import note_heartbeat
 from runtime.adapters.state.store import State
@@ -28,7 +29,7 @@ class ClockWatch:
         trust = await asyncio.to_thread(self._judge.judge)
         before, self._was = self._was, type(trust)
         if before is not type(trust) and isinstance(trust, Suspect):
-            text = f"{trust.why}; until it is right nothing is deleted by age and no disruptive job starts"
+            text = say("{why}; until it is right nothing is deleted by age and no disruptive job starts", why=trust.why)
             log.warning("clock_suspect", message=text, advice=ADVICE)
         elif before is Suspect and isinstance(trust, Trusted):
             log.info("clock_trusted", now=trust.now.isoformat(), by=trust.by)

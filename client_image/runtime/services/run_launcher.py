@@ -20,6 +20,7 @@ import structlog
 from contracts.config import Effect, Job
 from contracts.ids import uuid7
 from contracts.schedule import Plan
+from contracts.text import say
 from runtime.adapters.memory import go_first, kills
 from runtime.adapters.state.clock_evidence import ClockJudge
 from runtime.adapters.state.history import find_run
@@ -202,7 +203,9 @@ class RunLauncher:
             if not await asyncio.to_thread(drop, state, turn.job_id, turn.planned):
                 continue  # it was started after all, by another daemon
             if active is not None and isinstance(verdict, Drop):
-                text = f"{verdict.message}; it waited for its turn, {self.limit} runs go on at once"
+                text = say(
+                    "{why}; it waited for its turn, {limit} runs go on at once", why=verdict.message, limit=self.limit
+                )
                 await self.missed(active.job, verdict.reason, text)
             else:
                 why = "the clock went back" if active is not None else "no such job is in force any more"
@@ -218,7 +221,7 @@ class RunLauncher:
             trust = await asyncio.to_thread(self._judge.judge)
             if isinstance(trust, Suspect):
                 if await asyncio.to_thread(drop, state, turn.job_id, turn.planned):
-                    await self.missed(active.job, "clock_suspect", f"{trust.why}; no host was touched")
+                    await self.missed(active.job, "clock_suspect", say("{why}; no host was touched", why=trust.why))
                 return
         run_id = uuid7()
         if not await asyncio.to_thread(begin, state, turn.job_id, turn.planned, run_id, now):

@@ -21,7 +21,7 @@ from runtime.domain.catalogue import Catalogue, build
 from runtime.domain.departure import Departure, Sign
 from runtime.domain.errors import HostError, RunError
 from runtime.domain.facts import Facts, Privilege
-from runtime.domain.identity import Claim, Finding, Kin, entry_index
+from runtime.domain.identity import Claim, Finding, IdentityRecord, entry_index
 from runtime.domain.model import Host, HostResult, Reason, RunInfo, Selector
 from runtime.domain.pipeline import Request, RunPlan, resolve
 from runtime.domain.ports import Answer
@@ -183,16 +183,18 @@ class MemoryLocks:
 
 
 class MemoryIdentities:
-    """``kin`` is what the state would know of each host; what was found is kept in ``found``."""
+    """``record`` is what the state would know of each host; what was found is kept in ``found``."""
 
     def __init__(self) -> None:
-        self.known: dict[str, Kin] = {}
+        self.known: dict[str, IdentityRecord] = {}
         self.found: dict[str, Finding] = {}
 
-    async def kin(self, host: Host, claim: Claim, **asked: Any) -> Kin:
-        return self.known.get(host.name, Kin())
+    async def record(self, host: Host, claim: Claim, **asked: Any) -> IdentityRecord:
+        return self.known.get(host.name, IdentityRecord())
 
-    async def remember(self, host: Host, claim: Claim, finding: Finding, kin: Kin, *, at_once: bool) -> None:
+    async def remember(
+        self, host: Host, claim: Claim, finding: Finding, record: IdentityRecord, *, at_once: bool
+    ) -> None:
         self.found[host.name] = finding
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.domain.departure import SILENCE_S, Departure, Sign, Vigil
+from runtime.domain.departure import SILENCE_S, Departure, DepartureWatch, Sign
 from runtime.domain.model import LeftOut
 from runtime.domain.witnesses import WITNESSES, Neighbours, Place, Witness
 from tests.unit.engine.in_memory import host
@@ -53,9 +53,9 @@ ENDS: dict[str, tuple[Rounds, str | None]] = {
 
 
 def end_of(rounds: Rounds, asked: tuple[Witness, ...] = (OTHER,)) -> Departure | None:
-    vigil = Vigil(0.0, SETTLE, asked)
+    watch = DepartureWatch(0.0, SETTLE, asked)
     for at, sign, vouched in rounds:
-        ended = vigil.note(at, at, sign, (OTHER, A) if vouched and sign is S else None)
+        ended = watch.note(at, at, sign, (OTHER, A) if vouched and sign is S else None)
         if ended is not None:
             assert at == rounds[-1][0], "it ended before the last round"
             return ended

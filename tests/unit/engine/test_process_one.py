@@ -16,7 +16,7 @@ from runtime.domain.deliveries import Deliver
 from runtime.domain.departure import Departure, Sign
 from runtime.domain.errors import Permanent, Transient
 from runtime.domain.facts import Facts
-from runtime.domain.identity import Kin, Settled
+from runtime.domain.identity import IdentityRecord, Settled
 from runtime.domain.machines import grouped
 from runtime.domain.model import HOST_KEY, IDENTITY, Host, HostResult, Listing, Outcome, Reason, Selector
 from runtime.domain.witnesses import Witness
@@ -574,14 +574,14 @@ def test_a_truncated_answer_is_not_taken_for_a_complete_one() -> None:
     assert one.terminals[NAME].written == 0
 
 
-CLONE = Kin(fingerprint="SHA256:abc", same_key=("acme-loja001-pdv202",))
+CLONE = IdentityRecord(fingerprint="SHA256:abc", same_key=("acme-loja001-pdv202",))
 
 
-def cloned(hostname: str, kin: Kin = CLONE) -> World:
+def cloned(hostname: str, record: IdentityRecord = CLONE) -> World:
     """PDV201 behind a key that PDV202 has too, and a machine that calls itself `hostname`."""
     one = World({NAME: Terminal(facts=in_memory.FACTS.replace(b"hostname=till", f"hostname={hostname}".encode()))})
     one.entries = (in_memory.host(201), in_memory.host(202, address="10.0.0.2"))
-    one.identities.known[NAME] = kin
+    one.identities.known[NAME] = record
     return one
 
 
@@ -628,7 +628,7 @@ def test_an_accepted_image_is_changed_and_only_the_record_mentions_it() -> None:
 
 
 def test_a_host_with_its_own_key_is_changed_under_any_machine_name() -> None:
-    result = run(cloned("debian", Kin(fingerprint="SHA256:abc")))
+    result = run(cloned("debian", IdentityRecord(fingerprint="SHA256:abc")))
     assert verdict(result) == ("changed", "confirmed", "")
     assert (IDENTITY, True, "") in [(record.gate, record.allowed, record.text) for record in result.gates]
 

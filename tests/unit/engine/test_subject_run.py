@@ -297,7 +297,7 @@ def test_the_identity_is_written_at_once_where_the_host_may_be_changed(effect: s
     written: list[bool] = []
 
     class Recorded(in_memory.MemoryIdentities):
-        async def remember(self, host: Host, claim: Any, finding: Any, kin: Any, *, at_once: bool) -> None:
+        async def remember(self, host: Host, claim: Any, finding: Any, record: Any, *, at_once: bool) -> None:
             written.append(at_once)
 
     run(scripted(deciding(Done(), effect=effect), identities=Recorded()))

@@ -21,7 +21,7 @@ from runtime.adapters.state.settlements import (
     unsettle,
 )
 from runtime.adapters.state.store import State
-from runtime.domain.identity import Claim, Finding, Kin, Note, Settled
+from runtime.domain.identity import Claim, Finding, IdentityRecord, Note, Settled
 from runtime.domain.model import Host
 from runtime.domain.ports import PinnedKey
 from tests.unit.state.support import NOON, StillClock, make_hosts, open_state
@@ -39,14 +39,14 @@ def pin(state: State, key: PinnedKey, *hosts: Host) -> None:
 def remember(state: State, host: Host, claim: Claim, finding: Finding | None = None) -> None:
     asyncio.run(
         SqlIdentities(state, StillClock()).remember(
-            host, claim, finding or Finding(clear=True), kin(state, host), at_once=True
+            host, claim, finding or Finding(clear=True), record(state, host), at_once=True
         )
     )
 
 
-def kin(state: State, host: Host, claim: Claim | None = None, without: str = "") -> Kin:
+def record(state: State, host: Host, claim: Claim | None = None, without: str = "") -> IdentityRecord:
     book = SqlIdentities(state, StillClock())
-    asked = book.kin(
+    asked = book.record(
         host,
         claim or Claim(),
         other=lambda name: name not in (host.name.lower(), without),
@@ -72,10 +72,10 @@ def test_an_acceptance_says_who_and_when_and_can_be_taken_back_and_given_again(s
     done = settle(state, "acme", IMAGE.fingerprint, by="ana", now=NOON)
     assert (done.before, done.now) == (None, Settled("ana", NOON))
     assert settle(state, "acme", IMAGE.fingerprint, by="rui", now=LATER).now == Settled("ana", NOON)
-    assert kin(state, make_hosts(1)[0]).settled == Settled("ana", NOON)
+    assert record(state, make_hosts(1)[0]).settled == Settled("ana", NOON)
     assert unsettle(state, "acme", IMAGE.fingerprint, by="rui", now=LATER).before == Settled("ana", NOON)
     assert unsettle(state, "acme", IMAGE.fingerprint, by="rui", now=LATER).before is None
-    assert kin(state, make_hosts(1)[0]).settled is None
+    assert record(state, make_hosts(1)[0]).settled is None
     assert settle(state, "acme", IMAGE.fingerprint, by="rui", now=LATER).now == Settled("rui", LATER)
     with state.read() as connection:
         told = connection.exec_driver_sql("SELECT settled_by, undone_by FROM settled_keys ORDER BY id").all()
@@ -93,10 +93,10 @@ def test_who_accepts_the_machine_of_a_key_of_one_host_is_recorded_and_can_be_tak
     assert (again.before, again.now) == (Settled("ana", NOON), Settled("ana", NOON))
     known = identities(state, "acme")[host.name.lower()]
     assert (known.note, known.accepted) == (None, Settled("ana", NOON))
-    assert kin(state, host).settled is None  # another host with this key is not accepted with it
+    assert record(state, host).settled is None  # another host with this key is not accepted with it
     taken = unsettle(state, "acme", OWN.fingerprint, by="rui", now=LATER)
     assert (taken.before, taken.now) == (Settled("ana", NOON), None)
-    assert (kin(state, host).remembered, kin(state, host).accepted) == (None, False)
+    assert (record(state, host).remembered, record(state, host).accepted) == (None, False)
     assert unsettle(state, "acme", OWN.fingerprint, by="rui", now=LATER).before is None
 
 
@@ -114,7 +114,7 @@ def test_what_a_machine_was_accepted_as_survives_a_damaged_database(tmp_path: Pa
             pin(state, OWN, host)
     (tmp_path / "state.db").write_bytes(b"garbage" * 1000)
     with open_state(tmp_path) as state:
-        found = kin(state, host)
+        found = record(state, host)
         assert (found.remembered, found.accepted) == (Claim("pdv202", "", 1, 202) if accepted else None, accepted)
 
 
@@ -144,13 +144,13 @@ def test_a_fingerprint_may_be_given_by_its_beginning(state: State) -> None:
 def test_hosts_that_do_not_count_are_passed_over(state: State) -> None:
     first, second, third = make_hosts(3)
     pin(state, IMAGE, first, second)
-    assert kin(state, first, without=second.name.lower()).same_key == ()
+    assert record(state, first, without=second.name.lower()).same_key == ()
     pin(state, IMAGE, third)
-    assert kin(state, first, without=second.name.lower()).same_key == (third.name.lower(),)
+    assert record(state, first, without=second.name.lower()).same_key == (third.name.lower(),)
     never_met = make_hosts(4)[3]
-    assert kin(state, first).rivals == (second.name.lower(), third.name.lower(), never_met.name.lower())
+    assert record(state, first).rivals == (second.name.lower(), third.name.lower(), never_met.name.lower())
     pin(state, OWN, never_met)
-    assert kin(state, first).rivals == (second.name.lower(), third.name.lower())
+    assert record(state, first).rivals == (second.name.lower(), third.name.lower())
 
 
 def test_an_entry_with_two_ports_is_one_host(state: State) -> None:
@@ -160,10 +160,10 @@ def test_an_entry_with_two_ports_is_one_host(state: State) -> None:
     claim = Claim("till", "a" * 32)
     for host in (second, other_port):
         remember(state, host, claim)
-    found = kin(state, first, claim)
+    found = record(state, first, claim)
     assert found.same_key == (second.name.lower(),)
     assert found.same_machine_id == (second.name.lower(),)
-    assert kin(state, second, claim).same_key == (first.name.lower(),)
+    assert record(state, second, claim).same_key == (first.name.lower(),)
 
 
 @pytest.mark.parametrize("others", [0, 1, module._LISTED - 1, module._LISTED, 3 * module._LISTED])
@@ -174,7 +174,7 @@ def test_a_clone_is_found_behind_any_number_of_others_that_do_not_count(state: S
     claim = Claim("till", "a" * 32)
     for one in (*gone, clone):
         remember(state, one, claim)
-    asked = SqlIdentities(state, StillClock()).kin(
+    asked = SqlIdentities(state, StillClock()).record(
         host, claim, other=lambda name: name == clone.name.lower(), named=frozenset(), suspects=frozenset()
     )
     found = asyncio.run(asked)
@@ -193,7 +193,7 @@ def test_what_did_not_change_is_not_written_again(state: State) -> None:
     remember(state, host, Claim("till", "b" * 32))
     assert log.read_bytes() != before
     remember(state, host, Claim("till", "a" * 32))
-    assert kin(state, host).remembered == Claim("till", "a" * 32)
+    assert record(state, host).remembered == Claim("till", "a" * 32)
 
 
 def test_a_doubt_is_kept_beside_what_the_right_machine_is_known_by(state: State) -> None:
@@ -201,11 +201,11 @@ def test_a_doubt_is_kept_beside_what_the_right_machine_is_known_by(state: State)
     pin(state, OWN, host)
     remember(state, host, Claim("till", "a" * 32))
     remember(state, host, Claim("other", "b" * 32), Finding(False, "another_host", "It is another.", "Look."))
-    found = kin(state, host)
+    found = record(state, host)
     assert (found.remembered, found.said) == (Claim("till", "a" * 32), Claim("other", "b" * 32))
     assert found.note == Note("another_host", "It is another. Look.")
     remember(state, host, Claim("till", "a" * 32))
-    assert kin(state, host).note is None
+    assert record(state, host).note is None
 
 
 def test_every_question_about_a_login_is_answered_by_an_index(state: State) -> None:

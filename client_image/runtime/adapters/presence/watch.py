@@ -10,7 +10,7 @@ from typing import Any
 from contracts.address import parse_address
 from contracts.networks import networks_of
 from runtime.adapters.presence.ask import ask
-from runtime.domain.departure import SILENCE_S, Departure, Sign, Vigil
+from runtime.domain.departure import SILENCE_S, Departure, DepartureWatch, Sign
 from runtime.domain.model import Host
 from runtime.domain.witnesses import Witness
 
@@ -46,13 +46,13 @@ class NetworkWatch:
     ) -> Departure:
         """As in the protocol."""
         allowed = self._allowed(witnesses)
-        vigil = Vigil(time.monotonic(), settle, allowed, self._silence)
+        watch = DepartureWatch(time.monotonic(), settle, allowed, self._silence)
         ports = tuple(dict.fromkeys((host.port, host.agent_port))) if own_address else (host.port,)
         while True:
             begun = time.monotonic()
             sign = await self._ask(host.address, ports, own_address)
             voucher = await self._voucher(allowed) if sign is Sign.SILENT else None
-            ended = vigil.note(begun, time.monotonic(), sign, voucher)
+            ended = watch.note(begun, time.monotonic(), sign, voucher)
             if ended is not None:
                 return ended
             await asyncio.sleep(self._interval)

@@ -28,7 +28,7 @@ from runtime.adapters.state.codec import dumps, loads, stored_name
 from runtime.adapters.state.prepared import PreparedInsert, PreparedQuery
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import host_keys, host_memory, settled_keys
-from runtime.domain.identity import FEW, Claim, Finding, Kin, Note, Settled, note_of
+from runtime.domain.identity import FEW, Claim, Finding, IdentityRecord, Note, Settled, note_of
 from runtime.domain.model import Host
 from runtime.domain.ports import Clock
 
@@ -115,13 +115,13 @@ class SqlIdentities:
     def __init__(self, state: State, clock: Clock) -> None:
         self._state, self._clock = state, clock
 
-    async def kin(
+    async def record(
         self, host: Host, claim: Claim, *, other: Callable[[str], bool], named: frozenset[str], suspects: frozenset[str]
-    ) -> Kin:
+    ) -> IdentityRecord:
         asked = {**place_of(host), "machine_id": claim.machine_id, "hostname": claim.hostname}
         row = self._state.one(_AROUND, asked)  # by index, well under a millisecond: not worth a thread
         if row is None:
-            return Kin()
+            return IdentityRecord()
 
         def few(listed: str, query: Select[Any], number: int, unless: frozenset[str] = frozenset()) -> tuple[str, ...]:
             """Read no further than needed: in a cloned fleet thousands answer, elsewhere nobody."""
@@ -135,7 +135,7 @@ class SqlIdentities:
                 return _some(names.scalars(), number, lambda name: name not in unless and other(name))
 
         same_key = few(row.same_key, _SAME_KEY, FEW + 1)
-        return Kin(
+        return IdentityRecord(
             fingerprint=row.fingerprint,
             remembered=claim_in(row, "known"),
             accepted=row.accepted_at is not None,
@@ -151,11 +151,13 @@ class SqlIdentities:
             note=note_in(row.identity_note),
         )
 
-    async def remember(self, host: Host, claim: Claim, finding: Finding, kin: Kin, *, at_once: bool) -> None:
+    async def remember(
+        self, host: Host, claim: Claim, finding: Finding, record: IdentityRecord, *, at_once: bool
+    ) -> None:
         said = replace(claim, hostname=stored_name(claim.hostname))
-        known = said.filled(kin.remembered) if finding.clear else kin.remembered
-        note = note_of(finding, kin.note)
-        if (kin.remembered, kin.said, kin.note) == (known, said, note):
+        known = said.filled(record.remembered) if finding.clear else record.remembered
+        note = note_of(finding, record.note)
+        if (record.remembered, record.said, record.note) == (known, said, note):
             return
         values = {
             **place_of(host),
