@@ -86,7 +86,7 @@ def test_two_instances_of_one_agent_are_both_refused_until_one_is_gone(agent: Ag
         {**report(), "clock_unix_ms": "now"},
         {**report(), "runs": "all"},
     ],
-    ids=str,
+    ids=["nothing", "a list", "a text", "another instance id", "a negative clock", "a clock in words", "runs in words"],
 )
 def test_what_is_no_report_is_refused(agent: Agent, said: Any) -> None:
     status, answer = beat(agent, said)
