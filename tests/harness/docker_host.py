@@ -98,10 +98,12 @@ class DockerHost:
         process.wait_until(lambda: not Path(f"/proc/{pid}").exists(), within=180, what="the engine ended")
         process.wait_until(lambda: _answers(self.url), within=180, what="the engine answers again")
 
-    def configure_engine(self, settings: Mapping[str, object]) -> None:
-        """As an administrator would in daemon.json; the engine starts again with it."""
+    def configure_engine(self, settings: Mapping[str, object], **environ: str) -> None:
+        """As an administrator would in daemon.json, and in its unit's environment; the engine starts again with both."""
         self.must("mkdir", "-p", "/etc/docker")
         self.must("sh", "-c", "cat >/etc/docker/daemon.json", stdin=json.dumps(settings).encode())
+        lines = "".join(f"{key}='{value}'\n" for key, value in environ.items())
+        self.must("sh", "-c", "cat >/etc/default/docker", stdin=lines.encode())
         self.restart_engine()
 
     def containers(self) -> dict[str, str]:

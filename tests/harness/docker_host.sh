@@ -21,12 +21,21 @@ main() {
     touch "$folder/again"
     while [ -e "$folder/again" ]; do
         # No rules of its own in this machine's firewall: containers reach each other and the host, nothing else.
-        dockerd --data-root "$folder/docker" --exec-root "$folder/exec" --pidfile "$folder/run/docker.pid" \
-            -H unix:///run/docker.sock --bridge "$bridge" --iptables=false --ip6tables=false --ip-masq=false --ip-forward=false &
+        engine "$folder" "$bridge" &
         engine=$!
         # A trapped signal ends the first wait, not the engine.
         wait "$engine" || wait "$engine" || :
     done
+}
+
+# Its environment is in the file that Debian's unit reads too.
+engine() {
+    set -a
+    # shellcheck disable=SC1091 # of a test, if any
+    if [ -r /etc/default/docker ]; then . /etc/default/docker; fi
+    set +a
+    exec dockerd --data-root "$1/docker" --exec-root "$1/exec" --pidfile "$1/run/docker.pid" \
+        -H unix:///run/docker.sock --bridge "$2" --iptables=false --ip6tables=false --ip-masq=false --ip-forward=false
 }
 
 main "$@"

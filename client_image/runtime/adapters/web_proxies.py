@@ -16,7 +16,7 @@ from contracts.bounded import read_json
 from contracts.secret import Secret
 from contracts.text import say
 from contracts.web_proxy import LOOPBACK, Outbound, WebProxy, covers_address, parse_direct, parse_web_proxy
-from runtime.adapters.resolver import resolve
+from runtime.adapters.resolver import Ask, ask_system, resolve
 from runtime.adapters.state.files import read_plain
 
 _LOGINS_BYTES = 65536
@@ -26,19 +26,21 @@ _LOOK_UP_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class WebProxies:
-    """``environ``: with HTTPS_PROXY, HTTP_PROXY and NO_PROXY in either case. ``logins``: a file, which need not exist."""
+    """``environ``: with HTTPS_PROXY, HTTP_PROXY and NO_PROXY in either case. ``logins``: a file, which need not exist. ``ask``:
+    for the addresses of a name."""
 
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     logins: Path | None = None
+    ask: Ask = ask_system
 
     def chosen(self, url: str) -> WebProxy | None:
         """The HTTP proxy for this address; None to ask without one. It blocks for at most two seconds, to look up the host.
 
         Raises ValueError, with a sentence that names the variable, for an HTTP proxy whose address cannot be used.
         """
-        found = self._outbound().proxy_for(url)
-        host = urlsplit(url).hostname or ""
-        if found is None or _leads_to(host, self._outbound().direct):
+        outbound = self._outbound()
+        found = outbound.proxy_for(url)
+        if found is None or self._leads_to(urlsplit(url).hostname or "", outbound.direct):
             return None
         return found if found.login else replace(found, login=self._login(found.place))
 
@@ -75,8 +77,7 @@ class WebProxies:
             return None
         return Secret(login) if isinstance(login, str) and login else None
 
-
-def _leads_to(host: str, direct: tuple[str, ...]) -> bool:
-    """Whether the name of a host leads to addresses that are all asked without an HTTP proxy: a Zabbix on the local network."""
-    addresses = resolve((host,), limit=_LOOK_UP_S).addresses.get(host, ())
-    return bool(addresses) and all(covers_address(address, direct) for address in addresses)
+    def _leads_to(self, host: str, direct: tuple[str, ...]) -> bool:
+        """Whether a host's name leads to addresses that are all asked without an HTTP proxy: a Zabbix on the local network."""
+        addresses = resolve((host,), limit=_LOOK_UP_S, ask=self.ask).addresses.get(host, ())
+        return bool(addresses) and all(covers_address(address, direct) for address in addresses)

@@ -1,0 +1,256 @@
+"""A host in a company's network: whatever leaves it goes through an HTTP proxy that asks for a login, and its own name server knows
+nothing of the Internet. The real image, engine, registry and Watchtower.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e import plane as control_plane
+from tests.e2e.plane import CLIENT, Plane
+from tests.harness import authority, docker_host, images, process, registry, web_proxy
+from tests.harness.docker_host import DockerHost, Said
+from tests.harness.ports import LOOPBACK
+from tests.harness.registry import Registry
+from tests.harness.web_proxy import WebProxy
+
+RUNTIME, NETWORK = "flageemonitor", "BEHIND"
+CONTROL, STORE = "control.test", "registry.test"
+LOGIN, PASSWORD = "till:hunter2", "hunter2"
+REPOSITORY = "flageemonitor-client"
+INTERVAL_S = 30
+CONTAINERS = (RUNTIME, f"{RUNTIME}-watchtower")
+VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy")
+ONE_SHOT = (
+    *("docker", "run", "--rm", "-i", "--name", f"{RUNTIME}-deploy", "--label", f"flageemonitor.runtime={RUNTIME}"),
+    *("--label", "flageemonitor.role=deploy", "--user", "0:0", "--network", "none", "--read-only", "--tmpfs", "/tmp"),
+    *("--cap-drop", "ALL", "--cap-add", "DAC_OVERRIDE", "--cap-add", "CHOWN", "--cap-add", "FOWNER"),
+    *("--security-opt", "no-new-privileges", "--security-opt", "label=disable"),
+    *("-v", "/var/run/docker.sock:/var/run/docker.sock", "-v", f"/etc/{RUNTIME}:/host/etc"),
+    *("-v", f"/var/lib/{RUNTIME}:/host/data", "-v", "/usr/local/bin:/host/bin"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """The host, what is outside of it, and the HTTP proxy between them."""
+
+    host: DockerHost
+    plane: Plane
+    store: Registry
+    corporate: WebProxy
+    authority: Path
+    first: str
+
+    @property
+    def image(self) -> str:
+        return f"{self.store.address.replace(LOOPBACK, STORE)}/{REPOSITORY}:stable"
+
+    def release(self, name: str) -> str:
+        """Push a local image as the current release: its digest."""
+        return self.store.push(self.host, name, f"{REPOSITORY}:stable")
+
+    def deploy(self, verb: str, *options: str, stdin: bytes = b"", **environ: str) -> Mapping[str, Any]:
+        """One call in a one-shot container, as the installer and the commands of the host make it: its JSON."""
+        inherited = (word for name in VARIABLES for word in ("-e", name))
+        words = (*ONE_SHOT, *inherited, self.image, "deploy", verb, "--runtime-name", RUNTIME, *options)
+        said = self.host.run(*words, "--output", "json", stdin=stdin, timeout=600, **environ)
+        assert said.out.startswith("{"), said
+        assert PASSWORD not in said.out + said.err
+        answer: Mapping[str, Any] = json.loads(said.out)
+        return answer
+
+    def install(self, **environ: str) -> Mapping[str, Any]:
+        for folder in (f"/etc/{RUNTIME}", f"/var/lib/{RUNTIME}"):
+            self.host.must("mkdir", "-p", "-m", "700", folder)
+        base = self.plane.url.replace(LOOPBACK, CONTROL)
+        lines = {
+            "API_BASE": f"{base}/api/ingest",
+            "ENROLL_URL": f"{base}/api/bootstrap/enroll",
+            "HEALTH_URL": f"{base}/api/bootstrap/health",
+            "CLIENT": CLIENT,
+            "NETWORK": NETWORK,
+            "TIMEZONE": "UTC",
+            "IMAGE": self.image,
+            "WATCHTOWER_IMAGE": "containrrr/watchtower:1.7.1",
+            "WATCHTOWER_INTERVAL": str(INTERVAL_S),
+            "BOOTSTRAP_TOKEN": self.plane.token("--network", NETWORK, "--scope", "bootstrap"),
+            "HOSTNAME": "server-1",
+        }
+        request = [f"{key}={value}" for key, value in lines.items()]
+        request += [f"CA={line}" for line in self.authority.read_text().splitlines()]
+        options = ("--docker-network", "host", "--allow-foreign-watchtower", "--soak", "1")
+        return self.deploy("install", *options, stdin=("\n".join(request) + "\n").encode(), **environ)
+
+    def run(self, *words: str) -> Said:
+        return self.host.run("docker", "exec", RUNTIME, "/flageemonitor/run_action.sh", *words)
+
+    def inspect(self, name: str = RUNTIME) -> Mapping[str, Any]:
+        found: list[Mapping[str, Any]] = json.loads(self.host.must("docker", "container", "inspect", name))
+        return found[0]
+
+    def set_key(self, key: str, value: str) -> None:
+        file = f"/etc/{RUNTIME}/flageemonitor.env"
+        text = self.host.must("cat", file)
+        kept = [line for line in text.splitlines() if line.partition("=")[0] != key]
+        self.host.must("sh", "-c", f"cat >{file}", stdin="\n".join([*kept, f"{key}={value}", ""]).encode())
+
+    def publish(self, zone: str) -> None:
+        document = {"schema_version": 2, "network": NETWORK, "timezone": zone, "refresh_interval": 30}
+        self.plane.publish(NETWORK, {**document, "inventory": {"kind": "static", "hosts": []}})
+
+
+@pytest.fixture(scope="module")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
+    folder = tmp_path_factory.mktemp("company")
+    private = authority.new(folder)
+    issued = private.issue(folder, CONTROL, LOOPBACK)
+    with (
+        web_proxy.running(LOGIN) as corporate,
+        docker_host.running() as host,
+        registry.running() as store,
+        control_plane.running(folder, tls=issued) as plane,
+    ):
+        plane.add_network(NETWORK)
+        name = store.address.replace(LOOPBACK, STORE)
+        host.configure_engine({"insecure-registries": [name]}, HTTPS_PROXY=corporate.url, HTTP_PROXY=corporate.url)
+        images.watchtower(host)
+        made = Company(host, plane, store, corporate, private.certificate, images.product(host, "client", "0.1.0"))
+        made.publish("UTC")
+        made.release(made.first)
+        host.must("docker", "pull", made.image)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def installed(company: Company) -> Company:
+    answer = company.install(https_proxy=f"http://{LOGIN}@{LOOPBACK}:{company.corporate.port}")
+    assert (answer["reason"], answer["exit_code"]) == ("installed", 0), answer
+    return company
+
+
+def refresh(company: Company) -> Said:
+    return company.run("config", "refresh")
+
+
+def test_an_engine_s_http_proxy_with_a_login_refuses_an_installation_that_does_not_know_it(company: Company) -> None:
+    company.corporate.forget()
+    answer = company.install()
+    assert (answer["reason"], answer["exit_code"]) == ("checks_failed", 1), answer
+    [problem] = answer["report"]["problems"]
+    assert (
+        f"http://{LOOPBACK}:{company.corporate.port} needs a login, which the engine does not tell" in problem["text"]
+    )
+    assert "HTTPS_PROXY=http://user:password@host:port" in problem["advice"]
+    assert not any(one.target.startswith(CONTROL) for one in company.corporate.asked)
+    assert company.host.containers() == {}
+
+
+def test_an_installation_is_enrolled_and_runs_through_the_http_proxy(installed: Company) -> None:
+    ways = [one for one in installed.corporate.asked if one.target.startswith(CONTROL)]
+    assert ways
+    assert {(one.method, one.login, one.served) for one in ways} == {("CONNECT", LOGIN, True)}
+    assert "zone" in installed.host.must("cat", f"/etc/{RUNTIME}/config/config_bot.json")
+    checks = {check["name"]: check for check in json.loads(installed.run("doctor", "--output", "json").out)}
+    assert (checks["control plane"]["status"], checks["configuration"]["status"]) == ("ok", "ok")
+    assert checks["HTTP proxy"]["text"] == installed.corporate.address
+
+
+def test_the_login_is_in_two_files_and_in_no_container(installed: Company) -> None:
+    assert f"FLAGEEMONITOR_HTTPS_PROXY={installed.corporate.url}\n" in installed.host.must(
+        "cat", f"/etc/{RUNTIME}/flageemonitor.env"
+    )
+    assert installed.host.must("stat", "-c", "%a %u", f"/etc/{RUNTIME}/config/proxy_logins.json") == "400 10001\n"
+    for name in CONTAINERS:
+        told = json.dumps(installed.inspect(name))
+        assert PASSWORD not in told
+        assert f"HTTPS_PROXY={installed.corporate.address}" in told
+        assert PASSWORD not in installed.host.must("docker", "logs", name)
+    processes = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    assert not any(PASSWORD.encode() in words and b"flageemonitor" in words for words in processes)
+    kept = installed.host.must("sh", "-c", f"cat /etc/{RUNTIME}/deploy.json /var/lib/{RUNTIME}/deployment.json")
+    assert PASSWORD not in kept
+
+
+def test_repairs_find_no_drift_with_and_without_the_caller_s_variables(installed: Company) -> None:
+    before = [installed.inspect(name)["Id"] for name in CONTAINERS]
+    for environ in ({}, {"HTTPS_PROXY": "http://somebody.else:1"}):
+        assert installed.deploy("repair", **environ)["reason"] == "unchanged"
+    assert [installed.inspect(name)["Id"] for name in CONTAINERS] == before
+
+
+def test_a_new_configuration_comes_by_the_daemon_s_own_refresh(installed: Company) -> None:
+    installed.publish("America/Recife")
+    file = f"/etc/{RUNTIME}/config/config_bot.json"
+    process.wait_until(
+        lambda: "America/Recife" in installed.host.run("cat", file).out,
+        within=180,
+        what="the new configuration",
+        every=1,
+    )
+
+
+def test_an_http_proxy_with_another_login_says_so_and_the_new_one_changes_no_container(installed: Company) -> None:
+    before = installed.inspect()["Id"]
+    installed.corporate.login = "till:newer"
+    try:
+        said = refresh(installed)
+        text = " ".join((said.out + said.err).split())
+        assert said.code != 0
+        assert "407" in text
+        assert "FLAGEEMONITOR_HTTPS_PROXY=http://user:password@host:port" in text
+        installed.set_key("FLAGEEMONITOR_HTTPS_PROXY", installed.corporate.url)
+        assert installed.deploy("repair")["reason"] == "unchanged"
+        assert refresh(installed).code == 0
+        assert installed.inspect()["Id"] == before
+    finally:
+        installed.corporate.login = LOGIN
+        installed.set_key("FLAGEEMONITOR_HTTPS_PROXY", installed.corporate.url)
+        installed.deploy("repair")
+    assert refresh(installed).code == 0
+
+
+def test_an_http_proxy_that_is_away_is_named_and_the_runtime_stays_healthy(installed: Company) -> None:
+    with web_proxy.running() as other:
+        away = other.address
+    installed.set_key("FLAGEEMONITOR_HTTPS_PROXY", away)
+    answer = installed.deploy("repair")
+    assert answer["reason"] == "repaired", answer
+    assert "HTTPS_PROXY differs" in answer["message"]
+    try:
+        said = refresh(installed)
+        assert said.code != 0
+        assert f"the HTTP proxy on the way to {CONTROL}" in " ".join((said.out + said.err).split())
+        assert installed.run("schedule").code == 0  # the last valid configuration is in force
+        health = installed.host.run("docker", "exec", RUNTIME, "python", "-m", "runtime.container.health")
+        assert health.code == 0, health
+    finally:
+        installed.set_key("FLAGEEMONITOR_HTTPS_PROXY", installed.corporate.url)
+        answer = installed.deploy("repair")
+    assert answer["reason"] == "repaired", answer
+    assert refresh(installed).code == 0
+
+
+def test_watchtower_takes_a_release_through_the_engine_and_never_knows_the_login(installed: Company) -> None:
+    installed.corporate.forget()
+    lines = (f"FROM {installed.first}", 'LABEL number="2"')
+    installed.host.must(
+        "docker", "build", "-q", "-t", "flagee-test-client:behind", "-", stdin="\n".join(lines).encode()
+    )
+    installed.release("flagee-test-client:behind")
+    newer = installed.host.must(
+        "docker", "image", "inspect", "--format", "{{.Id}}", "flagee-test-client:behind"
+    ).strip()
+    process.wait_until(
+        lambda: installed.host.run("docker", "inspect", "--format", "{{.Image}}", RUNTIME).out.strip() == newer,
+        within=4 * INTERVAL_S + 240,
+        what="Watchtower took the release",
+        every=1,
+    )
+    asked = [one for one in installed.corporate.asked if one.target.startswith(STORE)]
+    assert {one.login for one in asked if one.served} == {LOGIN}  # the engine
+    assert any(one.method == "CONNECT" and not one.login and not one.served for one in asked)  # Watchtower, refused
