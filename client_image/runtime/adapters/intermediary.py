@@ -16,8 +16,8 @@ from contracts.bounded import Unreadable, read_json
 from contracts.text import Text, say
 
 ADVICE = say(
-    "let this host through: an exception for this address in the firewall or the sign-in portal, or the right proxy in "
-    "HTTPS_PROXY; from this host, `curl -v` of the address shows the page"
+    "let this host through: an exception for this address in the firewall or the sign-in portal, or the right HTTP proxy "
+    "in FLAGEEMONITOR_HTTPS_PROXY; from this host, `curl -v` of the address shows the page"
 )
 LOGIN_ADVICE = say(
     "the HTTP proxy asks for a login: write FLAGEEMONITOR_HTTPS_PROXY=http://user:password@host:port into the host's environment "
