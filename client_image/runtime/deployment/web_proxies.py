@@ -73,7 +73,8 @@ def decide(given: WebProxySettings, facts: EngineFacts) -> Decided:
         return Decided(Outbound(given.https, given.http, direct), source, pulls=_pull_notes(given, facts))
     https, https_note = _of_engine("HTTPS_PROXY", facts.https_proxy)
     http, http_note = _of_engine("HTTP_PROXY", facts.http_proxy)
-    unusable = tuple(filter(None, (https_note, http_note)))
+    same = facts.http_proxy == facts.https_proxy
+    unusable = tuple(filter(None, (https_note, "" if same else http_note)))
     if https is None and http is None:
         return Decided(Outbound(direct=direct), unusable=unusable)
     with contextlib.suppress(ValueError):  # the engine takes what it understands of it; we take all or nothing

@@ -62,7 +62,8 @@ def test_a_login_is_in_no_variable_and_no_report() -> None:
 
 
 def test_a_login_that_the_engine_hides_is_asked_for_and_never_guessed() -> None:
-    hidden = replace(FACTS, https_proxy="http://xxxxx:xxxxx@proxy.engine:3128")
+    masked = "http://xxxxx:xxxxx@proxy.engine:3128"
+    hidden = replace(FACTS, https_proxy=masked, http_proxy=masked)
     found = decide(settings(), hidden)
     assert found.environment() == {}
     [note] = found.notes
