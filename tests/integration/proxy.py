@@ -19,7 +19,7 @@ import sqlite3
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,6 +148,21 @@ class Proxy:
     def run(self, *arguments: str, yes: bool = True, **environment: str) -> Said:
         """`flageemonitor-run ARGUMENTS`, to its end; `environment` adds to the proxy's own; `yes` confirms an action's run."""
         return self.start(*arguments, yes=yes, **environment).ended()
+
+    def run_each(self, commands: Iterable[Sequence[str]], **environment: str) -> list[Said]:
+        """The same for several commands that reach no terminal, one after another: the program is loaded once for all of them."""
+        lines = [json.dumps([*words, "--yes"] if runs_an_action(words) else [*words]) for words in commands]
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.integration.many_commands"],
+            input="".join(f"{line}\n" for line in lines),
+            env={**self.environment, **environment},
+            cwd=REPOSITORY,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=LONG_S,
+            check=True,
+        )
+        return [Said(*json.loads(line)) for line in done.stdout.splitlines()]
 
     def start(self, *arguments: str, yes: bool = True, **environment: str) -> Going:
         """The same, left at work."""

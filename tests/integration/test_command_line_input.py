@@ -16,7 +16,7 @@ import pytest
 from tests.harness import weird
 from tests.harness.need import need, need_program
 from tests.harness.process import wait_until
-from tests.integration.proxy import LONG_S, NETWORK, PROGRAM, Going, Proxy, Said, Shop, shop, till, verdict
+from tests.integration.proxy import LONG_S, NETWORK, PROGRAM, Going, Proxy, Shop, shop, till, verdict
 
 TIMEZONE = "update_endpoint_timezone"
 
@@ -27,11 +27,6 @@ class Place:
 
     shop: Shop
     proxy: Proxy
-
-    def together(self, commands: list[tuple[str, ...]]) -> list[Said]:
-        """Each command's end; they run a few at a time."""
-        with ThreadPoolExecutor(3) as pool:
-            return list(pool.map(lambda command: self.proxy.run(*command), commands))
 
 
 @pytest.fixture(scope="module")
@@ -117,17 +112,17 @@ MISSPELT: dict[tuple[str, ...], str] = {
 def test_unknown_input_is_refused_by_name_and_touches_nothing(place: Place) -> None:
     met = place.shop.events("plain")
     commands = [(*command, "--output", "json") for command in REFUSED]
-    for (command, (reason, name)), said in zip(REFUSED.items(), place.together(commands), strict=True):
+    for (command, (reason, name)), said in zip(REFUSED.items(), place.proxy.run_each(commands), strict=True):
         error = said.json["error"]
         assert (said.code, error["reason"]) == (2, reason), command
         assert name in f"{error['message']} {error['advice']}", command
         assert error["advice"], command
         assert error["message"] in said.stderr, command
-    for (command, name), said in zip(MISSPELT.items(), place.together(list(MISSPELT)), strict=True):
+    for (command, name), said in zip(MISSPELT.items(), place.proxy.run_each(list(MISSPELT)), strict=True):
         assert (said.code, name in said.stderr) == (2, True), (command, said)
     misspelt = [command for command in MISSPELT if "--output" not in command]
     commands = [(*command, "--output", form) for command in misspelt for form in ("json", "ndjson")]
-    for command, said in zip(commands, place.together(commands), strict=True):
+    for command, said in zip(commands, place.proxy.run_each(commands), strict=True):
         error = said.json["error"]
         assert (said.code, said.json["exit_code"], error["reason"]) == (2, 2, "bad_usage"), command
         assert error["message"] in said.stderr, command
@@ -138,7 +133,7 @@ def test_unknown_input_is_refused_by_name_and_touches_nothing(place: Place) -> N
 def test_names_with_shell_characters_name_nothing_and_run_nothing(place: Place, tmp_path: Path) -> None:
     trap = tmp_path / "trap"
     names = (f"$(touch {trap})", f"`touch {trap}`", f"x; touch {trap}", f"x' ; touch {trap} '", "*")
-    said = place.together([(TIMEZONE, f"--host={name}", "--output", "json") for name in names])
+    said = place.proxy.run_each([(TIMEZONE, f"--host={name}", "--output", "json") for name in names])
     assert [(one.code, one.json["error"]["reason"]) for one in said] == [(5, "no_host_matched")] * len(names)
     assert not trap.exists()
 
@@ -340,8 +335,7 @@ def test_an_override_by_an_alias_changes_what_runs(place: Place, tmp_path: Path)
 def test_without_a_configuration_every_command_that_needs_one_reports_it(tmp_path: Path) -> None:
     proxy = Proxy(tmp_path)
     commands = (("diagnose_env",), ("hosts",), ("schedule",), ("config", "check"), ("explain", "diagnose_env"))
-    with ThreadPoolExecutor(3) as pool:
-        said = list(pool.map(lambda command: proxy.run(*command, "--output", "json"), commands))
+    said = proxy.run_each([(*command, "--output", "json") for command in commands])
     assert {(one.code, one.json["error"]["reason"]) for one in said} == {(3, "no_configuration")}
     assert all("flageemonitor-update-config" in one.stderr for one in said)
     assert [proxy.run(command).code for command in ("actions", "runs")] == [0, 0]

@@ -3,7 +3,6 @@
 import re
 import subprocess
 from collections.abc import Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,8 +92,8 @@ def views(place: Place) -> dict[str, tuple[tuple[str, ...], int]]:
 def shown(place: Place, *form: str, only: Collection[str] = ()) -> dict[str, Said]:
     """Views in this form; each ends with the exit code that it should."""
     commands = {name: view for name, view in views(place).items() if not only or name in only}
-    with ThreadPoolExecutor(3) as pool:
-        ended = dict(zip(commands, pool.map(lambda view: place(*view[0], *form), commands.values()), strict=True))
+    said = place.proxy.run_each((*command, *form) for command, _ in commands.values())
+    ended = dict(zip(commands, said, strict=True))
     assert {name: said.code for name, said in ended.items()} == {name: code for name, (_, code) in commands.items()}
     assert not [name for name, said in ended.items() if "Traceback" in said.stderr]
     return ended
@@ -199,18 +198,12 @@ def test_a_run_on_a_terminal_shows_its_progress_and_in_a_pipe_it_does_not(place:
 
 def test_an_ascii_terminal_shows_everything(place: Place) -> None:
     ascii_only: dict[str, Any] = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
-    for command in (
-        ("hosts",),
-        ("why", place.shop.name("evil")),
-        ("runs", place.run_id),
-        ("doctor",),
-        ("config", "check"),
-    ):
-        for form in ((), ("--output", "table"), ("--output", "json")):
-            said = place.proxy.run(*command, *form, **ascii_only)
-            assert "Traceback" not in said.stderr
-            assert said.stdout.isascii()
-            assert not FORBIDDEN.search(COLOUR.sub("", said.stdout + said.stderr)), (command, form)
+    views = (("hosts",), ("why", place.shop.name("evil")), ("runs", place.run_id), ("doctor",), ("config", "check"))
+    commands = [(*view, *form) for view in views for form in ((), ("--output", "table"), ("--output", "json"))]
+    for command, said in zip(commands, place.proxy.run_each(commands, **ascii_only), strict=True):
+        assert "Traceback" not in said.stderr
+        assert said.stdout.isascii()
+        assert not FORBIDDEN.search(COLOUR.sub("", said.stdout + said.stderr)), command
     told = place.proxy.run("hosts", "--output", "json", **ascii_only).json
     assert told == place("hosts", "--output", "json").json
 
@@ -398,10 +391,7 @@ COMMANDS = (
 
 def test_help_of_every_command_works_and_explains(tmp_path: Path) -> None:
     proxy = Proxy(tmp_path)
-    with ThreadPoolExecutor(3) as pool:
-        texts = dict(
-            zip(COMMANDS, pool.map(lambda command: proxy.run(*command.split(), "--help"), COMMANDS), strict=True)
-        )
+    texts = dict(zip(COMMANDS, proxy.run_each([*command.split(), "--help"] for command in COMMANDS), strict=True))
     for command, said in texts.items():
         assert said.code == 0, command
         assert said.stdout.startswith(f"Usage: flageemonitor-run {command}".rstrip()), command
