@@ -14,7 +14,7 @@ from contracts.text import all_of, joined, say
 from runtime.deployment.deployment import Folders, Notify
 from runtime.deployment.engine import Engine
 from runtime.deployment.host_files import ENV_FILE, commands, is_ours
-from runtime.deployment.names import LABEL_RUNTIME, HostOs, Names
+from runtime.deployment.names import LABEL_RUNTIME, HostOs, Names, environment_file
 from runtime.deployment.neighbours import MARKER, look
 from runtime.deployment.results import DeployError, Result
 from runtime.deployment.timer import cron_file
@@ -62,16 +62,30 @@ def uninstall(
         clear_folder(folders.data)
     elif keep_identity:
         # The data belongs to this agent: an installation that finds it again must be the same one.
-        notes.append(
-            say(
-                "Kept: the data and {file} (identity). To delete both, start this again with --delete-data.",
-                file=ENV_FILE,
-            )
-        )
+        notes.append(_kept(names, system))
     notes.append(
         say("Its token is still valid on the control plane. Revoke it there: flagee-server token list, token revoke ID")
     )
     return Result("removed", say("{runtime} is removed.", runtime=names.runtime), notes=tuple(notes))
+
+
+def _kept(names: Names, system: HostOs) -> str:
+    """What stays, and how to remove it by hand: the command that could is gone by then."""
+    file = environment_file(names.runtime, system)
+    if system == "windows":
+        return say(
+            "Kept: {file} (identity) and the volume {volume} (data). To delete both: remove that folder, then "
+            "docker volume rm {volume}",
+            file=file,
+            volume=f"{names.runtime}-data",
+        )
+    data = f"/var/lib/{names.runtime}"
+    return say(
+        "Kept: {file} (identity) and {data} (data). To delete both: rm -r {folder} {data}",
+        file=file,
+        data=data,
+        folder=f"/etc/{names.runtime}",
+    )
 
 
 def remove_containers(engine: Engine, names: Names, notify: Notify) -> list[str]:

@@ -220,6 +220,18 @@ def test_an_engine_that_goes_away_is_not_an_engine_without_containers(
     assert (site.host.status(), list(site.etc.iterdir())) == ({}, [])
 
 
+def test_what_a_removal_keeps_is_named_with_the_way_to_delete_it(site: Site) -> None:
+    assert site.install()[0].exit_code == 0
+    agent = site.environment()["FLAGEEMONITOR_AGENT_ID"]
+    removed = site.uninstall()
+    assert removed.reason == "removed"
+    kept = removed.notes[0]
+    # The command itself is removed: it cannot be the advice.
+    assert kept.endswith(f"To delete both: rm -r /etc/{RUNTIME} /var/lib/{RUNTIME}")
+    assert [path.name for path in site.etc.iterdir()] == ["flageemonitor.env"]
+    assert site.environment()["FLAGEEMONITOR_AGENT_ID"] == agent
+
+
 # Every call that changes something at the engine: the enrolment's container (made, run), the runtime's (made, started),
 # Watchtower's image and container (pulled, made, started).
 CALLS = range(1, 8)
