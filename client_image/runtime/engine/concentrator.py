@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from contracts.text import joined, plural, say
 from runtime.domain.action import Stage
 from runtime.domain.deliveries import AnswerLost, Delivery, Parcel, Receipt, Rejected, delivery_of, stage_of
-from runtime.domain.errors import Permanent, RunError, Transient
+from runtime.domain.errors import Permanent, RunError
 from runtime.domain.model import Host, Outcome, Reason, StepRecord
 from runtime.domain.pipeline import Binding
 from runtime.domain.ports import Applied, Deliveries, Observation, Proof, Sink, Source, Sources
 from runtime.domain.sources import SourceFacts, values_of
+from runtime.engine.queries import rows_of
 from runtime.engine.run_context import RunContext
 
 REFUSALS_NAMED = 3
@@ -64,19 +65,7 @@ class Concentrator:
         if self._unfinished is not None:
             return Observation(SourceFacts(at, self._watermark), unfinished=stage_of(self._unfinished))
         values = {"watermark": self._watermark, **values_of(self._params)}
-        rows = {}
-        for query in self._action.queries:
-            try:
-                async with asyncio.timeout(self._shared.timeout):
-                    rows[query.name] = await self._source.read(query, values)
-            except TimeoutError:
-                text = say(
-                    "{source} had not answered {query} after {seconds} s. Nothing was delivered",
-                    source=query.source,
-                    query=query.name,
-                    seconds=f"{self._shared.timeout:.0f}",
-                )
-                raise Transient(Outcome.FAILED, Reason.DEADLINE, text, "observe") from None
+        rows = await rows_of(self._action.queries, self._source, values, self._shared.timeout)
         return Observation(SourceFacts(at, self._watermark, rows))
 
     async def prepare(self, stage: Stage) -> None:

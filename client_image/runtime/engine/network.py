@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from contracts.text import say
 from runtime.domain.action import Stage
 from runtime.domain.deliveries import AnswerLost, Rejected
-from runtime.domain.errors import Permanent, Transient
+from runtime.domain.errors import Permanent
 from runtime.domain.model import Host, Outcome, Reason, StepRecord
 from runtime.domain.pipeline import Binding
 from runtime.domain.ports import Applied, Observation, Proof, Service, Services
 from runtime.domain.sources import ApiCall, NetworkFacts, values_of
+from runtime.engine.queries import rows_of
 from runtime.engine.run_context import RunContext
 
 
@@ -48,19 +49,7 @@ class Network:
             yield ""
 
     async def observe(self) -> Observation:
-        values, rows = values_of(self._params), {}
-        for query in self._action.queries:
-            try:
-                async with asyncio.timeout(self._shared.timeout):
-                    rows[query.name] = await self._service.read(query, values)
-            except TimeoutError:
-                text = say(
-                    "{source} had not answered {query} after {seconds} s",
-                    source=query.source,
-                    query=query.name,
-                    seconds=f"{self._shared.timeout:.0f}",
-                )
-                raise Transient(Outcome.FAILED, Reason.DEADLINE, text, "observe") from None
+        rows = await rows_of(self._action.queries, self._service, values_of(self._params), self._shared.timeout)
         at = self._run.clock.now().astimezone(self._run.policy.zone)
         return Observation(NetworkFacts(at, self._run.members, rows))
 
