@@ -183,13 +183,6 @@ class Lost(Body, frozen=True):
     last_at: str | None = None
 
 
-class ClockDisagrees(Body, frozen=True):
-    """The clock of this proxy is not believed: nothing is deleted by age, and no disruptive job starts."""
-
-    message: str
-    at: Instant
-
-
 BODIES: Final[Mapping[tuple[Kind, str], type[Body]]] = {
     ("result", "host"): HostOutcome,
     ("event", "run.started"): RunStarted,
@@ -202,5 +195,4 @@ BODIES: Final[Mapping[tuple[Kind, str], type[Body]]] = {
     ("event", "config.applied"): ConfigurationApplied,
     ("event", "config.refused"): ConfigurationRefused,
     ("event", "outbox.lost"): Lost,
-    ("detection", "clock.disagrees"): ClockDisagrees,
 }

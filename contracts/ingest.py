@@ -8,6 +8,8 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
+from contracts.retry import again
+
 PATH: Final = "/v1/ingest"
 JSON, NDJSON, MSGPACK = "application/json", "application/x-ndjson", "application/msgpack"
 ENCODINGS: Final = ("gzip", "zstd", "identity")
@@ -60,9 +62,9 @@ Batch = Literal["halve", "again", "pause"]
 _HALVE = frozenset({400, 413, 422})
 
 
-def on_status(status: int, *, again: bool) -> Batch:
+def on_status(status: int) -> Batch:
     """What to do with a whole batch that was not answered with 200: ``halve`` it until one envelope is left, which becomes a dead
-    letter; try ``again``; or ``pause`` the channel. ``again``: by :func:`contracts.retry.again`."""
+    letter; try ``again``; or ``pause`` the channel."""
     if status in _HALVE:
         return "halve"
-    return "again" if again else "pause"
+    return "again" if again(status) else "pause"

@@ -20,6 +20,8 @@ from contracts import core_dumps
 from contracts.stop_times import GRACE_S
 from contracts.text import say
 from contracts.visible import quoted
+from runtime.adapters.assets import find_root
+from runtime.adapters.build import read_build
 from runtime.adapters.state.errors import StateUnavailable
 from runtime.adapters.state.files import locked
 from runtime.adapters.state.run_barrier import DEPLOY, closed_by, open_barrier
@@ -28,11 +30,13 @@ from runtime.adapters.state.store import State
 from runtime.domain.errors import RunError
 from runtime.logs import configure
 from runtime.services.config_refresh import ConfigRefresh
+from runtime.services.delivery import Delivery
 from runtime.services.deployment_watch import DeploymentWatch
 from runtime.services.heartbeat import ClockWatch, Heartbeat
 from runtime.services.maintenance import apply_retention, close_dead_runs
 from runtime.services.scheduler import Scheduler
 from runtime.services.service import Periodic, Service
+from runtime.services.status_report import Parts, StatusReport
 from runtime.settings import read_settings
 from runtime.wiring import Installation
 
@@ -40,6 +44,7 @@ HEARTBEAT_S = 15.0
 DEPLOYMENT_S = 60.0
 MAINTENANCE_S = 3600.0
 REFRESH_FAULT_S = 300.0  # after a fault of ours; the configuration says how often else
+DELIVERY_FAULT_S = 30.0
 FULL_DISK_S = 10.0
 
 USAGE = say("""\
@@ -76,6 +81,21 @@ def _services(installation: Installation, scheduler: Scheduler) -> list[Service]
         # An image on trial beside the running one: it takes everything up, on a copy of the state, and starts nothing.
         return [scheduler, heartbeat]
 
+    delivery = Delivery(state, lambda: installation.plane, clock)
+    services: list[Service] = []
+    report = StatusReport(
+        Parts(
+            state,
+            store,
+            clock,
+            read_build(find_root()),
+            settings.watchtower_interval,
+            trouble=lambda: [f"{one.name}: {why}" for one in services if (why := one.health())],
+            breakers=lambda: {"ingest": delivery.breaker.state(clock.monotonic())},
+        ),
+        lambda: installation.plane,
+    )
+
     async def end_what_hangs() -> None:
         await scheduler.end_stuck()
         await close_dead_runs(state, clock)
@@ -84,7 +104,7 @@ def _services(installation: Installation, scheduler: Scheduler) -> list[Service]
         configuration.take_what_others_stored()
         await scheduler.start_due_jobs()
 
-    return [
+    services += [
         scheduler,
         heartbeat,
         Periodic("runs", HEARTBEAT_S, end_what_hangs),
@@ -92,7 +112,10 @@ def _services(installation: Installation, scheduler: Scheduler) -> list[Service]
         Periodic("maintenance", MAINTENANCE_S, lambda: apply_retention(state, store, watch)),
         Periodic("deployment", DEPLOYMENT_S, DeploymentWatch(state, clock, settings.watchtower_interval).check),
         Periodic("config_refresh", REFRESH_FAULT_S, configuration.fetch),
+        Periodic("delivery", DELIVERY_FAULT_S, delivery.deliver),
+        Periodic("status_report", DELIVERY_FAULT_S, report.send),
     ]
+    return services
 
 
 async def keep_running(installation: Installation, *, grace: float = GRACE_S) -> int:

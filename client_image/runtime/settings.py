@@ -39,6 +39,7 @@ class RuntimeSettings:
     update_window: str = ""
     zone: str = "UTC"
     web_proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
+    channel_base: str = ""
 
 
 _WEB_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
@@ -104,4 +105,13 @@ def read_settings(environ: Mapping[str, str]) -> RuntimeSettings:
         update_window=get("UPDATE_WINDOW"),
         zone=environ.get("TZ", "").strip() or "UTC",
         web_proxies={key: environ[key] for name in _WEB_PROXIES for key in (name.lower(), name) if environ.get(key)},
+        channel_base=_channel_base(api_base or get("CONFIG_URL")),
     )
+
+
+def _channel_base(address: str) -> str:
+    """What `/v1/…` stands below: the control plane's address without the paths that the first generation knew."""
+    base = address.partition("?")[0]
+    for path in ("/bot/config", "/api/ingest"):
+        base = base.rstrip("/").removesuffix(path)
+    return base

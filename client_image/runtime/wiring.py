@@ -155,6 +155,7 @@ class Installation:
             ca_path=settings.ca_path,
             insecure=settings.insecure,
             web_proxies=self.web_proxies,
+            base=settings.channel_base,
         )
 
     @property

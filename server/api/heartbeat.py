@@ -12,6 +12,7 @@ from server.current import services
 from server.reasons import table
 from server.reasons.refusal import Refusal
 from server.services.agents.presence import read_report, take_report
+from server.services.telemetry.batch import unpacked
 from server.services.tokens.access import Scope
 from server.services.tokens.admission import Admission
 
@@ -26,7 +27,8 @@ def take_heartbeat(admitted: Admission) -> Response:
         raise Refusal(table.MEDIA_TYPE_UNSUPPORTED)
     here, agent = services(), admitted.agent
     try:
-        report, text = read_report(read_body(REPORT_BYTES, advice="send less"))
+        body = read_body(REPORT_BYTES, advice="send less")
+        report, text = read_report(unpacked(body, request.headers.get("Content-Encoding", ""), REPORT_BYTES))
     except ValueError as error:
         raise Refusal(table.BODY_INVALID, says=str(error), do="") from None
     with here.database.writing() as session:

@@ -29,7 +29,7 @@ def take_envelopes(admitted: Admission) -> Response:
     here.quotas.admit(agent.id, principal.client)
     batch = read_batch(
         read_body(here.ingest.bytes, advice="send less at once"),
-        encoding=request.headers.get("Content-Encoding", "").strip().lower(),
+        encoding=request.headers.get("Content-Encoding", ""),
         content_type=request.mimetype,
         limits=here.ingest,
     )

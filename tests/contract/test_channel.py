@@ -140,7 +140,7 @@ def test_the_least_heartbeat_is_an_instance_and_a_clock() -> None:
 def test_each_status_has_one_consequence(status: int | None, again: bool, batch: str | None) -> None:
     assert retry.again(status) is again
     if status is not None:
-        assert ingest.on_status(status, again=again) == batch
+        assert ingest.on_status(status) == batch
 
 
 @given(st.integers(0, 10**6), st.floats(0, 1, exclude_max=True), st.none() | st.floats(0, 1e9))

@@ -139,7 +139,7 @@ def test_rows_that_wait_without_delivery_are_a_warning(tills: Shop, tmp_path: Pa
     assert (outbox()["status"], outbox()["text"]) == ("ok", "0 waiting, 0 delivered")
     proxy.run("test_endpoint_connection", "--all")
     assert (outbox()["status"], outbox()["text"]) == ("warning", "3 waiting, 0 delivered")
-    assert "nothing delivers in this version" in outbox()["advice"]
+    assert "outbox --drain" in outbox()["advice"]
 
 
 @pytest.fixture

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from flask import Flask
 from sqlalchemy import select
 
@@ -91,6 +93,14 @@ def test_two_instances_of_one_agent_are_both_refused_until_one_is_gone(agent: Ag
 def test_what_is_no_report_is_refused(agent: Agent, said: Any) -> None:
     status, answer = beat(agent, said)
     assert (status, answer["reason"]) == (400, "body_invalid")
+
+
+def test_a_report_may_be_packed(agent: Agent) -> None:
+    packed: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "zstd": zstandard.compress}
+    for encoding, pack in packed.items():
+        body = pack(json.dumps(report()).encode())
+        assert agent.post(body, "/v1/heartbeat", **{"Content-Encoding": encoding}).status_code == 200
+    assert agent.post(b"{}", "/v1/heartbeat", **{"Content-Encoding": "br"}).status_code == 415
 
 
 def test_odd_words_and_clocks_break_nothing(app: Flask, agent: Agent) -> None:

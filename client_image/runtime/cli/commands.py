@@ -285,6 +285,34 @@ def _no_filters(context: click.Context, what: str) -> None:
         raise click.UsageError(say("{problem} (given: {options})", problem=what, options=options))
 
 
+@cli.command(short_help="What waits to be delivered to the control plane.")
+@click.option("--dead", is_flag=True, help="List what the control plane refused for good, and why.")
+@click.option("--retry", metavar="ID", help="Send a refused one again: the beginning of its id, or `all`.")
+@click.option("--drain", is_flag=True, help="Deliver now, until nothing is left or the control plane takes nothing.")
+@output_option
+def outbox(dead: bool, retry: str | None, drain: bool, output: str | None) -> None:
+    """Show what waits to be delivered to the control plane, by kind, and whether it is taken.
+
+    The daemon delivers by itself. Exit code 1: the control plane takes nothing, or has refused something.
+
+    \b
+    flageemonitor-run outbox --dead         what was refused, and why
+    flageemonitor-run outbox --retry all    send all of that again
+    flageemonitor-run outbox --drain        deliver now
+    """
+    from runtime.cli import outbox as commands
+
+    if dead + drain + (retry is not None) > 1:
+        raise click.UsageError(say("give one of --dead, --retry and --drain"))
+    if retry is not None:
+        guarded(output, lambda i, out: commands.retry_dead(i.state, retry, out))
+    elif drain:
+        guarded(output, lambda i, out: commands.drain_now(i.state, lambda: i.plane, i.clock, out))
+    else:
+        show = commands.show_dead if dead else commands.show_outbox
+        guarded(output, lambda i, out: show(i.state, out), reading=True)
+
+
 @cli.group(cls=Group, short_help="The network's configuration.")
 @lang_option
 def config() -> None:

@@ -22,6 +22,8 @@ from runtime.adapters.state.clock_evidence import ClockJudge
 from runtime.adapters.state.errors import StateUnavailable
 from runtime.adapters.state.history import count
 from runtime.adapters.state.meta import probe_write, read_daemon_status
+from runtime.adapters.state.outbox.limits import OutboxCounts
+from runtime.adapters.state.outbox.status import read_status
 from runtime.adapters.state.room import Room, room_at
 from runtime.adapters.state.runs import live_runs
 from runtime.adapters.state.store import State
@@ -192,14 +194,29 @@ def local_state(state: State, clock: Clock) -> Iterator[Check]:
         waiting = say("{counts}, {dead} refused by the control plane", counts=waiting, dead=outbox.dead)
     if outbox.dropped:
         waiting = say("{counts}, {dropped} dropped undelivered", counts=waiting, dropped=outbox.dropped)
-    # This version has no delivery service: whatever waits is only in the local state, and the oldest goes at the limit.
-    stuck = outbox.dropped or outbox.dead or (outbox.waiting and not outbox.delivered)
-    advice = say("nothing delivers in this version: results stay in the local state, see `flageemonitor-run runs`")
-    yield Check(say("outbox"), "warning" if stuck else "ok", waiting, advice if stuck else "")
+    yield from _delivery(state, waiting, outbox)
     if counts.first_use_blocked:
         yield Check(say("host keys"), "bad", counts.first_use_blocked, "flageemonitor-run hosts rekey --all")
     for notice in state.notices:
         yield Check(say("local state"), "warning", notice)
+
+
+def _delivery(state: State, waiting: str, counts: OutboxCounts) -> Iterator[Check]:
+    with state.read() as connection:
+        status = read_status(connection)
+    if status is not None and status.state != "ok":
+        text = say("{counts}; {problem}", counts=waiting, problem=status.message)
+        yield Check(say("outbox"), "warning", text, status.advice)
+    elif counts.dead:
+        yield Check(say("outbox"), "warning", waiting, "flageemonitor-run outbox --dead")
+    elif counts.waiting and not counts.delivered:
+        advice = say("flageemonitor-daemon delivers; now: flageemonitor-run outbox --drain")
+        yield Check(say("outbox"), "warning", waiting, advice)
+    elif counts.dropped:
+        advice = say("results that were dropped are still here: flageemonitor-run runs")
+        yield Check(say("outbox"), "warning", waiting, advice)
+    else:
+        yield Check(say("outbox"), "ok", waiting)
 
 
 def _room_for_state(state: State, clock: Clock, room: Room | None) -> Iterator[Check]:

@@ -1,8 +1,9 @@
 """`python -m runtime.container.health`: the image's HEALTHCHECK, and what `deploy` asks a candidate. One JSON line, exit 0 or 1.
 
 Healthy means: the scheduler's heartbeat is fresh and came through the local state, so the state can be written. An old
-configuration or an update that does not come degrade the report and never the health: restarting the container would mend
-neither. It runs every half minute on small machines, so it imports nothing that is slow to load.
+configuration, results that cannot be delivered or an update that does not come degrade the report and never the health:
+restarting the container would mend none of them. It runs every half minute on small machines, so it imports nothing that is slow
+to load.
 """
 
 from __future__ import annotations
@@ -37,7 +38,11 @@ def report(data: Path, config: Path, now: dt.datetime, interval: int | None) -> 
         problems.append(
             f"the scheduler's last heartbeat is {age:.0f} s old: it hangs, or the local state cannot be written"
         )
-    warnings = [*_config_warnings(config, now), *read_notes(data, now, interval).warnings]
+    warnings = [
+        *_config_warnings(config, now),
+        *_delivery_warnings(data / "state.db"),
+        *read_notes(data, now, interval).warnings,
+    ]
     return {
         "status": "failed" if problems else "degraded" if warnings else "ok",
         "heartbeat_age": None if age is None else round(age, 1),
@@ -71,6 +76,21 @@ def _config_warnings(config: Path, now: dt.datetime) -> list[str]:
     except (OSError, ValueError, TypeError, KeyError):
         return ["the configuration is of unknown origin"]
     return [f"the configuration was not confirmed for {age}"] if age > STALE_CONFIG else []
+
+
+def _delivery_warnings(database: Path) -> list[str]:
+    """Why results do not reach the control plane, from the delivery's own note. A short while without it is no news."""
+    from contracts.bounded import read_json
+
+    try:
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)) as connection:
+            row = connection.execute("SELECT value FROM meta WHERE key = 'delivery'").fetchone()
+        status = read_json(row[0]) if row else {}
+        if status.get("state") == "refused" or status.get("breaker", "closed") != "closed":
+            return [f"results are not delivered: {status['message']}"]
+    except (sqlite3.Error, ValueError, TypeError, KeyError, AttributeError):
+        return []
+    return []
 
 
 def _answer() -> dict[str, Any]:

@@ -29,6 +29,8 @@ from runtime.adapters.control_plane.transport import (
 )
 from runtime.adapters.state.clock_evidence import ClockJudge
 from runtime.adapters.state.meta import note_refresh
+from runtime.adapters.state.outbox.events import post_event, post_event_once
+from runtime.adapters.state.outbox.topics import CONFIG_APPLIED, CONFIG_REFUSED
 from runtime.adapters.state.store import State
 from runtime.domain.background import in_background
 from runtime.domain.errors import NoConfiguration, RunError
@@ -225,11 +227,20 @@ class ConfigRefresh:
         await asyncio.to_thread(note_refresh, self._state, result, result.at)
         if result.current:
             await asyncio.to_thread(self._judge.note_plane_time, result.told)
+        await asyncio.to_thread(self._post, result)
         _tell(result, recovered=result.current and self._failures > 0)
         self._failures = 0 if result.current else self._failures + 1
         interval = self.take_stored()
         spread = random.random()  # noqa: S311  # no secret: it spreads the load
         return next_pause(result, interval=interval, failures=self._failures, spread=spread)
+
+    def _post(self, result: RefreshResult) -> None:
+        """Tell the control plane which version is in force, and once why a newer one is not."""
+        if result.changed:
+            post_event(self._state, CONFIG_APPLIED, {"etag": result.etag}, result.at)
+        elif result.reason.startswith("invalid:"):
+            told = {"reason": result.reason, "message": result.message, "in_force": result.in_force}
+            post_event_once(self._state, CONFIG_REFUSED, f"{result.reason} {result.message}", told, result.at)
 
 
 def _tell(result: RefreshResult, *, recovered: bool) -> None:

@@ -37,7 +37,7 @@ def read_batch(packed: bytes, *, encoding: str, content_type: str, limits: Limit
     form = _TYPES.get(content_type)
     if form is None:
         raise Refusal(table.BATCH_TYPE_UNSUPPORTED)
-    items = _split(_unpacked(packed, encoding, limits.bytes), form)
+    items = _split(unpacked(packed, encoding, limits.bytes), form)
     if len(items) > limits.envelopes:
         raise Refusal(table.TOO_MANY_ENVELOPES, number=len(items), limit=limits.envelopes)
     return items
@@ -53,8 +53,9 @@ def _split(raw: bytes, form: str) -> list[Raw]:
         raise Refusal(table.BATCH_INVALID, cause=error) from None
 
 
-def _unpacked(packed: bytes, encoding: str, limit: int) -> bytes:
-    match encoding:
+def unpacked(packed: bytes, encoding: str, limit: int) -> bytes:
+    """The body without its Content-Encoding. Refusals: encoding_unsupported, batch_invalid, body_too_large."""
+    match encoding.strip().lower():
         case "" | "identity":
             return packed if len(packed) <= limit else _too_large(limit)
         case "gzip":

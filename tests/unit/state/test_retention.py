@@ -77,3 +77,16 @@ def test_the_outbox_drops_only_what_is_above_its_limit(
     counts = count(state).outbox
     assert (counts.dropped, counts.delivered) == (dropped, delivered)
     assert len(outbox_rows(state)) == min(rows - delivered, limit) + (dropped > 0)
+
+
+def test_what_was_not_delivered_within_thirty_days_goes_and_leaves_one_tombstone(state: State) -> None:
+    _fill(state, 1200)
+    _fill(state, 3, NOON + dt.timedelta(days=9))
+    now = NOON + dt.timedelta(days=31)
+    assert maintain(state, keep_days=90, outbox_limit=UNLIMITED, trust=Trusted(now, "a test")).dropped == 1202
+    [tombstone] = outbox_rows(state, "outbox_dropped")
+    assert (tombstone["dropped"], tombstone["ranges"], tombstone["cause"]) == (1202, [[1, 1202]], "age")
+    later = Trusted(now + dt.timedelta(days=60), "a test")
+    assert maintain(state, keep_days=90, outbox_limit=UNLIMITED, trust=later).dropped == 5
+    [tombstone] = outbox_rows(state, "outbox_dropped")  # exempt, and taking in what goes later
+    assert (tombstone["dropped"], tombstone["ranges"]) == (1207, [[1, 1207]])

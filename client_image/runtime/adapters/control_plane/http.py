@@ -5,6 +5,7 @@ The :class:`~runtime.adapters.control_plane.transport.Transport` that wiring bui
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import email.utils
 import os
@@ -43,6 +44,7 @@ _PIECE = 65536
 _ERROR_BYTES = 65536
 _OWN_WORDS = (b"network", b"schema_version", b"PARAM_")  # one of them is in every document
 _TOKEN_BYTES = 65536
+_CHANNEL_WORDS = (b'"received"', b'"interval_s"')  # one of them is in every answer of the channel
 _HEALTH_S = 30.0
 _GOOD = (200, 201)
 
@@ -58,7 +60,8 @@ _REFUSAL_ADVICE = {
 
 @dataclass(frozen=True, slots=True)
 class HttpControlPlane:
-    """Address and identity. ``url``: of the configuration itself. ``network``: asked with ?rede= when given.
+    """Address and identity. ``url``: of what is asked; the configuration's, where nothing else is said. ``base``: what the paths
+    of the channel are below. ``network``: asked with ?rede= when given.
 
     ``token_file`` is preferred to ``token``. ``insecure`` allows plain http beyond loopback. Time limits in seconds: to connect,
     between two pieces of an answer, and for all of a call from looking up the name to the last byte.
@@ -71,6 +74,7 @@ class HttpControlPlane:
     ca_path: str = ""
     insecure: bool = False
     web_proxies: WebProxies = field(default_factory=WebProxies)
+    base: str = ""
     user_agent: str = "flageemonitor-proxy"
     connect_timeout: float = 10.0
     read_timeout: float = 30.0
@@ -128,6 +132,37 @@ class HttpControlPlane:
             return self._send(session, "POST", headers, now, params=params, json=body, words=(b"token",))
 
         return self._call(post, self.total_timeout)
+
+    def post(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        gzipped: bool,
+        correlation_id: str,
+        now: dt.datetime,
+        within: float | None = None,
+    ) -> Answer:
+        """POST of JSON to a path of the channel. Never follows a redirect."""
+        there = dataclasses.replace(self, url=f"{self.base}{path}" if self.base else "")
+        problem = _address_problem(there.url, insecure=self.insecure) or self._ca_problem()
+        login = self.login()
+        if problem or login.token is None:
+            return Unavailable(problem or login.problem)
+        headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/json",
+            "User-Agent": self.user_agent,
+            "X-Bot-Token": login.token.reveal(),
+            "x-correlation-id": correlation_id,
+            **({"Content-Encoding": "gzip"} if gzipped else {}),
+        }
+
+        def send(session: requests.Session) -> Answer:
+            return there._send(session, "POST", headers, now, data=body, words=_CHANNEL_WORDS)
+
+        return there._call(send, self.total_timeout if within is None else min(within, self.total_timeout))
 
     def _call(self, send: Callable[[requests.Session], Answer], limit: float) -> Answer:
         """What ``send`` comes to within ``limit`` seconds. Never raises for what the other side does."""

@@ -85,6 +85,19 @@ class Transport(Protocol):
         """The configuration if it is another than ``etag`` names. It never raises for what the other side does."""
         ...
 
+    def post(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        gzipped: bool,
+        correlation_id: str,
+        now: dt.datetime,
+        within: float | None = None,
+    ) -> Answer:
+        """Send JSON to a path of the channel; Fetched is the answer's body. It never raises for what the other side does."""
+        ...
+
     def advice(self, answer: Answer | None = None) -> str:
         """What to do about an answer that was no configuration; None asks about what came before any answer."""
         ...

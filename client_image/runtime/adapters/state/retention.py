@@ -14,8 +14,9 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, Table, and_, delete, select
 
+from contracts.envelope import OUTBOX_DAYS
 from runtime.adapters.state.ledger import FINISHED
-from runtime.adapters.state.outbox.limits import shed
+from runtime.adapters.state.outbox.limits import shed, shed_old
 from runtime.adapters.state.starts import shorten
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import run_hosts, runs
@@ -42,13 +43,15 @@ def maintain(state: State, *, keep_days: int, outbox_limit: int, trust: Trust) -
     What the outbox drops above ``outbox_limit`` is a bounded loss, told to the control plane by a tombstone, and results are
     still there for ``keep_days``. The other choice is a full disk, which stops all work.
     """
-    results = removed_runs = 0
+    results = removed_runs = dropped = 0
     kept = trust.why
     if isinstance(trust, Trusted) and trust.deletes:
         before = trust.now - dt.timedelta(days=keep_days)
         results = _until_none(state, partial(_delete_results, before))
         removed_runs = _until_none(state, partial(_delete_runs, before))
-    dropped = _until_none(state, partial(shed, limit=outbox_limit, now=trust.now))
+        oldest = trust.now - dt.timedelta(days=OUTBOX_DAYS)
+        dropped = _until_none(state, partial(shed_old, before=oldest, now=trust.now))
+    dropped += _until_none(state, partial(shed, limit=outbox_limit, now=trust.now))
     state.write(shorten)
     state.write(_give_space_back)
     return Maintained(results, removed_runs, dropped, kept)

@@ -10,11 +10,12 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, literal_column, or_, select, update
 
 from contracts.ids import uuid7
 from contracts.visible import visible
 from runtime.adapters.state.outbox.topics import topic_named
+from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import outbox, outbox_stream
 
 LONGEST_LEASE = dt.timedelta(minutes=10)
@@ -30,7 +31,7 @@ ALIVE: ColumnElement[bool] = literal_column("+outbox.dead_at").is_(None)
 @dataclass(frozen=True, slots=True)
 class Leased:
     """One row as an envelope has it. ``body``: JSON text. ``attempts``: leases so far, this one included. ``seq``: its place in
-    the stream."""
+    the stream. ``topic``: name of its topic."""
 
     id: str
     kind: str
@@ -41,6 +42,7 @@ class Leased:
     created_at: dt.datetime
     seq: int | None
     attempts: int
+    topic: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,13 @@ def lease(
     return held
 
 
+def due(state: State, now: dt.datetime) -> int:
+    """How many rows could be leased now."""
+    rows = select(func.count()).select_from(outbox).where(ALIVE, ~is_leased(now), _is_due(now))
+    with state.read() as connection:
+        return connection.scalar(rows) or 0
+
+
 def acknowledge(connection: Connection, ids: Sequence[str]) -> int:
     """The control plane has these: they are deleted and counted, also while another process holds them. Returns how many
     were still there."""
@@ -111,6 +120,18 @@ def revive(connection: Connection, ids: Sequence[str]) -> int:
     """Dead letters that are to be sent again, by an operator's word. Returns how many of these were dead."""
     dead = update(outbox).where(outbox.c.id.in_(ids), outbox.c.dead_at.is_not(None))
     return connection.execute(dead.values(dead_at=None, next_attempt_at=None)).rowcount
+
+
+def begin_stream(connection: Connection) -> str:
+    """A new stream for what comes from now on: the numbers of the old one were given before, by a folder that was restored."""
+    stream = uuid7()
+    connection.execute(update(outbox_stream).values(stream=stream))
+    return stream
+
+
+def last_seq(connection: Connection) -> int:
+    """The number that was given last."""
+    return connection.scalar(select(outbox_stream.c.last_seq)) or 0
 
 
 def stream_of(connection: Connection) -> str:
@@ -145,6 +166,7 @@ def _leased(row: Row[tuple[object, ...]]) -> Leased:
         created_at=row.created_at,
         seq=row.seq,
         attempts=row.attempts + 1,
+        topic=row.kind,
     )
 
 

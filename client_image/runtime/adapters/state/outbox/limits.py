@@ -10,15 +10,15 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, delete, func, select, update
+from sqlalchemy import Connection, Select, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from contracts.bounded import whole
 from contracts.ids import uuid7
 from runtime.adapters.state.codec import dumps, loads
-from runtime.adapters.state.outbox.delivery import ALIVE, ARRIVAL, is_leased, stream_of
+from runtime.adapters.state.outbox.delivery import ALIVE, ARRIVAL, Leased, is_leased, stream_of
 from runtime.adapters.state.outbox.put import Message, put
 from runtime.adapters.state.outbox.topics import EXEMPT, LOST
 from runtime.adapters.state.tables import meta, outbox, outbox_stream
@@ -72,6 +72,27 @@ def shed(connection: Connection, *, limit: int, now: dt.datetime) -> int:
     return gone
 
 
+def shed_old(connection: Connection, *, before: dt.datetime, now: dt.datetime) -> int:
+    """Drop a batch of what was made before that, dead letters too: the control plane does not take it any more. Returns how many
+    rows went; to be called until none goes."""
+    old = select(outbox.c.id).where(outbox.c.created_at < before, outbox.c.importance < EXEMPT, ~is_leased(now))
+    return _drop(connection, old.limit(BATCH), "age", now)
+
+
+def note_lost(connection: Connection, rows: Sequence[Leased], cause: str, now: dt.datetime) -> None:
+    """Leave a tombstone for rows that stay here and will never be taken."""
+    lost = [_Gone(row.topic, row.created_at, row.seq) for row in rows]
+    _leave_tombstone(connection, lost, cause, now)
+
+
+class _Gone(NamedTuple):
+    """What a tombstone tells of a row. ``kind``: name of its topic."""
+
+    kind: str
+    created_at: dt.datetime
+    seq: int | None
+
+
 def _count(connection: Connection, where: Any) -> int:
     return connection.scalar(select(func.count()).select_from(outbox).where(where)) or 0
 
@@ -81,7 +102,7 @@ def _drop(connection: Connection, chosen: Select[tuple[str]], cause: str, now: d
     rows = connection.execute(gone.returning(outbox.c.kind, outbox.c.created_at, outbox.c.seq)).all()
     if rows:
         _count_dropped(connection, len(rows))
-        _leave_tombstone(connection, rows, cause, now)
+        _leave_tombstone(connection, [_Gone(row.kind, row.created_at, row.seq) for row in rows], cause, now)
     return len(rows)
 
 
@@ -91,7 +112,7 @@ def _count_dropped(connection: Connection, number: int) -> None:
     connection.execute(counter.on_conflict_do_update(index_elements=[meta.c.key], set_={"value": str(total)}))
 
 
-def _leave_tombstone(connection: Connection, rows: Sequence[Row[Any]], cause: str, now: dt.datetime) -> None:
+def _leave_tombstone(connection: Connection, rows: Sequence[_Gone], cause: str, now: dt.datetime) -> None:
     unsent = select(outbox.c.id, outbox.c.payload).where(
         outbox.c.importance == EXEMPT, outbox.c.kind == LOST.name, outbox.c.attempts == 0
     )
@@ -106,7 +127,7 @@ def _leave_tombstone(connection: Connection, rows: Sequence[Row[Any]], cause: st
     put(connection, [Message(LOST, text, uuid7(), now)])
 
 
-def _tombstone(rows: Sequence[Row[Any]], before: Mapping[str, Any]) -> dict[str, Any]:
+def _tombstone(rows: Sequence[_Gone], before: Mapping[str, Any]) -> dict[str, Any]:
     """What went now and ``before``, as a tombstone of ours says it. ``beyond``: rows that no range names."""
     kinds = Counter(row.kind for row in rows)
     kinds.update(before.get("kinds", {}))

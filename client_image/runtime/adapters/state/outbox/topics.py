@@ -34,6 +34,8 @@ JOB_NOT_STARTED = Topic("job_not_started", "event", "job.not_started")
 JOB_WITHOUT_RUN = Topic("job_without_run", "event", "job.without_run")
 DEPLOYMENT = Topic("deployment", "event", "deployment.changed")
 STATE_REPLACED = Topic("state_replaced", "event", "state.replaced")
+CONFIG_APPLIED = Topic("config_applied", "event", "config.applied")
+CONFIG_REFUSED = Topic("config_refused", "event", "config.refused")
 LOST = Topic("outbox_dropped", "event", "outbox.lost", EXEMPT)
 
 _BY_NAME = {
@@ -47,6 +49,8 @@ _BY_NAME = {
         JOB_WITHOUT_RUN,
         DEPLOYMENT,
         STATE_REPLACED,
+        CONFIG_APPLIED,
+        CONFIG_REFUSED,
         LOST,
     )
 }

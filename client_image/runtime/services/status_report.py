@@ -1,0 +1,151 @@
+"""Tells the control plane how this proxy is, and learns what it should know. The latest report counts; none is ever queued.
+
+A folder that was restored from a backup gives numbers that were given before: the answer shows it, and a new stream begins.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec
+import structlog
+from sqlalchemy import Connection
+
+from contracts import retry
+from contracts.heartbeat import INTERVAL_S, PATH, Answer, Configuration, Outbox, Report
+from contracts.ids import uuid7
+from contracts.text import say
+from runtime.adapters.build import Build
+from runtime.adapters.config_store import ConfigStore
+from runtime.adapters.control_plane.transport import Fetched, RequestRefused, Transport
+from runtime.adapters.deployment_notes import read_notes
+from runtime.adapters.state.outbox.delivery import begin_stream, last_seq, stream_of
+from runtime.adapters.state.outbox.limits import count_outbox
+from runtime.adapters.state.runs import live_runs
+from runtime.adapters.state.store import State
+from runtime.domain.background import in_background
+from runtime.domain.errors import RunError
+from runtime.domain.ports import Clock
+
+CALL_S = 30.0
+_RUNS, _LETTERS = 50, 1000
+log = structlog.get_logger("daemon")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is asked for each report. ``trouble``: why services do not do their duty; ``breakers``: destination to state."""
+
+    state: State
+    store: ConfigStore
+    clock: Clock
+    build: Build | None
+    poll_seconds: int | None
+    trouble: Callable[[], Sequence[str]]
+    breakers: Callable[[], Mapping[str, str]]
+
+
+class StatusReport:
+    """``connect``: makes the transport. ``doubled``: another instance of this agent is at work, so that no job may start."""
+
+    def __init__(self, parts: Parts, connect: Callable[[], Transport]) -> None:
+        self._parts, self._connect = parts, connect
+        self._instance, self._began = uuid7(), parts.clock.monotonic()
+        self._failures = 0
+        self._was = ""
+        self.doubled = False
+
+    async def send(self) -> float:
+        """One report; seconds until the next."""
+        return await in_background(self._send)
+
+    def _send(self) -> float:
+        now = self._parts.clock.now()
+        body = msgspec.json.encode(self._report(now))
+        plane = self._connect()
+        answer = plane.post(PATH, body, gzipped=False, correlation_id=uuid7(), now=now, within=CALL_S)
+        said = _read(answer.raw) if isinstance(answer, Fetched) else None
+        self.doubled = isinstance(answer, RequestRefused) and answer.status == 409
+        if said is None:
+            self._failures += 1
+            self._tell(_why(answer), plane.advice(answer))
+            return max(float(INTERVAL_S), retry.pause(self._failures, 0.5, getattr(answer, "retry_after", None)))
+        self._failures = 0
+        self._tell("", "")
+        if said.highest_seq is not None:
+            self._parts.state.write(partial(_take_highest, said.highest_seq))
+        return float(said.interval_s)
+
+    def _report(self, now: dt.datetime) -> Report:
+        parts = self._parts
+        notes = read_notes(parts.state.folder, now, parts.poll_seconds)
+        return Report(
+            instance_id=self._instance,
+            clock_unix_ms=max(0, int(now.timestamp() * 1000)),
+            version=parts.build.version[:255] if parts.build else "",
+            build=parts.build.revision[:255] if parts.build else "",
+            image_digest=notes.running_digest[:255] or None,
+            tag_digest=notes.tag_digest[:255] or None,
+            uptime_s=max(0, int(parts.clock.monotonic() - self._began)),
+            configuration=Configuration(etag=self._etag()),
+            outbox=_outbox(parts.state, now),
+            runs=[run.run_id[:255] for run in live_runs(parts.state.folder)][:_RUNS],
+            breakers=dict(parts.breakers()),
+            trouble=[text[:_LETTERS] for text in parts.trouble()],
+            disk_free=shutil.disk_usage(parts.state.folder).free,
+            load=round(os.getloadavg()[0], 2),
+        )
+
+    def _etag(self) -> str | None:
+        try:
+            return self._parts.store.load().etag
+        except RunError:
+            return None
+
+    def _tell(self, why: str, advice: str) -> None:
+        """In the log when it changes: what cannot deliver says so as well."""
+        if why != self._was:
+            if why:
+                log.warning("status_report", message=why, advice=advice)
+            else:
+                log.info("status_report", message="the control plane is told again how this proxy is")
+        self._was = why
+
+
+def _outbox(state: State, now: dt.datetime) -> Outbox:
+    with state.read() as connection:
+        counts, stream, seq = count_outbox(connection), stream_of(connection), last_seq(connection)
+    oldest = counts.oldest_waiting
+    return Outbox(
+        stream=stream,
+        highest_seq=seq,
+        waiting=counts.waiting,
+        dead=counts.dead,
+        dropped=counts.dropped,
+        oldest_s=max(0, int((now - oldest).total_seconds())) if oldest else None,
+    )
+
+
+def _take_highest(stored: int, connection: Connection) -> None:
+    if stored > last_seq(connection):
+        log.warning(
+            "stream_begun", message="this data folder was restored from a backup", stream=begin_stream(connection)
+        )
+
+
+def _read(raw: bytes) -> Answer | None:
+    try:
+        return msgspec.json.decode(raw, type=Answer)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _why(answer: object) -> str:
+    if isinstance(answer, RequestRefused):
+        return answer.text
+    return getattr(answer, "reason", "") or say("the control plane's answer is not the one of this channel")
