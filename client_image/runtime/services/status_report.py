@@ -74,7 +74,7 @@ class StatusReport:
         if said is None:
             self._failures += 1
             self._tell(_why(answer), plane.advice(answer))
-            return max(float(INTERVAL_S), retry.pause(self._failures, 0.5, getattr(answer, "retry_after", None)))
+            return max(1.0 * INTERVAL_S, retry.pause(self._failures, 0.5, getattr(answer, "retry_after", None)))
         self._failures = 0
         self._tell("", "")
         if said.highest_seq is not None:
