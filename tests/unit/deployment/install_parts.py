@@ -20,6 +20,7 @@ from runtime.deployment.results import DeployError, Result, as_result
 from runtime.deployment.web_proxies import found_by_installer
 from tests.unit.deployment.support import RUNTIME, TAG, Host, StoredContainer, make_host
 
+ROOT = Path(__file__).parents[3]
 TOKEN = "fm1.0123456789ab.one-time_0123456789"
 VALUES = {
     "API_BASE": "https://control.example/api/ingest",
@@ -140,11 +141,8 @@ def make_site(folder: Path) -> Site:
     host = make_host(folder)
     (folder / "data/runs").rmdir()
     (folder / "timer").mkdir()
-    wrappers = folder / "image/wrappers/linux"
-    wrappers.mkdir(parents=True)
-    for name in ("run", "update-image"):
-        text = f"#!/bin/sh\n# FlageeMonitor Proxy, flageemonitor-{name}: a command.\nruntime=${{RUNTIME_NAME:-@RUNTIME_NAME@}}\n"
-        (wrappers / f"flageemonitor-{name}").write_text(text)
+    (folder / "image").mkdir(exist_ok=True)
+    (folder / "image/wrappers").symlink_to(ROOT / "wrappers")
     host.engine.fetch()
     site = Site(host)
     host.engine.program = site.program
