@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from contracts.config import Delivery, NetworkConfig, Ssh
+from contracts.envelope import OUTBOX_DAYS
+from contracts.heartbeat import INTERVAL_S
 from runtime.adapters.config_store import KEPT
 from runtime.deployment.environment import KNOWN_KEYS, read_settings
 from runtime.deployment.specification import (
@@ -16,6 +18,7 @@ from runtime.deployment.specification import (
     runtime_spec,
     watchtower_spec,
 )
+from server.settings import Settings
 from tests.unit.deployment.support import FACTS, RUNTIME, SOURCES, TAG
 
 ROOT = Path(__file__).parents[3]
@@ -120,5 +123,10 @@ def test_limits_and_defaults_are_the_program_s(page: str) -> None:
     assert f"{logs['max-file']} files of {logs['max-size'][:-1]} MB" in text or (
         f"{logs['max-file']} arquivos de {logs['max-size'][:-1]} MB" in text
     )
+    [waiting] = re.findall(r"^.*`delivery.outbox_limit`.*$", text, re.MULTILINE)
+    assert f" {OUTBOX_DAYS} " in waiting
+    [stored] = re.findall(r"^.*`FLAGEE_TELEMETRY_DAYS`.*$", text, re.MULTILINE)
+    assert f" {Settings.model_fields['telemetry_days'].default} " in stored
+    assert f" {INTERVAL_S} s" in text
     assert KEPT == 3
     assert "three earlier" in text or "três anteriores" in text
