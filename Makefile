@@ -56,7 +56,7 @@ mutants: $(VENV)/.dev ## Which small faults in a module no test notices: MODULE=
 
 # Secrets are found by their form, not by how random a text looks, because tests contain many digests. The excluded lines hold made-up values.
 SECRETS := --no-verify --disable-plugin KeywordDetector --disable-plugin HexHighEntropyString --disable-plugin Base64HighEntropyString \
-	  --exclude-lines 'hunter2|user:(password|word|pw)@|:senha@|BEGIN CERTIFICATE.nBEGIN PRIVATE KEY'
+	  --exclude-lines 'hunter2|user:(password|word|pw|p%40word)@|xxxxx:xxxxx@|:senha@|BEGIN CERTIFICATE.nBEGIN PRIVATE KEY'
 
 check: $(VENV)/.dev ## Lint, types, import rules, shell (that of actions too), PowerShell's grammar, stale documents, translations, secrets
 	@sh tools/system-packages.sh check

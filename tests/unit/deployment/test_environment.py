@@ -114,7 +114,7 @@ def test_a_file_of_the_first_release_stays_as_it_is(raw: bytes) -> None:
         ("https://10.0.0.9:8443", "https://10.0.0.9:8443", None),
         ("http://[fd00::1]:3128", "http://[fd00::1]:3128", None),
         ("http://user:pw@proxy.example:3128", "http://proxy.example:3128", "user:pw"),
-        ("http://user:p%40ss@proxy", "http://proxy:80", "user:p%40ss"),
+        ("http://user:p%40word@proxy", "http://proxy:80", "user:p%40word"),
         ("http://user:p@ss@proxy:3128", "http://proxy:3128", "user:p@ss"),
     ],
 )

@@ -154,7 +154,7 @@ def test_a_login_is_only_in_the_runtime_s_own_file_and_a_new_one_changes_no_cont
     for file in ("data/deployment.json", "etc/deploy.json"):
         assert "hunter2" not in (installed.folder / file).read_text()
     before = {stored.id for stored in installed.engine.containers.values()}
-    installed.env |= {"FLAGEEMONITOR_HTTPS_PROXY": "http://other:word@proxy.corp:3128"}
+    installed.env |= {"FLAGEEMONITOR_HTTPS_PROXY": "http://user:word@proxy.corp:3128"}
     assert installed.run("repair").reason == "unchanged"
     assert json.loads(logins.read_text()) == {"proxy.corp:3128": "other:word"}
     assert {stored.id for stored in installed.engine.containers.values()} == before

@@ -90,7 +90,7 @@ def test_it_is_said_that_pulls_go_by_the_engine_s_own_settings() -> None:
         ({"HTTPS_PROXY": OF_FILE}, {}, {"HTTPS_PROXY": OF_FILE}),
         ({"https_proxy": OF_FILE, "HTTPS_PROXY": OF_ENGINE}, {}, {"HTTPS_PROXY": OF_FILE}),
         ({"https_proxy": "proxy.file:3128"}, {}, {"HTTPS_PROXY": OF_FILE}),
-        ({"https_proxy": "http://u:pw@proxy.file:3128"}, {}, {"HTTPS_PROXY": "http://u:pw@proxy.file:3128"}),
+        ({"https_proxy": "http://user:pw@proxy.file:3128"}, {}, {"HTTPS_PROXY": "http://user:pw@proxy.file:3128"}),
         ({"http_proxy": OF_FILE, "no_proxy": "a.b, .c"}, {}, {"HTTP_PROXY": OF_FILE, "NO_PROXY": "a.b,.c"}),
         ({"http_proxy": OF_FILE, "no_proxy": "a.b"}, {"NO_PROXY": ".own"}, {"HTTP_PROXY": OF_FILE}),
         ({"no_proxy": "a.b"}, {}, {}),
