@@ -56,9 +56,8 @@ class InstallerFiles:
             )
         try:
             template = read_plain(self.root / platform.template, MAX_BYTES)
-            wrappers = {
-                command: self._wrapper(self.root / "wrappers", platform.system, command) for command in COMMANDS
-            }
+            commands = COMMANDS if platform.language.branch else ()  # on Linux the image writes them
+            wrappers = {name: self._wrapper(self.root / "wrappers", platform.system, name) for name in commands}
             # Whatever the values will be, it finds what is wrong with the files.
             render(template, {}, wrappers, platform.language)
         except OSError as error:

@@ -1,14 +1,13 @@
 """Renders an install script from its template: pure, bytes in and bytes out. Called by :mod:`server.services.installer.script`.
 
-A template has two lines that are a comment until then: ``# @@VALUES@@`` becomes one assignment a value, ``# @@WRAPPERS@@`` one
-branch of a ``case`` a wrapper (in PowerShell: one entry of a hashtable each). Everything else is copied byte for byte. What
-differs between script languages is a :class:`Language`.
+A template has a line that is a comment until then: ``# @@VALUES@@`` becomes one assignment a value. That of PowerShell has another
+one: ``# @@WRAPPERS@@`` becomes one entry of a hashtable a wrapper. Everything else is copied byte for byte. What differs between
+script languages is a :class:`Language`.
 """
 
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -25,10 +24,11 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """``assignment``: name, value -> one line. ``branch``: name, a wrapper's text, the indentation to use -> whole lines."""
+    """``assignment``: name, value -> one line. ``branch``: name, a wrapper's text, the indentation to use -> whole lines; None for
+    a script without wrappers."""
 
     assignment: Callable[[str, str], bytes]
-    branch: Callable[[str, bytes, bytes], bytes]
+    branch: Callable[[str, bytes, bytes], bytes] | None = None
 
 
 class TemplateUnusable(Exception):
@@ -40,7 +40,7 @@ def render(
 ) -> bytes:
     """The script. Language: POSIX sh unless given. Raises :class:`TemplateUnusable`; refusal: installer_value_invalid."""
     language = language or SH
-    _check(template, wrappers)
+    _check(template, wrappers, language)
     assignments = [language.assignment(name, _plain(name, value)) for name, value in values.items()]
     rendered: list[bytes] = []
     # Line by line and once only, so that nothing that was filled in is ever read as a placeholder.
@@ -48,14 +48,14 @@ def render(
         indent = line[: len(line) - len(line.lstrip(b" \t"))]
         if line.strip() == VALUES:
             rendered += [indent + assignment + b"\n" for assignment in assignments]
-        elif line.strip() == WRAPPERS:
+        elif line.strip() == WRAPPERS and language.branch is not None:
             rendered += [language.branch(name, text, indent) for name, text in wrappers.items()]
         else:
             rendered.append(line)
     return b"".join(rendered)
 
 
-def _check(template: bytes, wrappers: Mapping[str, bytes]) -> None:
+def _check(template: bytes, wrappers: Mapping[str, bytes], language: Language) -> None:
     for name, text in {say("the template"): template, **wrappers}.items():
         if b"\r" in text or b"\0" in text:
             raise TemplateUnusable(
@@ -66,7 +66,7 @@ def _check(template: bytes, wrappers: Mapping[str, bytes]) -> None:
                 say("{name} is empty or ends in the middle of a line; it seems to be cut off", name=name)
             )
     found = [line.strip() for line in template.split(b"\n")]
-    for placeholder in (VALUES, WRAPPERS):
+    for placeholder in (VALUES, WRAPPERS) if language.branch else (VALUES,):
         if (times := found.count(placeholder)) != 1:
             raise TemplateUnusable(
                 say(
@@ -86,12 +86,7 @@ def _sh_assignment(name: str, value: str) -> bytes:
     return f"{name}={sh_quoted(value)}".encode()
 
 
-def _sh_branch(name: str, text: bytes, indent: bytes) -> bytes:
-    delimiter = _delimiter(name, text)
-    return b"".join((indent, f"({name}) cat <<'".encode(), delimiter, b"'\n", text, delimiter, b"\n", indent, b";;\n"))
-
-
-SH = Language(_sh_assignment, _sh_branch)
+SH = Language(_sh_assignment)
 
 
 def powershell_quoted(value: str) -> str:
@@ -130,21 +125,6 @@ def _powershell_branch(name: str, text: bytes, indent: bytes) -> bytes:
 
 
 POWERSHELL = Language(_powershell_assignment, _powershell_branch)
-
-
-def _delimiter(name: str, text: bytes) -> bytes:
-    word = f"EOF_{name}".replace("-", "_")
-    for candidate in (word, *(f"{letter}_{word}" for letter in string.ascii_letters)):
-        delimiter = candidate.encode()
-        if delimiter not in text and not _confuses_dash(text, delimiter):
-            return delimiter
-    raise TemplateUnusable(say("{name} leaves no word that could mark its end; write it in ASCII", name=name))
-
-
-def _confuses_dash(text: bytes, delimiter: bytes) -> bool:
-    """Whether a line begins as the delimiter does and goes on with a byte above ASCII: dash (0.5.12) loses that byte."""
-    beginnings = b"|".join(delimiter[:length] for length in range(1, len(delimiter) + 1))
-    return re.search(b"^(?:" + beginnings + b")[\x80-\xff]", text, re.MULTILINE) is not None
 
 
 def _plain(name: str, value: str | int) -> str:

@@ -6,6 +6,7 @@ from zlib import crc32
 import pytest
 
 from tests.unit.shell.host import SHELLS, Host
+from tests.unit.shell.install_host import InstallHost
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +23,15 @@ def host(request: pytest.FixtureRequest, tmp_path: Path, _snapshots: Path) -> Ho
 def a_host(request: pytest.FixtureRequest, tmp_path: Path, _snapshots: Path) -> Host:
     """For tests with many parameters, and those whose lines others run under every shell: each has one, always the same."""
     return Host(tmp_path / "host", list(SHELLS)[crc32(request.node.name.encode()) % len(SHELLS)], _snapshots)
+
+
+@pytest.fixture(params=SHELLS)
+def new_host(request: pytest.FixtureRequest, tmp_path: Path, _snapshots: Path) -> InstallHost:
+    """For install.sh, under every shell."""
+    return InstallHost(tmp_path / "host", request.param, _snapshots)
+
+
+@pytest.fixture
+def a_new_host(request: pytest.FixtureRequest, tmp_path: Path, _snapshots: Path) -> InstallHost:
+    """For install.sh, under one of the shells, always the same for a test."""
+    return InstallHost(tmp_path / "host", list(SHELLS)[crc32(request.node.name.encode()) % len(SHELLS)], _snapshots)

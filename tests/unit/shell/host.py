@@ -70,7 +70,7 @@ _MOUNTS = {"etc": "/etc", "lib": "/var/lib", "run": "/run", "bin": "/usr/local/b
 def render(values: Mapping[str, str] = VALUES) -> bytes:
     """The installer as the control plane renders it."""
     template = (ROOT / "bootstrap/install.sh").read_bytes()
-    return render_installer(template, values, {name: wrapper(name).encode() for name in TOOLS})
+    return render_installer(template, values, {})
 
 
 def wrapper(name: str, runtime: str = PLACEHOLDER) -> str:
