@@ -1,9 +1,8 @@
 #!/bin/sh
+{ # Everything is inside one pair of braces: a script that was cut off is a syntax error, and none of it runs.
 # FlageeMonitor Proxy: installs, repairs, upgrades and removes a proxy on this host. Made by the control plane for one network.
 # Needs root, a POSIX shell, curl and Docker. What it does: sh install.sh --help; to see it first: --dry-run.
 # It checks the host, pulls the image and starts it once as `deploy install`, which does the rest: enrolment, containers, files.
-# Everything is inside one pair of braces: a script that was cut off is a syntax error, and none of it runs.
-{
 set -eu
 
 # What the control plane filled in.
@@ -14,32 +13,61 @@ values() {
 }
 
 usage() {
-    cat <<'TEXT'
-Usage: install.sh [OPTION]...       Uso: install.sh [OPÇÃO]...
+    if [ "$language" = pt-BR ]; then
+        cat <<'TEXT'
+Uso: install.sh [OPÇÃO]...
+
+Instala o FlageeMonitor Proxy neste servidor. Executado de novo, repara e atualiza; identidade, token e configurações não mudam.
+Se falhar, fica o que havia antes. As opções vão no fim da linha colada.
+
+  --runtime-name NOME            nome deste proxy (padrão flageemonitor); pode haver vários lado a lado
+  --image REFERÊNCIA             imagem do proxy, em vez da que o servidor de controle indica; NOME@sha256:... fixa uma versão
+  --watchtower-image REFERÊNCIA  imagem do Watchtower
+  --watchtower-interval SEGUNDOS entre duas buscas de imagem nova (30 a 604800)
+  --update-window DAS-ÀS         quando o Watchtower pode atualizar, por exemplo 02:00-05:00
+  --no-auto-update               sem Watchtower: só uma pessoa atualiza
+  --ca ARQUIVO                   certificado da autoridade privada do servidor de controle
+  --registry-user NOME           usuário do repositório de imagens; a senha é perguntada, ou é a primeira linha do
+  --registry-token-file ARQUIVO  arquivo indicado aqui
+  --docker-network NOME          bridge (padrão), host (se a bridge não alcança os PDVs) ou o nome de uma rede
+  --replace-legacy               para no fim um proxy da primeira geração; os arquivos dele ficam
+  --beside-legacy                deixa um proxy da primeira geração como está
+  --allow-foreign-watchtower     instala mesmo que um Watchtower sem escopo interfira
+  --dry-run                      baixa a imagem, verifica, mostra o que seria feito, não altera mais nada
+  --uninstall                    remove o proxy; num terminal, pergunta se os dados também devem ser apagados
+    --keep-data, --delete-data   a resposta; sem resposta, os dados ficam
+    --yes                        não pergunta nada
+
+Saída: 0 feito; 1 não feito, fica o que havia antes; 2 uso; 6 outro instalador ou atualização em andamento.
+TEXT
+    else
+        cat <<'TEXT'
+Usage: install.sh [OPTION]...
 
 Installs FlageeMonitor Proxy on this host. Run again, it repairs and upgrades; identity, token and settings are kept. If it fails,
-what was there before stays. / Instala o FlageeMonitor Proxy neste host. Rodar de novo repara e atualiza; identidade, token e
-configurações não mudam. Se falhar, fica o que havia antes.
+what was there before stays. Options go to the end of the pasted line.
 
-  --runtime-name NAME           name of this proxy on this host (default flageemonitor) / nome deste proxy neste host
-  --image REFERENCE             image of the proxy, not the control plane's choice / imagem do proxy, em vez da indicada
-  --watchtower-image REFERENCE  image of Watchtower / imagem do Watchtower
-  --watchtower-interval SECONDS between two checks for an image, 30 to 604800 / entre duas buscas de imagem
-  --ca FILE                     certificate of the control plane's private authority / certificado da autoridade privada
-  --registry-user NAME          the password is asked for, or is the first line of / a senha é perguntada, ou é a primeira linha de
-  --registry-token-file FILE    this file / este arquivo
-  --docker-network NAME         bridge (default), host, or a network's name / bridge (padrão), host ou o nome de uma rede
-  --replace-legacy              stop a proxy of the first generation at the end / para no fim um proxy da primeira geração
-  --beside-legacy               leave a proxy of the first generation alone / deixa um proxy da primeira geração como está
-  --allow-foreign-watchtower    accept a Watchtower without a scope / aceita um Watchtower sem escopo
-  --dry-run                     pull, check, show what would be done / baixa, verifica, mostra o que seria feito
-  --uninstall                   remove the proxy; asks about its data / remove o proxy; pergunta sobre os dados
-    --keep-data, --delete-data  the answer to that; without one they stay / a resposta; sem ela, ficam
-    --yes                       ask nothing / não pergunta nada
+  --runtime-name NAME            name of this proxy (default flageemonitor); several may exist side by side
+  --image REFERENCE              image of the proxy, instead of the control plane's choice; NAME@sha256:... pins one version
+  --watchtower-image REFERENCE   image of Watchtower
+  --watchtower-interval SECONDS  between two checks for a new image (30 to 604800)
+  --update-window FROM-TO        when Watchtower may update, such as 02:00-05:00
+  --no-auto-update               without Watchtower: only a person updates
+  --ca FILE                      certificate of the control plane's private authority
+  --registry-user NAME           user of the image's registry; the password is asked for, or is the first line of
+  --registry-token-file FILE     this file
+  --docker-network NAME          bridge (default), host (where the bridge cannot reach the terminals) or a network's name
+  --replace-legacy               stop a proxy of the first generation at the end; its files stay
+  --beside-legacy                leave a proxy of the first generation alone
+  --allow-foreign-watchtower     install although a Watchtower without a scope would interfere
+  --dry-run                      pull the image, check, show what would be done, change nothing else
+  --uninstall                    remove the proxy; on a terminal, asks whether its data is to be deleted as well
+    --keep-data, --delete-data   the answer to that; without an answer the data stays
+    --yes                        ask nothing
 
-Exit codes: 0 done, 1 not done and what was there before stays, 2 usage, 6 another installer or update is at work.
-Saída: 0 feito, 1 não feito e fica o que havia antes, 2 uso, 6 outro instalador ou atualização em andamento.
+Exit codes: 0 done; 1 not done, what was there before stays; 2 usage; 6 another installer or update is at work.
 TEXT
+    fi
 }
 
 # ---- What is said. Nobody has to be reading: a full or closed stdout ends nothing.
@@ -76,8 +104,8 @@ read_options() {
         option=${1%%=*} value='' given=''
         case $1 in (--*=*) value=${1#*=} given=yes ;; esac
         case $option in
-            (--runtime-name | --image | --watchtower-image | --watchtower-interval | --ca | --registry-user | --registry-token-file | \
-                --docker-network)
+            (--runtime-name | --image | --watchtower-image | --watchtower-interval | --update-window | --docker-network | --ca | \
+                --registry-user | --registry-token-file)
                 if [ -z "$given" ] && [ $# -gt 1 ]; then value=$2; shift; fi
                 [ -n "$value" ] || bad_usage "$option needs a value" "$option precisa de um valor" ;;
             (*) [ -z "$given" ] || bad_usage "$option takes no value" "$option não aceita valor" ;;
@@ -85,7 +113,7 @@ read_options() {
         case $option in
             (--runtime-name) runtime=$value ;;
             (--image) image=$value; for_deploy="$for_deploy $option=$value" ;;
-            (--watchtower-image | --watchtower-interval | --docker-network)
+            (--watchtower-image | --watchtower-interval | --update-window | --docker-network)
                 for_deploy="$for_deploy $option=$value" ;;
             (--ca) ca=$value ;;
             (--registry-user) registry_user=$value ;;
@@ -93,7 +121,7 @@ read_options() {
             (--replace-legacy | --beside-legacy)
                 [ "${legacy:-$option}" = "$option" ] || bad_usage "$legacy and $option exclude each other" "$legacy e $option se excluem"
                 legacy=$option for_deploy="$for_deploy $option" ;;
-            (--allow-foreign-watchtower) for_deploy="$for_deploy $option" ;;
+            (--allow-foreign-watchtower | --no-auto-update) for_deploy="$for_deploy $option" ;;
             (--dry-run) dry_run=yes for_deploy="$for_deploy $option" ;;
             (--uninstall) uninstall=yes ;;
             (--yes) yes=yes ;;
@@ -138,9 +166,10 @@ check_everything() {
         'Use the line that flagee-server install-command prints.' 'Use a linha que flagee-server install-command mostra.' ;; esac
     wanted=$(first "$image" "$(env_value FLAGEEMONITOR_IMAGE)" "$(env_value ARIUSMONITOR_IMAGE)" "$IMAGE")
     case $wanted in ('' | [!A-Za-z0-9]* | *[!A-Za-z0-9._/:@-]*) problem "There is no usable name of an image: '$wanted'" "Não há um nome de imagem utilizável: '$wanted'" \
-        "Give one with --image, or correct it in $env_file." "Dê um com --image, ou corrija-o em $env_file." ;; esac
+        "Give one with --image, or correct it in $env_file." "Informe um com --image, ou corrija-o em $env_file." ;; esac
     if [ "$(id -u)" != 0 ]; then
-        problem 'This needs root.' 'É preciso ser root.' 'Run it with sudo: ... | sudo sh' 'Execute com sudo: ... | sudo sh'
+        problem 'This needs root.' 'É preciso ser root.' \
+            'Paste the line as somebody who may use sudo.' 'Cole a linha com um usuário que possa usar sudo.'
     else
         check_folder "$etc" known
         check_folder "$var" "$(find "$var" -prune -user 10001 2>/dev/null || :)"
@@ -177,7 +206,7 @@ choose_engine() {
 
 check_engine() {
     if ! command -v docker >/dev/null 2>&1; then
-        problem 'Docker is not installed on this host.' 'O Docker não está instalado neste host.' \
+        problem 'Docker is not installed on this host.' 'O Docker não está instalado neste servidor.' \
             'Install Docker Engine 20.10 or later, then run this again.' 'Instale o Docker Engine 20.10 ou mais novo e execute isto de novo.'
         return 0
     fi
@@ -189,7 +218,7 @@ check_engine() {
     esac
     if [ -z "$socket" ]; then
         problem "Docker is used at $DOCKER_HOST; a socket of this host is needed." \
-            "O Docker é usado em $DOCKER_HOST; é preciso um socket deste host." \
+            "O Docker é usado em $DOCKER_HOST; é preciso um socket deste servidor." \
             'Unset DOCKER_HOST, or set it to a unix:/// socket without : and , in its path.' \
             'Remova DOCKER_HOST, ou indique um socket unix:/// sem : e , no caminho.'
         return 0
@@ -205,7 +234,7 @@ check_engine() {
             'Upgrade it to 20.10 (API 1.41) or later.' 'Atualize-o para 20.10 (API 1.41) ou mais novo.' ;;
     esac
     case $(command -v docker)\|$found in
-        (/snap/* | *'|/var/snap/'*) problem 'Docker was installed from snap, whose sandbox hides folders of this host.' 'O Docker foi instalado por snap, que esconde pastas deste host.' \
+        (/snap/* | *'|/var/snap/'*) problem 'Docker was installed from snap, whose sandbox hides folders of this host.' 'O Docker foi instalado por snap, que esconde pastas deste servidor.' \
             'Install Docker Engine from its own packages: snap remove docker, then docs.docker.com/engine/install' \
             'Instale o Docker Engine dos seus pacotes: snap remove docker, depois docs.docker.com/engine/install' ;;
     esac
@@ -217,9 +246,6 @@ check_engine() {
         (*name=rootless* | *name=userns*) problem 'The Docker engine maps users (rootless, or userns-remap): the proxy could not read its files.' \
             'O Docker mapeia usuários (rootless, ou userns-remap): o proxy não conseguiria ler os seus arquivos.' \
             'Use an engine without that, named by DOCKER_HOST.' 'Use um Docker sem isso, indicado em DOCKER_HOST.' ;;
-        (*name=selinux*) problem 'The Docker engine confines containers by SELinux: the proxy could not reach its files.' \
-            'O Docker confina contêineres com SELinux: o proxy não alcançaria os seus arquivos.' \
-            'Set "selinux-enabled": false in daemon.json and restart Docker.' 'Ponha "selinux-enabled": false no daemon.json e reinicie o Docker.' ;;
     esac
     root_folder=${found#*|*|}
     check_space "${root_folder%%|*}" 2000
@@ -264,35 +290,38 @@ check_server() {
         trust=$ca
         if ! grep -q 'BEGIN CERTIFICATE' "$ca" 2>/dev/null || grep -q 'PRIVATE KEY' "$ca"; then
             problem "--ca: $ca is not a readable file with certificates alone (PEM)." "--ca: $ca não é um arquivo legível só com certificados (PEM)." \
-                "Ask the control plane's operator for the certificate of their authority." 'Peça a quem opera o plano de controle o certificado da autoridade.'
+                "Ask the control plane's operator for the certificate of their authority." 'Peça a quem opera o servidor de controle o certificado da autoridade.'
             return 0
         fi
     elif [ -n "$(env_value FLAGEEMONITOR_CA_PATH)" ] && [ -f "$etc/ca.pem" ]; then
         trust=$etc/ca.pem
     fi
     if ! command -v curl >/dev/null 2>&1; then
-        problem 'curl is not installed on this host.' 'O curl não está instalado neste host.' "Install it with the system's package manager." 'Instale-o com o gerenciador de pacotes.'
+        problem 'curl is not installed on this host.' 'O curl não está instalado neste servidor.' "Install it with the system's package manager." 'Instale-o com o gerenciador de pacotes.'
         return 0
     fi
     [ -n "$HEALTH_URL" ] || return 0
+    # What the engine reaches through its HTTP proxy, containers will, too; a login in it is not shown.
+    way=$(docker info --format '{{.HTTPSProxy}}' 2>/dev/null || :)
+    case ${https_proxy:-${HTTPS_PROXY:-}}$way in (*xxxxx*) way='' ;; ("$way") ;; (*) way='' ;; esac
     code=0
-    answer=$(curl -q -sS --connect-timeout 10 --max-time 60 --max-filesize 262144 ${trust:+--cacert "$trust"} -o /dev/null \
+    answer=$(curl -q ${way:+--proxy "$way"} -sS --connect-timeout 10 --max-time 60 --max-filesize 262144 ${trust:+--cacert "$trust"} -o /dev/null \
         -w '%{http_code} %{content_type}' "$HEALTH_URL" 2>&1) || code=$?
     case $code:$answer in
         (0:200\ *json*) ;;
-        (0:503\ *json*) problem "The control plane at $HEALTH_URL says that it is not healthy (HTTP 503)." "O plano de controle em $HEALTH_URL diz que não está saudável (HTTP 503)." \
+        (0:503\ *json*) problem "The control plane at $HEALTH_URL says that it is not healthy (HTTP 503)." "O servidor de controle em $HEALTH_URL diz que não está saudável (HTTP 503)." \
             'Ask its operator; its log says why.' 'Avise quem o opera; o log dele diz o motivo.' ;;
         (0:*) problem "Not the control plane answered at $HEALTH_URL, but a web server or something before it (HTTP $answer)." \
-            "Quem respondeu em $HEALTH_URL não foi o plano de controle, e sim um servidor web ou algo antes dele (HTTP $answer)." \
+            "Quem respondeu em $HEALTH_URL não foi o servidor de controle, e sim um servidor web ou algo antes dele (HTTP $answer)." \
             'Let this host through the firewall or sign-in portal, or name the right proxy in https_proxy; curl -v shows the answer.' \
-            'Libere este host no firewall ou portal de login, ou indique o proxy certo em https_proxy; curl -v mostra a resposta.' ;;
-        (6:*) problem "The control plane's name cannot be resolved: $(one_line "$answer")" "O nome do plano de controle não pode ser resolvido: $(one_line "$answer")" \
-            "Correct this host's DNS." 'Corrija o DNS deste host.' ;;
-        (60:* | 77:*) problem "The control plane's certificate is not trusted: $(one_line "$answer")" "O certificado do plano de controle não é confiável: $(one_line "$answer")" \
+            'Libere este servidor no firewall ou portal de login, ou indique o proxy certo em https_proxy; curl -v mostra a resposta.' ;;
+        (6:*) problem "The control plane's name cannot be resolved: $(one_line "$answer")" "O nome do servidor de controle não pode ser resolvido: $(one_line "$answer")" \
+            "Correct this host's DNS." 'Corrija o DNS deste servidor.' ;;
+        (60:* | 77:*) problem "The control plane's certificate is not trusted: $(one_line "$answer")" "O certificado do servidor de controle não é confiável: $(one_line "$answer")" \
             "For a private authority, give its certificate with --ca FILE; else check this host's clock and ca-certificates." \
-            'Se a autoridade é privada, dê o certificado com --ca ARQUIVO; senão, confira o relógio e os ca-certificates deste host.' ;;
-        (*) problem "The control plane cannot be reached at $HEALTH_URL: $(one_line "$answer")" "O plano de controle não é alcançado em $HEALTH_URL: $(one_line "$answer")" \
-            'Check firewall and proxy settings between this host and it.' 'Confira firewall e proxy entre este host e ele.' ;;
+            'Se a autoridade é privada, informe o certificado com --ca ARQUIVO; senão, confira o relógio e os ca-certificates deste servidor.' ;;
+        (*) problem "The control plane cannot be reached at $HEALTH_URL: $(one_line "$answer")" "O servidor de controle não pode ser acessado em $HEALTH_URL: $(one_line "$answer")" \
+            'Check firewall and proxy settings between this host and it.' 'Confira firewall e proxy entre este servidor e ele.' ;;
     esac
 }
 
@@ -310,7 +339,7 @@ pull_image() {
     fi
     fail 1 "The image $wanted cannot be pulled. $(one_line "$said")" "A imagem $wanted não pode ser baixada. $(one_line "$said")" \
         'Nothing was changed. Is its registry reachable? If it asks for a login: --registry-user NAME.' \
-        'Nada foi alterado. O registry está acessível? Se ele pede login: --registry-user NOME.'
+        'Nada foi alterado. O repositório está acessível? Se ele pede login: --registry-user NOME.'
 }
 
 # Into a folder of its own, with an entry that keeps docker from handing the password to a keyring.
@@ -330,13 +359,13 @@ log_in() {
         tty_state=''
     else
         fail 1 "There is no terminal to ask for the password of $registry_user." "Não há terminal para perguntar a senha de $registry_user." \
-            'Give it with --registry-token-file FILE. Nothing was changed.' 'Dê-a com --registry-token-file ARQUIVO. Nada foi alterado.'
+            'Give it with --registry-token-file FILE. Nothing was changed.' 'Informe-a com --registry-token-file ARQUIVO. Nada foi alterado.'
     fi
     registry=''
     case ${wanted%%/*} in (*[.:]* | localhost) registry=${wanted%%/*} ;; esac
     [ "$registry" != "$wanted" ] || registry=''
     said=$(printf '%s' "$secret" | docker --config "$work" login --username "$registry_user" --password-stdin ${registry:+"$registry"} 2>&1) ||
-        fail 1 "The registry does not accept this login: $(one_line "$said")" "O registry não aceita este login: $(one_line "$said")" \
+        fail 1 "The registry does not accept this login: $(one_line "$said")" "O repositório de imagens não aceita este login: $(one_line "$said")" \
             'Nothing was changed. Correct user and password.' 'Nada foi alterado. Corrija usuário e senha.'
 }
 
@@ -362,14 +391,15 @@ run_deploy() {
     trap '' INT TERM HUP
     { code=$({ { status=0; feed | docker run -i --rm --name "$runtime-deploy" --label "flageemonitor.runtime=$runtime" \
         --label flageemonitor.role=deploy --user 0:0 --network none --read-only --tmpfs /tmp --cap-drop ALL --cap-add DAC_OVERRIDE \
-        --cap-add CHOWN --cap-add FOWNER --security-opt no-new-privileges -v "$socket:/var/run/docker.sock" "$@" 2>&1 3>&- 4>&- ||
+        --cap-add CHOWN --cap-add FOWNER --security-opt no-new-privileges --security-opt label=disable \
+        -e HTTPS_PROXY -e HTTP_PROXY -e NO_PROXY -e https_proxy -e http_proxy -e no_proxy -v "$socket:/var/run/docker.sock" "$@" 2>&1 3>&- 4>&- ||
         status=$?; echo "$status" >&4; } | relay >&3; } 4>&1); } 3>&1
     trap 'exit 1' INT TERM HUP
     case $code in
         (125 | 126 | 127 | '') fail 1 "The engine did not start $one_shot, or went away while it was at work (docker: $code)." \
             "O Docker não iniciou $one_shot, ou parou de responder durante o trabalho (docker: $code)." \
             'When it answers, start this again: it completes what was begun, or takes it back.' \
-            'Quando ele responder, comece de novo: o que foi começado é completado ou desfeito.' ;;
+            'Quando ele responder, execute de novo: o que foi começado é completado ou desfeito.' ;;
     esac
 }
 
@@ -416,7 +446,7 @@ install() {
     pull_image
     knows "$wanted" install || fail 1 "The image $wanted is older than this installer and cannot install itself." "A imagem $wanted é mais antiga que este instalador e não sabe se instalar." \
         "Nothing was changed. Needed: the release of the control plane, ${SERVER_VERSION:-as it is now}, or a later one: --image $IMAGE" \
-        "Nada foi alterado. É preciso a versão do plano de controle, ${SERVER_VERSION:-a atual}, ou uma mais nova: --image $IMAGE"
+        "Nada foi alterado. É preciso a versão do servidor de controle, ${SERVER_VERSION:-a atual}, ou uma mais nova: --image $IMAGE"
     clear_name
     find_timer
     if [ -z "$dry_run" ]; then
@@ -485,9 +515,11 @@ remove_by_label() {
     [ -z "$dry_run" ] || return 0
     for id in $ids; do
         { docker stop -t 150 "$id" && docker rm -f -v "$id"; } >/dev/null ||
-            fail 1 "The container $id was not removed." "O contêiner $id não foi removido." 'When Docker answers, start this again.' 'Quando o Docker responder, comece de novo.'
+            fail 1 "The container $id was not removed." "O contêiner $id não foi removido." 'When Docker answers, start this again.' 'Quando o Docker responder, execute de novo.'
     done
-    for file in "/usr/local/bin/$runtime"-* "/etc/systemd/system/$runtime-repair".* "/etc/cron.d/$(printf '%s' "$runtime" | sed 's/[.]/DOT/g')-repair"; do
+    for file in "/usr/local/bin/$runtime"-run "/usr/local/bin/$runtime"-logs "/usr/local/bin/$runtime"-update-config \
+        "/usr/local/bin/$runtime"-update-image "/usr/local/bin/$runtime"-watchtower-logs "/usr/local/bin/$runtime"-uninstall \
+        "/etc/systemd/system/$runtime-repair.service" "/etc/systemd/system/$runtime-repair.timer" "/etc/cron.d/$(printf '%s' "$runtime" | sed 's/[.]/DOT/g')-repair"; do
         if [ -f "$file" ] && [ ! -L "$file" ] && sed 5q "$file" | grep -q "FlageeMonitor Proxy"; then rm -f "$file"; fi
     done
     if [ "$data" = --delete-data ] && [ -f "$env_file" ]; then

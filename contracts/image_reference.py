@@ -1,7 +1,7 @@
-"""Image references by one grammar, that of the registry API ("distribution"), for both sides, the installers and `deploy`. Pure.
+"""Image references by one grammar, that of the registry API ("distribution"), for both sides and `deploy`. Pure.
 
-``[domain[:port]/]path[:tag][@digest]``. The form below is written so that `grep -E` and .NET read it as Python does: install.sh
-and install.ps1 hold it too, and tests/cases/image_references.json drives all of them.
+``[domain[:port]/]path[:tag][@digest]``. The form below is written so that .NET reads it as Python does: install.ps1 holds it
+too, and tests/cases/image_references.json drives both.
 """
 
 from __future__ import annotations

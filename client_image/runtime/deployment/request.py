@@ -123,6 +123,8 @@ def environment_text(
 
     def put(key: str, value: str) -> None:
         found = [at for at, line in enumerate(lines) if line.partition("=")[0] == key]
+        for at in reversed(found[1:]):  # twice is an error
+            del lines[at]
         if found:
             lines[found[0]] = f"{key}={value}"
         else:

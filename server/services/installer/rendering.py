@@ -1,8 +1,8 @@
 """Renders an install script from its template: pure, bytes in and bytes out. Called by :mod:`server.services.installer.script`.
 
-A template has a line that is a comment until then: ``# @@VALUES@@`` becomes one assignment a value. That of PowerShell has another
-one: ``# @@WRAPPERS@@`` becomes one entry of a hashtable a wrapper. Everything else is copied byte for byte. What differs between
-script languages is a :class:`Language`.
+A template has a line that is a comment until then: ``# @@VALUES@@`` becomes one assignment a value. That of PowerShell has
+another one: ``# @@WRAPPERS@@`` becomes one entry of a hashtable a wrapper. Everything else is copied byte for byte. What differs
+between script languages is a :class:`Language`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """``assignment``: name, value -> one line. ``branch``: name, a wrapper's text, the indentation to use -> whole lines; None for
-    a script without wrappers."""
+    """``assignment``: name, value -> one line. ``branch``: name, a wrapper's text, the indentation to use -> whole lines; None
+    for a script without wrappers."""
 
     assignment: Callable[[str, str], bytes]
     branch: Callable[[str, bytes, bytes], bytes] | None = None

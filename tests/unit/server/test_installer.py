@@ -1,4 +1,4 @@
-"""Rendering of an install script: what real shells make of it, whatever the values and the wrappers hold."""
+"""Rendering of an install script: what real shells make of it, whatever the values hold."""
 
 import string
 import subprocess
@@ -48,54 +48,38 @@ def told(values: dict[str, str]) -> bytes:
 def test_hostile_values_come_out_of_every_shell_as_they_went_in(shell: str, tmp_path: Path) -> None:
     for value in HOSTILE:
         values = dict.fromkeys(NAMES, value)
-        assert printed(render(TEMPLATE, values, WRAPPERS), shell, folder=tmp_path) == told(values)
+        assert printed(render(TEMPLATE, values, {}), shell, folder=tmp_path) == told(values)
     assert list(tmp_path.iterdir()) == []
 
 
 @settings(max_examples=60, deadline=None)
 @given(values=st.fixed_dictionaries(dict.fromkeys(NAMES, printable)))
 def test_any_printable_values_come_out_of_every_shell_as_they_went_in(values: dict[str, str]) -> None:
-    script = render(TEMPLATE, values, WRAPPERS)
+    script = render(TEMPLATE, values, {})
     for shell in SHELLS:
         assert printed(script, shell) == told(values)
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    text=st.lists(
-        st.one_of(
-            printable, st.sampled_from(["EOF_run", "EOF_run_", "# @@VALUES@@", "# @@WRAPPERS@@", ";;", "esac", "\t"])
-        )
-    ).map(lambda lines: "".join(f"{line}\n" for line in [*lines, "end"]).encode())
-)
-def test_any_wrapper_comes_out_of_every_shell_as_it_went_in(text: bytes) -> None:
-    script = render(TEMPLATE, PLAIN, {**WRAPPERS, "run": text})
-    for shell in SHELLS:
-        assert printed(script, shell, "run") == text
-        assert printed(script, shell, "watchtower-logs") == WRAPPERS["watchtower-logs"]
-        assert printed(script, shell) == told(PLAIN)
-
-
 def test_numbers_are_quoted_too() -> None:
-    script = render(TEMPLATE, {**PLAIN, "WATCHTOWER_INTERVAL": 300}, WRAPPERS)
+    script = render(TEMPLATE, {**PLAIN, "WATCHTOWER_INTERVAL": 300}, {})
     assert b"    WATCHTOWER_INTERVAL='300'\n" in script
 
 
-def test_everything_but_the_two_lines_is_copied_byte_for_byte() -> None:
-    template = b"\xff\xfe # @@VALUES@@ not alone\n\t# @@VALUES@@\n\x0b\x0c\n  # @@WRAPPERS@@\nlast # @@WRAPPERS@@\n"
-    assert render(template, {"A": "b"}, {"run": b"text\n"}) == (
-        b"\xff\xfe # @@VALUES@@ not alone\n\tA='b'\n\x0b\x0c\n  (run) cat <<'EOF_run'\ntext\nEOF_run\n  ;;\nlast # @@WRAPPERS@@\n"
+def test_everything_but_the_line_of_the_values_is_copied_byte_for_byte() -> None:
+    template = b"\xff\xfe # @@VALUES@@ not alone\n\t# @@VALUES@@\n\x0b\x0c\n  # @@WRAPPERS@@\nlast # @@VALUES@@\n"
+    assert render(template, {"A": "b"}, {}) == (
+        b"\xff\xfe # @@VALUES@@ not alone\n\tA='b'\n\x0b\x0c\n  # @@WRAPPERS@@\nlast # @@VALUES@@\n"
     )
 
 
 def test_the_same_input_gives_the_same_script() -> None:
-    assert render(TEMPLATE, PLAIN, WRAPPERS) == render(TEMPLATE, dict(PLAIN), dict(WRAPPERS))
+    assert render(TEMPLATE, PLAIN, {}) == render(TEMPLATE, dict(PLAIN), {})
 
 
 @pytest.mark.parametrize("value", ["a\nb", "\n", "a\0b", "a\rb", "a\tb", "\x1b[2J", "a\x85b", "a\u2028b", "\ud800"])
 def test_a_value_that_cannot_be_on_one_line_is_refused_by_name_and_not_repeated(value: str) -> None:
     with pytest.raises(Refusal, match="IMAGE of the installer") as caught:
-        render(TEMPLATE, {**PLAIN, "IMAGE": value}, WRAPPERS)
+        render(TEMPLATE, {**PLAIN, "IMAGE": value}, {})
     assert caught.value.reason == "installer_value_invalid"
     assert value not in caught.value.message
 
@@ -109,38 +93,17 @@ def test_a_value_that_cannot_be_on_one_line_is_refused_by_name_and_not_repeated(
         (TEMPLATE + b"\0\n", "NUL"),
         (TEMPLATE.replace(b"# @@VALUES@@", b"#"), "0 lines # @@VALUES@@"),
         (TEMPLATE + b"# @@VALUES@@\n", "2 lines # @@VALUES@@"),
-        (TEMPLATE.replace(b"# @@WRAPPERS@@", b"#@@WRAPPERS@@"), "0 lines # @@WRAPPERS@@"),
-        (TEMPLATE + b"\t # @@WRAPPERS@@ \n", "2 lines # @@WRAPPERS@@"),
     ],
 )
 def test_a_template_that_is_not_one_is_refused(template: bytes, said: str) -> None:
     with pytest.raises(TemplateUnusable, match=said):
-        render(template, PLAIN, WRAPPERS)
-
-
-def test_a_line_that_begins_like_the_delimiter_and_continues_in_portuguese_is_not_damaged() -> None:
-    text = "Ele\nEção\nEOã\nAção\nEOF_run\nBêbado\n".encode()
-    script = render(TEMPLATE, PLAIN, {**WRAPPERS, "run": text})
-    for shell in SHELLS:
-        assert printed(script, shell, "run") == text
-
-
-def test_a_wrapper_for_which_no_delimiter_exists_is_refused() -> None:
-    text = "".join(f"{letter}\xe7\n" for letter in string.ascii_letters).encode()
-    with pytest.raises(TemplateUnusable, match="run leaves no word"):
-        render(TEMPLATE, PLAIN, {**WRAPPERS, "run": text})
-
-
-@pytest.mark.parametrize("text", [b"", b"no end of line", b"a\r\n", b"a\0\n"])
-def test_a_wrapper_that_cannot_be_written_as_it_is_is_refused_by_name(text: bytes) -> None:
-    with pytest.raises(TemplateUnusable, match="update-image"):
-        render(TEMPLATE, PLAIN, {**WRAPPERS, "update-image": text})
+        render(template, PLAIN, {})
 
 
 def test_the_rendered_script_passes_shellcheck(tmp_path: Path) -> None:
     values = dict.fromkeys(NAMES, "".join(sorted(set(string.printable) - set(string.whitespace))))
     path = tmp_path / "install.sh"
-    path.write_bytes(render(TEMPLATE, values, WRAPPERS))
+    path.write_bytes(render(TEMPLATE, values, {}))
     done = subprocess.run(
         ["shellcheck", "-s", "sh", "-S", "warning", path], capture_output=True, text=True, check=False
     )
