@@ -1,4 +1,5 @@
-"""The control plane as an operator runs it: the console script for every command, gunicorn behind `flagee-server serve`.
+"""The control plane as an operator runs it: made and served by the console script. Later commands run in this process: to start
+the program for each would take most of their time.
 
 Called by the end-to-end tests, on SQLite or on a database of the harness's PostgreSQL.
 """
@@ -16,6 +17,7 @@ from typing import Any
 
 from tests.harness import process
 from tests.harness.authority import Issued
+from tests.harness.control_plane import ControlPlane
 from tests.harness.ports import LOOPBACK, accepts, free_port
 
 CLIENT = "Mercado Sol"
@@ -32,7 +34,7 @@ class Plane:
 
     def command(self, *arguments: str, stdin: bytes = b"") -> str:
         """`flagee-server ARGUMENTS`, which has to work: its stdout."""
-        return _command(self.environment, *arguments, stdin=stdin)
+        return ControlPlane(self.child.log.parent, dict(self.environment)).must(*arguments, stdin=stdin)
 
     def add_network(self, code: str) -> None:
         """Register a network of the client."""
@@ -67,8 +69,8 @@ def running(folder: Path, database_url: str | None = None, *, tls: Issued | None
     environment["FLAGEE_PUBLIC_URL"] = f"{scheme}://{LOOPBACK}:{port}"
     if tls:
         environment |= {"FLAGEE_TLS_CERTIFICATE": str(tls.certificate), "FLAGEE_TLS_KEY": str(tls.key)}
-    _command(environment, "init-db")
-    _command(environment, "client", "add", CLIENT)
+    _script(environment, "init-db")
+    _script(environment, "client", "add", CLIENT)
     serve: list[str | Path] = [PROGRAMS / "flagee-server", "serve", "--bind", f"{LOOPBACK}:{port}"]
     with process.running(
         serve,
@@ -81,9 +83,6 @@ def running(folder: Path, database_url: str | None = None, *, tls: Issued | None
         yield Plane(f"{scheme}://{LOOPBACK}:{port}", environment, child)
 
 
-def _command(environment: Mapping[str, str], *arguments: str, stdin: bytes = b"") -> str:
-    done = subprocess.run(
-        [PROGRAMS / "flagee-server", *arguments], env=environment, input=stdin, capture_output=True, check=False
-    )
+def _script(environment: Mapping[str, str], *arguments: str) -> None:
+    done = subprocess.run([PROGRAMS / "flagee-server", *arguments], env=environment, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
-    return done.stdout.decode()

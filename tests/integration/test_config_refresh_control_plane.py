@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from contracts.secret import Secret
 from runtime.adapters.config_store import ConfigStore
 from runtime.adapters.control_plane.http import HttpControlPlane
 from runtime.services.config_refresh import refresh
+from tests.harness.control_plane import ControlPlane
 from tests.harness.ports import LOOPBACK, accepts, free_port
 from tests.harness.process import running
 from tests.unit.state.support import StillClock
@@ -34,10 +34,7 @@ class Running:
     environment: dict[str, str]
 
     def command(self, *words: str, stdin: bytes = b"") -> str:
-        environment = {**os.environ, **self.environment}
-        done = subprocess.run([SERVER, *words], env=environment, input=stdin, capture_output=True, check=False)
-        assert done.returncode == 0, done.stderr.decode()
-        return done.stdout.decode().strip()
+        return ControlPlane(self.folder, self.environment).must(*words, stdin=stdin).strip()
 
     def publish(self, network: str, client: str) -> None:
         inventory = {
