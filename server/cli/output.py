@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import click
@@ -18,22 +18,40 @@ from server.language import shown
 Output = Literal["table", "json"]
 # Field -> what stands above it in a table for people.
 _HEADINGS = {
+    "action": say("action"),
     "agent": say("agent"),
     "client": say("client"),
+    "clock_s": say("clock s"),
     "counter": say("counter"),
     "created_at": say("created at"),
+    "enrolled_at": say("enrolled at"),
+    "enrolment": say("enrolment"),
+    "exit_code": say("exit code"),
     "expires_at": say("expires at"),
+    "finished_at": say("finished at"),
+    "hostname": say("host name"),
+    "hosts": say("hosts"),
     "id": say("id"),
     "label": say("label"),
     "last_used_at": say("last used at"),
+    "message": say("message"),
     "name": say("name"),
     "network": say("network"),
     "networks": say("networks"),
+    "origin": say("by"),
+    "outcome": say("outcome"),
+    "outcomes": say("outcomes"),
+    "reason": say("reason"),
+    "run": say("run"),
     "scopes": say("scopes"),
+    "seen_at": say("seen at"),
     "since": say("since"),
+    "started_at": say("started at"),
     "state": say("state"),
     "used_at": say("used at"),
     "value": say("value"),
+    "version": say("version"),
+    "waiting": say("waiting"),
 }
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -91,7 +109,7 @@ def emit_rows(rows: Sequence[Any], columns: Sequence[str], output: Output) -> No
             cells = [[_broken(getattr(row, name)) for name in columns] for row in rows]
         table = Table(box=None, header_style="bold", pad_edge=False)
         for name, heading in zip(columns, headings, strict=True):  # an id is copied, so it stays whole
-            table.add_column(heading, no_wrap=name == "id" or name.endswith("_at"), overflow="fold")
+            table.add_column(heading, no_wrap=name in ("id", "run", "agent") or name.endswith("_at"), overflow="fold")
         for line in cells:
             table.add_row(*map(escape, line))
         console.print(table)
@@ -102,6 +120,8 @@ def _text(value: Any) -> str:
         return "-"
     if isinstance(value, tuple):
         return ",".join(map(str, value)) or "-"
+    if isinstance(value, Mapping):
+        return ",".join(f"{number} {name}" for name, number in value.items()) or "-"
     return str(_plain(value)) if isinstance(value, dt.datetime) else str(value)
 
 
@@ -109,7 +129,7 @@ def _cell(value: Any) -> str:
     """As :func:`_text`, so that it fits a table: times to the minute, lists that can be broken."""
     if isinstance(value, dt.datetime):
         return f"{value.astimezone(dt.UTC):%Y-%m-%d %H:%M}"
-    return _text(value).replace(",", ", ") if isinstance(value, tuple) else _text(value)
+    return _text(value).replace(",", ", ") if isinstance(value, tuple | Mapping) else _text(value)
 
 
 def _broken(value: Any) -> str:
@@ -117,7 +137,7 @@ def _broken(value: Any) -> str:
     cell = one_line(_cell(value))
     if isinstance(value, dt.datetime):
         return cell.replace(" ", "\n")
-    return cell.replace(", ", ",\n") if isinstance(value, tuple) else cell
+    return cell.replace(", ", ",\n") if isinstance(value, tuple | Mapping) else cell
 
 
 def _plain(value: Any) -> Any:

@@ -15,6 +15,7 @@ import click
 from contracts import core_dumps
 from contracts.text import say
 from contracts.visible import not_text
+from server.cli.agents import agents
 from server.cli.backups import backup, restore
 from server.cli.clients import client
 from server.cli.configurations import config
@@ -26,6 +27,7 @@ from server.cli.help import Group, lang_option
 from server.cli.install_command import install_command
 from server.cli.networks import network
 from server.cli.output import remark
+from server.cli.runs import runs, why
 from server.cli.serve import serve
 from server.cli.tokens import token
 from server.language import choose_language
@@ -85,7 +87,10 @@ def cli() -> None:
     """
 
 
-for command in (init_db, serve, client, network, token, config, install_command, backup, restore, counters, health):
+_COMMANDS = (
+    init_db, serve, client, network, token, config, install_command, agents, runs, why, backup, restore, counters, health
+)  # fmt: skip
+for command in _COMMANDS:
     cli.add_command(command)
 
 

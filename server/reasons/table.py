@@ -71,6 +71,15 @@ NETWORK_UNKNOWN = Row(
 )
 NAME_INVALID = Row("name_invalid", 400, "network", say("{noun} name {name} is not allowed"), say("use {allowed}"))
 NAME_TAKEN = Row("name_taken", 409, "network", say("{name} exists already"), say("see: {command}"))
+AGENT_UNKNOWN = Row("agent_unknown", 404, "network", say("there is no such agent"), say("see: flagee-server agents"))
+RUN_UNKNOWN = Row("run_unknown", 404, "network", say("there is no such run"), say("see: flagee-server runs"))
+HOST_UNKNOWN = Row(
+    "host_unknown",
+    404,
+    "network",
+    say("no agent has told of this host"),
+    say("check the name, and that its proxy delivers: flagee-server agents"),
+)
 AGENT_ELSEWHERE = Row(
     "agent_elsewhere",
     409,

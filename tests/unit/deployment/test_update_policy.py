@@ -156,7 +156,7 @@ def test_a_login_is_only_in_the_runtime_s_own_file_and_a_new_one_changes_no_cont
     before = {stored.id for stored in installed.engine.containers.values()}
     installed.env |= {"FLAGEEMONITOR_HTTPS_PROXY": "http://user:word@proxy.corp:3128"}
     assert installed.run("repair").reason == "unchanged"
-    assert json.loads(logins.read_text()) == {"proxy.corp:3128": "other:word"}
+    assert json.loads(logins.read_text()) == {"proxy.corp:3128": "user:word"}
     assert {stored.id for stored in installed.engine.containers.values()} == before
     installed.env |= {"FLAGEEMONITOR_HTTPS_PROXY": "none"}
     assert installed.run("repair").reason == "repaired"

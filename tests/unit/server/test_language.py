@@ -45,7 +45,7 @@ def _in_portuguese(*words: str) -> tuple[int, str]:
     [
         (
             ["--lang", "pt-BR", "-h"],
-            "Comandos:\n  backup           Copia o banco de dados SQLite com o servidor em funcionamento",
+            "Comandos:\n  agents           Agentes: os proxies cadastrados, e como estão",
         ),
         (["token", "issue", "-h"], "Cria um token para CLIENT."),
         (["token", "issue", "-h"], "Exemplos:\n    flagee-server token issue"),

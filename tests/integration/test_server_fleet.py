@@ -1,0 +1,107 @@
+"""`flagee-server agents`, `runs` and `why`: what headquarters sees, on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from contracts.ids import uuid7
+from tests.harness.agents import Agent, enrolled, envelope, story
+from tests.harness.control_plane import CLIENT, ControlPlane, prepared
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def plane(request: pytest.FixtureRequest, tmp_path: Path) -> ControlPlane:
+    return prepared(tmp_path, None if request.param == "sqlite" else request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def app(plane: ControlPlane) -> Iterator[Flask]:
+    with plane.app() as made:
+        yield made
+
+
+def shown(plane: ControlPlane, *words: str) -> Any:
+    return json.loads(plane.must(*words, "--output", "json"))
+
+
+def beat(agent: Agent, **more: Any) -> None:
+    said = {"instance_id": uuid7(), "clock_unix_ms": time.time_ns() // 10**6, **more}
+    assert agent.post(json.dumps(said).encode(), "/v1/heartbeat").status_code == 200
+
+
+def tell(agent: Agent, *names: str, exit_code: int = 0, outcome: str = "changed") -> str:
+    run_id = uuid7()
+    parts = story(run_id, *names)
+    for part in parts[1:-1]:
+        part["body"].update(outcome=outcome, gates=[{"gate": "role", "allowed": True, "text": "checkout"}])
+    parts[-1]["body"]["exit_code"] = exit_code
+    assert agent.send(parts).get_json()["failed"] == []
+    return run_id
+
+
+def test_agents_are_listed_with_their_state_and_what_they_said_last(plane: ControlPlane, app: Flask) -> None:
+    silent, loud = enrolled(plane, app, "LUA"), enrolled(plane, app)
+    beat(loud, version="1.2", outbox={"stream": uuid7(), "highest_seq": 9, "waiting": 4}, colour="blue")
+    rows = shown(plane, "agents", "--client", CLIENT)
+    assert [(row["agent"], row["network"], row["state"], row["version"], row["waiting"]) for row in rows] == [
+        (silent.agent_id, "LUA", "never", None, None),
+        (loud.agent_id, "SOL", "online", "1.2", 4),
+    ]
+    found = shown(plane, "agents", "show", loud.agent_id[:30])
+    assert (found["agent"]["agent"], found["report"]["colour"]) == (loud.agent_id, "blue")
+    assert plane.must("agents").count("\n") == 2
+
+
+def test_a_retired_agent_delivers_nothing_until_it_enrols_again(plane: ControlPlane, app: Flask) -> None:
+    agent = enrolled(plane, app)
+    assert shown(plane, "agents", "retire", agent.agent_id)["state"] == "retired"
+    assert agent.send([envelope()]).get_json()["reason"] == "token_revoked"
+    again = enrolled(plane, app, agent_id=agent.agent_id)
+    beat(again)
+    row = shown(plane, "agents", "show", agent.agent_id)["agent"]
+    assert (row["state"], row["enrolment"]) == ("online", 2)
+
+
+def test_an_agent_that_is_not_one_is_refused_with_what_to_do(plane: ControlPlane, app: Flask) -> None:
+    for _ in range(2):
+        enrolled(plane, app)
+    for asked in ("nobody", "", "0"):
+        result = plane.run("agents", "show", asked)
+        assert (result.exit_code, "see: flagee-server agents" in result.stderr) == (1, True)
+    assert "2 agents are meant by" in plane.run("agents", "retire", "proxy").stderr
+
+
+def test_runs_of_all_proxies_are_listed_the_newest_first(plane: ControlPlane, app: Flask) -> None:
+    sol, lua = enrolled(plane, app), enrolled(plane, app, "LUA")
+    good, bad = tell(sol, "SOL-1", "SOL-2"), tell(lua, "LUA-1", exit_code=1, outcome="failed")
+    rows = shown(plane, "runs")
+    assert {row["run"] for row in rows} == {good, bad}
+    assert next(row for row in rows if row["run"] == good)["outcomes"] == {"changed": 2}
+    assert [row["run"] for row in shown(plane, "runs", "--failed")] == [bad]
+    assert [row["network"] for row in shown(plane, "runs", "--failed", "--since", "1h")] == ["LUA"]
+    assert plane.run("runs", "--client", "Nobody").exit_code == 1
+    found = shown(plane, "runs", good)
+    assert [host["name"] for host in found["hosts"]] == ["SOL-1", "SOL-2"]
+    assert "no run has an id" in plane.run("runs", "zzz").stderr
+    assert "2 changed" in plane.must("runs", good)
+
+
+def test_why_tells_what_became_of_a_host_gate_by_gate(plane: ControlPlane, app: Flask) -> None:
+    agent = enrolled(plane, app)
+    first = tell(agent, "SOL-LOJA001-PDV201", "SOL-LOJA001-PDV202")
+    second = tell(agent, "SOL-LOJA001-PDV201", outcome="unknown")
+    rows = shown(plane, "why", "sol-loja001-pdv201")
+    assert [(row["run"], row["outcome"]) for row in rows] == [(second, "unknown"), (first, "changed")]
+    assert rows[0]["gates"] == [{"gate": "role", "allowed": True, "text": "checkout"}]
+    assert [row["run"] for row in shown(plane, "why", "PDV202", "--last", "1")] == [first]
+    assert len(shown(plane, "why", "10.1.1.201")) == 3
+    tell(agent, "SOL-LOJA002-PDV201")
+    assert "2 hosts end like" in plane.run("why", "PDV201").stderr
+    assert "no agent has told of a host" in plane.run("why", "PDV999").stderr
