@@ -144,9 +144,9 @@ class TestHost:
         }
         (self.host / "etc/flageemonitor.env").write_text("".join(f"{key}={value}\n" for key, value in values.items()))
 
-    def image(self, kind: str, version: str, tag: str = TAG, *, check: bool = True) -> str:
+    def image(self, kind: str, version: str, tag: str = TAG, *, check: bool = True, first_release: bool = False) -> str:
         """Make an image in which the runtime is of this kind, under the tag: its id."""
-        return make_image(self.client, kind, version, tag, check=check)
+        return make_image(self.client, kind, version, tag, check=check, first_release=first_release)
 
     def container(self, suffix: str = "") -> Mapping[str, Any] | None:
         try:
@@ -209,8 +209,16 @@ def running_host(engine: DockerHost, folder: Path, watchtower: str) -> Iterator[
                 client.images.remove(str(image.id), force=True)
 
 
-def make_image(client: docker.DockerClient, kind: str, version: str, tag: str = TAG, *, check: bool = True) -> str:
-    """`check`: with a health check of the engine's, as the real image has."""
+def make_image(
+    client: docker.DockerClient,
+    kind: str,
+    version: str,
+    tag: str = TAG,
+    *,
+    check: bool = True,
+    first_release: bool = False,
+) -> str:
+    """`check`: with a health check of the engine's, as the real image has. `first_release`: its deploy refuses unknown keys."""
     repository, _, name = tag.rpartition(":")
     health = [
         'HEALTHCHECK --interval=1s --timeout=5s --retries=3 CMD ["/bin/python", "-m", "runtime.container.health"]'
@@ -220,6 +228,7 @@ def make_image(client: docker.DockerClient, kind: str, version: str, tag: str = 
         "ENV PATH=/bin",
         "USER 10001:10001",
         f"LABEL org.opencontainers.image.version={version}",
+        *([] if first_release else ["LABEL flageemonitor.environment=2"]),
         *health,
     ]
     client.api.import_image_from_data(_root(kind, version), repository=repository, tag=name, changes=changes)

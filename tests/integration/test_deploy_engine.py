@@ -377,6 +377,33 @@ def test_a_repair_takes_a_digest_from_the_environment_file(host: TestHost, publi
     assert host.deploy("repair").reason == "unchanged"
 
 
+def test_a_rollback_to_the_first_release_sets_later_keys_aside_and_resume_brings_them_back(host: TestHost) -> None:
+    old = host.image("good", "0.9", first_release=True)
+    assert host.deploy("apply").reason == "installed"
+    host.image("good", "2.0")
+    assert host.deploy("apply").reason == "updated"
+    later = {"FLAGEEMONITOR_AUTO_UPDATE": "no", "FLAGEEMONITOR_HTTPS_PROXY": "http://user:hunter2@proxy.test:3128"}
+    host.write_env(**later)
+    assert host.deploy("repair").reason == "repaired"
+    assert host.state() == {"": "running"}  # no Watchtower
+    assert "hunter2" not in json.dumps(host.container())
+    file = host.host / "etc/flageemonitor.env"
+    before = file.read_text()
+
+    done = host.deploy("rollback")
+    assert (done.reason, host.runs()) == ("rolled_back", old), done.output
+    assert not [line for line in file.read_text().splitlines() if line.startswith(tuple(later))]
+    assert any("0.9 does not know" in note for note in done.answer["notes"])
+    assert "hunter2" not in done.output
+
+    done = host.deploy("resume")
+    assert done.reason == "updated", done.output
+    assert file.read_text() == before
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert host.deploy("repair").reason == "unchanged"
+    assert host.state() == {"": "running"}
+
+
 def _repaired(host: TestHost, reasons: list[str]) -> str:
     reasons.append(host.deploy("repair").reason)
     return reasons[-1]
