@@ -301,11 +301,11 @@ check_server() {
         return 0
     fi
     [ -n "$HEALTH_URL" ] || return 0
-    # What the engine reaches through its HTTP proxy, containers will, too; a login in it is not shown.
-    way=$(docker info --format '{{.HTTPSProxy}}' 2>/dev/null || :)
-    case ${https_proxy:-${HTTPS_PROXY:-}}$way in (*xxxxx*) way='' ;; ("$way") ;; (*) way='' ;; esac
+    # Where only the settings or the engine name an HTTP proxy, deploy asks through it: from a container, before the token is used.
+    if [ -z "${https_proxy:-}${HTTPS_PROXY:-}" ] &&
+        [ -n "$(env_value FLAGEEMONITOR_HTTPS_PROXY)$(docker info --format '{{.HTTPSProxy}}' 2>/dev/null || :)" ]; then return 0; fi
     code=0
-    answer=$(curl -q ${way:+--proxy "$way"} -sS --connect-timeout 10 --max-time 60 --max-filesize 262144 ${trust:+--cacert "$trust"} -o /dev/null \
+    answer=$(curl -q -sS --connect-timeout 10 --max-time 60 --max-filesize 262144 ${trust:+--cacert "$trust"} -o /dev/null \
         -w '%{http_code} %{content_type}' "$HEALTH_URL" 2>&1) || code=$?
     case $code:$answer in
         (0:200\ *json*) ;;

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,41 @@ def test_options_of_deploy_are_handed_on_as_they_are(new_host: InstallHost) -> N
         "--image=registry.example/other:2",
     ]
     assert ["pull", "--quiet", "registry.example/other:2"] in new_host.calls()
+
+
+def engine_names(host: InstallHost) -> None:
+    host.answer("engine-proxy", "http://xxxxx:xxxxx@proxy.corp:3128")
+
+
+def file_names(host: InstallHost) -> None:
+    host.environment_file("FLAGEEMONITOR_REDE=ACME\nFLAGEEMONITOR_HTTPS_PROXY=http://u:hunter2@proxy.corp:3128\n")
+
+
+@pytest.mark.parametrize("named", [engine_names, file_names])
+def test_an_http_proxy_that_curl_does_not_know_is_tried_by_deploy_alone(
+    new_host: InstallHost, named: Callable[[InstallHost], None]
+) -> None:
+    named(new_host)
+    new_host.answer("health-fails", "6 Could not resolve host: only the HTTP proxy knows it")
+    done = new_host.install()
+    assert done.returncode == 0, done
+    assert len(new_host.deploys()) == 1
+    assert new_host.calls("curl") == []
+    assert "hunter2" not in done.stdout + done.stderr + str(new_host.calls())
+
+
+@pytest.mark.parametrize("name", ["https_proxy", "HTTPS_PROXY"])
+def test_an_http_proxy_of_root_s_environment_is_used_by_curl_and_handed_on_by_name(
+    new_host: InstallHost, name: str
+) -> None:
+    engine_names(new_host)
+    new_host.answer("on-deploy", 'tr "\\0" "\\n" </proc/self/environ >"$STAND_IN/environ"')
+    value = "http://u:hunter2@proxy.corp:3128"
+    done = new_host.run(new_host.installer, with_={name: value})
+    assert done.returncode == 0, done
+    assert len(new_host.calls("curl")) == 1
+    assert f"{name}={value}" in (new_host.stand_in / "environ").read_text().splitlines()
+    assert "hunter2" not in done.stdout + done.stderr + str(new_host.calls()) + str(new_host.calls("curl"))
 
 
 def test_what_the_environment_file_says_is_used_again(new_host: InstallHost) -> None:
