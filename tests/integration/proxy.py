@@ -37,7 +37,7 @@ PROGRAM = Path(sys.executable).parent / "flageemonitor-run"
 NETWORK = "SHOP"
 ZONE = "America/Sao_Paulo"
 # Commands that run no action and so never ask.
-VIEWS = frozenset({"actions", "explain", "why", "runs", "cancel", "hosts", "config", "schedule", "doctor"})
+VIEWS = frozenset({"actions", "explain", "why", "runs", "cancel", "hosts", "config", "schedule", "doctor", "outbox"})
 QUESTION = b"to continue:"
 LONG_S = 300.0  # for what a busy machine may take, and a power-off that is not confirmed within its two minutes
 
