@@ -94,6 +94,7 @@ def _services(installation: Installation, scheduler: Scheduler) -> list[Service]
             breakers=lambda: {"ingest": delivery.breaker.state(clock.monotonic())},
         ),
         lambda: installation.plane,
+        scheduler.hold,
     )
 
     async def end_what_hangs() -> None:

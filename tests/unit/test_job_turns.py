@@ -421,3 +421,18 @@ def test_a_job_that_is_not_started_is_reported_once_for_each_reason(tmp_path: Pa
             assert "selector" in told[0]["message"]
 
     asyncio.run(story())
+
+
+def test_while_two_instances_of_the_agent_are_at_work_no_job_starts_and_late_ones_are_reported(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with daemon(tmp_path, NIGHT) as world:
+            world.jobs.hold("two instances run at the same time")
+            await due(world, *crowd("late", grace=30), *crowd("waits", grace=600))
+            assert names(world) == []
+            await world.look(later=MINUTE)
+            assert (names(world), world.dropped) == ([], [("late", "too_late")])
+            world.jobs.hold("")
+            await world.look()
+            assert names(world) == ["waits"]
+
+    asyncio.run(story())

@@ -88,13 +88,14 @@ async def launch_run(arguments: Sequence[str]) -> Child:
 
 
 class RunLauncher:
-    """Lives on the daemon's event loop. ``jobs``: those in force, by id; ``limit``: how many runs may go on at once."""
+    """Lives on the daemon's event loop. ``jobs``: those in force, by id; ``limit``: how many runs may go on at once; ``held``: no
+    turn begins meanwhile, and what comes too late is dropped as ever."""
 
     def __init__(self, state: State, clock: Clock, judge: ClockJudge, launch: Launch) -> None:
         self._state, self._clock, self._judge, self._launch = state, clock, judge, launch
         self.jobs: Mapping[str, Active] = {}
         self.limit = 1
-        self.closed = False
+        self.closed = self.held = False
         self._turns = Turns()
         self._begun: list[str] = []  # jobs of our runs: being made, or at work
         self._children: set[Child] = set()
@@ -130,7 +131,7 @@ class RunLauncher:
         async with self._serving:
             await self._drop_late()
             data = self._state.folder
-            while not self.closed and not closed_until(data, self._clock.now()):
+            while not (self.closed or self.held) and not closed_until(data, self._clock.now()):
                 turn = self._turns.next(self._clock.now(), self._held())
                 if turn is None or not await self._has_place(turn):
                     return

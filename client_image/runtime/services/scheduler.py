@@ -128,6 +128,12 @@ class Scheduler:
             self._runs.spawn("turns", self._runs.serve())
         self._scheduler.wakeup()
 
+    def hold(self, why: str) -> None:
+        """Start no job while there is a reason, empty for none. Callable from any thread; jobs at work go on."""
+        if bool(why) != self._runs.held:
+            log.warning("schedule_held" if why else "schedule_released", message=why or "jobs start again")
+        self._runs.held = bool(why)
+
     async def end_stuck(self) -> None:
         """End runs that hang beyond their deadline."""
         await self._runs.end_stuck()

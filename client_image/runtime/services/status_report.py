@@ -51,14 +51,14 @@ class Parts:
 
 
 class StatusReport:
-    """``connect``: makes the transport. ``doubled``: another instance of this agent is at work, so that no job may start."""
+    """``connect``: makes the transport. ``hold``: is told why no job may start, which is while the control plane sees two
+    instances of this agent at work; empty when it sees one."""
 
-    def __init__(self, parts: Parts, connect: Callable[[], Transport]) -> None:
-        self._parts, self._connect = parts, connect
+    def __init__(self, parts: Parts, connect: Callable[[], Transport], hold: Callable[[str], None]) -> None:
+        self._parts, self._connect, self._hold = parts, connect, hold
         self._instance, self._began = uuid7(), parts.clock.monotonic()
         self._failures = 0
         self._was = ""
-        self.doubled = False
 
     async def send(self) -> float:
         """One report; seconds until the next."""
@@ -70,12 +70,14 @@ class StatusReport:
         plane = self._connect()
         answer = plane.post(PATH, body, gzipped=False, correlation_id=uuid7(), now=now, within=CALL_S)
         said = _read(answer.raw) if isinstance(answer, Fetched) else None
-        self.doubled = isinstance(answer, RequestRefused) and answer.status == 409
+        if isinstance(answer, RequestRefused) and answer.status == 409 and not answer.page:
+            self._hold(answer.text)
         if said is None:
             self._failures += 1
             self._tell(_why(answer), plane.advice(answer))
             return max(1.0 * INTERVAL_S, retry.pause(self._failures, 0.5, getattr(answer, "retry_after", None)))
         self._failures = 0
+        self._hold("")
         self._tell("", "")
         if said.highest_seq is not None:
             self._parts.state.write(partial(_take_highest, said.highest_seq))
