@@ -28,13 +28,17 @@ REPOSITORY = "flageemonitor-client"
 # A release that ends at once, and one that starts and never becomes healthy.
 CRASHES = 'ENTRYPOINT ["/bin/false"]'
 # The image's own deploy, satisfied with a new container after one second and not after ten.
-HURRIES = "RUN sed -i 's/runtime.deploy /&--soak 1 /' /flageemonitor/entrypoint.sh && grep -q soak /flageemonitor/entrypoint.sh"
+HURRIES = (
+    "RUN sed -i 's/(deploy) shift;/&"
+    ' case " $* " in (*" apply "*|*" repair "*|*" rollback "*|*" resume "*) set -- "$@" --soak 1;; esac;'
+    "/' /flageemonitor/entrypoint.sh && grep -q soak /flageemonitor/entrypoint.sh"
+)
 HANGS = 'ENTRYPOINT ["/usr/bin/tini", "--", "sleep", "86400"]'
 
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """One network's host. `image` is the image that the installer runs, a tag that moves; `first` the local name of FIRST."""
+    """One network's host. `image` is the image that the installer runs, a tag that moves; `first` the name of FIRST."""
 
     host: DockerHost
     plane: Plane
@@ -52,10 +56,12 @@ class Customer:
 
     def release(self, name: str) -> str:
         """Push a local image as the current release: its digest."""
+        self._keep_first()
         return self.registry.push(self.host, name, f"{REPOSITORY}:stable")
 
     def derive(self, version: str, *lines: str) -> str:
         """A further release, made of the first one: its local name. `lines` are added to its Dockerfile."""
+        self._keep_first()
         number = next(self._numbers)
         name = f"flagee-test-client:{version}-{number}"
         build = json.dumps({"version": version, "revision": "test", "built_at": "", "licence": "trial"})
@@ -69,6 +75,11 @@ class Customer:
         ]
         self.host.must("docker", "build", "-q", "-t", name, "-", stdin="\n".join(body).encode())
         return name
+
+    def _keep_first(self) -> None:
+        """Watchtower removes an image that it has replaced, whatever other names it has."""
+        if self.host.run("docker", "image", "inspect", self.first).code:
+            self.host.must("docker", "pull", "-q", self.first)
 
     # --- the host's commands
 
@@ -170,6 +181,9 @@ def running(
         customer = Customer(host, plane, store, site, private.certificate, images.product(host, "client", FIRST))
         if hurry:
             customer = replace(customer, first=customer.derive(FIRST, "USER 0", HURRIES, "USER 10001:10001"))
+        name = f"first:{FIRST}"
+        store.push(host, customer.first, name)
+        customer = replace(customer, first=f"{store.address}/{name}")
         customer.release(customer.first)
         publish(customer)
         yield customer
