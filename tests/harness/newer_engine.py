@@ -80,7 +80,3 @@ def _environment(**more: str) -> dict[str, str]:
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) if part.isdigit() else 0 for part in version.split("."))
-
-
-if __name__ == "__main__":
-    programs()

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from tests.harness import docker_host, images, zabbix
+from tests.harness import docker_host, images, newer_engine, zabbix
 from tests.harness.terminal_root import terminal_root
 
 VERSION = "0.1.0"
@@ -34,6 +34,7 @@ PARTS: dict[str, Callable[[], object]] = {
     "terminal of 32 bits": lambda: terminal_root("i386"),
     "images": product_images,
     "terminal with systemd": lambda: terminal_root("amd64", "systemd"),
+    "newer engine": newer_engine.programs,
 }
 
 
