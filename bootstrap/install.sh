@@ -383,11 +383,11 @@ run_deploy() {
     one_shot=$1 verb=$2
     shift 2
     set -- "$one_shot" deploy "$verb" --runtime-name "$runtime" --socket "$socket" --timer "$timer" --lang "$language" "$@"
-    case $timer in (systemd) set -- -v /etc/systemd/system:/host/systemd "$@" ;; (*cron) set -- -v /etc/cron.d:/host/cron "$@" ;; esac
-    # What does not exist is not mounted: the engine would make it.
-    [ ! -d "$etc" ] || set -- -v "$etc:/host/etc" "$@"
-    [ ! -d "$var" ] || set -- -v "$var:/host/data" "$@"
-    [ ! -d /usr/local/bin ] || set -- -v /usr/local/bin:/host/bin "$@"
+    # --mount, because with -v the engine would make a folder that it does not have.
+    case $timer in (systemd) units=/etc/systemd/system ;; (*) units=/etc/cron.d ;; esac
+    for mount in "$units,target=/host/${timer#d}" "$etc,target=/host/etc" "$var,target=/host/data" /usr/local/bin,target=/host/bin; do
+        [ ! -d "${mount%,*}" ] || set -- --mount "type=bind,source=$mount" "$@"
+    done
     trap '' INT TERM HUP
     { code=$({ { status=0; feed | docker run -i --rm --name "$runtime-deploy" --label "flageemonitor.runtime=$runtime" \
         --label flageemonitor.role=deploy --user 0:0 --network none --read-only --tmpfs /tmp --cap-drop ALL --cap-add DAC_OVERRIDE \
@@ -398,8 +398,8 @@ run_deploy() {
     case $code in
         (125 | 126 | 127 | '') fail 1 "The engine did not start $one_shot, or went away while it was at work (docker: $code)." \
             "O Docker não iniciou $one_shot, ou parou de responder durante o trabalho (docker: $code)." \
-            'When it answers, start this again: it completes what was begun, or takes it back.' \
-            'Quando ele responder, execute de novo: o que foi começado é completado ou desfeito.' ;;
+            'Start this again when it answers: what was begun is completed or taken back. If it does not have a folder of this host, it runs in a sandbox (snap): use Docker Engine.' \
+            'Execute de novo quando ele responder: o que foi começado é completado ou desfeito. Se ele não tem uma pasta deste servidor, roda isolado (snap): use o Docker Engine.' ;;
     esac
 }
 

@@ -150,6 +150,10 @@ def _backup(source: Path, target: Path) -> None:
     ):
         page_size: int = origin.execute("PRAGMA page_size").fetchone()[0]
         origin.backup(copy, pages=_PAGES, progress=check_limits)
+        # The candidate must beat for itself: with the running one's heartbeat it would be healthy before it has begun.
+        with contextlib.suppress(sqlite3.OperationalError):  # of a release that has no such table
+            copy.execute("UPDATE daemon_status SET heartbeat_at = NULL")
+            copy.commit()
 
 
 def _tar(paths: list[Path]) -> Iterator[bytes]:

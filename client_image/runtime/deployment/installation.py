@@ -95,11 +95,14 @@ def _marked(etc: Path) -> dict[str, str]:
 def check_folders(folders: Folders, names: Names, system: HostOs, request: InstallRequest) -> None:
     """Before anything is written, the lock included. Raises ChecksFailed."""
     found = list(folder_problems(folders, names, system))
-    for folder in _handed_on(folders, system) if request.seen else ():
+    handed_on = {f"/etc/{names.runtime}": folders.etc}
+    if system == "linux":  # on Windows the data is in a volume
+        handed_on[f"/var/lib/{names.runtime}"] = folders.data
+    for place, folder in handed_on.items() if request.seen else ():
         if folder.is_dir() and not (folder / seen_folder(request.seen)).is_dir():
             found.append(
                 Problem(
-                    say("The engine mounts another folder than the one that this host has at {folder}.", folder=folder),
+                    say("The engine mounts another folder than the one that this host has at {folder}.", folder=place),
                     say("Does Docker run in a sandbox (snap) or on another machine? Use Docker Engine on this host."),
                 )
             )
@@ -139,11 +142,6 @@ def problems_of(error: DeployError) -> list[dict[str, str]]:
     """For people, and for JSON."""
     found = error.problems if isinstance(error, ChecksFailed) else ()
     return [{"text": one.text, "advice": one.advice} for one in found]
-
-
-def _handed_on(folders: Folders, system: HostOs) -> tuple[Path, ...]:
-    """The folders that the installer sees as well; on Windows the data is in a volume."""
-    return (folders.etc,) if system == "windows" else (folders.etc, folders.data)
 
 
 def _is_empty(folder: Path) -> bool:

@@ -14,8 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from runtime.adapters.state.meta import note_heartbeat
+from runtime.adapters.state.store import State
+from runtime.container.health import report
 from runtime.deployment import candidate
 from runtime.deployment.candidate import state_archive
+from tests.unit.deployment.support import NOW
 
 
 def unpack(data: Path, scratch: Path) -> tuple[dict[str, tarfile.TarInfo], bytes, str]:
@@ -140,3 +144,18 @@ def test_links_are_not_followed_and_no_file_remains_in_root_s_folder(
     assert list(entries) == ["."]
     assert "not a plain file" in problem
     assert list(folders[1].iterdir()) == []
+
+
+def test_the_candidate_does_not_inherit_the_running_ones_heartbeat(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """Else it would be healthy before it has begun, whatever its image is."""
+    data, _ = folders
+    state = State(data, now=NOW)
+    note_heartbeat(state, pid=1, started_at=NOW, now=NOW)
+    state.close()
+    entries, content, problem = unpack(*folders)
+    assert (problem, sorted(entries)) == ("", [".", "state.db"])
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / "state.db").write_bytes(content)
+    assert report(copy, tmp_path, NOW, None)["problems"] == ["the scheduler has not begun yet"]
+    assert report(data, tmp_path, NOW, None)["problems"] == []

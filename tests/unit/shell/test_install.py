@@ -37,9 +37,9 @@ def test_the_image_installs_itself_in_a_one_shot_container(new_host: InstallHost
         "--label flageemonitor.runtime=flageemonitor",
         "--user 0:0 --network none --read-only --tmpfs /tmp --cap-drop ALL",
         "--security-opt label=disable -e HTTPS_PROXY -e HTTP_PROXY",
-        "-v /etc/flageemonitor:/host/etc",
-        "-v /var/lib/flageemonitor:/host/data",
-        "-v /etc/cron.d:/host/cron",
+        "--mount type=bind,source=/etc/flageemonitor,target=/host/etc",
+        "--mount type=bind,source=/var/lib/flageemonitor,target=/host/data",
+        "--mount type=bind,source=/etc/cron.d,target=/host/cron",
         f"{VALUES['IMAGE']} deploy install --runtime-name flageemonitor --socket /var/run/docker.sock --timer cron --lang en",
     ):
         assert part in words
@@ -196,7 +196,7 @@ def test_slackwares_cron_is_recognised(a_new_host: InstallHost) -> None:
     assert a_new_host.install().returncode == 0
     words = " ".join(a_new_host.deploys()[0])
     assert "--timer dcron" in words
-    assert "-v /etc/cron.d:/host/cron" in words
+    assert "--mount type=bind,source=/etc/cron.d,target=/host/cron" in words
 
 
 @pytest.mark.parametrize(("code", "ends"), [(0, 0), (1, 1), (2, 2), (6, 6), (10, 1), (12, 1), (75, 1), (125, 1)])
