@@ -24,13 +24,13 @@ Se falhar, fica o que havia antes. As opções vão no fim da linha colada.
   --image REFERÊNCIA             imagem do proxy, em vez da que o servidor de controle indica; NOME@sha256:... fixa uma versão
   --watchtower-image REFERÊNCIA  imagem do Watchtower
   --watchtower-interval SEGUNDOS entre duas buscas de imagem nova (30 a 604800)
-  --update-window DAS-ÀS         quando o Watchtower pode atualizar, por exemplo 02:00-05:00
-  --no-auto-update               sem Watchtower: só uma pessoa atualiza
+  --update-window INÍCIO-FIM     quando o Watchtower pode atualizar, por exemplo 02:00-05:00
+  --no-auto-update               sem Watchtower: a atualização é só manual
   --ca ARQUIVO                   certificado da autoridade privada do servidor de controle
-  --registry-user NOME           usuário do repositório de imagens; a senha é perguntada, ou é a primeira linha do
+  --registry-user NOME           usuário do repositório de imagens; a senha é pedida, ou é a primeira linha do
   --registry-token-file ARQUIVO  arquivo indicado aqui
   --docker-network NOME          bridge (padrão), host (se a bridge não alcança os PDVs) ou o nome de uma rede
-  --replace-legacy               para no fim um proxy da primeira geração; os arquivos dele ficam
+  --replace-legacy               no fim, encerra um proxy da primeira geração; os arquivos dele ficam
   --beside-legacy                deixa um proxy da primeira geração como está
   --allow-foreign-watchtower     instala mesmo que um Watchtower sem escopo interfira
   --dry-run                      baixa a imagem, verifica, mostra o que seria feito, não altera mais nada
@@ -38,7 +38,7 @@ Se falhar, fica o que havia antes. As opções vão no fim da linha colada.
     --keep-data, --delete-data   a resposta; sem resposta, os dados ficam
     --yes                        não pergunta nada
 
-Saída: 0 feito; 1 não feito, fica o que havia antes; 2 uso; 6 outro instalador ou atualização em andamento.
+Códigos de saída: 0 feito; 1 não feito, fica o que havia antes; 2 uso; 6 outro instalador ou atualização em andamento.
 TEXT
     else
         cat <<'TEXT'
@@ -211,16 +211,12 @@ check_engine() {
         return 0
     fi
     choose_engine
-    case $DOCKER_HOST in
-        (unix:///*[:,]*) socket='' ;;
-        (unix:///*) ;;
-        (*) socket='' ;;
-    esac
+    case $DOCKER_HOST in (unix:///*[:,]*) socket='' ;; (unix:///*) ;; (*) socket='' ;; esac
     if [ -z "$socket" ]; then
         problem "Docker is used at $DOCKER_HOST; a socket of this host is needed." \
             "O Docker é usado em $DOCKER_HOST; é preciso um socket deste servidor." \
             'Unset DOCKER_HOST, or set it to a unix:/// socket without : and , in its path.' \
-            'Remova DOCKER_HOST, ou indique um socket unix:/// sem : e , no caminho.'
+            'Remova DOCKER_HOST ou indique um socket unix:/// sem : e , no caminho.'
         return 0
     fi
     if ! found=$(docker info --format '{{.ServerVersion}}|{{.OSType}}|{{.DockerRootDir}}|{{json .SecurityOptions}}' 2>&1) ||
@@ -272,15 +268,11 @@ check_space() {
 
 check_machine() {
     machine=$(uname -m)
-    case $machine in
-        (x86_64 | amd64) return 0 ;;
-        (aarch64 | arm64) kind='64-bit ARM' ;;
-        (*) kind=$machine ;;
-    esac
+    case $machine in (x86_64 | amd64) return 0 ;; (aarch64 | arm64) kind='64-bit ARM' ;; (*) kind=$machine ;; esac
     [ -n "$image" ] || [ -n "$(env_value FLAGEEMONITOR_IMAGE)" ] ||
         problem "This machine is $kind ($machine); the image exists for x86_64 only." "Esta máquina é $kind ($machine); a imagem só existe para x86_64." \
             'Use a host with x86_64, or name an image that was built for this machine with --image.' \
-            'Use um host x86_64, ou indique com --image uma imagem feita para esta máquina.'
+            'Use um servidor x86_64, ou indique com --image uma imagem feita para esta máquina.'
 }
 
 # One call, from the host itself; deploy asks again from a container. Without curl's own configuration file (-q).
@@ -344,7 +336,7 @@ pull_image() {
 
 # Into a folder of its own, with an entry that keeps docker from handing the password to a keyring.
 log_in() {
-    work=$(mktemp -d) || fail 1 'There is no room for a temporary folder.' 'Não há lugar para uma pasta temporária.'
+    work=$(mktemp -d) || fail 1 'There is no room for a temporary folder.' 'Não há espaço para uma pasta temporária.'
     credentials=$work
     printf '{"auths": {"localhost": {}}}\n' >"$work/config.json"
     if [ -n "$registry_file" ]; then
@@ -405,14 +397,23 @@ run_deploy() {
 
 relay() { while IFS= read -r line || [ -n "$line" ]; do say "$line"; done; }
 
-# A leftover of ours is removed, never by force; one that runs is at work.
+# A leftover of ours is removed, never by force; one that runs is at work; one of somebody else stays.
 clear_name() {
-    case $(docker container inspect --format '{{.Name}} {{.State.Status}}' "$runtime-deploy" 2>/dev/null || :) in
-        ("/$runtime-deploy running" | "/$runtime-deploy paused" | "/$runtime-deploy restarting")
+    found=$(docker container inspect --format '{{.Name}} {{.State.Status}} {{index .Config.Labels "flageemonitor.runtime"}} {{index .Config.Labels "org.opencontainers.image.title"}}' \
+        "$runtime-deploy" 2>/dev/null || :)
+    case $found in
+        ("/$runtime-deploy "*" $runtime "* | "/$runtime-deploy "*' FlageeMonitor Proxy') ;;
+        ("/$runtime-deploy "*) fail 1 "A container $runtime-deploy exists that FlageeMonitor did not make; nothing was changed." \
+            "Existe um contêiner $runtime-deploy que não foi criado pelo FlageeMonitor; nada foi alterado." \
+            "Rename it: docker rename $runtime-deploy another-name" "Renomeie-o: docker rename $runtime-deploy outro-nome" ;;
+        (*) return 0 ;;
+    esac
+    case $found in
+        ("/$runtime-deploy running "* | "/$runtime-deploy paused "* | "/$runtime-deploy restarting "*)
             fail 6 "Another installer or update of $runtime is at work; nothing was changed." "Outro instalador ou atualização de $runtime está em andamento; nada foi alterado." \
                 'Try again in a minute.' 'Tente de novo em um minuto.' ;;
-        ("/$runtime-deploy "*) docker rm "$runtime-deploy" >/dev/null 2>&1 || : ;;
     esac
+    docker rm "$runtime-deploy" >/dev/null 2>&1 || :
 }
 
 find_timer() {
@@ -444,7 +445,7 @@ feed() {
 install() {
     check_everything
     pull_image
-    knows "$wanted" install || fail 1 "The image $wanted is older than this installer and cannot install itself." "A imagem $wanted é mais antiga que este instalador e não sabe se instalar." \
+    knows "$wanted" install || fail 1 "The image $wanted is older than this installer and cannot install itself." "A imagem $wanted é mais antiga que este instalador e não consegue se instalar." \
         "Nothing was changed. Needed: the release of the control plane, ${SERVER_VERSION:-as it is now}, or a later one: --image $IMAGE" \
         "Nada foi alterado. É preciso a versão do servidor de controle, ${SERVER_VERSION:-a atual}, ou uma mais nova: --image $IMAGE"
     clear_name
@@ -467,7 +468,7 @@ install() {
                 "See: systemctl status $runtime-repair.timer" "Veja: systemctl status $runtime-repair.timer"
     elif [ "$timer" = none ] && [ "$code" = 0 ]; then
         t "Neither systemd nor /etc/cron.d is here. Have something call every five minutes: $runtime-update-image --repair" \
-            "Não há systemd nem /etc/cron.d aqui. Faça algo chamar a cada cinco minutos: $runtime-update-image --repair"
+            "Não há systemd nem /etc/cron.d aqui. Configure algo para chamar a cada cinco minutos: $runtime-update-image --repair"
     fi
     case $code in (0 | 2 | 6) return "$code" ;; (*) return 1 ;; esac
 }
@@ -485,7 +486,7 @@ uninstall() {
     find_timer
     if [ -z "$data$yes$dry_run" ] && (: </dev/tty) 2>/dev/null; then
         t "Delete the data in $var as well (history, pinned host keys, what was not delivered yet)? [y/N]" \
-            "Apagar também os dados em $var (histórico, chaves de hosts, o que ainda não foi entregue)? [s/N]" >/dev/tty
+            "Apagar também os dados em $var (histórico, chaves SSH registradas, o que ainda não foi entregue)? [s/N]" >/dev/tty
         IFS= read -r reply </dev/tty || reply=''
         case $reply in ([yYsS]*) data=--delete-data ;; esac
     fi
@@ -494,7 +495,7 @@ uninstall() {
         if [ -n "$found" ] && knows "$found" uninstall; then break; fi
         found=''
     done
-    if [ "$timer" = systemd ] && [ -z "$dry_run" ]; then systemctl disable --quiet --now "$runtime-repair.timer" >/dev/null 2>&1 || :; fi
+    if [ "$timer" = systemd ] && [ -z "$dry_run" ]; then paused=yes; systemctl disable --quiet --now "$runtime-repair.timer" >/dev/null 2>&1 || :; fi
     step "Removing $runtime" "Removendo $runtime"
     if [ -n "$found" ]; then
         case $data in (--delete-data) run_deploy "$found" uninstall "$data" ${dry_run:+--dry-run} ;; (*) run_deploy "$found" uninstall ${dry_run:+--dry-run} ;; esac
@@ -533,6 +534,9 @@ remove_by_label() {
 clean_up() {
     [ -z "$tty_state" ] || stty "$tty_state" </dev/tty
     [ -z "$work" ] || rm -rf "$work"
+    # A removal that failed leaves a proxy that is still to be repaired.
+    [ -z "$paused" ] || [ ! -f "/etc/systemd/system/$runtime-repair.timer" ] ||
+        systemctl enable --quiet --now "$runtime-repair.timer" >/dev/null 2>&1 || :
     # What deploy cannot remove: the folders that were mounted, when they are empty.
     [ -z "$seen" ] || rmdir "$etc/.seen-$seen" "$var/.seen-$seen" "$etc/config" "$etc" "$var" 2>/dev/null || :
 }
@@ -544,7 +548,7 @@ main() {
     umask 077
     LC_ALL=C
     export LC_ALL
-    work='' tty_state='' seen=''
+    work='' tty_state='' seen='' paused=''
     trap clean_up EXIT
     trap '' PIPE
     trap 'exit 1' INT TERM HUP

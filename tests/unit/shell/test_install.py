@@ -324,7 +324,7 @@ def test_data_that_an_earlier_installation_kept_is_used_again(new_host: InstallH
 def test_a_running_deploy_is_not_disturbed(new_host: InstallHost) -> None:
     before = new_host.tree()
     new_host.answer("list", "flageemonitor-deploy flageemonitor FlageeMonitor Proxy")
-    new_host.answer("containers/flageemonitor-deploy", "running")
+    new_host.answer("containers/flageemonitor-deploy", "running flageemonitor FlageeMonitor Proxy")
     done = new_host.install()
     assert (done.returncode, new_host.deploys()) == (6, [])
     assert new_host.tree() == before
@@ -333,7 +333,7 @@ def test_a_running_deploy_is_not_disturbed(new_host: InstallHost) -> None:
 @pytest.mark.parametrize("row", ["flageemonitor-deploy flageemonitor x", "flageemonitor-deploy  FlageeMonitor Proxy"])
 def test_a_leftover_of_ours_is_removed_without_force(a_new_host: InstallHost, row: str) -> None:
     a_new_host.answer("list", row)
-    a_new_host.answer("containers/flageemonitor-deploy", "exited")
+    a_new_host.answer("containers/flageemonitor-deploy", f"exited {row.partition(' ')[2]}")
     assert a_new_host.install().returncode == 0
     assert ["rm", "flageemonitor-deploy"] in a_new_host.calls()
 
@@ -536,6 +536,27 @@ def test_without_an_image_that_knows_the_verb_containers_go_by_their_label(insta
     assert ["rm", "-f", "-v", "c0ffee"] in installed.calls()
     assert [path.name for path in installed.bin.iterdir()] == ["flageemonitor-mine"]
     assert (installed.etc / "flageemonitor/flageemonitor.env").exists()
+
+
+@pytest.mark.parametrize("state", ["exited", "running"])
+def test_a_container_of_somebody_else_with_the_name_of_deploy_stops_a_removal(
+    installed: InstallHost, state: str
+) -> None:
+    before = installed.tree()
+    installed.answer("containers/flageemonitor-deploy", f"{state} other somebody's")
+    done = installed.install("--uninstall")
+    assert (done.returncode, "did not make" in done.stderr) == (1, True)
+    assert ["rm", "flageemonitor-deploy"] not in installed.calls()
+    assert (installed.tree(), installed.deploys()) == (before, [])
+
+
+@pytest.mark.parametrize("code", [1, 125])
+def test_a_removal_that_fails_leaves_the_repair_timer_on(installed: InstallHost, code: int) -> None:
+    installed.answer("deploy-code", str(code))
+    installed.answer("on-deploy", f"exit {code}")
+    assert installed.install("--uninstall").returncode == 1
+    calls = [call[0] for call in installed.calls("systemctl")]
+    assert (calls[0], calls[-1]) == ("disable", "enable")
 
 
 def test_a_dry_run_of_the_removal_changes_nothing(installed: InstallHost) -> None:
