@@ -31,8 +31,7 @@ main() {
     if [ -f "$STAND_IN/down" ]; then cat "$STAND_IN/down" >&2; exit 1; fi
     for word; do last=$word; done
     case "$1 ${2:-}" in
-        ('info '*HTTPSProxy*) cat "$STAND_IN/engine-proxy" 2>/dev/null || echo ;;
-        ('info '*) cat "$STAND_IN/info" ;;
+        ('info '*) case "$last" in (*HTTPSProxy*) cat "$STAND_IN/engine-proxy" 2>/dev/null || echo ;; (*) cat "$STAND_IN/info" ;; esac ;;
         ('version '*) cat "$STAND_IN/api" ;;
         ('context '*) echo unix:///var/run/docker.sock ;;
         ('ps '*) cat "$STAND_IN/list" ;;
