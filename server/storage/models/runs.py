@@ -43,7 +43,7 @@ class Outcome(Base):
     has gates, stages and facts for as long as envelopes are kept."""
 
     __tablename__ = "outcomes"
-    __table_args__ = (Index(None, "network_id", "name_key", "seen_at"), Index(None, "seen_at"), Index(None, "name_key"))
+    __table_args__ = (Index(None, "name_key"), Index(None, "address"), Index(None, "seen_at"))
 
     agent: Mapped[str] = mapped_column(ForeignKey("agents.id"), primary_key=True)
     run_id: Mapped[str] = mapped_column(String(64), primary_key=True)

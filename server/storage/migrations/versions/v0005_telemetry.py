@@ -129,5 +129,5 @@ def _ledger() -> None:
         sa.PrimaryKeyConstraint("agent", "run_id", "host_id", name="pk_outcomes"),
     )
     op.create_index("ix_outcomes_name_key", "outcomes", ["name_key"])
-    op.create_index("ix_outcomes_network_id_name_key_seen_at", "outcomes", ["network_id", "name_key", "seen_at"])
+    op.create_index("ix_outcomes_address", "outcomes", ["address"])
     op.create_index("ix_outcomes_seen_at", "outcomes", ["seen_at"])
