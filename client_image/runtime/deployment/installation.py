@@ -35,7 +35,7 @@ from runtime.deployment.removal import clear_folder, remove_containers
 from runtime.deployment.request import CA_FILE, EnvironmentText, InstallOptions, InstallRequest, seen_folder
 from runtime.deployment.results import DeployError, Result, as_result
 from runtime.deployment.specification import Sources
-from runtime.deployment.timer import timer_files
+from runtime.deployment.timer import timer_files, timer_folder
 
 _NEXT = f".{ENV_FILE}.next"
 _LEGACY_STOP_S = 150
@@ -420,8 +420,12 @@ def _plan(deployment: Deployment, order: Order, here: Neighbours) -> list[str]:
         say("  write {file} and the commands {runtime}-*", file=file, runtime=names.runtime),
     ]
     lines += [
-        say("  write {file}: every five minutes a container with Docker's socket repairs what is broken", file=name)
+        say(
+            "  write {file}: every five minutes a container with Docker's socket repairs what is broken",
+            file=f"{timer_folder(order.options.timer)}/{name}",
+        )
         for name in timer_files(order.options.timer, names)
+        if not name.endswith(".service")
     ]
     if order.options.legacy == "replace":
         lines += [

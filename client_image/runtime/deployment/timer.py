@@ -35,6 +35,11 @@ def timer_files(timer: Timer, names: Names, host: str = "") -> Mapping[str, str]
             return {}
 
 
+def timer_folder(timer: Timer) -> str:
+    """Where the host keeps these files, for messages."""
+    return "/etc/systemd/system" if timer == "systemd" else "/etc/cron.d"
+
+
 def cron_file(names: Names) -> str:
     """Cron passes over names with a dot. No name of a runtime has a capital letter, so no two of them share a file."""
     return names.wrapper("repair").replace(".", "DOT")

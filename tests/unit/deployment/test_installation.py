@@ -355,7 +355,7 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing(site: Site) -> None:
     before = site.files()
     result, report = site.install(dry_run=True, timer="systemd", legacy="")
     assert (result.reason, result.exit_code) == ("planned", 0)
-    assert any("proxy-repair.timer" in line for line in report["plan"])
+    assert any("  write /etc/systemd/system/proxy-repair.timer: " in line for line in report["plan"])
     assert (site.files(), site.host.status(), site.orders) == (before, {}, [])
 
 
