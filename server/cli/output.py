@@ -20,6 +20,7 @@ Output = Literal["table", "json"]
 _HEADINGS = {
     "action": say("action"),
     "agent": say("agent"),
+    "at": say("at"),
     "client": say("client"),
     "clock_s": say("clock s"),
     "counter": say("counter"),
@@ -32,6 +33,7 @@ _HEADINGS = {
     "hostname": say("host name"),
     "hosts": say("hosts"),
     "id": say("id"),
+    "kind": say("kind"),
     "label": say("label"),
     "last_used_at": say("last used at"),
     "message": say("message"),
@@ -48,10 +50,12 @@ _HEADINGS = {
     "since": say("since"),
     "started_at": say("started at"),
     "state": say("state"),
+    "sub": say("about"),
     "used_at": say("used at"),
     "value": say("value"),
     "version": say("version"),
     "waiting": say("waiting"),
+    "what": say("what"),
 }
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

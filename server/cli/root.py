@@ -30,6 +30,7 @@ from server.cli.output import remark
 from server.cli.runs import runs, why
 from server.cli.serve import serve
 from server.cli.tokens import token
+from server.cli.trace import trace
 from server.language import choose_language
 
 
@@ -88,7 +89,7 @@ def cli() -> None:
 
 
 _COMMANDS = (
-    init_db, serve, client, network, token, config, install_command, agents, runs, why, backup, restore, counters, health
+    init_db, serve, client, network, token, config, install_command, agents, runs, why, trace, backup, restore, counters, health
 )  # fmt: skip
 for command in _COMMANDS:
     cli.add_command(command)

@@ -80,6 +80,13 @@ HOST_UNKNOWN = Row(
     say("no agent has told of this host"),
     say("check the name, and that its proxy delivers: flagee-server agents"),
 )
+TRACE_UNKNOWN = Row(
+    "trace_unknown",
+    404,
+    "network",
+    say("nothing is known of this id"),
+    say("check the id, and that its proxy delivers: flagee-server agents"),
+)
 AGENT_ELSEWHERE = Row(
     "agent_elsewhere",
     409,

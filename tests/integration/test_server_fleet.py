@@ -105,3 +105,22 @@ def test_why_tells_what_became_of_a_host_gate_by_gate(plane: ControlPlane, app: 
     tell(agent, "SOL-LOJA002-PDV201")
     assert "2 hosts end like" in plane.run("why", "PDV201").stderr
     assert "no agent has told of a host" in plane.run("why", "PDV999").stderr
+
+
+def test_a_trace_tells_the_story_of_one_correlation_id_in_its_order(plane: ControlPlane, app: Flask) -> None:
+    agent, run_id = enrolled(plane, app), uuid7()
+    parts = story(run_id, "PDV1", correlation_id="request-7", stream=uuid7())
+    for place, part in enumerate(parts):
+        part.update(ts_unix_ms=1773489600000 + place, seq=place)
+    strange = envelope(correlation_id="request-7", ts_unix_ms=2**62, body={"host": 7, "message": "\x1b[2J"})
+    agent.send([strange, *reversed(parts), envelope(correlation_id="request-8")])
+    steps = shown(plane, "trace", "request-7")
+    assert [(step["sub"], step["what"]) for step in steps] == [
+        ("run.started", "set_zone"),
+        ("host", "PDV1 set_zone changed confirmed the zone is America/Sao_Paulo"),
+        ("run.finished", "exit 0"),
+        ("noted", r"\x1b[2J"),
+    ]
+    assert shown(plane, "trace", run_id) == steps
+    result = plane.run("trace", "request-9")
+    assert (result.exit_code, "check the id" in result.stderr) == (1, True)
