@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from contracts.host_commands import COMMANDS, PLACEHOLDER
-from server.services.installer.rendering import render as render_installer
 from tests.harness.need import need_program, need_root
 from tools import host_commands
 
@@ -47,7 +46,6 @@ USERLAND = (
     *("sed", "setsid", "sleep", "stty", "sync", "tr", "uname"),
 )
 TOKEN = "fm1.0123456789ab.bootstrap-token-of-this-test_0123456789abcdef"
-AGENT_TOKEN = "fm1.ba9876543210.agent-token-of-this-test_0123456789abcdefghij"
 VALUES = {
     "API_BASE": "https://control.example/api/ingest",
     "ENROLL_URL": "https://control.example/api/bootstrap/enroll",
@@ -67,12 +65,6 @@ _RECORDS = ("docker", "docker-hosts", "curl", "curl-stdin", "systemctl")
 _MOUNTS = {"etc": "/etc", "lib": "/var/lib", "run": "/run", "bin": "/usr/local/bin"}
 
 
-def render(values: Mapping[str, str] = VALUES) -> bytes:
-    """The installer as the control plane renders it."""
-    template = (ROOT / "bootstrap/install.sh").read_bytes()
-    return render_installer(template, values, {})
-
-
 def wrapper(name: str, runtime: str = PLACEHOLDER) -> str:
     return host_commands.made("linux", name, runtime)
 
@@ -80,9 +72,9 @@ def wrapper(name: str, runtime: str = PLACEHOLDER) -> str:
 class Host:
     """``folder`` holds everything; `stand_in` what the stand-ins answer from and record."""
 
-    def __init__(self, folder: Path, shell: str, snapshots: Path) -> None:
+    def __init__(self, folder: Path, shell: str) -> None:
         need_root("a host of its own")
-        self.folder, self.shell, self._snapshots = folder, shell, snapshots
+        self.folder, self.shell = folder, shell
         self.etc, self.lib, self.run_folder, self.bin = (folder / name for name in _MOUNTS)
         self.stand_in, self.programs = folder / "stand-in", folder / "programs"
         for made in (self.etc, self.lib, self.run_folder, self.bin, self.stand_in / "containers", self.programs):
@@ -94,16 +86,13 @@ class Host:
             # With busybox as the shell, its userland as well.
             program = busybox if shell == "busybox" else need_program(tool, "coreutils")
             (self.programs / tool).symlink_to(Path(program).resolve())
-        for name in ("docker", "curl", "systemctl"):
+        for name in ("docker", "systemctl"):
             shutil.copy(Path(__file__).parent / "stand_ins" / f"{name}.sh", self.programs / name)
             (self.programs / name).chmod(0o755)
         self.answer("version", "20.10.24 1.41")
         self.answer("info", "linux|/var/lib/docker|[]")
         self.answer("neighbours", "")
         self.answer("on-exec", 'echo "in the container: $*"')
-        self.answer("enrol", f'{{"agent_id":"x","client":"acme","network":"ACME","token":"{AGENT_TOKEN}"}}\n201')
-        self.installer = folder / "install.sh"
-        self.installer.write_bytes(render())
 
     def answer(self, name: str, text: str) -> None:
         """What a stand-in answers from."""
@@ -176,27 +165,6 @@ class Host:
             done.args, done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
         )
 
-    def install(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self.run(self.installer, *arguments)
-
-    def already_installed(self) -> None:
-        """As `install` leaves a new host, its calls and containers included: for tests of what comes after.
-
-        One real installation a session (for each shell, with and without systemd) is copied.
-        """
-        systemd = (self.run_folder / "systemd/system").is_dir()
-        snapshot = self._snapshots / f"{self.shell}{'-systemd' if systemd else ''}"
-        if not snapshot.exists():
-            first = Host(snapshot.with_suffix(".new"), self.shell, self._snapshots)
-            if systemd:
-                first.with_systemd()
-            done = first.install()
-            assert done.returncode == 0, done.stderr
-            first.folder.rename(snapshot)
-        made = [*_MOUNTS, *(f"stand-in/{name}" for name in ("containers", "images", *_RECORDS))]
-        there = [name for name in made if (snapshot / name).exists()]
-        subprocess.run(["cp", "--archive", "--parents", *there, str(self.folder)], cwd=snapshot, check=True)
-
     def installed_wrapper(self, name: str, runtime: str = "flageemonitor") -> Path:
         """The wrapper as the installer writes it, without installing anything."""
         path = self.bin / f"{runtime}-{name}"
@@ -235,17 +203,6 @@ class Host:
                     hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() and not path.is_symlink() else ""
                 )
                 yield str(path.relative_to(self.folder)), f"{about.st_mode:o} {about.st_uid}:{about.st_gid} {content}"
-
-
-def settings_of(path: Path) -> dict[str, str]:
-    """Keys and values of an environment file; a key twice fails the test."""
-    values: dict[str, str] = {}
-    for line in path.read_text().splitlines():
-        if line.strip() and not line.startswith("#"):
-            key, _, value = line.partition("=")
-            assert key not in values
-            values[key] = value.strip()
-    return values
 
 
 def until(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,8 +23,8 @@ def render(values: Mapping[str, str] = VALUES) -> bytes:
 class InstallHost(Host):
     """``request``: what the last deploy got on its stdin."""
 
-    def __init__(self, folder: Path, shell: str, snapshots: Path) -> None:
-        super().__init__(folder, shell, snapshots)
+    def __init__(self, folder: Path, shell: str) -> None:
+        super().__init__(folder, shell)
         for name in ("docker", "curl"):
             shutil.copy(STAND_INS / f"{name}.sh", self.programs / name)
             (self.programs / name).chmod(0o755)
@@ -35,7 +36,11 @@ class InstallHost(Host):
         self.answer("list", "")
         self.answer("verbs", "install uninstall neighbours")
         self.answer("health", "200 application/json")
+        self.installer = folder / "install.sh"
         self.installer.write_bytes(render())
+
+    def install(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.run(self.installer, *arguments)
 
     @property
     def request(self) -> dict[str, list[str]]:
