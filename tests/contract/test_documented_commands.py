@@ -91,6 +91,23 @@ def test_calls_of_host_commands_are_found_in_the_pages() -> None:
     assert ("uninstall", ["--dry-run"]) in found
 
 
+@pytest.mark.parametrize("page", ["docs/operations/install.md", "docs/pt-BR/install.md"])
+def test_the_table_of_the_installer_s_options_is_complete(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = {
+        option for row in re.findall(r"^\| (`--.*?) \|", text, re.MULTILINE) for option in re.findall(r"--[a-z-]+", row)
+    }
+    script = (ROOT / "bootstrap/install.sh").read_text(encoding="utf-8")
+    taken = {
+        option
+        for line in re.findall(r"^ +\((-[^:)]*)\)", script, re.MULTILINE)
+        for option in re.findall(r"--[a-z-]+[a-z]", line)
+    }
+    assert len(taken) > 15
+    assert named - taken == set()
+    assert taken - named <= {"--keep-data", "--yes"}, "these two only answer questions"
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_line_of_a_page_is_accepted(page: str) -> None:
     faults = []
