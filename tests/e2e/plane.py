@@ -54,8 +54,13 @@ class Plane:
 
 
 @contextlib.contextmanager
-def running(folder: Path, database_url: str | None = None, *, tls: Issued | None = None) -> Iterator[Plane]:
-    """From nothing to a server that answers; SQLite in `folder` unless `database_url` is given. With `tls` it serves https."""
+def running(
+    folder: Path, database_url: str | None = None, *, tls: Issued | None = None, name: str = LOOPBACK
+) -> Iterator[Plane]:
+    """From nothing to a server that answers; SQLite in `folder` unless `database_url` is given. With `tls` it serves https.
+
+    `name`: in the public address, which installers and their proxies use; the server listens on loopback all the same.
+    """
     key = folder / "secret.key"
     key.write_bytes(base64.urlsafe_b64encode(os.urandom(32)))
     environment = {
@@ -66,7 +71,7 @@ def running(folder: Path, database_url: str | None = None, *, tls: Issued | None
     }
     port = free_port()
     scheme = "https" if tls else "http"
-    environment["FLAGEE_PUBLIC_URL"] = f"{scheme}://{LOOPBACK}:{port}"
+    environment["FLAGEE_PUBLIC_URL"] = f"{scheme}://{name}:{port}"
     if tls:
         environment |= {"FLAGEE_TLS_CERTIFICATE": str(tls.certificate), "FLAGEE_TLS_KEY": str(tls.key)}
     _script(environment, "init-db")

@@ -25,15 +25,6 @@ LOGIN, PASSWORD = "till:hunter2", "hunter2"
 REPOSITORY = "flageemonitor-client"
 INTERVAL_S = 30
 CONTAINERS = (RUNTIME, f"{RUNTIME}-watchtower")
-VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy")
-ONE_SHOT = (
-    *("docker", "run", "--rm", "-i", "--name", f"{RUNTIME}-deploy", "--label", f"flageemonitor.runtime={RUNTIME}"),
-    *("--label", "flageemonitor.role=deploy", "--user", "0:0", "--network", "none", "--read-only", "--tmpfs", "/tmp"),
-    *("--cap-drop", "ALL", "--cap-add", "DAC_OVERRIDE", "--cap-add", "CHOWN", "--cap-add", "FOWNER"),
-    *("--security-opt", "no-new-privileges", "--security-opt", "label=disable"),
-    *("-v", "/var/run/docker.sock:/var/run/docker.sock", "-v", f"/etc/{RUNTIME}:/host/etc"),
-    *("-v", f"/var/lib/{RUNTIME}:/host/data", "-v", "/usr/local/bin:/host/bin"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,40 +46,30 @@ class Company:
         """Push a local image as the current release: its digest."""
         return self.store.push(self.host, name, f"{REPOSITORY}:stable")
 
-    def deploy(self, verb: str, *options: str, stdin: bytes = b"", **environ: str) -> Mapping[str, Any]:
-        """One call in a one-shot container, as the installer and the commands of the host make it: its JSON."""
-        inherited = (word for name in VARIABLES for word in ("-e", name))
-        words = (*ONE_SHOT, *inherited, self.image, "deploy", verb, "--runtime-name", RUNTIME, *options)
-        said = self.host.run(*words, "--output", "json", stdin=stdin, timeout=600, **environ)
+    def line(self) -> str:
+        """A fresh line to paste into root's shell, as the control plane prints it."""
+        printed = self.plane.command("install-command", CLIENT, NETWORK, "--ca", str(self.authority)).splitlines()[-1]
+        return printed.replace("| sudo sh", "| sh") + " --docker-network host"
+
+    def paste(self, line: str, **environ: str) -> Said:
+        said = self.host.run("sh", "-c", line, stdin=b"", timeout=600, **environ)
+        assert PASSWORD not in said.out + said.err
+        return said
+
+    def update(self, *options: str, **environ: str) -> Mapping[str, Any]:
+        """`flageemonitor-update-image OPTIONS`: its JSON."""
+        command = f"/usr/local/bin/{RUNTIME}-update-image"
+        said = self.host.run(command, *options, "--output", "json", stdin=b"", timeout=600, **environ)
         assert said.out.startswith("{"), said
         assert PASSWORD not in said.out + said.err
         answer: Mapping[str, Any] = json.loads(said.out)
         return answer
 
-    def install(self, **environ: str) -> Mapping[str, Any]:
-        for folder in (f"/etc/{RUNTIME}", f"/var/lib/{RUNTIME}"):
-            self.host.must("mkdir", "-p", "-m", "700", folder)
-        base = self.plane.url.replace(LOOPBACK, CONTROL)
-        lines = {
-            "API_BASE": f"{base}/api/ingest",
-            "ENROLL_URL": f"{base}/api/bootstrap/enroll",
-            "HEALTH_URL": f"{base}/api/bootstrap/health",
-            "CLIENT": CLIENT,
-            "NETWORK": NETWORK,
-            "TIMEZONE": "UTC",
-            "IMAGE": self.image,
-            "WATCHTOWER_IMAGE": "containrrr/watchtower:1.7.1",
-            "WATCHTOWER_INTERVAL": str(INTERVAL_S),
-            "BOOTSTRAP_TOKEN": self.plane.token("--network", NETWORK, "--scope", "bootstrap"),
-            "HOSTNAME": "server-1",
-        }
-        request = [f"{key}={value}" for key, value in lines.items()]
-        request += [f"CA={line}" for line in self.authority.read_text().splitlines()]
-        options = ("--docker-network", "host", "--allow-foreign-watchtower", "--soak", "1")
-        return self.deploy("install", *options, stdin=("\n".join(request) + "\n").encode(), **environ)
+    def repair(self, **environ: str) -> Mapping[str, Any]:
+        return self.update("--repair", **environ)
 
     def run(self, *words: str) -> Said:
-        return self.host.run("docker", "exec", RUNTIME, "/flageemonitor/run_action.sh", *words)
+        return self.host.run(f"/usr/local/bin/{RUNTIME}-run", *words)
 
     def inspect(self, name: str = RUNTIME) -> Mapping[str, Any]:
         found: list[Mapping[str, Any]] = json.loads(self.host.must("docker", "container", "inspect", name))
@@ -102,7 +83,8 @@ class Company:
 
     def publish(self, zone: str) -> None:
         document = {"schema_version": 2, "network": NETWORK, "timezone": zone, "refresh_interval": 30}
-        self.plane.publish(NETWORK, {**document, "inventory": {"kind": "static", "hosts": []}})
+        image = {"reference": self.image, "interval": INTERVAL_S}
+        self.plane.publish(NETWORK, {**document, "image": image, "inventory": {"kind": "static", "hosts": []}})
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +96,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
         web_proxy.running(LOGIN) as corporate,
         docker_host.running() as host,
         registry.running() as store,
-        control_plane.running(folder, tls=issued) as plane,
+        control_plane.running(folder, tls=issued, name=CONTROL) as plane,
     ):
         plane.add_network(NETWORK)
         name = store.address.replace(LOOPBACK, STORE)
@@ -123,14 +105,13 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
         made = Company(host, plane, store, corporate, private.certificate, images.product(host, "client", "0.1.0"))
         made.publish("UTC")
         made.release(made.first)
-        host.must("docker", "pull", made.image)
         yield made
 
 
 @pytest.fixture(scope="module")
 def installed(company: Company) -> Company:
-    answer = company.install(https_proxy=f"http://{LOGIN}@{LOOPBACK}:{company.corporate.port}")
-    assert (answer["reason"], answer["exit_code"]) == ("installed", 0), answer
+    said = company.paste(company.line(), https_proxy=company.corporate.url)
+    assert said.code == 0, said
     return company
 
 
@@ -139,15 +120,13 @@ def refresh(company: Company) -> Said:
 
 
 def test_an_engine_s_http_proxy_with_a_login_refuses_an_installation_that_does_not_know_it(company: Company) -> None:
-    company.corporate.forget()
-    answer = company.install()
-    assert (answer["reason"], answer["exit_code"]) == ("checks_failed", 1), answer
-    [problem] = answer["report"]["problems"]
-    assert (
-        f"http://{LOOPBACK}:{company.corporate.port} needs a login, which the engine does not tell" in problem["text"]
-    )
-    assert "HTTPS_PROXY=http://user:password@host:port" in problem["advice"]
-    assert not any(one.target.startswith(CONTROL) for one in company.corporate.asked)
+    # As sudo does, which hands on nothing of the caller's environment.
+    line = company.line().replace("| sh -c", "| env -u https_proxy sh -c")
+    said = company.paste(line, https_proxy=company.corporate.url)
+    assert said.code == 1, said
+    text = " ".join((said.out + said.err).split())
+    assert f"{company.corporate.address} needs a login, which the engine does not tell" in text
+    assert "HTTPS_PROXY=http://user:password@host:port" in text
     assert company.host.containers() == {}
 
 
@@ -179,8 +158,8 @@ def test_the_login_is_in_two_files_and_in_no_container(installed: Company) -> No
 
 def test_repairs_find_no_drift_with_and_without_the_caller_s_variables(installed: Company) -> None:
     before = [installed.inspect(name)["Id"] for name in CONTAINERS]
-    assert installed.deploy("repair")["reason"] == "unchanged"
-    assert installed.deploy("repair", HTTPS_PROXY="http://somebody.else:1")["reason"] == "unchanged"
+    assert installed.repair()["reason"] == "unchanged"
+    assert installed.repair(HTTPS_PROXY="http://somebody.else:1")["reason"] == "unchanged"
     assert [installed.inspect(name)["Id"] for name in CONTAINERS] == before
 
 
@@ -205,13 +184,13 @@ def test_an_http_proxy_with_another_login_says_so_and_the_new_one_changes_no_con
         assert "407" in text
         assert "FLAGEEMONITOR_HTTPS_PROXY=http://user:password@host:port" in text
         installed.set_key("FLAGEEMONITOR_HTTPS_PROXY", installed.corporate.url)
-        assert installed.deploy("repair")["reason"] == "unchanged"
+        assert installed.repair()["reason"] == "unchanged"
         assert refresh(installed).code == 0
         assert installed.inspect()["Id"] == before
     finally:
         installed.corporate.login = LOGIN
         installed.set_key("FLAGEEMONITOR_HTTPS_PROXY", installed.corporate.url)
-        installed.deploy("repair")
+        installed.repair()
     assert refresh(installed).code == 0
 
 
@@ -219,7 +198,7 @@ def test_an_http_proxy_that_is_away_is_named_and_the_runtime_stays_healthy(insta
     with web_proxy.running() as other:
         away = other.address
     installed.set_key("FLAGEEMONITOR_HTTPS_PROXY", away)
-    answer = installed.deploy("repair")
+    answer = installed.repair()
     assert answer["reason"] == "repaired", answer
     assert "HTTPS_PROXY differs" in answer["message"]
     try:
@@ -231,7 +210,7 @@ def test_an_http_proxy_that_is_away_is_named_and_the_runtime_stays_healthy(insta
         assert health.code == 0, health
     finally:
         installed.set_key("FLAGEEMONITOR_HTTPS_PROXY", installed.corporate.url)
-        answer = installed.deploy("repair")
+        answer = installed.repair()
     assert answer["reason"] == "repaired", answer
     assert refresh(installed).code == 0
 
@@ -278,7 +257,7 @@ def wait_for_polls(company: Company, count: int) -> None:
 
 def test_watchtower_waits_for_the_update_window_and_a_person_need_not(installed: Company) -> None:
     installed.set_key("FLAGEEMONITOR_UPDATE_WINDOW", closed_window())
-    assert installed.deploy("apply")["reason"] == "updated"
+    assert installed.update()["reason"] == "updated"
     before = installed.inspect()["Id"]
     third = release(installed, 3)
     named = ("docker", "image", "inspect", "--format", "{{.Id}}", installed.image)
@@ -292,5 +271,5 @@ def test_watchtower_waits_for_the_update_window_and_a_person_need_not(installed:
     assert installed.inspect()["Id"] == before
     checks = {check["name"]: check for check in json.loads(installed.run("doctor", "--output", "json").out)}
     assert checks["updates"]["text"].startswith("automatic, from ")
-    assert installed.deploy("apply")["reason"] == "updated"
+    assert installed.update()["reason"] == "updated"
     assert installed.inspect()["Image"] == third
