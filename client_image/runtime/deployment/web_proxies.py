@@ -19,6 +19,8 @@ from runtime.deployment.environment import PREFIX, WebProxySettings
 
 ENVIRONMENT_FILE, ENGINE = "environment_file", "engine"
 VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
+# Docker Desktop's relay between its engine and Windows. It is always there, and not meant for containers.
+_DESKTOP = ".docker.internal"
 # The engine never tells a login; this stands where there is one.
 _HIDDEN_LOGIN = "xxxxx"
 
@@ -88,6 +90,8 @@ def _of_engine(key: str, text: str) -> tuple[WebProxy | None, str]:
         return None, ""
     try:
         found = parse_web_proxy(text)
+        if found.place.partition(":")[0].endswith(_DESKTOP):
+            return None, ""
     except ValueError as error:
         return None, say(
             "the engine's HTTP proxy is not used by our containers, because it {problem}; set {key} in the environment file",

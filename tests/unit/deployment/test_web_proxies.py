@@ -71,6 +71,14 @@ def test_a_login_that_the_engine_hides_is_asked_for_and_never_guessed() -> None:
     assert decide(settings(HTTPS_PROXY=OF_FILE), hidden).notes == ()
 
 
+def test_docker_desktop_s_own_relay_of_its_engine_is_no_http_proxy_of_a_company() -> None:
+    relay = "http.docker.internal:3128"
+    desktop = replace(FACTS, https_proxy=relay, http_proxy=relay, no_proxy="hubproxy.docker.internal")
+    found = decide(settings(), desktop)
+    assert (found.environment(), found.source, found.notes) == ({}, "", ())
+    assert decide(settings(HTTPS_PROXY=OF_FILE), desktop).notes == ()
+
+
 def test_an_engine_s_http_proxy_that_we_cannot_use_is_named() -> None:
     [note] = decide(settings(), replace(FACTS, https_proxy="socks5://proxy:1080")).notes
     assert "SOCKS" in note
