@@ -24,6 +24,7 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf --mount=type=cache,targ
 FROM venv AS metadata
 COPY pyproject.toml /build/
 COPY contracts /build/contracts
+COPY commandline /build/commandline
 COPY server /build/server
 COPY client_image/runtime /build/client_image/runtime
 RUN cd /build && pip install -q --disable-pip-version-check --no-deps --no-build-isolation --target /metadata . \
@@ -43,10 +44,11 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf --mount=type=cache,targ
     pip install -q --disable-pip-version-check --require-hashes -r /build/protect.txt
 COPY tools/protect.sh /build/
 COPY contracts /build/source/contracts
+COPY commandline /build/source/commandline
 COPY client_image/runtime /build/source/runtime
 ARG LICENCE=trial
 # The licence is a secret for this step, and PyArmor's files stay in memory, so that no layer of the build cache holds any of them.
-RUN --mount=type=secret,id=pyarmor_licence --mount=type=tmpfs,target=/tmp /build/protect.sh "$LICENCE" /build/source /protected runtime contracts
+RUN --mount=type=secret,id=pyarmor_licence --mount=type=tmpfs,target=/tmp /build/protect.sh "$LICENCE" /build/source /protected runtime contracts commandline
 
 FROM base AS client
 COPY --from=client-packages /opt/venv /opt/venv
@@ -102,6 +104,7 @@ RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends nginx >
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/dpkg.log /var/log/apt
 COPY --from=server-packages /opt/venv /opt/venv
 COPY contracts /srv/flagee/contracts
+COPY commandline /srv/flagee/commandline
 COPY server /srv/flagee/server
 COPY bootstrap /srv/flagee/bootstrap
 COPY wrappers /srv/flagee/wrappers

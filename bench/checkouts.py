@@ -42,7 +42,11 @@ def program(checkout: Path, name: str) -> Path:
 
 def compile_all(checkout: Path) -> None:
     """Both start with their bytecode written; else the one that ran less often looks slower."""
-    folders = [folder for name in ("client_image", "contracts", "server") if (folder := checkout / name).is_dir()]
+    folders = [
+        folder
+        for name in ("client_image", "commandline", "contracts", "server")
+        if (folder := checkout / name).is_dir()
+    ]
     command: list[str | Path] = [program(checkout, "python"), "-m", "compileall", "-q", *folders]
     subprocess.run(command, check=True, stdout=sys.stderr)
 

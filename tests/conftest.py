@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     sys.dont_write_bytecode = False  # what pytest makes of each assert is kept: half of the time of collecting
     if not hasattr(config, "workerinput"):
         # Tests start programs by the hundred; each would compile the product where PYTHONDONTWRITEBYTECODE is set.
-        for package in ("contracts", "server", "client_image", "demo", "tools"):
+        for package in ("contracts", "commandline", "server", "client_image", "demo", "tools"):
             compileall.compile_dir(_REPOSITORY / package, quiet=2)
     os.umask(0o022)  # nor is theirs ours: some programs run as other accounts
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):

@@ -19,7 +19,7 @@ import docker
 import docker.errors
 
 ROOT = "flageemonitor"
-PROTECTED = (f"{ROOT}/runtime/", f"{ROOT}/contracts/")
+PROTECTED = (f"{ROOT}/runtime/", f"{ROOT}/contracts/", f"{ROOT}/commandline/")
 LICENCE = "flageemonitor.licence"
 VERSION = "org.opencontainers.image.version"
 REVISION = "org.opencontainers.image.revision"

@@ -16,9 +16,14 @@ from contracts.stored_text import placeholders
 
 ROOT = Path(__file__).resolve().parents[1]
 # Folder of the code -> how its rooms are called. Each folder directly below it is a room with a catalogue of its own.
-_HOUSES = {"contracts": "contracts", "server": "server", "client_image/runtime": "runtime"}
+_HOUSES = {
+    "contracts": "contracts",
+    "commandline": "commandline",
+    "server": "server",
+    "client_image/runtime": "runtime",
+}
 # Where the help texts of commands are translated when they are shown.
-_HELP = ("client_image/runtime/cli/", "client_image/runtime/deploy.py", "server/cli/")
+_HELP = ("commandline/", "client_image/runtime/cli/", "client_image/runtime/deploy.py", "server/cli/")
 _MAKERS = ("say", "plural")
 _MADE_IN = "contracts/text.py"  # it has sentences of its own
 

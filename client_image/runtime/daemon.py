@@ -170,7 +170,7 @@ def _opened(installation: Installation) -> State:
 
 def _answered(words: list[str]) -> int:
     """The exit code for a command line that has words: the usage page was shown, or they were refused."""
-    from runtime.cli.language import choose_language, shown  # the running daemon speaks to no person
+    from commandline.language import choose_language, shown  # the running daemon speaks to no person
 
     choose_language(())
     if words in (["-h"], ["--help"]):

@@ -19,14 +19,13 @@ from typing import Any, NoReturn, TypeVar
 import click
 from rich.text import Text
 
+from commandline import help as pages
+from commandline.language import choose_language, shown
 from contracts import core_dumps
 from contracts.text import say
 from contracts.visible import one_line
 from runtime.adapters.state.files import locked
-from runtime.cli import help as pages
-from runtime.cli.language import choose_language, shown
 from runtime.cli.output import Out, choose
-from runtime.cli.program import lang_option
 from runtime.deployment import host_files
 from runtime.deployment.deployment import REPAIR_WAIT_S, WAIT_S, Deployment, Folders, Notify, Options
 from runtime.deployment.engine import Engine
@@ -252,7 +251,7 @@ def _option(*words: str, **about: Any) -> Callable[[F], F]:
 
 
 _PLACE = (
-    lang_option,
+    pages.lang_option,
     _option("--runtime-name", default="flageemonitor", show_default=True, metavar="NAME", help="As in /etc/NAME."),
     _option("--socket", default=SOCKET, show_default=True, metavar="PATH", help="The engine's socket on the host."),
     _option(
@@ -316,7 +315,7 @@ def _with(*groups: Sequence[Callable[[Any], Any]]) -> Callable[[F], F]:
 
 
 @click.group(cls=pages.Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@lang_option
+@pages.lang_option
 def cli() -> None:
     """Install, update, repair and remove a runtime on this host. Runs in a one-shot container with the engine's socket.
 

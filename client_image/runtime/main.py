@@ -8,13 +8,13 @@ import sys
 
 import click
 
+from commandline.errors import problem_of, show_error
+from commandline.language import choose_language
 from contracts import core_dumps
 from contracts.text import say
 from contracts.visible import not_text
 from runtime.cli.commands import cli
-from runtime.cli.language import choose_language
 from runtime.cli.program import PROGRAM
-from runtime.cli.usage_errors import problem_of, show_usage_error
 
 
 def _refused(error: Exception, words: list[str]) -> int:
@@ -29,7 +29,7 @@ def _refused(error: Exception, words: list[str]) -> int:
         return 1
     form = _form_in(words)
     if form is None:
-        show_usage_error(error)
+        show_error(error)
         return error.exit_code
     from runtime.cli.output import choose
     from runtime.domain.errors import UsageFault

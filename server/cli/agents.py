@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
+from commandline.help import Group
 from contracts.text import say
 from server.cli.base import working
-from server.cli.help import Group
 from server.cli.output import Output, emit_json, emit_rows, output_option, tell
 
 _COLUMNS = ("agent", "client", "network", "hostname", "state", "seen_at", "version", "waiting", "clock_s")

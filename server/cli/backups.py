@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from commandline.help import Command
+from commandline.language import shown
 from contracts.text import joined, say
 from server.cli.base import settings_from, working
-from server.cli.help import Command
 from server.cli.output import Output, emit_json, output_option, remark, tell
-from server.language import shown
 
 if TYPE_CHECKING:
     from server.services.backups.restore import Fallback, Restored

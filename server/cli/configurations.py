@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from commandline.help import Group, lang_option
+from commandline.language import shown
 from contracts.text import joined, say
 from contracts.visible import visible
 from server.cli.base import working
-from server.cli.help import Group, lang_option
 from server.cli.output import Output, emit_json, output_option, remark, tell
-from server.language import shown
 from server.reasons import table
 
 if TYPE_CHECKING:

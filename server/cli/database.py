@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
+from commandline.help import Command
 from contracts.text import say
 from server.cli.base import working
-from server.cli.help import Command
 from server.cli.output import Output, emit_json, output_option, tell
 
 _MIGRATION_WAIT = 120.0  # seconds that a second init-db waits for the first

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from commandline.help import Command
 from contracts.text import say
 from server.cli.base import settings_from
-from server.cli.help import Command
 from server.cli.output import Output, emit_json, output_option, remark, tell
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ import datetime as dt
 
 import click
 
+from commandline.help import Command
+from commandline.language import shown
 from contracts.text import say
 from server.cli.base import working
 from server.cli.durations import Duration
-from server.cli.help import Command
 from server.cli.output import Output, emit_json, output_option, remark
-from server.language import shown
 
 
 @click.command("install-command", cls=Command)

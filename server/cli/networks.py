@@ -6,9 +6,9 @@ import shlex
 
 import click
 
+from commandline.help import Group, lang_option
 from contracts.text import say
 from server.cli.base import working
-from server.cli.help import Group, lang_option
 from server.cli.output import Output, emit_json, emit_rows, output_option, tell
 
 

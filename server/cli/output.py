@@ -10,10 +10,10 @@ from typing import Any, Literal, TypeVar
 
 import click
 
+from commandline.help import lang_option
+from commandline.language import shown
 from contracts.text import say
 from contracts.visible import is_utf8, json_text, one_line, visible
-from server.cli.help import lang_option
-from server.language import shown
 
 Output = Literal["table", "json"]
 # Field -> what stands above it in a table for people.

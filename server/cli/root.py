@@ -12,6 +12,9 @@ from typing import Any
 
 import click
 
+from commandline.errors import show_error
+from commandline.help import Group, lang_option
+from commandline.language import choose_language
 from contracts import core_dumps
 from contracts.text import say
 from contracts.visible import not_text
@@ -21,9 +24,7 @@ from server.cli.clients import client
 from server.cli.configurations import config
 from server.cli.counters import counters
 from server.cli.database import init_db
-from server.cli.errors import show_error
 from server.cli.health import health
-from server.cli.help import Group, lang_option
 from server.cli.install_command import install_command
 from server.cli.networks import network
 from server.cli.output import remark
@@ -31,7 +32,6 @@ from server.cli.runs import runs, why
 from server.cli.serve import serve
 from server.cli.tokens import token
 from server.cli.trace import trace
-from server.language import choose_language
 
 
 class _Program(Group):

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from commandline.help import Command
 from contracts.text import joined, say
 from server.cli.base import working
 from server.cli.durations import Duration
-from server.cli.help import Command
 from server.cli.output import Output, emit_json, emit_rows, output_option, tell
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from commandline.help import Command, lang_option
 from contracts.languages import asked_for
 from contracts.text import joined, say
 from server.cli.base import settings_from, working
-from server.cli.help import Command, lang_option
 from server.cli.output import remark
 
 if TYPE_CHECKING:

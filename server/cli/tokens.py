@@ -6,10 +6,10 @@ import datetime as dt
 
 import click
 
+from commandline.help import Group, lang_option
 from contracts.text import say
 from server.cli.base import working
 from server.cli.durations import Duration
-from server.cli.help import Group, lang_option
 from server.cli.output import Output, emit_json, emit_rows, output_option, remark, tell
 from server.services.tokens.access import Scope
 

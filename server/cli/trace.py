@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from commandline.help import Command
 from server.cli.base import working
-from server.cli.help import Command
 from server.cli.output import Output, emit_rows, output_option
 
 _COLUMNS = ("at", "client", "network", "kind", "sub", "what", "agent")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 
+from commandline.language import choose_language, shown
 from contracts import core_dumps
 from contracts.text import say
 from contracts.visible import visible
-from server.language import choose_language, shown
 from server.logs import configure_logging
 from server.serving.supervisor import StartFailed, supervise
 from server.settings import read_settings

@@ -199,7 +199,7 @@ def _parses(tree: ast.AST, bounded_digits: bool) -> Iterator[tuple[int, str]]:
 
 def test_text_is_parsed_by_the_bounded_reader_alone() -> None:
     found = []
-    for folder in ("contracts", "server", "client_image/runtime"):
+    for folder in ("contracts", "commandline", "server", "client_image/runtime"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             where = path.relative_to(ROOT).as_posix()
             for line, call in _parses(ast.parse(path.read_bytes()), where in BOUNDED_DIGITS):

@@ -11,7 +11,7 @@ from runtime.domain.model import Outcome, Reason
 from server.services import health
 
 DOCS = Path(__file__).parents[2] / "docs"
-PROGRAMS = ("bootstrap", "client_image", "contracts", "server", "wrappers")
+PROGRAMS = ("bootstrap", "client_image", "commandline", "contracts", "server", "wrappers")
 CLONED = "cloned-terminals.md"
 PAGES = ("administrators.md", "daily.md", "data.md", "install.md", "problems.md", "reference.md")
 PAIRS = [

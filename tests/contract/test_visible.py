@@ -116,7 +116,7 @@ def test_no_message_shows_a_value_as_python_writes_it() -> None:
     root = Path(__file__).parents[2]
     found = [
         f"{path.relative_to(root)}:{line}"
-        for folder in ("contracts", "server", "client_image", "demo")
+        for folder in ("contracts", "commandline", "server", "client_image", "demo")
         for path in sorted((root / folder).rglob("*.py"))
         for line in represented(ast.parse(path.read_bytes()))
     ]

@@ -21,7 +21,16 @@ BASE = "flagee-test-base:bookworm"
 WATCHTOWER_VERSION = "v1.7.1"
 _PACKAGES = "python3,python3-venv,ca-certificates,tzdata,tini"
 # What an image is made of: when none of it changed, the archive of the last build is as good as a new one.
-_SOURCES = ("Dockerfile", ".dockerignore", "pyproject.toml", "requirements", "contracts", "server", "client_image")
+_SOURCES = (
+    "Dockerfile",
+    ".dockerignore",
+    "pyproject.toml",
+    "requirements",
+    "contracts",
+    "commandline",
+    "server",
+    "client_image",
+)
 _MORE_SOURCES = ("providers", "compat_matrix", "locale", "wrappers", "bootstrap", "tools/protect.sh")
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 

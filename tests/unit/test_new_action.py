@@ -20,7 +20,18 @@ from tools.new_action import TARGETS, Refused, check
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED = (
-    *("client_image", "compat_matrix", "contracts", "demo", "docs", "providers", "server", "tools", "pyproject.toml"),
+    *(
+        "client_image",
+        "commandline",
+        "compat_matrix",
+        "contracts",
+        "demo",
+        "docs",
+        "providers",
+        "server",
+        "tools",
+        "pyproject.toml",
+    ),
     *("tests/__init__.py", "tests/conftest.py", "tests/cases", "tests/harness", "tests/unit"),
 )
 MADE = {"read_uptime_of_till": "read", "set_motd_of_till": "change", "remove_motd_of_till": "disrupt"}

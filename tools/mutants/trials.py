@@ -29,8 +29,8 @@ from _pytest.runner import runtestprotocol
 from tools.mutants.changes import Change, changes
 from tools.mutants.replacing import Difference, Functions, Key, differences, key_of
 
-PACKAGES = ("contracts", "runtime", "server")
-_FOLDERS = ("client_image", "contracts", "server", "tests")
+PACKAGES = ("commandline", "contracts", "runtime", "server")
+_FOLDERS = ("client_image", "commandline", "contracts", "server", "tests")
 _REPOSITORY = Path(__file__).resolve().parents[2]
 LONGEST_S = 60.0  # for one change, beside five times what its tests take
 _OURS = ("-q", "-x", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "default")

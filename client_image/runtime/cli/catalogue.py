@@ -8,11 +8,11 @@ from typing import Any
 
 from rich.text import Text
 
+from commandline.language import shown
 from contracts.config import NetworkConfig
 from contracts.masking import masked_parameters
 from contracts.text import say
 from contracts.visible import one_line
-from runtime.cli.language import shown
 from runtime.cli.output import Out
 from runtime.domain import compatibility_guard, rollout
 from runtime.domain.action import Action, harmless_parameters

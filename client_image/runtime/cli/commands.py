@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from commandline.help import Command, lang_option
 from contracts.text import say
-from runtime.cli.help import Command
-from runtime.cli.program import PROGRAM, Group, Program, guarded, lang_option, output_option, surroundings
+from runtime.cli.program import PROGRAM, Group, Program, guarded, output_option, surroundings
 
 if TYPE_CHECKING:
     from runtime.cli.output import Out

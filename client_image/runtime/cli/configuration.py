@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.text import Text
 
+from commandline.language import shown
 from contracts.action_check import Finding, Level
 from contracts.config import Job, NetworkConfig
 from contracts.document import Document, DocumentError, read_document
@@ -21,7 +22,6 @@ from runtime.adapters.state.files import read_plain
 from runtime.adapters.state.meta import note_refresh
 from runtime.adapters.state.store import State
 from runtime.cli.crowd import Crowds
-from runtime.cli.language import shown
 from runtime.cli.output import Out
 from runtime.cli.text import lasting
 from runtime.domain.catalogue import Catalogue

@@ -14,9 +14,9 @@ from typing import Literal
 
 from rich.text import Text
 
+from commandline.language import shown
 from contracts.text import say
 from contracts.visible import one_line
-from runtime.cli.language import shown
 from runtime.cli.output import Out
 from runtime.domain.background import within
 from runtime.domain.errors import RunError

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.text import Text
 
+from commandline.language import shown
 from contracts.address import parse_address
 from contracts.text import joined, plural, say
 from contracts.visible import one_line
@@ -16,7 +17,6 @@ from runtime.adapters.state.history import HostRecord, RunRecord, find_run, list
 from runtime.adapters.state.reading import UnreadableState
 from runtime.adapters.state.runs import Cancelled, cancel
 from runtime.adapters.state.store import State
-from runtime.cli.language import shown
 from runtime.cli.lookup import host_records
 from runtime.cli.lookup import run_id as named_run
 from runtime.cli.output import Out

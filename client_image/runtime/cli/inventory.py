@@ -9,13 +9,13 @@ from typing import Any
 
 from rich.text import Text
 
+from commandline.language import shown
 from contracts.config import MatrixRow, NetworkConfig
 from contracts.text import say, some_of
 from runtime.adapters.state.history import technical_name
 from runtime.adapters.state.hosts import accept_lost_keys, key_history, known_hosts, pinned_keys, retire_keys
 from runtime.adapters.state.store import State
 from runtime.cli.identity import Identities
-from runtime.cli.language import shown
 from runtime.cli.output import Out
 from runtime.cli.text import hosts as in_words
 from runtime.cli.text import lines_of

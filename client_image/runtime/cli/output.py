@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from commandline.language import shown
 from contracts.text import say
 from contracts.visible import is_utf8, json_text, one_line, visible
 from runtime.adapters.streams import forgiving, hush
-from runtime.cli.language import shown
 from runtime.domain.errors import RunError
 
 if TYPE_CHECKING:

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from contracts.languages import CODES
+from commandline import help as pages
 from contracts.text import say
-from runtime.cli import help as pages
 
 if TYPE_CHECKING:
     from runtime.adapters.state.store import State
@@ -28,8 +27,6 @@ UTC = "flageemonitor.utc"  # where --utc is kept for the command that reads it
 
 class Group(pages.Group):
     """A group of commands that offers the nearest ones for an unknown one."""
-
-    command_class = pages.Command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -99,25 +96,7 @@ def output_option(function: Callable[..., Any]) -> Callable[..., Any]:
         callback=_note_utc,
         help="Show times in UTC, not in the network's zone.",
     )
-    return form(utc(lang_option(function)))
-
-
-class _Language(click.Choice[str]):
-    """``pt_BR`` is taken too: so it is spelled in LANG."""
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        return super().convert(value.replace("_", "-"), param, ctx)
-
-
-def lang_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """On the program and on every command. What it says counts before anything is parsed, see :mod:`runtime.cli.language`."""
-    return click.option(
-        "--lang",
-        type=_Language(CODES, case_sensitive=False),
-        metavar=f"[{'|'.join(CODES)}]",
-        expose_value=False,
-        help="Language of messages and help; default: that of LC_ALL, LC_MESSAGES or LANG.",
-    )(function)
+    return form(utc(pages.lang_option(function)))
 
 
 def _note_utc(context: click.Context, _option: click.Parameter, given: bool) -> None:

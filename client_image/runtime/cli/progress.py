@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from commandline.language import shown
 from contracts.text import plural, say, some_of
 from contracts.visible import one_line
-from runtime.cli.language import shown
 from runtime.cli.output import Out
 from runtime.cli.text import by_outcome, lines_of
 from runtime.domain.model import Host, HostResult

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from commandline.language import shown
 from contracts.text import joined, plural, say, some_of
 from contracts.visible import one_line
-from runtime.cli.language import shown
 from runtime.cli.output import Out, error_json
 from runtime.cli.progress import CALM_S, Tally, bar
 from runtime.cli.text import by_outcome

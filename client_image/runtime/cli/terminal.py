@@ -10,9 +10,9 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from commandline.language import shown
 from contracts.visible import one_line, visible
 from runtime.adapters.streams import hush
-from runtime.cli.language import shown
 
 GAP = 2  # between two columns
 LEAST = 20  # text that may be folded still reads well in so many characters, the gap to the next column included

@@ -20,9 +20,9 @@ _STARTS_BY_ITSELF = "__main__"
 
 
 def modules() -> int:
-    """Import all of runtime and contracts; how many there are."""
+    """Import everything that is protected; how many modules there are."""
     count = 0
-    for name in ("contracts", "runtime"):
+    for name in ("contracts", "commandline", "runtime"):
         package = importlib.import_module(name)
         for found in pkgutil.walk_packages(package.__path__, f"{name}.", onerror=_raise):
             if not found.name.endswith(_STARTS_BY_ITSELF):

@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from commandline.language import in_each_language
 from contracts.languages import ENGLISH
 from contracts.text import say
-from server.language import in_each_language
 from server.reasons.on_host import on_host
 from server.reasons.row import Row
 from server.services.installer.rendering import powershell_quoted, sh_quoted

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from commandline.language import choose_language, looked_up, shown
 from contracts.text import plural, say
-from runtime.cli.language import choose_language, looked_up, shown
 from runtime.cli.output import Out
 from runtime.domain.errors import UsageFault
 

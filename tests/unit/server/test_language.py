@@ -5,11 +5,11 @@ import io
 import pytest
 from click.testing import CliRunner
 
+from commandline.language import choose_language, shown
 from contracts.text import say
 from server.cli import output
 from server.cli.configurations import is_yes
 from server.cli.root import cli
-from server.language import choose_language, shown
 from server.reasons import table
 from server.reasons.refusal import Refusal
 from server.settings import SettingsError, read_settings

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from commandline.language import in_each_language
 from contracts.secret import Secret
-from server.language import in_each_language
 from server.reasons import table
 from server.services.installer import lines
 from server.services.installer.assets import InstallerFiles

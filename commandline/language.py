@@ -13,14 +13,14 @@ from contracts.speech import Speech
 
 
 def _files(folder: str) -> Iterator[str]:
-    """From the nearest parent that has a folder `locale`: the repository, or /flageemonitor in the image."""
+    """From the nearest parent that has a folder `locale`: the repository, or /flageemonitor and /srv/flagee in the images."""
     roots = (root / "locale" / folder for root in Path(__file__).resolve().parents)
     for file in sorted(next(filter(Path.is_dir, roots), Path(folder)).glob("*.po")):
         yield file.read_text(encoding="utf-8")
 
 
 _speech = Speech(_files)
-shown, looked_up = _speech.shown, _speech.looked_up
+shown, looked_up, in_each_language = _speech.shown, _speech.looked_up, _speech.in_each_language
 
 
 def choose_language(words: Iterable[str], environ: Mapping[str, str] = os.environ) -> None:

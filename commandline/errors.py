@@ -9,15 +9,16 @@ import sys
 
 import click
 
+from commandline.language import shown
 from contracts.text import Text, recognised, say
 from contracts.visible import visible
-from server.language import shown
 
 _INVALID = say("Invalid value for {name}: {problem}")
 # click's own sentences, those that our commands can cause.
 _SENTENCES = (
     say("Missing command."),
     say("Missing argument {name}."),
+    say("Missing option {name}."),
     say("No such command {name}. (Did you mean one of: {near}?)"),
     say("No such command {name}. Did you mean {near}?"),
     say("No such command {name}."),
@@ -31,7 +32,12 @@ _SENTENCES = (
     _INVALID,
     say("{value} is not one of {choices}."),
     say("{value} is not a valid float range."),
+    say("{value} is not a valid integer."),
+    say("{value} is not a valid integer range."),
     say("{value} is not in the range {range}."),
+    say("File {name} does not exist."),
+    say("File {name} is a directory."),
+    say("File {name} is not readable."),
 )
 
 
@@ -45,10 +51,11 @@ def show_error(error: click.ClickException) -> None:
         command = f"'{context.command_path} {max(context.help_option_names, key=len)}'"
         hint = shown(say("Try {command} for help.", command=command))
         click.echo(f"{visible(context.get_usage())}\n{visible(hint)}\n", sys.stderr)
-    click.echo(visible(shown(say("Error: {problem}", problem=_problem(error)))), sys.stderr)
+    click.echo(visible(shown(say("Error: {problem}", problem=problem_of(error)))), sys.stderr)
 
 
-def _problem(error: click.ClickException) -> str:
+def problem_of(error: click.ClickException) -> str:
+    """What the error says, as a sentence that can be shown in every language."""
     message = error.format_message()
     if isinstance(message, Text):
         return message

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
+from commandline.language import looked_up, shown
 from contracts.help_pages import paragraphs, translated
 from contracts.languages import CODES
 from contracts.text import say
-from server.language import looked_up, shown
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 # click's own, which it gives to every command.
@@ -26,7 +26,7 @@ class _Language(click.Choice[str]):
 
 
 def lang_option(command: _Command) -> _Command:
-    """On the program and on every command. What it says counts before anything is parsed, see :mod:`server.language`."""
+    """On the program and on every command. What it says counts before anything is parsed, see :mod:`commandline.language`."""
     option = click.option(
         "--lang",
         type=_Language(CODES, case_sensitive=False),
@@ -38,7 +38,8 @@ def lang_option(command: _Command) -> _Command:
 
 
 class Command(click.Command):
-    """A command whose help page is in the reader's language. In a list it is described by the first sentence of that page."""
+    """A command whose help page is in the reader's language. In a list it is described by its short help, else by the first
+    sentence of that page."""
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         pieces = " ".join(self.collect_usage_pieces(ctx))
@@ -56,6 +57,8 @@ class Command(click.Command):
             formatter.write_dl([row for row in rows if row])
 
     def get_short_help_str(self, limit: int = 45) -> str:
+        if self.short_help:
+            return looked_up(self.short_help)
         first = looked_up(paragraphs(self.help or "")[0])
         return re.split(r"\.(?: |$)", first)[0]
 
@@ -67,8 +70,9 @@ class Group(Command, click.Group):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         Command.format_options(self, ctx, formatter)
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         with formatter.section(shown(say("Commands"))):
-            formatter.write_dl([(name, self.commands[name].get_short_help_str()) for name in self.list_commands(ctx)])
+            formatter.write_dl([(name, one.get_short_help_str()) for name, one in commands if one and not one.hidden])
 
 
 def _option_row(option: click.Option, ctx: click.Context) -> tuple[str, str] | None:
