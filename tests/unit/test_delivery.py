@@ -174,6 +174,25 @@ def test_an_unknown_kind_is_kept_for_an_hour_and_holds_up_nothing(world: World) 
     assert world.counts() == (0, 0, 2)
 
 
+def test_what_the_server_did_not_know_is_sent_again_when_its_version_has_changed(world: World) -> None:
+    def old(batch: list[dict[str, Any]]) -> Answer:
+        return answered(len(batch), dict.fromkeys(range(len(batch)), "unknown_kind"), server_version="1")
+
+    world.answer(old, lambda batch: answered(len(batch), {}, server_version="1"))
+    world.post(2)
+    world.delivery.step()
+    world.later(5)
+    world.post(1)
+    world.delivery.step()
+    assert (world.counts(), due(world.state, world.clock.now())) == ((2, 0, 1), 0)
+    world.post(1)
+    world.answer(lambda batch: answered(len(batch), {}, server_version="2"))
+    world.delivery.step()
+    assert due(world.state, world.clock.now()) == 2
+    world.delivery.step()
+    assert world.counts() == (0, 0, 4)
+
+
 @pytest.mark.parametrize("error", ["quota", "unavailable"])
 def test_what_has_no_room_now_is_kept_and_sent_again(world: World, error: str) -> None:
     world.answer(lambda batch: world.plane.store(batch, {0: error, 1: error}))

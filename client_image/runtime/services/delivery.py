@@ -29,7 +29,16 @@ from runtime.adapters.control_plane.transport import (
     Transport,
     Unavailable,
 )
-from runtime.adapters.state.outbox.delivery import Lease, Leased, acknowledge, dead_letter, due, lease, put_back
+from runtime.adapters.state.outbox.delivery import (
+    Lease,
+    Leased,
+    acknowledge,
+    dead_letter,
+    due,
+    lease,
+    note_server,
+    put_back,
+)
 from runtime.adapters.state.outbox.limits import note_lost
 from runtime.adapters.state.outbox.packing import packed
 from runtime.adapters.state.outbox.status import DeliveryStatus, note_status
@@ -43,7 +52,7 @@ LEASE = dt.timedelta(minutes=3)  # longer than a call may take
 CALL_S = 120.0
 IDLE_S = 2.0
 _NAMED = 5
-# The server knows no such kind yet; it may after an update.
+# The server knows no such kind yet; it may after an update, which its answers show, or this asks.
 NEWER_SERVER = dt.timedelta(hours=1)
 
 log = structlog.get_logger("daemon")
@@ -141,7 +150,7 @@ class Delivery:
         answer = plane.post(PATH, body, gzipped=True, correlation_id=uuid7(), now=now, within=CALL_S)
         ingested = _ingested(answer, len(rows))
         if ingested is not None:
-            return self._settle(held, _settled(rows, ingested.failed), now)
+            return self._settle(held, _settled(rows, ingested.failed), now, version=ingested.server_version)
         sent = _refused(answer, plane)
         if isinstance(answer, RequestRefused) and not answer.page and on_status(answer.status) == "halve":
             return self._halve(held, rows, answer, now)
@@ -159,10 +168,12 @@ class Delivery:
             return first
         return first.joined(self._send(held, rows[middle:]))
 
-    def _settle(self, held: Lease, found: _Settled, now: dt.datetime) -> Sent:
-        """In one transaction, so that a kill leaves a batch either as it was or settled."""
+    def _settle(self, held: Lease, found: _Settled, now: dt.datetime, version: str = "") -> Sent:
+        """In one transaction, so that a kill leaves a batch either as it was or settled. ``version``: the server's."""
 
         def work(connection: Connection) -> None:
+            if version:
+                note_server(connection, version)
             acknowledge(connection, found.stored)
             if found.lost:
                 note_lost(connection, found.lost, "too_old", now)

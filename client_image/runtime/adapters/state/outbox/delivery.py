@@ -11,17 +11,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, literal_column, or_, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
 
 from contracts.ids import uuid7
 from contracts.visible import visible
 from runtime.adapters.state.outbox.topics import topic_named
 from runtime.adapters.state.store import State
-from runtime.adapters.state.tables import outbox, outbox_stream
+from runtime.adapters.state.tables import meta, outbox, outbox_stream
 
 LONGEST_LEASE = dt.timedelta(minutes=10)
 # Retry-After is obeyed up to this; a later instant was written by a clock that ran ahead.
 LONGEST_PAUSE = dt.timedelta(hours=1)
 _ERROR_CHARACTERS = 500
+UNKNOWN_KIND = "unknown_kind"  # how the error of what the server does not know yet begins
+_SERVER = "server_version"
 # SQLite numbers rows in the order in which they came, which no clock can change, and needs no index of ours for that.
 ARRIVAL: ColumnElement[int] = literal_column("outbox.rowid")
 # Read in that order without an index: the plus sign keeps SQLite from sorting all rows of one.
@@ -108,6 +111,17 @@ def put_back(
     expired meanwhile, and was leased again, belongs to the other holder."""
     mine = update(outbox).where(outbox.c.id.in_(ids), outbox.c.leased_by == held.id)
     return connection.execute(mine.values(**_FREE, next_attempt_at=next_attempt_at, last_error=_short(error))).rowcount
+
+
+def note_server(connection: Connection, version: str) -> None:
+    """The version that answered. When it is another than before, what it did not know is due at once."""
+    known = connection.scalar(select(meta.c.value).where(meta.c.key == _SERVER))
+    if known == version:
+        return
+    note = upsert(meta).values(key=_SERVER, value=version)
+    connection.execute(note.on_conflict_do_update(index_elements=[meta.c.key], set_={"value": version}))
+    unknown = outbox.c.last_error.startswith(UNKNOWN_KIND)
+    connection.execute(update(outbox).where(unknown, outbox.c.dead_at.is_(None)).values(next_attempt_at=None))
 
 
 def dead_letter(connection: Connection, ids: Sequence[str], reason: str, *, now: dt.datetime) -> int:
