@@ -26,7 +26,7 @@ PROBE_S = 30.0
 # For the runtime's own answer, before a repair changes anything.
 PATIENT_PROBE_S = 60.0
 LOG_LINES = 25
-_FIRST_PAUSE_S, _PAUSE_S = 1.0, 3.0
+_FIRST_PAUSE_S, _PAUSE_S = 0.5, 3.0
 _NOTIFY_EVERY_S = 30.0
 
 
@@ -71,7 +71,7 @@ def wait_healthy(deployment: Deployment, name: str) -> HealthResult:
                 say("not healthy yet after {seconds} s{said}", seconds=f"{notified - begin:.0f}", said=answer),
             )
         clock.sleep(pause)
-        pause = _PAUSE_S
+        pause = min(2 * pause, _PAUSE_S)
 
 
 def wait_stable(deployment: Deployment, name: str) -> HealthResult:
