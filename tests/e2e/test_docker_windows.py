@@ -5,6 +5,7 @@ Everything but Windows and its PowerShell is real. The folder stands for the one
 
 import json
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 
@@ -37,7 +38,8 @@ def customer(zabbix_running: Zabbix, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def deploy(customer: Customer, verb: str) -> tuple[Said, dict[str, object]]:
-    given = {"folder": FOLDER, "runtime": OTHER, "image": customer.image, "verb": verb}
+    # Docker writes a file for the wrapper, and wants it to be new.
+    given = {"folder": FOLDER, "runtime": OTHER, "image": customer.image, "verb": verb, "made": f"/run/{uuid4()}.id"}
     said = customer.host.run("docker", *deploy_command(given), "--output", "json", timeout=600)
     return said, json.loads(said.out)
 

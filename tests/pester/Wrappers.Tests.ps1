@@ -21,7 +21,7 @@ Describe '<Name>' -ForEach @(
     It 'ends with 69 without docker' {
         $program, $runtime, $folder, $output, $verb = "flageemonitor-$Name", 'flageemonitor', $TestDrive, 'json', $Name
         Mock Get-Docker { '' }
-        Mock Write-Message { $null }
+        Mock Write-Message { return }
         Get-ExitCode { Stop-NoEngine } | Should -Be 69
     }
 
@@ -152,7 +152,7 @@ Describe 'update-image' {
         $pulled = New-Object 'System.Collections.Generic.List[string]'
         [System.IO.File]::WriteAllText((Join-Path $folder 'flageemonitor.env'), "$([char]0xFEFF)FLAGEEMONITOR_IMAGE= registry.example/proxy:1 `r`n")
         Remove-Item -LiteralPath (Join-Path $folder 'healthy_image') -ErrorAction SilentlyContinue
-        Mock Write-Message { $null }
+        Mock Write-Message { return }
         Mock Assert-Host { $null }
         Mock Get-Docker { 'docker' }
         Mock Invoke-Docker {
