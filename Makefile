@@ -71,7 +71,7 @@ check-rest: $(VENV)/.dev
 	$(BIN)/lint-imports
 	git ls-files '*.sh' .ci/run ':!wrappers' | xargs shellcheck
 	$(BIN)/python -m tools.action_scripts
-	git ls-files '*.ps1' ':!wrappers' | xargs $(BIN)/python -m tools.powershell
+	git ls-files '*.ps1' ':!wrappers' ':!bootstrap' | xargs $(BIN)/python -m tools.powershell
 	$(BIN)/python -m tools.host_commands
 	$(BIN)/python -m tools.documents --check
 	$(BIN)/python -m tools.catalogues --check

@@ -50,5 +50,14 @@ def host_command(read: Callable[[str], str], system: str, command: str, runtime:
     return _in_ascii(text) if system == "windows" else text
 
 
+def windows_installer(read: Callable[[str], str], template: str) -> str:
+    """``template``, bootstrap/install.ps1, with the part that it shares with the commands. In ASCII, as they are."""
+
+    def included(found: re.Match[str]) -> str:
+        return found[0] if found[1].isupper() else read(f"windows/{found[1]}.ps1")  # the server's own placeholders stay
+
+    return _in_ascii(_INCLUDED.sub(included, template))
+
+
 def _in_ascii(text: str) -> str:
     return re.sub(r"[^\x00-\x7f]", lambda found: f"$([char]0x{ord(found[0]):04X})", text)

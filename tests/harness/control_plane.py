@@ -16,7 +16,6 @@ from typing import Any
 from click.testing import CliRunner, Result
 from flask import Flask
 
-from contracts.host_commands import COMMANDS, PLACEHOLDER, host_command
 from server.app import create_app
 from server.cli import cli
 from server.current import EXTENSION
@@ -33,15 +32,6 @@ PUBLIC_URL = "https://control.example.com"
 PRODUCT = Path(__file__).parent / "product"
 # The console script without the script: tests need no installed package.
 COMMAND = [sys.executable, "-c", "from server.cli import main; main()"]
-
-
-def stand_in_commands(system: str) -> dict[str, bytes]:
-    """The wrappers that an installer of PRODUCT carries, by command."""
-    read = (PRODUCT / "wrappers").joinpath
-    return {
-        command: host_command(lambda path: read(path).read_text(), system, command, PLACEHOLDER).encode()
-        for command in COMMANDS
-    }
 
 
 def new_key() -> str:

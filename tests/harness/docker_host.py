@@ -91,6 +91,11 @@ class DockerHost:
         finally:
             client.close()
 
+    @property
+    def pid(self) -> int:
+        """Of a process in the host's mount namespace."""
+        return self._engine.pid
+
     def restart_engine(self, *, kill: bool = False) -> None:
         """End the engine (`kill`: without a chance to stop its containers); it is started again at once, as at a reboot."""
         pid = int((self.folder / "run" / "docker.pid").read_text())

@@ -31,7 +31,6 @@ from tests.harness.control_plane import (
     document,
     prepared,
     services_of,
-    stand_in_commands,
 )
 from tools import powershell
 
@@ -109,13 +108,12 @@ def values_of(script: bytes) -> dict[str, str]:
     return dict(line.split("=", 1) for line in printed.decode().splitlines())
 
 
-def windows_values_of(script: bytes) -> tuple[dict[str, str], dict[str, str]]:
-    """What the rendered stand-in for Windows holds: its values and its wrappers, nothing of which is code."""
+def windows_values_of(script: bytes) -> dict[str, str]:
+    """What the rendered stand-in for Windows holds: values, nothing of which is code."""
     assert script.isascii()
     assert powershell.faults(script) == []
-    tables = list(powershell.nodes(powershell.parse(script), "hash_literal_expression"))
-    values, wrappers = map(powershell.hashtable, tables)
-    return values, wrappers
+    [values] = powershell.nodes(powershell.parse(script), "hash_literal_expression")
+    return powershell.hashtable(values)
 
 
 # install.sh
@@ -203,7 +201,7 @@ def test_a_clients_name_is_data_to_both_shells(world: World) -> None:
     world.plane.must("config", "set", name, "SAM", "-", stdin=document("SAM"))
     token = world.plane.token("--scope", "bootstrap", client=name)
     assert values_of(world.script(token).data)["CLIENT"] == name
-    assert windows_values_of(world.script(token, path=WINDOWS).data)[0]["CLIENT"] == name
+    assert windows_values_of(world.script(token, path=WINDOWS).data)["CLIENT"] == name
 
 
 def test_without_rede_a_token_must_allow_exactly_one_network(world: World) -> None:
@@ -247,7 +245,7 @@ def test_missing_or_damaged_files_are_reported_to_the_operator_only(
 ) -> None:
     folder = tmp_path / "product"
     shutil.copytree(PRODUCT, folder)
-    path, end, option = (INSTALL, ".sh", []) if system == "linux" else (WINDOWS, ".ps1", ["--windows"])
+    path, part, option = (INSTALL, "template.sh", []) if system == "linux" else (WINDOWS, "programs.ps1", ["--windows"])
     template = folder / path.removeprefix("/api/")
     match damage:
         case "gone":
@@ -255,7 +253,7 @@ def test_missing_or_damaged_files_are_reported_to_the_operator_only(
         case "no template":
             template.unlink()
         case "no wrapper":
-            (folder / "wrappers" / system / f"template{end}").unlink()
+            (folder / "wrappers" / system / part).unlink()
         case "cut off":
             template.write_bytes(template.read_bytes()[:-1])
         case "no placeholder":
@@ -294,18 +292,17 @@ def test_the_files_are_found_above_the_program(tmp_path: Path) -> None:
 # install.ps1
 
 
-def test_the_installer_for_windows_carries_the_same_values_and_its_own_wrappers(world: World) -> None:
+def test_the_installer_for_windows_carries_the_same_values(world: World) -> None:
     world.plane.publish("SOL", timezone="America/Manaus", image={"reference": "registry.example/proxy:7"})
     token = world.once()
     answer = world.script(token, path=WINDOWS)
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert answer.headers["Cache-Control"] == "no-store"
-    values, wrappers = windows_values_of(answer.data)
+    values = windows_values_of(answer.data)
     linux = values_of(world.script(token).data)
     assert abs(int(values.pop("SERVER_TIME")) - int(linux.pop("SERVER_TIME"))) < 60
     assert values == linux
-    assert wrappers == {name: text.decode() for name, text in stand_in_commands("windows").items()}
 
 
 def test_the_line_for_windows_is_for_powershell(shared: World) -> None:

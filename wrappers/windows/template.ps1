@@ -28,62 +28,7 @@ Part of FlageeMonitor Proxy; @COMMAND@ --help says what it does and takes.
     $data = "volume $runtime-data"
     $script:ExitCode = 0
 
-    # What Windows programs take apart again as it was: backslashes count only before a double quote. Not left to PowerShell, of
-    # which 5.1 and 7 quote differently, and 5.1 wrongly.
-    function ConvertTo-CommandLine([string[]]$Arguments) {
-        $quoted = foreach ($word in $Arguments) {
-            if ($word -and $word -notmatch '[\s"]') { $word } else { '"' + (($word -replace '(\\*)"', '$1$1\"') -replace '(\\+)\z', '$1$1') + '"' }
-        }
-        $quoted -join ' '
-    }
-
-    # The process, or nothing where it cannot be started. Unless it is -Shown in this console, it has one of its own, which no
-    # Ctrl-C of this one reaches, and its output is ours to read.
-    function Start-Program([string]$File, [string[]]$Arguments, [switch]$Shown) {
-        $start = New-Object System.Diagnostics.ProcessStartInfo
-        $start.FileName = $File
-        $start.Arguments = ConvertTo-CommandLine $Arguments
-        $start.UseShellExecute = $false
-        if (-not $Shown) {
-            $start.CreateNoWindow = $true
-            $start.RedirectStandardInput = $start.RedirectStandardOutput = $start.RedirectStandardError = $true
-            $start.StandardOutputEncoding = $start.StandardErrorEncoding = New-Object System.Text.UTF8Encoding $false
-        }
-        try { [System.Diagnostics.Process]::Start($start) } catch { $null }
-    }
-
-    # By its whole path: Windows would look for it in the current folder first. Docker Desktop has a script `docker` beside it.
-    function Get-Docker {
-        foreach ($place in ($env:Path -split ';')) {
-            $file = [System.IO.Path]::Combine($place.Trim().Trim('"'), 'docker.exe')
-            if ([System.IO.Path]::IsPathRooted($file) -and [System.IO.File]::Exists($file)) {
-                return $file
-            }
-        }
-        return ''
-    }
-
-    # Exit code, output and errors of docker as text; 127 where it cannot be started.
-    function Invoke-Docker([string[]]$Arguments) {
-        $process = Start-Program (Get-Docker) $Arguments
-        if ($null -eq $process) {
-            return @{ Code = 127; Out = ''; Err = 'it cannot be started' }
-        }
-        $out = $process.StandardOutput.ReadToEndAsync()
-        $err = $process.StandardError.ReadToEndAsync()
-        $process.StandardInput.Close()
-        $process.WaitForExit()
-        return @{ Code = $process.ExitCode; Out = $out.Result.Trim(); Err = $err.Result.Trim() }
-    }
-
-    function ConvertTo-OneLine([string]$Text) {
-        ($Text -replace '\s+', ' ').Trim()
-    }
-
-    # The text in the operator's language.
-    function Select-Text([string]$English, [string]$Portuguese) {
-        if ($language -match '\Apt([-_.@]|\z)') { $Portuguese } else { $English }
-    }
+    # @@programs@@
 
     # Whether anybody reads it decides nothing.
     function Write-Line($Writer, [string]$Text) {
@@ -162,18 +107,6 @@ Part of FlageeMonitor Proxy; @COMMAND@ --help says what it does and takes.
         )
     }
 
-    # State is running, exited, ... ; none; away when the engine does not answer. Identity is a text that changes when the container
-    # is stopped, started or replaced.
-    function Get-Container([string]$Name) {
-        $said = Invoke-Docker @('container', 'inspect', '--format', '{{.Name}} {{.State.Status}} {{.Id}} {{.State.StartedAt}}', $Name)
-        # Docker also answers to the beginning of another container's id.
-        if ($said.Code -eq 0 -and $said.Out.StartsWith("/$Name ", [System.StringComparison]::Ordinal)) {
-            return @{ State = $said.Out.Split(' ')[1]; Identity = $said.Out }
-        }
-        $away = $said.Code -ne 0 -and (Invoke-Docker @('version', '--format', '{{.Server.Version}}')).Code -ne 0
-        return @{ State = $(if ($away) { 'away' } else { 'none' }); Identity = '' }
-    }
-
     # Sets ExitCode to docker's and gives its output line by line, as strings; errors go where errors go. When Ctrl-C or the reader of
     # the output ends this script, OnStop gets the process and the lines that are still to come.
     function Invoke-Live([string[]]$Arguments, [scriptblock]$OnStop) {
@@ -181,7 +114,7 @@ Part of FlageeMonitor Proxy; @COMMAND@ --help says what it does and takes.
         if ($null -eq $process) {
             Stop-NoEngine
         }
-        $process.StandardInput.Close()
+        Close-Input $process ''
         $coming = @{ Out = $process.StandardOutput.ReadLineAsync(); Err = $process.StandardError.ReadLineAsync() }
         $ended = $false
         try {
@@ -194,25 +127,6 @@ Part of FlageeMonitor Proxy; @COMMAND@ --help says what it does and takes.
         } finally {
             if (-not $ended) {
                 & $OnStop $process $coming
-            }
-        }
-    }
-
-    # At most one line of each stream; waits a moment for it, and no longer, so that Ctrl-C is noticed.
-    function Receive-Line($Process, [hashtable]$Coming) {
-        $null = [System.Threading.Tasks.Task]::WaitAny([System.Threading.Tasks.Task[]]@($Coming.Values), 200)
-        foreach ($stream in @($Coming.Keys)) {
-            if ($Coming[$stream].IsCompleted) {
-                $line = $Coming[$stream].Result
-                if ($null -eq $line) {
-                    $Coming.Remove($stream)
-                } elseif ($stream -eq 'Out') {
-                    $Coming[$stream] = $Process.StandardOutput.ReadLineAsync()
-                    $line
-                } else {
-                    $Coming[$stream] = $Process.StandardError.ReadLineAsync()
-                    Write-Message $line
-                }
             }
         }
     }

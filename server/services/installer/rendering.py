@@ -1,8 +1,7 @@
 """Renders an install script from its template: pure, bytes in and bytes out. Called by :mod:`server.services.installer.script`.
 
-A template has a line that is a comment until then: ``# @@VALUES@@`` becomes one assignment a value. That of PowerShell has
-another one: ``# @@WRAPPERS@@`` becomes one entry of a hashtable a wrapper. Everything else is copied byte for byte. What differs
-between script languages is a :class:`Language`.
+A template has a line that is a comment until then: ``# @@VALUES@@`` becomes one assignment a value. Everything else is copied
+byte for byte. What differs between script languages is a :class:`Language`.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from server.reasons import table
 from server.reasons.refusal import Refusal
 
 VALUES = b"# @@VALUES@@"
-WRAPPERS = b"# @@WRAPPERS@@"
 
 # No value needs one of these, and each would break the line or the file that a value ends up in on the host.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -24,23 +22,19 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """``assignment``: name, value -> one line. ``branch``: name, a wrapper's text, the indentation to use -> whole lines; None
-    for a script without wrappers."""
+    """``assignment``: name, value -> one line."""
 
     assignment: Callable[[str, str], bytes]
-    branch: Callable[[str, bytes, bytes], bytes] | None = None
 
 
 class TemplateUnusable(Exception):
-    """The template or a wrapper cannot be rendered; the text says what is wrong with it."""
+    """The template cannot be rendered; the text says what is wrong with it."""
 
 
-def render(
-    template: bytes, values: Mapping[str, str | int], wrappers: Mapping[str, bytes], language: Language | None = None
-) -> bytes:
+def render(template: bytes, values: Mapping[str, str | int], language: Language | None = None) -> bytes:
     """The script. Language: POSIX sh unless given. Raises :class:`TemplateUnusable`; refusal: installer_value_invalid."""
     language = language or SH
-    _check(template, wrappers, language)
+    _check(template)
     assignments = [language.assignment(name, _plain(name, value)) for name, value in values.items()]
     rendered: list[bytes] = []
     # Line by line and once only, so that nothing that was filled in is ever read as a placeholder.
@@ -48,33 +42,29 @@ def render(
         indent = line[: len(line) - len(line.lstrip(b" \t"))]
         if line.strip() == VALUES:
             rendered += [indent + assignment + b"\n" for assignment in assignments]
-        elif line.strip() == WRAPPERS and language.branch is not None:
-            rendered += [language.branch(name, text, indent) for name, text in wrappers.items()]
         else:
             rendered.append(line)
     return b"".join(rendered)
 
 
-def _check(template: bytes, wrappers: Mapping[str, bytes], language: Language) -> None:
-    for name, text in {say("the template"): template, **wrappers}.items():
-        if b"\r" in text or b"\0" in text:
-            raise TemplateUnusable(
-                say("{name} holds a carriage return or NUL; it must be text with LF at line ends", name=name)
+def _check(template: bytes) -> None:
+    name = say("the template")
+    if b"\r" in template or b"\0" in template:
+        raise TemplateUnusable(
+            say("{name} holds a carriage return or NUL; it must be text with LF at line ends", name=name)
+        )
+    if not template.endswith(b"\n"):
+        raise TemplateUnusable(
+            say("{name} is empty or ends in the middle of a line; it seems to be cut off", name=name)
+        )
+    if (times := [line.strip() for line in template.split(b"\n")].count(VALUES)) != 1:
+        raise TemplateUnusable(
+            say(
+                "the template has {times} lines {placeholder}; exactly one is expected",
+                times=times,
+                placeholder=VALUES.decode(),
             )
-        if not text.endswith(b"\n"):
-            raise TemplateUnusable(
-                say("{name} is empty or ends in the middle of a line; it seems to be cut off", name=name)
-            )
-    found = [line.strip() for line in template.split(b"\n")]
-    for placeholder in (VALUES, WRAPPERS) if language.branch else (VALUES,):
-        if (times := found.count(placeholder)) != 1:
-            raise TemplateUnusable(
-                say(
-                    "the template has {times} lines {placeholder}; exactly one is expected",
-                    times=times,
-                    placeholder=placeholder.decode(),
-                )
-            )
+        )
 
 
 def sh_quoted(value: str) -> str:
@@ -111,20 +101,7 @@ def _powershell_assignment(name: str, value: str) -> bytes:
     return f"{name} = {powershell_quoted(value)}".encode()
 
 
-def _powershell_branch(name: str, text: bytes, indent: bytes) -> bytes:
-    """The text of a here-string ends before the last end of line, which therefore is there twice."""
-    if not text.isascii():
-        raise TemplateUnusable(
-            say("{name} holds a character beyond ASCII, which Windows PowerShell would read as another", name=name)
-        )
-    if re.search(rb"^'@", text, re.MULTILINE):
-        raise TemplateUnusable(
-            say("{name} has a line that begins with '@, which would end it in the middle", name=name)
-        )
-    return b"".join((indent, f"'{name}' = @'\n".encode(), text, b"\n'@\n"))
-
-
-POWERSHELL = Language(_powershell_assignment, _powershell_branch)
+POWERSHELL = Language(_powershell_assignment)
 
 
 def _plain(name: str, value: str | int) -> str:

@@ -51,9 +51,9 @@ def install_script(
     :func:`server.services.configurations.in_force.plaintext`.
     """
     bootstrap.address("")  # before anything is read: without it no installer works
-    parts = bootstrap.assets.parts(platform)
+    template = bootstrap.assets.template(platform)
     config = _config(reader, vault, current)
-    return render(parts.template, _values(bootstrap, current, config, token, now), parts.wrappers, platform.language)
+    return render(template, _values(bootstrap, current, config, token, now), platform.language)
 
 
 def _config(reader: Reader, vault: Vault | None, current: Current) -> NetworkConfig:

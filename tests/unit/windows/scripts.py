@@ -13,7 +13,7 @@ from server.services.installer.rendering import POWERSHELL, render
 from tools import host_commands, powershell
 
 ROOT = Path(__file__).parents[3]
-INSTALLER = ROOT / "bootstrap/install.ps1"
+INSTALLER = host_commands.windows_installer().encode()
 TOOLS = tuple(COMMANDS)
 VALUES = (
     "API_BASE", "ENROLL_URL", "HEALTH_URL", "CLIENT", "NETWORK", "TIMEZONE", "IMAGE", "WATCHTOWER_IMAGE", "WATCHTOWER_INTERVAL",
@@ -26,13 +26,12 @@ def wrapper(name: str, runtime: str = PLACEHOLDER) -> bytes:
     return host_commands.made("windows", name, runtime).encode()
 
 
-SCRIPTS = {"install": INSTALLER.read_bytes(), **{name: wrapper(name) for name in TOOLS}}
+SCRIPTS = {"install": INSTALLER, **{name: wrapper(name) for name in TOOLS}}
 
 
 def rendered(value: str = "plain") -> bytes:
-    """The real installer with every value the same, and the real wrappers inside."""
-    wrappers = {name: wrapper(name) for name in TOOLS}
-    return render(INSTALLER.read_bytes(), dict.fromkeys(VALUES, value), wrappers, POWERSHELL)
+    """The real installer with every value the same."""
+    return render(INSTALLER, dict.fromkeys(VALUES, value), POWERSHELL)
 
 
 def function(script: bytes, name: str) -> Node:

@@ -50,6 +50,7 @@ def run(shell: str, code: str, **environment: str) -> subprocess.CompletedProces
 def test_the_pester_tests_pass(shell: str, tmp_path: Path) -> None:
     for name in TOOLS:
         (tmp_path / f"flageemonitor-{name}.ps1").write_bytes(wrapper(name, "flageemonitor"))
+    (tmp_path / "install.ps1").write_bytes(rendered())
     done = run(shell, _PESTER, FM_COMMANDS=str(tmp_path))
     need(done.returncode != 99, "Pester 5", "Install-Module Pester")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -18,7 +18,8 @@ CMDLETS = {
     "Get-ExecutionPolicy", "Get-Help", "Get-Item", "Get-LocalGroupMember", "Get-ScheduledTask", "Invoke-CimMethod", "Join-Path",
     "New-Object", "New-ScheduledTaskAction", "New-ScheduledTaskPrincipal", "New-ScheduledTaskSettingsSet",
     "New-ScheduledTaskTrigger", "New-TimeSpan", "Out-String", "Read-Host", "Register-ScheduledTask", "Remove-Item",
-    "Select-Object", "Set-StrictMode", "Start-Sleep", "Test-Path", "Unregister-ScheduledTask", "Where-Object", "Write-Host",
+    "Select-Object", "Set-StrictMode", "Start-Sleep", "Split-Path", "Test-Path", "Unregister-ScheduledTask", "Where-Object",
+    "Write-Host",
 }  # fmt: skip
 AUTOMATIC = {
     "_", "args", "executioncontext", "false", "host", "matches", "myinvocation", "null", "pid", "pscommandpath", "pshome",
@@ -31,22 +32,17 @@ def script(request: pytest.FixtureRequest) -> bytes:
     return SCRIPTS[request.param]
 
 
-def tables(script: bytes) -> tuple[dict[str, str], dict[str, str]]:
-    """Values and wrappers of the rendered installer."""
-    found = []
-    for name in ("Get-Rendered", "Get-Wrappers"):
-        [table] = powershell.nodes(function(script, name), "hash_literal_expression")
-        found.append(powershell.hashtable(table))
-    return found[0], found[1]
+def values_of(script: bytes) -> dict[str, str]:
+    """Of the rendered installer."""
+    [table] = powershell.nodes(function(script, "Get-Rendered"), "hash_literal_expression")
+    return powershell.hashtable(table)
 
 
-def test_the_real_installer_and_wrappers_can_be_rendered() -> None:
+def test_the_real_installer_can_be_rendered() -> None:
     assert InstallerFiles(ROOT).problem() is None
     script = rendered()
     assert powershell.problems(script) == []
-    values, wrappers = tables(script)
-    assert values == dict.fromkeys(VALUES, "plain")
-    assert wrappers == {name: wrapper(name).decode() for name in TOOLS}
+    assert values_of(script) == dict.fromkeys(VALUES, "plain")
 
 
 def test_hostile_values_stay_data_in_the_real_installer() -> None:
@@ -54,7 +50,7 @@ def test_hostile_values_stay_data_in_the_real_installer() -> None:
     for value in HOSTILE:
         script = rendered(value)
         assert powershell.problems(script) == []
-        assert tables(script)[0] == dict.fromkeys(VALUES, value)
+        assert values_of(script) == dict.fromkeys(VALUES, value)
         # Nothing is called that a harmless value does not call.
         root = powershell.parse(script)
         assert [node.type for node in powershell.nodes(root, "command", "invokation_expression")] == plain
@@ -83,7 +79,7 @@ def test_a_download_that_was_cut_off_runs_nothing() -> None:
 
 
 def test_nothing_but_the_block_runs_and_it_ends_in_the_last_line() -> None:
-    script = INSTALLER.read_bytes()
+    script = INSTALLER
     root = powershell.parse(script)
     [statements] = [child for child in root.children if child.type == "statement_list"]
     [block] = [child for child in statements.children if child.type != "comment"]
@@ -166,12 +162,16 @@ def test_messages_of_a_command_come_in_pairs(name: str) -> None:
     assert [english for english, portuguese in pairs if english == portuguese] == []
 
 
-def test_no_token_is_on_a_command_line() -> None:
-    script = INSTALLER.read_bytes()
-    for call in powershell.nodes(powershell.parse(script), "array_expression"):
-        assert "Token" not in re.sub(r"Test-Token\w*|RegistryTokenFile", "", powershell.text(call)) or (
-            "auths" in powershell.text(call) or "answer holds no token" in powershell.text(call)
-        ), powershell.text(call)
+def test_the_token_goes_to_deploy_through_its_input_alone() -> None:
+    """`Values`, which has it, is read in Get-Request; else by the names of other values."""
+    root = powershell.parse(INSTALLER)
+    whole = [
+        name
+        for name, node in powershell.functions(root).items()
+        if re.search(r"\$site\.Values(?!\['[A-Z_]+'\])", powershell.text(node))
+    ]
+    assert whole == ["Get-Request"]
+    assert "BOOTSTRAP_TOKEN" not in powershell.text(root)
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,11 @@
 # A stand-in for the product's own bootstrap/install.ps1, so that tests of the control plane depend on the contract of a
-# template only: a hashtable of the values and one of the wrappers.
+# template only: a hashtable of the values.
 & {
+    # @@programs@@
+
     function Get-Value {
         @{
             # @@VALUES@@
-        }
-    }
-
-    function Get-Wrapper {
-        @{
-            # @@WRAPPERS@@
         }
     }
 

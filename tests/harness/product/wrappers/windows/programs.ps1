@@ -1,0 +1,1 @@
+# A stand-in for what the installer shares with the commands.

@@ -1,2 +1,0 @@
-# FlageeMonitor Proxy, flageemonitor-@COMMAND@: a stand-in.
-'@COMMAND@: $env:HOME `n "quoted"' -f $args
