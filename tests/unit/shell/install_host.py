@@ -17,7 +17,7 @@ MORE = ("mktemp",)  # of the userland
 
 def render(values: Mapping[str, str] = VALUES) -> bytes:
     """The installer as the control plane renders it."""
-    return render_installer((ROOT / "bootstrap/install.sh").read_bytes(), values, {})
+    return render_installer((ROOT / "bootstrap/install.sh").read_bytes(), values)
 
 
 class InstallHost(Host):
