@@ -104,6 +104,16 @@ param(
         $me.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)
     }
 
+    function Get-OwnerSid([string]$Path) { (Get-Acl -LiteralPath $Path).GetOwner([Security.Principal.SecurityIdentifier]).Value }
+
+    # Accounts that Docker Desktop runs under: what a container may read of Windows' folders is what they may.
+    function Get-DockerAccounts {
+        $found = foreach ($process in @(Get-CimInstance -ClassName Win32_Process -Filter "Name = 'com.docker.backend.exe'")) {
+            (Invoke-CimMethod -InputObject $process -MethodName GetOwnerSid).Sid
+        }
+        $found | Where-Object { $_ -and $_ -ne 'S-1-5-18' } | Select-Object -Unique
+    }
+
     function Test-AdministratorAccount([string]$Sid) {
         # A domain may not answer, for example.
         try { @(Get-LocalGroupMember -SID 'S-1-5-32-544' | ForEach-Object { $_.SID.Value }) -ccontains $Sid } catch { $false }
@@ -256,7 +266,7 @@ param(
         }
         # Whoever owns the folder above could put another one in this one's place, with commands that SYSTEM runs.
         if (Test-Folder $site.Base) {
-            $owner = (Get-Acl -LiteralPath $site.Base).GetOwner([Security.Principal.SecurityIdentifier]).Value
+            $owner = Get-OwnerSid $site.Base
             if (@('S-1-5-32-544', 'S-1-5-18') -cnotcontains $owner -and -not (Test-AdministratorAccount $owner)) {
                 Add-Problem "$($site.Base) belongs to $owner, who is no administrator." "$($site.Base) pertence a $owner, que não é administrador." `
                     "Give it to administrators: icacls `"$($site.Base)`" /setowner *S-1-5-32-544" "Passe-a aos administradores: icacls `"$($site.Base)`" /setowner *S-1-5-32-544"
@@ -454,10 +464,7 @@ param(
     # administrators and SYSTEM are not enough.
     function Open-Folders {
         if (Test-Mount) { return }
-        $found = foreach ($process in @(Get-CimInstance -ClassName Win32_Process -Filter "Name = 'com.docker.backend.exe'")) {
-            (Invoke-CimMethod -InputObject $process -MethodName GetOwnerSid).Sid
-        }
-        foreach ($account in @($found | Where-Object { $_ -and $_ -ne 'S-1-5-18' } | Select-Object -Unique)) {
+        foreach ($account in @(Get-DockerAccounts)) {
             $also = if (Test-AdministratorAccount $account) { 'M' } else { 'RX' }
             foreach ($path in @($site.Folder, $site.Config)) { Invoke-Icacls @($path, '/grant:r', "*${account}:(OI)(CI)M") }
             Invoke-Icacls @($site.Bin, '/grant:r', "*${account}:(OI)(CI)$also")

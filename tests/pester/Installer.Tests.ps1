@@ -32,7 +32,7 @@ Describe 'the installer' {
         $rights = New-Object 'System.Collections.Generic.List[string]'
         $failed = New-Object 'System.Collections.Generic.List[string]'
         $world = @{ Verbs = 'install uninstall neighbours'; Deploy = 0; Container = 'none'; Volume = ''; Health = '200 application/json'; Task = $false; Path = $false }
-        Mock Write-Message { }
+        Mock Write-Message { return }
         Mock Stop-Here {
             foreach ($text in $Texts) { $failed.Add($text) }
             $stop = New-Object System.InvalidOperationException -ArgumentList $Texts[0]
@@ -41,7 +41,7 @@ Describe 'the installer' {
         }
         Mock Test-Administrator { $true }
         Mock Test-AdministratorAccount { $true }
-        Mock Get-Acl { $owner = New-Object psobject; $owner | Add-Member -MemberType ScriptMethod -Name GetOwner -Value { @{ Value = 'S-1-5-32-544' } }; $owner }
+        Mock Get-OwnerSid { 'S-1-5-32-544' }
         Mock Get-ExecutionPolicy { 'RemoteSigned' }
         Mock Invoke-Icacls { $rights.Add($Arguments -join ' ') }
         Mock Invoke-Curl { New-Said $world.Health }
@@ -103,8 +103,7 @@ Describe 'the installer' {
         ($rights -join ' ') | Should -Not -Match 'S-1-5-21'
         $mounts = @{ Count = 0 }
         Mock Test-Mount { $mounts.Count++; $mounts.Count -gt 1 }
-        Mock Get-CimInstance { 'a process' }
-        Mock Invoke-CimMethod { @{ Sid = 'S-1-5-21-7' } } -RemoveParameterType InputObject
+        Mock Get-DockerAccounts { 'S-1-5-21-7' }
         Mock Test-AdministratorAccount { $false }
         $site.Notes = @()
         Open-Folders
@@ -217,7 +216,7 @@ Describe 'the installer' {
 
     It 'removes containers by their label where no image knows how' {
         $Yes, $world.Verbs = $true, ''
-        Mock Invoke-Docker { $docker.Add($Arguments -join ' '); New-Said $(if ($Arguments[0] -eq 'ps') { 'one two' } elseif ($Arguments[0] -eq 'version') { '28.0.0|1.48|linux|amd64' }) }
+        Mock Invoke-Docker { $docker.Add($Arguments -join ' '); New-Said 'one two' } -ParameterFilter { $Arguments[0] -eq 'ps' }
         Uninstall-Proxy
         $docker | Should -Contain 'rm -f -v two'
         $started.Count | Should -Be 0
