@@ -7,7 +7,7 @@
 Installs FlageeMonitor Proxy on this host. Run again, it repairs and upgrades; identity, token and settings are kept.
 
 .DESCRIPTION
-With options: & ([scriptblock]::Create((irm ...))) -DryRun
+Options go to the end of the pasted line, for example: & ([scriptblock]::Create($s)) -DryRun
 
 -RuntimeName NAME            name of this proxy on this host (default flageemonitor); several may live side by side
 -Image REFERENCE             image of the proxy, instead of the one that the control plane names
@@ -129,7 +129,7 @@ param(
     function Invoke-Icacls([string[]]$Arguments) {
         $said = Invoke-Program (Join-Path ([Environment]::SystemDirectory) 'icacls.exe') ($Arguments + @('/Q'))
         if ($said.Code -ne 0) {
-            $why = ConvertTo-OneLine "$($said.Err) $($said.Out)"
+            $why = Get-Cause $said
             Stop-Here 1 @("The permissions of $($Arguments[0]) cannot be set: $why", "As permissões de $($Arguments[0]) não podem ser definidas: $why")
         }
     }
@@ -143,6 +143,11 @@ param(
             }
         }
         return $value
+    }
+
+    # Why a program failed: its own words, or else its exit code.
+    function Get-Cause($Said) {
+        Select-First @((ConvertTo-OneLine "$($Said.Err) $($Said.Out)"), (Select-Text "exit code $($Said.Code)" "código de saída $($Said.Code)"))
     }
 
     # The first that is not empty.
@@ -299,7 +304,7 @@ param(
         $said = Invoke-Docker @('version', '--format', '{{.Server.Version}}|{{.Server.APIVersion}}|{{.Server.Os}}|{{.Server.Arch}}')
         $parts = $said.Out.Split('|')
         if ($said.Code -ne 0 -or $parts.Count -ne 4) {
-            $why = ConvertTo-OneLine "$($said.Err) $($said.Out)"
+            $why = Get-Cause $said
             Add-Problem "The Docker engine does not answer: $why" "O Docker Engine não responde: $why" `
                 'Start Docker Desktop, and wait until it says that it runs.' "Inicie o Docker Desktop e espere até ele dizer que está rodando."
             return
@@ -351,7 +356,7 @@ param(
     function Test-Server {
         $url = $site.Values['HEALTH_URL']
         $said = Invoke-Curl @('-o', 'NUL', '-w', '%{http_code} %{content_type}', $url)
-        $why = ConvertTo-OneLine "$($said.Err) $($said.Out)"
+        $why = Get-Cause $said
         if ($said.Code -eq 127) {
             Add-Problem 'curl.exe is not on this host; it comes with Windows 10 1803, Windows Server 2019 and later.' `
                 "curl.exe não está neste servidor; ele vem com Windows 10 1803, Windows Server 2019 e mais novos." 'Update Windows.' "Atualize o Windows."
@@ -419,7 +424,7 @@ param(
             if ($work) { Remove-Item -LiteralPath $work -Recurse -Force -ErrorAction SilentlyContinue }
         }
         if ($said.Code -ne 0) {
-            $why = ConvertTo-OneLine "$($said.Err) $($said.Out)"
+            $why = Get-Cause $said
             Stop-Here 1 @("The image $($site.Image) cannot be pulled. $why", "A imagem $($site.Image) não pode ser baixada. $why",
                 'Nothing was changed. Check that its registry is reachable. If it asks for a login: -RegistryUser NAME.',
                 "Nada foi alterado. Verifique se o repositório de imagens está acessível. Se ele pede login: -RegistryUser NOME.")
@@ -449,7 +454,7 @@ param(
         if (-not $site.HasVolume) {
             $said = Invoke-Docker @('volume', 'create', '--label', "flageemonitor.runtime=$RuntimeName", $site.Volume)
             if ($said.Code -ne 0) {
-                $why = ConvertTo-OneLine $said.Err
+                $why = Get-Cause $said
                 Stop-Here 1 @("The volume $($site.Volume) cannot be created: $why", "O volume $($site.Volume) não pode ser criado: $why")
             }
             $site.MadeVolume = $true

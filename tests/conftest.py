@@ -15,7 +15,7 @@ from tests.harness.cache import cache_folder
 from tests.harness.logs import logging_as_before, no_logger_kept
 
 pytest_plugins = ["tests.harness.fixtures"]
-collect_ignore = [] if powershell.SHELLS else [*powershell.TESTS]
+collect_ignore = [*powershell.NOT_COLLECTED]
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _WITH_PARTS = ("tests/e2e", "tests/integration", "tests")
 _PREPARING = pytest.StashKey[subprocess.Popen[bytes]]()
@@ -62,7 +62,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if not powershell.SHELLS:
+    if powershell.NOT_COLLECTED:
         terminalreporter.write_line(powershell.ABSENT)
 
 

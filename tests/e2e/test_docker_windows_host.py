@@ -6,7 +6,6 @@ Windows itself is Wine, and Docker Desktop a stand-in in front of the engine; im
 import contextlib
 import json
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -17,13 +16,20 @@ from typing import Any
 import pytest
 
 from tests.e2e import customer as customers
-from tests.e2e import plane as control_plane
 from tests.e2e.customer import RUNTIME, Customer
 from tests.harness.zabbix import Zabbix
 
-PROGRAMS = [shutil.which(name) for name in ("windows-host", "pwsh-windows", "wine")]
-pytestmark = pytest.mark.skipif(None in PROGRAMS, reason="no PowerShell for Windows here")
 NETWORK = "WINHOST"
+# In place of the host's stand-in for icacls, which at times loses its exit code: it closes before it has read all.
+_ICACLS = b"""
+#include <windows.h>
+#include <stdio.h>
+int main(void) {
+    FILE *calls = fopen("C:\\\\icacls.txt", "a");
+    fprintf(calls, "%s\\n", GetCommandLineA());
+    return fclose(calls);
+}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +60,10 @@ class WindowsHost:
             timeout=600,
         )
 
-    def install(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """With a fresh script of the control plane."""
+    def fetch(self) -> str:
+        """A fresh script of the control plane as C:\\install.ps1: its token, which works once."""
         plane = self.customer.plane
-        made = json.loads(
-            plane.command("install-command", control_plane.CLIENT, NETWORK, "--windows", "--output", "json")
-        )
-        token = re.findall(r"fm1\.[\w.-]+", made["command"])[0]
+        token = plane.token("--network", NETWORK, "--scope", "bootstrap")
         url = f"{plane.url}/api/bootstrap/install.ps1?rede={NETWORK}"
         script = subprocess.run(
             ["curl", "-qsS", "--fail", "--cacert", str(self.customer.ca), "-H", f"X-Bot-Token: {token}", url],
@@ -69,13 +72,29 @@ class WindowsHost:
         ).stdout
         (self.drive / "install.ps1").write_bytes(script)
         shutil.copy(self.customer.ca, self.drive / "ca.pem")
+        return token
+
+    def run_installer(self, *words: str) -> subprocess.CompletedProcess[str]:
         return self.run("C:\\install.ps1", "-Ca", "C:\\ca.pem", "-DockerNetwork", "host", *words)
+
+    def install(self, *words: str) -> subprocess.CompletedProcess[str]:
+        self.fetch()
+        return self.run_installer(*words)
+
+    def left(self) -> tuple[list[str], list[str], list[str]]:
+        """Runtimes, volumes and containers."""
+        docker = self.customer.host.must
+        return (
+            sorted(path.name for path in self.base.iterdir()) if self.base.exists() else [],
+            sorted(docker("docker", "volume", "ls", "-q").split()),
+            sorted(docker("docker", "ps", "-a", "--format", "{{.Names}}").split()),
+        )
 
     def command(self, name: str, *words: str) -> subprocess.CompletedProcess[str]:
         return self.run(f"C:\\ProgramData\\FlageeMonitor\\{RUNTIME}\\bin\\{RUNTIME}-{name}.ps1", *words)
 
     def calls(self) -> list[list[str]]:
-        """The words of every call of docker, curl and icacls."""
+        """The words of every call of docker and curl."""
         return [json.loads(line) for line in (self.folder / "calls.jsonl").read_text().splitlines()]
 
 
@@ -85,6 +104,8 @@ def host(zabbix_running: Zabbix, tmp_path_factory: pytest.TempPathFactory) -> It
     with customers.running(folder, zabbix_running, NETWORK) as customer, contextlib.ExitStack() as stack:
         prefix = folder / "prefix"
         subprocess.run(["windows-host", "new", str(prefix)], check=True, capture_output=True)
+        icacls = prefix / "drive_c/windows/system32/icacls.exe"
+        subprocess.run(["x86_64-w64-mingw32-gcc", "-x", "c", "-", "-o", icacls], input=_ICACLS, check=True)
         docker = customer.host.must("sh", "-c", "command -v docker").strip()
         words = ["windows-host", "serve", str(prefix), "--namespace", str(customer.host.pid), "--docker", docker]
         relay = stack.enter_context(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
@@ -116,8 +137,10 @@ def test_a_proxy_is_installed_used_updated_and_removed(host: WindowsHost) -> Non
     assert (host.drive / "tasks").exists()
     assert not list((host.base / RUNTIME).glob(".seen-*"))
     assert "fm1." not in json.dumps(host.calls()), "no token in an argument"
-    icacls = [words for words in host.calls() if words[0] == "icacls"]
-    assert any("/reset" in words for words in icacls), icacls
+    rights = (host.drive / "icacls.txt").read_text().splitlines()
+    for path in (host.base, host.base / RUNTIME, host.base / RUNTIME / "config", host.base / RUNTIME / "bin"):
+        windows = str(path.relative_to(host.drive)).replace("/", "\\")
+        assert [line for line in rights if f" C:\\{windows} /inheritance:r /grant:r " in line], rights
 
     doctor = host.command("run", "doctor", "--output", "json")
     assert doctor.returncode in (0, 1), doctor
@@ -146,11 +169,17 @@ def test_a_proxy_is_installed_used_updated_and_removed(host: WindowsHost) -> Non
     assert host.customer.host.must("docker", "volume", "ls", "-q").split() == []
 
 
-def test_a_first_installation_that_fails_leaves_nothing(host: WindowsHost) -> None:
-    done = host.install("-Image", f"{host.customer.registry.address}/absent:1")
-    assert done.returncode == 1, done
-    assert "cannot be pulled" in done.stderr
-    done = host.install("-WatchtowerImage", f"{host.customer.registry.address}/absent:1")
-    assert done.returncode == 1, done
-    assert not (host.base / RUNTIME).exists()
-    assert host.customer.host.must("docker", "volume", "ls", "-q").split() == []
+def test_an_image_that_cannot_be_pulled_leaves_nothing(host: WindowsHost) -> None:
+    before = host.left()
+    done = host.install("-RuntimeName", "fails", "-Image", f"{host.customer.registry.address}/absent:1")
+    assert (done.returncode, "cannot be pulled" in done.stderr) == (1, True), done
+    assert host.left() == before
+
+
+def test_a_first_installation_that_fails_in_the_middle_leaves_nothing(host: WindowsHost) -> None:
+    before = host.left()
+    host.customer.plane.command("token", "revoke", host.fetch())
+    done = host.run_installer("-RuntimeName", "fails")
+    assert (done.returncode, "Reason: token_revoked" in done.stdout + done.stderr) == (1, True), done
+    assert host.left() == before, done
+    assert not list((host.drive / "tasks").rglob("*fails*"))

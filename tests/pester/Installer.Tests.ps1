@@ -98,6 +98,13 @@ Describe 'the installer' {
         $rights | Should -Contain "$($site.Folder) /reset /T /C"
     }
 
+    It 'says why a program failed: in its words, or else with its exit code' {
+        Get-Cause @{ Code = 5; Out = ' one'; Err = "two`r`n three" } | Should -BeExactly 'two three one'
+        Get-Cause @{ Code = 5; Out = ''; Err = '' } | Should -BeExactly 'exit code 5'
+        $language = 'pt-BR'
+        Get-Cause @{ Code = 5; Out = ''; Err = '' } | Should -BeExactly "c$([char]0xF3)digo de sa$([char]0xED)da 5"
+    }
+
     It 'gives the account of Docker Desktop rights only where that is needed' {
         Install-Proxy
         ($rights -join ' ') | Should -Not -Match 'S-1-5-21'
