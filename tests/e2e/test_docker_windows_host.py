@@ -32,6 +32,17 @@ int main(void) {
 """
 
 
+# Docker, as the host's stand-in for it calls it; that translates the paths of mounts, and not the one that --cidfile names.
+_DOCKER = r"""#!/bin/sh
+for word; do
+    shift
+    case $word in ('C:\'*.id) word="DRIVE/$(printf '%s' "${word#???}" | tr '\\' /)" ;; esac
+    set -- "$@" "$word"
+done
+exec DOCKER "$@"
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class WindowsHost:
     """``drive`` is its drive C:."""
@@ -107,7 +118,10 @@ def host(zabbix_running: Zabbix, tmp_path_factory: pytest.TempPathFactory) -> It
         icacls = prefix / "drive_c/windows/system32/icacls.exe"
         subprocess.run(["x86_64-w64-mingw32-gcc", "-x", "c", "-", "-o", icacls], input=_ICACLS, check=True)
         docker = customer.host.must("sh", "-c", "command -v docker").strip()
-        words = ["windows-host", "serve", str(prefix), "--namespace", str(customer.host.pid), "--docker", docker]
+        client = folder / "docker"
+        client.write_text(_DOCKER.replace("DRIVE", str(prefix / "drive_c")).replace("DOCKER", docker))
+        client.chmod(0o755)
+        words = ["windows-host", "serve", str(prefix), "--namespace", str(customer.host.pid), "--docker", str(client)]
         relay = stack.enter_context(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
         stack.callback(relay.terminate)
         assert relay.stdout
@@ -180,6 +194,6 @@ def test_a_first_installation_that_fails_in_the_middle_leaves_nothing(host: Wind
     before = host.left()
     host.customer.plane.command("token", "revoke", host.fetch())
     done = host.run_installer("-RuntimeName", "fails")
-    assert (done.returncode, "Reason: token_revoked" in done.stdout + done.stderr) == (1, True), done
+    assert (done.returncode, "was revoked" in done.stdout) == (1, True), done
     assert host.left() == before, done
     assert not list((host.drive / "tasks").rglob("*fails*"))
