@@ -1,1 +1,2 @@
 # A stand-in for what the installer shares with the commands.
+function Get-Docker { 'docker' }
