@@ -134,7 +134,7 @@ def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return found
 
 
-def test_a_proxy_is_installed_used_and_repaired(host: WindowsHost) -> None:
+def test_a_proxy_is_installed_used_repaired_and_removed(host: WindowsHost) -> None:
     planned = host.install("-DryRun")
     assert planned.returncode == 0, planned
     assert not host.base.exists()
@@ -172,6 +172,15 @@ def test_a_proxy_is_installed_used_and_repaired(host: WindowsHost) -> None:
     assert (stopped.returncode, answer(stopped)["reason"]) == (69, "not_running")
     repaired = host.command("update-image", "--repair", "--output", "json")
     assert (repaired.returncode, answer(repaired)["reason"]) == (0, "repaired"), repaired
+
+    refused = host.command("uninstall", "--nonsense")
+    assert (refused.returncode, "nonsense" in refused.stderr) == (2, True)
+    removed = host.command("uninstall", "--yes", "--delete-data")
+    assert removed.returncode == 0, removed
+    assert not (host.base / RUNTIME).exists()
+    assert not list((host.drive / "tasks").rglob("*repair*"))
+    assert host.customer.host.must("docker", "ps", "-aq").split() == []
+    assert host.customer.host.must("docker", "volume", "ls", "-q").split() == []
 
 
 def test_an_image_that_cannot_be_pulled_leaves_nothing(host: WindowsHost) -> None:
