@@ -605,7 +605,8 @@ param(
                 Remove-EmptyFolders
             }
         }
-        if ($site.Code -eq 0 -and -not $DryRun) {
+        # As the timer on Linux: whatever else failed, a proxy that is installed is to be repaired.
+        if (-not $DryRun -and ($site.Code -eq 0 -or (Test-File $site.EnvFile))) {
             Write-Message "==> Setting the task $RuntimeName-repair, which repairs every five minutes" "==> Criando a tarefa $RuntimeName-repair, que repara a cada cinco minutos"
             Register-Task
             Set-PathEntry $site.Bin $true

@@ -137,6 +137,15 @@ Describe 'the installer' {
         $world.Task | Should -BeFalse
     }
 
+    It 'sets the repair task of a proxy that is installed although the call ends with 1' {
+        $world.Deploy = 1
+        $null = New-Item -ItemType Directory -Force -Path $folder
+        Set-Content -LiteralPath $site.EnvFile -Value 'FLAGEEMONITOR_REDE=ACME'
+        Install-Proxy
+        $site.Code | Should -Be 1
+        $world.Task | Should -BeTrue
+    }
+
     It 'keeps folder and volume of a proxy that was there before' {
         $null = New-Item -ItemType Directory -Path $site.Folder -Force
         [System.IO.File]::WriteAllText($site.EnvFile, "$([char]0xFEFF)FLAGEEMONITOR_IMAGE=mine:1`n")
