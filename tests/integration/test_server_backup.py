@@ -254,7 +254,7 @@ def test_a_restored_database_serves_what_was_backed_up(plane: ControlPlane) -> N
 def test_what_was_revoked_or_used_since_the_backup_stays_ended(plane: ControlPlane) -> None:
     revoked, valid, ended_before = plane.token(), plane.token(), plane.token()
     plane.must("token", "revoke", public_id(ended_before))
-    [once] = re.findall(r"fm1\.[0-9a-f]{12}\.[\w-]{43}", plane.must("install-command", CLIENT, "SOL"))
+    [once] = set(re.findall(r"fm1\.[0-9a-f]{12}\.[\w-]{43}", plane.must("install-command", CLIENT, "SOL")))
     path = backup(plane)
     plane.must("token", "revoke", public_id(revoked))
     own = enrol(plane, once)

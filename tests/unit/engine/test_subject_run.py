@@ -191,7 +191,7 @@ def test_an_action_decides_on_its_own_lines_and_on_the_time_in_the_networks_zone
     (facts,) = seen
     assert facts.observed == {"value": "a=b=c"}
     assert facts.output == "value=a=b=c\nno pair\n"
-    assert (facts.observed_at, facts.observed_at.tzinfo) == (NOON, in_memory.ZONE)
+    assert (facts.observed_at, str(facts.observed_at.tzinfo)) == (NOON, str(in_memory.ZONE))
 
 
 # the departure -> the state of the stage that powers off
