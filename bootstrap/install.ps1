@@ -156,7 +156,7 @@ param(
     }
 
     # No option for docker; its grammar is deploy's to check.
-    function Test-Image([string]$Name) { $Name -cmatch '\A[A-Za-z0-9][A-Za-z0-9._/:@-]*\z' }
+    function Test-Image([string]$Name) { $Name -cmatch '\A[A-Za-z0-9\[][A-Za-z0-9._/:@\[\]-]*\z' }
 
     # The machine's Path as it is written, %SystemRoot% and all: .NET would write it back with everything filled in.
     function Set-PathEntry([string]$Entry, [bool]$Wanted) {

@@ -132,9 +132,10 @@ read_options() {
             (*) bad_usage "unknown option: $1" "opção desconhecida: $1" ;;
         esac
         # Whatever is handed on is one word, for every shell.
-        case $option:$value in
-            (--ca:* | --registry-*:*) ;;
-            (--watchtower-interval:*[!0-9]* | *:[!A-Za-z0-9]* | *[!A-Za-z0-9._/:@-]*)
+        case $value in ([!A-Za-z0-9[]* | *[!][A-Za-z0-9._/:@-]*) odd=yes ;; (*) odd='' ;; esac
+        case $option:$odd:$value in
+            (--ca:* | --registry-*) ;;
+            (*:yes:* | --watchtower-interval::*[!0-9]*)
                 bad_usage "$option: '$value' is not a valid value" "$option: '$value' não é um valor válido" ;;
         esac
         shift
@@ -165,7 +166,7 @@ check_everything() {
     case $API_BASE in (https://* | http://*) ;; (*) problem 'This is the bare template, or a damaged script.' 'Este é o modelo vazio, ou um script danificado.' \
         'Use the line that flagee-server install-command prints.' 'Use a linha que flagee-server install-command mostra.' ;; esac
     wanted=$(first "$image" "$(env_value FLAGEEMONITOR_IMAGE)" "$(env_value ARIUSMONITOR_IMAGE)" "$IMAGE")
-    case $wanted in ('' | [!A-Za-z0-9]* | *[!A-Za-z0-9._/:@-]*) problem "There is no usable name of an image: '$wanted'" "Não há um nome de imagem utilizável: '$wanted'" \
+    case $wanted in ('' | [!A-Za-z0-9[]* | *[!][A-Za-z0-9._/:@-]*) problem "There is no usable name of an image: '$wanted'" "Não há um nome de imagem utilizável: '$wanted'" \
         "Give one with --image, or correct it in $env_file." "Informe um com --image, ou corrija-o em $env_file." ;; esac
     if [ "$(id -u)" != 0 ]; then
         problem 'This needs root.' 'É preciso ser root.' \
@@ -460,8 +461,10 @@ install() {
         done
     fi
     step "Installing $runtime for network $NETWORK" "Instalando $runtime para a rede $NETWORK"
+    set -f # a registry with an IPv6 address looks like a pattern
     # shellcheck disable=SC2086 # words without blanks, see read_options
     run_deploy "$wanted" install $for_deploy
+    set +f
     if [ "$timer" = systemd ] && [ -z "$dry_run" ] && [ -f "/etc/systemd/system/$runtime-repair.timer" ]; then
         { systemctl daemon-reload && systemctl enable --quiet --now "$runtime-repair.timer"; } ||
             fail 1 "The proxy runs, but systemd did not take its timer $runtime-repair.timer." "O proxy roda, mas o systemd não aceitou o timer $runtime-repair.timer." \

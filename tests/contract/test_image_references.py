@@ -1,12 +1,13 @@
-"""Image references by one grammar: Python, PowerShell's form, settings and documents agree on each case."""
+"""Image references by one grammar: Python, settings and documents agree on each case."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from contracts.document import DocumentError, read_document
-from contracts.image_reference import FORM, NAME_LONGEST, parse_reference
+from contracts.image_reference import parse_reference
 from server.settings import SettingsError, read_settings
 from tests.contract.image_reference_cases import CASES, IDS
 
@@ -23,9 +24,11 @@ def test_python_reads_the_grammar(text: str, good: bool) -> None:
             parse_reference(text)
 
 
-def test_the_installer_for_windows_has_the_same_pattern_as_python() -> None:
-    assert INSTALL_PS1.count(f"'{FORM}'") == 1
-    assert str(NAME_LONGEST) in INSTALL_PS1
+def test_the_installers_refuse_no_good_reference() -> None:
+    """They look for signs that a shell or docker would take for something else; the grammar is deploy's, in the image."""
+    [pattern] = re.findall(r"function Test-Image.*-cmatch '\\A(.*)\\z'", INSTALL_PS1)
+    for text, good in CASES:
+        assert re.fullmatch(pattern, text) or not good, text
 
 
 @pytest.mark.parametrize(("text", "good"), CASES, ids=IDS)

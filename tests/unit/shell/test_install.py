@@ -111,7 +111,7 @@ def test_curl_is_told_to_ignore_its_own_settings(new_host: InstallHost) -> None:
 def test_options_of_deploy_are_handed_on_as_they_are(new_host: InstallHost) -> None:
     options = ["--watchtower-image", "a/b:1", "--watchtower-interval=60", "--docker-network", "host", "--beside-legacy"]
     options += ["--allow-foreign-watchtower", "--no-auto-update", "--update-window", "02:00-05:00"]
-    options += ["--image", "registry.example/other:2"]
+    options += ["--image", "[::1]:5000/other:2"]
     assert new_host.install(*options).returncode == 0
     assert new_host.deploys()[0][-8:] == [
         "--watchtower-image=a/b:1",
@@ -121,9 +121,9 @@ def test_options_of_deploy_are_handed_on_as_they_are(new_host: InstallHost) -> N
         "--allow-foreign-watchtower",
         "--no-auto-update",
         "--update-window=02:00-05:00",
-        "--image=registry.example/other:2",
+        "--image=[::1]:5000/other:2",
     ]
-    assert ["pull", "--quiet", "registry.example/other:2"] in new_host.calls()
+    assert ["pull", "--quiet", "[::1]:5000/other:2"] in new_host.calls()
 
 
 def engine_names(host: InstallHost) -> None:
