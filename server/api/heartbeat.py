@@ -25,14 +25,14 @@ def take_heartbeat(admitted: Admission) -> Response:
     """200 with what the agent should know; 409 while two instances of it are at work; errors are problem+json."""
     if request.mimetype != "application/json":
         raise Refusal(table.MEDIA_TYPE_UNSUPPORTED)
-    here, agent = services(), admitted.agent
+    here, agent, network_id = services(), admitted.agent, admitted.principal.network_id
     try:
         body = read_body(REPORT_BYTES, advice="send less")
         report, text = read_report(unpacked(body, request.headers.get("Content-Encoding", ""), REPORT_BYTES))
     except ValueError as error:
         raise Refusal(table.BODY_INVALID, says=str(error), do="") from None
     with here.database.writing() as session:
-        answer = take_report(session, agent.id, report, text, here.clock(), here.heartbeat_interval)
+        answer = take_report(session, agent.id, network_id, report, text, here.clock(), here.heartbeat_interval)
     if answer is None:  # after the commit: who is at work must be known when the other one asks
         raise Refusal(table.IDENTITY_IN_USE, agent=agent.agent_id)
     response = Response(msgspec.json.encode(answer), content_type="application/json")

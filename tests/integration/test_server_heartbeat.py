@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
 import json
 import time
@@ -107,3 +108,41 @@ def test_odd_words_and_clocks_break_nothing(app: Flask, agent: Agent) -> None:
     said = report(version="\x00" * 255, build="\x00", trouble=["\x00"])
     said["clock_unix_ms"] = 2**63 - 1
     assert beat(agent, said)[0] == 200
+
+
+def test_the_lease_of_a_schedule_goes_to_one_of_two_agents_and_to_the_other_when_it_falls_silent(
+    plane: ControlPlane,
+) -> None:
+    now = [dt.datetime.now(dt.UTC)]
+    with plane.app(lambda: now[0]) as app:
+        one, other, elsewhere = enrolled(plane, app), enrolled(plane, app), enrolled(plane, app, "LUA")
+        said = {agent.agent_id: report(schedule="lease") for agent in (one, other, elsewhere)}
+
+        def turn(agent: Agent, basis: str = "lease", later: float = 1.0) -> dict[str, Any]:
+            now[0] += dt.timedelta(seconds=later)
+            status, answer = beat(agent, {**said[agent.agent_id], "schedule": basis})
+            assert status == 200
+            found: dict[str, Any] = answer["schedule"]
+            return found
+
+        assert turn(one) == {"basis": "alone"}
+        waiting = {"basis": "lease", "why": "unconfirmed", "agent": one.agent_id, "hostname": "proxy"}
+        assert turn(other) == waiting  # the first one may start jobs until it knows of the second
+        assert turn(one, "alone") == {"basis": "lease", "lease_s": 120.0}
+        assert turn(other) == {**waiting, "why": "held"}
+        assert turn(one) == {"basis": "lease", "lease_s": 120.0}
+        assert turn(elsewhere) == {"basis": "alone"}
+
+        assert turn(other, later=178)["why"] == "held"
+        assert turn(other) == {"basis": "lease", "lease_s": 120.0, "own_s": 60.0}
+        assert turn(one)["agent"] == other.agent_id
+
+        # Two instances of the one that has it: neither renews it, so it goes back.
+        clone = report(schedule="lease")
+        assert [beat(other, clone if n % 2 else said[other.agent_id])[0] for n in range(1, 5)] == [200, 200, 409, 409]
+        assert turn(one, later=182)["lease_s"] == 120.0
+
+        # A program without a schedule takes no part, and a retired agent none any more.
+        assert "schedule" not in beat(one, report())[1]
+        plane.must("agents", "retire", other.agent_id)
+        assert turn(one, later=200)["basis"] == "alone"

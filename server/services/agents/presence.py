@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from contracts.heartbeat import LATE, OFFLINE, Answer, Report
 from contracts.visible import visible
+from server.services.agents.leases import take_turn
 from server.storage.models import AgentReport, Stream
 from server.storage.upserts import insert_into
 from server.version import VERSION
@@ -59,7 +60,7 @@ def speaks(before: Instances | None, instance: str, now: dt.datetime, interval_s
 
 
 def take_report(
-    session: Session, agent: str, report: Report, text: str, now: dt.datetime, interval_s: int
+    session: Session, agent: str, network_id: int, report: Report, text: str, now: dt.datetime, interval_s: int
 ) -> Answer | None:
     """Keep the report; None when two instances of the agent are at work. ``agent``: id of its row; ``text``: the report."""
     row = session.execute(select(AgentReport).where(AgentReport.agent == agent).with_for_update()).scalar_one_or_none()
@@ -78,12 +79,19 @@ def take_report(
         "version": visible(report.version)[:255],
         "report": text,
     }
+    turn = None
+    if report.schedule is not None and not doubled:  # while there are two, the lease of neither is renewed
+        turn, values["schedule"] = take_turn(session, network_id, agent, report.schedule, now, interval_s)
+    elif report.schedule is None:
+        values["schedule"] = None
     insert = insert_into(session, AgentReport)
     session.execute(insert.on_conflict_do_update(index_elements=["agent"], set_=values), {"agent": agent, **values})
     if doubled:
         return None
     stream = report.outbox.stream if report.outbox else None
-    return Answer(now_ms, interval_s, highest_seq=_highest(session, agent, stream), server_version=VERSION)
+    return Answer(
+        now_ms, interval_s, highest_seq=_highest(session, agent, stream), server_version=VERSION, schedule=turn
+    )
 
 
 def _highest(session: Session, agent: str, stream: str | None) -> int | None:

@@ -4,7 +4,7 @@ Every change needs a revision in ``migrations/versions``. Importing this package
 ``Base.metadata`` is whole.
 """
 
-from server.storage.models.agents import Agent, AgentReport
+from server.storage.models.agents import Agent, AgentReport, ScheduleLease
 from server.storage.models.base import Base, Instant
 from server.storage.models.clients import Client, Network
 from server.storage.models.configurations import Configuration
@@ -27,6 +27,7 @@ __all__ = [
     "Network",
     "Outcome",
     "Run",
+    "ScheduleLease",
     "Stream",
     "Token",
     "TokenNetwork",

@@ -32,6 +32,7 @@ class AgentReport(Base):
     """The last heartbeat of an agent. ``report``: JSON as it was sent. ``clock_ms``: its clock minus ours, in milliseconds.
 
     ``other_instance``: the instance before this one; ``changes``: how often the two have taken turns, last at ``changed_at``.
+    ``schedule``: what its jobs start by, as far as is certain: `alone`, without a lease; `lease`; null, it has none.
     """
 
     __tablename__ = "agent_reports"
@@ -46,3 +47,18 @@ class AgentReport(Base):
     clock_ms: Mapped[int] = mapped_column(BigInteger)
     version: Mapped[str] = mapped_column(String(255))
     report: Mapped[str] = mapped_column(Text)
+    schedule: Mapped[str | None] = mapped_column(String(8))
+
+
+class ScheduleLease(Base):
+    """Which agent of a network starts scheduled jobs: the last one that was told that it may. ``length_s`` counts from
+    ``renewed_at``, 0: without a limit, as it was the only one. ``since``: from when on no other agent can have started one, null
+    where none ever did."""
+
+    __tablename__ = "schedule_leases"
+
+    network_id: Mapped[int] = mapped_column(ForeignKey("networks.id"), primary_key=True, autoincrement=False)
+    agent: Mapped[str | None] = mapped_column(ForeignKey("agents.id"))
+    since: Mapped[dt.datetime | None]
+    renewed_at: Mapped[dt.datetime | None]
+    length_s: Mapped[float]
