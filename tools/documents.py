@@ -11,7 +11,7 @@ from pathlib import Path
 from contracts.catalogue import FILE, render_catalogue
 from runtime.actions.registry import ACTIONS
 from runtime.adapters import assets
-from runtime.deployment.environment import HOST_KEYS, IGNORED_WORDS
+from runtime.deployment.environment_lines import HOST_KEYS, IGNORED_WORDS
 from runtime.domain.catalogue import build
 from runtime.domain.data_files import DataFault
 from runtime.domain.published import publish

@@ -62,7 +62,7 @@ touch /flageemonitor/data/hooked
 DRIVER = """\
 import os, signal, sys
 from pathlib import Path
-from runtime import deploy as program
+from runtime.deployment import calls
 from runtime.deployment.deployment import Folders, Options
 from runtime.deployment.specification import Sources
 
@@ -73,12 +73,13 @@ def notify(reached, text):
     if reached == step:
         os.kill(os.getpid(), getattr(signal, number))
 
-result, report = program.deploy(
-    verb, runtime,
-    folders=Folders(host / "etc", host / "data", host / "bin", host / "image"),
-    sources=Sources(str(host / "etc/config"), str(host / "data"), socket),
-    engine_url=engine, options=Options(wait=2, health_timeout=60, soak=1), notify=notify,
+place = calls.Place(
+    runtime,
+    Folders(host / "etc", host / "data", host / "bin", host / "image"),
+    Sources(str(host / "etc/config"), str(host / "data"), socket),
+    engine, Options(wait=2, health_timeout=60, soak=1), notify,
 )
+result, report = calls.deploy(place, verb)
 print(result.reason)
 sys.exit(result.exit_code)
 """

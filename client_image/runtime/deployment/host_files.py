@@ -22,7 +22,8 @@ from contracts.web_proxy import LOGINS_FILE
 from runtime.adapters.state.files import read_plain, write_atomically
 from runtime.adapters.untrusted_files import write_for_owner
 from runtime.deployment.engine import Engine, Image
-from runtime.deployment.environment import DeploySettings, read_settings, restored, set_aside
+from runtime.deployment.environment import DeploySettings, read_settings
+from runtime.deployment.environment_lines import restored, set_aside
 from runtime.deployment.names import LABEL_ENVIRONMENT, UID, HostOs, Names, environment_file, name_problem
 from runtime.deployment.results import DeployError
 from runtime.deployment.specification import Sources

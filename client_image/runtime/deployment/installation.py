@@ -1,4 +1,4 @@
-"""`deploy install`: from a checked host to a proxy that runs, or back to what was there. Called by runtime.deploy.
+"""`deploy install`: from a checked host to a proxy that runs, or back to what was there. Called by runtime.deployment.calls.
 
 Nothing of the present installation is changed before everything that can fail was tried; a first installation that fails leaves
 nothing. The environment file is the last thing that changes: it and the version that runs always belong together.
@@ -9,18 +9,18 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from contracts.ids import uuid7
-from contracts.text import all_of, say
+from contracts.text import say
 from runtime.adapters.state.files import read_plain, write_atomically
 from runtime.adapters.untrusted_files import read_untrusted, write_for_owner
 from runtime.deployment import verbs
 from runtime.deployment.deployment import Deployment, Folders
 from runtime.deployment.enrolment import NotEnrolled, enrol
-from runtime.deployment.environment import PREFIX, parse
+from runtime.deployment.environment_lines import PREFIX, parse
 from runtime.deployment.host_files import (
     CREDENTIALS_FILE,
     ENV_FILE,
@@ -29,15 +29,15 @@ from runtime.deployment.host_files import (
     windows_sources,
     write_proxy_logins,
 )
-from runtime.deployment.names import HostOs, Names, environment_file
+from runtime.deployment.names import HostOs, Names
 from runtime.deployment.neighbours import MARKER, Neighbours, Problem, folder_problems, look, problems
-from runtime.deployment.removal import clear_folder, remove_containers
-from runtime.deployment.request import CA_FILE, EnvironmentText, InstallOptions, InstallRequest, seen_folder
+from runtime.deployment.request import CA_FILE, InstallRequest, Order, seen_folder
 from runtime.deployment.results import DeployError, Result, as_result
 from runtime.deployment.specification import Sources
-from runtime.deployment.timer import timer_files, timer_folder
+from runtime.deployment.summary import plan, summary
+from runtime.deployment.taking_back import NEXT_FILE, Changes, undo
+from runtime.deployment.timer import timer_files
 
-_NEXT = f".{ENV_FILE}.next"
 _LEGACY_STOP_S = 150
 
 
@@ -47,30 +47,6 @@ class ChecksFailed(DeployError):
     def __init__(self, found: list[Problem]) -> None:
         super().__init__("checks_failed", say("Not installed; nothing was changed."))
         self.problems = tuple(found)
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be installed. ``before``: the present environment file, None without one; ``environment``: the one to be."""
-
-    request: InstallRequest
-    options: InstallOptions
-    agent_id: str
-    before: bytes | None
-    environment: EnvironmentText
-
-
-@dataclass(slots=True)
-class _Changes:
-    """What must be taken back when the installation fails. ``fresh``: nothing of this runtime was here. ``new_data``: nor of its
-    data. ``kept``: from here on the proxy runs with its new settings, and nothing is taken back."""
-
-    fresh: bool
-    new_data: bool
-    enrolled: bool = False
-    kept: bool = False
-    files: dict[Path, bytes | None] = field(default_factory=dict)
-    authority: bytes | None = None
 
 
 def present(etc: Path) -> tuple[bytes | None, str]:
@@ -116,12 +92,12 @@ def install(deployment: Deployment, order: Order) -> tuple[Result, dict[str, Any
         here = _checked(deployment, order)
         if order.options.dry_run:
             result = Result("planned", say("All checks passed. Nothing was changed (--dry-run)."))
-            return result, {"plan": _plan(deployment, order, here)}
+            return result, {"plan": plan(deployment, order, here)}
     except DeployError as error:
         return as_result(error), {"problems": problems_of(error)}
     fresh = order.before is None and not {deployment.names.runtime, deployment.names.previous} & here.ours.keys()
     new_data = _is_empty(deployment.folders.data) or _marked(deployment.folders.etc).get("data") == "new"
-    changes = _Changes(fresh, fresh and new_data)
+    changes = Changes(fresh, fresh and new_data)
     try:
         result, report = _carry_out(deployment, order, changes)
     except DeployError as error:
@@ -135,7 +111,7 @@ def install(deployment: Deployment, order: Order) -> tuple[Result, dict[str, Any
     deployment.defer_signals()
     if changes.kept:
         return _complete(deployment, order, here, result, report)
-    return _undo(deployment, order, changes, result), report
+    return undo(deployment, order, changes, result), report
 
 
 def problems_of(error: DeployError) -> list[dict[str, str]]:
@@ -174,7 +150,7 @@ def _checked(deployment: Deployment, order: Order) -> Neighbours:
     return here
 
 
-def _carry_out(deployment: Deployment, order: Order, changes: _Changes) -> tuple[Result, dict[str, Any]]:
+def _carry_out(deployment: Deployment, order: Order, changes: Changes) -> tuple[Result, dict[str, Any]]:
     """Up to a runtime that is healthy and the environment file that belongs to it. Raises DeployError and OSError."""
     folders, names, notify = deployment.folders, deployment.names, deployment.notify
     if changes.fresh:
@@ -187,7 +163,7 @@ def _carry_out(deployment: Deployment, order: Order, changes: _Changes) -> tuple
     deployment = replace(deployment, sources=_sources(deployment))
     # Written now, so that a full disk is noticed before anything runs; put in force by a rename, which needs no space.
     write_proxy_logins(folders.etc, deployment.web_proxies.logins())
-    write_atomically(folders.etc / _NEXT, order.environment.text.encode("utf-8", "surrogateescape"))
+    write_atomically(folders.etc / NEXT_FILE, order.environment.text.encode("utf-8", "surrogateescape"))
     notify(
         "enrolling",
         say(
@@ -219,7 +195,7 @@ def _carry_out(deployment: Deployment, order: Order, changes: _Changes) -> tuple
         return result, {}
     deployment.defer_signals()
     changes.kept = True
-    (folders.etc / _NEXT).replace(folders.etc / ENV_FILE)
+    (folders.etc / NEXT_FILE).replace(folders.etc / ENV_FILE)
     (folders.etc / MARKER).unlink(missing_ok=True)
     result = replace(result, notes=(*result.notes, *notes))
     return verbs.conclude(deployment, "install", result)
@@ -232,7 +208,7 @@ def _remove_seen(folders: Folders) -> None:
                 path.rmdir()
 
 
-def _write_given_files(deployment: Deployment, order: Order, changes: _Changes) -> None:
+def _write_given_files(deployment: Deployment, order: Order, changes: Changes) -> None:
     """The authority and the registry's credentials, if the installer gave any."""
     etc, request = deployment.folders.etc, order.request
     if credentials := request.credentials.reveal():
@@ -246,7 +222,7 @@ def _write_given_files(deployment: Deployment, order: Order, changes: _Changes) 
         write_for_owner(etc / "config", CA_FILE, request.ca.encode(), mode=0o444)
 
 
-def _put(path: Path, content: bytes, changes: _Changes, *, mode: int) -> None:
+def _put(path: Path, content: bytes, changes: Changes, *, mode: int) -> None:
     try:
         changes.files[path] = read_plain(path)
     except FileNotFoundError:
@@ -260,78 +236,6 @@ def _sources(deployment: Deployment) -> Sources:
     if deployment.system == "windows":
         return windows_sources(deployment.engine, deployment.names, sources, etc)
     return replace(sources, credentials=credentials_source(etc, sources.config))
-
-
-# -- back --
-
-
-def _undo(deployment: Deployment, order: Order, changes: _Changes, result: Result) -> Result:
-    etc, names = deployment.folders.etc, deployment.names
-    notes = list(result.notes)
-    if not changes.fresh:
-        deployment.notify("undoing", say("putting back what was there"))
-        _put_back(etc, order, changes, notes)
-        return replace(result, notes=(*notes, _state_after(deployment)))
-    deployment.notify("undoing", say("taking back what was made"))
-    left = remove_containers(deployment.engine, names, deployment.notify)
-    if left:
-        text = say(
-            "Not taken back: {left}. Settings and data of {runtime} stay. When the Docker engine answers, start again with a "
-            "new line, or remove all with --uninstall.",
-            left=all_of(left),
-            runtime=names.runtime,
-        )
-        return replace(result, notes=(*notes, text))
-    if changes.new_data:
-        clear_folder(deployment.folders.data)
-    clear_folder(etc)
-    notes.append(say("Nothing is installed. Start again with a new line: each works once."))
-    if changes.enrolled:
-        notes.append(
-            say(
-                "Agent {agent} is still registered, but its token was discarded. Revoke it on the control plane: "
-                "flagee-server token list, token revoke ID",
-                agent=order.agent_id,
-            )
-        )
-    reason = "failed" if result.reason in ("broken", "restored") else result.reason
-    return replace(result, reason=reason, notes=tuple(notes))
-
-
-def _put_back(etc: Path, order: Order, changes: _Changes, notes: list[str]) -> None:
-    try:
-        for path, content in changes.files.items():
-            if content is None:
-                path.unlink(missing_ok=True)
-            else:
-                write_atomically(path, content, mode=0o444 if path.name == CA_FILE else 0o600)
-        if order.request.ca and changes.authority is None:
-            (etc / "config" / CA_FILE).unlink(missing_ok=True)
-        elif order.request.ca and changes.authority is not None:
-            write_for_owner(etc / "config", CA_FILE, changes.authority, mode=0o444)
-    except OSError as error:
-        notes.append(say("Not put back: {cause}", cause=error))
-    with contextlib.suppress(OSError):
-        (etc / _NEXT).unlink(missing_ok=True)
-
-
-def _state_after(deployment: Deployment) -> str:
-    update = deployment.names.wrapper("update-image")
-    try:
-        found = deployment.runtime()
-    except DeployError:
-        found = None
-    if found is not None and found.running:
-        return say(
-            "The previous installation of {runtime} runs. See: {update} --status",
-            runtime=deployment.names.runtime,
-            update=update,
-        )
-    return say(
-        "The previous installation of {runtime} is in place, but does not run. Repair it with: {update} --repair",
-        runtime=deployment.names.runtime,
-        update=update,
-    )
 
 
 # -- and to the end --
@@ -353,7 +257,7 @@ def _complete(
     if order.options.legacy == "replace":
         notes += _stop_first_generation(deployment, here)
     os.sync()  # what is said to be there is there after a power cut as well
-    return replace(result, notes=tuple(notes)), {**report, "summary": _summary(deployment, order)}
+    return replace(result, notes=tuple(notes)), {**report, "summary": summary(deployment, order)}
 
 
 def write_timer(deployment: Deployment, order: Order) -> None:
@@ -388,71 +292,3 @@ def _stop_first_generation(deployment: Deployment, here: Neighbours) -> Iterator
                     name=name,
                     cause=error.message,
                 )
-
-
-def _plan(deployment: Deployment, order: Order, here: Neighbours) -> list[str]:
-    names, request = deployment.names, order.request
-    file = environment_file(names.runtime, deployment.system)
-    lines: list[str] = [
-        say(
-            "To be done for network {network} of {client}:",
-            network=request.get("NETWORK"),
-            client=request.get("CLIENT"),
-        )
-    ]
-    if order.before is None:
-        lines.append(
-            say(
-                "  enrol this host at {url}; the token stays in the configuration folder", url=request.get("ENROLL_URL")
-            )
-        )
-    else:
-        lines.append(say("  keep agent {agent}, and its token if it still works", agent=order.agent_id))
-    lines += [
-        say("  fetch the configuration in a container without privileges that ends at once"),
-        say(
-            "  start or update the container {runtime}, without Docker's socket, and {watchtower}, which has it",
-            runtime=names.runtime,
-            watchtower=names.watchtower,
-        )
-        if deployment.settings.auto_update
-        else say("  start or update the container {runtime}, without Docker's socket", runtime=names.runtime),
-        say("  write {file} and the commands {runtime}-*", file=file, runtime=names.runtime),
-    ]
-    lines += [
-        say(
-            "  write {file}: every five minutes a container with Docker's socket repairs what is broken",
-            file=f"{timer_folder(order.options.timer)}/{name}",
-        )
-        for name in timer_files(order.options.timer, names)
-        if not name.endswith(".service")
-    ]
-    if order.options.legacy == "replace":
-        lines += [
-            say("  stop the container {name} and its Watchtower; their files stay", name=name)
-            for name in here.first_generation
-        ]
-    return lines
-
-
-def _summary(deployment: Deployment, order: Order) -> list[str]:
-    names, request = deployment.names, order.request
-    command = names.wrapper
-    return [
-        say(
-            "Installed: {runtime}, network {network} of {client}, agent {agent}.",
-            runtime=names.runtime,
-            network=request.get("NETWORK"),
-            client=request.get("CLIENT"),
-            agent=order.agent_id,
-        ),
-        say("  {command} ACTION ...   run an action on terminals; first: {command} doctor", command=command("run")),
-        say("  {command} -f   what the proxy does", command=command("logs")),
-        say("  {command}   fetch the configuration now", command=command("update-config")),
-        say("  {command}   update now; --status, --repair, --rollback, --resume", command=command("update-image")),
-        say("  {command}   what Watchtower does", command=command("watchtower-logs")),
-        say(
-            "  {command}   remove the proxy; the data stays unless --delete-data is given", command=command("uninstall")
-        ),
-        say("Settings: {file}.", file=environment_file(names.runtime, deployment.system)),
-    ]

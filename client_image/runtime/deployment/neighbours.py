@@ -13,7 +13,7 @@ from typing import Any
 from contracts.text import say
 from runtime.deployment.deployment import Folders
 from runtime.deployment.engine import Container, Engine
-from runtime.deployment.environment import PREFIX, parse
+from runtime.deployment.environment_lines import PREFIX, parse
 from runtime.deployment.host_files import ENV_FILE, commands, is_ours
 from runtime.deployment.names import UID, HostOs, Names
 from runtime.deployment.request import InstallOptions

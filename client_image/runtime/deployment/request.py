@@ -12,7 +12,8 @@ from typing import Literal
 
 from contracts.secret import Secret
 from contracts.text import joined, say
-from runtime.deployment.environment import DEFAULT_INTERVAL, PREFIX, WATCHTOWER_IMAGE, parse, restored
+from runtime.deployment.environment import DEFAULT_INTERVAL, WATCHTOWER_IMAGE
+from runtime.deployment.environment_lines import PREFIX, parse, restored
 from runtime.deployment.names import CONFIG
 from runtime.deployment.results import DeployError
 
@@ -102,6 +103,17 @@ class EnvironmentText:
 
     text: str
     kept: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be installed. ``before``: the present environment file, None without one; ``environment``: the one to be."""
+
+    request: InstallRequest
+    options: InstallOptions
+    agent_id: str
+    before: bytes | None
+    environment: EnvironmentText
 
 
 def environment_text(

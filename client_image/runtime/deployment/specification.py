@@ -19,7 +19,8 @@ from contracts.stop_times import CONTAINER_STOP_S
 from contracts.text import say
 from contracts.visible import quoted
 from runtime.deployment.engine import Container, EngineFacts, Image
-from runtime.deployment.environment import LEGACY_PREFIX, PLAIN_KEYS, PREFIX, DeploySettings
+from runtime.deployment.environment import DeploySettings
+from runtime.deployment.environment_lines import LEGACY_PREFIX, PLAIN_KEYS, PREFIX
 from runtime.deployment.names import CONFIG, DATA, LABEL_ROLE, LABEL_RUNTIME, LABEL_SPEC, SOCKET, UID
 from runtime.deployment.web_proxies import VARIABLES, decide
 

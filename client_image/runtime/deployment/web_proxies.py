@@ -15,7 +15,8 @@ from contracts.secret import Secret
 from contracts.text import say
 from contracts.web_proxy import LOOPBACK, PRIVATE, Outbound, WebProxy, parse_direct, parse_web_proxy
 from runtime.deployment.engine import EngineFacts
-from runtime.deployment.environment import PREFIX, WebProxySettings
+from runtime.deployment.environment import WebProxySettings
+from runtime.deployment.environment_lines import PREFIX
 
 ENVIRONMENT_FILE, ENGINE = "environment_file", "engine"
 VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")

@@ -13,9 +13,10 @@ from contracts.text import say
 from runtime.deployment import installation, removal
 from runtime.deployment.deployment import Deployment
 from runtime.deployment.engine import Probe
-from runtime.deployment.environment import parse, read_settings
+from runtime.deployment.environment import read_settings
+from runtime.deployment.environment_lines import parse
 from runtime.deployment.names import Names
-from runtime.deployment.request import InstallOptions, environment_text, read_request
+from runtime.deployment.request import InstallOptions, Order, environment_text, read_request
 from runtime.deployment.results import DeployError, Result, as_result
 from runtime.deployment.web_proxies import found_by_installer
 from tests.unit.deployment.support import RUNTIME, TAG, Host, StoredContainer, make_host
@@ -87,7 +88,7 @@ class Site:
         before, agent = installation.present(self.etc)
         web_proxies = found_by_installer(self.environ, parse(before or b"").values)
         environment = environment_text(before, RUNTIME, asked, chosen, agent, web_proxies)
-        order = installation.Order(asked, chosen, agent, before, environment)
+        order = Order(asked, chosen, agent, before, environment)
         return installation.install(self.deployment(environment.text), order)
 
     def deployment(self, text: str) -> Deployment:

@@ -10,7 +10,8 @@ from contracts.config import Delivery, NetworkConfig, Ssh
 from contracts.envelope import OUTBOX_DAYS
 from contracts.heartbeat import INTERVAL_S
 from runtime.adapters.config_store import KEPT
-from runtime.deployment.environment import KNOWN_KEYS, read_settings
+from runtime.deployment.environment import read_settings
+from runtime.deployment.environment_lines import KNOWN_KEYS
 from runtime.deployment.specification import (
     Specification,
     candidate_spec,

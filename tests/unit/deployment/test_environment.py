@@ -7,15 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.image_reference import familiar, parse_reference
-from runtime.deployment.environment import (
-    IGNORED_KEYS,
-    KNOWN_KEYS,
-    LEGACY_KEYS,
-    parse,
-    read_settings,
-    restored,
-    set_aside,
-)
+from runtime.deployment.environment import read_settings
+from runtime.deployment.environment_lines import IGNORED_KEYS, KNOWN_KEYS, LEGACY_KEYS, parse, restored, set_aside
 from runtime.deployment.results import DeployError
 
 GOOD = "FLAGEEMONITOR_IMAGE=registry.example/proxy:stable\n"

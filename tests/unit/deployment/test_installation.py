@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contracts.text import say
-from runtime.deployment.environment import parse, set_aside
+from runtime.deployment.environment_lines import parse, set_aside
 from runtime.deployment.interruptions import Stopped
 from runtime.deployment.request import read_request
 from runtime.deployment.results import DeployError

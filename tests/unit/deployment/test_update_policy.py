@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.deployment.environment import KNOWN_KEYS, SET_ASIDE, set_aside
+from runtime.deployment.environment_lines import KNOWN_KEYS, SET_ASIDE, set_aside
 from runtime.deployment.results import Result
 from tests.unit.deployment.support import REPOSITORY, RUNTIME, TAG, Host, Killed, make_host
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from runtime.deployment.environment import parse, read_settings
+from runtime.deployment.environment import read_settings
+from runtime.deployment.environment_lines import parse
 from runtime.deployment.request import InstallOptions, environment_text, read_request
 from tests.unit.shell.host import wrapper as sh_wrapper
 from tests.unit.windows.scripts import INSTALLER, ROOT, deploy_command, function, wrapper
