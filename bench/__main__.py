@@ -18,7 +18,7 @@ from bench import checkouts, report
 
 NAMES: Mapping[str, str] = {
     "config_endpoint": "the configuration endpoint beside bare Flask and raw WSGI",
-    "ingest": "POST /v1/ingest beside Flask with an ORM, and beside itself without the database",
+    "ingest": "POST /v1/ingest beside Flask with an ORM, itself with nothing written, and its rows alone",
     "selection": "selection and gates beside the Zabbix call that lists the hosts",
     "fan_out": "a cold run on 100 terminals beside ansible-core, pyinfra and ssh2-python",
     "idle_memory": "an idle daemon beside what its libraries alone need",

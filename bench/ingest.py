@@ -1,146 +1,98 @@
-"""`POST /v1/ingest`: batches of 500 results from request to commit, on SQLite, one process. Run by `python -m bench ingest`.
+"""`POST /v1/ingest`: batches of 500 results from request to commit, on SQLite and PostgreSQL. Run by `python -m bench ingest`.
 
-The peers, in turns: the usual way to write such an endpoint (Flask, json, one ORM object an envelope, a look-up for duplicates),
-which writes no ledger; and our own way without the database. Requests are made in the process, so that nothing but the
-endpoint is measured.
+The peers take turns and are those of :mod:`bench.ingest_peers`. Requests are made in the process, so that nothing but the
+endpoint is measured; both databases are on a disk, with a commit that lasts.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import gzip
-import json
+import gc
 import statistics
 import tempfile
 import time
-import uuid
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from flask import Flask, request
-from flask.typing import ResponseReturnValue
-from sqlalchemy import BigInteger, Text, create_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-
 from bench import report
-from contracts.envelope import today
-from contracts.ids import uuid7
-from server.services.telemetry.batch import Limits, read_batch
-from server.services.telemetry.reading import Item, Sender, read_item
-from tests.harness.agents import enrolled, story
+from bench.ingest_peers import SIZE, Peer, bare_postgresql, bare_sqlite, naive, ours, without_writes
+from tests.harness.agents import Agent, enrolled
 from tests.harness.control_plane import prepared
+from tests.harness.postgres import cluster
 
-ROUNDS, EACH, SIZE = 5, 3, 500
+ROUNDS, EACH = 9, 3
 NO_QUOTA = {"INGEST_AGENT_QUOTA": "1000000000", "INGEST_CLIENT_QUOTA": "1000000000", "LOG_LEVEL": "error"}
-Send = Callable[[bytes], None]
-
-
-class _Base(DeclarativeBase):
-    pass
-
-
-class _Naive(_Base):
-    __tablename__ = "envelopes"
-
-    envelope_id: Mapped[str] = mapped_column(primary_key=True)
-    kind: Mapped[str]
-    sub: Mapped[str]
-    ts_unix_ms: Mapped[int] = mapped_column(BigInteger)
-    body: Mapped[str] = mapped_column(Text)
-
-
-def batch() -> bytes:
-    """A run with its results, as large as a proxy sends them, with ids of its own."""
-    parts = story(uuid7(), *(f"SOL-LOJA001-PDV{number}" for number in range(SIZE - 2)), stream=uuid7(), seq=1)
-    for part in parts[1:-1]:
-        gates = [{"gate": gate, "allowed": True, "text": "a reason of some words"} for gate in "abcdef"]
-        part["body"].update(gates=gates, facts={f"fact_{number}": "a value" for number in range(15)})
-    return gzip.compress(json.dumps(parts).encode())
-
-
-def naive(folder: Path) -> Send:
-    engine = create_engine(f"sqlite:///{folder}/naive.db")
-    with engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-    _Base.metadata.create_all(engine)
-    app = Flask("naive")
-
-    @app.post("/ingest")
-    def take() -> ResponseReturnValue:
-        stored = 0
-        with Session(engine) as session, session.begin():
-            for one in json.loads(gzip.decompress(request.data)):
-                if session.get(_Naive, str(uuid.UUID(one["envelope_id"]))) is None:
-                    row = {name: one[name] for name in ("envelope_id", "kind", "sub", "ts_unix_ms")}
-                    session.add(_Naive(**row, body=json.dumps(one["body"])))
-                    stored += 1
-        return {"stored": stored}
-
-    client = app.test_client()
-
-    def send(packed: bytes) -> None:
-        assert client.post("/ingest", data=packed).get_json()["stored"] == SIZE
-
-    return send
-
-
-def without_database() -> Send:
-    sender, limits = Sender("a", "a", "c", 1), Limits(1000, 4 * 2**20)
-
-    def send(packed: bytes) -> None:
-        raw = read_batch(packed, encoding="gzip", content_type="application/json", limits=limits)
-        day = today(dt.datetime.now(dt.UTC))
-        assert all(isinstance(read_item(place, one, sender, day), Item) for place, one in enumerate(raw))
-
-    return send
+US = "ingest"
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:  # a real disk
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name, agent_of(Path(name), None) as agent:
         folder = Path(name)
-        plane = prepared(folder)
-        with plane.app(**NO_QUOTA) as app:
-            agent = enrolled(plane, app)
-            headers = {
-                "X-Bot-Token": agent.token,
-                "Content-Type": "application/json",
-                "Content-Encoding": "gzip",
+        first(agent)
+        peers = {
+            US: ours(agent),
+            "Flask and ORM": naive(f"sqlite:///{folder}/naive.db"),
+            "ingest, nothing written": without_writes(agent),
+            "rows alone, executemany": bare_sqlite(folder / "flagee.db"),
+        }
+        show("SQLite", measured(peers))
+    with cluster(durable=True) as server, tempfile.TemporaryDirectory() as name:
+        url = server.create_database("bench")
+        with agent_of(Path(name), url) as agent:
+            first(agent)
+            peers = {
+                US: ours(agent),
+                "Flask and ORM": naive(url),
+                "ingest, nothing written": without_writes(agent),
+                "rows alone, COPY": bare_postgresql(server.url("bench", "postgresql")),
             }
-            client = app.test_client()
-
-            def ours(packed: bytes) -> None:
-                answer = client.post("/v1/ingest", data=packed, headers=headers)
-                assert answer.get_json()["stored"] == SIZE, answer.text
-
-            peers: dict[str, Send] = {
-                "ingest": ours,
-                "Flask and ORM": naive(folder),
-                "ingest without the database": without_database(),
-            }
-            for send in peers.values():
-                measured(send)  # what is compiled and loaded the first time
-            took: dict[str, list[float]] = {peer: [] for peer in peers}
-            for _ in range(ROUNDS):
-                for peer, send in peers.items():
-                    took[peer].append(measured(send))
-    show(took)
+            show("PostgreSQL", measured(peers))
 
 
-def measured(send: Send) -> float:
-    """Seconds a batch."""
-    batches = [batch() for _ in range(EACH)]
-    began = time.perf_counter()
-    for packed in batches:
-        send(packed)
-    return (time.perf_counter() - began) / EACH
+@contextmanager
+def agent_of(folder: Path, url: str | None) -> Iterator[Agent]:
+    plane = prepared(folder, url)
+    with plane.app(**NO_QUOTA) as app:
+        gc.collect()
+        gc.freeze()  # as a worker of the server does before it is forked
+        yield enrolled(plane, app)
 
 
-def show(took: dict[str, list[float]]) -> None:
+def first(agent: Agent) -> None:
+    """A batch that the others can take rows from."""
+    peer = ours(agent)
+    peer.send(peer.make())
+
+
+def measured(peers: Mapping[str, Peer]) -> dict[str, list[tuple[float, float]]]:
+    """For each round, seconds a batch, and those of this process's processor time."""
+    for peer in peers.values():
+        for _ in range(6):  # what is compiled, loaded and prepared the first times
+            peer.send(peer.make())
+    took: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+    for _ in range(ROUNDS):
+        for name, peer in peers.items():
+            made = [peer.make() for _ in range(EACH)]
+            began, worked = time.perf_counter(), time.process_time()
+            for one in made:
+                peer.send(one)
+            took[name].append(((time.perf_counter() - began) / EACH, (time.process_time() - worked) / EACH))
+    return took
+
+
+def show(database: str, took: dict[str, list[tuple[float, float]]]) -> None:
     """The ratio: how many times as fast as the peer ingest is."""
-    ours = took["ingest"]
     rows = []
-    for peer, seconds in took.items():
-        ratios = [theirs / mine for theirs, mine in zip(seconds, ours, strict=True)]
-        rate = SIZE / statistics.median(seconds)
-        rows.append((peer, report.ratio(statistics.median(ratios)), f"{rate:,.0f}"))
-    report.table("POST /v1/ingest, batches of 500 results", ("", "ratio", "envelopes/s"), rows)
+    for peer, theirs in took.items():
+        ratios = [wall / mine for (wall, _), (mine, _) in zip(theirs, took[US], strict=True)]
+        walls, worked = (statistics.median(values) for values in zip(*theirs, strict=True))
+        figures = (
+            f"{statistics.median(ratios):.2f}",
+            f"{walls * 1000:.1f}",
+            f"{worked * 1000:.1f}",
+            f"{SIZE / walls:,.0f}",
+        )
+        rows.append((peer, *figures))
+    columns = ("", "ratio", "ms a batch", "own CPU ms", "envelopes/s")
+    report.table(f"POST /v1/ingest on {database}, batches of {SIZE} results", columns, rows)

@@ -27,6 +27,8 @@ _INVISIBLE = re.compile(f"[{_CHARACTERS}]")
 
 def visible(text: str) -> str:
     """Text of any number of lines; line feeds and tabs stay."""
+    if text.isascii() and text.isprintable():
+        return text
     return text if _is_plain(text) else _INVISIBLE.sub(_written_out, text)
 
 

@@ -6,6 +6,7 @@ Without them (benchmarks) gunicorn listens itself.
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,13 @@ forwarder_headers = ""
 proc_name = "flagee-server"
 # The worker's heartbeat is a file: on a slow disk it would stop the worker.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+
+
+def when_ready(_: Any) -> None:
+    """What was loaded stays as long as the process: the collector need not go through it in every worker, nor touch pages that
+    workers share."""
+    gc.collect()
+    gc.freeze()
 
 
 def post_worker_init(_: Any) -> None:

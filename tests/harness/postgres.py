@@ -31,6 +31,8 @@ _SETTINGS = {
     "shared_buffers": "64MB",
     "max_connections": "60",
 }
+# As Debian's package has it, for who measures what a commit costs.
+_DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "shared_buffers": "128MB"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,29 +61,29 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster(loaded: Path | None = None) -> Iterator[Cluster]:
-    """A running cluster, empty or with a copy of the data folder `loaded`."""
-    with workdir("postgres") as folder:
+def cluster(loaded: Path | None = None, *, durable: bool = False) -> Iterator[Cluster]:
+    """A running cluster, empty or with a copy of the data folder `loaded`. `durable`: on a disk, where a commit lasts."""
+    with workdir("postgres", Path("/var/tmp") if durable else None) as folder:  # /tmp may be in memory
         # Throw-away data need no disk, and a disk that several sessions share is slow.
-        data = (in_memory(folder / "memory", "2g") if os.geteuid() == 0 else folder) / "data"
+        data = (in_memory(folder / "memory", "2g") if os.geteuid() == 0 and not durable else folder) / "data"
         if loaded:
             process.run(["cp", "--archive", "--reflink=auto", loaded, data])
         else:
             make_data_folder(data)
-        with serving(data, folder) as server:
+        with serving(data, folder, **(_DURABLE if durable else {})) as server:
             yield server
 
 
 @contextlib.contextmanager
-def serving(data: Path, folder: Path) -> Iterator[Cluster]:
-    """Run the server on `data`, with its log and socket in `folder`."""
+def serving(data: Path, folder: Path, **changes: str) -> Iterator[Cluster]:
+    """Run the server on `data`, with its log and socket in `folder`. `changes`: settings that differ from a test's."""
     user = unprivileged()
     sockets = folder / "sockets"
     sockets.mkdir(mode=0o700)
     if user:
         shutil.chown(sockets, user, user)
     server = Cluster(port=free_port())
-    settings = {**_SETTINGS, "port": server.port, "unix_socket_directories": sockets}
+    settings = {**_SETTINGS, **changes, "port": server.port, "unix_socket_directories": sockets}
     argv: list[str | Path] = [
         _program("postgres"),
         "-D",

@@ -216,9 +216,8 @@ def _outcomes(reader: Reader, query: Any, *, gates: bool) -> list[OutcomeRow]:
 
 
 def _gates(reader: Reader, row: Row[Any]) -> Sequence[Mapping[str, Any]]:
-    its = and_(
-        Envelope.agent == row.agent, Envelope.day == day_of(row.envelope_id), Envelope.envelope_id == row.envelope_id
-    )
+    day = day_of(row.envelope_id.hex)
+    its = and_(Envelope.agent == row.agent, Envelope.day == day, Envelope.envelope_id == row.envelope_id)
     body = reader.scalar(select(Envelope.body).where(its))
     try:
         return [msgspec.structs.asdict(gate) for gate in _BODY.decode(body).gates] if body else ()

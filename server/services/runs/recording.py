@@ -7,8 +7,8 @@ outcome of a host counts, as on the proxy.
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 from collections.abc import Sequence
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,14 +17,15 @@ from sqlalchemy.orm import Session
 
 from contracts.bodies import HostOutcome, RunFinished, RunStarted
 from contracts.visible import visible
+from server.storage.bulk import Bulk, Row
 from server.storage.models import Outcome, Run
-from server.storage.upserts import insert_into
+from server.storage.upserts import insert_for
 
 
 class Told(NamedTuple):
-    """A new envelope that tells of a run."""
+    """A new envelope that tells of a run. ``envelope_id``: 32 hexadecimal digits."""
 
-    envelope_id: uuid.UUID
+    envelope_id: str
     correlation_id: str | None
     body: HostOutcome | RunStarted | RunFinished
 
@@ -34,24 +35,34 @@ def record(session: Session, agent: str, network_id: int, told: Sequence[Told], 
     if not told:
         return
     runs: dict[str, dict[str, Any]] = {}
-    outcomes: dict[tuple[str, str], dict[str, Any]] = {}
+    outcomes: dict[tuple[str, str], Told] = {}
+    heard: set[tuple[Any, ...]] = set()
     for one in told:
-        known = runs.setdefault(one.body.run_id, dict.fromkeys(_OF_RUN))
+        body = one.body
+        if isinstance(body, HostOutcome):
+            outcomes.setdefault((body.run_id, body.host.id), one)
+            of_run = (body.run_id, one.correlation_id, body.action, body.dry_run)
+            if of_run in heard:  # most hosts of a run say the same of it
+                continue
+            heard.add(of_run)
+        known = runs.setdefault(body.run_id, dict.fromkeys(_OF_RUN))
         known.update((name, value) for name, value in _of_run(one).items() if value is not None)
-        if isinstance(one.body, HostOutcome):
-            outcomes.setdefault((one.body.run_id, one.body.host.id), _outcome(one.envelope_id, one.body))
     shared = {"agent": agent, "network_id": network_id, "seen_at": now}
-    insert = insert_into(session, Run)
-    added = {name: func.coalesce(insert.excluded[name], insert.table.c[name]) for name in _OF_RUN}
     session.execute(
-        insert.on_conflict_do_update(index_elements=["agent", "run_id"], set_={**added, "seen_at": now}),
+        _run_upsert(session.get_bind().dialect.name),
         [{**shared, "run_id": run_id, **runs[run_id]} for run_id in sorted(runs)],
     )
-    if outcomes:
-        session.execute(
-            insert_into(session, Outcome).on_conflict_do_nothing(),
-            [{**shared, **outcomes[key]} for key in sorted(outcomes)],
-        )
+    rows = [_outcome(outcomes[key]) for key in sorted(outcomes)]
+    _OUTCOMES.insert(session.connection(), (agent, network_id, now), rows)
+
+
+@cache
+def _run_upsert(dialect: str) -> Any:
+    insert = insert_for(dialect, Run)
+    added = {name: func.coalesce(insert.excluded[name], insert.table.c[name]) for name in _OF_RUN}
+    return insert.on_conflict_do_update(
+        index_elements=["agent", "run_id"], set_={**added, "seen_at": insert.excluded.seen_at}
+    )
 
 
 _OF_RUN = (
@@ -103,29 +114,56 @@ def _of_run(told: Told) -> dict[str, Any]:
             return {"correlation_id": correlation, "action": _cut(body.action, 64) or None, "dry_run": body.dry_run}
 
 
-def _outcome(envelope_id: uuid.UUID, body: HostOutcome) -> dict[str, Any]:
+_EACH = (
+    "run_id",
+    "host_id",
+    "envelope_id",
+    "name",
+    "name_key",
+    "display_name",
+    "address",
+    "store",
+    "terminal",
+    "role",
+    "provider",
+    "action",
+    "dry_run",
+    "outcome",
+    "reason",
+    "detail",
+    "message",
+    "started_at",
+    "finished_at",
+)
+_OUTCOMES = Bulk(Outcome, shared=("agent", "network_id", "seen_at"), each=_EACH)
+
+
+def _outcome(told: Told) -> Row:
+    """The columns of ``_EACH``."""
+    body = told.body
+    assert isinstance(body, HostOutcome)  # noqa: S101  # what it is called with
     host = body.host
-    return {
-        "run_id": body.run_id,
-        "host_id": _cut(host.id, 255),
-        "envelope_id": envelope_id,
-        "name": _cut(host.name, 255),
-        "name_key": _cut(host.name.lower(), 255),
-        "display_name": visible(host.display_name),
-        "address": _cut(host.address, 64),
-        "store": host.store,
-        "terminal": host.terminal,
-        "role": _cut(host.role, 32),
-        "provider": _cut(host.provider, 32),
-        "action": _cut(body.action, 64),
-        "dry_run": body.dry_run,
-        "outcome": _cut(body.outcome, 32),
-        "reason": _cut(body.reason, 64),
-        "detail": _shown(body.detail),
-        "message": visible(body.message),
-        "started_at": _instant(body.started_at),
-        "finished_at": _instant(body.finished_at),
-    }
+    return (
+        body.run_id,
+        _cut(host.id, 255),
+        told.envelope_id,
+        _cut(host.name, 255),
+        _cut(host.name.lower(), 255),
+        visible(host.display_name),
+        _cut(host.address, 64),
+        host.store,
+        host.terminal,
+        _code(host.role, 32),
+        _code(host.provider, 32),
+        _code(body.action, 64),
+        body.dry_run,
+        _code(body.outcome, 32),
+        _code(body.reason, 64),
+        _shown(body.detail),
+        visible(body.message),
+        _instant(body.started_at),
+        _instant(body.finished_at),
+    )
 
 
 def _shown(text: str | None) -> str | None:
@@ -135,6 +173,10 @@ def _shown(text: str | None) -> str | None:
 
 def _cut(text: str | None, length: int) -> str | None:
     return None if text is None else visible(text)[:length]
+
+
+# Of these there are few, and each comes with every host.
+_code = lru_cache(1024)(_cut)
 
 
 def _instant(value: dt.datetime | None) -> dt.datetime | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -33,10 +32,12 @@ class Sender(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An envelope that can be stored. ``text``: of its body, JSON. ``body``: None for a sub that is not known."""
+    """An envelope that can be stored. ``id``: 32 hexadecimal digits, and the ``day`` on which it was made. ``text``: of its body,
+    JSON. ``body``: None for a sub that is not known."""
 
     index: int
-    id: uuid.UUID
+    id: str
+    day: int
     envelope: Envelope
     text: str
     body: Body | None
@@ -79,10 +80,11 @@ def _read(index: int, raw: Raw, sender: Sender, today: int) -> Item:
     found = parse_id(envelope.envelope_id)
     if found is None:
         raise _NotTaken("invalid", "envelope_id: a UUIDv7 or a ULID is expected")
-    if day_of(found) < today - DUPLICATE_DAYS:
+    day = day_of(found)
+    if day < today - DUPLICATE_DAYS:
         raise _NotTaken("too_old")
     text = bytes(memoryview(envelope.body)).decode()
-    return Item(index, found, envelope, text, _body(envelope, text))
+    return Item(index, found, day, envelope, text, _body(envelope, text))
 
 
 def _body(envelope: Envelope, text: str) -> Body | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -18,14 +19,30 @@ from sqlalchemy import case
 from sqlalchemy.orm import Session
 
 from contracts.bodies import HostOutcome, RunFinished, RunStarted
-from contracts.envelope import day_of, today
+from contracts.envelope import today
 from contracts.ingest import Failed, Ingested
 from server.services.runs.recording import Told, record
 from server.services.telemetry.reading import Item, Sender, read_item
+from server.storage.bulk import Bulk, Row
 from server.storage.models import Envelope, Stream
 from server.storage.session import Database
-from server.storage.upserts import insert_into
+from server.storage.upserts import insert_for
 from server.version import VERSION
+
+_EACH = (
+    "day",
+    "envelope_id",
+    "kind",
+    "sub",
+    "schema_version",
+    "ts_unix_ms",
+    "correlation_id",
+    "stream",
+    "seq",
+    "meta",
+    "body",
+)
+_ENVELOPES = Bulk(Envelope, shared=("agent", "received_at"), each=_EACH)
 
 
 def take_batch(database: Database, sender: Sender, batch: Sequence[Raw], now: dt.datetime) -> Ingested:
@@ -44,57 +61,63 @@ def take_batch(database: Database, sender: Sender, batch: Sequence[Raw], now: dt
 
 def store(session: Session, sender: Sender, items: Sequence[Item], now: dt.datetime) -> frozenset[int]:
     """The places in the batch of those that are new. An id that comes twice in one batch is new once."""
-    first: dict[uuid.UUID, Item] = {}
+    first: dict[str, Item] = {}
     for item in items:
         first.setdefault(item.id, item)
-    rows = [_row(sender, first[found], now) for found in sorted(first)]
-    insert = insert_into(session, Envelope)
-    stored = session.scalars(insert.on_conflict_do_nothing().returning(insert.table.c.envelope_id), rows).all()
-    new = [first[found] for found in stored]
+    rows = [_row(first[found]) for found in sorted(first)]
+    new = [first[row[1]] for row in _ENVELOPES.insert_new(session.connection(), (sender.agent, now), rows)]
     _note_streams(session, sender, items, now)
     record(session, sender.agent, sender.network_id, _told(new), now)
-    return frozenset(item.index for item in new)
+    return frozenset([item.index for item in new])
 
 
-def _row(sender: Sender, item: Item, now: dt.datetime) -> dict[str, Any]:
+def _row(item: Item) -> Row:
+    """The columns of ``_EACH``."""
     envelope = item.envelope
-    return {
-        "agent": sender.agent,
-        "day": day_of(item.id),
-        "envelope_id": item.id,
-        "kind": envelope.kind,
-        "sub": envelope.sub,
-        "schema_version": envelope.schema_version,
-        "ts_unix_ms": envelope.ts_unix_ms,
-        "correlation_id": envelope.correlation_id,
-        "stream": uuid.UUID(envelope.stream) if envelope.stream else None,
-        "seq": envelope.seq,
-        "meta": msgspec.json.encode(envelope.meta).decode() if envelope.meta else None,
-        "body": item.text,
-        "received_at": now,
-    }
+    return (
+        item.day,
+        item.id,
+        envelope.kind,
+        envelope.sub,
+        envelope.schema_version,
+        envelope.ts_unix_ms,
+        envelope.correlation_id,
+        _digits(envelope.stream) if envelope.stream else None,
+        envelope.seq,
+        msgspec.json.encode(envelope.meta).decode() if envelope.meta else None,
+        item.text,
+    )
+
+
+def _digits(uuid: str) -> str:
+    return uuid.replace("-", "").lower()
 
 
 def _note_streams(session: Session, sender: Sender, items: Iterable[Item], now: dt.datetime) -> None:
-    highest: dict[uuid.UUID, int] = {}
+    by_text: dict[str, int] = {}
     for item in items:
         stream, seq = item.envelope.stream, item.envelope.seq
-        if stream is not None and seq is not None:
-            key = uuid.UUID(stream)
-            highest[key] = max(seq, highest.get(key, 0))
-    if not highest:
-        return
-    insert = insert_into(session, Stream)
+        if stream is not None and seq is not None and seq >= by_text.get(stream, 0):
+            by_text[stream] = seq
+    highest: dict[uuid.UUID, int] = {}
+    for text, seq in by_text.items():  # the same id may be written in two ways
+        key = uuid.UUID(text)
+        highest[key] = max(seq, highest.get(key, 0))
+    if highest:
+        rows = [
+            {"agent": sender.agent, "stream": key, "highest_seq": highest[key], "seen_at": now}
+            for key in sorted(highest)
+        ]
+        session.execute(_stream_upsert(session.get_bind().dialect.name), rows)
+
+
+@cache
+def _stream_upsert(dialect: str) -> Any:
+    insert = insert_for(dialect, Stream)
     known, given = insert.table.c.highest_seq, insert.excluded.highest_seq
-    rows = [
-        {"agent": sender.agent, "stream": key, "highest_seq": highest[key], "seen_at": now} for key in sorted(highest)
-    ]
-    session.execute(
-        insert.on_conflict_do_update(
-            index_elements=["agent", "stream"],
-            set_={"highest_seq": case((given > known, given), else_=known), "seen_at": insert.excluded.seen_at},
-        ),
-        rows,
+    return insert.on_conflict_do_update(
+        index_elements=["agent", "stream"],
+        set_={"highest_seq": case((given > known, given), else_=known), "seen_at": insert.excluded.seen_at},
     )
 
 
