@@ -76,7 +76,7 @@ def parse_id(text: str) -> str | None:
 
 def day_of(digits: str) -> int:
     """The day on which the id of these 32 hexadecimal digits was made, as days since 1970-01-01 UTC."""
-    return int(digits[:12], 16) // _MS_PER_DAY
+    return int.from_bytes(bytes.fromhex(digits[:12])) // _MS_PER_DAY
 
 
 def today(now: dt.datetime) -> int:
