@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from server.storage.schema import inspect_schema, upgrade
@@ -58,7 +58,7 @@ def test_before_the_migration_serve_and_commands_say_what_to_do(old: ControlPlan
     for command in (("serve",), ("token", "list")):
         result = old.run(*command)
         assert result.exit_code == 1
-        assert "at revision 0001, this version needs 0006; run: flagee-server init-db" in result.stderr
+        assert "at revision 0001, this version needs 0007; run: flagee-server init-db" in result.stderr
 
 
 def test_0002_keeps_tokens_with_their_networks(old: ControlPlane) -> None:
@@ -156,3 +156,34 @@ def test_after_0004_a_known_agent_enrols_again_and_its_token_ends(with_an_agent:
     states = {row["id"]: row["state"] for row in json.loads(with_an_agent.must("token", "list", "--output", "json"))}
     assert states["0123456789ab"] == "revoked"
     assert json.loads(with_an_agent.must("counters", "--output", "json"))[0]["label"] == "again"
+
+
+AGENT_OF_0006 = (
+    "INSERT INTO agents (id, agent_id, network_id, hostname, enrolled_at, enrolment) "
+    "VALUES ('a', 'a', 1, '', '2026-01-01 12:00:00', 1)"
+)
+OUTCOME_OF_0006 = (
+    "INSERT INTO outcomes (agent, run_id, host_id, network_id, envelope_id, name, name_key, display_name, address, role, "
+    "provider, action, dry_run, outcome, reason, message, seen_at) VALUES ('a', 'r', 'h', 1, "
+    "'0195a0a0200070008000000000000001', 'PDV1', 'pdv1', '', '', '', '', 'set_zone', :no, 'changed', 'confirmed', '', "
+    "'2026-01-01 12:00:00')"
+)
+
+
+def test_0007_keeps_outcomes_and_their_indexes_and_drops_their_references(old: ControlPlane) -> None:
+    with opened(old) as database:
+        upgrade(database, "0006")
+        with database.writing() as session:
+            session.execute(text(AGENT_OF_0006))
+            session.execute(text(OUTCOME_OF_0006), {"no": False})
+    old.must("init-db")
+    with opened(old) as database, database.reading() as connection:
+        assert connection.execute(text("SELECT host_id, name, outcome FROM outcomes")).all() == [
+            ("h", "PDV1", "changed")
+        ]
+        schema = inspect(connection)
+        found = {index["name"] for index in schema.get_indexes("outcomes")}
+        assert found == {"ix_outcomes_name_key", "ix_outcomes_address", "ix_outcomes_seen_at"}
+        assert schema.get_pk_constraint("outcomes")["constrained_columns"] == ["agent", "run_id", "host_id"]
+        assert schema.get_foreign_keys("outcomes") == []
+        assert {key["referred_table"] for key in schema.get_foreign_keys("runs")} == {"agents", "networks"}

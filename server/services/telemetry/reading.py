@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
@@ -30,8 +29,7 @@ class Sender(NamedTuple):
     network_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True, gc=False):
     """An envelope that can be stored. ``id``: 32 hexadecimal digits, and the ``day`` on which it was made. ``text``: of its body,
     JSON. ``body``: None for a sub that is not known."""
 

@@ -40,15 +40,18 @@ class Run(Base):
 
 class Outcome(Base):
     """What became of one host in one run. ``name_key``: its name in lower case. ``envelope_id``: of the envelope that told, which
-    has gates, stages and facts for as long as envelopes are kept."""
+    has gates, stages and facts for as long as envelopes are kept.
+
+    ``agent`` and ``network_id`` are no foreign keys, as in envelopes: PostgreSQL would look both up for every row.
+    """
 
     __tablename__ = "outcomes"
     __table_args__ = (Index(None, "name_key"), Index(None, "address"), Index(None, "seen_at"))
 
-    agent: Mapped[str] = mapped_column(ForeignKey("agents.id"), primary_key=True)
+    agent: Mapped[str] = mapped_column(String(36), primary_key=True)
     run_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     host_id: Mapped[str] = mapped_column(String(255), primary_key=True)
-    network_id: Mapped[int] = mapped_column(ForeignKey("networks.id"))
+    network_id: Mapped[int]
     envelope_id: Mapped[uuid.UUID]
     name: Mapped[str] = mapped_column(String(255))
     name_key: Mapped[str] = mapped_column(String(255))
