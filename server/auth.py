@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 from flask import Flask, g, request
 
 from server import current
 from server.reasons import table
 from server.reasons.refusal import Refusal
+from server.services.operators.access import Operator, Role
+from server.services.operators.admission import operator_of
 from server.services.tokens.access import Scope
 from server.services.tokens.admission import Admission, admission
 from server.wiring import Services
@@ -24,19 +26,33 @@ class NotDeclared(Exception):
     """An endpoint does not say what it requires; the text names it."""
 
 
+@overload
 def endpoint(
     requires: Scope,
-) -> Callable[[Callable[Concatenate[Admission, Arguments], Answer]], Callable[Arguments, Answer]]:
-    """The endpoint is for tokens with this scope; others are refused before it runs. Written below the route.
+) -> Callable[[Callable[Concatenate[Admission, Arguments], Answer]], Callable[Arguments, Answer]]: ...
 
-    The function gets the caller's :class:`Admission` as its first argument. Another kind of requirement (a person's role) will be
-    a case of :func:`authorized`, with a rule of its own in the services.
+
+@overload
+def endpoint(
+    requires: Role,
+) -> Callable[[Callable[Concatenate[Operator, Arguments], Answer]], Callable[Arguments, Answer]]: ...
+
+
+def endpoint(
+    requires: Scope | Role,
+) -> Callable[[Callable[Concatenate[Any, Arguments], Answer]], Callable[Arguments, Answer]]:
+    """The endpoint is for tokens with this scope, or for operators with this role; others are refused before it runs. Written
+    below the route.
+
+    The function gets the caller's :class:`Admission`, or the :class:`Operator`, as its first argument.
     """
 
-    def decorate(view: Callable[Concatenate[Admission, Arguments], Answer]) -> Callable[Arguments, Answer]:
+    def decorate(view: Callable[Concatenate[Any, Arguments], Answer]) -> Callable[Arguments, Answer]:
         @functools.wraps(view)
         def for_who_is_let_in(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
-            return view(authorized(current.services(), requires), *args, **kwargs)
+            services = current.services()
+            who = operator(services, requires) if isinstance(requires, Role) else authorized(services, requires)
+            return view(who, *args, **kwargs)
 
         setattr(for_who_is_let_in, _REQUIRES, requires)
         return for_who_is_let_in
@@ -50,20 +66,21 @@ def public(view: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
     return view
 
 
-def required(view: Callable[..., Any]) -> Scope | None:
+def required(view: Callable[..., Any]) -> Scope | Role | None:
     """What the endpoint requires; None for a public one. Raises NotDeclared for a function without a decorator."""
     try:
-        found: Scope | None = getattr(view, _REQUIRES)
+        found: Scope | Role | None = getattr(view, _REQUIRES)
     except AttributeError:
         raise NotDeclared(f"{view.__module__}.{view.__qualname__} needs @endpoint(…) or @public") from None
     return found
 
 
 def required_scope(view: Callable[..., Any]) -> Scope:
-    """The scope that an endpoint requires. Raises NotDeclared, also for a public one."""
+    """The scope that an endpoint requires. Raises NotDeclared, also for one that is public or for operators."""
     scope = required(view)
-    if scope is None:
-        raise NotDeclared(f"{view.__module__}.{view.__qualname__} is public, and requires no scope")
+    if not isinstance(scope, Scope):
+        kind = "public" if scope is None else "for operators"
+        raise NotDeclared(f"{view.__module__}.{view.__qualname__} is {kind}, and requires no scope")
     return scope
 
 
@@ -97,6 +114,20 @@ def authorized(services: Services, requires: Scope) -> Admission:
     g.principal = admitted.principal
     services.last_use.note(admitted.principal.token_id, now)
     return admitted
+
+
+def operator(services: Services, requires: Role) -> Operator:
+    """The operator whose token the request has. Its use is remembered, the operator is put on the log line."""
+    now = services.clock()
+    text = presented()
+    try:
+        found = operator_of(services.rows, text, requires, now)
+    except Refusal as refusal:
+        g.token = refusal.token
+        raise
+    g.operator = found
+    services.last_use_of_operators.note(found.token_id, now)
+    return found
 
 
 def network_asked_for() -> str | None:

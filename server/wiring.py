@@ -18,6 +18,7 @@ from server.services.telemetry.upkeep import Upkeep
 from server.services.tokens.last_use import LastUse
 from server.settings import Settings
 from server.storage.crypto import Vault
+from server.storage.models import OperatorToken
 from server.storage.prepared import Prepared
 from server.storage.session import Database, open_database
 
@@ -37,6 +38,7 @@ class Services:
     documents: Documents
     vault: Vault | None
     last_use: LastUse
+    last_use_of_operators: LastUse
     counters: Counters
     clock: Clock
     bootstrap: Bootstrap
@@ -50,6 +52,7 @@ class Services:
         """Write what is still in memory and let the database go."""
         self.upkeep.close()
         self.last_use.close()
+        self.last_use_of_operators.close()
         self.counters.close()
         self.database.close()
 
@@ -66,6 +69,7 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         documents=Documents(database, vault),
         vault=vault,
         last_use=LastUse(database, settings.last_use_interval),
+        last_use_of_operators=LastUse(database, settings.last_use_interval, OperatorToken),
         counters=Counters(database, settings.last_use_interval, clock),
         clock=clock,
         bootstrap=Bootstrap(settings.public_url, settings.client_image, assets),

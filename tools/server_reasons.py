@@ -18,7 +18,7 @@ Reasons of single hosts in a run are in [outcome-reasons.md](outcome-reasons.md)
 """
 _SECTIONS: dict[About, tuple[str, str]] = {
     "token": ("Tokens", "Counted by `flagee-server counters` as `token_refused`."),
-    "network": ("Clients, networks, agents", ""),
+    "network": ("Clients, networks, agents, operators", ""),
     "document": ("Documents that cannot be used", "In `flagee-server config validate --output json`."),
     "configuration": ("Stored configurations", ""),
     "installer": ("Installers", ""),

@@ -10,6 +10,7 @@ from flask import Flask, Response, g, request
 from contracts.ids import correlation_id
 from server.current import services
 from server.reasons.problem import CORRELATION_HEADER
+from server.services.operators.access import Operator
 from server.services.tokens.access import Principal
 
 _log = structlog.get_logger(__name__)
@@ -34,6 +35,9 @@ def _end(response: Response) -> Response:
     response.headers[CORRELATION_HEADER] = g.correlation_id
     principal: Principal | None = g.get("principal")
     who = {"client": principal.client, "token": principal.public_id} if principal else {}
+    operator: Operator | None = g.get("operator")
+    if operator:
+        who = {"operator": operator.name, "token": operator.public_id}
     # A token that was refused is named when its secret was right.
     refused = {"token": g.token} if g.get("token") else {}
     why = {"reason": g.reason} if "reason" in g else {}

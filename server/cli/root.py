@@ -27,6 +27,7 @@ from server.cli.database import init_db
 from server.cli.health import health
 from server.cli.install_command import install_command
 from server.cli.networks import network
+from server.cli.operators import operator
 from server.cli.output import remark
 from server.cli.runs import runs, why
 from server.cli.serve import serve
@@ -89,7 +90,8 @@ def cli() -> None:
 
 
 _COMMANDS = (
-    init_db, serve, client, network, token, config, install_command, agents, runs, why, trace, backup, restore, counters, health
+    init_db, serve, client, network, token, config, install_command, operator, agents, runs, why, trace, backup, restore,
+    counters, health
 )  # fmt: skip
 for command in _COMMANDS:
     cli.add_command(command)

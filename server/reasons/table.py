@@ -8,6 +8,7 @@ Codes and statuses are stable: programs depend on them.
 from __future__ import annotations
 
 from contracts.text import say
+from server.reasons.database import *  # noqa: F403 -- the table has every row
 from server.reasons.row import Row
 
 _MISCONFIGURED = "The server is misconfigured; its log names the setting to correct."
@@ -49,6 +50,20 @@ AGENT_REQUIRED = Row(
     "token {token} is not an agent's own",
     "use the token that the agent got when it enrolled, in its own name only",
 )
+OPERATOR_REQUIRED = Row(
+    "operator_required",
+    403,
+    "token",
+    "this token is not an operator's",
+    "proxies' tokens are not taken here; get one with: flagee-server operator token NAME",
+)
+ROLE_MISSING = Row(
+    "role_missing",
+    403,
+    "token",
+    "operator {operator} has the role {role}, and the role {needed} is needed",
+    "ask for it with: flagee-server operator set NAME --role {needed}",
+)
 NETWORK_NOT_ALLOWED = Row(
     "network_not_allowed",
     403,
@@ -72,6 +87,9 @@ NETWORK_UNKNOWN = Row(
 NAME_INVALID = Row("name_invalid", 400, "network", say("{noun} name {name} is not allowed"), say("use {allowed}"))
 NAME_TAKEN = Row("name_taken", 409, "network", say("{name} exists already"), say("see: {command}"))
 AGENT_UNKNOWN = Row("agent_unknown", 404, "network", say("there is no such agent"), say("see: flagee-server agents"))
+OPERATOR_UNKNOWN = Row(
+    "operator_unknown", 404, "network", say("there is no operator {operator}"), say("see: flagee-server operator list")
+)
 RUN_UNKNOWN = Row("run_unknown", 404, "network", say("there is no such run"), say("see: flagee-server runs"))
 HOST_UNKNOWN = Row(
     "host_unknown",
@@ -264,6 +282,9 @@ IDENTITY_IN_USE = Row(
     "two instances of agent {agent} run at the same time",
     "stop one of them; if a disk was copied, remove FLAGEEMONITOR_AGENT_ID from the copy's environment file and install it again",
 )
+QUERY_INVALID = Row(
+    "query_invalid", 400, "request", "the query cannot be used: {cause}", "correct it; see docs/channel.md"
+)
 URI_TOO_LONG = Row("uri_too_long", 414, "request", "the address is too long", "send rede and nothing else")
 MEDIA_TYPE_UNSUPPORTED = Row(
     "media_type_unsupported", 415, "request", "the body is not JSON", "send JSON, with Content-Type: application/json"
@@ -316,119 +337,6 @@ DATABASE_UNAVAILABLE = Row(
     "server",
     "the database cannot be used just now",
     "try again later, the server's log says why",
-)
-
-# What the database says: `cause` in the log, last_failed in the health answer, messages of commands.
-LOCKED = Row("locked", None, "database", say("it is locked by another process"), say("end that process, or try again"))
-READ_ONLY = Row(
-    "read_only",
-    503,
-    "database",
-    say("it cannot be written"),
-    say("check the owner and mode of the file and of its folder"),
-    "the server's database takes no writes and nothing was stored; the server's log says why",
-)
-DISK_FULL = Row(
-    "disk_full",
-    503,
-    "database",
-    say("the disk is full"),
-    say("free some space"),
-    "the server's disk is full and nothing was stored; try again when its operator has freed space",
-)
-DATABASE_REPLACED = Row(
-    "database_replaced",
-    503,
-    "database",
-    say("its file was replaced or removed while it was in use"),
-    say("see that the right file is there, then restart the server"),
-    "the server's database file was replaced or removed while it was in use; "
-    "nothing is served or stored until the server's operator has restarted it",
-)
-IO_ERROR = Row("io_error", None, "database", say("reading or writing failed"), say("check the disk and its free space"))
-CANNOT_OPEN = Row(
-    "cannot_open",
-    None,
-    "database",
-    say("it cannot be opened"),
-    say("check that the folder exists, and the owner and mode of both"),
-)
-DAMAGED = Row(
-    "damaged", None, "database", say("it is damaged"), say("restore a backup with: flagee-server restore FILE")
-)
-NOT_A_DATABASE = Row(
-    "not_a_database", None, "database", say("it is not an SQLite database"), say("check FLAGEE_DATABASE_URL")
-)
-ACCESS_DENIED = Row(
-    "access_denied",
-    None,
-    "database",
-    say("access is denied"),
-    say("check the owner and mode of the file and of its folder"),
-)
-UNREACHABLE = Row(
-    "unreachable",
-    None,
-    "database",
-    say("it cannot be reached: {error}"),
-    say("check that it runs, and FLAGEE_DATABASE_URL"),
-)
-DATABASE_ABSENT = Row(
-    "database_absent",
-    None,
-    "database",
-    say("there is no database at {path}"),
-    say("run: flagee-server init-db (or correct FLAGEE_DATABASE_URL)"),
-)
-BACKUP_IN_PLACE = Row(
-    "backup_in_place",
-    None,
-    "database",
-    say(
-        "the file {path} is a backup that was copied there by hand, and nothing was changed. "
-        "With it, tokens that were revoked since would work again"
-    ),
-    say("rename it, and put it in place with: flagee-server restore FILE"),
-)
-
-# What the health and ready answers add.
-SCHEMA_ABSENT = Row(
-    "schema_absent", None, "health", say("the database has not been set up"), say("run: flagee-server init-db")
-)
-SCHEMA_BEHIND = Row(
-    "schema_behind",
-    None,
-    "health",
-    say("the database is at revision {revision}, this version needs {head}"),
-    say("run: flagee-server init-db"),
-)
-SCHEMA_NEWER = Row(
-    "schema_newer",
-    None,
-    "health",
-    say("the database is at revision {revision}, which this version does not know"),
-    say("install the newer version"),
-)
-WRITE_FAILED = Row(
-    "write_failed",
-    None,
-    "health",
-    "the last write to the database failed, and none has succeeded since",
-    "see last_failed in the health answer, and the server's log",
-)
-DISK_NEARLY_FULL = Row(
-    "disk_nearly_full",
-    None,
-    "health",
-    say("{disk} where the database is"),
-    say("free some space; on a full disk writes fail"),
-)
-DISK_READ_ONLY = Row(
-    "disk_read_only",
-    None,
-    "health",
-    say("the volume of the database is mounted read-only"),
-    say("mount it for writing"),
 )
 
 ROWS: dict[str, Row] = {row.code: row for row in list(globals().values()) if isinstance(row, Row)}

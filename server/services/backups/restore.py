@@ -21,6 +21,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from contracts.text import say
 from server.plain_file import not_plain
+from server.services.backups.operators import (
+    end_tokens_of_operators,
+    ended_since,
+    issued_since,
+    operator_tokens,
+)
 from server.services.configurations.in_force import foreign_keys
 from server.storage.causes import DatabaseInUse
 from server.storage.copies import Contents, CopyFailed, Progress, check, copy_file, make_lasting, using
@@ -37,18 +43,19 @@ Ended = Literal["revoked", "used"]
 
 @dataclass(frozen=True, slots=True)
 class TokenNote:
-    """A token by its public id, with its client and, when it is one agent's own, the agent's id."""
+    """A token by its public id, with its client and, when it is one agent's own, the agent's id; or with its operator."""
 
     id: str
-    client: str
+    client: str | None
     agent: str | None
+    operator: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EndedSince(TokenNote):
     """Valid in the backup, but ended in the database that it replaces."""
 
-    state: Ended
+    state: Ended = "revoked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,16 +181,20 @@ def _compared(path: Path, draft: Path) -> Difference | None:
     try:
         with using(path) as connection:
             here, versions_here = _tokens(connection), _versions(connection)
+            operators_here = operator_tokens(connection)
         with using(draft) as connection:
             there, versions_there = _tokens(connection), _versions(connection)
+            operators_there = operator_tokens(connection)
     except SQLAlchemyError:
         return None
     ended = [
-        EndedSince(id, row.name, row.agent_id, state)
+        EndedSince(id, row.name, row.agent_id, state=state)
         for id, row in here.items()
         if (state := _state(row)) and id in there and not _state(there[id])
     ]
     issued = [TokenNote(id, row.name, row.agent_id) for id, row in here.items() if id not in there and not _state(row)]
+    ended += [EndedSince(id, None, None, name) for id, name in ended_since(operators_here, operators_there)]
+    issued += [TokenNote(id, None, None, name) for id, name in issued_since(operators_here, operators_there)]
     older = [
         Fallback(client, network, was, now)
         for (client, network), was in versions_here.items()
@@ -240,7 +251,8 @@ def _versions(connection: Connection) -> dict[tuple[str, str], int]:
 def _end_again(draft: Connection, path: Path) -> None:
     """End in the draft what is ended in the database at ``path``, at the same instants."""
     with using(path) as connection:
-        here = _tokens(connection)
+        here, operators = _tokens(connection), operator_tokens(connection)
+    end_tokens_of_operators(draft, operators)
     there = _token_columns(draft)
     for name in ("revoked_at", "used_at"):
         if name not in there:

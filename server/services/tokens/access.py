@@ -143,6 +143,17 @@ def parse(text: str) -> tuple[str, str] | None:
     return (form[1], form[2]) if form else None
 
 
+def is_of_operator(text: str) -> bool:
+    """Whether it has the form of an operator's token, which nothing that is for proxies takes."""
+    return text.startswith("fo1.")
+
+
+def of_operator(scope: Scope) -> Refusal:
+    """For an operator's token where a proxy's is expected. Whether it is a valid one is not looked up."""
+    says, do = "this token is an operator's", "use the token of the proxy"
+    return Refusal(table.AGENT_REQUIRED if scope in _OF_AN_AGENT else table.SCOPE_MISSING, says=says, do=do)
+
+
 def malformed() -> Refusal:
     """For a text that :func:`parse` does not take."""
     says = "this is not a token of this server: one looks like fm1.<id>.<secret>"

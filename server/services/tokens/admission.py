@@ -48,7 +48,7 @@ def admission(rows: Rows, text: str, scope: Scope, network: str | None, now: dt.
     """For a token's text. Refusals: those of :func:`server.services.tokens.access.admit`."""
     form = access.parse(text)
     if form is None:
-        raise access.malformed()
+        raise access.of_operator(scope) if access.is_of_operator(text) else access.malformed()
     public_id, secret = form
     if network is None:
         found = rows(_ALL, public_id=public_id)

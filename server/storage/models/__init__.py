@@ -10,6 +10,7 @@ from server.storage.models.clients import Client, Network
 from server.storage.models.configurations import Configuration
 from server.storage.models.counters import Counter
 from server.storage.models.duties import Duty
+from server.storage.models.operators import Operator, OperatorClient, OperatorToken
 from server.storage.models.runs import Outcome, Run
 from server.storage.models.telemetry import Envelope, Stream
 from server.storage.models.tokens import Token, TokenNetwork
@@ -25,6 +26,9 @@ __all__ = [
     "Envelope",
     "Instant",
     "Network",
+    "Operator",
+    "OperatorClient",
+    "OperatorToken",
     "Outcome",
     "Run",
     "ScheduleLease",

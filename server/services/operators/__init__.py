@@ -1,0 +1,1 @@
+"""Operators: who may look at the fleet, and act on it."""
