@@ -284,7 +284,7 @@ def _fallback(older: Fallback) -> str:
 
 
 def _ids(tokens: Sequence[object]) -> str:
-    names = [f"{token.id} ({token.agent or token.client})" for token in tokens[:_SHOWN]]  # type: ignore[attr-defined]
+    names = [f"{token.id} ({token.agent or token.client or token.operator})" for token in tokens[:_SHOWN]]  # type: ignore[attr-defined]
     more = len(tokens) - _SHOWN
     text = ", ".join(names)
     return say("{tokens} and {n} more (--output json lists all)", tokens=text, n=more) if more > 0 else text

@@ -276,6 +276,24 @@ def test_what_was_revoked_or_used_since_the_backup_stays_ended(plane: ControlPla
     assert answer(plane, later) == (401, "token_unknown")
 
 
+def test_tokens_of_operators_that_ended_since_the_backup_stay_ended(plane: ControlPlane) -> None:
+    plane.must("operator", "add", "ana", "--role", "viewer")
+    revoked, valid = (plane.must("operator", "token", "ana").splitlines()[-1] for _ in range(2))
+    path = backup(plane)
+    plane.must("operator", "revoke", public_id(revoked))
+    later = plane.must("operator", "token", "ana").splitlines()[-1]
+    done = restore(plane, path)
+    assert done["revocations"] == "carried_over"
+    assert [(row["id"], row["operator"]) for row in done["ended_since"]] == [(public_id(revoked), "ana")]
+    assert [(row["id"], row["operator"]) for row in done["issued_since"]] == [(public_id(later), "ana")]
+    with plane.app() as app:
+        found = [
+            app.test_client().get("/agents/status", headers={"X-Bot-Token": token}).status_code
+            for token in (valid, revoked, later)
+        ]
+    assert found == [200, 403, 401]
+
+
 def test_revocations_are_dropped_only_when_asked_and_then_listed(plane: ControlPlane) -> None:
     token = plane.token()
     path = backup(plane)

@@ -66,7 +66,7 @@ class AgentStatus:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """``counts``: by state, of all that were asked for, also of states that are left out. ``next``: where the next page begins."""
+    """``counts``: by state, also of states that were left out. ``next``: where the next page begins."""
 
     counts: Mapping[State, int]
     agents: Sequence[AgentStatus]

@@ -1,4 +1,4 @@
-"""What a restore carries over of operators: tokens that were ended since the backup stay ended. Called by the module ``restore``."""
+"""What a restore carries over of operators: tokens that were ended since the backup stay ended. Called by ``restore``."""
 
 from __future__ import annotations
 

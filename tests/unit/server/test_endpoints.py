@@ -9,6 +9,7 @@ from flask import Flask
 from server import auth
 from server.api import bot_config, config_poll
 from server.auth import NotDeclared, check_declared, endpoint, public, required
+from server.services.operators.access import Operator, Role
 from server.services.tokens.access import Scope
 from server.services.tokens.admission import Admission
 from tests.harness.control_plane import empty
@@ -23,6 +24,9 @@ REQUIRED = {
     "/api/ingest/bot/config": Scope.CONFIG,
     "/v1/ingest": Scope.INGEST,
     "/v1/heartbeat": Scope.INGEST,
+    "/agents/status": Role.VIEWER,
+    "/v1/workers": Role.VIEWER,
+    "/v1/workers/health": Role.VIEWER,
 }
 
 
@@ -64,6 +68,17 @@ def test_an_endpoint_says_which_scope_it_requires(scope: Scope) -> None:
         return "hello"
 
     assert required(view) is auth.required_scope(view) is scope
+
+
+@pytest.mark.parametrize("role", Role)
+def test_an_endpoint_for_operators_says_which_role_it_requires(role: Role) -> None:
+    @endpoint(role)
+    def view(operator: Operator) -> str:
+        return "hello"
+
+    assert required(view) is role
+    with pytest.raises(NotDeclared, match="is for operators"):
+        auth.required_scope(view)
 
 
 def test_an_endpoint_does_not_run_for_who_is_not_let_in(app: Flask) -> None:
