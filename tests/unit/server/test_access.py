@@ -217,6 +217,7 @@ TOKENS = st.builds(
     revoked_at=INSTANTS,
     used_at=INSTANTS,
     networks=NETWORKS,
+    agent=st.sampled_from([None, AGENT]),
 )
 
 
@@ -228,7 +229,8 @@ def test_only_an_active_token_of_the_scope_and_the_network_is_admitted(
     own = {one.code: one.id for one in token.networks if one.listed or token.all_networks}
     active = token.revoked_at is None and token.used_at is None and (token.expires_at is None or token.expires_at > NOW)
     wanted = asked if asked is not None else next(iter(own), "") if len(own) == 1 else ""
-    if right and active and scope in token.scopes.split() and wanted in own:
+    bound = token.agent is not None or scope not in (Scope.INGEST, Scope.COMMANDS)
+    if right and active and bound and scope in token.scopes.split() and wanted in own:
         assert isinstance(found, Principal)
         assert (found.network, found.network_id) == (wanted, own[wanted])
     else:
