@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from flask import Response, request
 
-from contracts.bounded import whole
+from contracts.bounded import MOST, whole
 from server.reasons import table
 from server.reasons.refusal import Refusal
 
@@ -63,8 +63,8 @@ class Query:
         if given is None:
             return None
         try:
-            if given.isascii() and given.isdigit():
-                return dt.datetime.fromtimestamp(int(given) / 1000, dt.UTC)
+            if (unix_ms := whole(given, 0, MOST)) is not None:
+                return dt.datetime.fromtimestamp(unix_ms / 1000, dt.UTC)
             # In an address a plus sign that was not encoded is a blank.
             found = dt.datetime.fromisoformat(
                 given.replace(" ", "+") if given.count(":") > 1 and "T" in given else given
