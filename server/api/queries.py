@@ -10,6 +10,7 @@ import msgspec
 from flask import Response, request
 
 from contracts.bounded import MOST, whole
+from contracts.visible import quoted
 from server.reasons import table
 from server.reasons.refusal import Refusal
 
@@ -23,7 +24,7 @@ class Query:
     def __init__(self, known: Collection[str]) -> None:
         for name in request.args:
             if name not in known:
-                raise _invalid(f"{name[:64]!r} is not known here; it takes {', '.join(sorted(known))}")
+                raise _invalid(f"{quoted(name[:64])} is not known here; it takes {', '.join(sorted(known))}")
             if len(request.args.getlist(name)) > 1:
                 raise _invalid(f"{name} comes twice")
             if len(request.args[name]) > _LONGEST or "\0" in request.args[name]:
@@ -54,7 +55,7 @@ class Query:
         if given == [""]:
             return []
         if strange := [word for word in given if word not in words]:
-            raise _invalid(f"{name}: {strange[0]!r} is none of {', '.join(words)}")
+            raise _invalid(f"{name}: {quoted(strange[0])} is none of {', '.join(words)}")
         return given
 
     def instant(self, name: str) -> dt.datetime | None:
