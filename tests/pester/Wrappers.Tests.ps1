@@ -225,6 +225,17 @@ Describe 'update-image' {
         $heard -join ' ' | Should -Match $Said
     }
 
+    It 'says that an image gave no answer, and nothing of one that did' {
+        $heard = New-Object 'System.Collections.Generic.List[string]'
+        Mock Write-Message { $heard.Add($English) }
+        Mock Invoke-Live { $script:ExitCode = 3; $script:Answered = $false }
+        Get-ExitCode { Invoke-Main @() } | Should -Be 1
+        $heard -join ' ' | Should -Match 'ended with code 3 and gave no answer'
+        Mock Invoke-Live { $script:ExitCode = 11; $script:Answered = $true }
+        Get-ExitCode { Invoke-Main @() } | Should -Be 0
+        $script:ExitCode | Should -Be 11
+    }
+
     It 'says as JSON what it refuses' {
         $output = 'json'
         Mock Get-PullProblem { 'docker: "denied"' }
@@ -235,5 +246,33 @@ Describe 'update-image' {
         }
         $answer.reason | Should -Be 'image_unavailable'
         $answer.message | Should -BeLike '*"denied"*'
+    }
+}
+
+Describe 'uninstall' {
+    BeforeAll {
+        . (Join-Path $PSScriptRoot 'Functions.ps1')
+        . (Get-Functions (Get-CommandPath "uninstall"))
+        Set-StrictMode -Version 2.0
+    }
+    BeforeEach {
+        $program, $command, $verb, $runtime, $output, $language = 'flageemonitor-uninstall', 'uninstall', 'uninstall', 'flageemonitor', '', 'en'
+        Mock Write-Message { return }
+    }
+
+    It 'needs --yes with 2 where <Case>' -TestCases @(
+        @{ Case = 'input is no console'; Console = $false }, @{ Case = 'PowerShell asks nobody'; Console = $true }
+    ) {
+        Mock Test-Console { $Console }
+        Mock Read-Host { throw 'PowerShell is in NonInteractive mode.' }
+        Get-ExitCode { Confirm-Removal $false } | Should -Be 2
+    }
+
+    It 'ends with <Exit> after <Said>' -TestCases @(
+        @{ Said = 'no'; Exit = 1 }, @{ Said = ''; Exit = 1 }, @{ Said = 'yes'; Exit = 0 }, @{ Said = 'sim'; Exit = 0 }
+    ) {
+        Mock Test-Console { $true }
+        Mock Read-Host { $Said }
+        Get-ExitCode { Confirm-Removal $true } | Should -Be $Exit
     }
 }

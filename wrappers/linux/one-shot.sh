@@ -104,9 +104,11 @@ on_signal() {
 deploy_with() {
     image=$1
     shift
-    # Docker writes it once the container is made. In memory, so that a full disk is no hindrance.
-    made=/run/$runtime-deploy.$$.id
-    if [ -w /run ]; then rm -f "$made"; else made=''; fi
+    # Docker writes the one once the container is made, and deploy's answer goes to the other first, because an image that cannot run
+    # has none. In memory, so that a full disk is no hindrance.
+    made=/run/$runtime-deploy.$$.id answer=/run/$runtime-deploy.$$.answer
+    { [ -w /run ] && rm -f "$made" && (: >"$answer"); } 2>/dev/null || made='' answer=''
+    if [ -n "$answer" ]; then exec 4>"$answer"; else exec 4>&1; fi
     set -- "$image" deploy "$@" --runtime-name "$runtime" --socket "$socket" --config-source "$etc/config" \
         --data-source "$data" ${output:+--output "$output"}
     trap on_signal INT TERM HUP
@@ -115,15 +117,22 @@ deploy_with() {
         ${made:+--cidfile "$made"} --user 0:0 --network none --read-only --tmpfs /tmp --cap-drop ALL --cap-add DAC_OVERRIDE \
         --cap-add CHOWN --cap-add FOWNER --security-opt no-new-privileges --security-opt label=disable \
         ${language:+-e "LANG=$language"} -v "$socket:/var/run/docker.sock" -v "$etc:/host/etc" -v "$data:/host/data" \
-        -v /usr/local/bin:/host/bin ${timers:+-v "$timers"} "$@" </dev/null &
+        -v /usr/local/bin:/host/bin ${timers:+-v "$timers"} "$@" </dev/null >&4 4>&- &
     child=$!
+    exec 4>&-
     await
+    answered=yes
+    if [ -n "$answer" ]; then
+        [ -s "$answer" ] || answered=''
+        cat "$answer" 2>/dev/null || :
+        rm -f "$answer"
+    fi
     container=''
     if [ -n "$made" ] && [ -s "$made" ]; then read -r container <"$made" || :; fi
     look_at "$runtime-deploy"
     # The client ended before the container, as it does when its output cannot be written. The container has an end all the same.
     case "$state $identity " in
-        ("running "*" ${container:-unknown} "*) code=$(docker wait "$container" 2>/dev/null) || code=125 ;;
+        ("running "*" ${container:-unknown} "*) answered=unread code=$(docker wait "$container" 2>/dev/null) || code=125 ;;
     esac
     [ -z "$made" ] || rm -f "$made"
     case $code in
@@ -136,6 +145,8 @@ deploy_with() {
             fi
             half_done 1 engine_error ;;
         (12[89] | 1[3-9]? | 2??) half_done "$code" killed ;;
+        (0) ;;
+        (*) [ -n "$answered" ] || no_answer ;;
     esac
 }
 
@@ -144,9 +155,21 @@ never_started() {
         "O engine não iniciou $image (docker: $code). Nada foi alterado."
 }
 
-half_done() {
+again() {
     again=$program
     [ "$command" = uninstall ] || again="$program --repair"
+}
+
+no_answer() {
+    again
+    fail 1 no_answer "$image ended with code $code and gave no answer: it cannot run, or it failed. What was changed until then is not known." \
+        "$image terminou com o código $code sem dar resposta: ela não consegue rodar, ou falhou. Não se sabe o que foi alterado até então." \
+        "What the image printed, if anything, is above. If it is new, use another image. Check the proxy: $again" \
+        "O que a imagem imprimiu, se algo, está acima. Se ela é nova, use outra imagem. Verifique o proxy: $again"
+}
+
+half_done() {
+    again
     fail "$1" "$2" "The container of $image was ended, or the engine went away (docker: $code). What was changed until then is not known." \
         "O contêiner de $image foi encerrado, ou o engine parou (docker: $code). Não se sabe o que foi alterado até então." \
         "Complete or undo it once the engine answers: $again" "Complete ou desfaça quando o engine responder: $again"

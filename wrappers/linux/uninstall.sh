@@ -28,6 +28,12 @@ confirm() {
     esac
 }
 
+# A removal that failed leaves a proxy that is still to be repaired.
+settle_timer() {
+    if [ -e "/etc/systemd/system/$runtime-repair.timer" ]; then set -- enable --quiet --now "$runtime-repair.timer"; else set -- daemon-reload; fi
+    systemctl "$@" >/dev/null 2>&1 || :
+}
+
 main() {
     delete='' dry='' yes=''
     while [ $# -gt 0 ]; do
@@ -52,17 +58,16 @@ main() {
     timer=none
     if [ -e "/etc/systemd/system/$runtime-repair.timer" ]; then
         timer=systemd timers=/etc/systemd/system:/host/systemd
-        # A repair that begins now would find everything missing.
-        [ -n "$dry" ] || systemctl disable --quiet --now "$runtime-repair.timer" >/dev/null 2>&1 || :
+        if [ -z "$dry" ]; then
+            trap settle_timer EXIT # however this ends
+            # A repair that begins now would find everything missing.
+            systemctl disable --quiet --now "$runtime-repair.timer" >/dev/null 2>&1 || :
+        fi
     elif [ -d /etc/cron.d ]; then
         timer=cron timers=/etc/cron.d:/host/cron
     fi
     deploy_with "$image" uninstall --timer "$timer" ${delete:+"$delete"} ${dry:+"$dry"}
     # What deploy emptied, but has mounted and so cannot remove; or what the engine made to mount it.
     rmdir "$etc" "$data" 2>/dev/null || :
-    if [ -z "$dry" ] && [ "$timer" = systemd ]; then
-        if [ -e "/etc/systemd/system/$runtime-repair.timer" ]; then set -- enable --quiet --now "$runtime-repair.timer"; else set -- daemon-reload; fi
-        systemctl "$@" >/dev/null 2>&1 || :
-    fi
     exit "$code"
 }

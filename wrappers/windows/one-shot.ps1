@@ -140,12 +140,20 @@ function Invoke-Deploy([string]$Image, [string[]]$More) {
             "The engine did not start $Image (docker: $code). Nothing was changed.",
             "O engine não iniciou $Image (docker: $code). Nada foi alterado."
         )
-    } elseif ($code -eq 125 -or $code -ge 128) {
-        $again = if ($command -ceq 'uninstall') { $program } else { "$program --repair" }
+    }
+    $again = if ($command -ceq 'uninstall') { $program } else { "$program --repair" }
+    if ($code -eq 125 -or $code -ge 128) {
         Stop-Script $(if ($code -eq 125) { 1 } else { $code }) $(if ($code -eq 125) { 'engine_error' } else { 'killed' }) @(
             "The container of $Image was ended, or the engine went away (docker: $code). What was changed until then is not known.",
             "O contêiner de $Image foi encerrado, ou o engine parou (docker: $code). Não se sabe o que foi alterado até então.",
             "Complete or undo it once the engine answers: $again", "Complete ou desfaça quando o engine responder: $again"
+        )
+    } elseif ($code -ne 0 -and -not $script:Answered) {
+        Stop-Script 1 'no_answer' @(
+            "$Image ended with code $code and gave no answer: it cannot run, or it failed. What was changed until then is not known.",
+            "$Image terminou com o código $code sem dar resposta: ela não consegue rodar, ou falhou. Não se sabe o que foi alterado até então.",
+            "What the image printed, if anything, is above. If it is new, use another image. Check the proxy: $again",
+            "O que a imagem imprimiu, se algo, está acima. Se ela é nova, use outra imagem. Verifique o proxy: $again"
         )
     }
 }

@@ -90,6 +90,7 @@ function Receive-Line($Process, [hashtable]$Coming) {
                 $Coming.Remove($stream)
             } elseif ($stream -eq 'Out') {
                 $Coming[$stream] = $Process.StandardOutput.ReadLineAsync()
+                $script:Answered = $true
                 $line
             } else {
                 $Coming[$stream] = $Process.StandardError.ReadLineAsync()

@@ -27,6 +27,7 @@ Part of FlageeMonitor Proxy; @COMMAND@ --help says what it does and takes.
     $env_file = Join-Path $folder 'flageemonitor.env'
     $data = "volume $runtime-data"
     $script:ExitCode = 0
+    $script:Answered = $false
 
     # @@programs@@
 

@@ -17,16 +17,24 @@ function Select-Image {
     )
 }
 
+function Test-Console { -not [Console]::IsInputRedirected -and [Environment]::UserInteractive }
+
+function Stop-NoConsole {
+    Stop-Usage 'Without a console, --yes is needed. Nothing was changed.' "Sem um console é preciso --yes. Nada foi alterado."
+}
+
 function Confirm-Removal([bool]$Delete) {
-    if ([Console]::IsInputRedirected -or -not [Environment]::UserInteractive) {
-        Stop-Usage 'Without a console, --yes is needed. Nothing was changed.' "Sem um console é preciso --yes. Nada foi alterado."
+    if (-not (Test-Console)) {
+        Stop-NoConsole
     }
     $question = if ($Delete) {
         Select-Text "Remove $runtime from this host, with identity and data? (yes/no)" "Remover $runtime deste servidor, com identidade e dados? (sim/não)"
     } else {
         Select-Text "Remove $runtime from this host? (yes/no)" "Remover $runtime deste servidor? (sim/não)"
     }
-    if (@('yes', 'y', 'sim', 's') -cnotcontains (Read-Host -Prompt $question)) {
+    # PowerShell that was started with -NonInteractive asks nobody, and fails instead.
+    try { $said = Read-Host -Prompt $question } catch { Stop-NoConsole }
+    if (@('yes', 'y', 'sim', 's') -cnotcontains $said) {
         Stop-Script 1 'not_confirmed' @('Not confirmed. Nothing was changed.', "Não confirmado. Nada foi alterado.")
     }
 }

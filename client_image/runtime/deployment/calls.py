@@ -88,7 +88,7 @@ def install(place: Place, raw: bytes, options: InstallOptions, environ: Mapping[
         try:
             web_proxies = found_by_installer(environ, parse(before or b"").values)
         except ValueError as error:
-            advice = say("Correct it, or set FLAGEEMONITOR_HTTPS_PROXY in the environment file.")
+            advice = say("Correct it, or start the installer with HTTPS_PROXY=http://proxy.example:3128 before it.")
             raise installation.ChecksFailed([Problem(str(error), advice)]) from error
         environment = environment_text(before, place.runtime, request, options, agent_id, web_proxies)
         order = Order(request, options, agent_id, before, environment)

@@ -15,6 +15,7 @@ from runtime.deployment.repair_rules import (
     Condition,
     HealthHistory,
     Situation,
+    cause_of,
     classify,
     continue_history,
 )
@@ -154,7 +155,7 @@ def assess(deployment: Deployment, seen: Observation) -> Situation:
         confirmed=counted or earlier,
         can_roll_back=any(one.image_id != image_id for one in records.healthy),
         drift=seen.drift,
-        attempts=len(records.recent_attempts(deployment.now())),
+        attempts=records.attempts_against(cause_of(seen.condition, seen.drift), deployment.now()),
     )
 
 

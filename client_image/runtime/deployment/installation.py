@@ -15,8 +15,9 @@ from typing import Any
 
 from contracts.ids import uuid7
 from contracts.text import say
+from contracts.web_proxy import LOGINS_FILE
 from runtime.adapters.state.files import read_plain, write_atomically
-from runtime.adapters.untrusted_files import read_untrusted, write_for_owner
+from runtime.adapters.untrusted_files import write_for_owner
 from runtime.deployment import verbs
 from runtime.deployment.deployment import Deployment, Folders
 from runtime.deployment.enrolment import NotEnrolled, enrol
@@ -161,6 +162,7 @@ def _carry_out(deployment: Deployment, order: Order, changes: Changes) -> tuple[
     (folders.etc / "config").mkdir(mode=0o700, exist_ok=True)
     _write_given_files(deployment, order, changes)
     deployment = replace(deployment, sources=_sources(deployment))
+    changes.remember_owned(folders.etc, LOGINS_FILE)
     # Written now, so that a full disk is noticed before anything runs; put in force by a rename, which needs no space.
     write_proxy_logins(folders.etc, deployment.web_proxies.logins())
     write_atomically(folders.etc / NEXT_FILE, order.environment.text.encode("utf-8", "surrogateescape"))
@@ -217,8 +219,7 @@ def _write_given_files(deployment: Deployment, order: Order, changes: Changes) -
     if request.ca:
         # Twice: root reads nothing that the proxy may have changed.
         _put(etc / CA_FILE, request.ca.encode(), changes, mode=0o444)
-        with contextlib.suppress(OSError):
-            changes.authority = read_untrusted(etc / "config" / CA_FILE)
+        changes.remember_owned(etc, CA_FILE)
         write_for_owner(etc / "config", CA_FILE, request.ca.encode(), mode=0o444)
 
 

@@ -92,6 +92,13 @@ class RegistryTag(_Part):
     error: str = ""
 
 
+class Success(_Part):
+    """A repair after which the runtime was healthy and as specified. ``cause``: of `repair_rules.cause_of`."""
+
+    cause: str
+    at: AwareDatetime
+
+
 class LastResult(_Part):
     """The last deploy that changed something or failed."""
 
@@ -106,7 +113,8 @@ class Records(_Part):
 
     ``followed``: the value of FLAGEEMONITOR_IMAGE when the runtime was last created from it. ``barrier_until``: until when deploy
     keeps new runs from starting, in seconds since 1970, so that a later call knows its own barrier. ``attempts``: when repairs
-    acted. ``retired``: image ids that may be removed once nothing uses them. ``history``: what repairs saw of the runtime.
+    acted that did not help; ``successes``: those that helped. ``retired``: image ids that may be removed once nothing uses them.
+    ``history``: what repairs saw of the runtime.
     """
 
     version: int = Field(1, alias="schema")
@@ -117,6 +125,7 @@ class Records(_Part):
     pending_update: PendingUpdate | None = Field(None, alias="swap")
     barrier_until: int | None = Field(None, alias="door")
     attempts: tuple[AwareDatetime, ...] = ()
+    successes: tuple[Success, ...] = ()
     retired: tuple[str, ...] = ()
     refused: tuple[RefusedImage, ...] = ()
     history: HealthHistory | None = Field(None, alias="sight")
@@ -151,13 +160,23 @@ class Records(_Part):
         return tuple(dict.fromkeys(digest for one in self.refused for digest in one.digests))
 
     def recent_attempts(self, now: dt.datetime) -> tuple[dt.datetime, ...]:
-        """Repairs of the last hour. One in the future was recorded while the clock was ahead, and does not count."""
-        return tuple(at for at in self.attempts if dt.timedelta() <= now - at < ATTEMPT_WINDOW)
+        """Repairs of the last hour that did not help."""
+        return tuple(at for at in self.attempts if _recent(at, now))
+
+    def attempts_against(self, cause: str, now: dt.datetime) -> int:
+        """Repairs of the last hour that count for this cause: it comes back, or nothing helps."""
+        helped = sum(one.cause == cause and _recent(one.at, now) for one in self.successes)
+        return len(self.recent_attempts(now)) + helped
 
     # Each of these returns new records.
 
     def with_attempt(self, now: dt.datetime) -> Records:
         return self.model_copy(update={"attempts": (*self.recent_attempts(now), now)})
+
+    def with_success(self, cause: str, now: dt.datetime) -> Records:
+        """The last attempt has helped."""
+        successes = (*(one for one in self.successes if _recent(one.at, now)), Success(cause=cause, at=now))
+        return self.model_copy(update={"attempts": self.attempts[:-1], "successes": successes})
 
     def with_healthy(self, image: Image, repository: str, now: dt.datetime, *, proved: bool) -> Records:
         """This image runs and is healthy."""
@@ -199,6 +218,11 @@ class Records(_Part):
         same = {image.id, *image.manifest_digests}
         left = tuple(one for one in self.refused if not same & {one.image_id, *one.digests})
         return self.model_copy(update={"refused": left})
+
+
+def _recent(at: dt.datetime, now: dt.datetime) -> bool:
+    """One in the future was recorded while the clock was ahead, and does not count."""
+    return dt.timedelta() <= now - at < ATTEMPT_WINDOW
 
 
 class RecordFile:

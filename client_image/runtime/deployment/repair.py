@@ -20,7 +20,7 @@ from runtime.deployment.health import (
 )
 from runtime.deployment.interruptions import describe_runs, drain_runs, runs_at_work
 from runtime.deployment.recovery import recover
-from runtime.deployment.repair_rules import Condition, Remedy, RepairDecision, decide
+from runtime.deployment.repair_rules import Condition, Remedy, RepairDecision, cause_of, decide
 from runtime.deployment.results import DeployError, Result, as_result
 from runtime.deployment.update import (
     last_healthy_image,
@@ -99,19 +99,36 @@ def _carry_out(deployment: Deployment, seen: Observation, decision: RepairDecisi
 
 
 def _attempt(deployment: Deployment, seen: Observation, decision: RepairDecision) -> Result:
-    """Create, start, restart or replace, counted as one attempt of this hour."""
+    """Create, start, restart or replace, counted as one attempt of this hour. One that helped counts for its cause only."""
     attempts = deployment.records.attempts
     deployment.record_file.save(deployment.records.with_attempt(deployment.now()))
     try:
-        if seen.container is None:
-            return _create(deployment, decision.why)
-        if decision.remedy in (Remedy.START, Remedy.RESTART):
-            return _start(deployment, seen.container, decision.remedy, decision.why)
-        return _replace(deployment, seen, seen.container, decision.why)
+        result = _act(deployment, seen, decision)
     except DeployError as error:
         if error.reason == "run_in_progress":
             deployment.record_file.change(attempts=attempts)  # nothing was tried
         raise
+    if result.exit_code == 0 and _helped(deployment):
+        cause = cause_of(seen.condition, seen.drift)
+        deployment.record_file.save(deployment.records.with_success(cause, deployment.now()))
+    return result
+
+
+def _act(deployment: Deployment, seen: Observation, decision: RepairDecision) -> Result:
+    if seen.container is None:
+        return _create(deployment, decision.why)
+    if decision.remedy in (Remedy.START, Remedy.RESTART):
+        return _start(deployment, seen.container, decision.remedy, decision.why)
+    return _replace(deployment, seen, seen.container, decision.why)
+
+
+def _helped(deployment: Deployment) -> bool:
+    """Whether the runtime is now as it should be. Where the engine does not tell, nothing is known to have helped."""
+    try:
+        seen = observe(deployment)
+    except DeployError:
+        return False
+    return seen.condition is Condition.HEALTHY and not seen.drift
 
 
 def _create(deployment: Deployment, why: str) -> Result:

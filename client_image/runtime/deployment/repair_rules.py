@@ -7,6 +7,7 @@ may jump. So each repair adds what it saw to a history, in seconds of the host's
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -150,7 +151,7 @@ class Situation:
     ``image_proved``: its image was healthy for long enough before. ``proved_now``: it has been so for long enough now.
     ``confirmed``: it was unhealthy before as well, or the engine has counted that it ends repeatedly. ``can_roll_back``: another
     image was healthy here. ``drift``: differences from the specification, the image included. ``attempts``: repairs within the
-    last hour.
+    last hour that count for this cause.
     """
 
     condition: Condition
@@ -199,6 +200,17 @@ def decide(situation: Situation) -> RepairDecision:
             return RepairDecision(Remedy.REMEMBER if newly_proved else Remedy.NOTHING, say("runs as specified"))
         case failing:
             return _decide_failing(situation, _FAILING[failing])
+
+
+def cause_of(condition: Condition, drift: tuple[str, ...]) -> str:
+    """What a repair acts against, as a word for the records. Differences that come back are the same cause, others another."""
+    match condition:
+        case Condition.HEALTHY:
+            return f"drift {hashlib.sha256(repr(sorted(map(str, drift))).encode()).hexdigest()[:16]}"
+        case Condition.MISSING:
+            return "missing"
+        case _:
+            return "failing"  # one that fails is now stopped, now unhealthy
 
 
 _FAILING = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from contracts.text import all_of, say
 from runtime.adapters.state.files import write_atomically
-from runtime.adapters.untrusted_files import write_for_owner
+from runtime.adapters.untrusted_files import read_untrusted, write_for_owner
 from runtime.deployment.deployment import Deployment
 from runtime.deployment.host_files import ENV_FILE
 from runtime.deployment.removal import clear_folder, remove_containers
@@ -21,14 +21,21 @@ NEXT_FILE = f".{ENV_FILE}.next"
 @dataclass(slots=True)
 class Changes:
     """What must be taken back when the installation fails. ``fresh``: nothing of this runtime was here. ``new_data``: nor of its
-    data. ``kept``: from here on the proxy runs with its new settings, and nothing is taken back."""
+    data. ``kept``: from here on the proxy runs with its new settings, and nothing is taken back. ``files``, ``owned``: what files
+    were before, None for one that was not there; root's by their paths, those of the configuration's folder by their names."""
 
     fresh: bool
     new_data: bool
     enrolled: bool = False
     kept: bool = False
     files: dict[Path, bytes | None] = field(default_factory=dict)
-    authority: bytes | None = None
+    owned: dict[str, bytes | None] = field(default_factory=dict)
+
+    def remember_owned(self, etc: Path, name: str) -> None:
+        """Before a file of the configuration's folder is written, which belongs to the runtime's user."""
+        self.owned[name] = None
+        with contextlib.suppress(OSError):
+            self.owned[name] = read_untrusted(etc / "config" / name)
 
 
 def undo(deployment: Deployment, order: Order, changes: Changes, result: Result) -> Result:
@@ -36,7 +43,7 @@ def undo(deployment: Deployment, order: Order, changes: Changes, result: Result)
     notes = list(result.notes)
     if not changes.fresh:
         deployment.notify("undoing", say("putting back what was there"))
-        _put_back(etc, order, changes, notes)
+        _put_back(etc, changes, notes)
         return replace(result, notes=(*notes, _state_after(deployment)))
     deployment.notify("undoing", say("taking back what was made"))
     left = remove_containers(deployment.engine, names, deployment.notify)
@@ -64,17 +71,18 @@ def undo(deployment: Deployment, order: Order, changes: Changes, result: Result)
     return replace(result, reason=reason, notes=tuple(notes))
 
 
-def _put_back(etc: Path, order: Order, changes: Changes, notes: list[str]) -> None:
+def _put_back(etc: Path, changes: Changes, notes: list[str]) -> None:
     try:
         for path, content in changes.files.items():
             if content is None:
                 path.unlink(missing_ok=True)
             else:
                 write_atomically(path, content, mode=0o444 if path.name == CA_FILE else 0o600)
-        if order.request.ca and changes.authority is None:
-            (etc / "config" / CA_FILE).unlink(missing_ok=True)
-        elif order.request.ca and changes.authority is not None:
-            write_for_owner(etc / "config", CA_FILE, changes.authority, mode=0o444)
+        for name, content in changes.owned.items():
+            if content is None:
+                (etc / "config" / name).unlink(missing_ok=True)
+            else:
+                write_for_owner(etc / "config", name, content, mode=0o444 if name == CA_FILE else 0o400)
     except OSError as error:
         notes.append(say("Not put back: {cause}", cause=error))
     with contextlib.suppress(OSError):

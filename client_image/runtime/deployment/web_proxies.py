@@ -20,6 +20,7 @@ from runtime.deployment.environment_lines import PREFIX
 
 ENVIRONMENT_FILE, ENGINE = "environment_file", "engine"
 VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
+ALL = "ALL_PROXY"
 # Docker Desktop's relay between its engine and Windows. It is always there, and not meant for containers.
 _DESKTOP = ".docker.internal"
 # The engine never tells a login; this stands where there is one.
@@ -126,11 +127,16 @@ def found_by_installer(environ: Mapping[str, str], there: Mapping[str, str]) -> 
     """Keys to add to the environment file (``there``: its values) from the environment of whoever installs, to which docker adds
     its client configuration's. Nothing where the file says something of HTTP proxies already.
 
+    ALL_PROXY counts where neither HTTPS_PROXY nor HTTP_PROXY is there.
+
     Raises ValueError, with a sentence that names the variable and never shows its value.
     """
     if any(PREFIX + key in there for key in VARIABLES[:2]):
         return {}
-    given = {key: (environ.get(key.lower()) or environ.get(key) or "").strip() for key in VARIABLES}
+    given = {key: (environ.get(key.lower()) or environ.get(key) or "").strip() for key in (*VARIABLES, ALL)}
+    of_all = given.pop(ALL)
+    named = dict.fromkeys(VARIABLES[:2], ALL) if of_all and not any(given[key] for key in VARIABLES[:2]) else {}
+    given |= dict.fromkeys(named, of_all)
     found: dict[str, str] = {}
     for key, text in given.items():
         try:
@@ -139,7 +145,9 @@ def found_by_installer(environ: Mapping[str, str], there: Mapping[str, str]) -> 
             else:
                 value = parse_web_proxy(text).with_login() if text else ""
         except ValueError as error:
-            raise ValueError(say("{key} in the environment {problem}", key=key, problem=str(error))) from error
+            raise ValueError(
+                say("{key} in the environment {problem}", key=named.get(key, key), problem=str(error))
+            ) from error
         if value:
             found[PREFIX + key] = value
     return found

@@ -1,6 +1,7 @@
 """`deploy install`: what a first installation leaves, what a second one keeps, and what every failure takes back."""
 
 import json
+import stat
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,22 @@ def test_an_upgrade_that_fails_leaves_version_and_environment_file_together(inst
     assert result.exit_code in (10, 11)
     assert installed.host.runs() == "1.0"
     assert contents(installed)["etc/flageemonitor.env"] == before["etc/flageemonitor.env"]
+
+
+@pytest.mark.parametrize("before", ["http://old:login@proxy.old:3128", "http://proxy.old:3128"])
+def test_an_upgrade_that_fails_leaves_the_logins_of_http_proxies_as_they_were(site: Site, before: str) -> None:
+    site.environ = {"HTTPS_PROXY": before}
+    assert site.install()[0].exit_code == 0
+    there = contents(site)
+    file = site.etc / "flageemonitor.env"
+    file.write_text(file.read_text().replace(f"HTTPS_PROXY={before}", "HTTPS_PROXY=http://new:secret@proxy.new:3128"))
+    site.enrolment = {"stage": "configuration", "enrolled": False, "message": say("no answer")}
+    result, _ = site.install()
+    assert result.exit_code == 1
+    now = contents(site)
+    assert now.get("etc/config/proxy_logins.json") == there.get("etc/config/proxy_logins.json")
+    if "login" in before:
+        assert stat.S_IMODE((site.etc / "config/proxy_logins.json").stat().st_mode) == 0o400
 
 
 def test_a_watchtower_that_does_not_run_takes_nothing_back(site: Site) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -290,3 +291,44 @@ def test_a_missing_runtime_that_only_crashes_is_reported_as_broken(installed: Ho
     result = installed.run("repair")
     assert (result.reason, result.exit_code) == ("broken", 12)
     assert "no previous container" in result.message
+
+
+# -- attempts --
+
+
+def test_changes_that_repairs_carried_out_do_not_keep_the_next_change_waiting(installed: Host) -> None:
+    for name in ("one", "two", "three", "four", "five"):
+        installed.env = {"FLAGEEMONITOR_REDE": name}
+        assert repairs(installed, 1) == ["repaired"]
+        assert f"FLAGEEMONITOR_REDE={name}" in runtime_container(installed).body["Env"]
+    installed.engine.remove(RUNTIME)  # nor what somebody removed or stopped
+    assert repairs(installed, 1) == ["repaired"]
+    for _ in range(2):
+        installed.engine.stop(RUNTIME, 10)
+        assert repairs(installed, 1) == ["repaired"]
+    installed.env = {"FLAGEEMONITOR_REDE": "six"}
+    assert repairs(installed, 2) == ["repaired", "unchanged"]
+
+
+def test_a_difference_that_comes_back_is_corrected_three_times_an_hour(installed: Host) -> None:
+    def change() -> None:
+        runtime_container(installed).body["HostConfig"]["Privileged"] = True
+
+    assert repairs(installed, 5, before=change) == ["repaired"] * 3 + ["failed"] * 2
+    installed.env = {"TZ": "America/Sao_Paulo"}  # with another one beside, it is another cause
+    assert repairs(installed, 2) == ["repaired", "unchanged"]
+    installed.engine.clock.sleep(3600)
+    assert repairs(installed, 1, before=change) == ["repaired"]
+
+
+def test_a_difference_that_replacing_does_not_remove_uses_up_the_attempts_of_every_cause(installed: Host) -> None:
+    create = installed.engine.create
+
+    def adds(name: str, body: Any) -> str:
+        return create(name, {**body, "HostConfig": {**body["HostConfig"], "Privileged": True}})
+
+    installed.engine.create = adds  # type: ignore[method-assign]
+    runtime_container(installed).body["HostConfig"]["Privileged"] = True
+    assert repairs(installed, 4) == ["repaired"] * 3 + ["failed"]
+    installed.env = {"FLAGEEMONITOR_REDE": "other"}
+    assert repairs(installed, 1) == ["failed"]

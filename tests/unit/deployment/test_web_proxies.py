@@ -117,3 +117,19 @@ def test_a_variable_of_the_caller_that_cannot_be_used_is_named_without_its_value
     with pytest.raises(ValueError, match="HTTPS_PROXY in the environment is a SOCKS proxy") as refused:
         found_by_installer({"HTTPS_PROXY": "socks5://u:hunter2@p:1"}, {})
     assert "hunter2" not in str(refused.value)
+
+
+def test_all_proxy_counts_where_no_other_variable_names_an_http_proxy() -> None:
+    written = {"FLAGEEMONITOR_HTTPS_PROXY": OF_FILE, "FLAGEEMONITOR_HTTP_PROXY": OF_FILE}
+    assert found_by_installer({"ALL_PROXY": OF_FILE}, {}) == written
+    assert found_by_installer({"all_proxy": OF_FILE, "no_proxy": ".corp"}, {}) == {
+        **written,
+        "FLAGEEMONITOR_NO_PROXY": ".corp",
+    }
+    # As a desktop's settings name all of them.
+    mixed = {"all_proxy": "socks5://p:1", "HTTPS_PROXY": OF_ENGINE}
+    assert found_by_installer(mixed, {}) == {"FLAGEEMONITOR_HTTPS_PROXY": OF_ENGINE}
+    assert found_by_installer({"ALL_PROXY": "socks5://p:1"}, {"FLAGEEMONITOR_HTTPS_PROXY": "none"}) == {}
+    with pytest.raises(ValueError, match="ALL_PROXY in the environment is a SOCKS proxy") as refused:
+        found_by_installer({"ALL_PROXY": "socks5h://u:hunter2@p:1"}, {})
+    assert "hunter2" not in str(refused.value)

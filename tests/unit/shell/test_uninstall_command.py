@@ -58,12 +58,14 @@ def test_the_timer_stops_before_the_removal_and_returns_if_that_fails(proxy: Hos
     proxy.with_systemd()
     timer = proxy.etc / "systemd/system/flageemonitor-repair.timer"
     timer.touch()
-    proxy.answer("on-deploy", "cp $STAND_IN/systemctl $STAND_IN/before; exit 1")
-    assert uninstall(proxy, "--yes").returncode == 1
-    assert "disable" in (proxy.stand_in / "before").read_text()
-    assert [call[0] for call in proxy.calls("systemctl")] == ["disable", "enable"]
-    assert "/etc/systemd/system:/host/systemd" in started(proxy)[0]
-    proxy.forget()
+    # By its answer, without one, killed, and by an engine that went away.
+    for ended, code in (("echo said; exit 1", 1), ("exit 1", 1), ("exit 137", 137), ("exit 125", 1)):
+        proxy.answer("on-deploy", f"cp $STAND_IN/systemctl $STAND_IN/before; {ended}")
+        assert uninstall(proxy, "--yes").returncode == code
+        assert "disable" in (proxy.stand_in / "before").read_text()
+        assert [call[0] for call in proxy.calls("systemctl")] == ["disable", "enable"]
+        assert "/etc/systemd/system:/host/systemd" in started(proxy)[0]
+        proxy.forget()
     proxy.answer("on-deploy", "rm /etc/systemd/system/flageemonitor-repair.timer; exit 0")
     assert uninstall(proxy, "--yes").returncode == 0
     assert [call[0] for call in proxy.calls("systemctl")] == ["disable", "daemon-reload"]

@@ -130,6 +130,28 @@ def test_exit_codes_are_deploys_own(proxy: Host, code: int) -> None:
     assert (done.returncode, done.stdout) == (code, "said\n")
 
 
+@pytest.mark.parametrize(("on_deploy", "shown"), [("exit 1", ""), ("echo 'no such file' >&2; exit 2", "no such file")])
+def test_an_image_that_gives_no_answer_is_reported(proxy: Host, on_deploy: str, shown: str) -> None:
+    proxy.answer("on-deploy", on_deploy)
+    done = update(proxy, "--output", "json")
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["reason"], answer["exit_code"]) == (1, "no_answer", 1)
+    assert "is not known" in answer["message"]
+    assert "flageemonitor-update-image --repair" in done.stderr
+    assert shown in done.stderr
+    assert not list(proxy.run_folder.glob("flageemonitor-*"))
+    proxy.answer("on-deploy", "exit 0")  # nothing to say is no failure
+    done = update(proxy)
+    assert (done.returncode, done.stdout, done.stderr.count("no answer")) == (0, "", 0)
+
+
+def test_an_answer_arrives_where_run_cannot_be_written(proxy: Host) -> None:
+    proxy.before("rm", "exit 1")
+    proxy.answer("on-deploy", "echo said; exit 10")
+    done = update(proxy)
+    assert (done.returncode, done.stdout) == (10, "said\n")
+
+
 def test_an_engine_that_does_not_start_the_container_is_reported(proxy: Host) -> None:
     proxy.answer("on-create", "exit 125")
     done = update(proxy)

@@ -99,7 +99,7 @@ def test_an_update_whose_output_cannot_be_written_keeps_its_exit_code(proxy: Hos
 def test_closed_streams_are_replaced_by_nothing(proxy: Host, name: str) -> None:
     proxy.container("flageemonitor-watchtower", label="flageemonitor")
     proxy.answer("on-exec", "exit 7")
-    proxy.answer("on-deploy", "exit 7")
+    proxy.answer("on-deploy", "echo said; exit 7")
     proxy.answer("verbs", f"{NAMED}\n")
     path = f"/usr/local/bin/{proxy.installed_wrapper(name).name}"
     caller = proxy.folder / "caller.sh"
