@@ -19,7 +19,7 @@ from bench import report
 from bench.ingest_peers import SIZE, Peer, bare_postgresql, bare_sqlite, naive, ours, without_writes
 from tests.harness.agents import Agent, enrolled
 from tests.harness.control_plane import prepared
-from tests.harness.postgres import cluster
+from tests.harness.postgres import DURABLE, cluster
 
 ROUNDS, EACH = 9, 3
 NO_QUOTA = {"INGEST_AGENT_QUOTA": "1000000000", "INGEST_CLIENT_QUOTA": "1000000000", "LOG_LEVEL": "error"}
@@ -27,7 +27,7 @@ US = "ingest"
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as name, agent_of(Path(name), None) as agent:
+    with tempfile.TemporaryDirectory(dir=report.DISK) as name, agent_of(Path(name), None) as agent:
         folder = Path(name)
         first(agent)
         peers = {
@@ -37,7 +37,7 @@ def main() -> None:
             "rows alone, executemany": bare_sqlite(folder / "flagee.db"),
         }
         show("SQLite", measured(peers))
-    with cluster(durable=True) as server, tempfile.TemporaryDirectory() as name:
+    with cluster(disk=report.DISK, **DURABLE) as server, tempfile.TemporaryDirectory() as name:
         url = server.create_database("bench")
         with agent_of(Path(name), url) as agent:
             first(agent)

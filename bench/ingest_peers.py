@@ -45,10 +45,16 @@ class Peer:
 def batch() -> bytes:
     """A run with its results, as large as a proxy sends them, with ids of its own."""
     parts = story(uuid7(), *(f"SOL-LOJA001-PDV{number}" for number in range(SIZE - 2)), stream=uuid7(), seq=1)
+    results(parts)
+    return gzip.compress(json.dumps(parts).encode())
+
+
+def results(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The results of a story, made as large as a proxy's."""
     for part in parts[1:-1]:
         gates = [{"gate": gate, "allowed": True, "text": "a reason of some words"} for gate in "abcdef"]
         part["body"].update(gates=gates, facts={f"fact_{number}": "a value" for number in range(15)})
-    return gzip.compress(json.dumps(parts).encode())
+    return parts[1:-1]
 
 
 def ours(agent: Agent) -> Peer:

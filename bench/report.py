@@ -6,11 +6,13 @@ import os
 import platform
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 WIDTH = 132  # of a line in a pipe
+DISK = Path("/var/tmp")  # noqa: S108  # where files reach a real one; temporary folders may be in memory
 
 
 def ratio(value: float) -> str:

@@ -10,6 +10,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -32,7 +33,7 @@ _SETTINGS = {
     "max_connections": "60",
 }
 # As Debian's package has it, for who measures what a commit costs.
-_DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "shared_buffers": "128MB"}
+DURABLE: Any = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "shared_buffers": "128MB"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +62,17 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster(loaded: Path | None = None, *, durable: bool = False) -> Iterator[Cluster]:
-    """A running cluster, empty or with a copy of the data folder `loaded`. `durable`: on a disk, where a commit lasts."""
-    with workdir("postgres", Path("/var/tmp") if durable else None) as folder:  # /tmp may be in memory
+def cluster(loaded: Path | None = None, *, disk: Path | None = None, **changes: str) -> Iterator[Cluster]:
+    """A running cluster, empty or with a copy of the data folder `loaded`. `disk`: a folder for data that memory cannot hold, or
+    whose way to a disk is measured. `changes`: settings that differ from a test's."""
+    with workdir("postgres", disk) as folder:
         # Throw-away data need no disk, and a disk that several sessions share is slow.
-        data = (in_memory(folder / "memory", "2g") if os.geteuid() == 0 and not durable else folder) / "data"
+        data = (in_memory(folder / "memory", "2g") if os.geteuid() == 0 and not disk else folder) / "data"
         if loaded:
             process.run(["cp", "--archive", "--reflink=auto", loaded, data])
         else:
             make_data_folder(data)
-        with serving(data, folder, **(_DURABLE if durable else {})) as server:
+        with serving(data, folder, **changes) as server:
             yield server
 
 

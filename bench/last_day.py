@@ -1,0 +1,164 @@
+"""The last day of one agent out of millions of envelopes, on SQLite and PostgreSQL: `python -m bench last_day --size ROWS`.
+
+The table is filled by one statement a day, on a disk: 30 days, 2,000 envelopes a day and agent, with the product's own
+indexes. What is measured are pages of 1,000 rows through the product's connections, and a batch that is stored. The peer
+does the same in a database that has nothing but that agent's day. A look through all rows shows what a missing index costs.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from msgspec import Raw
+from sqlalchemy import Connection, func, select, tuple_
+
+from bench import report
+from contracts.envelope import today
+from server.services.telemetry.reading import Sender
+from server.services.telemetry.storing import take_batch
+from server.storage.models import Agent, Envelope
+from server.storage.session import Database, open_database
+from tests.harness.agents import story
+from tests.harness.control_plane import prepared
+from tests.harness.postgres import cluster
+
+DAYS, A_DAY, PAGE, BATCH = 30, 2_000, 1_000, 500
+ROUNDS = 11
+_BODY = json.dumps({"run_id": "0195a0a0-1000-7000-8000-000000000001", "outcome": "changed", "text": "a word " * 16})
+_AGENT = "00000000-0000-7000-8000-"
+
+Make = Callable[[Path, str], str]
+Rows = list[tuple[str, ...]]
+
+
+def main(size: int = 1_000_000) -> None:
+    agents = max(1, size // (DAYS * A_DAY))
+    rows: Rows = []
+    with tempfile.TemporaryDirectory(dir=report.DISK) as name:
+        rows += measured("SQLite", agents, Path(name), lambda folder: f"sqlite:///{folder}/flagee.db")
+    with (
+        cluster(disk=report.DISK, max_wal_size="8GB", shared_buffers="512MB") as server,
+        tempfile.TemporaryDirectory() as name,
+    ):
+        rows += measured("PostgreSQL", agents, Path(name), lambda folder: server.create_database(folder.name))
+    columns = ("", "the day alone : ours", "ms", "the day alone ms", "all rows ms")
+    report.table(f"one agent's day, out of {agents * DAYS * A_DAY:,} envelopes of {agents} agents", columns, rows)
+
+
+def measured(backend: str, agents: int, folder: Path, url: Callable[[Path], str]) -> Rows:
+    with filled(folder / "all", url, agents, DAYS) as (full, took), filled(folder / "day", url, 1, 1) as (small, _):
+        with full.reading() as connection:
+            began = time.perf_counter()
+            connection.scalar(select(func.count()).where(func.lower(Envelope.agent) == agent_id(0)))
+            through_all = f"{(time.perf_counter() - began) * 1000:,.0f}"
+        rows: Rows = [(f"{backend}: filled in {took:,.0f} s", "", "", "", "")]
+        for what, work in (
+            ("first page", first_page),
+            ("whole day", whole_day),
+            ("a batch of 500 stored", store_batch),
+        ):
+            mine, theirs = in_turns(work, full, small)
+            figures = (report.ratio(theirs / mine), f"{mine * 1000:.1f}", f"{theirs * 1000:.1f}")
+            rows.append((f"  {what}", *figures, "" if work is store_batch else through_all))
+    return rows
+
+
+def in_turns(work: Callable[[Database], Any], full: Database, small: Database) -> tuple[float, float]:
+    """Seconds in each, medians."""
+    took: dict[int, list[float]] = {0: [], 1: []}
+    for number in range(ROUNDS + 5):  # the first ones are prepared and loaded
+        for place, database in enumerate((full, small)):
+            began = time.perf_counter()
+            work(database)
+            if number >= 5:
+                took[place].append(time.perf_counter() - began)
+    return statistics.median(took[0]), statistics.median(took[1])
+
+
+def first_page(database: Database) -> None:
+    with database.reading() as connection:
+        assert len(page(connection, None)) == PAGE
+
+
+def whole_day(database: Database) -> None:
+    with database.reading() as connection:
+        found = page(connection, None)
+        total = len(found)
+        while len(found) == PAGE:
+            found = page(connection, (found[-1].received_at, found[-1].envelope_id))
+            total += len(found)
+        assert total == A_DAY
+
+
+def page(connection: Connection, after: tuple[Any, ...] | None) -> list[Any]:
+    """A page of the last day of agent 0, the newest first, as `GET /telemetry/history` reads it."""
+    midnight = dt.datetime.combine(dt.datetime.now(dt.UTC).date(), dt.time(), dt.UTC)
+    query = select(Envelope.__table__).where(Envelope.agent == agent_id(0), Envelope.received_at >= midnight)
+    if after:
+        query = query.where(tuple_(Envelope.received_at, Envelope.envelope_id) < after)
+    newest = query.order_by(Envelope.received_at.desc(), Envelope.envelope_id.desc()).limit(PAGE)
+    return list(connection.execute(newest))
+
+
+def store_batch(database: Database) -> None:
+    sender = Sender(agent_id(-1), agent_id(-1), "c", 1)
+    batch = [Raw(json.dumps(part).encode()) for part in story("", *(f"PDV{number}" for number in range(BATCH - 2)))]
+    assert take_batch(database, sender, batch, dt.datetime.now(dt.UTC)).stored == BATCH
+
+
+def agent_id(number: int) -> str:
+    return f"{_AGENT}{number % 10**12:012}"
+
+
+@contextmanager
+def filled(folder: Path, url: Callable[[Path], str], agents: int, days: int) -> Iterator[tuple[Database, float]]:
+    """A database of that many agents and days, and the seconds that filling it took."""
+    folder.mkdir()
+    plane = prepared(folder, url(folder))
+    with closing(open_database(plane.settings().database_url, timeout=600)) as database:
+        now = dt.datetime.now(dt.UTC)
+        with database.writing() as session:  # who sends the batches
+            sender = agent_id(-1)
+            session.add(Agent(id=sender, agent_id=sender, network_id=1, hostname="proxy", enrolled_at=now, enrolment=1))
+        began = time.perf_counter()
+        last = today(now)
+        for day in range(last - days + 1, last + 1):
+            fill(database, day, agents)
+        if database.backend == "postgresql":  # as autovacuum does
+            with database.migrating() as connection:
+                connection.exec_driver_sql("ANALYZE envelopes")
+        yield database, time.perf_counter() - began
+
+
+def fill(database: Database, day: int, agents: int) -> None:
+    """A day's envelopes in the order of their arrival, those of all agents mixed."""
+    turn = f"i / {agents}"  # of all agents
+    who = f"(i - {turn} * {agents})"
+    ms = f"({day * 86_400_000} + {turn} * {86_400_000 // A_DAY} + {who})"
+    names = "agent, day, envelope_id, kind, sub, schema_version, ts_unix_ms, correlation_id, seq, body, received_at"
+    same = f"'result', 'host', 1, {ms}, 'c-{day}-' || i / 50, i, '{_BODY}'"
+    with database.migrating() as connection:
+        if database.backend == "sqlite":
+            connection.exec_driver_sql(
+                f"INSERT INTO envelopes ({names}) "  # noqa: S608  # numbers and texts of this module
+                f"WITH RECURSIVE number(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM number WHERE i < {agents * A_DAY - 1}) "
+                f"SELECT '{_AGENT}' || printf('%012d', {who}), {day}, printf('%012x70008%015x', {ms}, i), {same}, "
+                f"strftime('%Y-%m-%d %H:%M:%f000', {ms} / 1000.0, 'unixepoch') FROM number"
+            )
+        else:
+            partition = f"PARTITION OF envelopes FOR VALUES FROM ({day}) TO ({day + 1})"
+            connection.exec_driver_sql(f"CREATE TABLE envelopes_day_{day} {partition}")
+            connection.exec_driver_sql(
+                f"INSERT INTO envelopes ({names}) "  # noqa: S608
+                f"SELECT '{_AGENT}' || lpad({who}::text, 12, '0'), {day}, "
+                f"(lpad(to_hex({ms}), 12, '0') || '70008' || lpad(to_hex(i), 15, '0'))::uuid, {same}, "
+                f"to_timestamp({ms} / 1000.0) FROM generate_series(0::bigint, {agents * A_DAY - 1}) AS i"
+            )
