@@ -81,7 +81,7 @@ class Schedule(Struct, frozen=True, omit_defaults=True):
     can be asked. `lease`: for ``lease_s`` seconds from before the report was sent; 0, not now.
 
     ``own_s``: for so many seconds no other agent of the network can have started a job; left out where none ever did. What was
-    planned before that is not made up for. ``agent``: who has the lease, or has to confirm first that it needs one (``why``
+    planned before that is not this agent's. ``agent``: who has the lease, or has to confirm first that it needs one (``why``
     `held`, `unconfirmed`), with its ``hostname``."""
 
     basis: Basis

@@ -40,6 +40,10 @@ _TEXTS: dict[Reason, tuple[str, str]] = {
         "Run it again when the till is free; a scheduled job tries again at its next time.",
     ),
     Reason.HOST_LOCKED: ("Another run works on this host.", "Wait for that run: `flageemonitor-run runs`."),
+    Reason.NO_LEASE: (
+        "Another agent runs the schedule of this network, or this agent's lease is over.",
+        "See which agent has it: `flageemonitor-run doctor`, at headquarters `flagee-server agents`.",
+    ),
     Reason.REFUSED: (
         "The action refused for a cause of its own, which `detail` names.",
         "Act on the word in `detail`.",

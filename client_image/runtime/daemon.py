@@ -34,6 +34,7 @@ from runtime.services.delivery import Delivery
 from runtime.services.deployment_watch import DeploymentWatch
 from runtime.services.heartbeat import ClockWatch, Heartbeat
 from runtime.services.maintenance import apply_retention, close_dead_runs
+from runtime.services.schedule_keeper import ScheduleKeeper
 from runtime.services.scheduler import Scheduler
 from runtime.services.service import Periodic, Service
 from runtime.services.status_report import Parts, StatusReport
@@ -63,7 +64,7 @@ Exit codes: 0 stopped, 2 bad setting, 3 no local state, 6 another daemon runs on
 log = structlog.get_logger("daemon")
 
 
-def _services(installation: Installation, scheduler: Scheduler) -> list[Service]:
+def _services(installation: Installation, scheduler: Scheduler, keeper: ScheduleKeeper) -> list[Service]:
     """In the order in which they start; they stop in the opposite order, so that nothing new begins while runs end."""
     settings, state, clock, store = installation.settings, installation.state, installation.clock, installation.store
     watch = ClockWatch(installation.clock_judge)
@@ -95,6 +96,7 @@ def _services(installation: Installation, scheduler: Scheduler) -> list[Service]
         ),
         lambda: installation.plane,
         scheduler.hold,
+        keeper,
     )
 
     async def end_what_hangs() -> None:
@@ -130,6 +132,8 @@ async def keep_running(installation: Installation, *, grace: float = GRACE_S) ->
         log.warning("local_state", notice=notice)
     if not candidate:
         _let_runs_begin(installation.state.folder, installation.clock.now())
+    enrolled = not candidate and bool(settings.config_url) and installation.plane.login().token is not None
+    keeper = ScheduleKeeper(installation.state, installation.clock, enrolled=enrolled)
     scheduler = Scheduler(
         installation.state,
         installation.clock,
@@ -138,8 +142,10 @@ async def keep_running(installation: Installation, *, grace: float = GRACE_S) ->
         agent_id=installation.agent_id,
         paused=candidate,
         grace=grace,
+        lease=keeper,
     )
-    services = _services(installation, scheduler)
+    scheduler.hold(keeper.standing.doubled)
+    services = _services(installation, scheduler, keeper)
     for service in services:
         await service.start()
     await stopping.wait()

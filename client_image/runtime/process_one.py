@@ -16,6 +16,7 @@ from runtime.domain.facts import Facts
 from runtime.domain.fitting import STEPS, misfit
 from runtime.domain.model import CONNECTION, HOST_KEY, IDENTITY, Allow, Deny, Host, HostResult, Outcome, Reason, Verdict
 from runtime.domain.ports import Driver, Observation
+from runtime.domain.schedule_lease import needs_lease
 from runtime.domain.subject_record import Ended, SubjectRecord
 from runtime.engine import gates, sentences
 from runtime.engine.attempts import pause_before_next
@@ -88,7 +89,7 @@ class SubjectRun:
             answer = self._steady_clock() if name == "time" and isinstance(verdict, Allow) else verdict
             if ended := self.record.note(name, answer):
                 return ended
-        return None
+        return self._without_lease()
 
     async def lock(self, held: contextlib.AsyncExitStack) -> Ended | None:
         """Two observations at once do no harm, and one must not make the night's change skip the host: only what changes a
@@ -214,6 +215,8 @@ class SubjectRun:
         ):
             if isinstance(verdict, Deny):
                 return record.note(name, verdict)
+        if ended := self._without_lease():
+            return ended
         await run.ledger.at_work(run.plan.info.run_id, self.host, stage.name)
         if stage.valid_until is not None and run.clock.now() >= stage.valid_until:
             text = say("{stage}: its time ran out before it began", stage=stage.name)
@@ -357,6 +360,14 @@ class SubjectRun:
             text = say("{jump}, so no window can be trusted", jump=jump)
             return Deny(Outcome.SKIPPED, Reason.REFUSED, text, "clock_jumped")
         return Allow()
+
+    def _without_lease(self) -> Ended | None:
+        """Another agent of the network may run its schedule: without the lease a scheduled run only reads."""
+        if needs_lease(self.action.effect, dry_run=self.run.plan.info.dry_run):
+            verdict = self.run.lease()
+            if isinstance(verdict, Deny):
+                return self.record.note("lease", verdict)
+        return None
 
     def _stopped(self) -> Outcome:
         """The run's own deadline is a failure of the run; everything else is somebody's wish."""

@@ -25,6 +25,7 @@ from runtime.adapters.state.runs import reap
 from runtime.adapters.state.store import State
 from runtime.domain.catalogue import Catalogue
 from runtime.domain.errors import RunError
+from runtime.domain.model import Allow, Verdict
 from runtime.domain.pipeline import RunPlan
 from runtime.domain.ports import Clock, Inventory
 from runtime.domain.time.clocks import Anchor
@@ -194,7 +195,16 @@ class Installation:
             drivers={"terminal": Terminals(remote, watch, busy, config.ssh.command_timeout)},
             host_deadline=config.ssh.host_deadline,
             connect_attempts=config.ssh.connect_attempts,
+            lease=self._lease if plan.info.scheduled else Allow,
         )
+
+    def _lease(self) -> Verdict:
+        """As the daemon noted it last."""
+        from runtime.adapters.boot import steady_time
+        from runtime.adapters.state.schedule_lease import read_standing
+        from runtime.domain.schedule_lease import verdict
+
+        return verdict(read_standing(self.state), steady_time())
 
     def close(self) -> None:
         if "state" in self.__dict__:

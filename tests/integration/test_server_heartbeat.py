@@ -129,7 +129,7 @@ def test_the_lease_of_a_schedule_goes_to_one_of_two_agents_and_to_the_other_when
         waiting = {"basis": "lease", "why": "unconfirmed", "agent": one.agent_id, "hostname": "proxy"}
         assert turn(other) == waiting  # the first one may start jobs until it knows of the second
         assert turn(one, "alone") == {"basis": "lease", "lease_s": 120.0}
-        assert turn(other) == {**waiting, "why": "held"}
+        assert turn(other) == {**waiting, "why": "held", "own_s": 0.0}
         assert turn(one) == {"basis": "lease", "lease_s": 120.0}
         assert turn(elsewhere) == {"basis": "alone"}
 

@@ -18,6 +18,8 @@ from runtime.adapters.control_plane.transport import Answer, Fetched, Login, Req
 from runtime.adapters.state.outbox.delivery import last_seq, stream_of
 from runtime.adapters.state.outbox.events import post_event
 from runtime.adapters.state.outbox.topics import JOB_MISSED
+from runtime.domain.schedule_lease import SteadyTime
+from runtime.services.schedule_keeper import ScheduleKeeper
 from runtime.services.status_report import Parts, StatusReport
 from tests.unit.state.support import NOON, StillClock, open_state
 
@@ -63,7 +65,9 @@ class World:
             trouble=lambda: self.trouble,
             breakers=lambda: {"ingest": "open"},
         )
-        self._report = StatusReport(parts, lambda: self.plane, self.held.append)
+        self.time = SteadyTime(1000.0, "boot")
+        self.keeper = ScheduleKeeper(self.state, self.clock, enrolled=True, time=lambda: self.time)
+        self._report = StatusReport(parts, lambda: self.plane, self.held.append, self.keeper)
 
     def send(self, answer: Answer | None = None) -> float:
         self.plane.answer = answer or told()

@@ -14,6 +14,7 @@ from contracts.config import NetworkConfig
 from contracts.ids import uuid7
 from contracts.text import joined, plural, say, some_of
 from runtime.adapters.assets import Assets, find_root
+from runtime.adapters.boot import steady_time
 from runtime.adapters.build import read_build
 from runtime.adapters.config_store import ConfigStore
 from runtime.adapters.control_plane.transport import Intercepted, RequestRefused, Transport, Unavailable
@@ -26,10 +27,12 @@ from runtime.adapters.state.outbox.limits import OutboxCounts
 from runtime.adapters.state.outbox.status import read_status
 from runtime.adapters.state.room import Room, room_at
 from runtime.adapters.state.runs import live_runs
+from runtime.adapters.state.schedule_lease import read_standing
 from runtime.adapters.state.store import State
 from runtime.cli.crowd import Crowds
 from runtime.cli.doctor import LOOK_S, Check, Status
 from runtime.cli.identity import Identities
+from runtime.cli.schedule_lease import lease_line
 from runtime.cli.text import hosts as in_words
 from runtime.cli.text import lasting
 from runtime.domain.catalogue import Catalogue
@@ -256,6 +259,12 @@ def config_room(settings: RuntimeSettings) -> Iterator[Check]:
             space=room,
         )
         yield Check(say("disk"), "bad", text, say("free space on this volume"))
+
+
+def schedule_lease(state: State, zone: dt.tzinfo) -> Iterator[Check]:
+    line = lease_line(read_standing(state), steady_time(), zone)
+    if line is not None:
+        yield Check(say("schedule"), line.status, line.text, line.advice)
 
 
 def daemon(state: State, clock: Clock) -> Iterator[Check]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from runtime.cli.inventory import HostsParts
     from runtime.cli.run_command import RunParts
     from runtime.cli.schedule import ScheduleParts
+    from runtime.cli.schedule_lease import LeaseLine
     from runtime.wiring import Installation
 
 
@@ -58,7 +59,20 @@ def schedule_parts(installation: Installation) -> ScheduleParts:
         agent_id=installation.agent_id,
         inventory=installation.inventory,
         crowds=crowds(installation),
+        lease=_lease(installation),
     )
+
+
+def _lease(installation: Installation) -> LeaseLine | None:
+    """A missing local state is not created."""
+    from runtime.adapters.boot import steady_time
+    from runtime.adapters.state.database import FILE
+    from runtime.adapters.state.schedule_lease import read_standing
+    from runtime.cli.schedule_lease import lease_line
+
+    if not (installation.settings.data_path / FILE).exists():
+        return None
+    return lease_line(read_standing(installation.state), steady_time(), installation.zone)
 
 
 def crowds(installation: Installation) -> Crowds:
@@ -94,5 +108,6 @@ def looks(installation: Installation) -> Sequence[Look]:
         Look(say("clock"), lambda: checks.right_time(i.clock_judge, i.zone)),
         Look(say("state"), lambda: checks.local_state(i.state, clock)),
         Look(say("daemon"), lambda: checks.daemon(i.state, clock)),
+        Look(say("schedule"), lambda: checks.schedule_lease(i.state, i.zone)),
         Look(say("inventory"), lambda: checks.inventory(i.store, i.inventory, lambda: i.state, i.zone)),
     )

@@ -18,6 +18,7 @@ from contracts.text import Text as Sentence
 from contracts.text import joined, say
 from runtime.cli.crowd import Crowds
 from runtime.cli.output import Out
+from runtime.cli.schedule_lease import LeaseLine
 from runtime.cli.text import lines_of, weekday
 from runtime.domain.catalogue import Catalogue
 from runtime.domain.config_check import problems, startable
@@ -26,6 +27,7 @@ from runtime.domain.filters import from_job
 from runtime.domain.model import Listing, Selector
 from runtime.domain.pipeline import resolve
 from runtime.domain.ports import Inventory
+from runtime.domain.schedule_lease import needs_lease
 from runtime.domain.scheduled import request_of
 from runtime.domain.selection import select
 from runtime.domain.time.crowd import in_turn
@@ -46,7 +48,8 @@ def parse_span(text: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleParts:
-    """What the schedule is shown from. ``rows``: the compatibility matrix; ``inventory``: opens the inventory."""
+    """What the schedule is shown from. ``rows``: the compatibility matrix; ``inventory``: opens the inventory; ``lease``: whether
+    jobs that change anything start here."""
 
     config: NetworkConfig
     known: Catalogue
@@ -55,6 +58,14 @@ class ScheduleParts:
     agent_id: str
     inventory: Callable[[NetworkConfig], Inventory]
     crowds: Crowds
+    lease: LeaseLine | None = None
+
+    def held(self, job: Job) -> str | None:
+        """Why the job would not start now, where another agent of the network may run it."""
+        if self.lease is None or not self.lease.held:
+            return None
+        effect = resolve(request_of(job), self.config, self.known, agent_id="", now=self.now).effect
+        return self.lease.text if needs_lease(effect, dry_run=job.dry_run) else None
 
 
 def show_schedule(parts: ScheduleParts, span: str, explain: bool, out: Out) -> int:
@@ -66,9 +77,13 @@ def show_schedule(parts: ScheduleParts, span: str, explain: bool, out: Out) -> i
     if explain:
         _show_explained(parts, planned, out)
     else:
-        _show_planned(parts.agent_id, planned, zone, out)
+        _show_planned(parts, planned, zone, out)
     if not planned:
         out.say(say("nothing is due within {span}", span=span))
+    if parts.lease is not None and parts.lease.held:
+        out.say(parts.lease.text, "yellow")
+        if parts.lease.advice:
+            out.advise(parts.lease.advice)
     off = [
         job.id
         for job in config.schedule
@@ -84,16 +99,17 @@ def show_schedule(parts: ScheduleParts, span: str, explain: bool, out: Out) -> i
     return 0
 
 
-def _show_planned(agent_id: str, planned: list[tuple[dt.datetime, Job]], zone: ZoneInfo, out: Out) -> None:
+def _show_planned(parts: ScheduleParts, planned: list[tuple[dt.datetime, Job]], zone: ZoneInfo, out: Out) -> None:
     data, rows = [], []
     for instant, job in planned:
-        deadline = plan_of(job, zone, agent_id).deadline(instant)
+        deadline = plan_of(job, zone, parts.agent_id).deadline(instant)
         data.append(
             {
                 **_when(instant, job, zone),
                 "not_after": deadline.isoformat() if deadline else None,
                 "selector": job.selector.model_dump(exclude_defaults=True, mode="json"),
                 "dry_run": job.dry_run,
+                "held": parts.held(job),
             }
         )
         limit = f"{deadline.astimezone(out.zone()):%H:%M}" if deadline else ""
@@ -118,7 +134,9 @@ def _show_explained(parts: ScheduleParts, planned: list[tuple[dt.datetime, Job]]
         expected = forecast.expect(dataclasses.replace(run, not_after=deadline), instant)
         kept = [dataclasses.asdict(one) for one in expected.kept]
         counts = {"hosts": expected.hosts, "would_run": expected.would_run}
-        data.append({**_when(instant, job, zone), **counts, "dry_run": job.dry_run, "kept": kept})
+        data.append(
+            {**_when(instant, job, zone), **counts, "dry_run": job.dry_run, "kept": kept, "held": parts.held(job)}
+        )
         rows.append((_shown(instant, out.zone()), job.id, job.action, *_counts(expected, out), _why(expected, job)))
     columns = (say("when"), say("job"), say("action"), say("hosts"), say("would run"), say("the others, and why"))
     out.table(columns, rows, data, whole=columns[:5])

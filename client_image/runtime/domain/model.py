@@ -49,6 +49,7 @@ class Reason(StrEnum):
     PROTECTED_ROLE = "protected_role"
     TERMINAL_BUSY = "terminal_busy"
     HOST_LOCKED = "host_locked"
+    NO_LEASE = "no_lease"
     REFUSED = "refused"
     # blocked
     COMPAT_UNKNOWN = "compat_unknown"

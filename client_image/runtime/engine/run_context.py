@@ -8,7 +8,7 @@ from math import inf
 
 from runtime.domain.action import Target
 from runtime.domain.identity import EntryIndex
-from runtime.domain.model import Host
+from runtime.domain.model import Allow, Host, Verdict
 from runtime.domain.pipeline import Binding, RunPlan
 from runtime.domain.ports import Clock, Driver, HostLocks, IdentityBook, Ledger
 from runtime.domain.time.clocks import Anchor
@@ -21,7 +21,7 @@ from runtime.engine.stop import Stop
 class RunContext:
     """``drivers``: for each kind of subject, what makes the driver of one. ``host_deadline``: seconds for one subject.
     ``connect_attempts``: the most that are made for one; ``spare``: seconds that the run has for a subject without making others
-    wait.
+    wait. ``lease``: whether a scheduled run may change anything now.
 
     Filled in once the inventory was read: ``entries``: all that it knows, indexed; ``members``: the hosts that a run on the
     network selects; ``neighbours``: who may vouch for a store.
@@ -39,6 +39,7 @@ class RunContext:
     host_deadline: float
     connect_attempts: int = 1
     spare: Callable[[], float] = lambda: inf
+    lease: Callable[[], Verdict] = Allow
     entries: EntryIndex = field(default_factory=EntryIndex)
     members: Sequence[Host] = ()
     neighbours: Neighbours = field(default_factory=Neighbours)

@@ -12,14 +12,12 @@ import datetime as dt
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
 
-from contracts.config import Effect, Job
+from contracts.config import Job
 from contracts.ids import uuid7
-from contracts.schedule import Plan
 from contracts.text import say
 from runtime.adapters.memory import go_first, kills
 from runtime.adapters.state.clock_evidence import ClockJudge
@@ -32,31 +30,15 @@ from runtime.adapters.state.runs import end_overdue, live_runs, reap, signal_run
 from runtime.adapters.state.starts import begin, drop, give_back, show_older_releases, waiting
 from runtime.adapters.state.store import State
 from runtime.domain.errors import RunError, Updating
+from runtime.domain.model import Deny
 from runtime.domain.ports import Clock
+from runtime.domain.schedule_lease import Lease
 from runtime.domain.time.clock_trust import Suspect
-from runtime.domain.time.lateness import Drop, Start, judge
 from runtime.domain.time.turns import Turn, Turns
 from runtime.engine.run import SURELY_ENDED_S
-
-# How far ahead of the clock a noted fire may lie: more, and it was noted by a clock that ran ahead.
-CLOCK_BACK = dt.timedelta(minutes=10)
+from runtime.services.waiting_jobs import Active, unwanted
 
 log = structlog.get_logger("jobs")
-
-
-@dataclass(frozen=True, slots=True)
-class Active:
-    """A job of the configuration as it is scheduled, at its ``place`` in the document. Equality tells whether a new
-    configuration changed it."""
-
-    job: Job
-    plan: Plan
-    effect: Effect
-    place: int = field(default=0, compare=False)
-
-    def verdict(self, planned: dt.datetime, now: dt.datetime) -> Start | Drop:
-        local = planned.astimezone(self.plan.zone)
-        return judge(self.job, self.effect, local, now, not_after=self.plan.deadline(planned))
 
 
 class Child(Protocol):
@@ -91,8 +73,8 @@ class RunLauncher:
     """Lives on the daemon's event loop. ``jobs``: those in force, by id; ``limit``: how many runs may go on at once; ``held``: no
     turn begins meanwhile, and what comes too late is dropped as ever."""
 
-    def __init__(self, state: State, clock: Clock, judge: ClockJudge, launch: Launch) -> None:
-        self._state, self._clock, self._judge, self._launch = state, clock, judge, launch
+    def __init__(self, state: State, clock: Clock, judge: ClockJudge, launch: Launch, lease: Lease) -> None:
+        self._state, self._clock, self._judge, self._launch, self._lease = state, clock, judge, launch, lease
         self.jobs: Mapping[str, Active] = {}
         self.limit = 1
         self.closed = self.held = False
@@ -173,9 +155,13 @@ class RunLauncher:
             log.error("job_failed", job=task.get_name(), error=f"{type(error).__name__}: {error}")
 
     def _held(self) -> set[str]:
-        """Jobs that wait for their own last run: there a process would only wait, and take the place of another job."""
+        """Jobs that wait for their own last run, where a process would only wait and take the place of another job; and, without
+        the lease of the schedule, those that change anything."""
         active = (self.jobs.get(job_id) for job_id in self._begun)
-        return {one.job.id for one in active if one is not None and one.job.overlap == "wait"}
+        held = {one.job.id for one in active if one is not None and one.job.overlap == "wait"}
+        if isinstance(self._lease.verdict(), Deny):
+            held |= {job_id for job_id, one in self.jobs.items() if one.needs_lease}
+        return held
 
     async def _has_place(self, turn: Turn) -> bool:
         """Runs by hand are never held back, but they need memory too: the schedule leaves them room, all but one place."""
@@ -193,24 +179,18 @@ class RunLauncher:
         return False
 
     async def _drop_late(self) -> None:
-        now, state = self._clock.now(), self._state
         for turn in self._turns.all():
             active = self.jobs.get(turn.job_id)
-            verdict = active.verdict(turn.planned, now) if active is not None else None
-            gone = active is None or turn.planned > now + CLOCK_BACK
-            if not gone and not isinstance(verdict, Drop):
+            found = unwanted(active, turn, self._turns, self._clock.now(), self._lease, self.limit)
+            if found is None:
                 continue
             self._turns.remove(turn)
-            if not await asyncio.to_thread(drop, state, turn.job_id, turn.planned):
+            if not await asyncio.to_thread(drop, self._state, turn.job_id, turn.planned):
                 continue  # it was started after all, by another daemon
-            if active is not None and isinstance(verdict, Drop):
-                text = say(
-                    "{why}; it waited for its turn, {limit} runs go on at once", why=verdict.message, limit=self.limit
-                )
-                await self.missed(active.job, verdict.reason, text)
+            if active is not None and found.reason:
+                await self.missed(active.job, found.reason, found.why)
             else:
-                why = "the clock went back" if active is not None else "no such job is in force any more"
-                log.info("job_dropped", job=turn.job_id, planned=turn.planned.isoformat(), why=why)
+                log.info("job_dropped", job=turn.job_id, planned=turn.planned.isoformat(), why=found.why)
 
     async def _admit(self, turn: Turn) -> None:
         """Take the turn from those that wait, and start it unless the clock is not to be trusted with it."""

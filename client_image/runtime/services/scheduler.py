@@ -28,9 +28,11 @@ from runtime.domain.errors import RunError
 from runtime.domain.model import Selector
 from runtime.domain.pipeline import Request, resolve
 from runtime.domain.ports import Clock
+from runtime.domain.schedule_lease import Lease, NeedsNoLease
 from runtime.domain.time.lateness import Drop
-from runtime.services.run_launcher import CLOCK_BACK, Active, Launch, RunLauncher, launch_run
+from runtime.services.run_launcher import Launch, RunLauncher, launch_run
 from runtime.services.triggers import LOOK_BACK, PlanTrigger
+from runtime.services.waiting_jobs import CLOCK_BACK, Active
 
 log = structlog.get_logger("jobs")
 
@@ -38,8 +40,9 @@ log = structlog.get_logger("jobs")
 class Scheduler:
     """What is scheduled, and which child processes run. Lives on the daemon's event loop.
 
-    ``paused``: everything is scheduled and nothing is ever started, as for an image on trial. ``grace``: seconds for runs at work
-    when it stops; ``killed`` says afterwards how many of them had to be killed.
+    ``lease``: whether jobs that change anything are this agent's. ``paused``: everything is scheduled and nothing is ever
+    started, as for an image on trial. ``grace``: seconds for runs at work when it stops; ``killed`` says afterwards how many of
+    them had to be killed.
     """
 
     name = "scheduler"
@@ -55,11 +58,12 @@ class Scheduler:
         launch: Launch = launch_run,
         paused: bool = False,
         grace: float = GRACE_S,
+        lease: Lease | None = None,
     ) -> None:
         self._paused, self._grace = paused, grace
         self.killed = 0
         self._state, self._clock, self._known, self._agent_id = state, clock, known, agent_id
-        self._runs = RunLauncher(state, clock, judge, launch)
+        self._runs = RunLauncher(state, clock, judge, launch, lease or NeedsNoLease())
         # UTC: APScheduler compares instants of one zone wrongly in a repeated hour; the zones are in the plans.
         self._scheduler = AsyncIOScheduler(timezone=dt.UTC)
         self._active: dict[str, Active] = {}

@@ -31,6 +31,7 @@ from runtime.adapters.state.store import State
 from runtime.domain.background import in_background
 from runtime.domain.errors import RunError
 from runtime.domain.ports import Clock
+from runtime.services.schedule_keeper import ScheduleKeeper
 
 CALL_S = 30.0
 _RUNS, _LETTERS = 50, 1000
@@ -52,10 +53,16 @@ class Parts:
 
 class StatusReport:
     """``connect``: makes the transport. ``hold``: is told why no job may start, which is while the control plane sees two
-    instances of this agent at work; empty when it sees one."""
+    instances of this agent at work; empty when it sees one. ``keeper``: is told what the answers say of the schedule."""
 
-    def __init__(self, parts: Parts, connect: Callable[[], Transport], hold: Callable[[str], None]) -> None:
-        self._parts, self._connect, self._hold = parts, connect, hold
+    def __init__(
+        self,
+        parts: Parts,
+        connect: Callable[[], Transport],
+        hold: Callable[[str], None],
+        keeper: ScheduleKeeper,
+    ) -> None:
+        self._parts, self._connect, self._hold, self._keeper = parts, connect, hold, keeper
         self._instance, self._began = uuid7(), parts.clock.monotonic()
         self._failures = 0
         self._was = ""
@@ -67,16 +74,21 @@ class StatusReport:
     def _send(self) -> float:
         now = self._parts.clock.now()
         body = msgspec.json.encode(self._report(now))
-        plane = self._connect()
+        plane, asked = self._connect(), self._keeper.now()
         answer = plane.post(PATH, body, gzipped=False, correlation_id=uuid7(), now=now, within=CALL_S)
         said = _read(answer.raw) if isinstance(answer, Fetched) else None
-        if isinstance(answer, RequestRefused) and answer.status == 409 and not answer.page:
-            self._hold(answer.text)
+        if isinstance(answer, RequestRefused):
+            if answer.status == 409 and not answer.page:
+                self._hold(answer.text)
+                self._keeper.doubled(answer.text)
+            elif not answer.page and not retry.again(answer.status):
+                self._keeper.refused()
         if said is None:
             self._failures += 1
             self._tell(_why(answer), plane.advice(answer))
             return max(1.0 * INTERVAL_S, retry.pause(self._failures, 0.5, getattr(answer, "retry_after", None)))
         self._failures = 0
+        self._keeper.heard(said.schedule, asked)
         self._hold("")
         self._tell("", "")
         if said.highest_seq is not None:
@@ -99,6 +111,7 @@ class StatusReport:
             runs=[run.run_id[:255] for run in live_runs(parts.state.folder)][:_RUNS],
             breakers=dict(parts.breakers()),
             trouble=[text[:_LETTERS] for text in parts.trouble()],
+            schedule=self._keeper.basis,
             disk_free=shutil.disk_usage(parts.state.folder).free,
             load=round(os.getloadavg()[0], 2),
         )

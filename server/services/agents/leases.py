@@ -73,15 +73,16 @@ def decide(
     others = [other for other in others if other.active(now)]
     if before is not None and before.agent != me and now < before.given_away_at:
         holder = next((other for other in others if other.id == before.agent), None)
-        return Decision(_waits("held", holder), before, told)
+        own_s = max(0.0, (now - before.ends_at).total_seconds())
+        return Decision(_waits("held", holder, own_s), before, told)
     if unconfirmed := [other for other in others if other.basis == "alone"]:
         return Decision(_waits("unconfirmed", unconfirmed[0]), before, told)
     since = _since(now, me, told, before, alone=not others)
     lease = Lease(me, since, now, length_s if others else 0.0)
-    own_s = None if since is None else max(0.0, (now - since).total_seconds())
+    alone_for = None if since is None else max(0.0, (now - since).total_seconds())
     if not others:
-        return Decision(Schedule("alone", own_s=own_s), lease, "alone")
-    return Decision(Schedule("lease", length_s, own_s), lease, told)
+        return Decision(Schedule("alone", own_s=alone_for), lease, "alone")
+    return Decision(Schedule("lease", length_s, alone_for), lease, told)
 
 
 def _since(now: dt.datetime, me: str, told: Basis, before: Lease | None, *, alone: bool) -> dt.datetime | None:
@@ -93,8 +94,9 @@ def _since(now: dt.datetime, me: str, told: Basis, before: Lease | None, *, alon
     return before.ends_at if before.length_s else now  # one that needed no lease may have gone on until it was retired
 
 
-def _waits(why: Literal["held", "unconfirmed"], agent: Member | None) -> Schedule:
-    return Schedule("lease", why=why, agent=agent.agent_id if agent else "", hostname=agent.hostname if agent else "")
+def _waits(why: Literal["held", "unconfirmed"], agent: Member | None, own_s: float | None = None) -> Schedule:
+    name, hostname = (agent.agent_id, agent.hostname) if agent else ("", "")
+    return Schedule("lease", own_s=own_s, why=why, agent=name, hostname=hostname)
 
 
 def take_turn(

@@ -18,7 +18,19 @@ from runtime.domain.errors import Permanent, Transient
 from runtime.domain.facts import Facts
 from runtime.domain.identity import IdentityRecord, Settled
 from runtime.domain.machines import grouped
-from runtime.domain.model import HOST_KEY, IDENTITY, Host, HostResult, Listing, Outcome, Reason, Selector
+from runtime.domain.model import (
+    HOST_KEY,
+    IDENTITY,
+    Allow,
+    Deny,
+    Host,
+    HostResult,
+    Listing,
+    Outcome,
+    Reason,
+    Selector,
+    Verdict,
+)
 from runtime.domain.witnesses import Witness
 from runtime.process_one import process_one
 from tests.unit.engine import in_memory
@@ -507,6 +519,40 @@ def test_a_freeze_that_begins_between_two_stages_leaves_a_failed_host_not_a_skip
     assert verdict(result) == ("failed", "not_converged", "sale")
     assert result.message.startswith("first confirmed; the rest was not begun: freeze sale")
     assert (result.gates[-1].gate, result.gates[-1].allowed) == ("freeze", False)
+
+
+NO_LEASE = Deny(Outcome.SKIPPED, Reason.NO_LEASE, "another agent has the lease", "held")
+
+
+def leased(one: World, action: str, lease: Callable[[], Verdict], **request: Any) -> HostResult:
+    context = dataclasses.replace(one.context(action, **request), lease=lease)
+    return asyncio.run(process_one(in_memory.host(), context))
+
+
+def test_without_the_lease_of_the_schedule_no_terminal_is_contacted_and_what_reads_goes_on() -> None:
+    one = World({NAME: Terminal()})
+    result = leased(one, "set_value", lambda: NO_LEASE)
+    assert (verdict(result), result.gates[-1].gate) == (("skipped", "no_lease", "held"), "lease")
+    assert one.remote.connected == []
+    assert verdict(leased(one, "look_at_value", lambda: NO_LEASE)) == ("ok", "done", "")
+    assert verdict(leased(one, "set_value", lambda: NO_LEASE, dry_run=True)) == ("would_change", "dry_run", "")
+    assert one.terminals[NAME].written == 0
+
+
+@pytest.mark.parametrize(
+    ("lost_on", "expected", "steps"),
+    [("look", ("skipped", "no_lease", "held"), 0), ("step", ("failed", "not_converged", "held"), 1)],
+)
+def test_a_lease_that_ends_during_the_run_stops_the_next_stage(
+    lost_on: str, expected: tuple[str, str, str], steps: int
+) -> None:
+    one = World({NAME: Terminal()})
+    said: list[Verdict] = [Allow()]
+    setattr(one.terminals[NAME], f"on_{lost_on}", lambda: said.append(NO_LEASE))
+    result = leased(one, "climb_up", lambda: said[-1])
+    assert verdict(result) == expected
+    assert len(result.steps) == steps
+    assert (result.gates[-1].gate, result.gates[-1].allowed) == ("lease", False)
 
 
 def test_a_stop_between_two_stages_reports_what_was_done() -> None:

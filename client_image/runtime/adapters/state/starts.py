@@ -68,6 +68,12 @@ def started(state: State, job_id: str, planned: dt.datetime) -> bool:
         return connection.scalar(select(job_starts.c.state).where(*_same_start(job_id, planned))) == STARTED
 
 
+def any_started(state: State) -> bool:
+    """Whether a job was ever started here."""
+    with state.read() as connection:
+        return connection.scalar(select(job_starts.c.id).where(job_starts.c.state == STARTED).limit(1)) is not None
+
+
 def waiting(state: State) -> list[tuple[str, dt.datetime]]:
     """Job and planned instant of what was due and not started, also by a daemon that is gone."""
     with state.read() as connection:

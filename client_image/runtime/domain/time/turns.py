@@ -52,6 +52,10 @@ class Turns:
     def all(self) -> tuple[Turn, ...]:
         return tuple(sorted(self._waiting))
 
+    def is_followed(self, turn: Turn) -> bool:
+        """Whether the same job waits for a later instant as well."""
+        return any(other.job_id == turn.job_id and other.planned > turn.planned for other in self._waiting)
+
     def next(self, now: dt.datetime, held: Collection[str]) -> Turn | None:
         """The first whose instant has come (again, when the clock went back). ``held``: jobs that wait for their own last run."""
         return next((turn for turn in self.all() if turn.planned <= now and turn.job_id not in held), None)
