@@ -42,7 +42,7 @@ def _parsed(value: Any) -> Standing:
     try:
         return Standing(
             "alone" if value["basis"] == "alone" else "lease",
-            until=float(value["until"]),
+            until=_number(value["until"]),
             boot=str(value["boot"]),
             since=_instant(value["since"]),
             why=value["why"] if value["why"] in ("held", "unconfirmed", "unasked") else "",
@@ -53,6 +53,12 @@ def _parsed(value: Any) -> Standing:
         )
     except (TypeError, KeyError, ValueError):
         return UNASKED
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float):
+        raise TypeError
+    return value
 
 
 def _instant(text: str | None) -> dt.datetime | None:
