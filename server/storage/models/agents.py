@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, text
+from sqlalchemy import BigInteger, Float, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from server.storage.models.base import Base
@@ -61,4 +61,4 @@ class ScheduleLease(Base):
     agent: Mapped[str | None] = mapped_column(ForeignKey("agents.id"))
     since: Mapped[dt.datetime | None]
     renewed_at: Mapped[dt.datetime | None]
-    length_s: Mapped[float]
+    length_s: Mapped[float] = mapped_column(Float)
