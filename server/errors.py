@@ -64,7 +64,9 @@ def _answer(
 
 
 def _refused(refusal: Refusal) -> Response:
-    if refusal.row.status == 503:  # the operator has to correct it: the log has the cause
+    if (
+        refusal.row.status == 503 and refusal.retry_after is None
+    ):  # the operator has to correct it: the log has the cause
         _log.error("cannot_serve", reason=refusal.reason, cause=refusal.message)
     response = _answer(
         refusal.row, refusal.row.told or refusal.message, networks=refusal.networks, values=refusal.values

@@ -13,6 +13,7 @@ from server.services.health import HealthCheck
 from server.services.installer.assets import InstallerFiles, find_root
 from server.services.installer.script import Bootstrap
 from server.services.telemetry.batch import Limits
+from server.services.telemetry.history import Exports
 from server.services.telemetry.quotas import Quotas
 from server.services.telemetry.upkeep import Upkeep
 from server.services.tokens.last_use import LastUse
@@ -47,6 +48,7 @@ class Services:
     quotas: Quotas
     upkeep: Upkeep
     heartbeat_interval: int
+    exports: Exports
 
     def close(self) -> None:
         """Write what is still in memory and let the database go."""
@@ -82,4 +84,5 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         ),
         upkeep=Upkeep(database, settings.telemetry_days, clock),
         heartbeat_interval=settings.heartbeat_interval,
+        exports=Exports(database),
     )

@@ -24,11 +24,11 @@ class Query:
     def __init__(self, known: Collection[str]) -> None:
         for name in request.args:
             if name not in known:
-                raise _invalid(f"{quoted(name[:64])} is not known here; it takes {', '.join(sorted(known))}")
+                raise invalid(f"{quoted(name[:64])} is not known here; it takes {', '.join(sorted(known))}")
             if len(request.args.getlist(name)) > 1:
-                raise _invalid(f"{name} comes twice")
+                raise invalid(f"{name} comes twice")
             if len(request.args[name]) > _LONGEST or "\0" in request.args[name]:
-                raise _invalid(f"{name} is too long, or holds a NUL")
+                raise invalid(f"{name} is too long, or holds a NUL")
 
     def text(self, name: str) -> str | None:
         """None where it is missing or empty."""
@@ -40,13 +40,13 @@ class Query:
             return default
         found = whole(given, low, high)
         if found is None:
-            raise _invalid(f"{name}: a whole number from {low} to {high} is expected")
+            raise invalid(f"{name}: a whole number from {low} to {high} is expected")
         return found
 
     def one_of(self, name: str, words: Collection[str]) -> str | None:
         given = self.text(name)
         if given is not None and given not in words:
-            raise _invalid(f"{name}: one of {', '.join(words)} is expected")
+            raise invalid(f"{name}: one of {', '.join(words)} is expected")
         return given
 
     def several(self, name: str, words: Collection[str]) -> list[str]:
@@ -55,7 +55,7 @@ class Query:
         if given == [""]:
             return []
         if strange := [word for word in given if word not in words]:
-            raise _invalid(f"{name}: {quoted(strange[0])} is none of {', '.join(words)}")
+            raise invalid(f"{name}: {quoted(strange[0])} is none of {', '.join(words)}")
         return given
 
     def instant(self, name: str) -> dt.datetime | None:
@@ -73,10 +73,11 @@ class Query:
             return (found if found.tzinfo else found.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
         except (ValueError, OverflowError, OSError):
             pass
-        raise _invalid(f"{name}: a time such as 2026-03-14T12:00:00Z is expected")
+        raise invalid(f"{name}: a time such as 2026-03-14T12:00:00Z is expected")
 
 
-def _invalid(cause: str) -> Refusal:
+def invalid(cause: str) -> Refusal:
+    """For a query that cannot be used. ``cause``: a clause."""
     return Refusal(table.QUERY_INVALID, cause=cause)
 
 

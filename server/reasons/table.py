@@ -331,6 +331,13 @@ BACKEND_TIMEOUT = Row(
     "the application did not answer in time",
     "whether the request was carried out is unknown, try again",
 )
+EXPORTS_BUSY = Row(
+    "exports_busy",
+    503,
+    "server",
+    "{number} exports are sent already",
+    "try again after the time in Retry-After, or read pages with a cursor",
+)
 DATABASE_UNAVAILABLE = Row(
     "database_unavailable",
     503,

@@ -160,9 +160,15 @@ def health(reader: Reader, asked: Asked, now: dt.datetime) -> Health:
     )
 
 
-def agent_rows(reader: Reader, asked: Asked) -> dict[str, tuple[str, str, str]]:
-    """Row id -> agent_id, client, network. Refusal: client_unknown."""
-    return {row.id: (row.agent_id, row.client, row.network) for row in reader.execute(_chosen(reader, asked))}
+def agents_meant(reader: Reader, asked: Asked) -> tuple[list[str], Select[Any]] | None:
+    """Row ids of the agents that are asked for, and a SELECT of the same; None for all that there are. ``states`` do not count.
+
+    Refusal: client_unknown.
+    """
+    if asked.clients is None and asked.client is None and asked.network is None and asked.agent_id is None:
+        return None
+    query = _chosen(reader, asked).with_only_columns(Agent.id).order_by(None)
+    return list(reader.scalars(query)), query
 
 
 def _chosen(reader: Reader, asked: Asked) -> Select[Any]:

@@ -27,6 +27,7 @@ REQUIRED = {
     "/agents/status": Role.VIEWER,
     "/v1/workers": Role.VIEWER,
     "/v1/workers/health": Role.VIEWER,
+    "/telemetry/history": Role.VIEWER,
 }
 
 
