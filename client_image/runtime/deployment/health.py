@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from contracts.text import joined, say
 from runtime.deployment.deployment import Deployment
+from runtime.deployment.drift import drift
 from runtime.deployment.engine import Container, Image
 from runtime.deployment.host_files import fit_environment_file, reads_any_key
 from runtime.deployment.records import Pin, Records
@@ -19,7 +20,6 @@ from runtime.deployment.repair_rules import (
     classify,
     continue_history,
 )
-from runtime.deployment.specification import drift
 
 # For an image without a health check. Otherwise its own is asked: the command of another release may have another name.
 HEALTH_COMMAND = ("python", "-m", "runtime.container.health")

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from contracts.text import joined, say
 from runtime.deployment.deployment import Deployment
+from runtime.deployment.drift import drift
 from runtime.deployment.results import DeployError
-from runtime.deployment.specification import WATCHTOWER_STOP_S, drift, watchtower_spec
+from runtime.deployment.specification import WATCHTOWER_STOP_S, watchtower_spec
 
 OFF = "off"
 SETTLE_S = 2.0

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.deployment.drift import drift
 from runtime.deployment.engine import Container, EngineFacts, Image
 from runtime.deployment.environment import read_settings
 from runtime.deployment.specification import (
     Sources,
     Specification,
     candidate_spec,
-    drift,
     nearest_api,
     runtime_spec,
     watchtower_spec,
