@@ -1,8 +1,7 @@
 """The commands on a host, `<runtime>-run` and so on, made from one template a system. Pure.
 
 `wrappers/<system>/` holds the template, the parts that commands are made of, and what several parts share; `wrappers/help/` the
-help for both systems. Called by deploy, which writes the commands, by the server, whose installers carry them, and by
-`make check`.
+help for both systems. Called by deploy, which writes the commands, and by `make check`.
 """
 
 from __future__ import annotations
@@ -47,17 +46,9 @@ def host_command(read: Callable[[str], str], system: str, command: str, runtime:
         return _INCLUDED.sub(included, read(f"{system}/{name}{_SOURCES[system]}"))
 
     text = part("template").replace("@COMMAND@", command).replace(PLACEHOLDER, runtime)
-    return _in_ascii(text) if system == "windows" else text
+    return in_ascii(text) if system == "windows" else text
 
 
-def windows_installer(read: Callable[[str], str], template: str) -> str:
-    """``template``, bootstrap/install.ps1, with the part that it shares with the commands. In ASCII, as they are."""
-
-    def included(found: re.Match[str]) -> str:
-        return found[0] if found[1].isupper() else read(f"windows/{found[1]}.ps1")  # the server's own placeholders stay
-
-    return _in_ascii(_INCLUDED.sub(included, template))
-
-
-def _in_ascii(text: str) -> str:
+def in_ascii(text: str) -> str:
+    """Each character beyond as an expression with its number, which only a string in double quotes may hold."""
     return re.sub(r"[^\x00-\x7f]", lambda found: f"$([char]0x{ord(found[0]):04X})", text)

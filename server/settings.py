@@ -116,7 +116,7 @@ class Settings(BaseModel):
     )
     assets: Path | None = Field(
         None,
-        description="Folder that holds `bootstrap/` and `wrappers/`, which the installer is made from. Default: the "
+        description="Folder that holds `bootstrap/`, `wrappers/` and `locale/`, which the installer is made from. Default: the "
         "nearest folder above the program that holds `bootstrap/`.",
     )
     insecure: bool = Field(

@@ -1,4 +1,5 @@
-"""Finds the sentences for people in the code: calls of ``say`` and ``plural`` (contracts.text), and the help texts of commands.
+"""Finds the sentences for people in the code: calls of ``say`` and ``plural`` (contracts.text), the help texts of commands, and
+what installers say.
 
 Used by :mod:`tools.catalogues`. It reads the syntax tree, so that it also finds what no catalogue could translate: a template
 that is not written out in full, and placeholders without values.
@@ -12,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contracts.help_pages import paragraphs
+from contracts.installers import TEMPLATES
 from contracts.stored_text import placeholders
+from tools.script_sentences import of_sh
 
 ROOT = Path(__file__).resolve().parents[1]
 # Folder of the code -> how its rooms are called. Each folder directly below it is a room with a catalogue of its own.
@@ -57,6 +60,15 @@ def found_in(root: Path = ROOT) -> Iterator[Sentence | Fault]:
             parts = file.relative_to(root / folder).parts
             room = "-".join((house, *parts[:-1][:1]))
             yield from of_module(file.read_text(encoding="utf-8"), path, room)
+    for system, path in TEMPLATES.items():
+        if (root / path).is_file():
+            yield from of_installer((root / path).read_text(encoding="utf-8"), path, system)
+
+
+def of_installer(source: str, path: str, system: str) -> Iterator[Sentence | Fault]:
+    """Its room is its table: what stands in that catalogue is what the script can say in another language."""
+    for line, template, fault in of_sh(source) if system == "linux" else ():
+        yield Fault(path, line, fault) if fault else Sentence(template, "", f"installer-{system}", path, line)
 
 
 def of_module(source: str, path: str, room: str) -> Iterator[Sentence | Fault]:

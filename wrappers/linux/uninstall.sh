@@ -13,8 +13,8 @@ choose_image() {
     done
     fail 1 image_unavailable "No image on this host knows how to uninstall $runtime. Nothing was changed." \
         "Nenhuma imagem neste servidor sabe desinstalar $runtime. Nada foi alterado." \
-        "Run the install script with --uninstall, or remove by hand: docker rm -f $runtime $runtime-watchtower; then $etc and /usr/local/bin/$runtime-*" \
-        "Rode o script de instalação com --uninstall, ou remova manualmente: docker rm -f $runtime $runtime-watchtower; depois $etc e /usr/local/bin/$runtime-*"
+        "Pull one with: docker pull $named. Or remove by hand: docker rm -f $runtime $runtime-watchtower; then $etc and /usr/local/bin/$runtime-*" \
+        "Baixe uma com: docker pull $named. Ou remova manualmente: docker rm -f $runtime $runtime-watchtower; depois $etc e /usr/local/bin/$runtime-*"
 }
 
 confirm() {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from contracts.text import say
 from runtime.deployment.deployment import Deployment
 from runtime.deployment.names import environment_file
@@ -75,4 +77,14 @@ def summary(deployment: Deployment, order: Order) -> list[str]:
             "  {command}   remove the proxy; the data stays unless --delete-data is given", command=command("uninstall")
         ),
         say("Settings: {file}.", file=environment_file(names.runtime, deployment.system)),
+        *_without_timer(deployment, order),
     ]
+
+
+def _without_timer(deployment: Deployment, order: Order) -> Iterator[str]:
+    """On Windows the installer sets a task."""
+    if order.options.timer == "none" and deployment.system == "linux":
+        yield say(
+            "Neither systemd nor /etc/cron.d is here. Have something call every five minutes: {command} --repair",
+            command=deployment.names.wrapper("update-image"),
+        )

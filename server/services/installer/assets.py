@@ -1,4 +1,4 @@
-"""The files that an installer is made from: templates and wrappers of this release. Called by bootstrap and health.
+"""The files that an installer is made from: templates, wrappers and translations of this release. Called by bootstrap and health.
 
 They are read at every use: few and small, and an update takes effect without a restart.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import server
 from contracts.bounded import MAX_BYTES
-from contracts.host_commands import windows_installer
+from contracts.installers import installer
 from contracts.text import say
 from server.plain_file import read_plain
 from server.reasons import table
@@ -20,20 +20,19 @@ from server.services.installer.rendering import POWERSHELL, SH, Language, Templa
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """``template`` is a path below the root of the assets, ``system`` the name of the wrappers' folder."""
+    """``system``: as :mod:`contracts.installers` calls it."""
 
-    template: str
     system: str
     language: Language
 
 
-LINUX = Platform("bootstrap/install.sh", "linux", SH)
-WINDOWS = Platform("bootstrap/install.ps1", "windows", POWERSHELL)
+LINUX = Platform("linux", SH)
+WINDOWS = Platform("windows", POWERSHELL)
 
 
 @dataclass(frozen=True, slots=True)
 class InstallerFiles:
-    """``root`` is the folder that holds ``bootstrap/`` and ``wrappers/``; None when there is none."""
+    """``root`` is the folder that holds ``bootstrap/``, ``wrappers/`` and ``locale/``; None when there is none."""
 
     root: Path | None
 
@@ -43,12 +42,10 @@ class InstallerFiles:
             raise Refusal(
                 table.ASSETS_MISSING,
                 says=say("the installer's files are not here"),
-                do=say("set FLAGEE_ASSETS to the folder that holds bootstrap/ and wrappers/"),
+                do=say("set FLAGEE_ASSETS to the folder that holds bootstrap/, wrappers/ and locale/"),
             )
         try:
-            template = read_plain(self.root / platform.template, MAX_BYTES)
-            if platform.system == "windows":
-                template = windows_installer(self._read, template.decode()).encode()
+            template = installer(self._read, platform.system).encode()
             # Whatever the values will be, it finds what is wrong with the files.
             render(template, {}, platform.language)
         except OSError as error:
@@ -60,8 +57,8 @@ class InstallerFiles:
         return template
 
     def _read(self, path: str) -> str:
-        """A file that wrappers are made of."""
-        return read_plain((self.root or Path()) / "wrappers" / path, MAX_BYTES).decode()
+        """A file that installers are made of."""
+        return read_plain((self.root or Path()) / path, MAX_BYTES).decode()
 
     def problem(self) -> str | None:
         """What is wrong with them, with the fix; None when all is well."""

@@ -50,6 +50,13 @@ def test_a_first_installation_leaves_a_proxy_its_commands_and_a_timer(site: Site
     assert written <= site.files()
     assert not [name for name in site.files() if ".seen" in name or ".next" in name or name.endswith(".flageemonitor")]
     assert any("proxy-run" in line for line in report["summary"])
+    assert not [line for line in report["summary"] if "five minutes" in line]
+
+
+def test_without_a_timer_the_summary_says_what_must_be_called(site: Site) -> None:
+    _, report = site.install(timer="none")
+    [line] = [line for line in report["summary"] if "every five minutes" in line]
+    assert line.endswith("proxy-update-image --repair")
 
 
 def test_the_enrolments_container_is_the_runtime_without_effect(installed: Site) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from server.services.installer.rendering import render as render_installer
 from tests.harness.need import need_program
-from tests.unit.shell.host import ROOT, VALUES, Host
+from tests.unit.shell.host import VALUES, Host
+from tools import host_commands
 
 STAND_INS = Path(__file__).parent / "stand_ins/install"
 MORE = ("mktemp",)  # of the userland
@@ -17,7 +18,7 @@ MORE = ("mktemp",)  # of the userland
 
 def render(values: Mapping[str, str] = VALUES) -> bytes:
     """The installer as the control plane renders it."""
-    return render_installer((ROOT / "bootstrap/install.sh").read_bytes(), values)
+    return render_installer(host_commands.made_installer("linux").encode(), values)
 
 
 class InstallHost(Host):
@@ -31,7 +32,7 @@ class InstallHost(Host):
         for tool in MORE:
             program = need_program("busybox", "busybox") if shell == "busybox" else need_program(tool, "coreutils")
             (self.programs / tool).symlink_to(Path(program).resolve())
-        self.answer("info", '20.10.24|linux|/var/lib/docker|["name=seccomp,profile=default"]')
+        self.answer("info", '20.10.24|linux|x86_64|/var/lib/docker|["name=seccomp,profile=default"]')
         self.answer("api", "1.41")
         self.answer("list", "")
         self.answer("verbs", "install uninstall neighbours")

@@ -13,7 +13,7 @@ from server.services.installer.rendering import POWERSHELL, render
 from tools import host_commands, powershell
 
 ROOT = Path(__file__).parents[3]
-INSTALLER = host_commands.windows_installer().encode()
+INSTALLER = host_commands.made_installer("windows").encode()
 TOOLS = tuple(COMMANDS)
 VALUES = (
     "API_BASE", "ENROLL_URL", "HEALTH_URL", "CLIENT", "NETWORK", "TIMEZONE", "IMAGE", "WATCHTOWER_IMAGE", "WATCHTOWER_INTERVAL",

@@ -1,14 +1,14 @@
 #!/bin/sh
 # Stands in for the docker client of a host that install.sh works on: records its arguments, and answers from files in $STAND_IN:
 # `down` (it does not answer, and why), `info`, `api`, `list` (containers), `verbs` (of every image), `pull-fails`, `login-fails`,
-# `containers/NAME` (its state), `deploy-code`; and the script `on-deploy`, which plays the one-shot container.
+# `containers/NAME` (its state, its runtime, its title), `deploy-code`; `silent` (it says nothing); the script `on-deploy`, which plays the one-shot container.
 set -eu
 
 deploy() {
     verb='' runtime=''
     for word; do case ${previous:-} in (deploy) verb=$word ;; (--runtime-name) runtime=$word ;; esac; previous=$word; done
     cat >"$STAND_IN/stdin"
-    echo "deploy $verb for $runtime"
+    [ -f "$STAND_IN/silent" ] || echo "deploy $verb for $runtime"
     # shellcheck disable=SC1091
     if [ -f "$STAND_IN/on-deploy" ]; then . "$STAND_IN/on-deploy"; fi
     code=0
@@ -38,12 +38,20 @@ main() {
         ('image inspect') cat "$STAND_IN/verbs" ;;
         ('container inspect')
             [ -f "$STAND_IN/containers/$last" ] || { echo "Error: No such container: $last" >&2; exit 1; }
-            case "$*" in (*.Image*) echo sha256:0123 ;; (*) echo "/$last $(cat "$STAND_IN/containers/$last")" ;; esac ;;
+            IFS= read -r about <"$STAND_IN/containers/$last"
+            labels=${about#* }
+            case "$*" in
+                (*.Image*) echo sha256:0123 ;;
+                (*.State.*) echo "/$last ${about%% *} c0ffee" ;;
+                (*' of '*) echo "${labels%% *} of ${labels#* }" ;;
+                (*) echo "$labels" ;;
+            esac ;;
         ('pull '*) if [ -f "$STAND_IN/pull-fails" ]; then cat "$STAND_IN/pull-fails" >&2; exit 1; fi ;;
         ('login '*)
             cat >"$STAND_IN/login"
             if [ -f "$STAND_IN/login-fails" ]; then cat "$STAND_IN/login-fails" >&2; exit 1; fi ;;
         ('run '*) deploy "$@" ;;
+        ("rm $last") grep -vq '^running' "$STAND_IN/containers/$last" && rm -f "$STAND_IN/containers/$last" ;;
         ('rm '* | 'stop '* | 'volume '*) rm -f "$STAND_IN/containers/$last" ;;
         (*) echo "stand-in: what is docker $1?" >&2; exit 99 ;;
     esac

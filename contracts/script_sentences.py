@@ -1,0 +1,41 @@
+"""Sentences in a shell script, and their translations as a part of it. Pure.
+
+A script says each sentence once, in English, with its variables inside: "Pulling $wanted". In a catalogue that is the template
+"Pulling {wanted}". On a host the script looks for the finished sentence among those of its table, which has both languages.
+Called by :mod:`contracts.installers`, which makes the tables, and by `make check`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_]+)\}")
+_WIDEST = 130  # a row of a table that is longer stands on two lines
+
+
+def sh_table(sentences: Mapping[str, str], indent: str) -> str:
+    """Rows of a `case` over the finished sentence, each of which sets `text`. ``sentences``: English template -> translation."""
+    rows = []
+    for english, translation in sentences.items():
+        pattern, value = f"{indent}({sh_text(english)})", f"text={sh_text(translation)} ;;"
+        one_line = f"{pattern} {value}"
+        rows.append(one_line if len(one_line) <= _WIDEST else f"{pattern}\n{indent}    {value}")
+    return "".join(f"{row}\n" for row in rows)
+
+
+def sh_text(template: str) -> str:
+    """The template in double quotes. Nothing in it runs but the expansion of the variables that are its placeholders."""
+    found = []
+    at = 0
+    for placeholder in _PLACEHOLDER.finditer(template):
+        found.append(_sh_plain(template[at : placeholder.start()]))
+        at = placeholder.end()
+        follows = template[at : at + 1]
+        name = placeholder[1]
+        found.append(f"${{{name}}}" if re.match(r"\w", follows, re.ASCII) else f"${name}")
+    return f'"{"".join(found)}{_sh_plain(template[at:])}"'
+
+
+def _sh_plain(text: str) -> str:
+    return re.sub(r'[\\"$`]', r"\\\g<0>", text)

@@ -1,0 +1,56 @@
+"""What people are told by scripts on a host: found in the script, and made a table of it again."""
+
+import pytest
+
+from contracts.script_sentences import sh_table, sh_text
+from tools.script_sentences import of_sh
+
+
+def test_sentences_are_found_with_their_variables_as_placeholders() -> None:
+    source = """
+say "Pulling $wanted"   # say "not this"
+[ -n "$x" ] || fail 1 "The image ${wanted} cannot be pulled." \\
+    'Is it "there"?'
+case $x in (a) problem "costs \\$5" "why: \\"$said\\"" ;; esac
+{ say 'Not now' >&2; exit 1; }
+"""
+    assert list(of_sh(source)) == [
+        (2, "Pulling {wanted}", ""),
+        (3, "The image {wanted} cannot be pulled.", ""),
+        (3, 'Is it "there"?', ""),
+        (5, "costs $5", ""),
+        (5, 'why: "{said}"', ""),
+        (6, "Not now", ""),
+    ]
+
+
+def test_what_a_function_hands_on_is_no_sentence() -> None:
+    assert list(of_sh('step() { translate "$1"; translate "${3:-}"; say_more "x y"; }\nprintf "say $x"\n')) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "fault"),
+    [
+        ('say "it is $(date)"', "only plain variables"),
+        ('say "it is `date`"', "only plain variables"),
+        ('say "first: $1"', "only plain variables"),
+        ('say "first: ${x:-y}"', "braces in the text"),
+        ("say 'a {b}'", "braces in the text"),
+        ("say \"a\"'b'", "no text in quotes of its own"),
+        ("say 'a' $(b)", "no text in quotes of its own"),
+    ],
+)
+def test_what_no_table_could_translate_is_a_fault(call: str, fault: str) -> None:
+    assert any(fault in problem for _, _, problem in of_sh(f"{call}\n"))
+
+
+def test_a_text_is_quoted_and_only_its_variables_are_filled_in() -> None:
+    assert sh_text('the {thing}s "cost" $5 `or` \\ {DOCKER_HOST}.') == (
+        '"the ${thing}s \\"cost\\" \\$5 \\`or\\` \\\\ $DOCKER_HOST."'
+    )
+
+
+def test_a_row_stands_on_one_line_where_it_fits() -> None:
+    assert sh_table({"a {b}": "c {b}"}, "  ") == '  ("a $b") text="c $b" ;;\n'
+    long = "x" * 70
+    assert sh_table({long: long}, "  ") == f'  ("{long}")\n      text="{long}" ;;\n'
