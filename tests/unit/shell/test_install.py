@@ -587,6 +587,8 @@ def test_an_engine_that_is_away_is_not_an_engine_without_containers(installed: I
 def test_without_the_command_containers_go_by_their_label(installed: InstallHost) -> None:
     (installed.bin / "flageemonitor-uninstall").unlink()
     installed.answer("list", "c0ffee")
+    timer = installed.etc / "systemd/system/flageemonitor-repair.timer"
+    timer.write_text("# FlageeMonitor Proxy flageemonitor\n")
     mine = installed.bin / "flageemonitor-mine"
     mine.write_text("#!/bin/sh\n")
     installed.installed_wrapper("run")
