@@ -98,16 +98,18 @@ class _Unwritten:
 
 
 class _Taken:
-    """A session and its connection; every row is new."""
+    """A session, its connection and the driver's; every row is new."""
+
+    rowcount = SIZE
 
     def __init__(self, database: Database) -> None:
         self.dialect = database.dialect
-        self.rowcount = SIZE
+        self.connection = self.driver_connection = self
 
-    def get_bind(self) -> _Taken:
+    def __call__(self) -> _Taken:
         return self
 
-    def connection(self) -> _Taken:
+    def get_bind(self) -> _Taken:
         return self
 
     def execute(self, *_: Any) -> _Taken:
@@ -119,7 +121,9 @@ class _Taken:
     def scalars(self) -> list[Any]:
         return []
 
-    def close(self) -> None: ...
+    @contextmanager
+    def pipeline(self) -> Iterator[None]:
+        yield
 
 
 class _Base(DeclarativeBase):

@@ -10,12 +10,15 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, Final
 
 from sqlalchemy import Column, Connection, String, Table, Uuid
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError
 
 from server.storage.models import Base
 from server.storage.models.base import Instant
@@ -26,6 +29,33 @@ _DIALECT: Final = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 Row = tuple[Any, ...]
 _Convert = Callable[[Iterable[Any]], Iterable[Any]]
+
+
+@dataclass(slots=True)
+class New:
+    """``rows``: those that were not there, after the block."""
+
+    rows: Sequence[Row]
+
+
+@contextmanager
+def together(connection: Connection) -> Iterator[Any]:
+    """What is executed in the block goes to PostgreSQL one after the other, with one wait at the end for all answers. Statements
+    in it return nothing; what fails is raised at the end of the block. Gives the driver's connection; SQLite works as ever."""
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.name == "sqlite":
+        yield driver
+        return
+    errors = connection.dialect.loaded_dbapi.Error
+    try:
+        with driver.pipeline():
+            yield driver
+    except errors as error:  # as SQLAlchemy does: what an error is must not depend on who ran the statement
+        if driver.closed:
+            connection.invalidate()
+        raise DBAPIError.instance(
+            None, None, error, errors, hide_parameters=True, dialect=connection.dialect
+        ) from error
 
 
 class Bulk:
@@ -68,22 +98,29 @@ class Bulk:
         else:
             connection.exec_driver_sql(self._postgresql, self._texts(shared, rows))
 
-    def insert_new(self, connection: Connection, shared: Row, rows: Sequence[Row]) -> Sequence[Row]:
-        """As ``insert``; the rows that were not there. No two of ``rows`` may have the same last column of the primary key. On
-        SQLite nobody else writes between the two statements: a transaction for writing has the lock from its start."""
+    @contextmanager
+    def inserting(self, connection: Connection, shared: Row, rows: Sequence[Row]) -> Iterator[New]:
+        """As ``insert``; after the block the rows are known that were not there. PostgreSQL works while the block does, so that
+        it is the place for what needs no database. No two of ``rows`` may have the same last column of the primary key."""
+        new = New(rows)
         if not rows:
-            return rows
+            yield new
+            return
         if connection.dialect.name == "sqlite":
+            # Nobody else writes in between: a transaction for writing has SQLite's lock from its start.
             known = self._stored(connection, shared, rows)
-            new = [row for row in rows if row[self._key] not in known] if known else rows
-            self.insert(connection, shared, new)
-            return new
-        result = connection.exec_driver_sql(self._new, self._texts(shared, rows))
-        if result.rowcount == len(rows):
-            result.close()
-            return rows
-        keys = {row[0].hex if self._is_uuid else row[0] for row in result}
-        return [row for row in rows if row[self._key] in keys]
+            if known:
+                new.rows = [row for row in rows if row[self._key] not in known]
+            self.insert(connection, shared, new.rows)
+            yield new
+            return
+        with together(connection) as driver:
+            # SQLAlchemy would ask for the answer at once.
+            cursor = driver.execute(self._new, self._texts(shared, rows))
+            yield new
+        if cursor.rowcount < len(rows):
+            keys = {row[0].hex if self._is_uuid else row[0] for row in cursor}
+            new.rows = [row for row in rows if row[self._key] in keys]
 
     def _stored(self, connection: Connection, shared: Row, rows: Sequence[Row]) -> set[Any]:
         """The keys of those that are there."""

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, select
-from sqlalchemy.exc import DataError
+from sqlalchemy import delete, select, text
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 
 from contracts.ids import uuid7
-from server.storage.bulk import Bulk
+from server.storage.bulk import Bulk, together
 from server.storage.models import Envelope
 from server.storage.session import Database, open_database
 from tests.harness.control_plane import prepared
@@ -44,16 +44,16 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
         yield opened
 
 
-def row(text: str = "text", **changes: Any) -> tuple[Any, ...]:
+def row(word: str = "text", **changes: Any) -> tuple[Any, ...]:
     values = {
         "day": 20526,
         "envelope_id": digits(),
         "kind": "event",
-        "sub": text,
+        "sub": word,
         "schema_version": 1,
         "ts_unix_ms": 2**62,
     }
-    optional = {"correlation_id": None, "stream": None, "seq": None, "body": text}
+    optional = {"correlation_id": None, "stream": None, "seq": None, "body": word}
     return tuple({**values, **optional, **changes}.values())
 
 
@@ -65,7 +65,9 @@ def inserted(
     database: Database, *rows: tuple[Any, ...], agent: str = "a", at: dt.datetime = NOW
 ) -> list[tuple[Any, ...]]:
     with database.writing() as session:
-        return list(BULK.insert_new(session.connection(), (agent, at), rows))
+        with BULK.inserting(session.connection(), (agent, at), rows) as new:
+            pass
+        return list(new.rows)
 
 
 def stored(database: Database) -> set[tuple[Any, ...]]:
@@ -75,12 +77,12 @@ def stored(database: Database) -> set[tuple[Any, ...]]:
     return {tuple(value.hex if isinstance(value, uuid.UUID) else value for value in one) for one in found}
 
 
-@pytest.mark.parametrize("text", TEXTS)
-def test_a_text_comes_back_as_it_was_given_alone_and_among_others(database: Database, text: str) -> None:
-    alone = row(text)
+@pytest.mark.parametrize("given", TEXTS)
+def test_a_text_comes_back_as_it_was_given_alone_and_among_others(database: Database, given: str) -> None:
+    alone = row(given)
     assert inserted(database, alone) == [alone]
     assert stored(database) == {alone}
-    others = [row(one) for one in (text, "", text, "other", text)]
+    others = [row(one) for one in (given, "", given, "other", given)]
     assert inserted(database, *others) == others
     assert stored(database) == {alone, *others}
 
@@ -120,6 +122,42 @@ def test_insert_leaves_out_what_is_there(database: Database) -> None:
         with database.writing() as session:
             BULK.insert(session.connection(), ("a", NOW), rows)
     assert stored(database) == {first, second}
+
+
+def test_what_fails_among_statements_that_go_together_is_raised_as_by_one_alone(database: Database) -> None:
+    """And the connection can be used afterwards."""
+    first, second = row(), row()
+    for _ in range(3):  # more than one connection would be needed if each were lost
+        with pytest.raises(DBAPIError):
+            with_one_that_fails(database, first, second)
+    assert stored(database) == set()
+    assert inserted(database, first) == [first]
+
+
+def test_a_connection_that_is_lost_costs_one_batch_and_no_more(tmp_path: Path, postgres_url: str) -> None:
+    url = prepared(tmp_path, postgres_url).settings().database_url
+    with closing(open_database(url, timeout=5)) as database:
+        first, second = row(), row()
+        with pytest.raises(OperationalError):
+            inserted_on_a_lost_connection(database, first)
+        assert inserted(database, second) == [second]
+        assert stored(database) == {second}
+
+
+def with_one_that_fails(database: Database, first: tuple[Any, ...], second: tuple[Any, ...]) -> None:
+    with database.writing() as session, together(session.connection()):
+        BULK.insert(session.connection(), ("a", NOW), [first])
+        session.execute(text("INSERT INTO envelopes (agent) VALUES ('a')"))
+        BULK.insert(session.connection(), ("a", NOW), [second])
+
+
+def inserted_on_a_lost_connection(database: Database, one: tuple[Any, ...]) -> None:
+    with database.writing() as session:
+        ours = session.scalar(text("SELECT pg_backend_pid()"))
+        with database.reading() as connection:
+            connection.execute(text("SELECT pg_terminate_backend(:ours)"), {"ours": ours})
+        with BULK.inserting(session.connection(), ("a", NOW), [one]):
+            pass
 
 
 def test_a_text_that_would_be_taken_apart_is_refused_and_nothing_is_stored(tmp_path: Path, postgres_url: str) -> None:

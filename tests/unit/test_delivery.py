@@ -168,7 +168,7 @@ def test_an_unknown_kind_is_kept_for_an_hour_and_holds_up_nothing(world: World) 
     world.post(2)
     world.delivery.step()
     assert world.counts() == (1, 0, 1)
-    assert due(world.state, world.clock.now()) == 0
+    assert due(world.state, world.clock.now(), 10) == 0
     world.later(3600)
     world.delivery.step()
     assert world.counts() == (0, 0, 2)
@@ -184,11 +184,11 @@ def test_what_the_server_did_not_know_is_sent_again_when_its_version_has_changed
     world.later(5)
     world.post(1)
     world.delivery.step()
-    assert (world.counts(), due(world.state, world.clock.now())) == ((2, 0, 1), 0)
+    assert (world.counts(), due(world.state, world.clock.now(), 10)) == ((2, 0, 1), 0)
     world.post(1)
     world.answer(lambda batch: answered(len(batch), {}, server_version="2"))
     world.delivery.step()
-    assert due(world.state, world.clock.now()) == 2
+    assert due(world.state, world.clock.now(), 10) == 2
     world.delivery.step()
     assert world.counts() == (0, 0, 4)
 
@@ -339,7 +339,7 @@ def test_a_killed_sender_leaves_its_batch_to_the_next(world: World) -> None:
     world.answer(killed)
     with pytest.raises(KeyboardInterrupt):
         world.delivery.step()
-    assert (world.counts(), due(world.state, world.clock.now())) == ((2, 0, 0), 0)
+    assert (world.counts(), due(world.state, world.clock.now(), 10)) == ((2, 0, 0), 0)
     world.later(181)
     world.delivery.step()
     assert (world.counts(), len(world.plane.kept)) == ((0, 0, 2), 2)

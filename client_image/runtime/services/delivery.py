@@ -60,11 +60,13 @@ log = structlog.get_logger("daemon")
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What became of a batch. ``trouble``: why the channel sends nothing now; ``again``: it is a matter of time."""
+    """What became of a batch. ``put_off``: of those that were ``kept``, until much later. ``trouble``: why the channel sends
+    nothing now; ``again``: it is a matter of time."""
 
     stored: int = 0
     dead: int = 0
     kept: int = 0
+    put_off: int = 0
     trouble: str = ""
     advice: str = ""
     again: bool = False
@@ -77,6 +79,7 @@ class Sent:
             self.stored + other.stored,
             self.dead + other.dead,
             self.kept + other.kept,
+            self.put_off + other.put_off,
             worse.trouble,
             worse.advice,
             worse.again,
@@ -110,11 +113,17 @@ class Delivery:
         self._state, self._connect, self._clock, self._draw = state, connect, clock, draw
         self._breaker = Breaker()
         self._newest_first = False
+        self._settled_rows = 0
         self._status: DeliveryStatus | None = None
 
     @property
     def breaker(self) -> Breaker:
         return self._breaker
+
+    @property
+    def settled(self) -> int:
+        """How many rows of the last step are not due any more."""
+        return self._settled_rows
 
     @property
     def status(self) -> DeliveryStatus | None:
@@ -129,7 +138,8 @@ class Delivery:
 
     def step(self) -> float:
         """The same, blocking and without regard to a pause."""
-        waiting = due(self._state, self._clock.now())
+        self._settled_rows = 0
+        waiting = due(self._state, self._clock.now(), MOST + 1)
         if not waiting:
             return IDLE_S
         probe = self._breaker.state(self._clock.monotonic()) != "closed"
@@ -140,6 +150,7 @@ class Delivery:
         if not held.rows:
             return IDLE_S
         sent = self._send(held, held.rows)
+        self._settled_rows = sent.stored + sent.dead + sent.put_off
         self._learn(sent)
         return 0.0 if not sent.trouble else min(self._breaker.wait(self._clock.monotonic()), IDLE_S)
 
@@ -187,10 +198,8 @@ class Delivery:
         self._state.write(work)
         for why, ids in found.dead.items():
             log.warning("envelopes_refused", envelope_ids=ids[:_NAMED], number=len(ids), why=why)
-        dead, kept = (
-            sum(map(len, one)) for one in (found.dead.values(), [*found.newer.values(), *found.later.values()])
-        )
-        return Sent(len(found.stored), dead, kept)
+        dead, newer, later = (sum(map(len, one.values())) for one in (found.dead, found.newer, found.later))
+        return Sent(len(found.stored), dead, newer + later, newer)
 
     def _learn(self, sent: Sent) -> None:
         now = self._clock.monotonic()
@@ -225,13 +234,10 @@ class Delivery:
 
 def drain(delivery: Delivery, state: State, clock: Clock) -> None:
     """Send until nothing is due, or until the control plane takes nothing; then ``delivery.status`` says why."""
-    before = due(state, clock.now())
-    while before:
+    while due(state, clock.now(), 1):
         delivery.step()
-        left = due(state, clock.now())
-        if left >= before or (delivery.status and delivery.status.message):
+        if not delivery.settled or (delivery.status and delivery.status.message):
             return
-        before = left
 
 
 def _ingested(answer: Answer, sent: int) -> Ingested | None:

@@ -7,7 +7,7 @@ outcome of a host counts, as on the proxy.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
@@ -30,10 +30,15 @@ class Told(NamedTuple):
     body: HostOutcome | RunStarted | RunFinished
 
 
-def record(session: Session, agent: str, network_id: int, told: Sequence[Told], now: dt.datetime) -> None:
-    """``agent``: id of its row."""
-    if not told:
-        return
+class Ledger(NamedTuple):
+    """What a batch adds: columns of runs by the run's id, and rows of outcomes."""
+
+    runs: Mapping[str, Mapping[str, Any]]
+    outcomes: Sequence[Row]
+
+
+def ledger(told: Iterable[Told]) -> Ledger:
+    """Pure."""
     runs: dict[str, dict[str, Any]] = {}
     outcomes: dict[tuple[str, str], Told] = {}
     heard: set[tuple[Any, ...]] = set()
@@ -47,13 +52,19 @@ def record(session: Session, agent: str, network_id: int, told: Sequence[Told], 
             heard.add(of_run)
         known = runs.setdefault(body.run_id, dict.fromkeys(_OF_RUN))
         known.update((name, value) for name, value in _of_run(one).items() if value is not None)
+    return Ledger(runs, [_outcome(outcomes[key]) for key in sorted(outcomes)])
+
+
+def record(session: Session, agent: str, network_id: int, added: Ledger, now: dt.datetime) -> None:
+    """``agent``: id of its row."""
+    if not added.runs:
+        return
     shared = {"agent": agent, "network_id": network_id, "seen_at": now}
     session.execute(
         _run_upsert(session.get_bind().dialect.name),
-        [{**shared, "run_id": run_id, **runs[run_id]} for run_id in sorted(runs)],
+        [{**shared, "run_id": run_id, **added.runs[run_id]} for run_id in sorted(added.runs)],
     )
-    rows = [_outcome(outcomes[key]) for key in sorted(outcomes)]
-    _OUTCOMES.insert(session.connection(), (agent, network_id, now), rows)
+    _OUTCOMES.insert(session.connection(), (agent, network_id, now), added.outcomes)
 
 
 @cache

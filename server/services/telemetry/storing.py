@@ -21,9 +21,9 @@ from sqlalchemy.orm import Session
 from contracts.bodies import HostOutcome, RunFinished, RunStarted
 from contracts.envelope import today
 from contracts.ingest import Failed, Ingested
-from server.services.runs.recording import Told, record
+from server.services.runs.recording import Told, ledger, record
 from server.services.telemetry.reading import Item, Sender, read_item
-from server.storage.bulk import Bulk, Row
+from server.storage.bulk import Bulk, Row, together
 from server.storage.models import Envelope, Stream
 from server.storage.session import Database
 from server.storage.upserts import insert_for
@@ -42,6 +42,7 @@ _EACH = (
     "meta",
     "body",
 )
+_ID = _EACH.index("envelope_id")
 _ENVELOPES = Bulk(Envelope, shared=("agent", "received_at"), each=_EACH)
 
 
@@ -65,10 +66,15 @@ def store(session: Session, sender: Sender, items: Sequence[Item], now: dt.datet
     for item in items:
         first.setdefault(item.id, item)
     rows = [_row(first[found]) for found in sorted(first)]
-    new = [first[row[1]] for row in _ENVELOPES.insert_new(session.connection(), (sender.agent, now), rows)]
-    _note_streams(session, sender, items, now)
-    record(session, sender.agent, sender.network_id, _told(new), now)
-    return frozenset([item.index for item in new])
+    connection = session.connection()
+    with _ENVELOPES.inserting(connection, (sender.agent, now), rows) as new:
+        told = ledger(_told(first.values()))  # nearly always all are new
+    if len(new.rows) < len(rows):
+        told = ledger(_told(first[row[_ID]] for row in new.rows))
+    with together(connection):
+        _note_streams(session, sender, items, now)
+        record(session, sender.agent, sender.network_id, told, now)
+    return frozenset([first[row[_ID]].index for row in new.rows])
 
 
 def _row(item: Item) -> Row:
