@@ -6,24 +6,26 @@ Instants are RFC 3339 with an offset.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-from contracts.envelope import Kind, whole
-
-Instant = Annotated[dt.datetime, Meta(tz=True)]
-Name = Annotated[str, Meta(max_length=255)]
-Code = Annotated[str, Meta(min_length=1, max_length=64)]
-RunId = Annotated[str, whole(r"[A-Za-z0-9._:-]{1,64}")]
-Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-ExitCode = Annotated[int, Meta(ge=-255, le=255)]
-
-
-class Body(Struct, frozen=True, gc=False):
-    """Base of all. No cycle can be in what JSON says, so the collector need not look for one in thousands of them."""
+from contracts.body_parts import Body, Code, Count, ExitCode, Host, Instant, RunId
+from contracts.envelope import Kind
+from contracts.findings import (
+    ClockDisagrees,
+    CredentialsRefused,
+    DriftFound,
+    HealthChanged,
+    HostChanged,
+    HostIdentityUnclear,
+    HostKeyChanged,
+    LogLine,
+    Measured,
+    TillUnreachable,
+    UpdateEnded,
+)
 
 
 class RunStarted(Body, frozen=True):
@@ -56,22 +58,6 @@ class RunFinished(Body, frozen=True):
     summary: dict[str, Count] = {}
     reason: Code | None = None
     message: str | None = None
-
-
-class Host(Body, frozen=True):
-    """What one outcome is about: an entry of the inventory, a concentrator, or a network. ``id`` is unique within a run."""
-
-    id: Annotated[str, Meta(min_length=1, max_length=255)]
-    name: Name
-    display_name: str = ""
-    network: Annotated[str, Meta(max_length=64)] = ""
-    address: Annotated[str, Meta(max_length=64)] = ""
-    port: Annotated[int, Meta(ge=0, le=65535)] = 0
-    store: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
-    terminal: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
-    role: Annotated[str, Meta(max_length=32)] = ""
-    provider: Annotated[str, Meta(max_length=32)] = ""
-    identity: str | None = None
 
 
 class Gate(Body, frozen=True):
@@ -170,7 +156,7 @@ class ConfigurationRefused(Body, frozen=True):
 
 class Lost(Body, frozen=True):
     """A tombstone: so many envelopes of ``stream`` went undelivered. ``ranges`` of seq, both ends included, at most 64;
-    ``beyond``: how many no range names. ``cause``: limit, age, dead_letters, too_old."""
+    ``beyond``: how many no range names. ``cause``: limit, age, disk, dead_letters, too_old."""
 
     dropped: Count
     at: Instant
@@ -195,4 +181,18 @@ BODIES: Final[Mapping[tuple[Kind, str], type[Body]]] = {
     ("event", "config.applied"): ConfigurationApplied,
     ("event", "config.refused"): ConfigurationRefused,
     ("event", "outbox.lost"): Lost,
+    ("event", "host.changed"): HostChanged,
+    ("event", "till.unreachable"): TillUnreachable,
+    ("event", "update.finished"): UpdateEnded,
+    ("event", "update.rolled_back"): UpdateEnded,
+    ("event", "update.failed"): UpdateEnded,
+    ("event", "repair.finished"): UpdateEnded,
+    ("event", "health.changed"): HealthChanged,
+    ("event", "log.line"): LogLine,
+    ("detection", "clock.disagrees"): ClockDisagrees,
+    ("detection", "host_key.changed"): HostKeyChanged,
+    ("detection", "host_identity.unclear"): HostIdentityUnclear,
+    ("detection", "credentials.refused"): CredentialsRefused,
+    ("detection", "drift.found"): DriftFound,
+    ("metric", "proxy"): Measured,
 }

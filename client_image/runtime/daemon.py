@@ -28,6 +28,7 @@ from runtime.adapters.state.run_barrier import DEPLOY, closed_by, open_barrier
 from runtime.adapters.state.runs import reap
 from runtime.adapters.state.store import State
 from runtime.domain.errors import RunError
+from runtime.domain.kept_lines import KeptLines
 from runtime.logs import configure
 from runtime.services.config_refresh import ConfigRefresh
 from runtime.services.delivery import Delivery
@@ -36,6 +37,7 @@ from runtime.services.heartbeat import ClockWatch, Heartbeat
 from runtime.services.maintenance import apply_retention, close_dead_runs
 from runtime.services.schedule_keeper import ScheduleKeeper
 from runtime.services.scheduler import Scheduler
+from runtime.services.self_report import MEASURE_S, HealthWatch, LogLines, Measures
 from runtime.services.service import Periodic, Service
 from runtime.services.status_report import Parts, StatusReport
 from runtime.settings import read_settings
@@ -47,6 +49,8 @@ MAINTENANCE_S = 3600.0
 REFRESH_FAULT_S = 300.0  # after a fault of ours; the configuration says how often else
 DELIVERY_FAULT_S = 30.0
 FULL_DISK_S = 10.0
+HEALTH_S = 15.0
+LOG_LINES_S = 10.0
 
 USAGE = say("""\
 Usage: flageemonitor-daemon
@@ -64,10 +68,12 @@ Exit codes: 0 stopped, 2 bad setting, 3 no local state, 6 another daemon runs on
 log = structlog.get_logger("daemon")
 
 
-def _services(installation: Installation, scheduler: Scheduler, keeper: ScheduleKeeper) -> list[Service]:
+def _services(
+    installation: Installation, scheduler: Scheduler, keeper: ScheduleKeeper, lines: KeptLines
+) -> list[Service]:
     """In the order in which they start; they stop in the opposite order, so that nothing new begins while runs end."""
     settings, state, clock, store = installation.settings, installation.state, installation.clock, installation.store
-    watch = ClockWatch(installation.clock_judge)
+    watch = ClockWatch(installation.clock_judge, state, clock)
     heartbeat = Periodic("heartbeat", HEARTBEAT_S, Heartbeat(state, clock, watch, scheduler.health).beat)
     configuration = ConfigRefresh(
         state,
@@ -84,6 +90,10 @@ def _services(installation: Installation, scheduler: Scheduler, keeper: Schedule
 
     delivery = Delivery(state, lambda: installation.plane, clock)
     services: list[Service] = []
+
+    def trouble() -> list[str]:
+        return [f"{one.name}: {why}" for one in services if (why := one.health())]
+
     report = StatusReport(
         Parts(
             state,
@@ -91,7 +101,7 @@ def _services(installation: Installation, scheduler: Scheduler, keeper: Schedule
             clock,
             read_build(find_root()),
             settings.watchtower_interval,
-            trouble=lambda: [f"{one.name}: {why}" for one in services if (why := one.health())],
+            trouble=trouble,
             breakers=lambda: {"ingest": delivery.breaker.state(clock.monotonic())},
         ),
         lambda: installation.plane,
@@ -117,11 +127,14 @@ def _services(installation: Installation, scheduler: Scheduler, keeper: Schedule
         Periodic("config_refresh", REFRESH_FAULT_S, configuration.fetch),
         Periodic("delivery", DELIVERY_FAULT_S, delivery.deliver),
         Periodic("status_report", DELIVERY_FAULT_S, report.send),
+        Periodic("health_events", HEALTH_S, HealthWatch(state, clock, trouble).check),
+        Periodic("measures", MEASURE_S, Measures(state, clock).measure),
+        Periodic("log_lines", LOG_LINES_S, LogLines(state, clock, lines).flush),
     ]
     return services
 
 
-async def keep_running(installation: Installation, *, grace: float = GRACE_S) -> int:
+async def keep_running(installation: Installation, *, grace: float = GRACE_S, lines: KeptLines | None = None) -> int:
     """The daemon's life, until SIGTERM or SIGINT. Returns the exit code."""
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -145,7 +158,7 @@ async def keep_running(installation: Installation, *, grace: float = GRACE_S) ->
         lease=keeper,
     )
     scheduler.hold(keeper.standing.doubled)
-    services = _services(installation, scheduler, keeper)
+    services = _services(installation, scheduler, keeper, lines or KeptLines(installation.clock.monotonic))
     for service in services:
         await service.start()
     await stopping.wait()
@@ -196,7 +209,8 @@ def main() -> None:
         sys.exit(_answered(sys.argv[1:]))
     core_dumps.switch_off()
     settings = read_settings(os.environ)
-    configure(settings.log_format, debug=False, stream=sys.stdout)
+    lines = KeptLines(time.monotonic)
+    configure(settings.log_format, debug=False, stream=sys.stdout, keep=lines.note)
     with Installation(settings) as installation:
         try:
             state = _opened(installation)  # here, so that a broken disk is logged in one line
@@ -205,7 +219,7 @@ def main() -> None:
                     log.error(
                         "daemon_running", message=f"another daemon runs on {state.folder}", advice="one is enough"
                     )
-                code = 6 if held is None else asyncio.run(keep_running(installation))
+                code = 6 if held is None else asyncio.run(keep_running(installation, lines=lines))
         except RunError as error:
             log.error(error.reason, message=error.message, advice=error.advice)
             code = error.exit_code

@@ -32,8 +32,7 @@ from runtime.adapters.control_plane.transport import (
 )
 from runtime.adapters.state.errors import StateUnavailable
 from runtime.adapters.state.files import write_atomically
-from runtime.adapters.state.meta import note_refresh
-from runtime.services.config_refresh import RefreshResult, refresh
+from runtime.services.config_refresh import RefreshResult, record, refresh
 from runtime.settings import RuntimeSettings, read_settings
 from runtime.wiring import Installation
 
@@ -87,7 +86,7 @@ def enrol(order: Order, settings: RuntimeSettings) -> Outcome:
             _take_token(order, plane, settings, installation.clock.now())
         result = refresh(installation.store, plane, installation.clock)
         try:
-            note_refresh(installation.state, result, result.at)
+            record(installation.state, result)
         except StateUnavailable as error:
             raise Failed("folders", error.message, error.advice, enrolled=enrolled) from error
     return _outcome(result, enrolled=enrolled)

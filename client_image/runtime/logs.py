@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 import structlog
@@ -18,8 +19,11 @@ class _Plain(logging.Formatter):
         return visible(super().format(record))
 
 
-def configure(form: str, *, debug: bool, stream: TextIO) -> None:
-    """``form``: json, console, or empty for whatever fits the stream. Called once by each composition root."""
+def configure(
+    form: str, *, debug: bool, stream: TextIO, keep: Callable[[Mapping[str, Any]], None] | None = None
+) -> None:
+    """``form``: json, console, or empty for whatever fits the stream. ``keep``: is given each line as well.
+    Called once by each composition root."""
     console = form == "console" or (form != "json" and stream.isatty())
     forgiving(stream)
     render: list[structlog.types.Processor] = (
@@ -35,6 +39,7 @@ def configure(form: str, *, debug: bool, stream: TextIO) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        *([_kept_by(keep)] if keep else []),
         *render,
     ]
     structlog.configure(
@@ -48,6 +53,16 @@ def configure(form: str, *, debug: bool, stream: TextIO) -> None:
         handler.setFormatter(_Plain("%(asctime)s %(name)s %(message)s"))
         logging.basicConfig(handlers=[handler])
         logging.getLogger("asyncssh").setLevel(logging.INFO)
+
+
+def _kept_by(keep: Callable[[Mapping[str, Any]], None]) -> structlog.types.Processor:
+    def handed_on(
+        _: structlog.types.WrappedLogger, __: str, event: structlog.types.EventDict
+    ) -> structlog.types.EventDict:
+        keep(event)
+        return event
+
+    return handed_on
 
 
 def _json(event: structlog.types.EventDict, **options: Any) -> str:

@@ -17,9 +17,11 @@ from runtime.adapters.state.outbox.limits import shed
 from runtime.adapters.state.outbox.packing import envelope
 from runtime.adapters.state.outbox.topics import JOB_MISSED, Topic
 from runtime.adapters.state.store import State
+from runtime.domain.kept_lines import KeptLines
 from runtime.domain.model import Outcome
 from runtime.services.delivery import LEASE
-from tests.unit.state.support import NOON, complete_run, make_hosts, make_info, make_result, open_state
+from runtime.services.self_report import HealthWatch, LogLines, Measures
+from tests.unit.state.support import NOON, StillClock, complete_run, make_hosts, make_info, make_result, open_state
 
 TOPICS = [value for value in vars(topics).values() if isinstance(value, Topic)]
 
@@ -47,7 +49,19 @@ def test_a_whole_run_is_what_the_contract_says(tmp_path: Path) -> None:
     with open_state(tmp_path) as state:
         results = [make_result(host, outcome) for host, outcome in zip(make_hosts(len(Outcome)), Outcome, strict=True)]
         asyncio.run(complete_run(state, make_info(), results))
-        assert leased(state) == ["run.started", *["host"] * len(Outcome), "run.finished"]
+        subs = leased(state)
+        assert (subs[0], subs[-1]) == ("run.started", "run.finished")
+        assert sorted(subs[1:-1]) == [*["host"] * len(Outcome), "host.changed", "till.unreachable"]
+
+
+def test_what_the_daemon_tells_of_itself_is_what_the_contract_says(tmp_path: Path) -> None:
+    clock, lines = StillClock(), KeptLines(lambda: 0.0)
+    lines.note({"event": "run_died", "level": "warning", "run_id": "r", "open_hosts": 3})
+    with open_state(tmp_path) as state:
+        asyncio.run(HealthWatch(state, clock, lambda: ["maintenance: the disk is full"]).check())
+        asyncio.run(Measures(state, clock).measure())
+        asyncio.run(LogLines(state, clock, lines).flush())
+        assert leased(state) == ["health.changed", "proxy", "log.line"]
 
 
 def test_a_tombstone_is_what_the_contract_says(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_there_is_no_heartbeat_while_the_scheduler_does_not_run(tmp_path: Path) 
 
     with open_state(tmp_path) as state:
         clock = StillClock()
-        heartbeat = Heartbeat(state, clock, ClockWatch(ClockJudge(state, clock)), lambda: trouble[0])
+        heartbeat = Heartbeat(state, clock, ClockWatch(ClockJudge(state, clock), state, clock), lambda: trouble[0])
         assert asyncio.run(beat(heartbeat)) == "the scheduler does not run"
         assert read_daemon_status(state) is None
         trouble[0] = ""

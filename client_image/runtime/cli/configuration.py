@@ -19,7 +19,6 @@ from runtime.adapters.config_store import ConfigStore
 from runtime.adapters.control_plane.transport import Transport
 from runtime.adapters.state.clock_evidence import ClockJudge
 from runtime.adapters.state.files import read_plain
-from runtime.adapters.state.meta import note_refresh
 from runtime.adapters.state.store import State
 from runtime.cli.crowd import Crowds
 from runtime.cli.output import Out
@@ -28,7 +27,7 @@ from runtime.domain.catalogue import Catalogue
 from runtime.domain.config_check import problems, startable
 from runtime.domain.errors import NoConfiguration
 from runtime.domain.ports import Clock
-from runtime.services.config_refresh import refresh
+from runtime.services.config_refresh import record, refresh
 
 _STYLE = {"ok": "green", "info": "dim", "warning": "yellow", "danger": "bold red", "error": "bold red"}
 _LEVELS = {
@@ -109,7 +108,7 @@ def refresh_now(
 ) -> int:
     """Exit code 0 when what the control plane serves is in force, 1 when the last valid one was kept, 3 without a valid one."""
     result = refresh(store, plane, clock)
-    note_refresh(state(), result, clock.now())
+    record(state(), result)
     if result.current:
         judge().note_plane_time(result.told)
     if out.form in ("json", "ndjson"):

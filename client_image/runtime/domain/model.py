@@ -374,8 +374,8 @@ class RunInfo:
     """Who asked for what. ``origin`` is manual, schedule:<job> or command:<id>.
 
     ``actor``: who asked, as far as the caller says: never a proof of identity. ``purpose``: why, in the words of ``--reason``.
-    ``missing``: values of filters that selected no host, known once the inventory was read; ``ignore_missing``: going on without
-    them was asked for.
+    ``effect``: the action's own; empty where a run is read back. ``missing``: values of filters that selected no host, known once
+    the inventory was read; ``ignore_missing``: going on without them was asked for.
     """
 
     run_id: str
@@ -395,6 +395,7 @@ class RunInfo:
     actor: str = ""
     purpose: str = ""
     ignore_missing: bool = False
+    effect: str = ""
     missing: tuple[Missing, ...] = ()
 
     @property

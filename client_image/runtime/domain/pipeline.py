@@ -124,6 +124,7 @@ def resolve(request: Request, config: NetworkConfig, known: Catalogue, *, agent_
         actor=request.actor,
         purpose=request.purpose,
         ignore_missing=request.ignore_missing,
+        effect=asked.effect,
     )
     plan = RunPlan(info, default, bindings, mode, request.not_after)
     require_target(plan)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 import structlog
+from sqlalchemy import Connection
 
 from contracts.document import Document, DocumentError, read_document
 from contracts.ids import uuid7
@@ -28,8 +29,8 @@ from runtime.adapters.control_plane.transport import (
     Unavailable,
 )
 from runtime.adapters.state.clock_evidence import ClockJudge
-from runtime.adapters.state.meta import note_refresh
-from runtime.adapters.state.outbox.events import post_event, post_event_once
+from runtime.adapters.state.meta import refresh_noted
+from runtime.adapters.state.outbox.events import forget_mark, put_once
 from runtime.adapters.state.outbox.topics import CONFIG_APPLIED, CONFIG_REFUSED
 from runtime.adapters.state.store import State
 from runtime.domain.background import in_background
@@ -110,6 +111,26 @@ def _advice(reason: str, plane: Transport, answer: Answer) -> str:
     if reason == "not_stored":
         return say("free or repair the disk of that folder; `flageemonitor-run doctor` shows more")
     return plane.advice(answer) if reason in ("refused", "unavailable", "intercepted") else ""
+
+
+def record(state: State, result: RefreshResult) -> None:
+    """Note the refresh, and tell the control plane which version is in force, and once why a newer one is not: one transaction.
+
+    What is in force is compared with what was told last, so that a kill between the file and this loses nothing.
+    """
+
+    def work(connection: Connection) -> None:
+        refresh_noted(connection, result, result.at)
+        if result.current:
+            forget_mark(connection, CONFIG_REFUSED)
+            mark = result.etag or (result.at.isoformat() if result.changed else "")
+            if mark:
+                put_once(connection, CONFIG_APPLIED, mark, {"etag": result.etag}, result.at)
+        elif result.reason.startswith("invalid:"):
+            told = {"reason": result.reason, "message": result.message, "in_force": result.in_force}
+            put_once(connection, CONFIG_REFUSED, f"{result.reason} {result.message}", told, result.at)
+
+    state.write(work)
 
 
 def next_pause(result: RefreshResult, *, interval: float, failures: int, spread: float) -> float:
@@ -224,23 +245,14 @@ class ConfigRefresh:
     async def fetch(self) -> float:
         """Ask the control plane once; seconds until the next time."""
         result = await in_background(lambda: refresh(self._store, self._connect(), self._clock))
-        await asyncio.to_thread(note_refresh, self._state, result, result.at)
+        await asyncio.to_thread(record, self._state, result)
         if result.current:
             await asyncio.to_thread(self._judge.note_plane_time, result.told)
-        await asyncio.to_thread(self._post, result)
         _tell(result, recovered=result.current and self._failures > 0)
         self._failures = 0 if result.current else self._failures + 1
         interval = self.take_stored()
         spread = random.random()  # noqa: S311  # no secret: it spreads the load
         return next_pause(result, interval=interval, failures=self._failures, spread=spread)
-
-    def _post(self, result: RefreshResult) -> None:
-        """Tell the control plane which version is in force, and once why a newer one is not."""
-        if result.changed:
-            post_event(self._state, CONFIG_APPLIED, {"etag": result.etag}, result.at)
-        elif result.reason.startswith("invalid:"):
-            told = {"reason": result.reason, "message": result.message, "in_force": result.in_force}
-            post_event_once(self._state, CONFIG_REFUSED, f"{result.reason} {result.message}", told, result.at)
 
 
 def _tell(result: RefreshResult, *, recovered: bool) -> None:

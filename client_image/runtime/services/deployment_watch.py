@@ -4,16 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from collections.abc import Mapping
+from functools import partial
 
 import structlog
 
 from runtime.adapters.deployment_notes import DeploymentNotes, LastDeploy, read_notes
 from runtime.adapters.state.outbox.events import post_event_once
-from runtime.adapters.state.outbox.topics import DEPLOYMENT
+from runtime.adapters.state.outbox.topics import (
+    DEPLOYMENT,
+    REPAIR_FINISHED,
+    UPDATE_FAILED,
+    UPDATE_FINISHED,
+    UPDATE_ROLLED_BACK,
+    Topic,
+)
 from runtime.adapters.state.store import State
 from runtime.domain.ports import Clock
 
 log = structlog.get_logger("daemon")
+
+# What a deploy that changed something came to, by its reason; any other reason is a failure. See docs/deployment.md.
+_ENDED: Mapping[str, Topic | None] = {
+    "installed": UPDATE_FINISHED,
+    "updated": UPDATE_FINISHED,
+    "repaired": REPAIR_FINISHED,
+    "rolled_back": UPDATE_ROLLED_BACK,
+    "restored": UPDATE_ROLLED_BACK,
+    "candidate_unhealthy": UPDATE_ROLLED_BACK,
+    "removed": None,
+}
 
 
 class DeploymentWatch:
@@ -45,5 +65,7 @@ class DeploymentWatch:
             "tag": notes.tag_digest,
             "pinned": notes.pinned,
         }
-        if await asyncio.to_thread(post_event_once, self._state, DEPLOYMENT, mark, {**what, **more}, now):
+        also = _ENDED.get(last.reason, UPDATE_FAILED)
+        post = partial(post_event_once, self._state, DEPLOYMENT, mark, {**what, **more}, now, also=also)
+        if await asyncio.to_thread(post):
             log.info("deployment", **what)

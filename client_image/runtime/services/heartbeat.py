@@ -11,6 +11,8 @@ import structlog
 from contracts.text import say
 from runtime.adapters.state.clock_evidence import ClockJudge
 from runtime.adapters.state.meta import note_heartbeat
+from runtime.adapters.state.outbox.events import post_event_once
+from runtime.adapters.state.outbox.topics import CLOCK_DISAGREES
 from runtime.adapters.state.store import State
 from runtime.domain.ports import Clock
 from runtime.domain.time.clock_trust import ADVICE, Suspect, Trust, Trusted
@@ -21,8 +23,8 @@ log = structlog.get_logger("daemon")
 class ClockWatch:
     """The judgement of the clock, logged when it changes: nobody must find out by jobs that are missing."""
 
-    def __init__(self, judge: ClockJudge) -> None:
-        self._judge = judge
+    def __init__(self, judge: ClockJudge, state: State, clock: Clock) -> None:
+        self._judge, self._state, self._clock = judge, state, clock
         self._was: type[Trust] | None = None
 
     async def judge(self) -> Trust:
@@ -33,7 +35,14 @@ class ClockWatch:
             log.warning("clock_suspect", message=text, advice=ADVICE)
         elif before is Suspect and isinstance(trust, Trusted):
             log.info("clock_trusted", now=trust.now.isoformat(), by=trust.by)
+        if before is not type(trust):
+            await asyncio.to_thread(self._post, trust)
         return trust
+
+    def _post(self, trust: Trust) -> None:
+        told = {"trusted": isinstance(trust, Trusted), "message": trust.why}
+        mark = "trusted" if isinstance(trust, Trusted) else "suspect"
+        post_event_once(self._state, CLOCK_DISAGREES, mark, told, self._clock.now(), usual="trusted")
 
 
 class Heartbeat:

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Raw, Struct
 
-from contracts.bodies import BODIES, Body
+from contracts.bodies import BODIES
+from contracts.body_parts import Body
 from contracts.bounded import MAX_DEPTH, Unreadable, read_json
 from contracts.envelope import DUPLICATE_DAYS, ENVELOPE_BYTES, KINDS, RESULT_BYTES, Envelope, day_of, parse_id
 from contracts.ingest import Failed, ItemError

@@ -41,6 +41,7 @@ from runtime.adapters.state.outbox.topics import (
     HOST_RESULT,
     JOB_MISSED,
     LOST,
+    MEASURED,
     RESULT,
     UNCHANGED_RESULT,
     Topic,
@@ -267,10 +268,12 @@ def test_a_dead_letter_keeps_its_reason_and_is_sent_again_only_on_request(state:
 # --- limits
 
 
-def test_events_go_before_results_that_changed_nothing_and_these_before_changes(state: State) -> None:
-    changed, unchanged, told = _result(), _result(importance=UNCHANGED_RESULT), event(JOB_MISSED, {}, NOON)
-    _fill(state, changed, unchanged, told)
-    for kept in ([changed, unchanged], [changed]):
+def test_figures_go_first_then_events_then_results_and_business_events_last(state: State) -> None:
+    changed, unchanged, told = _result(), _result(importance=UNCHANGED_RESULT), event(DEPLOYMENT, {}, NOON)
+    business, figures = event(JOB_MISSED, {}, NOON), event(MEASURED, {}, NOON)
+    _fill(state, business, changed, unchanged, told, figures)
+    in_order = [business, changed, unchanged, told]
+    for kept in (in_order[:number] for number in (4, 3, 2, 1)):
         _shed(state, len(kept))
         assert {row.id for row in _rows(state) if row.kind != LOST.name} == {message.id for message in kept}
 
@@ -374,7 +377,9 @@ def test_a_new_database_is_a_new_stream(tmp_path: Path) -> None:
 
 def test_a_run_leaves_rows_for_its_start_its_hosts_and_its_end(state: State) -> None:
     asyncio.run(complete_run(state, make_info(), [make_result(host) for host in make_hosts(2)]))
-    assert [row.sub for row in _lease(state).rows] == ["run.started", "host", "host", "run.finished"]
+    subs = [row.sub for row in _lease(state).rows]
+    assert (subs[0], subs[-1]) == ("run.started", "run.finished")
+    assert sorted(subs[1:-1]) == ["host", "host", "host.changed", "host.changed"]
 
 
 def test_a_host_that_is_recorded_twice_is_delivered_once(state: State) -> None:
@@ -387,7 +392,7 @@ def test_a_host_that_is_recorded_twice_is_delivered_once(state: State) -> None:
         await ledger.record(info.run_id, make_result(host, Outcome.FAILED, Reason.DEADLINE))
 
     asyncio.run(work())
-    assert [row.sub for row in _lease(state).rows] == ["run.started", "host"]
+    assert [row.sub for row in _lease(state).rows] == ["run.started", "host", "host.changed"]
 
 
 # --- the whole, in any order

@@ -14,6 +14,7 @@ from runtime.adapters.state.outbox.delivery import acknowledge
 from runtime.adapters.state.retention import Maintained, maintain
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import outbox
+from runtime.domain.model import Outcome, Reason
 from runtime.domain.time.clock_trust import Trusted
 from tests.unit.state.support import NOON, StillClock, complete_run, make_hosts, make_info, make_result, outbox_rows
 
@@ -28,7 +29,7 @@ def _deliver(state: State, number: int) -> None:
 
 def _fill(state: State, hosts: int, started_at: dt.datetime = NOON) -> str:
     info = make_info(started_at=started_at)
-    asyncio.run(complete_run(state, info, [make_result(host) for host in make_hosts(hosts)]))
+    asyncio.run(complete_run(state, info, [make_result(host, Outcome.OK, Reason.DONE) for host in make_hosts(hosts)]))
     return info.run_id
 
 

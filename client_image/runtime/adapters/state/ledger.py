@@ -26,6 +26,7 @@ from runtime.adapters.state.codec import (
     result_sentences,
     stored_name,
 )
+from runtime.adapters.state.findings import findings
 from runtime.adapters.state.outbox.put import Message, put
 from runtime.adapters.state.outbox.topics import HOST_RESULT, RUN_FINISHED, RUN_STARTED, Topic, importance_of
 from runtime.adapters.state.prepared import PreparedInsert
@@ -201,6 +202,8 @@ def _record(connection: Connection, records: Sequence[tuple[RunInfo, HostResult,
         return
     written = _RECORD.execute(connection, results)
     if written == len(results):
+        for info, result, now in records:
+            messages += findings(connection, info, result, now)
         put(connection, messages)
         if seen:
             _SEEN.execute(connection, seen)

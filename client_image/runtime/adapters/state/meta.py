@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from contracts.ids import uuid7
@@ -93,7 +93,12 @@ def note_heartbeat(state: State, *, pid: int, started_at: dt.datetime, now: dt.d
 
 def note_refresh(state: State, refresh: object, now: dt.datetime) -> None:
     """``refresh``: any dataclass or mapping of plain values; RefreshResult is one."""
-    _note(state, refreshed_at=now, refresh=dumps(refresh))
+    state.write(lambda connection: refresh_noted(connection, refresh, now))
+
+
+def refresh_noted(connection: Connection, refresh: object, now: dt.datetime) -> None:
+    """The same inside a transaction."""
+    connection.execute(_status(refreshed_at=now, refresh=dumps(refresh)))
 
 
 def read_daemon_status(state: State) -> DaemonStatus | None:
@@ -106,8 +111,12 @@ def read_daemon_status(state: State) -> DaemonStatus | None:
 
 
 def _note(state: State, **columns: Any) -> None:
+    statement = _status(**columns)
+    state.write(lambda connection: connection.execute(statement))
+
+
+def _status(**columns: Any) -> Insert:
     insert = upsert(daemon_status).values(id=_DAEMON, **columns)
-    statement = insert.on_conflict_do_update(
+    return insert.on_conflict_do_update(
         index_elements=[daemon_status.c.id], set_={name: insert.excluded[name] for name in columns}
     )
-    state.write(lambda connection: connection.execute(statement))

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from contracts.business import BUSINESS as BUSINESS_EVENTS
+from contracts.envelope import Kind
 from runtime.domain.model import HostResult, Outcome
 
-# The order in which rows go when there is no room for all: the lowest first. Metrics, when there are any, are 0.
-EVENT, UNCHANGED_RESULT, RESULT = 1, 2, 3
+# The order in which rows go when there is no room for all: the lowest first. Business events leave first, and are dropped last.
+METRIC, EVENT, UNCHANGED_RESULT, RESULT, BUSINESS = 0, 1, 2, 3, 4
 # What was lost is never dropped itself.
 EXEMPT = 9
 
@@ -26,34 +28,42 @@ class Topic:
     importance: int = EVENT
 
 
-RUN_STARTED = Topic("run_started", "event", "run.started")
-RUN_FINISHED = Topic("run_finished", "event", "run.finished")
-HOST_RESULT = Topic("host_result", "result", "host", RESULT)
-JOB_MISSED = Topic("job_missed", "event", "job.missed")
-JOB_NOT_STARTED = Topic("job_not_started", "event", "job.not_started")
-JOB_WITHOUT_RUN = Topic("job_without_run", "event", "job.without_run")
-DEPLOYMENT = Topic("deployment", "event", "deployment.changed")
-STATE_REPLACED = Topic("state_replaced", "event", "state.replaced")
-CONFIG_APPLIED = Topic("config_applied", "event", "config.applied")
-CONFIG_REFUSED = Topic("config_refused", "event", "config.refused")
-LOST = Topic("outbox_dropped", "event", "outbox.lost", EXEMPT)
+_BY_NAME: dict[str, Topic] = {}
 
-_BY_NAME = {
-    topic.name: topic
-    for topic in (
-        RUN_STARTED,
-        RUN_FINISHED,
-        HOST_RESULT,
-        JOB_MISSED,
-        JOB_NOT_STARTED,
-        JOB_WITHOUT_RUN,
-        DEPLOYMENT,
-        STATE_REPLACED,
-        CONFIG_APPLIED,
-        CONFIG_REFUSED,
-        LOST,
-    )
-}
+
+def _topic(name: str, kind: Kind, sub: str, importance: int | None = None) -> Topic:
+    if importance is None:
+        importance = BUSINESS if (kind, sub) in BUSINESS_EVENTS else EVENT
+    made = _BY_NAME[name] = Topic(name, kind, sub, importance)
+    return made
+
+
+RUN_STARTED = _topic("run_started", "event", "run.started")
+RUN_FINISHED = _topic("run_finished", "event", "run.finished")
+HOST_RESULT = _topic("host_result", "result", "host", RESULT)
+# A result of a change is kept longer than the event that repeats it.
+HOST_CHANGED = _topic("host_changed", "event", "host.changed", UNCHANGED_RESULT)
+TILL_UNREACHABLE = _topic("till_unreachable", "event", "till.unreachable")
+JOB_MISSED = _topic("job_missed", "event", "job.missed")
+JOB_NOT_STARTED = _topic("job_not_started", "event", "job.not_started")
+JOB_WITHOUT_RUN = _topic("job_without_run", "event", "job.without_run")
+DEPLOYMENT = _topic("deployment", "event", "deployment.changed")
+UPDATE_FINISHED = _topic("update_finished", "event", "update.finished")
+UPDATE_ROLLED_BACK = _topic("update_rolled_back", "event", "update.rolled_back")
+UPDATE_FAILED = _topic("update_failed", "event", "update.failed")
+REPAIR_FINISHED = _topic("repair_finished", "event", "repair.finished")
+STATE_REPLACED = _topic("state_replaced", "event", "state.replaced")
+CONFIG_APPLIED = _topic("config_applied", "event", "config.applied")
+CONFIG_REFUSED = _topic("config_refused", "event", "config.refused")
+HEALTH_CHANGED = _topic("health_changed", "event", "health.changed")
+LOG_LINE = _topic("log_line", "event", "log.line")
+CLOCK_DISAGREES = _topic("clock_disagrees", "detection", "clock.disagrees")
+HOST_KEY_CHANGED = _topic("host_key_changed", "detection", "host_key.changed")
+IDENTITY_UNCLEAR = _topic("host_identity_unclear", "detection", "host_identity.unclear")
+CREDENTIALS_REFUSED = _topic("credentials_refused", "detection", "credentials.refused")
+DRIFT_FOUND = _topic("drift_found", "detection", "drift.found")
+MEASURED = _topic("measured", "metric", "proxy", METRIC)
+LOST = _topic("outbox_dropped", "event", "outbox.lost", EXEMPT)
 
 
 def topic_named(name: str) -> Topic:
