@@ -54,7 +54,8 @@ def test_all_events_together_are_bounded() -> None:
 
 def test_a_line_that_is_absurdly_long_is_cut() -> None:
     at = At()
-    at.note("x" * 500, message="m" * 10_000, exception="Traceback", **{f"k{n}": "v" * 9999 for n in range(99)})
+    many = {f"k{n}": "v" * 9999 for n in range(99)}
+    at.lines.note({"event": "x" * 500, "level": "error", "message": "m" * 10_000, "exception": "Traceback", **many})
     [line] = at.lines.take()
     assert len(json.dumps(line)) < 12_000
 

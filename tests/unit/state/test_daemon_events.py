@@ -24,7 +24,7 @@ from tests.unit.state.support import NOON, StillClock
 def told(state: State) -> list[str]:
     """Subs in the order of their making."""
     with state.read() as connection:
-        return [topic_named(kind).sub for kind in connection.scalars(select(outbox.c.kind).order_by(outbox.c.seq))]
+        return [topic_named(row.kind).sub for row in connection.execute(select(outbox.c.kind).order_by(outbox.c.seq))]
 
 
 def result(reason: str, etag: str | None = None, message: str = "") -> RefreshResult:
@@ -93,12 +93,11 @@ def test_a_clock_that_disagrees_is_told_when_it_begins_and_when_it_is_over(state
 def test_health_is_told_when_another_duty_fails_or_none_does(state: State) -> None:
     trouble: list[str] = []
     watch = HealthWatch(state, StillClock(), lambda: trouble)
-    healthy = []
     for now in ([], ["a: full"], ["a: fuller"], ["a: full", "b: away"], [], []):
         trouble[:] = now
         asyncio.run(watch.check())
     with state.read() as connection:
-        healthy = [json.loads(text)["healthy"] for text in connection.scalars(select(outbox.c.payload))]
+        healthy = [json.loads(row.payload)["healthy"] for row in connection.execute(select(outbox.c.payload))]
     assert healthy == [False, False, True]
 
 
