@@ -42,8 +42,7 @@ test: $(VENV)/.dev ## Every test that this machine can run, on real parts; says 
 	@sh tools/system-packages.sh tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-DOCKER_TESTS := tests/e2e/test_docker_publish.py tests/e2e/test_docker_install.py tests/e2e/test_docker_updates.py \
-	  tests/integration/test_deploy_engine.py tests/integration/test_deploy_engine_settings.py
+DOCKER_TESTS := $(wildcard tests/e2e/test_docker*.py tests/integration/test_deploy_engine*.py)
 test-newer: $(VENV)/.dev ## The tests of Docker on Engine 29 with containerd's image store
 	@sh tools/system-packages.sh tests
 	FLAGEE_TEST_ENGINE=newer $(BIN)/python -m pytest $(PYTEST_ARGS) $(DOCKER_TESTS)

@@ -8,8 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e import customer as customers
-from tests.e2e.customer import CRASHES, FIRST, HANGS, INTERVAL_S, RUNTIME, SECOND, Customer
+from tests.e2e.customer import CRASHES, FIRST, HANGS, INTERVAL_S, REPOSITORY, RUNTIME, SECOND, Customer
+from tests.harness import registry
+from tests.harness.docker_host import Said
 from tests.harness.process import wait_until
+from tests.harness.registry import Registry
 from tests.harness.terminals import Terminal
 from tests.harness.zabbix import Zabbix
 
@@ -100,7 +103,8 @@ def test_a_broken_release_is_refused_by_hand(installed: Customer, broken: str) -
     with watchtower_asleep(installed):
         installed.release(installed.derive("0.6.6", broken))
         said = installed.update()
-        assert said.code in (1, 10), said
+        # Its deploy cannot run either, which is said for it.
+        assert (said.code, said.out, "gave no answer" in said.err) == (1, "", True), said
         now = installed.inspect()
         assert (now["Id"], now["State"]["StartedAt"]) == (before["Id"], before["State"]["StartedAt"])
         assert f"{RUNTIME}-candidate" not in installed.host.containers()
@@ -172,9 +176,69 @@ def test_an_update_by_hand_waits_for_a_run(installed: Customer) -> None:
     assert (said.code, installed.version()) == (0, SECOND), said
 
 
-def version(customer: Customer) -> str:
+# -- a registry that asks for a login --
+
+PRIVATE = "private"  # a second proxy on this host
+
+
+@pytest.fixture(scope="module")
+def private_registry(customer: Customer) -> Iterator[Registry]:
+    with registry.running("pull-only-word") as store:
+        customer.host.must("docker", "pull", "-q", customer.first)
+        store.push(customer.host, customer.first, f"{REPOSITORY}:stable")
+        yield store
+
+
+def install_private(customer: Customer, store: Registry, password: str) -> Said:
+    file = customer.plane.child.log.parent / "registry-password"
+    file.write_text(f"{password}\n")
+    image = f"{store.address}/{REPOSITORY}:stable"
+    customer.host.run("docker", "rmi", image)
+    login = ("--registry-user", registry.USER, "--registry-token-file", str(file))
+    return customer.install("--runtime-name", PRIVATE, "--image", image, *login)
+
+
+def test_a_registry_that_refuses_the_login_installs_nothing(customer: Customer, private_registry: Registry) -> None:
+    done = install_private(customer, private_registry, "wrong")
+    assert (done.code, "does not accept this login" in done.err) == (1, True), done
+    assert not [path for path in customer.host.left() if PRIVATE in path]
+    assert PRIVATE not in customer.host.containers()
+
+
+def test_a_registry_with_a_login_serves_installation_update_and_watchtower(
+    customer: Customer, private_registry: Registry
+) -> None:
+    done = install_private(customer, private_registry, "pull-only-word")
+    assert done.code == 0, done
+    host, store = customer.host, private_registry
+    assert host.must("stat", "-c", "%a %u", f"/etc/{PRIVATE}/docker/config.json") == "600 0\n"
+    assert "pull-only-word" not in done.out + done.err + json.dumps(customer.inspect(f"{PRIVATE}-watchtower"))
+    host.must("docker", "pause", f"{PRIVATE}-watchtower")
+    store.push(host, customer.derive(SECOND), f"{REPOSITORY}:stable")
+    said = customer.update(runtime=PRIVATE)
+    assert (said.code, customer.version(PRIVATE)) == (0, SECOND), said
+
+    # The password changes: nothing is pulled, nothing is lost, and the new one comes with the installer.
+    store.ask_for("a-newer-word")
+    said = customer.update("--output", "json", runtime=PRIVATE)
+    answer = json.loads(said.out)
+    assert (said.code, answer["reason"], customer.version(PRIVATE)) == (1, "image_unavailable", SECOND), said
+    assert f"/etc/{PRIVATE}/docker/config.json" in answer["advice"]
+    done = install_private(customer, private_registry, "pull-only-word")
+    assert (done.code, customer.healthy(PRIVATE)) == (1, True), done
+    done = install_private(customer, private_registry, "a-newer-word")
+    assert done.code == 0, done
+
+    store.push(host, customer.derive("0.3.0"), f"{REPOSITORY}:stable")
+    wait_until(lambda: version(customer, PRIVATE) == "0.3.0", within=SOON_S, what="Watchtower pulled it", every=1)
+    said = host.run(f"/usr/local/bin/{PRIVATE}-uninstall", "--yes", "--delete-data", timeout=300)
+    assert said.code == 0, said
+    assert not [path for path in host.left() if PRIVATE in path]
+
+
+def version(customer: Customer, runtime: str = RUNTIME) -> str:
     """The version that runs, or nothing while it is being replaced."""
-    said = customer.host.run("docker", "exec", RUNTIME, "cat", "/flageemonitor/build.json")
+    said = customer.host.run("docker", "exec", runtime, "cat", "/flageemonitor/build.json")
     return str(json.loads(said.out)["version"]) if said.code == 0 else ""
 
 
