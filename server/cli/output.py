@@ -94,7 +94,7 @@ def tell(text: str) -> None:
 
 
 def emit_json(value: Any) -> None:
-    click.echo(json_text(value, default=_plain, indent=2, ascii_only=not is_utf8(sys.stdout.encoding)))
+    click.echo(json_text(value, default=json_plain, indent=2, ascii_only=not is_utf8(sys.stdout.encoding)))
 
 
 def emit_rows(rows: Sequence[Any], columns: Sequence[str], output: Output) -> None:
@@ -130,7 +130,7 @@ def _text(value: Any) -> str:
         return ",".join(map(str, value)) or "-"
     if isinstance(value, Mapping):
         return ",".join(f"{number} {name}" for name, number in value.items()) or "-"
-    return str(_plain(value)) if isinstance(value, dt.datetime) else str(value)
+    return str(json_plain(value)) if isinstance(value, dt.datetime) else str(value)
 
 
 def _cell(value: Any) -> str:
@@ -148,7 +148,7 @@ def _broken(value: Any) -> str:
     return cell.replace(", ", ",\n") if isinstance(value, tuple | Mapping) else cell
 
 
-def _plain(value: Any) -> Any:
+def json_plain(value: Any) -> Any:
     if isinstance(value, dt.datetime):
         return value.astimezone(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     return dataclasses.asdict(value)

@@ -24,6 +24,7 @@ from server.cli.clients import client
 from server.cli.configurations import config
 from server.cli.counters import counters
 from server.cli.database import init_db
+from server.cli.events import events
 from server.cli.health import health
 from server.cli.install_command import install_command
 from server.cli.networks import network
@@ -31,6 +32,7 @@ from server.cli.operators import operator
 from server.cli.output import remark
 from server.cli.runs import runs, why
 from server.cli.serve import serve
+from server.cli.status import status
 from server.cli.tokens import token
 from server.cli.trace import trace
 
@@ -90,8 +92,8 @@ def cli() -> None:
 
 
 _COMMANDS = (
-    init_db, serve, client, network, token, config, install_command, operator, agents, runs, why, trace, backup, restore,
-    counters, health
+    init_db, serve, client, network, token, config, install_command, operator, status, agents, events, runs, why, trace,
+    backup, restore, counters, health
 )  # fmt: skip
 for command in _COMMANDS:
     cli.add_command(command)

@@ -29,6 +29,11 @@ class Daemon:
         lines = [json.loads(line) for line in self.child.log.read_text().splitlines() if line.startswith("{")]
         return [line for line in lines if line.get("event") == event and fields.items() <= line.items()]
 
+    def events_of(self, *names: str) -> list[dict[str, Any]]:
+        """Its log lines of these events, in order."""
+        lines = [json.loads(line) for line in self.child.log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in lines if line.get("event") in names]
+
     def wait(self, event: str, *, times: int = 1, **fields: Any) -> dict[str, Any]:
         """The last such line, as soon as there are so many."""
 

@@ -13,6 +13,7 @@ from commandline.language import shown
 from contracts.action_check import Finding, Level
 from contracts.config import Job, NetworkConfig
 from contracts.document import Document, DocumentError, read_document
+from contracts.durations import lasting
 from contracts.text import Text as Sentence
 from contracts.text import joined, plural, say
 from runtime.adapters.config_store import ConfigStore
@@ -22,7 +23,6 @@ from runtime.adapters.state.files import read_plain
 from runtime.adapters.state.store import State
 from runtime.cli.crowd import Crowds
 from runtime.cli.output import Out
-from runtime.cli.text import lasting
 from runtime.domain.catalogue import Catalogue
 from runtime.domain.config_check import problems, startable
 from runtime.domain.errors import NoConfiguration

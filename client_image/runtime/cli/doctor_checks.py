@@ -11,6 +11,7 @@ import platform
 from collections.abc import Callable, Iterator, Sequence
 
 from contracts.config import NetworkConfig
+from contracts.durations import lasting
 from contracts.ids import uuid7
 from contracts.text import joined, plural, say, some_of
 from runtime.adapters.assets import Assets, find_root
@@ -34,7 +35,6 @@ from runtime.cli.doctor import LOOK_S, Check, Status
 from runtime.cli.identity import Identities
 from runtime.cli.schedule_lease import lease_line
 from runtime.cli.text import hosts as in_words
-from runtime.cli.text import lasting
 from runtime.domain.catalogue import Catalogue
 from runtime.domain.config_check import problems, startable
 from runtime.domain.errors import RunError

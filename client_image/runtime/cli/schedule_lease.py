@@ -6,8 +6,8 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Literal
 
+from contracts.durations import lasting
 from contracts.text import say
-from runtime.cli.text import lasting
 from runtime.domain.model import Deny
 from runtime.domain.schedule_lease import Standing, SteadyTime, over_at, verdict
 

@@ -59,6 +59,11 @@ def speaks(before: Instances | None, instance: str, now: dt.datetime, interval_s
     return after, after.changes >= _TURNS
 
 
+def two_at_work(changes: int, changed_at: dt.datetime, now: dt.datetime, interval_s: int) -> bool:
+    """Whether two instances of an agent were at work just now, as far as was told."""
+    return changes >= _TURNS and (now - changed_at).total_seconds() / interval_s < OFFLINE
+
+
 def take_report(
     session: Session, agent: str, network_id: int, report: Report, text: str, now: dt.datetime, interval_s: int
 ) -> Answer | None:

@@ -65,20 +65,20 @@ def _steps(reader: Reader, correlation: str, most: int) -> list[Step]:
     )
     return [
         Step(
-            _instant(row.ts_unix_ms),
+            instant_of(row.ts_unix_ms),
             row.client,
             row.network,
             row.agent_id,
             row.kind,
             row.sub,
-            _what(row.body),
+            what_of(row.body),
             correlation,
         )
         for row in reader.execute(query)
     ]
 
 
-def _instant(unix_ms: int) -> dt.datetime:
+def instant_of(unix_ms: int) -> dt.datetime:
     """A clock that is wrong by more than a calendar holds is shown as its end."""
     try:
         return dt.datetime.fromtimestamp(unix_ms / 1000, dt.UTC)
@@ -86,7 +86,7 @@ def _instant(unix_ms: int) -> dt.datetime:
         return dt.datetime.max.replace(tzinfo=dt.UTC)
 
 
-def _what(text: str) -> str:
+def what_of(text: str) -> str:
     try:
         body = read_json(text)
     except Unreadable:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.cli.text import lasting
+from contracts.durations import lasting
 
 RUNTIME = Path(__file__).resolve().parents[3] / "client_image" / "runtime"
 

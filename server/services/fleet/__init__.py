@@ -1,0 +1,1 @@
+"""The whole fleet at one look, for people."""
