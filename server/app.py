@@ -8,7 +8,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from server import errors
-from server.api import agents, bootstrap, bot_config, health, heartbeat, history, ingest, requests
+from server.api import agents, bootstrap, bot_config, health, heartbeat, history, ingest, live, requests
 from server.api.caller_address import CallerAddress
 from server.api.config_poll import ConfigPoll
 from server.auth import check_declared
@@ -32,7 +32,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
     app.extensions[EXTENSION] = services
     requests.register(app)
     errors.register(app)
-    for module in (health, bot_config, bootstrap, ingest, heartbeat, agents, history):
+    for module in (health, bot_config, bootstrap, ingest, heartbeat, agents, history, live):
         app.register_blueprint(module.blueprint)
     check_declared(app)
     every = settings.log_level == "debug"

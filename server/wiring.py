@@ -14,6 +14,7 @@ from server.services.installer.assets import InstallerFiles, find_root
 from server.services.installer.script import Bootstrap
 from server.services.telemetry.batch import Limits
 from server.services.telemetry.history import Exports
+from server.services.telemetry.live import Live
 from server.services.telemetry.quotas import Quotas
 from server.services.telemetry.upkeep import Upkeep
 from server.services.tokens.last_use import LastUse
@@ -49,9 +50,11 @@ class Services:
     upkeep: Upkeep
     heartbeat_interval: int
     exports: Exports
+    live: Live
 
     def close(self) -> None:
         """Write what is still in memory and let the database go."""
+        self.live.close()
         self.upkeep.close()
         self.last_use.close()
         self.last_use_of_operators.close()
@@ -85,4 +88,5 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         upkeep=Upkeep(database, settings.telemetry_days, clock),
         heartbeat_interval=settings.heartbeat_interval,
         exports=Exports(database),
+        live=Live(database, clock),
     )

@@ -338,6 +338,13 @@ EXPORTS_BUSY = Row(
     "{number} exports are sent already",
     "try again after the time in Retry-After, or read pages with a cursor",
 )
+LIVE_BUSY = Row(
+    "live_busy",
+    503,
+    "server",
+    "{number} look on live already",
+    "try again after the time in Retry-After, or read /telemetry/history",
+)
 DATABASE_UNAVAILABLE = Row(
     "database_unavailable",
     503,

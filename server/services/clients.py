@@ -71,3 +71,24 @@ def find_client(reader: Reader, name: str) -> int:
         command = shlex.join(["flagee-server", "client", "add", name])
         raise Refusal(table.CLIENT_UNKNOWN, client=quoted(name), near=hint, command=command)
     return client_id
+
+
+def visible_client(reader: Reader, name: str, visible: frozenset[int] | None) -> int:
+    """The row id of one that may be seen; None: all. One that may not is as unknown as one that is not there.
+
+    Refusal: client_unknown.
+    """
+    found = reader.scalar(select(Client.id).where(Client.name == name))
+    if found is None or (visible is not None and found not in visible):
+        raise Refusal(table.CLIENT_UNKNOWN, client=quoted(name), near="", do="see the clients in: GET /agents/status")
+    return found
+
+
+def names_of(reader: Reader, visible: frozenset[int] | None, name: str | None) -> frozenset[str] | None:
+    """Names of the clients that may be seen, or of the one that is asked for; None: all. Refusal: client_unknown."""
+    if name is not None:
+        visible_client(reader, name, visible)
+        return frozenset({name})
+    if visible is None:
+        return None
+    return frozenset(reader.scalars(select(Client.name).where(Client.id.in_(sorted(visible)))))

@@ -39,6 +39,14 @@ class Front:
             environ["wsgi.input"] = _Body(environ["wsgi.input"])
         return self._app(environ, start_response)
 
+    def end_streams(self) -> None:
+        """Answers that have no end of their own end now; new ones may begin."""
+        self._services.live.end_all()
+
+    def ending(self) -> None:
+        """The worker is to end: no answer without an end goes on, or begins."""
+        self._services.live.close()
+
     def close(self) -> None:
         self._services.close()
 

@@ -235,6 +235,7 @@ class _Serving:
         _log.info("stopping", message="Requests at work are finished first.")
         self._listener.close()
         if self._nginx:
+            self._gunicorn.signal(signal.SIGUSR1)  # answers without an end would be waited for in vain
             self._end(self._nginx, signal.SIGQUIT, signal.SIGTERM, nginx.DRAIN_S + 2)
         self._end(self._gunicorn, signal.SIGTERM, signal.SIGQUIT, _GUNICORN_S)
         _log.info("stopped")

@@ -98,11 +98,21 @@ class Worker(GeventWorker):
             util.close(client)
 
     def notify(self) -> None:
-        """Called by gunicorn once a second; at the end of the worker idle connections are not waited for."""
+        """Called by gunicorn once a second; at the end of the worker neither idle connections nor live views are waited for."""
         super().notify()
         if not self.alive:
+            if ending := getattr(self.wsgi, "ending", None):
+                ending()
             for caller in list(self._waiting):
                 _cut(caller)
+
+    def handle_usr1(self, sig: Any, frame: Any) -> None:
+        """`serve` is to stop, and nginx waits for all answers before the worker is told so: those without an end are ended now.
+
+        In a greenlet of its own, because a signal may come while the hub runs, which must not wait for a lock.
+        """
+        if end_streams := getattr(self.wsgi, "end_streams", None):
+            gevent.spawn(end_streams)
 
     def _make_room(self) -> None:
         if self._open > self.worker_connections * _FULL and self._waiting:

@@ -106,7 +106,7 @@ def test_a_backup_is_one_private_file_that_says_what_it_holds(plane: ControlPlan
     assert len(key) == 16
     assert shown == {
         "size": file.stat().st_size,
-        "revision": "0008",
+        "revision": "0009",
         "counts": {"clients": 1, "networks": 2, "agents": 0, "tokens": 1, "configurations": 1},
     }
     assert file.stat().st_mode & 0o777 == 0o600
@@ -424,7 +424,7 @@ def test_an_older_backup_is_restored_with_its_revocations_and_a_message_says_to_
     old.must("token", "revoke", "0123456789ab")
     result = old.run("restore", str(path))
     assert result.exit_code == 0
-    assert "this version needs 0008; run: flagee-server init-db" in result.stderr
+    assert "this version needs 0009; run: flagee-server init-db" in result.stderr
     assert "tokens that ended since the backup stay ended (1): 0123456789ab" in result.stdout
     old.must("init-db")
     [row] = json.loads(old.must("token", "list", "--output", "json"))

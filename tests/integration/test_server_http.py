@@ -308,7 +308,7 @@ def test_health_reports_ok(world: World) -> None:
             "database": {"status": "ok", "backend": backend},
             "writing": {"status": "ok", "last_failed": None},
             "disk": {"status": "ok"} if backend == "sqlite" else None,
-            "migrations": {"status": "current", "revision": "0008", "head": "0008"},
+            "migrations": {"status": "current", "revision": "0009", "head": "0009"},
             "secret_key": {"status": "ok"},
             "assets": {"status": "ok"},
         }

@@ -58,7 +58,7 @@ def test_before_the_migration_serve_and_commands_say_what_to_do(old: ControlPlan
     for command in (("serve",), ("token", "list")):
         result = old.run(*command)
         assert result.exit_code == 1
-        assert "at revision 0001, this version needs 0008; run: flagee-server init-db" in result.stderr
+        assert "at revision 0001, this version needs 0009; run: flagee-server init-db" in result.stderr
 
 
 def test_0002_keeps_tokens_with_their_networks(old: ControlPlane) -> None:

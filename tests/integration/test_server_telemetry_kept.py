@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,7 @@ def test_old_telemetry_goes_and_newer_stays(
     send(3)
     pauses: list[None] = []
     removed = remove_old(database, 90, clock.later(days=29), lambda: pauses.append(None))
-    assert removed == retention.Removed()
+    assert replace(removed, arrivals=0) == retention.Removed()
     removed = remove_old(database, 90, clock.later(days=2), lambda: pauses.append(None))
     assert (removed.envelopes, removed.outcomes, removed.runs, removed.streams) == (7, 5, 1, 1)
     assert len(pauses) == 4 + 3 + 1 + 1

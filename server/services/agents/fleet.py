@@ -14,10 +14,8 @@ from typing import Any, Final, Literal, get_args
 import msgspec
 from sqlalchemy import Select, select
 
-from contracts.visible import quoted
-from server.reasons import table
-from server.reasons.refusal import Refusal
 from server.services.agents.presence import State, state_at
+from server.services.clients import visible_client
 from server.storage.models import Agent, AgentReport, Client, Network
 from server.storage.session import Reader
 
@@ -182,20 +180,12 @@ def _chosen(reader: Reader, asked: Asked) -> Select[Any]:
     if asked.clients is not None:
         query = query.where(Client.id.in_(sorted(asked.clients)))
     if asked.client is not None:
-        query = query.where(Client.id == _client(reader, asked.client, asked.clients))
+        query = query.where(Client.id == visible_client(reader, asked.client, asked.clients))
     if asked.network is not None:
         query = query.where(Network.code == asked.network)
     if asked.agent_id is not None:
         query = query.where(Agent.agent_id == asked.agent_id.lower())
     return query
-
-
-def _client(reader: Reader, name: str, visible: Clients) -> int:
-    """One that may not be seen is as unknown as one that is not there."""
-    found = reader.scalar(select(Client.id).where(Client.name == name))
-    if found is None or (visible is not None and found not in visible):
-        raise Refusal(table.CLIENT_UNKNOWN, client=quoted(name), near="", do="see the clients in: GET /agents/status")
-    return found
 
 
 def _state(row: Any, now: dt.datetime) -> State:

@@ -90,6 +90,9 @@ class Item(msgspec.Struct, frozen=True):
     body: Raw
 
 
+Whose = tuple[str, str, str]  # agent_id, client, network
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """``next``: where to go on; None at the end."""
@@ -256,11 +259,12 @@ def _position(row: Any) -> Position:
 
 def items_of(reader: Reader, rows: Sequence[Any]) -> list[Item]:
     """Rows of the columns of an envelope, as they are answered."""
-    whose = _names(reader, {row.agent for row in rows})
+    whose = names_of_agents(reader, {row.agent for row in rows})
     return [_item(row, *whose[row.agent]) for row in rows if row.agent in whose]
 
 
-def _names(reader: Reader, agents: Collection[str]) -> Mapping[str, tuple[str, str, str]]:
+def names_of_agents(reader: Reader, agents: Collection[str]) -> Mapping[str, Whose]:
+    """By the ids of their rows."""
     if not agents:
         return {}
     query = (
@@ -289,6 +293,11 @@ def _item(row: Any, agent_id: str, client: str, network: str) -> Item:
         correlation_id=row.correlation_id,
         stream=None if row.stream is None else str(row.stream),
         seq=row.seq,
-        meta=_NULL if row.meta is None else Raw(row.meta.encode()),
-        body=Raw(row.body.encode()),
+        meta=_NULL if row.meta is None else _on_one_line(row.meta),
+        body=_on_one_line(row.body),
     )
+
+
+def _on_one_line(json: str) -> Raw:
+    """Line ends stand between the words of JSON only; lines of an export and of a live view end with one."""
+    return Raw(json.replace("\n", " ").replace("\r", " ").encode())

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Table, delete, or_, select, tuple_, update
+from sqlalchemy import Table, delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from contracts.envelope import today
+from server.services.telemetry.arrivals import KEPT
 from server.storage import partitions
-from server.storage.models import Base, Duty, Envelope, Outcome, Run, Stream
+from server.storage.models import Arrival, Base, Duty, Envelope, Outcome, Run, Stream
 from server.storage.session import Database
 from server.storage.upserts import insert_into
 
@@ -34,6 +35,7 @@ class Removed:
     runs: int = 0
     outcomes: int = 0
     streams: int = 0
+    arrivals: int = 0
     days: int = 0
 
 
@@ -50,18 +52,19 @@ def remove_old(database: Database, days: int, now: dt.datetime, pause: Callable[
     before = now - dt.timedelta(days=days)
     dropped = _whole_days(database, before, now)
 
-    def gone(model: type[Base], column: str) -> int:
+    def gone(step: Callable[[Session], int]) -> int:
         total = 0
-        while number := _step(database, partial(_delete, model, column, before)):
+        while number := _step(database, step):
             total += number
             pause()
         return total
 
     return Removed(
-        envelopes=gone(Envelope, "received_at"),
-        outcomes=gone(Outcome, "seen_at"),
-        runs=gone(Run, "seen_at"),
-        streams=gone(Stream, "seen_at"),
+        envelopes=gone(partial(_delete, Envelope, "received_at", before)),
+        outcomes=gone(partial(_delete, Outcome, "seen_at", before)),
+        runs=gone(partial(_delete, Run, "seen_at", before)),
+        streams=gone(partial(_delete, Stream, "seen_at", before)),
+        arrivals=gone(partial(_delete_arrivals, now - KEPT)),
         days=dropped,
     )
 
@@ -77,6 +80,14 @@ def _delete(model: type[Base], column: str, before: dt.datetime, session: Sessio
     key = tuple_(*table.primary_key.columns)
     old: Any = select(*table.primary_key.columns).where(table.c[column] < before).limit(STEP)
     return session.connection().execute(delete(table).where(key.in_(old))).rowcount
+
+
+def _delete_arrivals(before: dt.datetime, session: Session) -> int:
+    """From the oldest on, which needs no index of its own. The last one stays: it tells where a live view is."""
+    oldest = select(Arrival.position, Arrival.received_at).order_by(Arrival.position).limit(STEP).subquery()
+    last = select(func.max(Arrival.position)).scalar_subquery()
+    old = select(oldest.c.position).where(oldest.c.received_at < before, oldest.c.position < last)
+    return session.connection().execute(delete(Arrival).where(Arrival.position.in_(old))).rowcount
 
 
 def _whole_days(database: Database, before: dt.datetime, now: dt.datetime) -> int:

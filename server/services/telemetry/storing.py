@@ -22,6 +22,7 @@ from contracts.bodies import HostOutcome, RunFinished, RunStarted
 from contracts.envelope import today
 from contracts.ingest import Failed, Ingested
 from server.services.runs.recording import Told, ledger, record
+from server.services.telemetry.arrivals import note_arrival
 from server.services.telemetry.reading import Item, Sender, read_item
 from server.storage.bulk import Bulk, Row, together
 from server.storage.models import Envelope, Stream
@@ -74,6 +75,8 @@ def store(session: Session, sender: Sender, items: Sequence[Item], now: dt.datet
     with together(connection):
         _note_streams(session, sender, items, now)
         record(session, sender.agent, sender.network_id, told, now)
+        if new.rows:
+            note_arrival(connection, sender.agent, now)
     return frozenset([first[row[_ID]].index for row in new.rows])
 
 

@@ -12,12 +12,13 @@ from server.storage.models.counters import Counter
 from server.storage.models.duties import Duty
 from server.storage.models.operators import Operator, OperatorClient, OperatorToken
 from server.storage.models.runs import Outcome, Run
-from server.storage.models.telemetry import Envelope, Stream
+from server.storage.models.telemetry import Arrival, Envelope, Stream
 from server.storage.models.tokens import Token, TokenNetwork
 
 __all__ = [
     "Agent",
     "AgentReport",
+    "Arrival",
     "Base",
     "Client",
     "Configuration",

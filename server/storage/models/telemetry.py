@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 
-from sqlalchemy import BigInteger, Index, SmallInteger, String, Text
+from sqlalchemy import BigInteger, Index, Integer, SmallInteger, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from server.storage.models.base import Base
@@ -51,3 +51,19 @@ class Stream(Base):
     stream: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     highest_seq: Mapped[int] = mapped_column(BigInteger)
     seen_at: Mapped[dt.datetime]
+
+
+class Arrival(Base):
+    """A batch that was stored, kept for a day, for who looks on live: its envelopes are those of ``agent`` at ``received_at``.
+
+    ``txid``: PostgreSQL's id of the transaction, by which it is known whether an older one is still open. SQLite has one writer
+    at a time, so that ``position`` alone is the order, and ``txid`` is 0.
+    """
+
+    __tablename__ = "arrivals"
+    __table_args__ = (Index(None, "txid", "position"), {"sqlite_autoincrement": True})
+
+    position: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    txid: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    agent: Mapped[str] = mapped_column(String(36))
+    received_at: Mapped[dt.datetime]

@@ -28,6 +28,7 @@ REQUIRED = {
     "/v1/workers": Role.VIEWER,
     "/v1/workers/health": Role.VIEWER,
     "/telemetry/history": Role.VIEWER,
+    "/telemetry/live": Role.VIEWER,
 }
 
 

@@ -19,6 +19,7 @@ PARAMETERS: dict[Callable[..., Any], list[str]] = {
     ggevent.GeventWorker.handle: ["self", "listener", "client", "addr"],
     ggevent.GeventWorker.handle_request: ["self", "listener_name", "req", "sock", "addr"],
     ggevent.GeventWorker.notify: ["self"],
+    base.Worker.handle_usr1: ["self", "sig", "frame"],
     base.Worker.handle_error: ["self", "req", "client", "addr", "exc"],
     RequestParser.__init__: ["self", "cfg", "source", "source_addr"],
     Request.__init__: ["self", "cfg", "unreader", "peer_addr", "req_number"],
@@ -60,6 +61,12 @@ def test_patching_a_worker_does_what_ours_leaves_to_the_start_of_the_process_and
     assert source.count("self.") == 2
     assert "self.patch()" in inspect.getsource(ggevent.GeventWorker.init_process)
     assert "hub.reinit()" in inspect.getsource(ggevent.GeventWorker.init_process)
+
+
+def test_the_signal_by_which_streams_are_ended_is_handed_on_to_workers_and_means_log_files_otherwise() -> None:
+    """Our logger has no files."""
+    assert "self.kill_workers(signal.SIGUSR1)" in inspect.getsource(arbiter.Arbiter.handle_usr1)
+    assert "self.log.reopen_files()" in inspect.getsource(base.Worker.handle_usr1)
 
 
 def test_the_loop_over_requests_has_the_ends_that_ours_has() -> None:
