@@ -8,7 +8,7 @@ PIP    := $(BIN)/pip install -q --disable-pip-version-check --no-input
 PYTEST_ARGS ?= -q -n 3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-up demo-down try test test-newer unit mutants integration new-action check check-types check-rest format lock schema catalogues bench \
+.PHONY: help setup demo demo-up demo-down try test test-newer unit prove mutants integration new-action check check-types check-rest format lock schema catalogues bench \
 	image publish clean
 
 help: ## List these targets
@@ -49,6 +49,11 @@ test-newer: $(VENV)/.dev ## The tests of Docker on Engine 29 with containerd's i
 
 unit: $(VENV)/.dev ## The fast tests only
 	$(BIN)/python -m pytest -q -n 3 --dist worksteal tests/unit tests/contract
+
+PROVE_TIMES ?= 100
+prove: $(VENV)/.dev ## Faults on the real programs, each PROVE_TIMES=100 times, with a table of what held; about an hour
+	@sh tools/system-packages.sh tests
+	PROVE_TIMES=$(call quoted,$(PROVE_TIMES)) $(BIN)/python -m pytest -q -n 2 --dist loadscope --timeout 7200 tests/prove
 
 mutants: $(VENV)/.dev ## Which small faults in a module no test notices: MODULE="rollout listed"
 	$(BIN)/python -m tools.mutants $(MODULE)

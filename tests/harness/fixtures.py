@@ -6,10 +6,14 @@ Named by tests/conftest.py in `pytest_plugins`.
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from flask import Flask
 
 from tests.harness import faults, postgres, ssh_offer, terminals, zabbix
+from tests.harness.agents import Agent, enrolled
+from tests.harness.control_plane import ControlPlane, prepared
 
 StartTerminal = Callable[[terminals.TerminalSpec], terminals.Terminal]
 
@@ -30,6 +34,25 @@ def _database_names() -> Iterator[str]:
 def postgres_url(postgres_cluster: postgres.Cluster, _database_names: Iterator[str]) -> str:
     """SQLAlchemy URL of a new empty database."""
     return postgres_cluster.create_database(next(_database_names))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def plane(request: pytest.FixtureRequest, tmp_path: Path) -> ControlPlane:
+    """A control plane of the test's own, once on each database; modules that need another have one of the same name."""
+    return prepared(tmp_path, None if request.param == "sqlite" else request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def app(plane: ControlPlane) -> Iterator[Flask]:
+    """Its application in this process."""
+    with plane.app() as made:
+        yield made
+
+
+@pytest.fixture
+def agent(plane: ControlPlane, app: Flask) -> Agent:
+    """An agent that has enrolled there."""
+    return enrolled(plane, app)
 
 
 @pytest.fixture(scope="session")

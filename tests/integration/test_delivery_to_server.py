@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from sqlalchemy import select
 
 from contracts.ids import uuid7
@@ -29,6 +28,7 @@ from runtime.services.delivery import Delivery, drain
 from runtime.wiring import SystemClock
 from server.storage.models import Envelope, Outcome, Run
 from server.storage.session import open_database
+from tests.e2e.headquarters import enrol
 from tests.harness.control_plane import ControlPlane, prepared
 from tests.unit.state.support import complete_run, make_hosts, make_info, make_result
 
@@ -73,15 +73,6 @@ class World:
         database = open_database(self.plane.settings().database_url, timeout=5)
         with contextlib.closing(database), database.reading() as connection:
             return [tuple(row) for row in connection.execute(select(*columns))]
-
-
-def enrol(plane: ControlPlane, base: str, agent_id: str) -> str:
-    bootstrap = plane.token("--scope", "bootstrap", "--network", "SOL")
-    body = {"agent_id": agent_id, "hostname": "proxy"}
-    answer = requests.post(f"{base}/api/bootstrap/enroll", headers={"X-Bot-Token": bootstrap}, json=body, timeout=30)
-    assert answer.status_code == 201, answer.text
-    token: str = answer.json()["token"]
-    return token
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

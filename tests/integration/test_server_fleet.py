@@ -4,27 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
 from flask import Flask
 
 from contracts.ids import uuid7
 from tests.harness.agents import Agent, enrolled, envelope, story
-from tests.harness.control_plane import CLIENT, ControlPlane, prepared
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def plane(request: pytest.FixtureRequest, tmp_path: Path) -> ControlPlane:
-    return prepared(tmp_path, None if request.param == "sqlite" else request.getfixturevalue("postgres_url"))
-
-
-@pytest.fixture
-def app(plane: ControlPlane) -> Iterator[Flask]:
-    with plane.app() as made:
-        yield made
+from tests.harness.control_plane import CLIENT, ControlPlane
 
 
 def shown(plane: ControlPlane, *words: str) -> Any:

@@ -6,8 +6,7 @@ import datetime as dt
 import gzip
 import json
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,23 +17,7 @@ from sqlalchemy import select
 from contracts.ids import uuid7
 from server.storage.models import AgentReport
 from tests.harness.agents import Agent, enrolled, envelope
-from tests.harness.control_plane import ControlPlane, prepared, services_of
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def plane(request: pytest.FixtureRequest, tmp_path: Path) -> ControlPlane:
-    return prepared(tmp_path, None if request.param == "sqlite" else request.getfixturevalue("postgres_url"))
-
-
-@pytest.fixture
-def app(plane: ControlPlane) -> Iterator[Flask]:
-    with plane.app() as made:
-        yield made
-
-
-@pytest.fixture
-def agent(plane: ControlPlane, app: Flask) -> Agent:
-    return enrolled(plane, app)
+from tests.harness.control_plane import ControlPlane, services_of
 
 
 def report(instance: str = "", **more: Any) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import itertools
 import json
 import random
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,29 +20,13 @@ from sqlalchemy import func, select
 from contracts.ids import uuid7
 from server.storage.models import Envelope, Outcome, Run, Stream
 from tests.harness.agents import Agent, enrolled, envelope, story
-from tests.harness.control_plane import CLIENT, ControlPlane, prepared, services_of
+from tests.harness.control_plane import CLIENT, ControlPlane, services_of
 
 FOLDER = Path(__file__).parents[1] / "contract" / "channel"
 EXAMPLES: list[dict[str, Any]] = json.loads((FOLDER / "examples.json").read_text(encoding="utf-8"))
 HOSTILE: list[dict[str, Any]] = json.loads((FOLDER / "hostile.json").read_text(encoding="utf-8"))
 # The examples' ids are of this day.
 THEN = dt.datetime(2025, 3, 17, 12, tzinfo=dt.UTC)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def plane(request: pytest.FixtureRequest, tmp_path: Path) -> ControlPlane:
-    return prepared(tmp_path, None if request.param == "sqlite" else request.getfixturevalue("postgres_url"))
-
-
-@pytest.fixture
-def app(plane: ControlPlane) -> Iterator[Flask]:
-    with plane.app() as made:
-        yield made
-
-
-@pytest.fixture
-def agent(plane: ControlPlane, app: Flask) -> Agent:
-    return enrolled(plane, app)
 
 
 def stored(app: Flask) -> list[str]:

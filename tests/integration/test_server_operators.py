@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from werkzeug.test import TestResponse
 from contracts.ids import uuid7
 from server.storage.models import OperatorToken
 from tests.harness.agents import Agent, enrolled, envelope
-from tests.harness.control_plane import CLIENT, ControlPlane, prepared, services_of
+from tests.harness.control_plane import CLIENT, ControlPlane, services_of
 
 OTHER = "Mercado Lua"
 PATHS = ("/agents/status", "/v1/workers", "/v1/workers/health")
@@ -32,11 +31,6 @@ class Time:
 
     def __call__(self) -> dt.datetime:
         return self.now
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def plane(request: pytest.FixtureRequest, tmp_path: Path) -> ControlPlane:
-    return prepared(tmp_path, None if request.param == "sqlite" else request.getfixturevalue("postgres_url"))
 
 
 @pytest.fixture

@@ -22,11 +22,6 @@ from tests.harness.process import Child, wait_until
 PATH = "/api/ingest/bot/config"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def plane(request: pytest.FixtureRequest, tmp_path: Path) -> ControlPlane:
-    return prepared(tmp_path, None if request.param == "sqlite" else request.getfixturevalue("postgres_url"))
-
-
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Child]]:
     """A server for tests that only ask it something."""

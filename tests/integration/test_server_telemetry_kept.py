@@ -42,11 +42,6 @@ def clock() -> Moving:
     return Moving()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def plane(request: pytest.FixtureRequest, tmp_path: Path) -> ControlPlane:
-    return prepared(tmp_path, None if request.param == "sqlite" else request.getfixturevalue("postgres_url"))
-
-
 @pytest.fixture
 def app(plane: ControlPlane, clock: Moving) -> Iterator[Flask]:
     with plane.app(clock) as made:
