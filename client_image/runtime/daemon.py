@@ -34,7 +34,7 @@ from runtime.services.config_refresh import ConfigRefresh
 from runtime.services.delivery import Delivery
 from runtime.services.deployment_watch import DeploymentWatch
 from runtime.services.heartbeat import ClockWatch, Heartbeat
-from runtime.services.maintenance import apply_retention, close_dead_runs
+from runtime.services.maintenance import apply_retention, close_dead_runs, keep_room
 from runtime.services.schedule_keeper import ScheduleKeeper
 from runtime.services.scheduler import Scheduler
 from runtime.services.self_report import MEASURE_S, HealthWatch, LogLines, Measures
@@ -50,6 +50,7 @@ REFRESH_FAULT_S = 300.0  # after a fault of ours; the configuration says how oft
 DELIVERY_FAULT_S = 30.0
 FULL_DISK_S = 10.0
 HEALTH_S = 15.0
+ROOM_S = 60.0
 LOG_LINES_S = 10.0
 
 USAGE = say("""\
@@ -107,6 +108,7 @@ def _services(
         lambda: installation.plane,
         scheduler.hold,
         keeper,
+        delivery.line_is_up,
     )
 
     async def end_what_hangs() -> None:
@@ -123,6 +125,7 @@ def _services(
         Periodic("runs", HEARTBEAT_S, end_what_hangs),
         Periodic("due_jobs", HEARTBEAT_S, start_what_is_due),
         Periodic("maintenance", MAINTENANCE_S, lambda: apply_retention(state, store, watch)),
+        Periodic("outbox_room", ROOM_S, lambda: keep_room(state, store, clock)),
         Periodic("deployment", DEPLOYMENT_S, DeploymentWatch(state, clock, settings.watchtower_interval).check),
         Periodic("config_refresh", REFRESH_FAULT_S, configuration.fetch),
         Periodic("delivery", DELIVERY_FAULT_S, delivery.deliver),

@@ -18,7 +18,7 @@ _COLUMNS = ("at", "client", "network", "kind", "sub", "what", "agent")
 def trace(identity: str, last: int, output: Output) -> None:
     """Tell what proxies told under one correlation id, in the order in which it happened.
 
-    ID is a correlation id, as logs and answers have it, or the whole id of a run.
+    ID is a correlation id, as logs and answers have it, or the whole id of a run or of an envelope.
 
     \b
     Example:

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import structlog
 from sqlalchemy import (
     Connection,
     Dialect,
@@ -219,6 +220,15 @@ def create_file(database: Database) -> None:
                 os.link(draft, path)
 
 
+def _with_correlation(
+    connection: Connection, cursor: object, statement: str, parameters: Any, context: object, executemany: bool
+) -> tuple[str, Any]:
+    """The statement with the request's correlation id as a comment, for the database's own log and its list of what runs. SQLite
+    has neither. The id has no letter that could end a comment; see :func:`contracts.ids.correlation_id`."""
+    known = structlog.contextvars.get_contextvars().get("correlation_id")
+    return (f"{statement} /* correlation_id={known} */" if known else statement), parameters
+
+
 def _sqlite(url: URL, timeout: float, connections: int) -> Database:
     path = Path(url.database or "").absolute()
     options: dict[str, Any] = {
@@ -269,6 +279,8 @@ def _postgresql(url: URL, timeout: float, connections: int) -> Database:
         connection.commit()
 
     event.listen(reads, "connect", limit)
+    for engine in (reads, writes):
+        event.listen(engine, "before_cursor_execute", _with_correlation, retval=True)
     return Database(
         f"{url.host or 'local socket'}/{url.database}", "postgresql", WriteStatus(), None, timeout, reads, writes
     )

@@ -108,5 +108,6 @@ def test_a_trace_tells_the_story_of_one_correlation_id_in_its_order(plane: Contr
         ("noted", r"\x1b[2J"),
     ]
     assert shown(plane, "trace", run_id) == steps
+    assert shown(plane, "trace", parts[1]["envelope_id"]) == steps
     result = plane.run("trace", "request-9")
     assert (result.exit_code, "check the id" in result.stderr) == (1, True)

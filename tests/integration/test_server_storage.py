@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import structlog
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import select, text, update
@@ -157,3 +158,18 @@ def test_a_use_that_a_clock_in_2038_wrote_does_not_hide_later_ones(bare: Control
         assert used(now - minute) == now
         assert used(now + years) == now + years
         assert used(now + minute) == now + minute
+
+
+def test_statements_of_a_request_carry_its_correlation_id_to_postgresql(postgres_url: str, tmp_path: Path) -> None:
+    running = text("SELECT current_query() AS sent, :given AS given")
+    with opened(empty(tmp_path, postgres_url)) as database:
+        with structlog.contextvars.bound_contextvars(correlation_id="request-7"):
+            with database.reading() as connection:
+                read = connection.execute(running, {"given": "100 % 'quoted'"}).one()
+            with database.writing() as session:
+                written = session.execute(running, {"given": 1}).one()
+        with database.reading() as connection:
+            alone = connection.execute(running, {"given": 1}).one()
+    assert (read.sent.rpartition(" /* ")[2], read.given) == ("correlation_id=request-7 */", "100 % 'quoted'")
+    assert written.sent.endswith("/* correlation_id=request-7 */")
+    assert "correlation_id" not in alone.sent

@@ -23,7 +23,7 @@ from runtime.adapters.state.outbox.put import Message, event, put
 from runtime.adapters.state.outbox.status import read_status
 from runtime.adapters.state.outbox.topics import HOST_RESULT, JOB_MISSED, Topic
 from runtime.adapters.state.store import State
-from runtime.services.delivery import MOST, Delivery, drain
+from runtime.services.delivery import IDLE_S, MOST, Delivery, drain
 from tests.unit.state.support import NOON, StillClock, open_state
 
 Judge = Callable[[list[dict[str, Any]]], Answer]
@@ -122,7 +122,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def test_what_waits_is_sent_in_one_batch_and_leaves_the_outbox(world: World) -> None:
     ids = world.post(3)
-    assert world.delivery.step() == 0.0
+    assert world.delivery.step() == IDLE_S
     assert (world.plane.kept, world.counts()) == (ids, (0, 0, 3))
     [batch] = world.plane.batches
     assert [(one["kind"], one["sub"], one["seq"]) for one in batch] == [("event", "job.missed", n) for n in (1, 2, 3)]
@@ -327,6 +327,46 @@ def test_a_backlog_drains_beside_what_is_new(world: World) -> None:
     assert set(new) <= set(world.plane.kept)
     world.delivery.step()
     assert sorted(world.plane.kept) == sorted(old + new)
+
+
+def test_a_full_batch_is_followed_at_once_and_what_comes_singly_is_gathered(world: World) -> None:
+    world.post(MOST + 1)
+    assert world.delivery.step() == 0.0
+    assert world.delivery.step() == IDLE_S
+    assert IDLE_S <= 0.5  # channel.md, section 2
+
+
+def test_business_events_leave_before_a_backlog_and_what_came_after_them(world: World) -> None:
+    world.post(MOST, HOST_RESULT)
+    first = world.post(2)
+    world.post(MOST, HOST_RESULT)
+    world.delivery.step()
+    assert world.plane.kept[:2] == first[::-1]
+    assert len(world.plane.kept) == MOST
+
+
+def test_a_line_that_is_up_again_is_tried_at_once(world: World) -> None:
+    world.post(1)
+    world.answer(*[Unavailable("away")] * 9)
+    for _ in range(9):
+        world.delivery.step()
+    assert world.pause() > 30
+    world.delivery.line_is_up()
+    assert world.pause() == 0
+    world.delivery.step()
+    assert world.counts() == (0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    "answer", [Unavailable("busy", 503, 600.0), Unavailable("quota", 429), RequestRefused(401, "no")]
+)
+def test_a_pause_that_the_control_plane_asked_for_is_kept_although_the_line_is_up(world: World, answer: Answer) -> None:
+    world.post(1)
+    world.answer(answer)
+    world.delivery.step()
+    before = world.pause()
+    world.delivery.line_is_up()
+    assert world.pause() == before > 0
 
 
 def test_a_killed_sender_leaves_its_batch_to_the_next(world: World) -> None:

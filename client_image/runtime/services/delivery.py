@@ -50,7 +50,7 @@ from runtime.domain.ports import Clock
 MOST, MOST_BYTES = 500, 512 * 1024
 LEASE = dt.timedelta(minutes=3)  # longer than a call may take
 CALL_S = 120.0
-IDLE_S = 2.0
+IDLE_S = 0.5  # also what a batch waits for more rows, unless it is full
 _NAMED = 5
 # The server knows no such kind yet; it may after an update, which its answers show, or this asks.
 NEWER_SERVER = dt.timedelta(hours=1)
@@ -112,7 +112,7 @@ class Delivery:
     ) -> None:
         self._state, self._connect, self._clock, self._draw = state, connect, clock, draw
         self._breaker = Breaker()
-        self._newest_first = False
+        self._newest_first = self._waits_for_line = False
         self._settled_rows = 0
         self._status: DeliveryStatus | None = None
 
@@ -129,6 +129,13 @@ class Delivery:
     def status(self) -> DeliveryStatus | None:
         """How it went last; None before the first batch."""
         return self._status
+
+    def line_is_up(self) -> None:
+        """The control plane has answered something else: what waits only for the line is tried now. What it has asked for, a
+        pause or a slower pace, still counts."""
+        if self._waits_for_line:
+            self._waits_for_line = False
+            self._breaker = self._breaker.paused(self._clock.monotonic())
 
     async def deliver(self) -> float:
         """One batch, where something is due and may be sent; seconds until the next time."""
@@ -152,7 +159,9 @@ class Delivery:
         sent = self._send(held, held.rows)
         self._settled_rows = sent.stored + sent.dead + sent.put_off
         self._learn(sent)
-        return 0.0 if not sent.trouble else min(self._breaker.wait(self._clock.monotonic()), IDLE_S)
+        if sent.trouble:
+            return min(self._breaker.wait(self._clock.monotonic()), IDLE_S)
+        return 0.0 if waiting > len(held.rows) else IDLE_S
 
     def _send(self, held: Lease, rows: Sequence[Leased]) -> Sent:
         now = self._clock.now()
@@ -203,6 +212,7 @@ class Delivery:
 
     def _learn(self, sent: Sent) -> None:
         now = self._clock.monotonic()
+        self._waits_for_line = sent.again and not sent.throttled and sent.retry_after is None
         if not sent.trouble:
             self._breaker = self._breaker.succeeded()
             if sent.kept and not sent.stored:  # a quota for all of them: no reason to ask at once

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import structlog
 
 from runtime.adapters.config_store import ConfigStore
-from runtime.adapters.state.retention import maintain
+from runtime.adapters.state.retention import maintain, make_room
 from runtime.adapters.state.runs import reap
 from runtime.adapters.state.store import State
 from runtime.domain.errors import RunError
@@ -31,6 +32,17 @@ async def apply_retention(state: State, store: ConfigStore, watch: ClockWatch) -
         trust=await watch.judge(),
     )
     log.info("maintained", done=str(done))
+
+
+async def keep_room(state: State, store: ConfigStore, clock: Clock) -> None:
+    """What cannot be delivered must not take the last of the disk, which runs need to record what they do."""
+    try:
+        delivery = store.load().document.config.delivery
+    except RunError:
+        return
+    make = partial(make_room, state, outbox_limit=delivery.outbox_limit, now=clock.now())
+    if dropped := await asyncio.to_thread(make):
+        log.warning("outbox_dropped", dropped=dropped, message="the disk is almost full; rows that wait were dropped")
 
 
 async def close_dead_runs(state: State, clock: Clock) -> None:

@@ -61,8 +61,10 @@ class StatusReport:
         connect: Callable[[], Transport],
         hold: Callable[[str], None],
         keeper: ScheduleKeeper,
+        answered: Callable[[], None] = lambda: None,
     ) -> None:
         self._parts, self._connect, self._hold, self._keeper = parts, connect, hold, keeper
+        self._answered = answered
         self._instance, self._began = uuid7(), parts.clock.monotonic()
         self._failures = 0
         self._was = ""
@@ -89,6 +91,7 @@ class StatusReport:
             return max(1.0 * INTERVAL_S, retry.pause(self._failures, 0.5, getattr(answer, "retry_after", None)))
         self._failures = 0
         self._keeper.heard(said.schedule, asked)
+        self._answered()
         self._hold("")
         self._tell("", "")
         if said.highest_seq is not None:

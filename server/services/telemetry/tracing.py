@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from sqlalchemy import select
 
 from contracts.bounded import Unreadable, read_json
+from contracts.envelope import day_of, parse_id
 from contracts.text import say
 from contracts.visible import quoted, visible
 from server.reasons import table
@@ -35,14 +37,26 @@ class Step:
 
 
 def trace(reader: Reader, asked: str, most: int) -> list[Step]:
-    """By a correlation id, or the id of a run. Refusal: trace_unknown."""
+    """By a correlation id, or the id of a run or of an envelope. Refusal: trace_unknown."""
     found = _steps(reader, asked, most)
     if not found:
-        correlation = reader.scalar(select(Run.correlation_id).where(Run.run_id == asked).limit(1))
+        correlation = reader.scalar(select(Run.correlation_id).where(Run.run_id == asked).limit(1)) or _of_envelope(
+            reader, asked
+        )
         found = _steps(reader, correlation, most) if correlation else []
     if not found:
         raise Refusal(table.TRACE_UNKNOWN, says=say("nothing is known of {id}", id=quoted(asked)))
     return found
+
+
+def _of_envelope(reader: Reader, asked: str) -> str | None:
+    found = parse_id(asked)
+    if found is None:
+        return None
+    query = select(Envelope.correlation_id).where(
+        Envelope.day == day_of(found), Envelope.envelope_id == uuid.UUID(found)
+    )
+    return reader.scalar(query.limit(1))
 
 
 def _steps(reader: Reader, correlation: str, most: int) -> list[Step]:
@@ -94,6 +108,9 @@ def what_of(text: str) -> str:
     host = body.get("host")
     name = host.get("name") if isinstance(host, Mapping) else None
     parts = [name, *(body.get(key) for key in ("action", "outcome", "reason", "message"))]
+    plan = body.get("plan")
+    if isinstance(plan, list) and "outcome" not in body:  # of an event; a result says it in its message
+        parts += plan
     if (code := body.get("exit_code")) is not None:
         parts.append(f"exit {code}")
     return visible(" ".join(str(part) for part in _plain(parts)))[:_LONGEST]

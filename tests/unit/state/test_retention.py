@@ -11,7 +11,8 @@ from sqlalchemy import select
 from runtime.adapters.state.history import count, list_runs
 from runtime.adapters.state.ledger import SqlLedger
 from runtime.adapters.state.outbox.delivery import acknowledge
-from runtime.adapters.state.retention import Maintained, maintain
+from runtime.adapters.state.retention import LEAST_ROWS, Maintained, maintain, make_room
+from runtime.adapters.state.room import SCARCE, Room
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import outbox
 from runtime.domain.model import Outcome, Reason
@@ -78,6 +79,24 @@ def test_the_outbox_drops_only_what_is_above_its_limit(
     counts = count(state).outbox
     assert (counts.dropped, counts.delivered) == (dropped, delivered)
     assert len(outbox_rows(state)) == min(rows - delivered, limit) + (dropped > 0)
+
+
+@pytest.mark.parametrize(
+    ("free", "left"), [(SCARCE, 3000), (SCARCE // 2, 2000), (SCARCE // 100, LEAST_ROWS), (0, LEAST_ROWS)]
+)
+def test_the_outbox_gets_smaller_with_the_free_space_of_the_disk_and_says_why(
+    state: State, free: int, left: int
+) -> None:
+    _fill(state, 2998)
+    room = Room(state.folder, 10 * SCARCE, free, None, None)
+    assert make_room(state, outbox_limit=4000, now=NOON, room=room) == 3000 - left
+    assert len(outbox_rows(state)) == left + (left < 3000)
+    assert [one["cause"] for one in outbox_rows(state, "outbox_dropped")] == ["disk"] * (left < 3000)
+
+
+def test_a_disk_with_room_costs_no_row(state: State) -> None:
+    _fill(state, 10)
+    assert make_room(state, outbox_limit=1, now=NOON, room=Room(state.folder, 10 * SCARCE, 9 * SCARCE, None, None)) == 0
 
 
 def test_what_was_not_delivered_within_thirty_days_goes_and_leaves_one_tombstone(state: State) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Select, Table, and_, d
 from contracts.envelope import OUTBOX_DAYS
 from runtime.adapters.state.ledger import FINISHED
 from runtime.adapters.state.outbox.limits import shed, shed_old
+from runtime.adapters.state.room import SCARCE, Room, room_at
 from runtime.adapters.state.starts import shorten
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import run_hosts, runs
@@ -24,6 +25,7 @@ from runtime.domain.time.clock_trust import Trust, Trusted
 
 BATCH = 500
 VACUUM_PAGES = 10_000
+LEAST_ROWS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,16 @@ def maintain(state: State, *, keep_days: int, outbox_limit: int, trust: Trust) -
     state.write(shorten)
     state.write(_give_space_back)
     return Maintained(results, removed_runs, dropped, kept)
+
+
+def make_room(state: State, *, outbox_limit: int, now: dt.datetime, room: Room | None = None) -> int:
+    """Where the volume has little left, the outbox has less as well: its limit in proportion, at least LEAST_ROWS. The space of
+    dropped rows is used for what comes next. Returns how many rows went."""
+    found = room or room_at(state.folder)
+    if found is None or not found.scarce:
+        return 0
+    limit = max(LEAST_ROWS, outbox_limit * min(found.free, SCARCE) // SCARCE)
+    return _until_none(state, partial(shed, limit=limit, now=now, cause="disk"))
 
 
 def _until_none(state: State, work: Callable[[Connection], int]) -> int:

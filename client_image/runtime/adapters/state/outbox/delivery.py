@@ -9,13 +9,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, literal_column, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from contracts.ids import uuid7
 from contracts.visible import visible
-from runtime.adapters.state.outbox.topics import topic_named
+from runtime.adapters.state.outbox.topics import BUSINESS, topic_named
 from runtime.adapters.state.store import State
 from runtime.adapters.state.tables import meta, outbox, outbox_stream
 
@@ -69,18 +70,26 @@ def lease(
 ) -> Lease:
     """Take up to ``most`` rows that are due, of about ``most_bytes`` characters together, at least one where one is due.
 
-    ``lasts``: how long the batch may take, at most LONGEST_LEASE.
+    ``lasts``: how long the batch may take, at most LONGEST_LEASE. ``newest_first``: after business events, which go before all.
     """
-    due = select(outbox).where(ALIVE, ~is_leased(now), _is_due(now))
-    ordered = due.order_by(ARRIVAL.desc() if newest_first else ARRIVAL).limit(most)
-    chosen: list[Row[tuple[object, ...]]] = []
+    free = select(outbox).where(~is_leased(now), _is_due(now))
+    ordered = [free.where(ALIVE).order_by(ARRIVAL.desc() if newest_first else ARRIVAL).limit(most)]
+    if newest_first:  # these by index
+        business = free.where(outbox.c.dead_at.is_(None), outbox.c.importance == BUSINESS)
+        ordered.insert(0, business.order_by(ARRIVAL.desc()).limit(most))
+    chosen: dict[str, Row[tuple[object, ...]]] = {}
     size = 0
-    for row in connection.execute(ordered):
+    for row in chain.from_iterable(connection.execute(query) for query in ordered):
+        if len(chosen) == most:
+            break
+        if row.id in chosen:
+            continue
         size += len(row.payload)
         if chosen and size > most_bytes:
             break
-        chosen.append(row)
-    held = Lease(uuid7(), now + min(lasts, LONGEST_LEASE), stream_of(connection), tuple(map(_leased, chosen)))
+        chosen[row.id] = row
+    rows = tuple(map(_leased, chosen.values()))
+    held = Lease(uuid7(), now + min(lasts, LONGEST_LEASE), stream_of(connection), rows)
     if chosen:
         taken = update(outbox).where(outbox.c.id.in_([row.id for row in held.rows]))
         values = {"leased_by": held.id, "leased_until": held.until, "attempts": outbox.c.attempts + 1}

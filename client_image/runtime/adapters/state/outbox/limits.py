@@ -52,7 +52,7 @@ def count_outbox(connection: Connection) -> OutboxCounts:
     )
 
 
-def shed(connection: Connection, *, limit: int, now: dt.datetime) -> int:
+def shed(connection: Connection, *, limit: int, now: dt.datetime, cause: str = "limit") -> int:
     """Drop a batch of what is above the limits, the least important first, of these the oldest. Returns how many rows went.
 
     ``limit``: of rows that wait, leased ones included, tombstones not. Leased rows are never dropped: they may be stored at this
@@ -65,7 +65,7 @@ def shed(connection: Connection, *, limit: int, now: dt.datetime) -> int:
     if excess > 0:
         free = select(outbox.c.id).where(waiting, ~is_leased(now))
         least = free.order_by(outbox.c.importance, ARRIVAL).limit(min(excess, BATCH))
-        gone += _drop(connection, least, "limit", now)
+        gone += _drop(connection, least, cause, now)
     if dead > 0:
         oldest = select(outbox.c.id).where(outbox.c.dead_at.is_not(None)).order_by(ARRIVAL)
         gone += _drop(connection, oldest.limit(min(dead, BATCH)), "dead_letters", now)
