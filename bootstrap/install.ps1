@@ -9,25 +9,7 @@ Installs FlageeMonitor Proxy on this host. Run again, it repairs and upgrades; i
 .DESCRIPTION
 Options go to the end of the pasted line, for example: & ([scriptblock]::Create($s)) -DryRun
 
--RuntimeName NAME            name of this proxy on this host (default flageemonitor); several may live side by side
--Image REFERENCE             image of the proxy, instead of the one that the control plane names
--WatchtowerImage REFERENCE   image of Watchtower
--WatchtowerInterval SECONDS  between two checks for a new image, 30 to 604800
--Ca FILE                     certificate (PEM) of the private authority that the control plane's address is signed by
--RegistryUser NAME           user of the image's registry; the password is asked for, or is read from
--RegistryTokenFile FILE      the first line of this file
--DockerNetwork NAME          bridge (default), host or a network's name
--UpdateWindow FROM-TO        when Watchtower may update, such as 02:00-05:00
--NoAutoUpdate                without Watchtower: only a person updates
--ReplaceLegacy               stop a proxy of the first generation once this one runs; its files stay
--BesideLegacy                leave a proxy of the first generation alone
--AllowForeignWatchtower      install although a Watchtower without scope would interfere
--DryRun                      pull, check, show what would be done; nothing else is changed
--Uninstall                   remove the proxy; its data stays, unless told:
--KeepData, -DeleteData       the answer to the question about the data
--Yes                         ask nothing
-
-Exit codes ($LASTEXITCODE): 0 done, 1 not done and what was there before stays, 2 usage, 6 another installer or update is in progress.
+# @@help.en@@
 #>
 [CmdletBinding(PositionalBinding = $false)]
 param(
@@ -70,24 +52,22 @@ param(
 
     # ---- What is said
 
-    function Write-Message([string]$English, [string]$Portuguese = $English) {
-        Write-Host (Select-Text $English $Portuguese)
-    }
+    function Write-Message([string]$Sentence) { Write-Host (Get-Text $Sentence) }
+    function Write-Step([string]$Sentence) { Write-Host "==> $(Get-Text $Sentence)" }
 
-    # Ends the script. $Texts: English and Portuguese by turns; what happened, then what it means and what to do.
-    function Stop-Here([int]$Code, [string[]]$Texts) {
-        $Host.UI.WriteErrorLine((Select-Text "Failed: $($Texts[0])" "Falhou: $($Texts[1])"))
-        for ($at = 2; $at -lt $Texts.Count; $at += 2) {
-            $Host.UI.WriteErrorLine('    ' + (Select-Text $Texts[$at] $Texts[$at + 1]))
-        }
-        $stop = New-Object System.InvalidOperationException -ArgumentList $Texts[0]
-        $stop.Data['ExitCode'] = $Code
+    # Ends the script: what happened, then what it means and what to do.
+    function Stop-Here([int]$ExitCode, [string]$Sentence, [string]$Advice = '') {
+        $what = Get-Text $Sentence
+        $Host.UI.WriteErrorLine((Get-Text "Failed: $what"))
+        if ($Advice) { $Host.UI.WriteErrorLine("    $(Get-Text $Advice)") }
+        $stop = New-Object System.InvalidOperationException -ArgumentList $Sentence
+        $stop.Data['ExitCode'] = $ExitCode
         throw $stop
     }
 
     # Collected, so that all of them are told at once: what is in the way, and what to do.
-    function Add-Problem([string]$English, [string]$Portuguese, [string]$Advice, [string]$Conselho) {
-        $site.Problems += "  $($site.Problems.Count + 1). $(Select-Text $English $Portuguese)`n     $(Select-Text $Advice $Conselho)"
+    function Add-Problem([string]$Sentence, [string]$Advice) {
+        $site.Problems += "  $($site.Problems.Count + 1). $(Get-Text $Sentence)`n     $(Get-Text $Advice)"
     }
 
     # ---- The edge: what asks or changes this machine, beside docker
@@ -129,8 +109,8 @@ param(
     function Invoke-Icacls([string[]]$Arguments) {
         $said = Invoke-Program (Join-Path ([Environment]::SystemDirectory) 'icacls.exe') ($Arguments + @('/Q'))
         if ($said.Code -ne 0) {
-            $why = Get-Cause $said
-            Stop-Here 1 @("The permissions of $($Arguments[0]) cannot be set: $why", "As permissões de $($Arguments[0]) não podem ser definidas: $why")
+            $why, $place = (Get-Cause $said), $Arguments[0]
+            Stop-Here 1 "The permissions of $place cannot be set: $why"
         }
     }
 
@@ -147,7 +127,8 @@ param(
 
     # Why a program failed: its own words, or else its exit code.
     function Get-Cause($Said) {
-        Select-First @((ConvertTo-OneLine "$($Said.Err) $($Said.Out)"), (Select-Text "exit code $($Said.Code)" "código de saída $($Said.Code)"))
+        $code = $Said.Code
+        Select-First @((ConvertTo-OneLine "$($Said.Err) $($Said.Out)"), (Get-Text "exit code $code"))
     }
 
     # The first that is not empty.
@@ -192,7 +173,10 @@ param(
         }
     }
 
-    function Test-Console { -not [Console]::IsInputRedirected -and [Environment]::UserInteractive }
+    # With -NonInteractive there is a console, and Read-Host throws.
+    function Test-Console {
+        -not [Console]::IsInputRedirected -and [Environment]::UserInteractive -and -not ([Environment]::GetCommandLineArgs() -match '\A-noni')
+    }
 
     # ---- Options
 
@@ -222,8 +206,7 @@ param(
             '-RegistryTokenFile (-RegistryUser)'
         }
         if ($wrong) {
-            Stop-Here 2 @("These options are not valid, or exclude each other: $wrong", "Estas opções não são válidas, ou se excluem: $wrong",
-                'Nothing was changed.', "Nada foi alterado.")
+            Stop-Here 2 "These options are not valid, or exclude each other: $wrong" 'Nothing was changed.'
         }
     }
 
@@ -231,41 +214,36 @@ param(
 
     function Assert-Host {
         if ($site.Values['API_BASE'] -cnotmatch '\Ahttps?://') {
-            Add-Problem 'This is the bare template, or a damaged script.' "Este é o modelo vazio, ou um script danificado." `
-                'Use the line that flagee-server install-command --windows prints.' "Use a linha que flagee-server install-command --windows mostra."
+            Add-Problem 'This is the bare template, or a damaged script.' 'Use the line that flagee-server install-command --windows prints.'
         }
         if (-not (Test-Image $site.Image)) {
-            Add-Problem "There is no usable name of an image: '$($site.Image)'" "Não há um nome de imagem utilizável: '$($site.Image)'" `
-                "Give one with -Image, or correct it in $($site.EnvFile)." "Informe um com -Image, ou corrija-o em $($site.EnvFile)."
+            Add-Problem "There is no usable name of an image: '$($site.Image)'" "Give one with -Image, or correct it in $($site.EnvFile)."
         }
         if (Test-Administrator) {
             Test-Places
             Test-Engine
         } else {
-            Add-Problem 'This needs an administrator.' "É preciso ser administrador." `
-                'Open PowerShell as administrator, and paste the line again.' "Abra o PowerShell como administrador e cole a linha de novo."
+            Add-Problem 'This needs an administrator.' 'Open PowerShell as administrator, and paste the line again.'
         }
         foreach ($scope in @('MachinePolicy', 'UserPolicy')) {
             if (@('Restricted', 'AllSigned') -ccontains [string](Get-ExecutionPolicy -Scope $scope)) {
                 Add-Problem "A group policy forbids scripts that are not signed ($scope), so that the proxy's commands could not run." `
-                    "Uma política de grupo proíbe scripts não assinados ($scope), e os comandos do proxy não funcionariam." `
-                    'Have RemoteSigned allowed on this host.' "Permita RemoteSigned neste servidor."
+                    'Have RemoteSigned allowed on this host.'
             }
         }
         Test-Authority
         Test-Server
         if ($site.Problems) {
-            Stop-Here 1 (@("not installed; nothing was changed. What is in the way:", "não instalado; nada foi alterado. O que impede:") +
-                @($site.Problems | ForEach-Object { $_, $_ }))
+            $problems = $site.Problems -join "`n"
+            Stop-Here 1 "not installed; nothing was changed. What is in the way:`n$problems"
         }
     }
 
     # Whatever else is called so must not be taken over now, nor be removed later.
     function Test-Places {
-        $away = 'Move it away, or choose another name with -RuntimeName.', "Mova isso para outro lugar, ou escolha outro nome com -RuntimeName."
         foreach ($path in @($site.Base, $site.Folder)) {
             if ((Test-Path -LiteralPath $path) -and ((-not (Test-Folder $path)) -or (Test-Link $path))) {
-                Add-Problem "$path exists and is not a folder." "$path existe e não é uma pasta." $away[0] $away[1]
+                Add-Problem "$path exists and is not a folder." 'Move it away, or choose another name with -RuntimeName.'
                 return
             }
         }
@@ -273,63 +251,56 @@ param(
         if (Test-Folder $site.Base) {
             $owner = Get-OwnerSid $site.Base
             if (@('S-1-5-32-544', 'S-1-5-18') -cnotcontains $owner -and -not (Test-AdministratorAccount $owner)) {
-                Add-Problem "$($site.Base) belongs to $owner, who is no administrator." "$($site.Base) pertence a $owner, que não é administrador." `
-                    "Give it to administrators: icacls `"$($site.Base)`" /setowner *S-1-5-32-544" "Passe-a aos administradores: icacls `"$($site.Base)`" /setowner *S-1-5-32-544"
+                Add-Problem "$($site.Base) belongs to $owner, who is no administrator." `
+                    "Give it to administrators: icacls `"$($site.Base)`" /setowner *S-1-5-32-544"
             }
         }
         $known = (Test-File $site.EnvFile) -or (Test-File (Join-Path $site.Folder '.flageemonitor'))
         if ((Test-Folder $site.Folder) -and -not $known -and @(Get-ChildItem -LiteralPath $site.Folder -Force -Recurse | Where-Object { -not $_.PSIsContainer })) {
-            Add-Problem "$($site.Folder) exists and was not made by this installer." "$($site.Folder) existe e não foi criada por este instalador." $away[0] $away[1]
+            Add-Problem "$($site.Folder) exists and was not made by this installer." 'Move it away, or choose another name with -RuntimeName.'
         }
         $drive = New-Object System.IO.DriveInfo ([System.IO.Path]::GetPathRoot($site.Base))
         $free = [long]($drive.AvailableFreeSpace / 1048576)
         if ($free -lt 2500) {
-            Add-Problem "Only $free MB are free on the disk of $($site.Base); 2500 MB are needed." "Só há $free MB livres no disco de $($site.Base); são necessários 2500 MB." `
-                'Free space, for example: docker system prune' "Libere espaço, por exemplo: docker system prune"
+            Add-Problem "Only $free MB are free on the disk of $($site.Base); 2500 MB are needed." 'Free space, for example: docker system prune'
         }
     }
 
     function Test-Engine {
         if (-not (Get-Docker)) {
-            Add-Problem 'Docker is not installed on this host.' "O Docker não está instalado neste servidor." `
-                'Install Docker Desktop (engine 20.10 or later), then run this again.' "Instale o Docker Desktop (engine 20.10 ou mais novo) e execute isto de novo."
+            Add-Problem 'Docker is not installed on this host.' 'Install Docker Desktop (engine 20.10 or later), then run this again.'
             return
         }
         $where = Select-First @($env:DOCKER_HOST, (Invoke-Docker @('context', 'inspect', '--format', '{{.Endpoints.docker.Host}}')).Out)
         if ($where -and $where -cnotmatch '\Anpipe:') {
-            Add-Problem "Docker is used over $where; the proxy must run on this host." "O Docker é usado em $where; o proxy precisa rodar neste servidor." `
-                'Remove DOCKER_HOST, or choose the context with: docker context use default' "Remova DOCKER_HOST, ou escolha o contexto com: docker context use default"
+            Add-Problem "Docker is used over $where; the proxy must run on this host." `
+                'Remove DOCKER_HOST, or choose the context with: docker context use default'
             return
         }
         $said = Invoke-Docker @('version', '--format', '{{.Server.Version}}|{{.Server.APIVersion}}|{{.Server.Os}}|{{.Server.Arch}}')
         $parts = $said.Out.Split('|')
         if ($said.Code -ne 0 -or $parts.Count -ne 4) {
             $why = Get-Cause $said
-            Add-Problem "The Docker engine does not answer: $why" "O Docker Engine não responde: $why" `
-                'Start Docker Desktop, and wait until it says that it runs.' "Inicie o Docker Desktop e espere até ele dizer que está rodando."
+            Add-Problem "The Docker engine does not answer: $why" 'Start Docker Desktop, and wait until it says that it runs.'
             return
         }
+        $version, $api, $os, $machine = $parts
         if ($parts[1] -cnotmatch '\A[0-9]+\.[0-9]+\z' -or [version]$parts[1] -lt [version]'1.41') {
-            Add-Problem "Docker $($parts[0]) (API $($parts[1])) is too old." "O Docker $($parts[0]) (API $($parts[1])) é antigo demais." `
-                'Upgrade it to 20.10 (API 1.41) or later.' "Atualize-o para 20.10 (API 1.41) ou mais novo."
+            Add-Problem "Docker $version (API $api) is too old." 'Upgrade it to 20.10 (API 1.41) or later.'
         }
         if ($parts[2] -cne 'linux') {
-            Add-Problem "The Docker engine runs $($parts[2]) containers." "O Docker Engine roda contêineres $($parts[2])." `
-                'Switch it to Linux containers (in the menu of Docker Desktop).' "Mude-o para contêineres Linux (no menu do Docker Desktop)."
+            Add-Problem "The Docker engine runs $os containers." 'Switch it to Linux containers (in the menu of Docker Desktop).'
         }
         if ($parts[3] -cne 'amd64' -and -not $Image -and -not (Get-EnvValue 'FLAGEEMONITOR_IMAGE')) {
-            Add-Problem "This machine's engine is $($parts[3]); the image is built for x86_64." "O engine desta máquina é $($parts[3]); a imagem é feita para x86_64." `
-                'Name an image that was built for it with -Image.' "Informe com -Image uma imagem feita para ele."
+            Add-Problem "This machine's engine is $machine; the image is built for x86_64." 'Name an image that was built for it with -Image.'
         }
         $volume = Invoke-Docker @('volume', 'inspect', '--format', '{{index .Labels "flageemonitor.runtime"}}', $site.Volume)
         $site.HasVolume = $volume.Code -eq 0
         if ($site.HasVolume -and $volume.Out -cne $RuntimeName) {
-            Add-Problem "A volume $($site.Volume) exists that FlageeMonitor did not make." "Existe um volume $($site.Volume) que não foi criado pelo FlageeMonitor." `
-                'Remove it, or choose another name with -RuntimeName.' "Remova-o, ou escolha outro nome com -RuntimeName."
+            Add-Problem "A volume $($site.Volume) exists that FlageeMonitor did not make." 'Remove it, or choose another name with -RuntimeName.'
         }
         if ((Invoke-Docker @('--context', 'default', 'version')).Code -ne 0) {
-            $site.Notes += Select-Text "Docker's default context does not answer. The task $RuntimeName-repair, which runs as SYSTEM, uses that context." `
-                "O contexto padrão do Docker não responde. A tarefa $RuntimeName-repair, que roda como SYSTEM, usa esse contexto."
+            $site.Notes += Get-Text "Docker's default context does not answer. The task $RuntimeName-repair, which runs as SYSTEM, uses that context."
         }
     }
 
@@ -339,8 +310,8 @@ param(
             $path = Get-FullPath $Ca
             $text = if (Test-File $path) { [System.IO.File]::ReadAllText($path) } else { '' }
             if (-not $text.Contains('BEGIN CERTIFICATE') -or $text.Contains('PRIVATE KEY')) {
-                Add-Problem "-Ca: $Ca is not a readable file with a certificate (PEM) and nothing else." "-Ca: $Ca não é um arquivo legível com um certificado (PEM) e nada mais." `
-                    'Ask who runs the control plane for the certificate of its authority.' "Peça a quem opera o servidor de controle o certificado da autoridade."
+                Add-Problem "-Ca: $Ca is not a readable file with a certificate (PEM) and nothing else." `
+                    'Ask who runs the control plane for the certificate of its authority.'
             } else {
                 $site.Trust = $path
                 $site.Authority = $text
@@ -349,37 +320,24 @@ param(
             $site.Trust = $own
         }
         if ($RegistryTokenFile -and -not (Test-File (Get-FullPath $RegistryTokenFile))) {
-            Add-Problem "-RegistryTokenFile: $RegistryTokenFile cannot be read." "-RegistryTokenFile: $RegistryTokenFile não pode ser lido." 'Correct the path.' "Corrija o caminho."
+            Add-Problem "-RegistryTokenFile: $RegistryTokenFile cannot be read." 'Correct the path.'
         }
     }
 
     function Test-Server {
         $url = $site.Values['HEALTH_URL']
         $said = Invoke-Curl @('-o', 'NUL', '-w', '%{http_code} %{content_type}', $url)
-        $why = Get-Cause $said
+        $why, $answer = (Get-Cause $said), $said.Out
         if ($said.Code -eq 127) {
-            Add-Problem 'curl.exe is not on this host; it comes with Windows 10 1803, Windows Server 2019 and later.' `
-                "curl.exe não está neste servidor; ele vem com Windows 10 1803, Windows Server 2019 e mais novos." 'Update Windows.' "Atualize o Windows."
+            Add-Problem 'curl.exe is not on this host; it comes with Windows 10 1803, Windows Server 2019 and later.' 'Update Windows.'
         } elseif ($said.Code -eq 0 -and $said.Out -cmatch '\A200 .*json') {
             return
-        } elseif ($said.Code -eq 0 -and $said.Out -cmatch '\A503 .*json') {
-            Add-Problem "The control plane at $url says that it is not healthy (HTTP 503)." "O servidor de controle em $url diz que não está saudável (HTTP 503)." `
-                'Ask its operator; its log says why.' "Avise quem o opera; o log dele diz o motivo."
         } elseif ($said.Code -eq 0) {
-            Add-Problem "Not the control plane answered at $url, but a web server or something before it (HTTP $($said.Out))." `
-                "Quem respondeu em $url não foi o servidor de controle, e sim um servidor web ou algo antes dele (HTTP $($said.Out))." `
-                'Let this host through the firewall or sign-in portal, or name the right proxy in HTTPS_PROXY; curl.exe -v shows the answer.' `
-                "Libere este servidor no firewall ou portal de login, ou informe o proxy certo em HTTPS_PROXY; curl.exe -v mostra a resposta."
-        } elseif ($said.Code -eq 6) {
-            Add-Problem "The control plane's name cannot be resolved: $why" "O nome do servidor de controle não pode ser resolvido: $why" `
-                "Correct this host's DNS." "Corrija o DNS deste servidor."
-        } elseif ($said.Code -eq 60 -or $said.Code -eq 77 -or $why -cmatch 'UNTRUSTED') {
-            Add-Problem "The control plane's certificate is not trusted: $why" "O certificado do servidor de controle não é confiável: $why" `
-                "For a private authority, give its certificate with -Ca FILE; else check this host's clock and updates." `
-                "Se a autoridade é privada, informe o certificado com -Ca ARQUIVO; senão, verifique o relógio e as atualizações deste servidor."
+            Add-Problem "The answer at $url is not that of a healthy control plane (HTTP $answer)." `
+                'Let this host through the firewall or sign-in portal, or name the right proxy in HTTPS_PROXY; else ask its operator.'
         } else {
-            Add-Problem "The control plane cannot be reached at ${url}: $why" "O servidor de controle não pode ser acessado em ${url}: $why" `
-                'Check firewall and proxy settings between this host and it.' "Verifique firewall e proxy entre este servidor e ele."
+            Add-Problem "The control plane cannot be reached at ${url}: $why" `
+                "Check DNS, firewall, proxy settings and this host's clock. For a private authority: -Ca FILE."
         }
     }
 
@@ -390,14 +348,13 @@ param(
         if ($RegistryTokenFile) {
             $secret = Select-First @([System.IO.File]::ReadAllLines((Get-FullPath $RegistryTokenFile)) | Select-Object -First 1)
         } elseif (Test-Console) {
-            $typed = Read-Host -Prompt (Select-Text "Password or token of $RegistryUser" "Senha ou token de $RegistryUser") -AsSecureString
+            $typed = Read-Host -Prompt (Get-Text "Password or token of $RegistryUser") -AsSecureString
             $secret = (New-Object System.Net.NetworkCredential -ArgumentList '', $typed).Password
         } else {
             $secret = ''
         }
         if (-not $secret) {
-            Stop-Here 1 @("There is no password of $RegistryUser.", "Não há senha de $RegistryUser.",
-                'Give it with -RegistryTokenFile FILE. Nothing was changed.', "Informe-a com -RegistryTokenFile ARQUIVO. Nada foi alterado.")
+            Stop-Here 1 "There is no password of $RegistryUser." 'Give it with -RegistryTokenFile FILE. Nothing was changed.'
         }
         $registry = $site.Image.Split('/')[0]
         if ($registry -ceq $site.Image -or ($registry -cnotmatch '[.:]' -and $registry -cne 'localhost') -or $registry -ceq 'docker.io') {
@@ -408,7 +365,7 @@ param(
     }
 
     function Save-Image {
-        Write-Message "==> Pulling $($site.Image)" "==> Baixando $($site.Image)"
+        Write-Step "Pulling $($site.Image)"
         $credentials = Join-Path $site.Folder 'docker'
         $work = ''
         try {
@@ -425,9 +382,8 @@ param(
         }
         if ($said.Code -ne 0) {
             $why = Get-Cause $said
-            Stop-Here 1 @("The image $($site.Image) cannot be pulled. $why", "A imagem $($site.Image) não pode ser baixada. $why",
-                'Nothing was changed. Check that its registry is reachable. If it asks for a login: -RegistryUser NAME.',
-                "Nada foi alterado. Verifique se o repositório de imagens está acessível. Se ele pede login: -RegistryUser NOME.")
+            Stop-Here 1 "The image $($site.Image) cannot be pulled. $why" `
+                'Nothing was changed. Check that its registry is reachable. If it asks for a login: -RegistryUser NAME.'
         }
     }
 
@@ -455,7 +411,7 @@ param(
             $said = Invoke-Docker @('volume', 'create', '--label', "flageemonitor.runtime=$RuntimeName", $site.Volume)
             if ($said.Code -ne 0) {
                 $why = Get-Cause $said
-                Stop-Here 1 @("The volume $($site.Volume) cannot be created: $why", "O volume $($site.Volume) não pode ser criado: $why")
+                Stop-Here 1 "The volume $($site.Volume) cannot be created: $why"
             }
             $site.MadeVolume = $true
         }
@@ -473,17 +429,14 @@ param(
             $also = if (Test-AdministratorAccount $account) { 'M' } else { 'RX' }
             foreach ($path in @($site.Folder, $site.Config)) { Invoke-Icacls @($path, '/grant:r', "*${account}:(OI)(CI)M") }
             Invoke-Icacls @($site.Bin, '/grant:r', "*${account}:(OI)(CI)$also")
-            $site.Notes += Select-Text "$account, which Docker Desktop runs as, may read the settings and the token: its containers need them." `
-                "$account, com a qual o Docker Desktop roda, pode ler as configurações e o token: os contêineres precisam deles."
+            $site.Notes += Get-Text "$account, which Docker Desktop runs as, may read the settings and the token: its containers need them."
             if ($also -ceq 'RX') {
-                $site.Notes += Select-Text "$account is no administrator, so that updates cannot renew the commands in $($site.Bin)." `
-                    "$account não é administrador; por isso as atualizações não renovam os comandos em $($site.Bin)."
+                $site.Notes += Get-Text "$account is no administrator, so that updates cannot renew the commands in $($site.Bin)."
             }
         }
         if (-not (Test-Mount)) {
-            Stop-Here 1 @("A container cannot read and write $($site.Config).", "Um contêiner não consegue ler e gravar $($site.Config).",
-                'Check that Docker Desktop shares this drive with containers, and that its user is signed in.',
-                "Verifique se o Docker Desktop compartilha esta unidade com os contêineres e se o usuário dele está conectado.")
+            Stop-Here 1 "A container cannot read and write $($site.Config)." `
+                'Check that Docker Desktop shares this drive with containers, and that its user is signed in.'
         }
     }
 
@@ -526,14 +479,13 @@ param(
     # Shows what deploy prints, and gives its exit code. Ctrl-C goes to deploy, which takes back what it has begun, or finishes it
     # where that is soon.
     function Invoke-Deploy([string]$Reference, [string]$Verb, [string[]]$More, [string]$Request = '') {
-        $name = "$RuntimeName-deploy"
+        $name, $tongue = "$RuntimeName-deploy", $(if (Test-Portuguese) { 'pt-BR' } else { 'en' })
         switch ((Get-Container $name).State) {
             'none' { break }
-            'away' { Stop-Here 1 @('The Docker engine went away. Nothing was changed.', "O Docker Engine parou. Nada foi alterado.") }
+            'away' { Stop-Here 1 'The Docker engine went away. Nothing was changed.' }
             { @('created', 'exited', 'dead') -ccontains $_ } { $null = Invoke-Docker @('rm', $name) } # never by force
             default {
-                Stop-Here 6 @("Another installer or update of $RuntimeName is in progress; nothing was changed.",
-                    "Outro instalador ou atualização de $RuntimeName está em andamento; nada foi alterado.", 'Try again in a minute.', "Tente de novo em um minuto.")
+                Stop-Here 6 "Another installer or update of $RuntimeName is in progress; nothing was changed." 'Try again in a minute.'
             }
         }
         # What does not exist is not mounted: the engine would create it.
@@ -546,11 +498,12 @@ param(
                 'run', '-i', '--rm', '--name', $name, '--label', "flageemonitor.runtime=$RuntimeName", '--label', 'flageemonitor.role=deploy',
                 '--user', '0:0', '--network', 'none', '--read-only', '--tmpfs', '/tmp', '--cap-drop', 'ALL', '--cap-add', 'DAC_OVERRIDE',
                 '--cap-add', 'CHOWN', '--cap-add', 'FOWNER', '--security-opt', 'no-new-privileges', '--security-opt', 'label=disable',
-                '-e', 'HTTPS_PROXY', '-e', 'HTTP_PROXY', '-e', 'NO_PROXY', '-v', '/var/run/docker.sock:/var/run/docker.sock'
+                '-e', 'HTTPS_PROXY', '-e', 'HTTP_PROXY', '-e', 'NO_PROXY', '-e', 'ALL_PROXY', '-v', '/var/run/docker.sock:/var/run/docker.sock'
             ) + $mounts + @(
                 $Reference, 'deploy', $Verb, '--runtime-name', $RuntimeName, '--host-os', 'windows', '--socket', '/var/run/docker.sock',
-                '--config-source', $site.Config, '--data-source', $site.Volume, '--lang', $(Select-Text 'en' "pt-BR")
+                '--config-source', $site.Config, '--data-source', $site.Volume, '--lang', $tongue
             ) + $More)
+        $script:Answered = $false
         $coming = @{ Out = $process.StandardOutput.ReadLineAsync(); Err = $process.StandardError.ReadLineAsync() }
         $ended = $false
         try {
@@ -565,11 +518,12 @@ param(
             $process.WaitForExit()
             $site.Code = $process.ExitCode
         }
+        if (-not $script:Answered) {
+            Write-Message "$Reference gave no answer: it cannot run here, or it failed. Check the proxy, or use another image."
+        }
         if ($site.Code -ge 125) {
-            Stop-Here 1 @("The engine did not start $Reference, or went away while it was at work (docker: $($site.Code)). What was changed is not known.",
-                "O engine não iniciou $Reference, ou parou durante o trabalho (docker: $($site.Code)). Não se sabe o que foi alterado.",
-                'When the engine answers, start this again: it completes what was begun, or takes it back.',
-                "Quando o engine responder, execute isto de novo: o que foi começado é completado ou desfeito.")
+            Stop-Here 1 "The engine did not start $Reference, or went away while it was at work (docker: $($site.Code)). What was changed is not known." `
+                'When the engine answers, start this again: it completes what was begun, or takes it back.'
         }
     }
 
@@ -590,13 +544,14 @@ param(
         Assert-Host
         Save-Image
         if (-not (Test-Verb $site.Image 'install')) {
-            Stop-Here 1 @("The image $($site.Image) is older than this installer and cannot install itself.", "A imagem $($site.Image) é mais antiga que este instalador e não sabe se instalar.",
-                "Nothing was changed. Needed: release $($site.Values['SERVER_VERSION']) of the control plane, or a later one: -Image $($site.Values['IMAGE'])",
-                "Nada foi alterado. É preciso a versão $($site.Values['SERVER_VERSION']) do servidor de controle, ou uma mais nova: -Image $($site.Values['IMAGE'])")
+            $release, $needed = $site.Values['SERVER_VERSION'], $site.Values['IMAGE']
+            Stop-Here 1 "The image $($site.Image) is older than this installer and cannot install itself." `
+                "Nothing was changed. Needed: release $release of the control plane, or a later one: -Image $needed"
         }
         try {
             if (-not $DryRun) { New-Folders }
-            Write-Message "==> Installing $RuntimeName for network $($site.Values['NETWORK'])" "==> Instalando $RuntimeName para a rede $($site.Values['NETWORK'])"
+            $network = $site.Values['NETWORK']
+            Write-Step "Installing $RuntimeName for network $network"
             Invoke-Deploy $site.Image 'install' @(Get-DeployOptions) (Get-Request)
         } finally {
             # Also after Ctrl-C. Deploy has taken back what it had made, unless the environment file is there.
@@ -607,12 +562,11 @@ param(
         }
         # As the timer on Linux: whatever else failed, a proxy that is installed is to be repaired.
         if (-not $DryRun -and ($site.Code -eq 0 -or (Test-File $site.EnvFile))) {
-            Write-Message "==> Setting the task $RuntimeName-repair, which repairs every five minutes" "==> Criando a tarefa $RuntimeName-repair, que repara a cada cinco minutos"
+            Write-Step "Setting the task $RuntimeName-repair, which repairs every five minutes"
             Register-Task
             Set-PathEntry $site.Bin $true
-            Write-Message "The commands are in $($site.Bin), which a new PowerShell of an administrator finds on its Path." `
-                "Os comandos estão em $($site.Bin), que um novo PowerShell de administrador encontra no Path."
-            $site.Notes | Select-Object -Unique | ForEach-Object { Write-Message "Note: $_" "Nota: $_" }
+            Write-Message "The commands are in $($site.Bin), which a new PowerShell of an administrator finds on its Path."
+            $site.Notes | Select-Object -Unique | ForEach-Object { $note = $_; Write-Message "Note: $note" }
         }
     }
 
@@ -620,26 +574,26 @@ param(
 
     function Uninstall-Proxy {
         if (-not (Test-Administrator)) {
-            Stop-Here 1 @('This needs an administrator. Nothing was changed.', "É preciso ser administrador. Nada foi alterado.",
-                'Open PowerShell as administrator, and paste the line again.', "Abra o PowerShell como administrador e cole a linha de novo.")
+            Stop-Here 1 'This needs an administrator. Nothing was changed.' 'Open PowerShell as administrator, and paste the line again.'
         }
         if ((Test-Path -LiteralPath $site.Folder) -and ((-not (Test-Folder $site.Folder)) -or (Test-Link $site.Folder))) {
-            Stop-Here 1 @("Not removed: $($site.Folder) is a link or a file. Nothing was changed.", "Não removido: $($site.Folder) é um link ou um arquivo. Nada foi alterado.")
+            Stop-Here 1 "Not removed: $($site.Folder) is a link or a file. Nothing was changed."
         }
         Test-Engine
         if ($site.Problems) {
-            Stop-Here 1 (@('not removed; nothing was changed. What is in the way:', "não removido; nada foi alterado. O que impede:") + @($site.Problems | ForEach-Object { $_, $_ }))
+            $problems = $site.Problems -join "`n"
+            Stop-Here 1 "not removed; nothing was changed. What is in the way:`n$problems"
         }
         $delete = [bool]$DeleteData
         if (-not ($KeepData -or $DeleteData -or $Yes -or $DryRun) -and (Test-Console)) {
-            $delete = (Read-Host -Prompt (Select-Text "Delete the data in the volume $($site.Volume) as well? [y/N]" "Apagar também os dados no volume $($site.Volume)? [s/N]")) -match '\A[ys]'
+            $delete = (Read-Host -Prompt (Get-Text "Delete the data in the volume $($site.Volume) as well? [y/N]")) -match '\A[ys]'
         }
         $healthy = Join-Path $site.Folder 'healthy_image'
         $healthy = if (Test-File $healthy) { [System.IO.File]::ReadAllText($healthy).Trim() } else { '' }
         $running = (Invoke-Docker @('container', 'inspect', '--format', '{{.Image}}', $RuntimeName)).Out
         $found = Select-First @(@($running, $site.Image, $healthy) | Where-Object { $_ -and (Test-Verb $_ 'uninstall') })
         if (-not $DryRun) { Unregister-Task }
-        Write-Message "==> Removing $RuntimeName" "==> Removendo $RuntimeName"
+        Write-Step "Removing $RuntimeName"
         if ($found) {
             Invoke-Deploy $found 'uninstall' @(if ($delete) { '--delete-data' }; if ($DryRun) { '--dry-run' })
         } else {
@@ -655,12 +609,24 @@ param(
     # Where no image of this host knows how to remove itself. Folders are left.
     function Remove-ByLabel {
         $ids = @((Invoke-Docker @('ps', '-aq', '--filter', "label=flageemonitor.runtime=$RuntimeName")).Out -split '\s+' | Where-Object { $_ })
-        Write-Message "Containers: $ids. Left: $($site.Folder) and the volume $($site.Volume)." "Contêineres: $ids. Ficam: $($site.Folder) e o volume $($site.Volume)."
+        Write-Message "Containers: $ids. Left: $($site.Folder) and the volume $($site.Volume)."
         foreach ($id in @($ids | Where-Object { -not $DryRun })) {
             if ((Invoke-Docker @('stop', '-t', '150', $id)).Code -ne 0 -or (Invoke-Docker @('rm', '-f', '-v', $id)).Code -ne 0) {
-                Stop-Here 1 @("The container $id was not removed.", "O contêiner $id não foi removido.", 'When Docker answers, start this again.', "Quando o Docker responder, execute isto de novo.")
+                Stop-Here 1 "The container $id was not removed." 'When Docker answers, start this again.'
             }
         }
+    }
+
+    # ---- The same sentences in Portuguese
+
+    function Test-Portuguese { $language -match '\Apt([-_.@]|\z)' }
+
+    # The sentence in the language of the host. Its values are the variables of the function that says it.
+    function Get-Text([string]$Finished) {
+        if (-not (Test-Portuguese)) { return $Finished }
+        Set-StrictMode -Off # the values of other sentences are not known here
+        # @@sentences.pt_BR@@
+        return $Finished
     }
 
     # ---- All of it
@@ -688,6 +654,6 @@ param(
     if ($code -ne 0) {
         # Pasted, `exit` would close the window with everything that was said.
         if ($asFile) { exit $code }
-        throw (Select-Text "Not done (exit code $code); the lines above say why." "Não feito (código de saída $code); as linhas acima dizem o motivo.")
+        throw (Get-Text "Not done (exit code $code); the lines above say why.")
     }
 } # Without this line it is no PowerShell: a download that was cut off does nothing.

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]+)\}")
+_SITE = "site_"
 _WIDEST = 130  # a row of a table that is longer stands on two lines
 
 
@@ -26,8 +27,7 @@ def sh_table(sentences: Mapping[str, str], indent: str) -> str:
 
 def sh_text(template: str) -> str:
     """The template in double quotes. Nothing in it runs but the expansion of the variables that are its placeholders."""
-    found = []
-    at = 0
+    found, at = [], 0
     for placeholder in _PLACEHOLDER.finditer(template):
         found.append(_sh_plain(template[at : placeholder.start()]))
         at = placeholder.end()
@@ -35,6 +35,35 @@ def sh_text(template: str) -> str:
         name = placeholder[1]
         found.append(f"${{{name}}}" if re.match(r"\w", follows, re.ASCII) else f"${name}")
     return f'"{"".join(found)}{_sh_plain(template[at:])}"'
+
+
+def powershell_table(sentences: Mapping[str, str], indent: str) -> str:
+    """The same for a function that has it as `$Finished`, and returns the translation."""
+    rows = []
+    for english, translation in sentences.items():
+        found, value = f"if ($Finished -ceq {powershell_text(english)}) {{", f"return {powershell_text(translation)}"
+        one_line = f"{indent}{found} {value} }}"
+        rows.append(one_line if len(one_line) <= _WIDEST else f"{indent}{found}\n{indent}    {value}\n{indent}}}")
+    return "".join(f"{row}\n" for row in rows)
+
+
+def powershell_text(template: str) -> str:
+    """As :func:`sh_text`. A placeholder `site_NAME` is the entry NAME of the table `$site`."""
+    found, at = [], 0
+    for placeholder in _PLACEHOLDER.finditer(template):
+        found.append(_powershell_plain(template[at : placeholder.start()]))
+        at = placeholder.end()
+        name = placeholder[1]
+        if name.startswith(_SITE):
+            found.append(f"$($site.{name.removeprefix(_SITE)})")
+        else:
+            # Behind a name these would be read as a part of it.
+            found.append(f"${{{name}}}" if re.match(r"[\w:?]", template[at : at + 1]) else f"${name}")
+    return f'"{"".join(found)}{_powershell_plain(template[at:])}"'
+
+
+def _powershell_plain(text: str) -> str:
+    return re.sub(r'[`"$]', r"`\g<0>", text).replace("\n", "`n")
 
 
 def _sh_plain(text: str) -> str:

@@ -15,6 +15,16 @@ _SINGLE, _DOUBLE = r"'[^']*'", r'"(?:[^"\\]|\\.)*"'
 _SH = re.compile(rf"(?<!\S)#[^\n]*|{_SINGLE}|{_DOUBLE}|(?<![\w-])({'|'.join(_SH_CALLS)})(?= )", re.DOTALL)
 _ARGUMENT = re.compile(rf"(?:[ \t]|\\\n)+(?:({_SINGLE}|{_DOUBLE})(?=[\s;)}}])|([\w./$]+)(?=[\s;)}}]))", re.DOTALL)
 _MORE = re.compile(r"""(?:[ \t]|\\\n)+(?!\\|\|\||&&|[;)}<>#]|\d?>|$)\S""")
+_POWERSHELL_CALLS = ("Write-Message", "Write-Step", "Stop-Here", "Add-Problem", "Get-Text")
+_PS_SINGLE, _PS_DOUBLE = r"'(?:[^']|'')*'", r'"(?:[^"`]|`.)*"'
+_POWERSHELL = re.compile(
+    rf"(?<!\S)#[^\n]*|{_PS_SINGLE}|{_PS_DOUBLE}|(?<![\w-])({'|'.join(_POWERSHELL_CALLS)})(?= )", re.DOTALL
+)
+_POWERSHELL_ARGUMENT = re.compile(
+    rf"(?: +|`\n)+(?:({_PS_SINGLE}|{_PS_DOUBLE})(?=[\s;)}}])|([\w$]+)(?=[\s;)}}]))", re.DOTALL
+)
+_POWERSHELL_MORE = re.compile(r"(?: +|`\n)+(?![`;)}|#-]|$)\S")
+_POWERSHELL_VARIABLE = re.compile(r"\$\(\$site\.([A-Za-z]+)\)|\$(?:([A-Za-z]+)|\{([A-Za-z]+)\})")
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_]+)|\{([A-Za-z_]+)\})")
 
 
@@ -30,6 +40,35 @@ def of_sh(source: str) -> Iterator[tuple[int, str, str]]:
                 yield line, *_template(argument[1])
         if _MORE.match(source, at):
             yield line, "", f"{found[1]}: an argument is no text in quotes of its own"
+
+
+def of_powershell(source: str) -> Iterator[tuple[int, str, str]]:
+    """The same for PowerShell, in which an entry of the table `$site` may be filled in as well."""
+    for found in _POWERSHELL.finditer(source):
+        if not found[1]:
+            continue
+        at, line = found.end(), source.count("\n", 0, found.start()) + 1
+        while argument := _POWERSHELL_ARGUMENT.match(source, at):
+            at = argument.end()
+            if argument[1]:
+                yield line, *_powershell_template(argument[1])
+        if _POWERSHELL_MORE.match(source, at):
+            yield line, "", f"{found[1]}: an argument is no text in quotes of its own"
+
+
+def _powershell_template(quoted: str) -> tuple[str, str]:
+    text = quoted[1:-1]
+    plain = _POWERSHELL_VARIABLE.sub("", text)
+    if "{" in plain or "}" in plain:
+        return text, "braces in the text"
+    if quoted.startswith("'"):
+        return text.replace("''", "'"), ""
+    if re.search(r"(?<!`)\$", plain):
+        return text, "only plain variables and entries of $site can be filled in: give what varies a name before"
+    template = _POWERSHELL_VARIABLE.sub(
+        lambda name: f"{{site_{name[1]}}}" if name[1] else f"{{{name[2] or name[3]}}}", text
+    )
+    return re.sub(r"`(.)", lambda escaped: {"n": "\n"}.get(escaped[1], escaped[1]), template), ""
 
 
 def _has_words(quoted: str) -> bool:

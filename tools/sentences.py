@@ -15,7 +15,7 @@ from pathlib import Path
 from contracts.help_pages import paragraphs
 from contracts.installers import TEMPLATES
 from contracts.stored_text import placeholders
-from tools.script_sentences import of_sh
+from tools.script_sentences import of_powershell, of_sh
 
 ROOT = Path(__file__).resolve().parents[1]
 # Folder of the code -> how its rooms are called. Each folder directly below it is a room with a catalogue of its own.
@@ -67,7 +67,7 @@ def found_in(root: Path = ROOT) -> Iterator[Sentence | Fault]:
 
 def of_installer(source: str, path: str, system: str) -> Iterator[Sentence | Fault]:
     """Its room is its table: what stands in that catalogue is what the script can say in another language."""
-    for line, template, fault in of_sh(source) if system == "linux" else ():
+    for line, template, fault in (of_powershell if system == "windows" else of_sh)(source):
         yield Fault(path, line, fault) if fault else Sentence(template, "", f"installer-{system}", path, line)
 
 

@@ -33,10 +33,11 @@ Describe 'the installer' {
         $failed = New-Object 'System.Collections.Generic.List[string]'
         $world = @{ Verbs = 'install uninstall neighbours'; Deploy = 0; Container = 'none'; Volume = ''; Health = '200 application/json'; Task = $false; Path = $false }
         Mock Write-Message { return }
+        Mock Write-Step { return }
         Mock Stop-Here {
-            foreach ($text in $Texts) { $failed.Add($text) }
-            $stop = New-Object System.InvalidOperationException -ArgumentList $Texts[0]
-            $stop.Data['ExitCode'] = $Code
+            foreach ($text in @($Sentence, $Advice)) { $failed.Add($text) }
+            $stop = New-Object System.InvalidOperationException -ArgumentList $Sentence
+            $stop.Data['ExitCode'] = $ExitCode
             throw $stop
         }
         Mock Test-Administrator { $true }
@@ -103,6 +104,17 @@ Describe 'the installer' {
         Get-Cause @{ Code = 5; Out = ''; Err = '' } | Should -BeExactly 'exit code 5'
         $language = 'pt-BR'
         Get-Cause @{ Code = 5; Out = ''; Err = '' } | Should -BeExactly "c$([char]0xF3)digo de sa$([char]0xED)da 5"
+    }
+
+    It 'says in Portuguese what is filled in, whatever the values hold' {
+        $language, $why, $RuntimeName = 'pt-BR', '`"$(throw)', 'a*[b]'
+        Get-Text "The Docker engine does not answer: $why" | Should -BeExactly "O Docker Engine n$([char]0xE3)o responde: $why"
+        Get-Text "Removing $RuntimeName" | Should -BeExactly 'Removendo a*[b]'
+        Get-Text "Pulling $($site.Image)" | Should -BeExactly 'Baixando registry.example/proxy:stable'
+        Get-Text 'unknown' | Should -BeExactly 'unknown'
+        Mock Get-Docker { '' }
+        Test-Engine
+        $site.Problems -join ' ' | Should -BeLike '*n?o est? instalado neste servidor.*Instale o Docker Desktop*'
     }
 
     It 'gives the account of Docker Desktop rights only where that is needed' {
@@ -190,11 +202,10 @@ Describe 'the installer' {
     }
 
     It 'names what is wrong with the control plane: <Said>' -TestCases @(
-        @{ Code = 6; Out = '000 '; Said = 'name cannot be resolved' }
-        @{ Code = 60; Out = '000 '; Said = 'certificate is not trusted' }
+        @{ Code = 60; Out = '000 '; Said = '-Ca FILE' }
         @{ Code = 7; Out = '000 '; Said = 'cannot be reached' }
-        @{ Code = 0; Out = '503 application/json'; Said = 'not healthy' }
-        @{ Code = 0; Out = '200 text/html'; Said = 'Not the control plane answered' }
+        @{ Code = 0; Out = '503 application/json'; Said = 'not that of a healthy control plane \(HTTP 503' }
+        @{ Code = 0; Out = '200 text/html'; Said = 'not that of a healthy control plane' }
         @{ Code = 127; Out = ''; Said = 'curl.exe is not on this host' }
     ) {
         Mock Invoke-Curl { New-Said $Out $Code }

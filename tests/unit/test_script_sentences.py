@@ -2,8 +2,8 @@
 
 import pytest
 
-from contracts.script_sentences import sh_table, sh_text
-from tools.script_sentences import of_sh
+from contracts.script_sentences import powershell_table, powershell_text, sh_table, sh_text
+from tools.script_sentences import of_powershell, of_sh
 
 
 def test_sentences_are_found_with_their_variables_as_placeholders() -> None:
@@ -54,3 +54,48 @@ def test_a_row_stands_on_one_line_where_it_fits() -> None:
     assert sh_table({"a {b}": "c {b}"}, "  ") == '  ("a $b") text="c $b" ;;\n'
     long = "x" * 70
     assert sh_table({long: long}, "  ") == f'  ("{long}")\n      text="{long}" ;;\n'
+
+
+def test_sentences_of_powershell_are_found_in_the_same_way() -> None:
+    source = """
+# Write-Message "not this"
+function Stop-Here([int]$ExitCode, [string]$Sentence) { Write-Host (Get-Text $Sentence) }
+Stop-Here 1 "The image $($site.Image) cannot be pulled. $why" `
+    'It isn''t there.'
+if ($x) { Write-Step "at ${url}: `"$why`" for `$5`nnext" } # as ever
+$site.Notes += Get-Text "A note."
+throw (Get-Text "Not done.")
+"""
+    assert list(of_powershell(source)) == [
+        (4, "The image {site_Image} cannot be pulled. {why}", ""),
+        (4, "It isn't there.", ""),
+        (6, 'at {url}: "{why}" for $5\nnext', ""),
+        (7, "A note.", ""),
+        (8, "Not done.", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("call", "fault"),
+    [
+        ('Write-Message "it is $(Get-Date)"', "only plain variables"),
+        ('Write-Message "first: $($parts[0])"', "only plain variables"),
+        ("Write-Message 'a {b}'", "braces in the text"),
+        ("Write-Message ('a' + 'b')", "no text in quotes of its own"),
+        ("Stop-Here 1 @('a', 'b')", "no text in quotes of its own"),
+    ],
+)
+def test_what_no_table_of_powershell_could_translate_is_a_fault(call: str, fault: str) -> None:
+    assert any(fault in problem for _, _, problem in of_powershell(f"{call}\n"))
+
+
+def test_a_text_of_powershell_is_quoted_and_only_its_variables_are_filled_in() -> None:
+    assert powershell_text('at {url}: {why}? "$5" `{site_Image}`\n{x}.') == (
+        '"at ${url}: ${why}? `"`$5`" ``$($site.Image)```n$x."'
+    )
+
+
+def test_a_row_of_powershell_returns_the_translation() -> None:
+    assert powershell_table({"a {b}": "c {b}"}, "  ") == '  if ($Finished -ceq "a $b") { return "c $b" }\n'
+    long = "x" * 70
+    assert powershell_table({long: long}, "") == f'if ($Finished -ceq "{long}") {{\n    return "{long}"\n}}\n'

@@ -65,6 +65,12 @@ def runs_something(script: bytes) -> bool:
     return any(child.type not in ("comment", "empty_statement") for one in statements for child in one.children)
 
 
+def test_the_installer_stays_short() -> None:
+    """What is written, and what an administrator reads: with what it shares with the commands, and the Portuguese sentences."""
+    assert len((ROOT / "bootstrap/install.ps1").read_text().splitlines()) <= 660
+    assert len(rendered().splitlines()) <= 980
+
+
 def test_a_download_that_was_cut_off_runs_nothing() -> None:
     script = rendered()
     assert runs_something(script)
