@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ from typing import Self
 from rich.console import Console
 from rich.text import Text
 
+from contracts.ids import uuid7
 from demo import terminals
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
@@ -139,6 +141,7 @@ class Stage:
             "FLAGEEMONITOR_API_BASE": f"{self.url}/api/ingest",
             "FLAGEEMONITOR_REDE": "DEMO",
             "FLAGEEMONITOR_ROOT": str(_REPOSITORY),
+            **({"FLAGEEMONITOR_AGENT_ID": self._agent_id.read_text()} if self._agent_id.exists() else {}),
             **({"FORCE_COLOR": "1"} if sys.stdout.isatty() else {}),
         }
 
@@ -203,7 +206,34 @@ class Stage:
             process.returncode = 0  # it outlives us, and nobody here waits for it
         return process.pid
 
-    def keep_token(self, token: str) -> None:
+    def enrol(self, token: str) -> None:
+        """As the installer does: the proxy becomes an agent of its network, and keeps a token of its own."""
+        agent_id = uuid7()
+        body = json.dumps({"agent_id": agent_id, "hostname": "demo-proxy"}).encode()
+        headers = {"X-Bot-Token": token, "Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.url}/api/bootstrap/enroll", body, headers)  # noqa: S310  # as above
+        try:
+            with urllib.request.urlopen(request, timeout=_START_S) as answer:  # noqa: S310
+                own = str(json.load(answer)["token"])
+        except (urllib.error.URLError, OSError) as error:
+            raise StageError(f"the proxy could not enrol: {error}") from error
+        self._keep_token(own)
+        self._agent_id.write_text(agent_id, encoding="ascii")
+
+    @property
+    def _agent_id(self) -> Path:
+        return self.folder / "proxy" / "agent_id"
+
+    def start_daemon(self) -> None:
+        """The proxy's daemon, until its outbox is empty and headquarters has heard of it."""
+        argv = (str(PROGRAMS / "flageemonitor-daemon"),)
+        self._start("daemon", argv, self.folder, self.proxy_environment(), self._all_delivered)
+
+    def _all_delivered(self) -> bool:
+        data, plane = self.folder / "proxy" / "data" / "state.db", self.folder / "control-plane.db"
+        return not _count(data, "outbox") and bool(_count(plane, "agent_reports"))
+
+    def _keep_token(self, token: str) -> None:
         """Where the installer puts it: a file that only the proxy reads."""
         folder = self.folder / "proxy" / "config"
         folder.mkdir(parents=True, mode=0o700)
@@ -211,6 +241,12 @@ class Stage:
         path.touch(mode=0o600)
         path.write_text(token, encoding="ascii")
         path.chmod(0o400)
+
+
+def _count(database: Path, table: str) -> int:
+    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30)) as connection:
+        found: int = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608  # our own two names
+    return found
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -73,8 +73,10 @@ def control_plane(stage: Stage) -> None:
     token = stage.issue_token("demo-customer", "--network", NETWORK, "--expires", "30d")
     stage.say("  (the token is shown once; only its hash is stored)", "dim")
     stage.start_control_plane()
-    stage.keep_token(token)
-    stage.say("\nThe proxy fetches its configuration with that token over HTTP:")
+    stage.enrol(token)
+    stage.say(
+        "\nThe proxy enrols with it, as the installer does, and fetches its configuration with the token that it gets:"
+    )
     stage.proxy("config", "refresh")
 
 
@@ -146,8 +148,19 @@ def _why(stage: Stage) -> None:
 def _end(stage: Stage) -> None:
     stage.chapter("The ledger", "All of it is in the proxy's local state, waiting in an outbox for the control plane.")
     stage.proxy("runs", "--output", "table")
+    stage.chapter(
+        "Headquarters",
+        "The proxy's daemon starts now: it delivers what waited, and from here on each result within seconds.",
+    )
+    stage.start_daemon()
+    stage.server("status")
+    stage.server("runs")
+    stage.say("\nWhy was this till left alone? The same answer, gate by gate, without asking the proxy:")
+    stage.server("why", f"{NETWORK}-LOJA001-PDV201", "--last", "1")
+    stage.say("\nThe last things that were told; `--follow` shows them as they come:")
+    stage.server("events", "--kind", "result", "--last", "3")
     stage.say(
-        "\nThat is the thread: token, configuration, inventory, gates, action, recorded reason. `make test` proves it.",
+        "\nThat is the thread: token, configuration, inventory, gates, action, reason, headquarters. `make test` proves it.",
         "bold",
     )
 

@@ -111,3 +111,15 @@ def test_a_trace_tells_the_story_of_one_correlation_id_in_its_order(plane: Contr
     assert shown(plane, "trace", parts[1]["envelope_id"]) == steps
     result = plane.run("trace", "request-9")
     assert (result.exit_code, "check the id" in result.stderr) == (1, True)
+
+
+def test_why_shows_what_happened_last_also_where_a_backlog_came_with_the_newest_first(
+    plane: ControlPlane, app: Flask
+) -> None:
+    agent, name = enrolled(plane, app), "SOL-LOJA001-PDV299"
+    for day in (3, 2, 1):
+        parts = story("", name)
+        parts[1]["body"].update(finished_at=f"2026-03-0{day}T12:00:00Z", message=f"of day {day}")
+        agent.send(parts)
+    assert [row["message"] for row in shown(plane, "why", name)] == ["of day 3", "of day 2", "of day 1"]
+    assert [row["message"] for row in shown(plane, "why", name, "--last", "1")] == ["of day 3"]

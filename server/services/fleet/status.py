@@ -143,9 +143,10 @@ def _well(online: Sequence[AgentStatus]) -> str:
     parts = [plural("{n} agent is online", "{n} agents are online", len(online))]
     parts += [plural("{n} run at work", "{n} runs at work", running)] if running else []
     parts += [plural("{n} message to deliver", "{n} messages to deliver", waiting)] if waiting else []
-    versions = Counter(one.version or "?" for one in online).most_common()
+    versions = Counter(one.version for one in online if one.version).most_common()
     named = [version if len(versions) == 1 else f"{version} ({number})" for version, number in versions]
-    return joined((*parts, say("version {versions}", versions=some_of(named, _SHOWN))))
+    parts += [say("version {versions}", versions=some_of(named, _SHOWN))] if named else []
+    return joined(parts)
 
 
 def _doubled(seen: Seen) -> Iterator[Line]:

@@ -105,7 +105,8 @@ def why(reader: Reader, host: str, *, client_id: int | None, most: int) -> list[
     asked = host.strip().lower()
     mine = () if client_id is None else (Network.client_id == client_id,)
     exact = or_(Outcome.name_key == asked, Outcome.address == asked)
-    newest = _OUTCOMES.where(*mine).order_by(Outcome.seen_at.desc(), Outcome.run_id).limit(most)
+    last_told = func.coalesce(Outcome.finished_at, Outcome.seen_at)  # a backlog arrives with the newest first
+    newest = _OUTCOMES.where(*mine).order_by(last_told.desc(), Outcome.run_id.desc()).limit(most)
     if found := _outcomes(reader, newest.where(exact), gates=True):
         return found
     ends = Outcome.name_key.endswith(asked, autoescape=True)
