@@ -11,9 +11,12 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg
 
 from bench import report
 from bench.ingest_peers import SIZE, Peer, bare_postgresql, bare_sqlite, naive, ours, without_writes
@@ -26,6 +29,13 @@ NO_QUOTA = {"INGEST_AGENT_QUOTA": "1000000000", "INGEST_CLIENT_QUOTA": "10000000
 US = "ingest"
 
 
+class Took(NamedTuple):
+    """A batch. ``cpu``: seconds of processor time, of this process and the database's."""
+
+    seconds: float
+    cpu: float
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory(dir=report.DISK) as name, agent_of(Path(name), None) as agent:
         folder = Path(name)
@@ -36,7 +46,7 @@ def main() -> None:
             "ingest, nothing written": without_writes(agent),
             "rows alone, executemany": bare_sqlite(folder / "flagee.db"),
         }
-        show("SQLite", measured(peers))
+        show("SQLite", measured(peers, lambda: 0.0))
     with cluster(disk=report.DISK, **DURABLE) as server, tempfile.TemporaryDirectory() as name:
         url = server.create_database("bench")
         with agent_of(Path(name), url) as agent:
@@ -47,7 +57,8 @@ def main() -> None:
                 "ingest, nothing written": without_writes(agent),
                 "rows alone, COPY": bare_postgresql(server.url("bench", "postgresql")),
             }
-            show("PostgreSQL", measured(peers))
+            with psycopg.connect(server.url("bench", "postgresql"), autocommit=True) as connection:
+                show("PostgreSQL", measured(peers, lambda: work_of(connection)))
 
 
 @contextmanager
@@ -65,34 +76,37 @@ def first(agent: Agent) -> None:
     peer.send(peer.make())
 
 
-def measured(peers: Mapping[str, Peer]) -> dict[str, list[tuple[float, float]]]:
-    """For each round, seconds a batch, and those of this process's processor time."""
+def work_of(connection: psycopg.Connection[Any]) -> float:
+    """Seconds of processor time that the database's processes have had, but for the one that answers this."""
+    pids = connection.execute("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()").fetchall()
+    return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) for (pid,) in pids) / 1e9
+
+
+def measured(peers: Mapping[str, Peer], of_database: Callable[[], float]) -> dict[str, list[Took]]:
+    """What each round took. ``of_database``: processor time of the database's own processes until now."""
     for peer in peers.values():
         for _ in range(6):  # what is compiled, loaded and prepared the first times
             peer.send(peer.make())
-    took: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+    took: defaultdict[str, list[Took]] = defaultdict(list)
     for _ in range(ROUNDS):
         for name, peer in peers.items():
             made = [peer.make() for _ in range(EACH)]
-            began, worked = time.perf_counter(), time.process_time()
+            before, began, worked = of_database(), time.perf_counter(), time.process_time()
             for one in made:
                 peer.send(one)
-            took[name].append(((time.perf_counter() - began) / EACH, (time.process_time() - worked) / EACH))
+            seconds, own = time.perf_counter() - began, time.process_time() - worked
+            took[name].append(Took(seconds / EACH, (own + of_database() - before) / EACH))
     return took
 
 
-def show(database: str, took: dict[str, list[tuple[float, float]]]) -> None:
-    """The ratio: how many times as fast as the peer ingest is."""
+def show(database: str, took: dict[str, list[Took]]) -> None:
+    """The ratios: how many times as fast as the peer ingest is, and with how much less work."""
     rows = []
     for peer, theirs in took.items():
-        ratios = [wall / mine for (wall, _), (mine, _) in zip(theirs, took[US], strict=True)]
-        walls, worked = (statistics.median(values) for values in zip(*theirs, strict=True))
-        figures = (
-            f"{statistics.median(ratios):.2f}",
-            f"{walls * 1000:.1f}",
-            f"{worked * 1000:.1f}",
-            f"{SIZE / walls:,.0f}",
-        )
-        rows.append((peer, *figures))
-    columns = ("", "ratio", "ms a batch", "own CPU ms", "envelopes/s")
+        ratios = [their.seconds / mine.seconds for their, mine in zip(theirs, took[US], strict=True)]
+        seconds, cpu = (statistics.median(values) for values in zip(*theirs, strict=True))
+        less = sum(their.cpu for their in theirs) / sum(mine.cpu for mine in took[US])
+        figures = (f"{seconds * 1000:.1f}", f"{cpu * 1000:.1f}", f"{SIZE / seconds:,.0f}")
+        rows.append((peer, report.ratio(statistics.median(ratios)), report.ratio(less), *figures))
+    columns = ("", "it : ours", "by CPU", "ms a batch", "CPU ms", "envelopes/s")
     report.table(f"POST /v1/ingest on {database}, batches of {SIZE} results", columns, rows)
