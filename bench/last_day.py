@@ -1,7 +1,7 @@
 """The last day of one agent out of millions of envelopes, on SQLite and PostgreSQL: `python -m bench last_day --size ROWS`.
 
 The table is filled by one statement a day, on a disk: 30 days, 2,000 envelopes a day and agent, with the product's own
-indexes. What is measured are pages of 1,000 rows through the product's connections, and a batch that is stored. The peer
+indexes. What is measured are pages of 1,000 as `GET /telemetry/history` reads them, and a batch that is stored. The peer
 does the same in a database that has nothing but that agent's day. A look through all rows shows what a missing index costs.
 """
 
@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Raw
-from sqlalchemy import Connection, Table, func, select, tuple_
+from sqlalchemy import Table, func, select
 from sqlalchemy.schema import AddConstraint, DropConstraint
 
 from bench import report
 from contracts.envelope import today
+from server.services.telemetry.history import Meant, Wanted, history
 from server.services.telemetry.reading import Sender
 from server.services.telemetry.storing import take_batch
 from server.storage.models import Agent, Envelope
@@ -82,28 +83,22 @@ def in_turns(work: Callable[[Database], Any], full: Database, small: Database) -
 
 
 def first_page(database: Database) -> None:
-    with database.reading() as connection:
-        assert len(page(connection, None)) == PAGE
+    assert len(history(database, last_day(), PAGE).items) == PAGE
 
 
 def whole_day(database: Database) -> None:
-    with database.reading() as connection:
-        found = page(connection, None)
-        total = len(found)
-        while len(found) == PAGE:
-            found = page(connection, (found[-1].received_at, found[-1].envelope_id))
-            total += len(found)
-        assert total == A_DAY
+    page = history(database, last_day(), PAGE)
+    total = len(page.items)
+    while page.next:
+        page = history(database, last_day(), PAGE, page.next)
+        total += len(page.items)
+    assert total == A_DAY
 
 
-def page(connection: Connection, after: tuple[Any, ...] | None) -> list[Any]:
-    """A page of the last day of agent 0, the newest first, as `GET /telemetry/history` reads it."""
+def last_day() -> Wanted:
+    """Of agent 0, as `GET /telemetry/history` asks for it."""
     midnight = dt.datetime.combine(dt.datetime.now(dt.UTC).date(), dt.time(), dt.UTC)
-    query = select(Envelope.__table__).where(Envelope.agent == agent_id(0), Envelope.received_at >= midnight)
-    if after:
-        query = query.where(tuple_(Envelope.received_at, Envelope.envelope_id) < after)
-    newest = query.order_by(Envelope.received_at.desc(), Envelope.envelope_id.desc()).limit(PAGE)
-    return list(connection.execute(newest))
+    return Wanted(Meant({agent_id(0)}, select(Agent.id).where(Agent.id == agent_id(0))), since=midnight)
 
 
 def store_batch(database: Database) -> None:
@@ -123,9 +118,9 @@ def filled(folder: Path, url: Callable[[Path], str], agents: int, days: int) -> 
     plane = prepared(folder, url(folder))
     with closing(open_database(plane.settings().database_url, timeout=600)) as database:
         now = dt.datetime.now(dt.UTC)
-        with database.writing() as session:  # who sends the batches
-            sender = agent_id(-1)
-            session.add(Agent(id=sender, agent_id=sender, network_id=1, hostname="proxy", enrolled_at=now, enrolment=1))
+        with database.writing() as session:
+            for one in (agent_id(0), agent_id(-1)):  # who is asked for, and who sends the batches
+                session.add(Agent(id=one, agent_id=one, network_id=1, hostname="proxy", enrolled_at=now, enrolment=1))
         began = time.perf_counter()
         last = today(now)
         with without_indexes(database):

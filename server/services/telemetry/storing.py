@@ -69,7 +69,7 @@ def store(session: Session, sender: Sender, items: Sequence[Item], now: dt.datet
     rows = [_row(first[found]) for found in sorted(first)]
     connection = session.connection()
     with _ENVELOPES.inserting(connection, (sender.agent, now), rows) as new:
-        told = ledger(_told(first.values()))  # nearly always all are new
+        told = ledger(_told(first[row[_ID]] for row in rows))  # nearly always all are new
     if len(new.rows) < len(rows):
         told = ledger(_told(first[row[_ID]] for row in new.rows))
     with together(connection):
