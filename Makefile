@@ -8,7 +8,7 @@ PIP    := $(BIN)/pip install -q --disable-pip-version-check --no-input
 PYTEST_ARGS ?= -q -n 3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-up demo-down try test test-newer unit prove mutants integration new-action check check-types check-rest format lock schema catalogues bench \
+.PHONY: help setup demo demo-up demo-down try test test-newer test-collector unit prove mutants integration new-action check check-types check-rest format lock schema catalogues bench \
 	image publish clean
 
 help: ## List these targets
@@ -46,6 +46,10 @@ DOCKER_TESTS := $(wildcard tests/e2e/test_docker*.py tests/integration/test_depl
 test-newer: $(VENV)/.dev ## The tests of Docker on Engine 29 with containerd's image store
 	@sh tools/system-packages.sh tests
 	FLAGEE_TEST_ENGINE=newer $(BIN)/python -m pytest $(PYTEST_ARGS) $(DOCKER_TESTS)
+
+test-collector: $(VENV)/.dev ## What goes out by OTLP, at the real collector, which is compiled first (three minutes of processor time)
+	@sh tools/system-packages.sh tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/collector
 
 unit: $(VENV)/.dev ## The fast tests only
 	$(BIN)/python -m pytest -q -n 3 --dist worksteal tests/unit tests/contract

@@ -69,6 +69,22 @@ What happens in the stores, for people and programs outside of IT. The types of 
 - `host.changed` repeats a result, so it is dropped before the results of changes.
 - `till.unreachable` and the detections of a host are told once, and again after a run that found something else.
 - All events of one run have its correlation id: `flagee-server trace ID` prints them in order.
+
+## StatsD and OTLP
+
+1. Write the address into the host's environment file: `FLAGEEMONITOR_STATSD=dogstatsd://10.0.0.5:8125` or
+   `FLAGEEMONITOR_OTLP=http://10.0.0.5:4318`. It must be reachable from the container, so `localhost` is not the host.
+2. Run `<runtime>-update-image`.
+
+| | StatsD, DogStatsD | OTLP |
+|---|---|---|
+| events | `flagee.event`, `flagee.run.hosts` (counters); DogStatsD: also events | log records; `flagee.events` (sum) |
+| figures of the proxy | `flagee.proxy.…` (gauges) | `flagee.proxy.…` (gauges) |
+| correlation id | none | `traceId`, and the attribute `correlation_id` |
+| an address that does not answer | Packets are lost. | Up to 5,000 rows wait; the oldest go first. |
+| HTTP proxy | none | none |
+
+The daemon sends them, never a run, so no run waits for an address. What goes this way goes to the control plane all the same.
 """
 
 _THEN: Mapping[Then, str] = {

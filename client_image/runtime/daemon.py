@@ -13,10 +13,12 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from contracts import core_dumps
+from contracts.export_address import parse_otlp, parse_statsd
 from contracts.stop_times import GRACE_S
 from contracts.text import say
 from contracts.visible import quoted
@@ -43,6 +45,9 @@ from runtime.services.status_report import Parts, StatusReport
 from runtime.settings import read_settings
 from runtime.wiring import Installation
 
+if TYPE_CHECKING:
+    from runtime.adapters.exporters import Exporter
+
 HEARTBEAT_S = 15.0
 DEPLOYMENT_S = 60.0
 MAINTENANCE_S = 3600.0
@@ -50,6 +55,7 @@ REFRESH_FAULT_S = 300.0  # after a fault of ours; the configuration says how oft
 DELIVERY_FAULT_S = 30.0
 FULL_DISK_S = 10.0
 HEALTH_S = 15.0
+EXPORT_FAULT_S = 30.0
 ROOM_S = 60.0
 LOG_LINES_S = 10.0
 
@@ -132,9 +138,39 @@ def _services(
         Periodic("status_report", DELIVERY_FAULT_S, report.send),
         Periodic("health_events", HEALTH_S, HealthWatch(state, clock, trouble).check),
         Periodic("measures", MEASURE_S, Measures(state, clock).measure),
+        *_exporting(installation),
         Periodic("log_lines", LOG_LINES_S, LogLines(state, clock, lines).flush),
     ]
     return services
+
+
+def _exporting(installation: Installation) -> list[Service]:
+    """A duty for each way out that is set; an address that cannot be read is logged, and everything else goes on."""
+    from runtime.adapters.state.outbox.exports import choose_sinks
+
+    settings, state = installation.settings, installation.state
+    found: list[Exporter] = []
+    if settings.statsd or settings.otlp:
+        from runtime.adapters.exporters import Otlp, Statsd
+
+        try:
+            if settings.statsd:
+                found.append(Statsd(parse_statsd(settings.statsd)))
+            if settings.otlp:
+                found.append(Otlp(parse_otlp(settings.otlp), settings.ca_path))
+        except ValueError as error:
+            log.error("export_setting", message=str(error), statsd=settings.statsd, otlp=settings.otlp)
+    state.write(lambda connection: choose_sinks(connection, [one.name for one in found]))
+    if not found:
+        return []
+    from runtime.domain.export_formats import Origin
+    from runtime.services.exporting import Exporting
+
+    build = read_build(find_root())
+    origin = Origin(installation.agent_id, settings.network, build.version if build else "")
+    return [
+        Periodic(f"export_{one.name}", EXPORT_FAULT_S, Exporting(state, one, lambda: origin).export) for one in found
+    ]
 
 
 async def keep_running(installation: Installation, *, grace: float = GRACE_S, lines: KeptLines | None = None) -> int:

@@ -40,6 +40,8 @@ class RuntimeSettings:
     zone: str = "UTC"
     web_proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
     channel_base: str = ""
+    statsd: str = ""
+    otlp: str = ""
 
 
 _WEB_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
@@ -60,6 +62,10 @@ NAMES: Mapping[str, str] = {
     "FLAGEEMONITOR_LOG_FORMAT": "json or console; default: console on a terminal, else json.",
     "FLAGEEMONITOR_WATCHTOWER_INTERVAL": "Seconds between Watchtower's polls, to tell when it is silent. Set by deploy.",
     "FLAGEEMONITOR_UPDATE_WINDOW": "When Watchtower may update, such as 02:00-05:00 in TZ; at any time without it.",
+    "FLAGEEMONITOR_STATSD": "Where business events and figures go as well: statsd://host:8125, or dogstatsd://host:8125 with "
+    "tags and events. Default: nowhere.",
+    "FLAGEEMONITOR_OTLP": "The same as OTLP/HTTP logs and metrics, to /v1/logs and /v1/metrics below this address: "
+    "https://collector:4318.",
     "HTTPS_PROXY": "HTTP proxy for https addresses, also as https_proxy. Set by deploy, without a login: that is in "
     "`proxy_logins.json` of the configuration folder, by host:port.",
     "HTTP_PROXY": "The same for http addresses.",
@@ -105,6 +111,8 @@ def read_settings(environ: Mapping[str, str]) -> RuntimeSettings:
         update_window=get("UPDATE_WINDOW"),
         zone=environ.get("TZ", "").strip() or "UTC",
         web_proxies={key: environ[key] for name in _WEB_PROXIES for key in (name.lower(), name) if environ.get(key)},
+        statsd=get("STATSD"),
+        otlp=get("OTLP"),
         channel_base=_channel_base(api_base or get("CONFIG_URL")),
     )
 

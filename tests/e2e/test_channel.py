@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,3 +54,25 @@ def test_a_daemon_that_cannot_deliver_says_so_and_goes_on(world: World) -> None:
         assert world.proxy.run("test_endpoint_connection", "--host", "SOL-LOJA001-PDV102").code == 1
         assert next(check for check in checks if check["name"] == "daemon")["status"] == "ok"
     assert world.stored() == []
+
+
+def test_what_a_run_did_is_told_to_statsd_too_also_while_headquarters_is_away(world: World) -> None:
+    world.plane.must("agents", "retire", world.agent_id)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here:
+        here.bind(("127.0.0.1", 0))
+        here.settimeout(120)
+        port = here.getsockname()[1]
+        world.proxy.environment |= {
+            "FLAGEEMONITOR_STATSD": f"dogstatsd://127.0.0.1:{port}",
+            "FLAGEEMONITOR_OTLP": "http://no-such-name.invalid:4318",
+        }
+        with daemons.running(world.proxy) as daemon:
+            daemon.wait("started")
+            heard = b""
+            while b"event:config.applied" not in heard and b"flagee.proxy.uptime_seconds" not in heard:
+                heard += here.recv(9000) + b"\n"
+            world.proxy.run("test_endpoint_connection", "--host", "SOL-LOJA001-PDV101")
+            while b"event:run.finished" not in heard:
+                heard += here.recv(9000) + b"\n"
+            daemon.wait("export", sink="otlp")
+    assert b"flagee.run.hosts:1|c" in heard

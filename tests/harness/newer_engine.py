@@ -34,7 +34,7 @@ def programs() -> Path:
 
 
 def _build(folder: Path) -> None:
-    go = _compiler()
+    go = compiler()
     source = _download(go, f"{_MODULE}@{ENGINE}")
     settings = f"-s -w -X {_MODULE}/dockerversion.Version={ENGINE_VERSION}"
     target = ("-o", folder / "dockerd", "./cmd/dockerd")
@@ -43,7 +43,7 @@ def _build(folder: Path) -> None:
     _go(go, "install", *_QUICKLY, "-tags", "seccomp", "-ldflags", "-s -w", runc, cwd=folder, GOBIN=str(folder))
 
 
-def _compiler() -> Path:
+def compiler() -> Path:
     """This machine's Go if it is new enough, else the right one from the module proxy."""
     own = Path(need_program("go", "golang-go"))
     said = subprocess.run([own, "env", "GOVERSION"], capture_output=True, text=True, check=True).stdout.strip()

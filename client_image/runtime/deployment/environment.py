@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from contracts.bounded import whole
 from contracts.clear_text import is_clear
 from contracts.config import NetworkCode
+from contracts.export_address import parse_otlp, parse_statsd
 from contracts.image_reference import Reference, parse_reference
 from contracts.secret import Secret
 from contracts.text import joined, say
@@ -32,6 +33,7 @@ DEFAULT_INTERVAL = 300
 MIN_INTERVAL, MAX_INTERVAL = 30, 7 * 86400
 _PASSED_ON = (
     *("REDE", "API_BASE", "CONFIG_URL", "TOKEN_FILE", "AGENT_ID", "CA_PATH", "INSECURE", "LOG_FORMAT", "UPDATE_WINDOW"),
+    *("STATSD", "OTLP"),
 )
 NO_WEB_PROXY = "none"
 _NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -181,6 +183,15 @@ class _Reader:
         if not self.values.get("DOCKER_HOST", "unix:///").startswith("unix:///"):
             self._problem("DOCKER_HOST", say("may only be a unix:/// socket"))
         self._check_container()
+        self._check_exports()
+
+    def _check_exports(self) -> None:
+        for word, read in (("STATSD", parse_statsd), ("OTLP", parse_otlp)):
+            if address := self._get(word):
+                try:
+                    read(address)
+                except ValueError as error:
+                    self._problem(word, str(error))
 
     def _check_container(self) -> None:
         network = self._get("DOCKER_NETWORK", "bridge")

@@ -38,7 +38,16 @@ _FIRST_WORDS = (
     *("REDE", "API_BASE", "CONFIG_URL", "CONFIG_PATH", "DATA_PATH", "IMAGE", "RUNTIME_NAME", "WATCHTOWER_IMAGE"),
     *("WATCHTOWER_INTERVAL", "AGENT_ID", "TOKEN_FILE", "TOKEN", "CA_PATH", "DOCKER_NETWORK", "INSECURE", "LOG_FORMAT"),
 )
-_LATER_WORDS = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "PROXY_PRIVATE", "AUTO_UPDATE", "UPDATE_WINDOW")
+_LATER_WORDS = (
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "PROXY_PRIVATE",
+    "AUTO_UPDATE",
+    "UPDATE_WINDOW",
+    "STATSD",
+    "OTLP",
+)
 KNOWN_KEYS = (*(PREFIX + word for word in (*_FIRST_WORDS, *_LATER_WORDS)), *PLAIN_KEYS)
 # Before a line whose key an older image would refuse, while that image runs. This release reads the line as if it were not there.
 SET_ASIDE = "#newer-image# "

@@ -13,7 +13,16 @@ from typing import Any, Final
 _LEVELS: Final = frozenset({"warning", "error", "critical"})
 # What they say is in the heartbeat, or in an event of its own; a channel that is cut must not fill the outbox with saying so.
 _TOLD_OTHERWISE: Final = frozenset(
-    {"delivery", "status_report", "clock_suspect", "configuration", "deployment", "envelopes_refused", "schedule_held"}
+    {
+        "delivery",
+        "status_report",
+        "clock_suspect",
+        "configuration",
+        "deployment",
+        "envelopes_refused",
+        "schedule_held",
+        "export",
+    }
 )
 _HEAD: Final = frozenset({"event", "level", "timestamp", "message", "exception"})
 WINDOW_S: Final = 3600.0

@@ -260,6 +260,9 @@ def test_a_valid_line_is_accepted(line: str) -> None:
         "FLAGEEMONITOR_UPDATE_WINDOW=02:00-02:00",
         "FLAGEEMONITOR_UPDATE_WINDOW=02:00-24:00",
         "FLAGEEMONITOR_UPDATE_WINDOW=02:00-02:04",
+        f"FLAGEEMONITOR_STATSD=statsd://user:{TOKEN}@agent:8125",
+        "FLAGEEMONITOR_STATSD=agent:8125",
+        "FLAGEEMONITOR_OTLP=collector:4318",
     ],
 )
 def test_an_invalid_line_is_refused_with_its_number(line: str) -> None:
@@ -268,6 +271,12 @@ def test_an_invalid_line_is_refused_with_its_number(line: str) -> None:
     assert (failed.value.reason, failed.value.exit_code) == ("bad_environment", 2)
     assert "line 2" in failed.value.message
     assert TOKEN not in failed.value.message + failed.value.advice
+
+
+def test_the_ways_out_for_events_reach_the_runtime() -> None:
+    lines = {"FLAGEEMONITOR_STATSD": "dogstatsd://agent:8125", "FLAGEEMONITOR_OTLP": "http://10.0.0.5:4318"}
+    raw = GOOD + "".join(f"{key}={value}\n" for key, value in lines.items())
+    assert lines.items() <= read_settings(raw.encode(), "proxy").environment.items()
 
 
 @pytest.mark.parametrize("line", ['TZ="UTC"', 'FLAGEEMONITOR_REDE="ACME"', f"FLAGEEMONITOR_TOKEN='{TOKEN}'"])

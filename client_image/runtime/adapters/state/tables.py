@@ -144,6 +144,18 @@ outbox_stream = Table(
     Column("delivered", Integer, nullable=False),
 )
 
+exports = Table(
+    "exports",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("sink", String(16), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("correlation_id", String(128), nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+Index("ix_exports_sink", exports.c.sink)
+
 host_keys = Table(
     "host_keys",
     metadata,

@@ -1,3 +1,3 @@
 """The schema of the local state, step by step (Alembic). HEAD is the newest step that this release knows."""
 
-HEAD = "0009"
+HEAD = "0010"

@@ -22,6 +22,7 @@ from runtime.adapters.state.migrations.versions import (
     v0007_outbox_delivery,
     v0008_deliveries,
     v0009_sentences,
+    v0010_exports,
 )
 
 # Every step, the first one first.
@@ -35,6 +36,7 @@ STEPS = (
     v0007_outbox_delivery,
     v0008_deliveries,
     v0009_sentences,
+    v0010_exports,
 )
 
 

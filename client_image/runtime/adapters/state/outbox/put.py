@@ -12,6 +12,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from contracts.ids import uuid7
 from runtime.adapters.state.codec import dumps
+from runtime.adapters.state.outbox.exports import copy_for_sinks
 from runtime.adapters.state.outbox.topics import Topic
 from runtime.adapters.state.prepared import PreparedInsert
 from runtime.adapters.state.tables import outbox
@@ -42,6 +43,9 @@ def put(connection: Connection, messages: Sequence[Message]) -> None:
     """Put the messages into the outbox; those that are there already stay as they are. A trigger gives each row its ``seq``."""
     if messages:
         _PUT.execute(connection, [_row(message) for message in messages])
+        told = [one for one in messages if one.topic.for_sinks]
+        if told:
+            copy_for_sinks(connection, [(one.topic, one.body, one.correlation_id, one.created_at) for one in told])
 
 
 def newest_row() -> Select[tuple[dt.datetime]]:

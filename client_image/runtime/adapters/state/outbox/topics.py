@@ -27,6 +27,11 @@ class Topic:
     sub: str
     importance: int = EVENT
 
+    @property
+    def for_sinks(self) -> bool:
+        """Whether StatsD and OTLP are told as well, where they are set."""
+        return self.kind == "metric" or (self.kind, self.sub) in BUSINESS_EVENTS
+
 
 _BY_NAME: dict[str, Topic] = {}
 
