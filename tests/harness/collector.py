@@ -38,7 +38,7 @@ def program() -> Path:
 def running(folder: Path) -> Iterator[tuple[str, process.Child]]:
     """Its address, and the process, whose log has what it got."""
     port = free_port()
-    argv = [program(), "--config", f"yaml:{_CONFIG.format(port=port)}"]
+    argv: list[str | Path] = [program(), "--config", f"yaml:{_CONFIG.format(port=port)}"]
     with process.running(argv, name="collector", folder=folder, ready=lambda: accepts("127.0.0.1", port)) as child:
         yield f"http://127.0.0.1:{port}", child
 

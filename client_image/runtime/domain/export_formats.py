@@ -42,7 +42,7 @@ class Told:
 
     @property
     def level(self) -> Level:
-        return BUSINESS.get((self.kind, self.sub), "info")  # type: ignore[call-overload, no-any-return]
+        return BUSINESS.get((self.kind, self.sub), "info")  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
