@@ -53,6 +53,7 @@ DEPLOYMENT_S = 60.0
 MAINTENANCE_S = 3600.0
 REFRESH_FAULT_S = 300.0  # after a fault of ours; the configuration says how often else
 DELIVERY_FAULT_S = 30.0
+ASKING_S = 0.2
 FULL_DISK_S = 10.0
 HEALTH_S = 15.0
 EXPORT_FAULT_S = 30.0
@@ -117,6 +118,9 @@ def _services(
         delivery.line_is_up,
     )
 
+    async def deliver() -> float:
+        return await delivery.deliver() if report.asked else ASKING_S
+
     async def end_what_hangs() -> None:
         await scheduler.end_stuck()
         await close_dead_runs(state, clock)
@@ -134,7 +138,7 @@ def _services(
         Periodic("outbox_room", ROOM_S, lambda: keep_room(state, store, clock)),
         Periodic("deployment", DEPLOYMENT_S, DeploymentWatch(state, clock, settings.watchtower_interval).check),
         Periodic("config_refresh", REFRESH_FAULT_S, configuration.fetch),
-        Periodic("delivery", DELIVERY_FAULT_S, delivery.deliver),
+        Periodic("delivery", DELIVERY_FAULT_S, deliver),
         Periodic("status_report", DELIVERY_FAULT_S, report.send),
         Periodic("health_events", HEALTH_S, HealthWatch(state, clock, trouble).check),
         Periodic("measures", MEASURE_S, Measures(state, clock).measure),

@@ -78,13 +78,14 @@ def cluster(loaded: Path | None = None, *, disk: Path | None = None, **changes: 
 
 @contextlib.contextmanager
 def serving(data: Path, folder: Path, **changes: str) -> Iterator[Cluster]:
-    """Run the server on `data`, with its log and socket in `folder`. `changes`: settings that differ from a test's."""
+    """Run the server on `data`, with its log and socket in `folder`. `changes`: settings that differ from a test's, `port` among
+    them, which is a free one by default."""
     user = unprivileged()
     sockets = folder / "sockets"
-    sockets.mkdir(mode=0o700)
+    sockets.mkdir(mode=0o700, exist_ok=True)
     if user:
         shutil.chown(sockets, user, user)
-    server = Cluster(port=free_port())
+    server = Cluster(port=int(changes.get("port") or free_port()))
     settings = {**_SETTINGS, **changes, "port": server.port, "unix_socket_directories": sockets}
     argv: list[str | Path] = [
         _program("postgres"),

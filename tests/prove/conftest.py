@@ -34,8 +34,11 @@ class Armed:
     folder: Path
     environment: dict[str, str]
 
-    def at(self, step: str, *, passing: int = 0) -> None:
-        """`passing`: how many times rows of the outbox are put before (steps of a run)."""
+    def at(self, step: str, *, passing: int = 0, victim: int = 0) -> None:
+        """`passing`: how many times rows of the outbox are put before (steps of a run). `victim`: pid of another program that is
+        killed, with its children, instead of the one that comes to the step."""
+        if victim:
+            (self.folder / "victim").write_text(str(victim))
         (self.folder / step).write_text(str(passing))
 
     def met(self, step: str) -> bool:

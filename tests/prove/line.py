@@ -84,8 +84,8 @@ class Line:
 
 
 @contextlib.contextmanager
-def line(world: World, folder: Path, address: str = "") -> Iterator[Line]:
-    """A proxy with its state in this folder and the token of the world's."""
+def line(world: World, folder: Path, address: str = "", token: Path | None = None) -> Iterator[Line]:
+    """A proxy with its state in this folder, by default with the token of the world's."""
     clock = Clock()
     with State(folder, now=clock.now()) as state:
-        yield Line(world, address or world.base, state, clock, world.token)
+        yield Line(world, address or world.base, state, clock, token or world.token)

@@ -26,11 +26,13 @@ def ids(batch: list[dict[str, Any]]) -> set[str]:
 
 
 def send(world: World, headers: dict[str, str], batch: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """What was answered; None for a connection that broke or a server that is not there."""
+    """What was answered; None for a connection that broke, a server that is not there, or one that cannot store."""
     try:
         answer = requests.post(f"{world.base}/v1/ingest", headers=headers, json=batch, timeout=60)
         found: dict[str, Any] = answer.json()
     except (requests.RequestException, ValueError):
+        return None
+    if answer.status_code == 503:
         return None
     assert answer.status_code == 200, answer.text
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +29,18 @@ def told(**more: Any) -> Answer:
 
 
 class Plane:
-    """Answers with ``answer``, and keeps the reports."""
+    """Answers with ``answer``, and keeps the reports. ``meanwhile``: what happens before it answers."""
 
     def __init__(self) -> None:
         self.answer: Answer = told()
         self.reports: list[Report] = []
+        self.meanwhile: Callable[[], object] = list
         self.url = self.network = ""
 
     def post(self, path: str, body: bytes, *, gzipped: bool, **_: Any) -> Answer:
         assert (path, gzipped) == ("/v1/heartbeat", False)
         self.reports.append(msgspec.json.decode(body, type=Report))
+        self.meanwhile()
         return self.answer
 
     def fetch_config(self, *_: Any, **__: Any) -> Answer:
@@ -72,6 +74,10 @@ class World:
     def send(self, answer: Answer | None = None) -> float:
         self.plane.answer = answer or told()
         return asyncio.run(self._report.send())
+
+    @property
+    def asked(self) -> bool:
+        return self._report.asked
 
     def stream(self) -> tuple[str, int]:
         with self.state.read() as connection:
@@ -130,6 +136,21 @@ def test_a_folder_that_was_restored_begins_a_new_stream(world: World, stored: in
     before = world.stream()
     world.send(told(highest_seq=stored))
     assert (world.stream()[0] != before[0], world.stream()[1]) == (new, 2)
+
+
+def test_rows_that_are_written_while_the_first_report_is_out_do_not_hide_that_a_folder_was_restored(
+    world: World,
+) -> None:
+    """Their numbers were given before, too."""
+    world.plane.meanwhile = lambda: post_event(world.state, JOB_MISSED, {"job": "j"}, NOON)
+    before, _ = world.stream()
+    assert not world.asked
+    world.send(told(highest_seq=1))
+    assert world.asked
+    restored, seq = world.stream()
+    assert (restored != before, seq) == (True, 1)
+    world.send(told(highest_seq=2))  # a row that was delivered while a later report was out
+    assert world.stream()[0] == restored
 
 
 def test_two_instances_hold_the_schedule_until_the_control_plane_sees_one(world: World) -> None:

@@ -68,14 +68,25 @@ class StatusReport:
         self._instance, self._began = uuid7(), parts.clock.monotonic()
         self._failures = 0
         self._was = ""
+        self._asked = False
+
+    @property
+    def asked(self) -> bool:
+        """Whether a first report was tried. Until then nothing should be delivered: its answer says whether the numbers of this
+        folder's rows were given before."""
+        return self._asked
 
     async def send(self) -> float:
         """One report; seconds until the next."""
-        return await in_background(self._send)
+        try:
+            return await in_background(self._send)
+        finally:
+            self._asked = True
 
     def _send(self) -> float:
         now = self._parts.clock.now()
-        body = msgspec.json.encode(self._report(now))
+        report = self._report(now)
+        body = msgspec.json.encode(report)
         plane, asked = self._connect(), self._keeper.now()
         answer = plane.post(PATH, body, gzipped=False, correlation_id=uuid7(), now=now, within=CALL_S)
         said = _read(answer.raw) if isinstance(answer, Fetched) else None
@@ -95,7 +106,9 @@ class StatusReport:
         self._hold("")
         self._tell("", "")
         if said.highest_seq is not None:
-            self._parts.state.write(partial(_take_highest, said.highest_seq))
+            # Nothing was delivered since a first report was made, whatever was written meanwhile.
+            given = None if self._asked or report.outbox is None else report.outbox.highest_seq
+            self._parts.state.write(partial(_take_highest, said.highest_seq, given))
         return float(said.interval_s)
 
     def _report(self, now: dt.datetime) -> Report:
@@ -149,8 +162,9 @@ def _outbox(state: State, now: dt.datetime) -> Outbox:
     )
 
 
-def _take_highest(stored: int, connection: Connection) -> None:
-    if stored > last_seq(connection):
+def _take_highest(stored: int, given: int | None, connection: Connection) -> None:
+    """``given``: the number that was given last when nothing had been delivered yet; None for the one of now."""
+    if stored > (last_seq(connection) if given is None else given):
         log.warning(
             "stream_begun", message="this data folder was restored from a backup", stream=begin_stream(connection)
         )
