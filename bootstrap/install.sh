@@ -194,7 +194,7 @@ check_space() {
     free=$(df -Pk "$place" 2>/dev/null | awk 'NR == 2 { print int($4 / 1024) }')
     case $free in ('' | *[!0-9]*) return 0 ;; esac
     [ "$free" -ge "$needed" ] ||
-        problem "Only $free MB are free in $place; $needed MB are needed." 'Make room, for example: docker system prune'
+        problem "Only $free MB are free in $place; $needed MB are needed." 'Make room, for example: docker image prune'
 }
 
 # One call, from the host itself; deploy asks again from a container. Without curl's own configuration file (-q).
@@ -371,8 +371,10 @@ uninstall() {
     if is_ours "$command"; then
         "$command" --yes --lang "$language" ${data:+"$data"} ${dry_run:+"$dry_run"} || code=$?
     else
-        remove_by_label
+        code=3
     fi
+    # Neither the command nor an image that can do it.
+    [ "$code" != 3 ] || remove_by_label
     case $code in (0 | 6) return "$code" ;; (*) return 1 ;; esac
 }
 
@@ -382,7 +384,7 @@ remove_by_label() {
     choose_engine
     try docker ps -aq --filter "label=flageemonitor.runtime=$runtime" ||
         fail 1 "Docker does not answer at $DOCKER_HOST: $said" 'Nothing was changed.'
-    containers=$said
+    containers=$said code=0
     say "Containers to remove: $containers"
     [ -z "$dry_run" ] || return 0
     # A repair that begins meanwhile would start them again. clean_up turns the timer on if this fails.
@@ -392,7 +394,7 @@ remove_by_label() {
         { docker stop -t 150 "$id" && docker rm -f -v "$id"; } >/dev/null ||
             fail 1 "The container $id was not removed." 'When Docker answers, start this again.'
     done
-    for part in run logs update-config update-image watchtower-logs; do set -- "$@" "/usr/local/bin/$runtime-$part"; done
+    for part in run logs update-config update-image watchtower-logs uninstall; do set -- "$@" "/usr/local/bin/$runtime-$part"; done
     cron=/etc/cron.d/$(printf '%s' "$runtime" | sed 's/[.]/DOT/g')-repair
     for file in "$@" "/etc/systemd/system/$runtime-repair.service" "/etc/systemd/system/$runtime-repair.timer" "$cron"; do
         if is_ours "$file"; then rm -f "$file"; fi

@@ -11,7 +11,7 @@ choose_image() {
             (*' uninstall '*) return 0 ;;
         esac
     done
-    fail 1 image_unavailable "No image on this host knows how to uninstall $runtime. Nothing was changed." \
+    fail 3 image_unavailable "No image on this host knows how to uninstall $runtime. Nothing was changed." \
         "Nenhuma imagem neste servidor sabe desinstalar $runtime. Nada foi alterado." \
         "Pull one with: docker pull $named. Or remove by hand: docker rm -f $runtime $runtime-watchtower; then $etc and /usr/local/bin/$runtime-*" \
         "Baixe uma com: docker pull $named. Ou remova manualmente: docker rm -f $runtime $runtime-watchtower; depois $etc e /usr/local/bin/$runtime-*"

@@ -9,7 +9,7 @@ function Select-Image {
             return $image
         }
     }
-    Stop-Script 1 'image_unavailable' @(
+    Stop-Script 3 'image_unavailable' @(
         "No image on this host knows how to uninstall $runtime. Nothing was changed.",
         "Nenhuma imagem neste servidor sabe desinstalar $runtime. Nada foi alterado.",
         "Run the install script with -Uninstall, or remove by hand: docker rm -f $runtime $runtime-watchtower; then $folder",

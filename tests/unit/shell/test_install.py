@@ -600,6 +600,18 @@ def test_without_the_command_containers_go_by_their_label(installed: InstallHost
     assert (installed.etc / "flageemonitor/flageemonitor.env").exists()
 
 
+def test_where_no_image_can_do_it_containers_go_by_their_label_and_commands_too(installed: InstallHost) -> None:
+    installed.answer("verbs", "")
+    installed.answer("list", "c0ffee")
+    before = installed.tree()
+    done = installed.install("--uninstall", "--dry-run")
+    assert (done.returncode, "c0ffee" in done.stdout, installed.tree()) == (0, True, before), done
+    done = installed.install("--uninstall")
+    assert done.returncode == 0, done
+    assert ["rm", "-f", "-v", "c0ffee"] in installed.calls()
+    assert (list(installed.bin.iterdir()), installed.deploys()) == ([], [])
+
+
 @pytest.mark.parametrize("state", ["exited", "running"])
 def test_a_container_of_somebody_else_with_the_name_of_deploy_stops_a_removal(
     installed: InstallHost, state: str

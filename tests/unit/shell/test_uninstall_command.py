@@ -117,7 +117,7 @@ def test_without_an_image_that_knows_how_nothing_is_changed(proxy: Host) -> None
     proxy.no_answer("verbs")
     done = uninstall(proxy, "--yes", "--output", "json")
     answer = json.loads(done.stdout)
-    assert (done.returncode, answer["reason"], answer["verb"]) == (1, "image_unavailable", "uninstall")
+    assert (done.returncode, answer["reason"], answer["verb"]) == (3, "image_unavailable", "uninstall")
     assert "docker rm -f flageemonitor flageemonitor-watchtower" in done.stderr
     assert started(proxy) == []
     proxy.answer("verbs", "c0ffee\n")  # the image of the container that runs: nothing is recorded as healthy
