@@ -140,7 +140,7 @@ deploy_with() {
         (125)
             # Somebody was faster with the name, or the engine did not start the container.
             if [ -n "$made" ] && [ -z "$container" ]; then
-                [ "$state" != running ] || busy
+                case $state in (running | created | paused | removing) busy ;; esac
                 never_started
             fi
             half_done 1 engine_error ;;

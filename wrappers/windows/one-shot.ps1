@@ -133,7 +133,7 @@ function Invoke-Deploy([string]$Image, [string[]]$More) {
     $code = $script:ExitCode
     if ($code -eq 126 -or $code -eq 127 -or ($code -eq 125 -and -not $created)) {
         # Somebody was faster with the name, or the engine did not start the container.
-        if ((Get-Container "$runtime-deploy").State -eq 'running') {
+        if (@('running', 'created', 'paused', 'removing') -ccontains (Get-Container "$runtime-deploy").State) {
             Stop-Busy
         }
         Stop-Script 1 'engine_error' @(
