@@ -117,7 +117,7 @@ def test_after_forty_days_without_power_history_waits_for_the_control_planes_tim
     assert machine.maintain().runs == 0
     machine.contact()
     # What was not delivered within thirty days goes as well, and leaves a tombstone.
-    assert machine.maintain() == Maintained(results=2, runs=1, dropped=4)
+    assert machine.maintain() == Maintained(results=2, runs=1, dropped=6)
 
 
 def test_history_goes_by_age_while_the_clock_is_right_also_without_a_control_plane(state: State) -> None:
