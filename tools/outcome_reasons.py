@@ -42,7 +42,7 @@ _TEXTS: dict[Reason, tuple[str, str]] = {
     Reason.HOST_LOCKED: ("Another run works on this host.", "Wait for that run: `flageemonitor-run runs`."),
     Reason.NO_LEASE: (
         "Another agent runs the schedule of this network, or this agent's lease is over.",
-        "See which agent has it: `flageemonitor-run doctor`, at headquarters `flagee-server agents`.",
+        "See which agent has it: `flageemonitor-run doctor`, at headquarters `flagee-server status`.",
     ),
     Reason.REFUSED: (
         "The action refused for a cause of its own, which `detail` names.",
