@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 import time
 
 _CORRELATION = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -12,7 +12,7 @@ _CORRELATION = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 def uuid7(unix_ms: int | None = None) -> str:
     """A UUID version 7: 48 bits of Unix milliseconds, then random bits. Sorts by time, which keeps indexes small on disk."""
     ms = time.time_ns() // 1_000_000 if unix_ms is None else unix_ms
-    value = (ms & (2**48 - 1)) << 80 | secrets.randbits(80)
+    value = (ms & (2**48 - 1)) << 80 | int.from_bytes(os.urandom(10), "big")
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     text = f"{value:032x}"

@@ -36,7 +36,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
         app.register_blueprint(module.blueprint)
     check_declared(app)
     every = settings.log_level == "debug"
-    app.wsgi_app = CallerAddress(ConfigPoll(app.wsgi_app, services, all_lines=every))  # type: ignore[method-assign]
+    app.wsgi_app = ConfigPoll(CallerAddress(app.wsgi_app), services, all_lines=every)  # type: ignore[method-assign]
     hops = settings.trusted_proxies
     if hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

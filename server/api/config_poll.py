@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from contracts.ids import correlation_id
 from server.api.bot_config import CACHE_CONTROL, CONTENT_TYPE, PATH, bot_config
+from server.api.caller_address import caller_address
 from server.api.requests import log_request
 from server.auth import required_scope
 from server.reasons.problem import CORRELATION_HEADER
@@ -70,7 +71,7 @@ class ConfigPoll:
                 PATH,
                 304 if body is None else 200,
                 started,
-                environ.get("REMOTE_ADDR"),
+                caller_address(environ.get("REMOTE_ADDR")),
                 client=principal.client,
                 token=principal.public_id,
                 correlation_id=correlation,

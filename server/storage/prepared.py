@@ -35,20 +35,18 @@ class Prepared:
         known = self._known.get(statement)
         if known is None:
             known = self._known[statement] = _Statement(self._database.dialect, statement)
-        dialect = self._database.dialect
-        errors = dialect.loaded_dbapi.Error
+        lent = None
         try:
-            return self._run(known, parameters)
-        except errors as error:  # as SQLAlchemy does: what an error is must not depend on who ran the statement
-            raise DBAPIError.instance(None, None, error, errors, hide_parameters=True, dialect=dialect) from error
-
-    def _run(self, known: _Statement, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
-        lent = self._database.lend()
-        try:
+            lent = self._database.lend()
             found = known.run(lent.driver_connection, parameters)
-        except BaseException:  # the server may have been restarted, or the caller was stopped in the middle
-            lent.invalidate()
-            lent.close()
+        except BaseException as error:  # the server may have been restarted, or the caller was stopped in the middle
+            if lent is not None:
+                lent.invalidate()
+                lent.close()
+            dialect = self._database.dialect
+            errors = dialect.loaded_dbapi.Error
+            if isinstance(error, errors):  # as SQLAlchemy does: what an error is must not depend on who ran the statement
+                raise DBAPIError.instance(None, None, error, errors, hide_parameters=True, dialect=dialect) from error
             raise
         self._database.give_back(lent)
         return found

@@ -83,8 +83,10 @@ class Database:
         """A connection for SELECTs, for who reads results without SQLAlchemy; to be given back, or invalidated and closed."""
         if self._idle:
             self.check()
-            with suppress(IndexError):  # another thread was faster
+            try:
                 return self._idle.pop()
+            except IndexError:  # another thread was faster
+                pass
         return self._reads.raw_connection()
 
     def give_back(self, lent: PoolProxiedConnection) -> None:

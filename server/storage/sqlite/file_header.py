@@ -16,6 +16,7 @@ import threading
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 BACKUP_MARK = 0x464C4255
 _MAGIC = b"SQLite format 3\0"
@@ -24,9 +25,8 @@ _APPLICATION_ID, _LENGTH = 68, 72  # where its four bytes begin; how much of the
 _SHARED_FIRST, _SHARED_LENGTH = 0x40000002, 510
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """A file whatever its name: device and inode."""
+class Identity(NamedTuple):
+    """A file whatever its name: device and inode. Made and compared for every poll."""
 
     device: int
     inode: int
@@ -35,7 +35,7 @@ class Identity:
 def identity(path: Path) -> Identity | None:
     """None when there is no file of this name, or none that can be seen."""
     try:
-        found = path.stat()
+        found = os.stat(path)  # noqa: PTH116 - half the cost of path.stat()
     except OSError:
         return None
     return Identity(found.st_dev, found.st_ino)
