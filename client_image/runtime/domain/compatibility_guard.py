@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Set
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, get_args
 
 from packaging.specifiers import SpecifierSet
@@ -106,19 +106,19 @@ def decide(
     mode: Mode, facts: Facts, level: Level | None, required: Level, effect: Effect
 ) -> tuple[Verdict, Mapping[str, Any]]:
     """The verdict and what is recorded of it. Off decides nothing; warn lets pass; enforce blocks all but reads."""
+    system = _system(facts)
     record: dict[str, Any] = {
         "mode": mode,
         "required": required,
         "level": level,
-        "system": _system(facts),
+        "system": system,
         "source": facts.source,
     }
     if mode == "off":
         return Allow(), {**record, "decision": "not_checked"}
     refusal = _refusal(facts, level, required)
     if refusal is None:
-        known = explained(level) if level else say("unknown")
-        return Allow(say("{system} is {level}", system=_system(facts), level=known)), {**record, "decision": "allowed"}
+        return Allow(_is_of(system, level)), {**record, "decision": "allowed"}
     record |= {"reason": refusal.reason.value, "message": refusal.message}
     if mode == "warn":
         return Allow(say("warning: {message}", message=refusal.message)), {**record, "decision": "warned"}
@@ -128,6 +128,13 @@ def decide(
     return refusal, {**record, "decision": "blocked"}
 
 
+@lru_cache(maxsize=4096)
+def _is_of(system: str, level: Level | None) -> str:
+    """Said of nearly every host, and of few systems."""
+    return say("{system} is {level}", system=system, level=explained(level) if level else say("unknown"))
+
+
+@cache
 def explained(level: Level) -> str:
     """L2 (restricted)."""
     return say("{level} ({word})", level=level, word=LEVELS[level])
