@@ -12,7 +12,6 @@ from typing import Annotated, Any, Final
 from msgspec import Meta
 
 from contracts.body_parts import Body, Code, Count, ExitCode, Host, Instant, RunId
-from contracts.envelope import Kind
 from contracts.findings import (
     ClockDisagrees,
     CredentialsRefused,
@@ -26,6 +25,7 @@ from contracts.findings import (
     TillUnreachable,
     UpdateEnded,
 )
+from contracts.kinds import Kind
 
 
 class RunStarted(Body, frozen=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal
 
-from contracts.envelope import Kind
+from contracts.kinds import Kind
 
 Level = Literal["info", "warning", "error"]
 

@@ -8,7 +8,8 @@ import msgspec
 
 from contracts import heartbeat, ingest
 from contracts.bodies import BODIES
-from contracts.envelope import KINDS, MOST_ENVELOPES, Envelope
+from contracts.envelope import MOST_ENVELOPES, Envelope
+from contracts.kinds import KINDS
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, Final
 
 from msgspec import Meta, Raw, Struct
 
 from contracts.bounded import MOST
-
-Kind = Literal["metric", "event", "detection", "heartbeat", "result"]
-KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))
 
 # Limits of one batch, after decompression; settings of the server may lower or raise the first two.
 MOST_ENVELOPES: Final = 1000

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from flask import Blueprint, Response, request
 
-from contracts.envelope import KINDS
 from contracts.ingest import NDJSON
+from contracts.kinds import KINDS
 from server.api.queries import Query, answer, encoded, invalid
 from server.auth import endpoint
 from server.current import services

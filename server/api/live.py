@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from contracts.envelope import KINDS
+from contracts.kinds import KINDS
 from server.api.queries import Query, invalid
 from server.auth import endpoint, presented
 from server.current import services

@@ -45,7 +45,8 @@ class Prepared:
                 lent.close()
             dialect = self._database.dialect
             errors = dialect.loaded_dbapi.Error
-            if isinstance(error, errors):  # as SQLAlchemy does: what an error is must not depend on who ran the statement
+            # As SQLAlchemy does: what an error is must not depend on who ran the statement.
+            if isinstance(error, errors):
                 raise DBAPIError.instance(None, None, error, errors, hide_parameters=True, dialect=dialect) from error
             raise
         self._database.give_back(lent)

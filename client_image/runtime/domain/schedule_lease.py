@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from contracts.config import Effect
-from contracts.heartbeat import Basis, Schedule
 from contracts.text import Text, say
 from runtime.domain.model import Allow, Deny, Outcome, Reason, Verdict
+
+if TYPE_CHECKING:  # a run by hand asks whether it needs a lease, and reads no message
+    from contracts.heartbeat import Basis, Schedule
 
 Why = Literal["", "held", "unconfirmed", "unasked"]
 

@@ -10,8 +10,9 @@ from msgspec import Raw, Struct
 from contracts.bodies import BODIES
 from contracts.body_parts import Body
 from contracts.bounded import MAX_DEPTH, Unreadable, read_json
-from contracts.envelope import DUPLICATE_DAYS, ENVELOPE_BYTES, KINDS, RESULT_BYTES, Envelope, day_of, parse_id
+from contracts.envelope import DUPLICATE_DAYS, ENVELOPE_BYTES, RESULT_BYTES, Envelope, day_of, parse_id
 from contracts.ingest import Failed, ItemError
+from contracts.kinds import KINDS
 
 _ENVELOPE = msgspec.json.Decoder(Envelope)
 _BODY: dict[tuple[str, str], msgspec.json.Decoder[Body]] = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from contracts.business import BUSINESS as BUSINESS_EVENTS
-from contracts.envelope import Kind
+from contracts.kinds import Kind
 from runtime.domain.model import HostResult, Outcome
 
 # The order in which rows go when there is no room for all: the lowest first. Business events leave first, and are dropped last.
