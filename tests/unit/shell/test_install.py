@@ -612,6 +612,16 @@ def test_where_no_image_can_do_it_containers_go_by_their_label_and_commands_too(
     assert (list(installed.bin.iterdir()), installed.deploys()) == ([], [])
 
 
+def test_a_removal_by_label_that_fails_leaves_the_repair_timer_on(installed: InstallHost) -> None:
+    (installed.bin / "flageemonitor-uninstall").unlink()
+    installed.answer("list", "c0ffee")
+    installed.answer("rm-fails", "yes")
+    done = installed.install("--uninstall", "--delete-data")
+    assert (done.returncode, "c0ffee was not removed" in done.stderr) == (1, True)
+    assert [call[0] for call in installed.calls("systemctl")] == ["disable", "enable"]
+    assert (installed.etc / "flageemonitor/flageemonitor.env").exists()
+
+
 @pytest.mark.parametrize("state", ["exited", "running"])
 def test_a_container_of_somebody_else_with_the_name_of_deploy_stops_a_removal(
     installed: InstallHost, state: str

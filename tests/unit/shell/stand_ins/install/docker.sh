@@ -1,6 +1,6 @@
 #!/bin/sh
 # Stands in for the docker client of a host that install.sh works on: records its arguments, and answers from files in $STAND_IN:
-# `down` (it does not answer, and why), `info`, `api`, `list` (containers), `verbs` (of every image), `pull-fails`, `login-fails`,
+# `down` (it does not answer, and why), `info`, `api`, `list` (containers), `verbs` (of every image), `pull-fails`, `login-fails`, `rm-fails`,
 # `containers/NAME` (its state, its runtime, its title), `deploy-code`; `silent` (it says nothing); the script `on-deploy`, which plays the one-shot container.
 set -eu
 
@@ -52,7 +52,8 @@ main() {
             if [ -f "$STAND_IN/login-fails" ]; then cat "$STAND_IN/login-fails" >&2; exit 1; fi ;;
         ('run '*) deploy "$@" ;;
         ("rm $last") grep -vq '^running' "$STAND_IN/containers/$last" && rm -f "$STAND_IN/containers/$last" ;;
-        ('rm '* | 'stop '* | 'volume '*) rm -f "$STAND_IN/containers/$last" ;;
+        ('rm '*) [ ! -f "$STAND_IN/rm-fails" ] && rm -f "$STAND_IN/containers/$last" ;;
+        ('stop '* | 'volume '*) rm -f "$STAND_IN/containers/$last" ;;
         (*) echo "stand-in: what is docker $1?" >&2; exit 99 ;;
     esac
 }
