@@ -66,7 +66,6 @@ class StatusReport:
         self._parts, self._connect, self._hold, self._keeper = parts, connect, hold, keeper
         self._answered = answered
         self._instance, self._began = uuid7(), parts.clock.monotonic()
-        self._failures = 0
         self._was = ""
         self._asked = False
 
@@ -97,10 +96,9 @@ class StatusReport:
             elif not answer.page and not retry.again(answer.status):
                 self._keeper.refused()
         if said is None:
-            self._failures += 1
             self._tell(_why(answer), plane.advice(answer))
-            return max(1.0 * INTERVAL_S, retry.pause(self._failures, 0.5, getattr(answer, "retry_after", None)))
-        self._failures = 0
+            # Nothing is repeated: the next report is another one. Its answer shows that the line is up; what waits leaves then.
+            return max(1.0 * INTERVAL_S, retry.pause(0, 0.0, getattr(answer, "retry_after", None)))
         self._keeper.heard(said.schedule, asked)
         self._answered()
         self._hold("")
