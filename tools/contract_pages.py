@@ -90,8 +90,8 @@ The daemon sends them, never a run, so no run waits for an address. What goes th
 _THEN: Mapping[Then, str] = {
     "acknowledged": "Counts it as acknowledged.",
     "dead": "Moves it to its dead letters.",
-    "newer_server": "Keeps it until the server's version has changed.",
-    "later": "Keeps it.",
+    "newer_server": "Keeps it until `server_version` in an answer has changed, or for an hour.",
+    "later": "Keeps it, and sends it after a pause, as after 429.",
 }
 
 

@@ -1,14 +1,10 @@
-"""The proxy's outbox against the real control plane on SQLite and PostgreSQL, and a client that was made from the contract."""
+"""The proxy's outbox against the real control plane on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import contextlib
 import datetime as dt
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +27,6 @@ from server.storage.session import open_database
 from tests.e2e.headquarters import enrol
 from tests.harness.control_plane import ControlPlane, prepared
 from tests.unit.state.support import complete_run, make_hosts, make_info, make_result
-
-ROOT = Path(__file__).parents[2]
-CLIENT = Path(__file__).with_name("plain_client.py")
 
 
 @dataclass
@@ -149,31 +142,3 @@ def test_a_restored_folder_begins_a_new_stream(world: World) -> None:
     world.post(1)
     world.drain()
     assert len({str(stream) for (stream,) in world.stored(Envelope.stream)} - {before}) == 1
-
-
-def test_a_client_made_from_the_contract_and_the_schemas_alone_is_understood(world: World) -> None:
-    imports = {
-        name.name if isinstance(node, ast.Import) else node.module or ""
-        for node in ast.walk(ast.parse(CLIENT.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for name in node.names
-    }
-    assert imports <= sys.stdlib_module_names | {"urllib.error", "urllib.request"}
-    argv: list[str | Path] = [
-        sys.executable,
-        "-I",
-        CLIENT,
-        world.base,
-        world.token_file.read_text(),
-        ROOT / "docs/channel.schema.json",
-    ]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    learned = json.loads(done.stdout)
-    assert (learned["first"]["stored"], learned["first"]["failed"]) == (3, {learned["broken"]: "invalid"})
-    assert (learned["again"]["stored"], set(learned["again"]["failed"].values())) == (0, {"duplicate"})
-    assert (learned["many"]["stored"], learned["many"]["failed"]) == (1001, {})
-    status, heartbeat = learned["heartbeat"]
-    assert (status, heartbeat["highest_seq"], heartbeat["interval_s"]) == (200, learned["seq"], 30)
-    assert world.stored(Run.run_id, Run.action, Run.exit_code) == [(learned["run"], "wash_windows", 0)]
-    assert world.stored(Outcome.name, Outcome.outcome) == [("PLAIN-LOJA001-PDV001", "changed")]
