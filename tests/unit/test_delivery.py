@@ -163,6 +163,14 @@ def test_what_is_too_old_leaves_a_tombstone_that_is_delivered(world: World) -> N
     assert tombstone["body"]["kinds"] == {"job_missed": 2}
 
 
+def test_a_tombstone_that_is_too_old_itself_leaves_no_other_so_that_a_clock_behind_ends_the_drain(world: World) -> None:
+    world.answer(*[lambda batch: world.plane.store(batch, dict.fromkeys(range(len(batch)), "too_old"))] * 2)
+    world.post(2)
+    drain(world.delivery, world.state, world.clock)
+    assert [one["sub"] for batch in world.plane.batches for one in batch] == ["job.missed", "job.missed", "outbox.lost"]
+    assert world.counts() == (0, 3, 0)
+
+
 def test_an_unknown_kind_is_kept_for_an_hour_and_holds_up_nothing(world: World) -> None:
     world.answer(lambda batch: world.plane.store(batch, {0: "unknown_kind"}))
     world.post(2)

@@ -42,6 +42,7 @@ from runtime.adapters.state.outbox.delivery import (
 from runtime.adapters.state.outbox.limits import note_lost
 from runtime.adapters.state.outbox.packing import packed
 from runtime.adapters.state.outbox.status import DeliveryStatus, note_status
+from runtime.adapters.state.outbox.topics import LOST
 from runtime.adapters.state.store import State
 from runtime.domain.background import in_background
 from runtime.domain.breaker import Breaker
@@ -279,7 +280,8 @@ def _settled(rows: Sequence[Leased], failed: Sequence[Failed]) -> _Settled:
                 found.newer.setdefault(why, []).append(row.id)
             case "later":
                 found.later.setdefault(why, []).append(row.id)
-        if one and one.error == "too_old":
+        # A tombstone says it already: one for it would be as old, while this clock is behind, and never the last.
+        if one and one.error == "too_old" and row.topic != LOST.name:
             found.lost.append(row)
     return found
 
