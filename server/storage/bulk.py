@@ -20,6 +20,7 @@ from sqlalchemy import Column, Connection, String, Table, Uuid
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 
+from server.storage.correlation import correlated
 from server.storage.models import Base
 from server.storage.models.base import Instant
 
@@ -116,7 +117,7 @@ class Bulk:
             return
         with together(connection) as driver:
             # SQLAlchemy would ask for the answer at once.
-            cursor = driver.execute(self._new, self._texts(shared, rows))
+            cursor = driver.execute(correlated(self._new), self._texts(shared, rows))
             yield new
         if cursor.rowcount < len(rows):
             keys = {row[0].hex if self._is_uuid else row[0] for row in cursor}

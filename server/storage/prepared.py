@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from sqlalchemy import Dialect, Select
 from sqlalchemy.exc import DBAPIError
 
+from server.storage.correlation import correlated
 from server.storage.session import Database
 
 _Convert = Callable[[Any], Any]
@@ -57,7 +58,7 @@ class _Statement:
     def __init__(self, dialect: Dialect, statement: Select[*tuple[Any, ...]]) -> None:
         compiled = statement.compile(dialect=dialect)
         self._sql = str(compiled)
-        self._order = compiled.positiontup  # None: the driver takes names
+        self._order = compiled.positiontup  # None: PostgreSQL, whose driver takes names
         self._given: list[tuple[str, _Convert]] = [
             (name, convert)
             for name, bind in compiled.binds.items()
@@ -72,8 +73,11 @@ class _Statement:
     def run(self, driver: Any, parameters: dict[str, Any]) -> list[list[Any]]:
         for name, convert in self._given:
             parameters[name] = convert(parameters[name])
-        given = parameters if self._order is None else [parameters[name] for name in self._order]
-        found = [list(row) for row in driver.execute(self._sql, given).fetchall()]
+        if self._order is None:
+            answer = driver.execute(correlated(self._sql), parameters)
+        else:
+            answer = driver.execute(self._sql, [parameters[name] for name in self._order])
+        found = [list(row) for row in answer.fetchall()]
         for row in found:
             for place, convert in self._taken:
                 if row[place] is not None:

@@ -23,7 +23,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import structlog
 from sqlalchemy import (
     Connection,
     Dialect,
@@ -44,6 +43,7 @@ from contracts.secret import Secret
 from contracts.text import say
 from server.reasons.table import CANNOT_OPEN, IO_ERROR, OVERLOADED
 from server.storage.causes import DISK_FULL, LOCKED, Cause, DatabaseUnavailable, cause_of
+from server.storage.correlation import correlated
 from server.storage.sqlite.database_file import DatabaseFile
 from server.storage.sqlite.disk import disk_of
 from server.storage.sqlite.file_header import new_application_id, set_application_id
@@ -225,10 +225,7 @@ def create_file(database: Database) -> None:
 def _with_correlation(
     connection: Connection, cursor: object, statement: str, parameters: Any, context: object, executemany: bool
 ) -> tuple[str, Any]:
-    """The statement with the request's correlation id as a comment, for the database's own log and its list of what runs. SQLite
-    has neither. The id has no letter that could end a comment; see :func:`contracts.ids.correlation_id`."""
-    known = structlog.contextvars.get_contextvars().get("correlation_id")
-    return (f"{statement} /* correlation_id={known} */" if known else statement), parameters
+    return correlated(statement), parameters
 
 
 def _sqlite(url: URL, timeout: float, connections: int) -> Database:

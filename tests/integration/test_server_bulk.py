@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from sqlalchemy import delete, select, text
 from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 
@@ -172,3 +173,25 @@ def test_a_text_that_is_too_long_is_refused_by_postgresql_and_not_cut(tmp_path: 
         with pytest.raises(DataError):
             inserted(database, row(kind="k" * 33))
         assert stored(database) == set()
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_rows_of_a_request_carry_its_correlation_id_to_postgresql(database: Database) -> None:
+    with database.writing() as session:
+        session.execute(text("CREATE TABLE sent (query text)"))
+        session.execute(
+            text(
+                "CREATE FUNCTION note_sent() RETURNS trigger LANGUAGE plpgsql AS"
+                " $$ BEGIN INSERT INTO sent VALUES (current_query()); RETURN NULL; END $$"
+            )
+        )
+        session.execute(text("CREATE TRIGGER noted AFTER INSERT ON envelopes EXECUTE FUNCTION note_sent()"))
+        shared = ("a", NOW)
+        with structlog.contextvars.bound_contextvars(correlation_id="request-7"):
+            BULK.insert(session.connection(), shared, [row()])
+            with BULK.inserting(session.connection(), shared, [row()]) as new:
+                pass
+        sent = list(session.scalars(text("SELECT query FROM sent")))
+        session.rollback()
+    assert len(new.rows) == 1
+    assert [query.rpartition(" /* ")[2] for query in sent] == ["correlation_id=request-7 */"] * 2

@@ -10,11 +10,12 @@ import pytest
 import structlog
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import select, text, update
+from sqlalchemy import String, bindparam, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from server.services.tokens.last_use import record_use
 from server.storage.models import Base, Configuration, Network, Token
+from server.storage.prepared import Prepared
 from server.storage.schema import inspect_schema
 from server.storage.session import Database, open_database
 from tests.harness.control_plane import CLIENT, COMMAND, ControlPlane, empty, prepared
@@ -160,6 +161,9 @@ def test_a_use_that_a_clock_in_2038_wrote_does_not_hide_later_ones(bare: Control
         assert used(now + minute) == now + minute
 
 
+RUNNING = select(func.current_query(type_=String), bindparam("given", type_=String))
+
+
 def test_statements_of_a_request_carry_its_correlation_id_to_postgresql(postgres_url: str, tmp_path: Path) -> None:
     running = text("SELECT current_query() AS sent, :given AS given")
     with opened(empty(tmp_path, postgres_url)) as database:
@@ -168,8 +172,10 @@ def test_statements_of_a_request_carry_its_correlation_id_to_postgresql(postgres
                 read = connection.execute(running, {"given": "100 % 'quoted'"}).one()
             with database.writing() as session:
                 written = session.execute(running, {"given": 1}).one()
+            [polled] = Prepared(database)(RUNNING, given="polled")
         with database.reading() as connection:
             alone = connection.execute(running, {"given": 1}).one()
     assert (read.sent.rpartition(" /* ")[2], read.given) == ("correlation_id=request-7 */", "100 % 'quoted'")
     assert written.sent.endswith("/* correlation_id=request-7 */")
+    assert polled[0].endswith("/* correlation_id=request-7 */")
     assert "correlation_id" not in alone.sent
