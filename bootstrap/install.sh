@@ -2,13 +2,13 @@
 { # Everything is inside one pair of braces: a script that was cut off is a syntax error, and none of it runs.
 # FlageeMonitor Proxy: installs, repairs, upgrades and removes a proxy on this host. Made by the control plane for one network.
 # Needs root, a POSIX shell, curl and Docker. What it does: sh install.sh --help; to see it first: --dry-run.
-# It checks the host, pulls the image and starts it once as `deploy install`, which does the rest: enrolment, containers, files.
+# It checks the host, pulls the image and starts it once as `deploy install`, which does the rest: enrolment, containers, files;
+# with --uninstall as `deploy uninstall`.
 set -eu
 
 # What the control plane filled in.
 values() {
-    API_BASE='' ENROLL_URL='' HEALTH_URL='' CLIENT='' NETWORK='' TIMEZONE='' IMAGE='' WATCHTOWER_IMAGE='' WATCHTOWER_INTERVAL=''
-    BOOTSTRAP_TOKEN='' SERVER_TIME='' SERVER_VERSION=''
+    API_BASE='' HEALTH_URL='' IMAGE='' # enough for the bare template
     # @@VALUES@@
 }
 
@@ -26,14 +26,17 @@ show() { printf '%s\n' "$1" 2>/dev/null || :; }
 say() { translate "$1"; show "$text"; }
 step() { translate "$1"; show "==> $text"; }
 
-# fail CODE SENTENCE [ADVICE]: what happened, and what to do.
+# fail CODE SENTENCE [ADVICE]...: what happened, and what to do.
 fail() {
+    status=$1
     translate "$2"
     what=$text
-    translate "${3:-}"
-    advice=$text
-    { say "Failed: $what"; [ -z "$advice" ] || show "    $advice"; } >&2
-    exit "$1"
+    shift 2
+    {
+        say "Failed: $what"
+        for advice; do translate "$advice"; [ -z "$text" ] || show "    $text"; done
+    } >&2
+    exit "$status"
 }
 
 bad_usage() { { translate "$1"; show "install.sh: $text"; say 'See: install.sh --help'; } >&2; exit 2; }
@@ -60,39 +63,34 @@ try() {
 # ---- Options. What only deploy uses is handed on as it is.
 
 read_options() {
-    runtime=flageemonitor image='' ca='' registry_user='' registry_file='' dry_run='' uninstall='' data='' for_deploy=''
-    while [ $# -gt 0 ]; do
-        option=${1%%=*} value=''
-        case $option in
-            (--runtime-name | --image | --watchtower-image | --watchtower-interval | --update-window | --docker-network | --ca | \
-                --registry-user | --registry-token-file)
-                case $1 in (--*=*) value=${1#*=} ;; (*) if [ $# -gt 1 ]; then value=$2; shift; fi ;; esac
-                [ -n "$value" ] || bad_usage "$option needs a value" ;;
-            ("$1") ;;
-            (*) bad_usage "$option takes no value" ;;
-        esac
-        case $option in
-            (--runtime-name) runtime=$value ;;
-            (--image) image=$value for_deploy="$for_deploy $option=$value" ;;
-            (--watchtower-image | --watchtower-interval | --update-window | --docker-network) for_deploy="$for_deploy $option=$value" ;;
-            (--ca) ca=$value ;;
-            (--registry-user) registry_user=$value ;;
-            (--registry-token-file) registry_file=$value ;;
-            (--replace-legacy | --beside-legacy | --allow-foreign-watchtower | --no-auto-update) for_deploy="$for_deploy $option" ;;
-            (--dry-run) dry_run=$option for_deploy="$for_deploy $option" ;;
-            (--uninstall) uninstall=yes ;;
-            (--yes) ;; # nothing is asked
-            (--keep-data | --delete-data) data="$data$option" ;;
+    verb=install runtime=flageemonitor image='' ca='' registry_user='' registry_file='' dry_run='' data='' for_deploy='' option=''
+    for word; do
+        word=$option${option:+=}$word
+        option=${word%%=*} value=${word#*=}
+        case $word in
             (-h | --help) usage; exit 0 ;;
-            (*) bad_usage "unknown option: $option" ;;
+            (--*=) bad_usage "$option needs a value" ;;
+            (--runtime-name=*) runtime=$value ;;
+            (--ca=*) ca=$value ;;
+            (--registry-user=*) registry_user=$value ;;
+            (--registry-token-file=*) registry_file=$value ;;
+            (--watchtower-interval=*[!0-9]*) bad_usage "$option: '$value' is not a valid value" ;;
+            (--image=* | --watchtower-image=* | --watchtower-interval=* | --update-window=* | --docker-network=*)
+                is_word "$value" || bad_usage "$option: '$value' is not a valid value"
+                [ "$option" != --image ] || image=$value
+                for_deploy="$for_deploy $word" ;;
+            (--replace-legacy | --beside-legacy | --allow-foreign-watchtower | --no-auto-update) for_deploy="$for_deploy $word" ;;
+            (--dry-run) dry_run=$word ;;
+            (--uninstall) verb=uninstall ;;
+            (--yes) ;; # nothing is asked
+            (--keep-data | --delete-data) data="$data$word" ;;
+            (--runtime-name | --image | --watchtower-image | --watchtower-interval | --update-window | --docker-network | --ca | \
+                --registry-user | --registry-token-file) continue ;; # the next word is its value
+            (*) bad_usage "unknown option: $word" ;;
         esac
-        case $option:$value in
-            (--ca:* | --registry-* | *:) ;;
-            (--watchtower-interval:*[!0-9]*) bad_usage "$option: '$value' is not a valid value" ;;
-            (*) is_word "$value" || bad_usage "$option: '$value' is not a valid value" ;;
-        esac
-        shift
+        option=''
     done
+    [ -z "$option" ] || bad_usage "$option needs a value"
     case $runtime in
         (*[!abcdefghijklmnopqrstuvwxyz0123456789_.-]* | [_.-]* | *-candidate | *-previous | *-watchtower | *-deploy | *-repair)
             bad_usage "--runtime-name: '$runtime' is not allowed; use a-z 0-9 _ . - and no ending of another part (such as -deploy)" ;;
@@ -102,10 +100,10 @@ read_options() {
         (*--keep-data*--delete-data* | *--delete-data*--keep-data* | *--replace-legacy*--beside-legacy* | *--beside-legacy*--replace-legacy*)
             bad_usage '--keep-data and --delete-data exclude each other, and so do --replace-legacy and --beside-legacy' ;;
     esac
-    [ -n "$uninstall" ] || [ -z "$data" ] || bad_usage "$data belongs to --uninstall"
-    [ "$data" = --delete-data ] || data=''
+    [ "$verb" = uninstall ] || [ -z "$data" ] || bad_usage "$data belongs to --uninstall"
+    [ "$verb" = install ] || for_deploy=${data#--keep-data}
     [ -z "$registry_file" ] || [ -n "$registry_user" ] || bad_usage '--registry-token-file needs --registry-user'
-    etc=/etc/$runtime var=/var/lib/$runtime env_file=/etc/$runtime/flageemonitor.env
+    etc=/etc/$runtime var=/var/lib/$runtime env_file=/etc/$runtime/flageemonitor.env unit=$runtime-repair.timer
 }
 
 # Whatever is handed on is one word, for every shell.
@@ -128,36 +126,29 @@ check_everything() {
     is_word "$wanted" ||
         problem "There is no usable name of an image: '$wanted'" "Give one with --image, or correct it in $env_file."
     if [ "$(id -u)" = 0 ]; then
-        check_folder "$etc" foreign
-        check_folder "$var" "$(find "$var" -prune ! -user 10001 2>/dev/null || :)"
         check_engine
     else
         problem 'This needs root.' 'Paste the line as somebody who may use sudo.'
     fi
-    check_server
-    [ -z "$registry_file" ] || [ -r "$registry_file" ] || problem "--registry-token-file: $registry_file cannot be read." 'Correct the path.'
-    [ "$problems" = 0 ] || { say "Not installed; nothing was changed. What is in the way:$report" >&2; exit 1; }
-}
-
-# check_folder PATH FOREIGN: never a link, and nothing that holds somebody else's files. FOREIGN: empty where they are the proxy's.
-check_folder() {
-    folder=$1
-    if [ -L "$folder" ] || { [ -e "$folder" ] && [ ! -d "$folder" ]; } || { [ -n "$2" ] && [ ! -f "$env_file" ] &&
-        [ ! -f "$etc/.flageemonitor" ] && [ -n "$(ls -A "$folder" 2>/dev/null)" ]; }; then
-        problem "$folder exists and is not a folder of this proxy." 'Move it away, or choose another name with --runtime-name.'
-    fi
+    [ "$verb" = uninstall ] || check_server
+    for file in "$ca" "$registry_file"; do
+        [ -z "$file" ] || [ -r "$file" ] || problem "$file cannot be read." 'Correct the path.'
+    done
+    # deploy finds out whose folders they are; a link would lead it elsewhere.
+    for folder in "$etc" "$var"; do
+        if [ -L "$folder" ] || { [ -e "$folder" ] && [ ! -d "$folder" ]; }; then
+            problem "$folder exists and is not a folder of this proxy." 'Move it away, or choose another name with --runtime-name.'
+        fi
+    done
+    [ "$problems" = 0 ] || { say "Nothing was changed. What is in the way:$report" >&2; exit 1; }
 }
 
 # Sets DOCKER_HOST and socket.
-choose_engine() {
+check_engine() {
     DOCKER_HOST=$(first "${DOCKER_HOST:-}" "$(env_value DOCKER_HOST)" \
         "$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null || :)" unix:///var/run/docker.sock)
     export DOCKER_HOST
     socket=${DOCKER_HOST#unix://}
-}
-
-check_engine() {
-    choose_engine
     case $socket in
         (/*[:,]* | [!/]*) problem "Docker is used at $DOCKER_HOST; a socket of this host is needed." \
             'Unset DOCKER_HOST, or set it to a unix:/// socket without : and , in its path.'
@@ -169,6 +160,7 @@ check_engine() {
             'Install Docker Engine 20.10 or later, or start it: systemctl start docker'
         return 0
     fi
+    [ "$verb" = install ] || return 0
     version=${said%%|*} root_folder=${said#*|*|*|} machine=${said#*|*|} machine=${machine%%|*}
     case $api in
         (1.[0-9] | 1.[0-3][0-9] | 1.40) problem "Docker $version (API $api) is too old." 'Upgrade it to 20.10 (API 1.41) or later.' ;;
@@ -200,13 +192,7 @@ check_space() {
 # One call, from the host itself; deploy asks again from a container. Without curl's own configuration file (-q).
 check_server() {
     trust=$ca
-    if [ -z "$ca" ]; then
-        [ -z "$(env_value FLAGEEMONITOR_CA_PATH)" ] || [ ! -f "$etc/ca.pem" ] || trust=$etc/ca.pem
-    elif ! grep -q 'BEGIN CERTIFICATE' "$ca" 2>/dev/null || grep -q 'PRIVATE KEY' "$ca"; then
-        problem "--ca: $ca is not a readable file with certificates alone (PEM)." \
-            "Ask the control plane's operator for the certificate of their authority."
-        return 0
-    fi
+    if [ -z "$ca" ] && [ -n "$(env_value FLAGEEMONITOR_CA_PATH)" ] && [ -f "$etc/ca.pem" ]; then trust=$etc/ca.pem; fi
     # Where only the settings or the engine name an HTTP proxy, deploy asks through it: from a container, before the token is used.
     if [ -z "${https_proxy:-}${HTTPS_PROXY:-}" ] &&
         [ -n "$(env_value FLAGEEMONITOR_HTTPS_PROXY)$(docker info --format '{{.HTTPSProxy}}' 2>/dev/null || :)" ]; then return 0; fi
@@ -221,7 +207,29 @@ check_server() {
     esac
 }
 
-# ---- Image
+# Sets wanted to an image that knows the verb. For a removal one that is here will do: its registry may be gone.
+choose_image() {
+    by_hand=''
+    if [ "$verb" = uninstall ]; then
+        set -- "$(docker container inspect --format '{{.Image}}' "$runtime" 2>/dev/null || :)" "$wanted" "$IMAGE"
+        [ -z "$image" ] || set -- "$image"
+        for one; do if has_verb "$one"; then wanted=$one; return 0; fi; done
+        # Without that command, no repair makes the containers again.
+        translate "Or by hand: rm /usr/local/bin/$runtime-update-image; docker rm -f \$(docker ps -aq --filter label=flageemonitor.runtime=$runtime); then its other commands, its timer, $etc and $var."
+        by_hand=$text
+    fi
+    pull_image
+    has_verb "$wanted" || fail 1 "The image $wanted is older than this installer: it has no deploy $verb. Nothing was changed." \
+        "Use the release of the control plane ($SERVER_VERSION) or a later one: --image $IMAGE" "$by_hand"
+}
+
+# By its label, where the image is here.
+has_verb() {
+    case " $(docker image inspect --format '{{index .Config.Labels "flageemonitor.verbs"}}' "$1" 2>/dev/null || :) " in
+        (*" $verb "*) ;;
+        (*) return 1 ;;
+    esac
+}
 
 pull_image() {
     step "Pulling $wanted"
@@ -234,7 +242,7 @@ pull_image() {
         try "$@" --quiet "$wanted" && return 0
     fi
     fail 1 "The image $wanted cannot be pulled. $said" \
-        'Nothing was changed. Is its registry reachable? If it asks for a login: --registry-user NAME.'
+        'Nothing was changed. Is its registry reachable? If it asks for a login: --registry-user NAME.' "$by_hand"
 }
 
 # Into a folder of its own, with an entry that keeps docker from handing the password to a keyring. Docker asks for it on the terminal.
@@ -284,6 +292,7 @@ find_timer() {
 
 # What deploy reads on its stdin: nothing of it is in an argument, a file or the environment.
 feed() {
+    [ "$verb" = install ] || return 0
     printf '%s\n' "API_BASE=$API_BASE" "ENROLL_URL=$ENROLL_URL" "HEALTH_URL=$HEALTH_URL" "CLIENT=$CLIENT" "NETWORK=$NETWORK" \
         "TIMEZONE=$TIMEZONE" "IMAGE=$IMAGE" "WATCHTOWER_IMAGE=$WATCHTOWER_IMAGE" "WATCHTOWER_INTERVAL=$WATCHTOWER_INTERVAL" \
         "BOOTSTRAP_TOKEN=$BOOTSTRAP_TOKEN" "SERVER_TIME=$SERVER_TIME" "SEEN=$seen" \
@@ -296,119 +305,82 @@ feed() {
     [ -z "$registry_user" ] || sed 's/^/CREDENTIALS=/' "$credentials/config.json"
 }
 
-# What deploy prints is shown, whether or not somebody reads it; sets code. Ctrl-C goes to deploy, which takes back what it has begun,
-# or finishes it where that is soon.
+# Sets code. What deploy prints is shown, whether or not somebody reads it. Ctrl-C goes to deploy, which takes back what it has
+# begun, or finishes it where that is soon.
 run_deploy() {
     set -f # a registry with an IPv6 address looks like a pattern
     # shellcheck disable=SC2086 # words without blanks, see read_options
-    set -- "$wanted" deploy install --runtime-name "$runtime" --socket "$socket" --timer "$timer" --lang "$language" $for_deploy
+    set -- "$wanted" deploy "$verb" --runtime-name "$runtime" --socket "$socket" --timer "$timer" --lang "$language" $dry_run $for_deploy
     set +f
     # --mount, because with -v the engine would make a folder that it does not have.
     case $timer in (systemd) units=/etc/systemd/system ;; (*) units=/etc/cron.d ;; esac
     for mount in "$units,target=/host/${timer#d}" "$etc,target=/host/etc" "$var,target=/host/data" /usr/local/bin,target=/host/bin; do
         [ ! -d "${mount%,*}" ] || set -- --mount "type=bind,source=$mount" "$@"
     done
-    trap '' INT TERM HUP
-    { code=$({ { status=0; feed | docker run -i --rm --name "$runtime-deploy" --label "flageemonitor.runtime=$runtime" \
-        --label flageemonitor.role=deploy --user 0:0 --network none --read-only --tmpfs /tmp --cap-drop ALL --cap-add DAC_OVERRIDE \
-        --cap-add CHOWN --cap-add FOWNER --security-opt no-new-privileges --security-opt label=disable \
-        -e HTTPS_PROXY -e HTTP_PROXY -e NO_PROXY -e https_proxy -e http_proxy -e no_proxy -e ALL_PROXY -e all_proxy \
-        -v "$socket:/var/run/docker.sock" "$@" 2>&1 3>&- 4>&- ||
-        status=$?; echo "$status" >&4; } | relay >&3; } 4>&1); } 3>&1
-    trap 'exit 1' INT TERM HUP
-    case $code in
-        (125 | 126 | 127 | '') fail 1 "The engine did not start $wanted, or went away while it was at work (docker: $code)." \
-            'Start this again when it answers: what was begun is completed or taken back. A Docker from snap cannot see folders of this host.' ;;
-    esac
+    # deploy's exit code comes behind its lines.
+    mark=$(printf '\004') code=0
+    {
+        ended=0
+        feed | docker run -i --rm --name "$runtime-deploy" --label "flageemonitor.runtime=$runtime" \
+            --label flageemonitor.role=deploy --user 0:0 --network none --read-only --tmpfs /tmp --cap-drop ALL --cap-add DAC_OVERRIDE \
+            --cap-add CHOWN --cap-add FOWNER --security-opt no-new-privileges --security-opt label=disable \
+            -e HTTPS_PROXY -e HTTP_PROXY -e NO_PROXY -e https_proxy -e http_proxy -e no_proxy -e ALL_PROXY -e all_proxy \
+            -v "$socket:/var/run/docker.sock" "$@" 2>&1 || ended=$?
+        printf '%s\n' "$mark$ended"
+    } | relay || code=$?
 }
 
 # deploy always has something to say.
 relay() {
-    silent=yes
+    silent=yes ended=125
     while IFS= read -r line || [ -n "$line" ]; do
+        case $line in (*"$mark"*) ended=${line##*"$mark"} line=${line%"$mark"*}; [ -n "$line" ] || break ;; esac
         silent=''
         show "$line"
     done
     [ -z "$silent" ] || say "$wanted gave no answer: it cannot run here, or it failed. Check the proxy, or use another image."
+    return "$ended"
 }
 
-install() {
+# Empty folders with a name that nobody knows beforehand: deploy must find them, so the engine mounts what this host sees.
+make_folders() {
+    (umask 022 && mkdir -p /usr/local/bin /var/lib)
+    seen=$(od -An -v -N8 -tx1 /dev/urandom | tr -d ' \n')
+    for folder in "$etc" "$var"; do
+        { mkdir -p "$folder" && mkdir "$folder/.seen-$seen"; } 2>/dev/null ||
+            fail 1 "$folder cannot be written. Nothing was changed." 'Is the disk full or read-only?'
+    done
+}
+
+carry_out() {
     check_everything
-    pull_image
-    case " $(docker image inspect --format '{{index .Config.Labels "flageemonitor.verbs"}}' "$wanted" 2>/dev/null || :) " in
-        (*' install '*) ;;
-        (*) fail 1 "The image $wanted is older than this installer and cannot install itself. Nothing was changed." \
-            "Use the release of the control plane ($SERVER_VERSION) or a later one: --image $IMAGE" ;;
-    esac
+    choose_image
     clear_name
     find_timer
-    if [ -z "$dry_run" ]; then
-        # Empty folders with a name that nobody knows beforehand: deploy must find them, so the engine mounts what this host sees.
-        (umask 022 && mkdir -p /usr/local/bin /var/lib)
-        seen=$(od -An -v -N8 -tx1 /dev/urandom | tr -d ' \n')
-        for folder in "$etc" "$var"; do
-            { mkdir -p "$folder" && mkdir "$folder/.seen-$seen"; } 2>/dev/null ||
-                fail 1 "$folder cannot be written. Nothing was changed." 'Is the disk full or read-only?'
-        done
-    fi
-    step "Installing $runtime for network $NETWORK"
+    [ -n "$dry_run" ] || make_folders
+    if [ "$verb" = install ]; then step "Installing $runtime for network $NETWORK"; else step "Removing $runtime"; fi
+    trap '' INT TERM HUP
+    # A repair that begins during a removal would find everything missing.
+    [ "$verb$timer$dry_run" != uninstallsystemd ] || systemctl disable --quiet --now "$unit" >/dev/null 2>&1 || :
     run_deploy
-    if [ "$timer" = systemd ] && [ -z "$dry_run" ] && [ -f "/etc/systemd/system/$runtime-repair.timer" ]; then
-        { systemctl daemon-reload && systemctl enable --quiet --now "$runtime-repair.timer"; } ||
-            fail 1 "The proxy runs, but systemd did not take its timer." "See: systemctl status $runtime-repair.timer"
+    trap 'exit 1' INT TERM HUP
+    if [ "$timer$dry_run" = systemd ]; then
+        # Where there is one: after a removal that failed as well.
+        { systemctl daemon-reload && { [ ! -f "/etc/systemd/system/$unit" ] || systemctl enable --quiet --now "$unit"; }; } ||
+            fail 1 'The containers are as reported above, but systemd did not take the change of the timer.' "See: systemctl status $unit"
     fi
-    case $code in (0 | 2 | 6) return "$code" ;; (*) return 1 ;; esac
+    case $code in
+        (0 | 2 | 6) return "$code" ;;
+        (125 | 126 | 127) fail 1 "The engine did not start $wanted, or went away while it was at work (docker: $code)." \
+            'Start this again when it answers: what was begun is completed or taken back. A Docker from snap cannot see folders of this host.' ;;
+        (*) return 1 ;;
+    esac
 }
 
-# ---- Removing: by `$runtime-uninstall`, which has the image do it. Where that command is gone, by label.
-
-uninstall() {
-    [ "$(id -u)" = 0 ] || fail 1 'This needs root.' 'Run it with sudo.'
-    for folder in "$etc" "$var"; do [ ! -L "$folder" ] || fail 1 "Not removed: $folder is a link." 'Nothing was changed.'; done
-    step "Removing $runtime"
-    code=0
-    command=/usr/local/bin/$runtime-uninstall
-    if is_ours "$command"; then
-        "$command" --yes --lang "$language" ${data:+"$data"} ${dry_run:+"$dry_run"} || code=$?
-    else
-        code=3
-    fi
-    # Neither the command nor an image that can do it.
-    [ "$code" != 3 ] || remove_by_label
-    case $code in (0 | 6) return "$code" ;; (*) return 1 ;; esac
-}
-
-is_ours() { [ -f "$1" ] && [ ! -L "$1" ] && sed 5q "$1" | grep -q 'FlageeMonitor Proxy'; }
-
-remove_by_label() {
-    choose_engine
-    try docker ps -aq --filter "label=flageemonitor.runtime=$runtime" ||
-        fail 1 "Docker does not answer at $DOCKER_HOST: $said" 'Nothing was changed.'
-    containers=$said code=0
-    say "Containers to remove: $containers"
-    [ -z "$dry_run" ] || return 0
-    # A repair that begins meanwhile would start them again. clean_up turns the timer on if this fails.
-    paused=yes
-    systemctl disable --quiet --now "$runtime-repair.timer" >/dev/null 2>&1 || :
-    for id in $containers; do
-        { docker stop -t 150 "$id" && docker rm -f -v "$id"; } >/dev/null ||
-            fail 1 "The container $id was not removed." 'When Docker answers, start this again.'
-    done
-    for part in run logs update-config update-image watchtower-logs uninstall; do set -- "$@" "/usr/local/bin/$runtime-$part"; done
-    cron=/etc/cron.d/$(printf '%s' "$runtime" | sed 's/[.]/DOT/g')-repair
-    for file in "$@" "/etc/systemd/system/$runtime-repair.service" "/etc/systemd/system/$runtime-repair.timer" "$cron"; do
-        if is_ours "$file"; then rm -f "$file"; fi
-    done
-    if [ -n "$data" ] && [ -f "$env_file" ]; then rm -rf "$etc" "$var"; else say "Kept: $etc and $var."; fi
-}
-
+# What deploy cannot remove: the folders that were mounted, when they are empty.
 # shellcheck disable=SC2317 # a trap calls it
 clean_up() {
     [ -z "$work" ] || rm -rf "$work"
-    set -- daemon-reload
-    if [ -f "/etc/systemd/system/$runtime-repair.timer" ]; then set -- enable --quiet --now "$runtime-repair.timer"; fi
-    [ -z "$paused" ] || systemctl "$@" >/dev/null 2>&1 || :
-    # What deploy cannot remove: the folders that were mounted, when they are empty.
     [ -z "$seen" ] || rmdir "$etc/.seen-$seen" "$var/.seen-$seen" "$etc/config" "$etc" "$var" 2>/dev/null || :
 }
 
@@ -433,9 +405,8 @@ main() {
     case ${LC_ALL:-${LC_MESSAGES:-${LANG:-}}} in (pt*) language=pt-BR ;; esac
     unset BOOTSTRAP_TOKEN # it may not be exported to what is started
     umask 077
-    LC_ALL=C
-    export LC_ALL
-    work='' seen='' paused='' runtime=flageemonitor
+    export LC_ALL=C
+    work='' seen=''
     trap clean_up EXIT
     trap '' PIPE
     trap 'exit 1' INT TERM HUP
@@ -443,7 +414,7 @@ main() {
     (true 3>&2) || exec 2>/dev/null
     values
     read_options "$@"
-    if [ -n "$uninstall" ]; then uninstall; else install; fi
+    carry_out
 }
 
 # Nothing here reads stdin, which is the script itself where it was piped into sh.

@@ -110,6 +110,10 @@ def uninstall(place: Place, *, delete_data: bool, dry_run: bool) -> Answer:
     names = Names(place.runtime)
 
     def work(engine: Engine) -> Answer:
+        if not dry_run:  # half of a proxy is neither installed nor removed
+            signals = StopSignals()
+            signals.defer()
+            signals.listen()
         return (
             removal.uninstall(
                 engine,

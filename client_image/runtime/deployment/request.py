@@ -81,6 +81,12 @@ def read_request(raw: bytes) -> InstallRequest:
     if not _TOKEN.fullmatch(token) or (seen and not _WORD.fullmatch(seen)):
         raise _bad(say("BOOTSTRAP_TOKEN or SEEN has characters that are not allowed there"))
     text = {key: "".join(f"{line}\n" for line in files.get(key, ())) for key in _FILES}
+    if text["CA"] and ("BEGIN CERTIFICATE" not in text["CA"] or "PRIVATE KEY" in text["CA"]):
+        raise DeployError(
+            "bad_request",
+            say("The file given with --ca does not hold certificates alone (PEM)."),
+            say("Ask the control plane's operator for the certificate of their authority."),
+        )
     return InstallRequest(values, Secret(token), seen, text["CA"], Secret(text["CREDENTIALS"]))
 
 

@@ -11,6 +11,8 @@ import pytest
 from contracts.text import say
 from runtime.deployment.environment_lines import parse, set_aside
 from runtime.deployment.interruptions import Stopped
+from runtime.deployment.names import Names
+from runtime.deployment.neighbours import folder_problems
 from runtime.deployment.request import read_request
 from runtime.deployment.results import DeployError
 from tests.unit.deployment.install_parts import AUTHORITY, CREDENTIALS, TOKEN, Site, make_site, request
@@ -300,6 +302,17 @@ def test_a_container_of_somebody_else_is_not_taken_over(site: Site, name: str) -
     refused(site, f"A container {name} exists", before)
 
 
+@pytest.mark.parametrize(("folder", "said"), [("etc", "was not made by this installer"), ("data", "something else")])
+def test_a_folder_with_somebody_else_s_files_is_refused(site: Site, folder: str, said: str) -> None:
+    (site.host.folder / folder / ".seen-word").mkdir()
+    folders, names = site.host.deployment().folders, Names(RUNTIME)
+    assert list(folder_problems(folders, names, "linux")) == [], "the installer's own folder is nobody's file"
+    (site.host.folder / folder / "file").write_text("mine")
+    [problem] = folder_problems(folders, names, "linux")
+    assert said in problem.text
+    assert "--runtime-name" in problem.advice
+
+
 def test_a_command_of_somebody_else_is_not_overwritten(site: Site) -> None:
     (site.host.folder / "bin/proxy-run").write_text("#!/bin/sh\necho mine\n")
     refused(site, "A command proxy-run exists", site.files())
@@ -411,6 +424,15 @@ def test_an_incomplete_request_is_refused(missing: str) -> None:
         read_request(request(**{missing: ""}))
     assert refusal.value.exit_code == 2
     assert missing in refusal.value.message
+
+
+@pytest.mark.parametrize("text", ["hello\n", AUTHORITY + "-----BEGIN PRIVATE KEY-----\nMIIB\n"])
+def test_an_authority_is_certificates_alone(text: str) -> None:
+    with pytest.raises(DeployError) as refusal:
+        read_request(request(CA=text))
+    assert refusal.value.exit_code == 2
+    assert "--ca" in refusal.value.message
+    assert "MIIB" not in str(refusal.value)
 
 
 def test_a_request_may_have_a_byte_order_mark_and_any_line_end() -> None:

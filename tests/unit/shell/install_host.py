@@ -34,7 +34,6 @@ class InstallHost(Host):
             (self.programs / tool).symlink_to(Path(program).resolve())
         self.answer("info", '20.10.24|linux|x86_64|/var/lib/docker|["name=seccomp,profile=default"]')
         self.answer("api", "1.41")
-        self.answer("list", "")
         self.answer("verbs", "install uninstall neighbours")
         self.answer("health", "200 application/json")
         self.installer = folder / "install.sh"

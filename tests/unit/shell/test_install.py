@@ -188,7 +188,7 @@ def test_a_timer_that_systemd_refuses_takes_nothing_back(new_host: InstallHost) 
     new_host.with_systemd()
     new_host.answer("systemctl-fails", "yes")
     done = new_host.install()
-    assert (done.returncode, "The proxy runs" in done.stderr) == (1, True)
+    assert (done.returncode, "systemd did not take" in done.stderr) == (1, True)
     assert (new_host.etc / "flageemonitor/flageemonitor.env").exists()
 
 
@@ -312,15 +312,29 @@ def test_all_problems_are_told_at_once(new_host: InstallHost) -> None:
 
 
 @pytest.mark.parametrize("name", ["etc/flageemonitor", "lib/flageemonitor"])
-def test_folders_and_links_of_somebody_else_are_left_alone(a_new_host: InstallHost, name: str) -> None:
+@pytest.mark.parametrize("options", [(), ("--uninstall",)])
+def test_files_and_links_in_the_place_of_a_folder_are_left_alone(
+    a_new_host: InstallHost, name: str, options: tuple[str, ...]
+) -> None:
     path = a_new_host.folder / name
+    path.write_text("mine")
+    refused(a_new_host, "is not a folder", *options)
+    path.unlink()
+    for target in (a_new_host.folder, Path("/nowhere")):
+        path.symlink_to(target)
+        refused(a_new_host, "is not a folder", *options)
+        path.unlink()
+
+
+def test_a_folder_with_somebody_else_s_files_is_for_deploy_to_refuse(a_new_host: InstallHost) -> None:
+    """Which knows its own files; the script makes nothing there that stays."""
+    path = a_new_host.etc / "flageemonitor"
     path.mkdir()
     (path / "file").write_text("mine")
-    refused(a_new_host, f"/{name}".replace("/lib/", "/var/lib/"))
-    (path / "file").unlink()
-    path.rmdir()
-    path.symlink_to(a_new_host.folder)
-    refused(a_new_host, "is not a folder")
+    before = a_new_host.tree()
+    a_new_host.answer("deploy-code", "1")
+    assert a_new_host.install().returncode == 1
+    assert a_new_host.tree() == before
 
 
 def test_data_that_an_earlier_installation_kept_is_used_again(new_host: InstallHost) -> None:
@@ -364,6 +378,9 @@ def test_a_leftover_of_ours_is_removed_without_force(a_new_host: InstallHost, la
         ["--keep-data", "--delete-data", "--uninstall"],
         ["--delete-data"],
         ["--registry-token-file", "/x"],
+        ["--image="],
+        ["--image", ""],
+        ["--dry-run", "no"],
     ],
 )
 def test_a_usage_error_ends_with_2(a_new_host: InstallHost, arguments: list[str]) -> None:
@@ -386,7 +403,7 @@ def test_messages_are_in_the_hosts_language(a_new_host: InstallHost, name: str) 
     assert "--lang pt-BR" in " ".join(a_new_host.deploys()[0])
     a_new_host.answer("down", "não")
     done = a_new_host.run(a_new_host.installer, with_={name: "pt_BR.UTF-8"})
-    assert "Não instalado; nada foi alterado." in done.stderr
+    assert "Nada foi alterado. O que impede:" in done.stderr
 
 
 # What a value may hold; the last is that of no sentence.
@@ -434,7 +451,7 @@ def test_refusals_are_in_portuguese_to_the_last_sentence(a_new_host: InstallHost
         if len(start := english.split("{")[0].strip()) > 8 and not portuguese.startswith(start)
     ]
     assert [text for text in beginnings if text in done.stdout + done.stderr] == []
-    assert "  5. --registry-token-file: não é possível ler /x.\n     Corrija o caminho.\n" in done.stderr
+    assert "  4. Não é possível ler /x.\n     Corrija o caminho.\n" in done.stderr
 
 
 # -- nobody reads, somebody interrupts, the script is cut --
@@ -546,27 +563,41 @@ def _beginnings(script: bytes, size: int) -> set[str]:
 
 # -- removing --
 
+TIMER = "flageemonitor-repair.timer"
+
 
 @pytest.fixture
 def installed(new_host: InstallHost) -> InstallHost:
     new_host.with_systemd()
     assert new_host.install().returncode == 0
     new_host.answer("containers/flageemonitor", "running")
-    new_host.installed_wrapper("uninstall")
+    new_host.answer("here", "sha256:0123")
     new_host.forget()
     return new_host
 
 
-@pytest.mark.parametrize("options", [(), ("--keep-data",), ("--yes",)])
-def test_uninstalling_is_the_command_s_work_and_keeps_the_data(
-    installed: InstallHost, options: tuple[str, ...]
-) -> None:
+@pytest.mark.parametrize("options", [(), ("--keep-data",), ("--yes", "--no-auto-update")])
+def test_an_image_removes_its_proxy_and_keeps_the_data(installed: InstallHost, options: tuple[str, ...]) -> None:
+    """The running container's: no registry is asked. Options of the installation have no meaning here."""
     done = installed.install("--uninstall", *options)
-    assert done.returncode == 0, done
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert "deploy uninstall for flageemonitor" in done.stdout
     [call] = installed.deploys()
-    assert "uninstall" in call
-    assert "--delete-data" not in call
-    assert ["disable", "--quiet", "--now", "flageemonitor-repair.timer"] in installed.calls("systemctl")
+    words = " ".join(call)
+    for mount in (
+        "/etc/flageemonitor,target=/host/etc",
+        "/usr/local/bin,target=/host/bin",
+        "/system,target=/host/systemd",
+    ):
+        assert mount in words
+    end = ["sha256:0123", "deploy", "uninstall", "--runtime-name", "flageemonitor", "--socket", "/var/run/docker.sock"]
+    assert call[-len(end) - 4 :] == [*end, "--timer", "systemd", "--lang", "en"]
+    assert not [one for one in installed.calls() if "pull" in one]
+    assert (installed.stand_in / "stdin").read_text() == ""
+    assert installed.calls("curl") == []
+    assert installed.calls("systemctl") == [["disable", "--quiet", "--now", TIMER], ["daemon-reload"]]
+    assert (installed.etc / "flageemonitor/flageemonitor.env").exists()
+    assert not list(installed.folder.rglob(".seen-*"))
 
 
 def test_the_data_is_deleted_only_when_asked_by_name(installed: InstallHost) -> None:
@@ -581,45 +612,36 @@ def test_an_engine_that_is_away_is_not_an_engine_without_containers(installed: I
     installed.answer("down", "Cannot connect")
     done = installed.install("--uninstall", "--yes", "--delete-data")
     assert (done.returncode, "does not answer" in done.stderr) == (1, True)
-    assert installed.tree() == before
+    assert (installed.tree(), installed.calls("systemctl")) == (before, [])
 
 
-def test_without_the_command_containers_go_by_their_label(installed: InstallHost) -> None:
-    (installed.bin / "flageemonitor-uninstall").unlink()
-    installed.answer("list", "c0ffee")
-    timer = installed.etc / "systemd/system/flageemonitor-repair.timer"
-    timer.write_text("# FlageeMonitor Proxy flageemonitor\n")
-    mine = installed.bin / "flageemonitor-mine"
-    mine.write_text("#!/bin/sh\n")
-    installed.installed_wrapper("run")
-    done = installed.install("--uninstall")
-    assert done.returncode == 0, done
-    assert ["rm", "-f", "-v", "c0ffee"] in installed.calls()
-    assert [call[0] for call in installed.calls("systemctl")] == ["disable", "daemon-reload"]
-    assert [path.name for path in installed.bin.iterdir()] == ["flageemonitor-mine"]
-    assert (installed.etc / "flageemonitor/flageemonitor.env").exists()
+def test_a_removal_needs_neither_room_nor_the_control_plane(installed: InstallHost) -> None:
+    installed.answer("health-fails", "7 Failed to connect")
+    installed.answer("info", '20|linux|aarch64|/var/lib/docker|["name=userns"]')
+    assert installed.install("--uninstall").returncode == 0
 
 
-def test_where_no_image_can_do_it_containers_go_by_their_label_and_commands_too(installed: InstallHost) -> None:
-    installed.answer("verbs", "")
-    installed.answer("list", "c0ffee")
+def test_an_image_that_is_not_here_is_pulled(installed: InstallHost) -> None:
+    installed.answer("here", "")
+    assert installed.install("--uninstall", "--image", "registry.example/other:2").returncode == 0
+    assert ["pull", "--quiet", "registry.example/other:2"] in installed.calls()
+    assert "registry.example/other:2 deploy uninstall" in " ".join(installed.deploys()[0])
+
+
+@pytest.mark.parametrize("trouble", ["pull-fails", "verbs"])
+def test_without_an_image_the_commands_to_remove_by_hand_are_named(installed: InstallHost, trouble: str) -> None:
     before = installed.tree()
-    done = installed.install("--uninstall", "--dry-run")
-    assert (done.returncode, "c0ffee" in done.stdout, installed.tree()) == (0, True, before), done
-    done = installed.install("--uninstall")
-    assert done.returncode == 0, done
-    assert ["rm", "-f", "-v", "c0ffee"] in installed.calls()
-    assert (list(installed.bin.iterdir()), installed.deploys()) == ([], [])
-
-
-def test_a_removal_by_label_that_fails_leaves_the_repair_timer_on(installed: InstallHost) -> None:
-    (installed.bin / "flageemonitor-uninstall").unlink()
-    installed.answer("list", "c0ffee")
-    installed.answer("rm-fails", "yes")
+    installed.answer("here", "")
+    installed.answer(trouble, "none")
     done = installed.install("--uninstall", "--delete-data")
-    assert (done.returncode, "c0ffee was not removed" in done.stderr) == (1, True)
-    assert [call[0] for call in installed.calls("systemctl")] == ["disable", "enable"]
-    assert (installed.etc / "flageemonitor/flageemonitor.env").exists()
+    assert done.returncode == 1, done
+    for word in (
+        "-update-image; ",
+        "docker rm -f $(docker ps -aq --filter label=flageemonitor.runtime=flageemonitor)",
+        "/var/lib/",
+    ):
+        assert word in done.stderr
+    assert (installed.tree(), installed.deploys(), installed.calls("systemctl")) == (before, [], [])
 
 
 @pytest.mark.parametrize("state", ["exited", "running"])
@@ -629,26 +651,31 @@ def test_a_container_of_somebody_else_with_the_name_of_deploy_stops_a_removal(
     before = installed.tree()
     installed.answer("containers/flageemonitor-deploy", f"{state} other somebody's")
     done = installed.install("--uninstall")
-    assert (done.returncode, "is not of this program" in done.stderr) == (1, True)
+    assert (done.returncode, "that FlageeMonitor did not make" in done.stderr) == (1, True)
     assert ["rm", "flageemonitor-deploy"] not in installed.calls()
     assert (installed.tree(), installed.deploys()) == (before, [])
 
 
-@pytest.mark.parametrize("code", [1, 125])
+@pytest.mark.parametrize("code", [1, 6, 125])
 def test_a_removal_that_fails_leaves_the_repair_timer_on(installed: InstallHost, code: int) -> None:
     installed.answer("deploy-code", str(code))
-    installed.answer("on-deploy", f"exit {code}")
-    assert installed.install("--uninstall").returncode == 1
+    assert installed.install("--uninstall").returncode == (6 if code == 6 else 1)
     calls = [call[0] for call in installed.calls("systemctl")]
-    assert (calls[0], calls[-1]) == ("disable", "enable")
+    assert calls == ["disable", "daemon-reload", "enable"]
 
 
 def test_a_dry_run_of_the_removal_changes_nothing(installed: InstallHost) -> None:
     before = installed.tree()
-    installed.answer("on-deploy", "exit 0")
     assert installed.install("--uninstall", "--dry-run").returncode == 0
+    assert "--dry-run" in installed.deploys()[0]
     assert installed.tree() == before
     assert installed.calls("systemctl") == []
+
+
+def test_where_nothing_is_installed_nothing_is_left(new_host: InstallHost) -> None:
+    before = new_host.tree()
+    assert new_host.install("--uninstall").returncode == 0
+    assert new_host.tree() == before
 
 
 def test_the_template_and_the_rendered_script_pass_shellcheck(tmp_path: Path) -> None:
@@ -660,5 +687,5 @@ def test_the_template_and_the_rendered_script_pass_shellcheck(tmp_path: Path) ->
 
 def test_the_script_stays_short() -> None:
     """What is written, and what an administrator reads: with both helps and the Portuguese sentences."""
-    assert len((ROOT / "bootstrap/install.sh").read_text().splitlines()) <= 460
-    assert len(render().splitlines()) <= 620
+    assert len((ROOT / "bootstrap/install.sh").read_text().splitlines()) <= 423
+    assert len(render().splitlines()) <= 575
