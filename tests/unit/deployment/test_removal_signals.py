@@ -36,7 +36,7 @@ def test_a_removal_is_finished_in_spite_of_a_signal(
     monkeypatch.setattr(calls, "_with_engine", lambda _place, work, changes: work(None))
     signal.signal(number, signal.default_int_handler)  # would end it here
     folders = Folders(tmp_path, tmp_path, tmp_path, tmp_path, None)
-    sources = Sources(config="/c", data="/d", socket="/s", credentials=None)
+    sources = Sources(config="/c", data="/d", socket="/s", credentials="")
     place = calls.Place("proxy", folders, sources, "unix:///nowhere.sock", Options(), lambda _step, _text: None)
     result, _ = calls.uninstall(place, delete_data=False, dry_run=False)
     assert result.reason == "removed"
