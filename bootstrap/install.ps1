@@ -617,18 +617,6 @@ param(
         }
     }
 
-    # ---- The same sentences in Portuguese
-
-    function Test-Portuguese { $language -match '\Apt([-_.@]|\z)' }
-
-    # The sentence in the language of the host. Its values are the variables of the function that says it.
-    function Get-Text([string]$Finished) {
-        if (-not (Test-Portuguese)) { return $Finished }
-        Set-StrictMode -Off # the values of other sentences are not known here
-        # @@sentences.pt_BR@@
-        return $Finished
-    }
-
     # ---- All of it
 
     $asFile = [bool]$PSCommandPath

@@ -11,8 +11,7 @@ import re
 from collections.abc import Callable
 
 from contracts.host_commands import in_ascii
-from contracts.languages import read_po
-from contracts.script_sentences import powershell_table, sh_table
+from contracts.script_sentences import table
 
 _MARK = re.compile(r"^( *)# @@(help|sentences|[a-z-]+)(?:\.(\w+))?@@\n", re.MULTILINE)
 TEMPLATES = {"linux": "bootstrap/install.sh", "windows": "bootstrap/install.ps1"}
@@ -26,10 +25,8 @@ def installer(read: Callable[[str], str], system: str) -> str:
         if kind == "help":
             return read(f"bootstrap/help/{system}.{language}.txt")
         if kind == "sentences":
-            catalogue = read_po(read(f"locale/{language}/installer-{system}.po"))
-            table = powershell_table if system == "windows" else sh_table
-            return table({english: forms[0] for english, forms in catalogue.items()}, indent)
-        return read(f"wrappers/{system}/{kind}.ps1")
+            return table(read, f"installer-{system}", system, language, indent)
+        return _MARK.sub(filled, read(f"wrappers/{system}/{kind}.ps1"))
 
     text = _MARK.sub(filled, read(TEMPLATES[system]))
     # Windows PowerShell 5.1 reads a file in the machine's code page.

@@ -2,17 +2,26 @@
 
 A script says each sentence once, in English, with its variables inside: "Pulling $wanted". In a catalogue that is the template
 "Pulling {wanted}". On a host the script looks for the finished sentence among those of its table, which has both languages.
-Called by :mod:`contracts.installers`, which makes the tables, and by `make check`.
+Called by :mod:`contracts.installers` and :mod:`contracts.host_commands`, which put the tables in, and by `make check`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+
+from contracts.languages import read_po
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]+)\}")
 _SITE = "site_"
 _WIDEST = 130  # a row of a table that is longer stands on two lines
+
+
+def table(read: Callable[[str], str], room: str, system: str, folder: str, indent: str) -> str:
+    """The table of the catalogue ``room`` in the language's ``folder``, as a script of the system has it."""
+    catalogue = read_po(read(f"locale/{folder}/{room}.po"))
+    rows = powershell_table if system == "windows" else sh_table
+    return rows({english: forms[0] for english, forms in catalogue.items()}, indent)
 
 
 def sh_table(sentences: Mapping[str, str], indent: str) -> str:

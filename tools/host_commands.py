@@ -15,18 +15,21 @@ from contracts.host_commands import COMMANDS, SUFFIXES, host_command
 from contracts.installers import TEMPLATES, installer
 from tools import powershell
 
-_FOLDER = Path(__file__).parents[1] / "wrappers"
+_ROOT = Path(__file__).parents[1]
+
+
+def _read(path: str) -> str:
+    return (_ROOT / path).read_text(encoding="utf-8")
 
 
 def made(system: str, command: str, runtime: str = "flageemonitor") -> str:
     """The command's text."""
-
-    return host_command(lambda path: (_FOLDER / path).read_text(encoding="utf-8"), system, command, runtime)
+    return host_command(_read, system, command, runtime)
 
 
 def made_installer(system: str) -> str:
     """The installer, whole but for what the control plane fills in."""
-    return installer(lambda path: (_FOLDER.parent / path).read_text(encoding="utf-8"), system)
+    return installer(_read, system)
 
 
 def main() -> int:

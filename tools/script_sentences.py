@@ -9,13 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_SH_CALLS = ("say", "step", "fail", "problem", "bad_usage", "translate")
+_SH_CALLS = ("say", "step", "fail", "problem", "bad_usage", "translate", "tell", "warn", "recorded")
 _SINGLE, _DOUBLE = r"'[^']*'", r'"(?:[^"\\]|\\.)*"'
 # Comments and texts are read as a whole, so that nothing inside of them is taken for a call.
 _SH = re.compile(rf"(?<!\S)#[^\n]*|{_SINGLE}|{_DOUBLE}|(?<![\w-])({'|'.join(_SH_CALLS)})(?= )", re.DOTALL)
 _ARGUMENT = re.compile(rf"(?:[ \t]|\\\n)+(?:({_SINGLE}|{_DOUBLE})(?=[\s;)}}])|([\w./$]+)(?=[\s;)}}]))", re.DOTALL)
 _MORE = re.compile(r"""(?:[ \t]|\\\n)+(?!\\|\|\||&&|[;)}<>#]|\d?>|$)\S""")
-_POWERSHELL_CALLS = ("Write-Message", "Write-Step", "Stop-Here", "Add-Problem", "Get-Text")
+_POWERSHELL_CALLS = (
+    *("Write-Message", "Write-Step", "Stop-Here", "Add-Problem", "Get-Text"),
+    *("Write-Warned", "Stop-Script", "Stop-Usage", "Stop-Gone"),  # of the host's commands
+)
 _PS_SINGLE, _PS_DOUBLE = r"'(?:[^']|'')*'", r'"(?:[^"`]|`.)*"'
 _POWERSHELL = re.compile(
     rf"(?<!\S)#[^\n]*|{_PS_SINGLE}|{_PS_DOUBLE}|(?<![\w-])({'|'.join(_POWERSHELL_CALLS)})(?= )", re.DOTALL
@@ -24,7 +27,7 @@ _POWERSHELL_ARGUMENT = re.compile(
     rf"(?: +|`\n)+(?:({_PS_SINGLE}|{_PS_DOUBLE})(?=[\s;)}}])|([\w$]+)(?=[\s;)}}]))", re.DOTALL
 )
 _POWERSHELL_MORE = re.compile(r"(?: +|`\n)+(?![`;)}|#-]|$)\S")
-_POWERSHELL_VARIABLE = re.compile(r"\$\(\$site\.([A-Za-z]+)\)|\$(?:([A-Za-z]+)|\{([A-Za-z]+)\})")
+_POWERSHELL_VARIABLE = re.compile(r"\$\(\$site\.([A-Za-z]+)\)|\$(?:([A-Za-z_]+)|\{([A-Za-z_]+)\})")
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_]+)|\{([A-Za-z_]+)\})")
 
 

@@ -1,5 +1,5 @@
 """Finds the sentences for people in the code: calls of ``say`` and ``plural`` (contracts.text), the help texts of commands, and
-what installers say.
+what installers and the host's commands say.
 
 Used by :mod:`tools.catalogues`. It reads the syntax tree, so that it also finds what no catalogue could translate: a template
 that is not written out in full, and placeholders without values.
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contracts.help_pages import paragraphs
+from contracts.host_commands import SOURCES
 from contracts.installers import TEMPLATES
 from contracts.stored_text import placeholders
 from tools.script_sentences import of_powershell, of_sh
@@ -62,13 +63,17 @@ def found_in(root: Path = ROOT) -> Iterator[Sentence | Fault]:
             yield from of_module(file.read_text(encoding="utf-8"), path, room)
     for system, path in TEMPLATES.items():
         if (root / path).is_file():
-            yield from of_installer((root / path).read_text(encoding="utf-8"), path, system)
+            yield from of_script((root / path).read_text(encoding="utf-8"), path, system, f"installer-{system}")
+    for system, suffix in SOURCES.items():
+        for file in sorted((root / "wrappers" / system).glob(f"*{suffix}")):
+            path = file.relative_to(root).as_posix()
+            yield from of_script(file.read_text(encoding="utf-8"), path, system, f"wrappers-{system}")
 
 
-def of_installer(source: str, path: str, system: str) -> Iterator[Sentence | Fault]:
+def of_script(source: str, path: str, system: str, room: str) -> Iterator[Sentence | Fault]:
     """Its room is its table: what stands in that catalogue is what the script can say in another language."""
     for line, template, fault in (of_powershell if system == "windows" else of_sh)(source):
-        yield Fault(path, line, fault) if fault else Sentence(template, "", f"installer-{system}", path, line)
+        yield Fault(path, line, fault) if fault else Sentence(template, "", room, path, line)
 
 
 def of_module(source: str, path: str, room: str) -> Iterator[Sentence | Fault]:

@@ -191,7 +191,8 @@ def running_host(engine: DockerHost, folder: Path, watchtower: str) -> Iterator[
         (folder / name).mkdir(parents=True)
     for name in ("etc/config", "data", "data/runs"):
         os.chown(folder / name, 10001, 10001)
-    shutil.copytree("wrappers", folder / "image/wrappers")
+    for shared in ("wrappers", "locale"):
+        shutil.copytree(shared, folder / "image" / shared)
     with contextlib.closing(sqlite3.connect(folder / "data/state.db")) as database:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("CREATE TABLE kept (what TEXT)")

@@ -52,7 +52,7 @@ Describe 'Invoke-Docker' {
 
 Describe 'Invoke-Live' {
     BeforeAll {
-        Mock Write-Message { $heard.Add($English) }
+        Mock Write-Message { $heard.Add($Sentence) }
     }
     BeforeEach {
         $heard = New-Object 'System.Collections.Generic.List[string]'

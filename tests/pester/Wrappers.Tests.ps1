@@ -19,9 +19,9 @@ Describe '<Name>' -ForEach @(
     }
 
     It 'ends with 69 without docker' {
-        $program, $runtime, $folder, $output, $verb = "flageemonitor-$Name", 'flageemonitor', $TestDrive, 'json', $Name
+        $program, $runtime, $folder, $output, $verb, $language = "flageemonitor-$Name", 'flageemonitor', $TestDrive, 'json', $Name, 'en'
         Mock Get-Docker { '' }
-        Mock Write-Message { return }
+        Mock Write-Line { return }
         Get-ExitCode { Stop-NoEngine } | Should -Be 69
     }
 
@@ -53,7 +53,7 @@ Describe 'a container' {
         $heard = New-Object 'System.Collections.Generic.List[string]'
         $asked = New-Object 'System.Collections.Generic.List[object]'
         $state = 'running'
-        Mock Write-Message { $heard.Add($English) }
+        Mock Write-Line { $heard.Add($Text) }
         Mock Get-Docker { 'docker' }
         Mock Invoke-Docker {
             if ($Arguments[0] -eq 'container' -and $state) {
@@ -81,6 +81,13 @@ Describe 'a container' {
         $state = $Found
         Get-ExitCode { Invoke-Main @('doctor') } | Should -Be 69
         $asked.Count | Should -Be 0
+    }
+
+    It 'is spoken of in the language of the operator, to the last sentence' {
+        $language, $state = 'pt-BR', 'exited'
+        Get-ExitCode { Invoke-Main @('doctor') } | Should -Be 69
+        $heard[0] | Should -BeExactly "flageemonitor-run: O cont$([char]0xEA)iner flageemonitor n$([char]0xE3)o est$([char]0xE1) rodando: est$([char]0xE1) exited."
+        $heard[1..2] | Should -BeExactly @('  Leia o motivo: flageemonitor-logs', '  Repare-o, como administrador: flageemonitor-update-image --repair')
     }
 
     It 'keeps the exit code of the run' {
@@ -152,7 +159,7 @@ Describe 'update-image' {
         $pulled = New-Object 'System.Collections.Generic.List[string]'
         [System.IO.File]::WriteAllText((Join-Path $folder 'flageemonitor.env'), "$([char]0xFEFF)FLAGEEMONITOR_IMAGE= registry.example/proxy:1 `r`n")
         Remove-Item -LiteralPath (Join-Path $folder 'healthy_image') -ErrorAction SilentlyContinue
-        Mock Write-Message { return }
+        Mock Write-Line { return }
         Mock Assert-Host { $null }
         Mock Get-Docker { 'docker' }
         Mock Invoke-Docker {
@@ -216,7 +223,7 @@ Describe 'update-image' {
         @{ Code = 137; Created = ''; Exit = 137; Said = 'is not known' }
     ) {
         $heard = New-Object 'System.Collections.Generic.List[string]'
-        Mock Write-Message { $heard.Add($English) }
+        Mock Write-Line { $heard.Add($Text) }
         Mock Invoke-Live {
             $script:ExitCode = $Code
             if (-not $Created) { [System.IO.File]::WriteAllText($Arguments[[array]::IndexOf($Arguments, '--cidfile') + 1], 'abc') }
@@ -227,7 +234,7 @@ Describe 'update-image' {
 
     It 'says that an image gave no answer, and nothing of one that did' {
         $heard = New-Object 'System.Collections.Generic.List[string]'
-        Mock Write-Message { $heard.Add($English) }
+        Mock Write-Line { $heard.Add($Text) }
         Mock Invoke-Live { $script:ExitCode = 3; $script:Answered = $false }
         Get-ExitCode { Invoke-Main @() } | Should -Be 1
         $heard -join ' ' | Should -Match 'ended with code 3 and gave no answer'
@@ -257,7 +264,7 @@ Describe 'uninstall' {
     }
     BeforeEach {
         $program, $command, $verb, $runtime, $output, $language = 'flageemonitor-uninstall', 'uninstall', 'uninstall', 'flageemonitor', '', 'en'
-        Mock Write-Message { return }
+        Mock Write-Line { return }
     }
 
     It 'needs --yes with 2 where <Case>' -TestCases @(

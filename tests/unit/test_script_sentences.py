@@ -65,6 +65,7 @@ Stop-Here 1 "The image $($site.Image) cannot be pulled. $why" `
 if ($x) { Write-Step "at ${url}: `"$why`" for `$5`nnext" } # as ever
 $site.Notes += Get-Text "A note."
 throw (Get-Text "Not done.")
+Stop-Script 2 bad_environment "$env_file does not exist." 'Install it.'
 """
     assert list(of_powershell(source)) == [
         (4, "The image {site_Image} cannot be pulled. {why}", ""),
@@ -72,6 +73,8 @@ throw (Get-Text "Not done.")
         (6, 'at {url}: "{why}" for $5\nnext', ""),
         (7, "A note.", ""),
         (8, "Not done.", ""),
+        (9, "{env_file} does not exist.", ""),
+        (9, "Install it.", ""),
     ]
 
 

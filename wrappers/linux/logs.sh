@@ -11,8 +11,7 @@ main() {
     done
     need_container "$container"
     [ "$state" = running ] ||
-        tell "$program: The container $container is $state. Repair it: sudo $runtime-update-image --repair" \
-            "$program: O contêiner $container está $state. Repare-o: sudo $runtime-update-image --repair"
+        warn "The container $container is $state. Repair it: sudo $runtime-update-image --repair"
     # A --tail among the options comes later and is the one that counts.
     become docker logs "$tail" "$@" "$container"
 }

@@ -4,29 +4,21 @@
 need_host() {
     timers=''
     [ "$(id -u)" = 0 ] ||
-        fail 2 not_root "This command needs root." "Este comando precisa de root." "Use sudo: sudo $program" "Use sudo: sudo $program"
+        fail 2 not_root "This command needs root." "Use sudo: sudo $program"
     choose_engine
     DOCKER_HOST=${DOCKER_HOST:-unix:///var/run/docker.sock}
     export DOCKER_HOST
     socket=${DOCKER_HOST#unix://}
     case $DOCKER_HOST in
-        (unix:///*:* | unix:///*,*)
-            fail 2 bad_environment "DOCKER_HOST names a socket that cannot be mounted: $DOCKER_HOST" \
-                "DOCKER_HOST indica um socket que não pode ser montado: $DOCKER_HOST" ;;
+        (unix:///*:* | unix:///*,*) fail 2 bad_environment "DOCKER_HOST names a socket that cannot be mounted: $DOCKER_HOST" ;;
         (unix:///*) ;;
-        (*)
-            fail 2 bad_environment "DOCKER_HOST must be a unix:// socket of this host, not $DOCKER_HOST" \
-                "DOCKER_HOST deve ser um socket unix:// deste servidor, não $DOCKER_HOST" ;;
+        (*) fail 2 bad_environment "DOCKER_HOST must be a unix:// socket of this host, not $DOCKER_HOST" ;;
     esac
     engine_answers || no_engine
 }
 
 # A name that docker cannot take for an option, nor a shell for anything else.
-is_image() {
-    case $1 in
-        ('' | [!A-Za-z0-9]* | *[!A-Za-z0-9._/:@-]*) return 1 ;;
-    esac
-}
+is_image() { case $1 in ('' | [!A-Za-z0-9]* | *[!A-Za-z0-9._/:@-]*) return 1 ;; esac }
 
 # The image that the environment file names.
 named_image() {
@@ -47,20 +39,19 @@ docker_as_root() {
 
 # Pulls $1. Sets said to why it failed.
 pull() {
-    said=''
+    wanted=$1 said='see above'
     if [ -t 2 ]; then
-        tell "Pulling $1 ..." "Baixando $1 ..."
-        docker_as_root pull "$1" >&2 || { said="see above"; return 1; }
+        tell "Pulling $wanted ..."
+        docker_as_root pull "$wanted" >&2
     else
-        said=$(docker_as_root pull --quiet "$1" 2>&1) || return 1
+        said=$(docker_as_root pull --quiet "$wanted" 2>&1)
     fi
 }
 
 have() { docker image inspect "$1" >/dev/null 2>&1; }
 
 busy() {
-    fail 6 busy "Another update of $runtime is in progress." "Outra atualização de $runtime está em andamento." \
-        "It ends by itself; follow it: docker logs -f $runtime-deploy" "Ela termina sozinha; acompanhe: docker logs -f $runtime-deploy"
+    fail 6 busy "Another update of $runtime is in progress." "It ends by itself; follow it: docker logs -f $runtime-deploy"
 }
 
 # Whether the container $runtime-deploy is a deploy of this runtime: by its label, or by that of its image where an older release made it.
@@ -77,8 +68,7 @@ clear_name() {
         [ "$state" != away ] || no_engine
         is_deploy ||
             fail 1 engine_error "A container $runtime-deploy exists that is not of this program. Nothing was changed." \
-                "Existe um contêiner $runtime-deploy que não é deste programa. Nada foi alterado." \
-                "Rename it: docker rename $runtime-deploy another-name" "Renomeie-o: docker rename $runtime-deploy outro-nome"
+                "Rename it: docker rename $runtime-deploy another-name"
         tries=$((tries - 1))
         case $state in
             (running | paused | restarting) busy ;;
@@ -86,8 +76,7 @@ clear_name() {
         esac
         [ "$tries" -ge 0 ] ||
             fail 1 engine_error "The container $runtime-deploy was left behind and cannot be removed. Nothing was changed." \
-                "O contêiner $runtime-deploy foi deixado para trás e não pode ser removido. Nada foi alterado." \
-                "Remove it: docker rm -f $runtime-deploy" "Remova-o: docker rm -f $runtime-deploy"
+                "Remove it: docker rm -f $runtime-deploy"
         # Without force: another deploy may have started it since.
         docker rm "$runtime-deploy" >/dev/null 2>&1 || :
     done
@@ -96,8 +85,7 @@ clear_name() {
 # No $() in here: bash loses its place in one when the next signal comes.
 on_signal() {
     interrupted=yes
-    tell "$program: This cannot be interrupted half-way. Waiting for its end." \
-        "$program: Isto não pode ser interrompido pela metade. Esperando o fim."
+    warn "This cannot be interrupted half-way. Waiting for its end."
 }
 
 # deploy_with IMAGE VERB [OPTION]...: the one-shot container. Sets code to its exit code; no signal leaves it half-way.
@@ -150,10 +138,7 @@ deploy_with() {
     esac
 }
 
-never_started() {
-    fail 1 engine_error "The engine did not start $image (docker: $code). Nothing was changed." \
-        "O engine não iniciou $image (docker: $code). Nada foi alterado."
-}
+never_started() { fail 1 engine_error "The engine did not start $image (docker: $code). Nothing was changed."; }
 
 again() {
     again=$program
@@ -163,16 +148,13 @@ again() {
 no_answer() {
     again
     fail 1 no_answer "$image ended with code $code and gave no answer: it cannot run, or it failed. What was changed until then is not known." \
-        "$image terminou com o código $code sem dar resposta: ela não consegue rodar, ou falhou. Não se sabe o que foi alterado até então." \
-        "What the image printed, if anything, is above. If it is new, use another image. Check the proxy: $again" \
-        "O que a imagem imprimiu, se algo, está acima. Se ela é nova, use outra imagem. Verifique o proxy: $again"
+        "What the image printed, if anything, is above. If it is new, use another image. Check the proxy: $again"
 }
 
 half_done() {
     again
     fail "$1" "$2" "The container of $image was ended, or the engine went away (docker: $code). What was changed until then is not known." \
-        "O contêiner de $image foi encerrado, ou o engine parou (docker: $code). Não se sabe o que foi alterado até então." \
-        "Complete or undo it once the engine answers: $again" "Complete ou desfaça quando o engine responder: $again"
+        "Complete or undo it once the engine answers: $again"
 }
 
-bad_usage() { fail 2 usage "$1" "$2" "See: $program --help" "Veja: $program --help"; }
+bad_usage() { fail 2 usage "$1" "See: $program --help"; }

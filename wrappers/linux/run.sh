@@ -37,11 +37,9 @@ on_signal() {
         first=$now
         cancel_inside &
         canceller=$!
-        tell "$program: Cancelling. Waiting for hosts at work and for the result (repeat to stop waiting)." \
-            "$program: Cancelando. Esperando os hosts em andamento e o resultado (repita para não esperar)."
+        warn "Cancelling. Waiting for hosts at work and for the result (repeat to stop waiting)."
     elif [ "$((now - first))" -ge 2 ]; then # `timeout` and some shells send the same signal twice
-        tell "$program: The run is still stopping inside. Its result: $runtime-run runs $invocation" \
-            "$program: A execução ainda está parando lá dentro. O resultado: $runtime-run runs $invocation"
+        warn "The run is still stopping inside. Its result: $runtime-run runs $invocation"
         kill "$child" 2>/dev/null || :
         [ -z "$terminal" ] || stty "$terminal" 2>/dev/null <&3 || :
         exit 130
@@ -49,11 +47,8 @@ on_signal() {
     listen
 }
 
-# recorded ENGLISH PORTUGUESE: the run's end was not seen here.
-recorded() {
-    fail 69 container_gone "$1" "$2" "What was done until then is on record: $runtime-run runs $invocation" \
-        "O que foi feito até então está registrado: $runtime-run runs $invocation"
-}
+# recorded SENTENCE: the run's end was not seen here.
+recorded() { fail 69 container_gone "$1" "What was done until then is on record: $runtime-run runs $invocation"; }
 
 main() {
     case ${1:-} in
@@ -103,21 +98,20 @@ main() {
     case $code in
         # An engine that went away looks like exit code 1, a container that went away like a kill. Both leave a run that may still
         # have to be cancelled, and so does a reader of the output that went away (141).
-        (1) engine_answers || recorded "The Docker engine went away during the run." "O Docker Engine parou durante a execução." ;;
+        (1) engine_answers || recorded "The Docker engine went away during the run." ;;
         (130) ;;
         (12[5-9] | 1[3-9]? | 2??)
             look_at "$runtime"
             case $state:$identity in
                 ("running:$before") ;;
-                (away:*) recorded "The Docker engine went away during the run." "O Docker Engine parou durante a execução." ;;
-                (*) recorded "The container $runtime was stopped during the run." "O contêiner $runtime foi parado durante a execução." ;;
+                (away:*) recorded "The Docker engine went away during the run." ;;
+                (*) recorded "The container $runtime was stopped during the run." ;;
             esac ;;
     esac
     case $code in
         (141)
             [ -z "$canceller" ] || code=130
-            tell "$program: Nobody reads the output any more. The result of the run: $runtime-run runs $invocation" \
-                "$program: Ninguém lê mais a saída. O resultado da execução: $runtime-run runs $invocation" ;;
+            warn "Nobody reads the output any more. The result of the run: $runtime-run runs $invocation" ;;
         (1) ;;
         (*) if [ -n "$canceller" ] && [ -z "$terminal" ]; then kill -USR1 "$canceller" 2>/dev/null || :; fi ;;
     esac

@@ -7,24 +7,20 @@ command=@COMMAND@ engine_error=''
 
 portuguese() { case $language in ([Pp][Tt] | [Pp][Tt][-_.@]*) ;; (*) return 1 ;; esac; }
 
-# show ENGLISH PORTUGUESE: in the operator's language.
-show() {
-    if portuguese; then shift; fi
-    printf '%s\n' "$1"
-}
+# Beside the output. Whether anybody reads it decides nothing.
+show() { printf '%s\n' "$1" >&2 || :; }
+tell() { translate "$1"; show "$text"; }
+warn() { translate "$1"; show "$program: $text"; }
 
-# The same beside the output. Whether anybody reads it decides nothing.
-tell() { show "$@" >&2 || :; }
-
-# fail CODE REASON ENGLISH PORTUGUESE [ENGLISH PORTUGUESE]...: what happened, then what it means and what to do.
+# fail CODE REASON SENTENCE [ADVICE]...: what happened, then what it means and what to do.
 fail() {
     status=$1 reason=$2
     shift 2
     case $output in (json | ndjson) print_failure "$@" || : ;; esac
-    tell "$program: $1" "$program: $2"
-    while [ $# -gt 2 ]; do
-        shift 2
-        tell "  $1" "  $2"
+    warn "$1"
+    while shift; [ $# -gt 0 ]; do
+        translate "$1"
+        show "  $text"
     done
     exit "$status"
 }
@@ -33,11 +29,9 @@ in_json() { printf '%s' "$1" | tr '\000-\037\177' ' ' | sed 's/[\\"]/\\&/g'; }
 
 # In one form, which has what deploy's answers have (schema to report) and what runs print of a failure (error). JSON is English.
 print_failure() {
-    what=$(in_json "$1") advice=''
-    while [ $# -gt 2 ]; do
-        shift 2
-        advice="$advice${advice:+ }$(in_json "$1")"
-    done
+    what=$(in_json "$1")
+    shift
+    advice=$(in_json "$*")
     printf '{"schema": 1, "verb": "%s", "runtime": "%s", "reason": "%s", "message": "%s", "advice": "%s", "notes": [], "log": "", "exit_code": %s, "report": null' \
         "$verb" "$runtime" "$reason" "$what" "$advice" "$status"
     printf ', "error": {"reason": "%s", "message": "%s", "advice": "%s"}}\n' "$reason" "$what" "$advice"
@@ -76,7 +70,7 @@ name_runtime() {
     case $runtime in
         (*[!abcdefghijklmnopqrstuvwxyz0123456789_.-]* | [_.-]*)
             named=$runtime runtime=''
-            fail 2 usage "Invalid runtime name in RUNTIME_NAME: $named" "Nome de runtime inválido em RUNTIME_NAME: $named" ;;
+            fail 2 usage "Invalid runtime name in RUNTIME_NAME: $named" ;;
     esac
     # shellcheck disable=SC2034 # not every command names them
     etc=/etc/$runtime data=/var/lib/$runtime env_file=/etc/$runtime/flageemonitor.env
@@ -113,20 +107,13 @@ look_at() {
 }
 
 no_engine() {
-    if ! command -v docker >/dev/null 2>&1; then
-        fail 69 no_engine "docker is not installed on this host, or is not on PATH: $PATH" \
-            "docker não está instalado neste servidor ou não está no PATH: $PATH"
-    fi
+    command -v docker >/dev/null 2>&1 || fail 69 no_engine "docker is not installed on this host, or is not on PATH: $PATH"
     said=$(printf '%s' "$engine_error" | tr -s '\n' ' ')
+    said=${said# } socket=${DOCKER_HOST:-unix:///var/run/docker.sock} user=$(id -un 2>/dev/null || id -u)
     case $said in
-        (*'ermission denied'*)
-            user=$(id -un 2>/dev/null || id -u)
-            fail 69 no_engine "The Docker engine denies access to the user $user." "O Docker Engine nega acesso ao usuário $user." \
-                "Use sudo: sudo $program ..." "Use sudo: sudo $program ..." ;;
+        (*'ermission denied'*) fail 69 no_engine "The Docker engine denies access to the user $user." "Use sudo: sudo $program ..." ;;
     esac
-    fail 69 no_engine "The Docker engine does not answer at ${DOCKER_HOST:-its default socket}: ${said# }" \
-        "O Docker Engine não responde em ${DOCKER_HOST:-seu socket padrão}: ${said# }" \
-        "Start it, for example: sudo systemctl start docker" "Inicie-o, por exemplo: sudo systemctl start docker"
+    fail 69 no_engine "The Docker engine does not answer at $socket: $said" "Start it, for example: sudo systemctl start docker"
 }
 
 # exec, with the signal that open_streams and this script's own messages must survive as the program expects it.
@@ -136,6 +123,19 @@ become() {
 }
 
 # @@COMMAND@@
+
+# Sets text to the sentence in the operator's language. Its values are variables.
+# shellcheck disable=SC2154 # the table is the same in all commands
+translate() {
+    text=$1
+    portuguese || return 0
+    set +u # the values of the other sentences may not be known
+    case $1 in
+        # @@sentences.pt_BR@@
+        (*) ;;
+    esac
+    set -u
+}
 
 trap '' PIPE
 read_words "$@"

@@ -12,19 +12,20 @@ choose_image() {
         esac
     done
     fail 3 image_unavailable "No image on this host knows how to uninstall $runtime. Nothing was changed." \
-        "Nenhuma imagem neste servidor sabe desinstalar $runtime. Nada foi alterado." \
-        "Pull one with: docker pull $named. Or remove by hand: docker rm -f $runtime $runtime-watchtower; then $etc and /usr/local/bin/$runtime-*" \
-        "Baixe uma com: docker pull $named. Ou remova manualmente: docker rm -f $runtime $runtime-watchtower; depois $etc e /usr/local/bin/$runtime-*"
+        "Pull one with: docker pull $named. Or remove by hand: systemctl disable --now $runtime-repair.timer; docker rm -f $runtime $runtime-watchtower; then $etc and /usr/local/bin/$runtime-*"
 }
 
 confirm() {
-    [ -t 0 ] || bad_usage "Without a terminal, --yes is needed. Nothing was changed." "Sem um terminal é preciso --yes. Nada foi alterado."
-    tell "Remove $runtime from this host${delete:+, with identity and data}? (yes/no)" \
-        "Remover $runtime deste servidor${delete:+, com identidade e dados}? (sim/não)"
+    [ -t 0 ] || bad_usage "Without a terminal, --yes is needed. Nothing was changed."
+    if [ -n "$delete" ]; then
+        tell "Remove $runtime from this host, with identity and data? (yes/no)"
+    else
+        tell "Remove $runtime from this host? (yes/no)"
+    fi
     read -r answer || answer=''
     case $answer in
         (yes | y | sim | s) ;;
-        (*) fail 1 not_confirmed "Not confirmed. Nothing was changed." "Não confirmado. Nada foi alterado." ;;
+        (*) fail 1 not_confirmed "Not confirmed. Nothing was changed." ;;
     esac
 }
 
@@ -37,20 +38,21 @@ settle_timer() {
 main() {
     delete='' dry='' yes=''
     while [ $# -gt 0 ]; do
-        case $1 in
+        option=$1
+        case $option in
             (-h | --help) usage; exit 0 ;;
             (--delete-data) delete=--delete-data ;;
             (--dry-run) dry=--dry-run ;;
             (--yes) yes=yes ;;
             (--output | --lang)
-                [ $# -gt 1 ] || bad_usage "$1 needs a value." "$1 precisa de um valor."
+                [ $# -gt 1 ] || bad_usage "$option needs a value."
                 shift ;;
             (--output=* | --lang=*) ;;
-            (*) bad_usage "Unknown option: $1" "Opção desconhecida: $1" ;;
+            (*) bad_usage "Unknown option: $option" ;;
         esac
         shift
     done
-    case $output in ('' | json | table) ;; (*) bad_usage "--output needs json or table, not '$output'." "--output precisa de json ou table, não '$output'." ;; esac
+    case $output in ('' | json | table) ;; (*) bad_usage "--output needs json or table, not '$output'." ;; esac
     need_host
     clear_name
     choose_image

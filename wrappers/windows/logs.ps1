@@ -5,10 +5,9 @@ function Invoke-Main([string[]]$Words) {
     if ($Words -ccontains '-h' -or $Words -ccontains '--help') {
         return Get-Usage
     }
-    $found = Assert-Container $container
-    if ($found.State -ne 'running') {
-        Write-Message "${program}: The container $container is $($found.State). Repair it, as administrator: $runtime-update-image --repair" `
-            "${program}: O contêiner $container está $($found.State). Repare-o, como administrador: $runtime-update-image --repair"
+    $state = (Assert-Container $container).State
+    if ($state -ne 'running') {
+        Write-Warned "The container $container is $state. Repair it, as administrator: $runtime-update-image --repair"
     }
     # A --tail among the options comes later and is the one that counts.
     $tail = if (@($Words -clike '--since*') + @($Words -clike '--until*')) { '--tail=all' } else { '--tail=200' }

@@ -15,10 +15,7 @@ function Get-EnvValue([string]$Key) {
 function Assert-Host {
     $me = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
     if (-not $me.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) {
-        Stop-Script 2 'not_root' @(
-            'This command needs an administrator.', "Este comando precisa de um administrador.",
-            'Open PowerShell as administrator.', "Abra o PowerShell como administrador."
-        )
+        Stop-Script 2 not_root 'This command needs an administrator.' 'Open PowerShell as administrator.'
     }
     if ((Invoke-Docker @('version', '--format', '{{.Server.Version}}')).Code -ne 0) {
         Stop-NoEngine
@@ -51,16 +48,13 @@ function Get-PullProblem([string]$Name) {
     if ([System.IO.File]::Exists((Join-Path $folder 'docker\config.json'))) {
         $login = @('--config', (Join-Path $folder 'docker'))
     }
-    Write-Message "Pulling $Name ..." "Baixando $Name ..."
+    Write-Message "Pulling $Name ..."
     $said = Invoke-Docker ($login + @('pull', '--quiet', $Name))
     if ($said.Code -eq 0) { '' } else { 'docker: ' + (ConvertTo-OneLine ($said.Err + ' ' + $said.Out)) }
 }
 
 function Stop-Busy {
-    Stop-Script 6 'busy' @(
-        "Another update of $runtime is in progress.", "Outra atualização de $runtime está em andamento.",
-        "It ends by itself; follow it: docker logs -f $runtime-deploy", "Ela termina sozinha; acompanhe: docker logs -f $runtime-deploy"
-    )
+    Stop-Script 6 busy "Another update of $runtime is in progress." "It ends by itself; follow it: docker logs -f $runtime-deploy"
 }
 
 # Whether the container RUNTIME-deploy is a deploy of this runtime: by its label, or by that of its image where an older release made it.
@@ -80,11 +74,8 @@ function Clear-Name {
         } elseif ($state -eq 'away') {
             Stop-NoEngine
         } elseif (-not (Test-Deploy)) {
-            Stop-Script 1 'engine_error' @(
-                "A container $runtime-deploy exists that is not of this program. Nothing was changed.",
-                "Existe um contêiner $runtime-deploy que não é deste programa. Nada foi alterado.",
-                "Rename it: docker rename $runtime-deploy another-name", "Renomeie-o: docker rename $runtime-deploy outro-nome"
-            )
+            Stop-Script 1 engine_error "A container $runtime-deploy exists that is not of this program. Nothing was changed." `
+                "Rename it: docker rename $runtime-deploy another-name"
         } elseif (@('running', 'paused', 'restarting') -ccontains $state) {
             Stop-Busy
         } elseif ($try -lt 3 -and @('created', 'removing') -ccontains $state) {
@@ -94,11 +85,8 @@ function Clear-Name {
             $null = Invoke-Docker @('rm', "$runtime-deploy")
         }
     }
-    Stop-Script 1 'engine_error' @(
-        "The container $runtime-deploy was left behind and cannot be removed. Nothing was changed.",
-        "O contêiner $runtime-deploy foi deixado para trás e não pode ser removido. Nada foi alterado.",
-        "Remove it: docker rm -f $runtime-deploy", "Remova-o: docker rm -f $runtime-deploy"
-    )
+    Stop-Script 1 engine_error "The container $runtime-deploy was left behind and cannot be removed. Nothing was changed." `
+        "Remove it: docker rm -f $runtime-deploy"
 }
 
 # The command line of the one-shot container, as docs/deployment.md has it. Docker writes $Made once the container is made.
@@ -122,8 +110,7 @@ function Invoke-Deploy([string]$Image, [string[]]$More) {
     try {
         Invoke-Live (Get-DeployCommand $Image $made $More) {
             param($process, $coming)
-            Write-Message "${program}: This cannot be interrupted half-way. Waiting for its end." `
-                "${program}: Isto não pode ser interrompido pela metade. Esperando o fim."
+            Write-Warned 'This cannot be interrupted half-way. Waiting for its end.'
             Receive-Rest $process $coming
         }
         $created = [System.IO.File]::Exists($made) -and [System.IO.File]::ReadAllText($made)
@@ -136,24 +123,15 @@ function Invoke-Deploy([string]$Image, [string[]]$More) {
         if (@('running', 'created', 'paused', 'removing') -ccontains (Get-Container "$runtime-deploy").State) {
             Stop-Busy
         }
-        Stop-Script 1 'engine_error' @(
-            "The engine did not start $Image (docker: $code). Nothing was changed.",
-            "O engine não iniciou $Image (docker: $code). Nada foi alterado."
-        )
+        Stop-Script 1 engine_error "The engine did not start $Image (docker: $code). Nothing was changed."
     }
     $again = if ($command -ceq 'uninstall') { $program } else { "$program --repair" }
     if ($code -eq 125 -or $code -ge 128) {
-        Stop-Script $(if ($code -eq 125) { 1 } else { $code }) $(if ($code -eq 125) { 'engine_error' } else { 'killed' }) @(
-            "The container of $Image was ended, or the engine went away (docker: $code). What was changed until then is not known.",
-            "O contêiner de $Image foi encerrado, ou o engine parou (docker: $code). Não se sabe o que foi alterado até então.",
-            "Complete or undo it once the engine answers: $again", "Complete ou desfaça quando o engine responder: $again"
-        )
+        $ended, $reason = if ($code -eq 125) { 1, 'engine_error' } else { $code, 'killed' }
+        Stop-Script $ended $reason "The container of $Image was ended, or the engine went away (docker: $code). What was changed until then is not known." `
+            "Complete or undo it once the engine answers: $again"
     } elseif ($code -ne 0 -and -not $script:Answered) {
-        Stop-Script 1 'no_answer' @(
-            "$Image ended with code $code and gave no answer: it cannot run, or it failed. What was changed until then is not known.",
-            "$Image terminou com o código $code sem dar resposta: ela não consegue rodar, ou falhou. Não se sabe o que foi alterado até então.",
-            "What the image printed, if anything, is above. If it is new, use another image. Check the proxy: $again",
-            "O que a imagem imprimiu, se algo, está acima. Se ela é nova, use outra imagem. Verifique o proxy: $again"
-        )
+        Stop-Script 1 no_answer "$Image ended with code $code and gave no answer: it cannot run, or it failed. What was changed until then is not known." `
+            "What the image printed, if anything, is above. If it is new, use another image. Check the proxy: $again"
     }
 }

@@ -63,9 +63,14 @@ function ConvertTo-OneLine([string]$Text) {
     ($Text -replace '\s+', ' ').Trim()
 }
 
-# The text in the operator's language.
-function Select-Text([string]$English, [string]$Portuguese) {
-    if ($language -match '\Apt([-_.@]|\z)') { $Portuguese } else { $English }
+function Test-Portuguese { $language -match '\Apt([-_.@]|\z)' }
+
+# The sentence in the operator's language. Its values are the variables of the function that says it.
+function Get-Text([string]$Finished) {
+    if (-not (Test-Portuguese)) { return $Finished }
+    Set-StrictMode -Off # the values of other sentences are not known here
+    # @@sentences.pt_BR@@
+    return $Finished
 }
 
 # State is running, exited, ... ; none; away when the engine does not answer. Identity is a text that changes when the container

@@ -28,8 +28,7 @@ function Test-Terminal($Invocation, [string[]]$Words) {
 
 # A run is known by its id once it has registered, a moment after its start.
 function Stop-Run([string]$Invocation) {
-    Write-Message "${program}: Cancelling. Waiting for hosts at work and for the result." `
-        "${program}: Cancelando. Esperando os hosts em andamento e o resultado."
+    Write-Warned 'Cancelling. Waiting for hosts at work and for the result.'
     foreach ($try in 1..15) {
         if ((Invoke-Docker @('exec', $runtime, '/flageemonitor/run_action.sh', 'cancel', $Invocation)).Code -eq 0) {
             return
@@ -59,20 +58,15 @@ function Invoke-OnTerminal([string[]]$Arguments, [string]$Invocation) {
 }
 
 # The run's end was not seen here.
-function Stop-Gone([string]$English, [string]$Portuguese, [string]$Invocation) {
-    Stop-Script 69 'container_gone' @(
-        $English, $Portuguese, "What was done until then is on record: $runtime-run runs $Invocation",
-        "O que foi feito até então está registrado: $runtime-run runs $Invocation"
-    )
+function Stop-Gone([string]$Sentence) {
+    Stop-Script 69 container_gone $Sentence "What was done until then is on record: $runtime-run runs $invocation"
 }
 
 function Invoke-Main([string[]]$Words) {
     if (@('-h', '--help') -ccontains "$($Words | Select-Object -First 1)") {
         Get-Usage
-        Select-Text "Words that PowerShell would change are written in quotes: 'a,b', '007', '@file'. Where the output is taken in another way than by
-a pipe, a redirection or an assignment on the line itself, give its form: --output json or --output table." `
-            "Palavras que o PowerShell mudaria são escritas entre aspas: 'a,b', '007', '@arquivo'. Onde a saída é tomada de outro modo que
-por um pipe, um redirecionamento ou uma atribuição na própria linha, indique a forma: --output json ou --output table."
+        Get-Text "Words that PowerShell would change are written in quotes: 'a,b', '007', '@file'. Where the output is taken in another way than by
+a pipe, a redirection or an assignment on the line itself, give its form: --output json or --output table."
         if ((Get-Container $runtime).State -eq 'running') {
             Invoke-Live @('exec', '-e', $locale, $runtime, '/flageemonitor/run_action.sh', '--help') { param($process) $process.Kill() }
         }
@@ -97,9 +91,9 @@ por um pipe, um redirecionamento ou uma atribuição na própria linha, indique 
     if ($script:ExitCode -eq 1 -or ($script:ExitCode -ge 125 -and $script:ExitCode -ne 130)) {
         $after = Get-Container $runtime
         if ($after.State -eq 'away') {
-            Stop-Gone 'The Docker engine went away during the run.' "O Docker Engine parou durante a execução." $invocation
+            Stop-Gone 'The Docker engine went away during the run.'
         } elseif ($script:ExitCode -ne 1 -and $after.Identity -cne $before) {
-            Stop-Gone "The container $runtime was stopped during the run." "O contêiner $runtime foi parado durante a execução." $invocation
+            Stop-Gone "The container $runtime was stopped during the run."
         }
     }
 }

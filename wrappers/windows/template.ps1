@@ -36,41 +36,38 @@ Part of FlageeMonitor Proxy; @COMMAND@ --help says what it does and takes.
         try { $Writer.WriteLine($Text) } catch { $null = $_ }
     }
 
-    function Write-Message([string]$English, [string]$Portuguese = $English) {
-        Write-Line ([Console]::Error) (Select-Text $English $Portuguese)
-    }
+    function Write-Message([string]$Sentence) { Write-Line ([Console]::Error) (Get-Text $Sentence) }
+    function Write-Warned([string]$Sentence) { Write-Line ([Console]::Error) "${program}: $(Get-Text $Sentence)" }
 
-    # Ends the script. $Texts: English and Portuguese by turns; what happened, then what it means and what to do.
-    function Stop-Script([int]$Code, [string]$Reason, [string[]]$Texts) {
-        $advice = @(for ($at = 2; $at -lt $Texts.Count; $at += 2) { $Texts[$at] }) -join ' '
-        Write-Message "${program}: $($Texts[0])" "${program}: $($Texts[1])"
-        for ($at = 2; $at -lt $Texts.Count; $at += 2) {
-            Write-Message "  $($Texts[$at])" "  $($Texts[$at + 1])"
+    # Ends the script. What follows the sentence on what happened is what it means and what to do.
+    function Stop-Script([int]$ExitCode, [string]$Reason, [string]$Sentence, [string]$Advice = '', [string]$More = '') {
+        Write-Warned $Sentence
+        foreach ($next in @($Advice, $More)) {
+            if ($next) { Write-Line ([Console]::Error) "  $(Get-Text $next)" }
         }
-        $stop = New-Object System.InvalidOperationException -ArgumentList $Texts[0]
-        $stop.Data['ExitCode'] = $Code
+        $Advice = "$Advice $More".Trim()
+        $stop = New-Object System.InvalidOperationException -ArgumentList $Sentence
+        $stop.Data['ExitCode'] = $ExitCode
         $stop.Data['Output'] = ''
         if (@('json', 'ndjson') -ccontains $output) {
             # In one form, which has what deploy's answers have (schema to report) and what runs print of a failure (error).
             $stop.Data['Output'] = ConvertTo-Json -Compress -InputObject ([ordered]@{
-                schema = 1; verb = $verb; runtime = $runtime; reason = $Reason; message = $Texts[0]; advice = $advice; notes = @(); log = ''
-                exit_code = $Code; report = $null; error = [ordered]@{ reason = $Reason; message = $Texts[0]; advice = $advice }
+                schema = 1; verb = $verb; runtime = $runtime; reason = $Reason; message = $Sentence; advice = $Advice; notes = @(); log = ''
+                exit_code = $ExitCode; report = $null; error = [ordered]@{ reason = $Reason; message = $Sentence; advice = $Advice }
             })
         }
         throw $stop
     }
 
     function Get-Usage {
-        Select-Text @"
-# @@help.en@@
-"@ @"
+        if (Test-Portuguese) { @"
 # @@help.pt@@
-"@
+"@ } else { @"
+# @@help.en@@
+"@ }
     }
 
-    function Stop-Usage([string]$English, [string]$Portuguese) {
-        Stop-Script 2 'usage' @($English, $Portuguese, "See: $program --help", "Veja: $program --help")
-    }
+    function Stop-Usage([string]$Sentence) { Stop-Script 2 usage $Sentence "See: $program --help" }
 
     # What was typed: a number or a list of PowerShell's is text again.
     function ConvertTo-Words([object[]]$Given) {
@@ -92,20 +89,15 @@ Part of FlageeMonitor Proxy; @COMMAND@ --help says what it does and takes.
 
     function Stop-NoEngine {
         if (-not (Get-Docker)) {
-            Stop-Script 69 'no_engine' @('docker is not installed on this host, or is not on PATH.', "docker não está instalado neste servidor ou não está no PATH.")
+            Stop-Script 69 no_engine 'docker is not installed on this host, or is not on PATH.'
         }
         $said = Invoke-Docker @('version', '--format', '{{.Server.Version}}')
         $why = ConvertTo-OneLine ($said.Err + ' ' + $said.Out)
         if ($why -match 'denied') {
-            Stop-Script 69 'no_engine' @(
-                "The Docker engine denies access to the user $env:USERNAME.", "O Docker Engine nega acesso ao usuário $env:USERNAME.",
-                'Open PowerShell as administrator.', 'Abra o PowerShell como administrador.'
-            )
+            $user = $env:USERNAME
+            Stop-Script 69 no_engine "The Docker engine denies access to the user $user." 'Open PowerShell as administrator.'
         }
-        Stop-Script 69 'no_engine' @(
-            "The Docker engine does not answer: $why", "O Docker Engine não responde: $why",
-            'Start Docker Desktop, and check that it runs Linux containers.', "Inicie o Docker Desktop e verifique se ele usa contêineres Linux."
-        )
+        Stop-Script 69 no_engine "The Docker engine does not answer: $why" 'Start Docker Desktop, and check that it runs Linux containers.'
     }
 
     # Sets ExitCode to docker's and gives its output line by line, as strings; errors go where errors go. When Ctrl-C or the reader of
@@ -156,7 +148,7 @@ Part of FlageeMonitor Proxy; @COMMAND@ --help says what it does and takes.
     } catch { $encoding = $null }
     try {
         if ($runtime -cnotmatch '\A[a-z0-9][a-z0-9_.-]{0,39}\z') {
-            Stop-Script 2 'usage' @("Invalid runtime name in RUNTIME_NAME: $runtime", "Nome de runtime inválido em RUNTIME_NAME: $runtime")
+            Stop-Script 2 usage "Invalid runtime name in RUNTIME_NAME: $runtime"
         }
         Invoke-Main $words
     } catch {

@@ -9,33 +9,27 @@ function Select-Image {
             return $image
         }
     }
-    Stop-Script 3 'image_unavailable' @(
-        "No image on this host knows how to uninstall $runtime. Nothing was changed.",
-        "Nenhuma imagem neste servidor sabe desinstalar $runtime. Nada foi alterado.",
-        "Run the install script with -Uninstall, or remove by hand: docker rm -f $runtime $runtime-watchtower; then $folder",
-        "Execute o script de instalação com -Uninstall, ou remova manualmente: docker rm -f $runtime $runtime-watchtower; depois $folder"
-    )
+    Stop-Script 3 image_unavailable "No image on this host knows how to uninstall $runtime. Nothing was changed." `
+        "Run the install script with -Uninstall, or remove by hand: docker rm -f $runtime $runtime-watchtower; then $folder"
 }
 
 function Test-Console { -not [Console]::IsInputRedirected -and [Environment]::UserInteractive }
 
-function Stop-NoConsole {
-    Stop-Usage 'Without a console, --yes is needed. Nothing was changed.' "Sem um console é preciso --yes. Nada foi alterado."
-}
+function Stop-NoConsole { Stop-Usage 'Without a console, --yes is needed. Nothing was changed.' }
 
 function Confirm-Removal([bool]$Delete) {
     if (-not (Test-Console)) {
         Stop-NoConsole
     }
     $question = if ($Delete) {
-        Select-Text "Remove $runtime from this host, with identity and data? (yes/no)" "Remover $runtime deste servidor, com identidade e dados? (sim/não)"
+        Get-Text "Remove $runtime from this host, with identity and data? (yes/no)"
     } else {
-        Select-Text "Remove $runtime from this host? (yes/no)" "Remover $runtime deste servidor? (sim/não)"
+        Get-Text "Remove $runtime from this host? (yes/no)"
     }
     # PowerShell that was started with -NonInteractive asks nobody, and fails instead.
     try { $said = Read-Host -Prompt $question } catch { Stop-NoConsole }
     if (@('yes', 'y', 'sim', 's') -cnotcontains $said) {
-        Stop-Script 1 'not_confirmed' @('Not confirmed. Nothing was changed.', "Não confirmado. Nada foi alterado.")
+        Stop-Script 1 not_confirmed 'Not confirmed. Nothing was changed.'
     }
 }
 
@@ -60,11 +54,11 @@ function Invoke-Main([string[]]$Words) {
         if (@('--output', '--lang') -ccontains $word) {
             $at++
         } elseif (@('--delete-data', '--dry-run', '--yes') -cnotcontains $word -and $word -cnotmatch '\A--(output|lang)=') {
-            Stop-Usage "Unknown option: $word" "Opção desconhecida: $word"
+            Stop-Usage "Unknown option: $word"
         }
     }
     if (@('', 'json', 'table') -cnotcontains $output) {
-        Stop-Usage "--output needs json or table, not '$output'." "--output precisa de json ou table, não '$output'."
+        Stop-Usage "--output needs json or table, not '$output'."
     }
     $dry = $Words -ccontains '--dry-run'
     $delete = $Words -ccontains '--delete-data'

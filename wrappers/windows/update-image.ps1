@@ -4,18 +4,13 @@
 function Select-Image {
     $named = Get-NamedImage
     if (-not (Test-Image $named)) {
-        Stop-Script 2 'bad_environment' @(
-            "FLAGEEMONITOR_IMAGE in $env_file is not the name of an image: '$named'", "FLAGEEMONITOR_IMAGE em $env_file não é o nome de uma imagem: '$named'"
-        )
+        Stop-Script 2 bad_environment "FLAGEEMONITOR_IMAGE in $env_file is not the name of an image: '$named'"
     }
     if ($verb -ceq 'apply' -or $verb -ceq 'resume') {
         $problem = Get-PullProblem $named
         if ($problem) {
-            Stop-Script 1 'image_unavailable' @(
-                "The image $named is unavailable: $problem", "A imagem $named não está disponível: $problem",
-                "Nothing was changed; the proxy continues. Check that the registry is reachable and that the credentials in $folder\docker\config.json are valid.",
-                "Nada foi alterado; o proxy continua. Verifique se o repositório de imagens está acessível e se as credenciais em $folder\docker\config.json são válidas."
-            )
+            Stop-Script 1 image_unavailable "The image $named is unavailable: $problem" `
+                "Nothing was changed; the proxy continues. Check that the registry is reachable and that the credentials in $folder\docker\config.json are valid."
         }
         return $named
     }
@@ -27,10 +22,8 @@ function Select-Image {
     if (-not (Test-ImageHere $named)) {
         $problem = Get-PullProblem $named
         if ($problem) {
-            Stop-Script 1 'image_unavailable' @(
-                "Neither the last healthy image nor $named is available: $problem", "Nem a última imagem saudável nem $named está disponível: $problem",
-                'Nothing was changed. Check that the registry is reachable.', "Nada foi alterado. Verifique se o repositório de imagens está acessível."
-            )
+            Stop-Script 1 image_unavailable "Neither the last healthy image nor $named is available: $problem" `
+                'Nothing was changed. Check that the registry is reachable.'
         }
     }
     return $named
@@ -48,38 +41,35 @@ function Invoke-Main([string[]]$Words) {
         if (@('--wait', '--output', '--lang') -ccontains $option -and $null -eq $value) {
             $at++
             if ($at -ge $Words.Count) {
-                Stop-Usage "$option needs a value." "$option precisa de um valor."
+                Stop-Usage "$option needs a value."
             }
             $value = $Words[$at]
         }
         if (@('--repair', '--rollback', '--resume', '--status') -ccontains $word) {
             if ($verb -cne 'apply') {
-                Stop-Usage "--$verb and $option exclude each other." "--$verb e $option se excluem."
+                Stop-Usage "--$verb and $option exclude each other."
             }
             $verb = $option.Substring(2)
         } elseif ($word -ceq '--force') {
             $more += '--force'
         } elseif ($option -ceq '--wait') {
             if ($value -cnotmatch '\A[0-9]+\z') {
-                Stop-Usage "--wait needs a number of seconds, not '$value'." "--wait precisa de um número de segundos, não '$value'."
+                Stop-Usage "--wait needs a number of seconds, not '$value'."
             }
             $more += @('--wait', $value)
         } elseif ($option -ceq '--output') {
             if (@('json', 'table') -cnotcontains $value) {
-                Stop-Usage "--output needs json or table, not '$value'." "--output precisa de json ou table, não '$value'."
+                Stop-Usage "--output needs json or table, not '$value'."
             }
             $more += @('--output', $value)
         } elseif ($option -cne '--lang') {
-            Stop-Usage "Unknown option: $word" "Opção desconhecida: $word"
+            Stop-Usage "Unknown option: $word"
         }
     }
     Assert-Host
     if (-not [System.IO.File]::Exists($env_file)) {
-        Stop-Script 2 'bad_environment' @(
-            "$env_file does not exist: $runtime is not installed here.", "$env_file não existe: $runtime não está instalado aqui.",
-            'Install it with the line that flagee-server install-command --windows prints on the control plane.',
-            "Instale com a linha que flagee-server install-command --windows mostra no servidor de controle."
-        )
+        Stop-Script 2 bad_environment "$env_file does not exist: $runtime is not installed here." `
+            'Install it with the line that flagee-server install-command --windows prints on the control plane.'
     }
     Clear-Name
     Invoke-Deploy (Select-Image) $more

@@ -142,7 +142,7 @@ def write_wrappers(
     current = commands(names, system)
     for name, command in zip(current, COMMANDS, strict=True):
         try:
-            content = _command(image / WRAPPERS, command, names, system)
+            content = _command(image, command, names, system)
             if _write_if_different(folder / name, content, executable=system == "linux"):
                 changed.append(name)
         except OSError as error:
@@ -151,9 +151,9 @@ def write_wrappers(
     return tuple(changed), tuple(problems)
 
 
-def _command(sources: Path, command: str, names: Names, system: HostOs) -> bytes:
+def _command(image: Path, command: str, names: Names, system: HostOs) -> bytes:
     def read(path: str) -> str:
-        return (sources / path).read_text(encoding="utf-8")
+        return (image / path).read_text(encoding="utf-8")
 
     return host_command(read, system, command, names.runtime).encode()
 

@@ -143,7 +143,8 @@ def make_site(folder: Path) -> Site:
     (folder / "data/runs").rmdir()
     (folder / "timer").mkdir()
     (folder / "image").mkdir(exist_ok=True)
-    (folder / "image/wrappers").symlink_to(ROOT / "wrappers")
+    for shared in ("wrappers", "locale"):
+        (folder / "image" / shared).symlink_to(ROOT / shared)
     host.engine.fetch()
     site = Site(host)
     host.engine.program = site.program

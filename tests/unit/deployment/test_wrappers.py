@@ -11,6 +11,7 @@ from runtime.deployment.host_files import write_wrappers
 from runtime.deployment.names import Names
 
 WRAPPER = "#!/bin/sh\n# FlageeMonitor Proxy, flageemonitor-@COMMAND@.\nruntime=${RUNTIME_NAME:-@RUNTIME_NAME@}\n"
+ROOT = Path(__file__).parents[3]
 ALL = tuple(f"proxy-{command}" for command in COMMANDS)
 
 
@@ -83,3 +84,22 @@ def test_an_image_that_lacks_a_part_of_a_wrapper_keeps_the_present_one(folders: 
     assert changed == ("proxy-logs", "proxy-watchtower-logs")
     assert [problem.split()[0] for problem in problems] == [name for name in ALL if not name.endswith("logs")]
     assert {path.name for path in folders[1].iterdir()} == set(ALL)
+
+
+def test_the_wrappers_stay_short() -> None:
+    """Both systems together; helps and translations are files of their own."""
+    sources = [path for system in ("linux", "windows") for path in (ROOT / "wrappers" / system).iterdir()]
+    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in sources) <= 1390
+
+
+def test_an_image_without_a_catalogue_keeps_the_present_commands(folders: tuple[Path, Path]) -> None:
+    write_wrappers(*folders, Names("proxy"))
+    with (folders[0] / "wrappers/linux/template.sh").open("a") as template:
+        template.write("# @@sentences.pt_BR@@\n")
+    changed, problems = write_wrappers(*folders, Names("proxy"))
+    assert (changed, len(problems)) == ((), len(ALL))
+    catalogue = folders[0] / "locale/pt_BR/wrappers-linux.po"
+    catalogue.parent.mkdir(parents=True)
+    catalogue.write_text('msgid "Not {what}."\nmsgstr "Não {what}."\n', encoding="utf-8")
+    assert write_wrappers(*folders, Names("proxy")) == (ALL, ())
+    assert '("Not $what.") text="Não $what." ;;\n' in (folders[1] / "proxy-logs").read_text(encoding="utf-8")

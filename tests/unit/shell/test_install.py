@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 
 from contracts.languages import read_po
-from contracts.stored_text import placeholders
-from server.services.installer.rendering import sh_quoted
 from tests.unit.shell.host import ROOT, SHELLS, TOKEN, VALUES
 from tests.unit.shell.install_host import InstallHost, render
 
@@ -404,36 +402,6 @@ def test_messages_are_in_the_hosts_language(a_new_host: InstallHost, name: str) 
     a_new_host.answer("down", "não")
     done = a_new_host.run(a_new_host.installer, with_={name: "pt_BR.UTF-8"})
     assert "Nada foi alterado. O que impede:" in done.stderr
-
-
-# What a value may hold; the last is that of no sentence.
-VALUE = "*[a]\\?'\" $(touch hit) `touch hit` ção"
-
-
-def test_each_sentence_is_found_with_its_values_and_nothing_in_them_runs(tmp_path: Path) -> None:
-    """The script's own table in each shell, with every variable set to what a pattern or a command could be made of."""
-    script = render().decode()
-    table = script[script.index("translate() {") : script.index("# ----\n\nmain() {")]
-    sentences = read_po((ROOT / "locale/pt_BR/installer-linux.po").read_text())
-    names = sorted({name for template in sentences for name in placeholders(template)})
-    lines = [table, "language=pt-BR", *(f"{name}={sh_quoted(VALUE)}" for name in names)]
-    values = dict.fromkeys(names, VALUE)
-    for template in sentences:
-        english = template.format_map(values) if placeholders(template) else template
-        lines.append(f"translate {sh_quoted(english)}; printf '%s\\0' \"$text\"")
-    lines.append(
-        "translate 'unknown'; printf '%s\\0' \"$text\"; language=en; translate 'Correct the path.'; printf '%s' \"$text\""
-    )
-    expected = [
-        forms[0].format_map(values) if placeholders(template) else forms[0] for template, forms in sentences.items()
-    ]
-    assert len(expected) > 50
-    for words in SHELLS.values():
-        done = subprocess.run(
-            [*words, "-euc", "\n".join(lines)], capture_output=True, text=True, check=True, cwd=tmp_path, timeout=60
-        )
-        assert done.stdout.split("\0") == [*expected, "unknown", "Correct the path."]
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_refusals_are_in_portuguese_to_the_last_sentence(a_new_host: InstallHost) -> None:

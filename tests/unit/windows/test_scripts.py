@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from tree_sitter import Node
 
+from contracts.languages import read_po
+from contracts.stored_text import placeholders
 from server.services.installer.assets import InstallerFiles
 from tests.unit.server.test_installer_powershell import HOSTILE
 from tests.unit.windows.scripts import INSTALLER, ROOT, SCRIPTS, TOOLS, VALUES, function, rendered, wrapper
@@ -108,7 +110,10 @@ def test_every_variable_is_given_a_value_somewhere(script: bytes) -> None:
         given |= {name_of(found) for found in powershell.nodes(node, "variable")}
     for node in powershell.nodes(root, "script_parameter", "foreach_statement"):
         given |= {name_of(child) for child in node.children if child.type == "variable"}
-    used = {name_of(node) for node in powershell.nodes(root, "variable", "braced_variable")}
+    table = powershell.functions(root)["Get-Text"]  # has those of the sentences of all commands
+    inside = range(table.start_byte, table.end_byte)
+    variables = powershell.nodes(root, "variable", "braced_variable")
+    used = {name_of(node) for node in variables if node.start_byte not in inside}
     assert {name for name in used - given if not name.startswith("env:")} == set()
 
 
@@ -153,19 +158,15 @@ def test_a_command_that_was_cut_off_runs_nothing(name: str) -> None:
         assert not runs_something(script[:cut]), script[:cut][-80:]
 
 
-@pytest.mark.parametrize("name", TOOLS)
-def test_messages_of_a_command_come_in_pairs(name: str) -> None:
-    """English and Portuguese by turns; what is the same in both is a command line."""
-    pairs: list[tuple[str, str]] = []
-    for call in powershell.nodes(powershell.parse(wrapper(name)), "command"):
-        if powershell.text(call.children[0]) in ("Stop-Script", "Stop-Usage", "Write-Message", "Select-Text"):
-            # A literal is a node of its own, and its kind another one below.
-            literals = powershell.nodes(call, "string_literal", "expandable_string_literal")
-            texts = list({one.start_byte: powershell.text(one) for one in literals}.values())
-            texts = [text for text in texts if " " in text]
-            pairs += zip(texts[::2], texts[1::2], strict=True)
-    assert len(pairs) > 5
-    assert [english for english, portuguese in pairs if english == portuguese] == []
+def test_nothing_on_the_way_to_the_table_hides_a_value_of_a_sentence() -> None:
+    """The values are variables of the function that says the sentence, or of one that called it."""
+    found = powershell.functions(powershell.parse(wrapper("run")))
+    functions = ("Get-Text", "Write-Message", "Write-Warned", "Stop-Script", "Stop-Usage", "Stop-Gone")
+    way = "\n".join(powershell.text(found[name]) for name in functions)
+    own = {(one[0] or one[1]).lower() for one in re.findall(r"\]\$(\w+)|\$(\w+) (?:=|in) ", way)}
+    assert {"finished", "sentence", "exitcode", "next", "stop"} <= own
+    sentences = read_po((ROOT / "locale/pt_BR/wrappers-windows.po").read_text(encoding="utf-8"))
+    assert own & {value.lower() for template in sentences for value in placeholders(template)} == set()
 
 
 def test_the_token_goes_to_deploy_through_its_input_alone() -> None:
