@@ -262,7 +262,7 @@ param(
         $drive = New-Object System.IO.DriveInfo ([System.IO.Path]::GetPathRoot($site.Base))
         $free = [long]($drive.AvailableFreeSpace / 1048576)
         if ($free -lt 2500) {
-            Add-Problem "Only $free MB are free on the disk of $($site.Base); 2500 MB are needed." 'Free space, for example: docker system prune'
+            Add-Problem "Only $free MB are free on the disk of $($site.Base); 2500 MB are needed." 'Free space, for example: docker image prune'
         }
     }
 
@@ -308,19 +308,16 @@ param(
         $own = Join-Path $site.Config 'ca.pem'
         if ($Ca) {
             $path = Get-FullPath $Ca
-            $text = if (Test-File $path) { [System.IO.File]::ReadAllText($path) } else { '' }
-            if (-not $text.Contains('BEGIN CERTIFICATE') -or $text.Contains('PRIVATE KEY')) {
-                Add-Problem "-Ca: $Ca is not a readable file with a certificate (PEM) and nothing else." `
-                    'Ask who runs the control plane for the certificate of its authority.'
+            if (Test-File $path) {
+                $site.Trust, $site.Authority = $path, [System.IO.File]::ReadAllText($path)
             } else {
-                $site.Trust = $path
-                $site.Authority = $text
+                Add-Problem "$Ca cannot be read." 'Correct the path.'
             }
         } elseif ((Test-File $own) -and (Get-EnvValue 'FLAGEEMONITOR_CA_PATH')) {
             $site.Trust = $own
         }
         if ($RegistryTokenFile -and -not (Test-File (Get-FullPath $RegistryTokenFile))) {
-            Add-Problem "-RegistryTokenFile: $RegistryTokenFile cannot be read." 'Correct the path.'
+            Add-Problem "$RegistryTokenFile cannot be read." 'Correct the path.'
         }
     }
 
@@ -591,29 +588,28 @@ param(
         $healthy = Join-Path $site.Folder 'healthy_image'
         $healthy = if (Test-File $healthy) { [System.IO.File]::ReadAllText($healthy).Trim() } else { '' }
         $running = (Invoke-Docker @('container', 'inspect', '--format', '{{.Image}}', $RuntimeName)).Out
-        $found = Select-First @(@($running, $site.Image, $healthy) | Where-Object { $_ -and (Test-Verb $_ 'uninstall') })
-        if (-not $DryRun) { Unregister-Task }
+        $found = Select-First @(@($running, $site.Image, $healthy, $site.Values['IMAGE']) | Where-Object { $_ -and (Test-Verb $_ 'uninstall') })
+        if (-not $found) {
+            Write-Message "No image on this host can remove $RuntimeName, so one is pulled. By hand: Unregister-ScheduledTask $RuntimeName-repair; docker rm -f `$(docker ps -aq --filter label=flageemonitor.runtime=$RuntimeName); then $($site.Folder) and the volume $($site.Volume)."
+            Save-Image
+            $found = $site.Image
+            if (-not (Test-Verb $found 'uninstall')) {
+                Stop-Here 1 "The image $found is older than this installer and cannot remove $RuntimeName." 'Nothing was changed. Name a later one with -Image.'
+            }
+        }
         Write-Step "Removing $RuntimeName"
-        if ($found) {
+        try {
+            if (-not $DryRun) { Unregister-Task }
+            $site.Code = 1
             Invoke-Deploy $found 'uninstall' @(if ($delete) { '--delete-data' }; if ($DryRun) { '--dry-run' })
-        } else {
-            Remove-ByLabel
+        } finally {
+            # What was not removed is still to be repaired.
+            if ($site.Code -ne 0 -and -not $DryRun -and (Test-File $site.EnvFile)) { Register-Task }
         }
         if ($site.Code -eq 0 -and -not $DryRun) {
             Set-PathEntry $site.Bin $false
             if ($delete) { $null = Invoke-Docker @('volume', 'rm', $site.Volume) }
             Remove-EmptyFolders
-        }
-    }
-
-    # Where no image of this host knows how to remove itself. Folders are left.
-    function Remove-ByLabel {
-        $ids = @((Invoke-Docker @('ps', '-aq', '--filter', "label=flageemonitor.runtime=$RuntimeName")).Out -split '\s+' | Where-Object { $_ })
-        Write-Message "Containers: $ids. Left: $($site.Folder) and the volume $($site.Volume)."
-        foreach ($id in @($ids | Where-Object { -not $DryRun })) {
-            if ((Invoke-Docker @('stop', '-t', '150', $id)).Code -ne 0 -or (Invoke-Docker @('rm', '-f', '-v', $id)).Code -ne 0) {
-                Stop-Here 1 "The container $id was not removed." 'When Docker answers, start this again.'
-            }
         }
     }
 

@@ -241,11 +241,25 @@ Describe 'the installer' {
         Test-Path -LiteralPath $site.Folder | Should -BeFalse
     }
 
-    It 'removes containers by their label where no image knows how' {
-        $Yes, $world.Verbs = $true, ''
-        Mock Invoke-Docker { $docker.Add($Arguments -join ' '); New-Said 'one two' } -ParameterFilter { $Arguments[0] -eq 'ps' }
-        Uninstall-Proxy
-        $docker | Should -Contain 'rm -f -v two'
+    It 'says how to remove it by hand and pulls an image where none knows how' {
+        $Yes, $world.Verbs, $world.Task = $true, '', $true
+        Get-ExitCode { Uninstall-Proxy } | Should -Be 1
+        Should -Invoke Write-Message -ParameterFilter { $Sentence -like '*docker rm -f $(docker ps -aq --filter label=flageemonitor.runtime=flageemonitor)*' }
+        $docker | Should -Contain "pull --quiet $($site.Image)"
+        $failed -join ' ' | Should -Match 'older than this installer'
         $started.Count | Should -Be 0
+        $world.Task | Should -BeTrue
+    }
+
+    It 'leaves the repair of a proxy that was not removed: <Container>, <Deploy>' -TestCases @(
+        @{ Container = 'none'; Deploy = 1; ExitCode = 0 }
+        @{ Container = 'none'; Deploy = 125; ExitCode = 1 }
+        @{ Container = 'running'; Deploy = 0; ExitCode = 6 }
+    ) {
+        $Yes, $world.Task, $world.Container, $world.Deploy = $true, $true, $Container, $Deploy
+        $null = New-Item -ItemType Directory -Path $site.Folder -Force
+        [System.IO.File]::WriteAllText($site.EnvFile, 'FLAGEEMONITOR_REDE=ACME')
+        Get-ExitCode { Uninstall-Proxy } | Should -Be $ExitCode
+        $world.Task | Should -BeTrue
     }
 }

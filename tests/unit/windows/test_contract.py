@@ -41,7 +41,9 @@ def test_deploy_writes_the_expected_environment_file(name: str) -> None:
         docker_network=given["network"],
     )
     values = {**case["values"], **dict.fromkeys(("ENROLL_URL", "HEALTH_URL", "BOOTSTRAP_TOKEN", "HOSTNAME"), "x")}
-    lines = [f"{key}={value}" for key, value in values.items()] + (["CA=x"] if given["ca"] else [])
+    lines = [f"{key}={value}" for key, value in values.items()] + (
+        ["CA=-----BEGIN CERTIFICATE-----"] if given["ca"] else []
+    )
     before = case["before"].encode() if case["before"] else None
     request = read_request("\n".join(lines).encode())
     found = environment_text(before, case["runtime"], request, options, case["agent"], {}).text

@@ -69,7 +69,7 @@ def runs_something(script: bytes) -> bool:
 
 def test_the_installer_stays_short() -> None:
     """What is written, and what an administrator reads: with what it shares with the commands, and the Portuguese sentences."""
-    assert len((ROOT / "bootstrap/install.ps1").read_text().splitlines()) <= 660
+    assert len((ROOT / "bootstrap/install.ps1").read_text().splitlines()) <= 643
     assert len(rendered().splitlines()) <= 980
 
 
