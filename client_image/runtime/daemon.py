@@ -164,7 +164,11 @@ def _exporting(installation: Installation) -> list[Service]:
                 found.append(Otlp(parse_otlp(settings.otlp), settings.ca_path))
         except ValueError as error:
             log.error("export_setting", message=str(error), statsd=settings.statsd, otlp=settings.otlp)
-    state.write(lambda connection: choose_sinks(connection, [one.name for one in found]))
+    try:
+        state.write(lambda connection: choose_sinks(connection, [one.name for one in found]))
+    except StateUnavailable as error:  # a full disk; what is exported is a copy, and the schedule begins without it
+        log.error("export_setting", message=error.message, advice=error.advice)
+        return []
     if not found:
         return []
     from runtime.domain.export_formats import Origin

@@ -46,6 +46,7 @@ UNSEEN = {
     *(("failed", "internal"), ("failed", "read_only")),
     *(("unreachable", reason) for reason in ("password_expired", "login_refused", "login_question")),
     *(("failed", reason) for reason in ("password_expired", "login_question")),
+    ("skipped", "no_lease"),  # of jobs alone; tests/e2e/test_leases.py
 }
 
 # Providers' busy checks, each for a till of its name: one that says so, one that fails, one that hangs, and one under which the

@@ -286,7 +286,8 @@ def test_a_body_that_is_too_large_is_one_line_in_the_log(shared: tuple[str, Chil
     assert requests.post(f"{url}/health", headers=headers, timeout=60).status_code == 413
 
     def told() -> list[str]:
-        return [line["event"] for line in log_lines(child)[before:]]
+        lines = [line for line in log_lines(child)[before:] if line.get("correlation_id") == "one-line"]
+        return [line["event"] for line in lines]
 
     wait_until(lambda: len(told()) >= 2, within=60, what="a line for each")
     assert told() == ["request_refused"] * 2

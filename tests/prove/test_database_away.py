@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.e2e.headquarters import serving
 from tests.harness import postgres
 from tests.harness.agents import envelope
 from tests.harness.ports import free_port
+from tests.harness.process import NotReadyError
 from tests.harness.workdir import workdir
 from tests.prove.conftest import Armed, Proof
 from tests.prove.test_server_killed import ENVELOPES, ids, until_answered
@@ -34,8 +36,18 @@ class Database:
         return int((self._folder / "postgres.pid").read_text().split()[0])
 
     def start(self) -> None:
-        serving = postgres.serving(self._data, self._folder, port=str(self._port), **postgres.DURABLE)
-        self.cluster = self._running.enter_context(serving)
+        """As soon as no session of one that was killed has its shared memory any more."""
+        until = time.monotonic() + 60
+        while True:
+            serving = postgres.serving(self._data, self._folder, port=str(self._port), **postgres.DURABLE)
+            try:
+                self.cluster = self._running.enter_context(serving)
+            except NotReadyError as error:
+                if "shared memory block" not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(0.2)
+            else:
+                return
 
     def ended(self) -> None:
         """Take away what is left of one that was killed."""
