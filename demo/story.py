@@ -155,7 +155,7 @@ def _end(stage: Stage) -> None:
     stage.start_daemon()
     stage.server("status")
     stage.server("runs")
-    stage.say("\nWhy was this till left alone? The same answer, gate by gate, without asking the proxy:")
+    stage.say("\nWhat became of this till? The answer, without asking the proxy:")
     stage.server("why", f"{NETWORK}-LOJA001-PDV201", "--last", "1")
     stage.say("\nThe last things that were told; `--follow` shows them as they come:")
     stage.server("events", "--kind", "result", "--last", "3")

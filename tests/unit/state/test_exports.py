@@ -325,7 +325,7 @@ def test_an_address_of_statsd(text: str, address: StatsdAddress) -> None:
         "statsd://",
         "statsd://x:0",
         "statsd://x:99999",
-        "statsd://u:user@x",
+        "statsd://user:pw@x",
         "statsd://x/y",
     ],
 )
@@ -335,7 +335,7 @@ def test_what_is_no_address_of_statsd_is_refused_in_words(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "collector:4318", "ftp://x", "http://", "https://u:user@x", "http://x?y=1", "http://x:a"]
+    "text", ["", "collector:4318", "ftp://x", "http://", "https://user:pw@x", "http://x?y=1", "http://x:a"]
 )
 def test_what_is_no_address_of_otlp_is_refused_in_words(text: str) -> None:
     with pytest.raises(ValueError, match="https://host:port"):
