@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, get_args
 import msgspec
 from sqlalchemy import Select, select
 
+from server.services.agents.listing import AGENT_COLUMNS
 from server.services.agents.presence import State, state_at
 from server.services.clients import visible_client
 from server.storage.models import Agent, AgentReport, Client, Network
@@ -104,20 +105,6 @@ class _Said(msgspec.Struct):
 
 
 _SAID = msgspec.json.Decoder(_Said)
-_COLUMNS: Any = (
-    Agent.id,
-    Agent.agent_id,
-    Client.name.label("client"),
-    Network.code.label("network"),
-    Agent.hostname,
-    Agent.enrolment,
-    Agent.enrolled_at,
-    Agent.retired_at,
-    AgentReport.seen_at,
-    AgentReport.interval_s,
-    AgentReport.version,
-    AgentReport.clock_ms,
-)
 
 
 def agents_page(reader: Reader, asked: Asked, now: dt.datetime, *, limit: int, after: str | None = None) -> Page:
@@ -171,7 +158,7 @@ def agents_meant(reader: Reader, asked: Asked) -> tuple[list[str], Select[Any]] 
 
 def _chosen(reader: Reader, asked: Asked) -> Select[Any]:
     query = (
-        select(*_COLUMNS)
+        select(*AGENT_COLUMNS)
         .join(Network, Network.id == Agent.network_id)
         .join(Client, Client.id == Network.client_id)
         .outerjoin(AgentReport, AgentReport.agent == Agent.id)

@@ -47,22 +47,24 @@ class AgentDetails:
     report: Mapping[str, Any]
 
 
+# What both lists of agents say of one.
+AGENT_COLUMNS: Any = (
+    Agent.id,
+    Agent.agent_id,
+    Client.name.label("client"),
+    Network.code.label("network"),
+    Agent.hostname,
+    Agent.enrolment,
+    Agent.enrolled_at,
+    Agent.retired_at,
+    AgentReport.seen_at,
+    AgentReport.interval_s,
+    AgentReport.version,
+    AgentReport.clock_ms,
+)
+
 _AGENTS: Any = (
-    select(
-        Agent.id,
-        Agent.agent_id,
-        Client.name.label("client"),
-        Network.code.label("network"),
-        Agent.hostname,
-        Agent.enrolment,
-        Agent.enrolled_at,
-        Agent.retired_at,
-        AgentReport.seen_at,
-        AgentReport.interval_s,
-        AgentReport.version,
-        AgentReport.clock_ms,
-        AgentReport.report,
-    )
+    select(*AGENT_COLUMNS, AgentReport.report)
     .join(Network, Network.id == Agent.network_id)
     .join(Client, Client.id == Network.client_id)
     .outerjoin(AgentReport, AgentReport.agent == Agent.id)
